@@ -1,0 +1,59 @@
+# `make up` and `make test` do all their set-up themselves: Python >= 3.11, Node >= 20 and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: up test check format mirror synth clean help
+.DEFAULT_GOAL := help
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+up: $(VENV)/laptop  ## page, API and model on http://127.0.0.1:7860
+	@exec $(BIN)/easel up $(ARGS)
+
+test: $(VENV)/dev node_modules  ## every test; installs what it needs
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cmp lambda/contract.py model_code/contract.py
+	cd model_code && ../$(BIN)/mypy .
+	cd lambda && ../$(BIN)/mypy .
+	$(BIN)/mypy app.py stacks
+	MYPYPATH=lambda:model_code $(BIN)/mypy easel bench tests
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+mirror:  ## copy the contract to lambda/
+	cp model_code/contract.py lambda/contract.py
+
+synth: $(VENV)/dev node_modules  ## the CloudFormation templates, without an account
+	npx cdk synth --quiet
+
+clean:  ## everything that was installed or made here
+	rm -rf $(VENV) node_modules .cache .easel out cdk.out *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Easel needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V`. Name another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/laptop: requirements-laptop.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the laptop's packages (once, a few minutes)"
+	@$(BIN)/pip install --quiet -r requirements-laptop.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev: requirements.txt requirements-dev.txt $(VENV)/laptop
+	@echo "Installing the packages of tests and stacks (once, a few minutes)"
+	@$(BIN)/pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+node_modules: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,180 @@
+"""The wire: golden messages, parse and render as inverses, and every bound at its edge."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import contract
+
+ROOT = Path(__file__).parent.parent
+PROFILE = contract.parse_profile((ROOT / "examples/profile.json").read_text())
+WIDE = dataclasses.replace(PROFILE, max_side=contract.SIDE.maximum, budget=10**12)
+
+
+def golden(name: str) -> Any:
+    return [pytest.param(case, id=case["name"]) for case in json.loads((ROOT / f"examples/{name}.json").read_text())]
+
+
+def parse(body: dict[str, Any], profile: contract.ModelProfile = WIDE) -> contract.GenerationRequest:
+    return contract.parse_request(json.dumps(body), profile, lambda: 7)
+
+
+def test_mirror() -> None:
+    assert (ROOT / "lambda/contract.py").read_bytes() == (ROOT / "model_code/contract.py").read_bytes(), "make mirror"
+
+
+@pytest.mark.parametrize("case", golden("accepted"))
+def test_accepted(case: Any) -> None:
+    assert json.loads(contract.render_request(parse(case["body"], PROFILE))) == case["request"]
+
+
+@pytest.mark.parametrize("case", golden("rejected"))
+@pytest.mark.parametrize("encode", [str, lambda body: body.encode("utf-8", "surrogatepass")], ids=["text", "bytes"])
+def test_rejected(case: Any, encode: Any) -> None:
+    with pytest.raises(contract.EaselError) as refusal:
+        contract.parse_request(encode(case["body"]), PROFILE)
+    assert (refusal.value.code, refusal.value.param) == (case["code"], case["param"])
+    assert refusal.value.message
+    assert refusal.value.kind.status == 400
+
+
+@pytest.mark.parametrize("case", golden("answers"))
+def test_answers(case: Any) -> None:
+    if case["code"] is None:
+        result = contract.parse_answer(case["body"])
+        assert json.loads(contract.render_result(result)) == json.loads(case["body"])
+    else:
+        with pytest.raises(contract.EaselError) as failure:
+            contract.parse_answer(case["body"])
+        assert failure.value.code == case["code"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).filter(
+    str.strip
+)
+SIDES = st.integers(contract.SIDE.minimum // 8, contract.SIDE.maximum // 8).map(lambda n: n * 8)
+REQUESTS = st.builds(
+    contract.GenerationRequest,
+    prompt=st.lists(TEXT, min_size=1, max_size=2).map(tuple),
+    negative_prompt=st.just("") | TEXT,
+    width=SIDES,
+    height=SIDES,
+    num_images_per_prompt=st.integers(1, 4),
+    num_inference_steps=st.integers(contract.STEPS.minimum, contract.STEPS.maximum),
+    guidance_scale=st.floats(contract.GUIDANCE.minimum, contract.GUIDANCE.maximum),
+    seed=st.integers(contract.SEED.minimum, contract.SEED.maximum),
+    scheduler=st.sampled_from(WIDE.schedulers),
+    output_format=st.sampled_from(list(contract.OUTPUT_FORMATS)),
+    deadline_ms=st.none() | st.integers(contract.DEADLINE_MS.minimum, contract.DEADLINE_MS.maximum),
+)
+
+
+@given(REQUESTS)
+def test_parse_undoes_render(request: contract.GenerationRequest) -> None:
+    assert contract.parse_request(contract.render_request(request), WIDE) == request
+
+
+@given(REQUESTS)
+def test_one_seed_a_picture(request: contract.GenerationRequest) -> None:
+    seeds = request.seeds()
+    assert len(seeds) == len(request.prompt) * request.num_images_per_prompt
+    assert seeds[0] == request.seed
+    assert all(contract.SEED.minimum <= seed <= contract.SEED.maximum for seed in seeds)
+    assert all((b - a) % 2**32 == 1 for a, b in itertools.pairwise(seeds))
+
+
+@given(st.text() | st.binary(), st.text(max_size=20))
+def test_any_bytes_are_refused_or_read(body: str | bytes, key: str) -> None:
+    for attempt in (body, json.dumps({"prompt": "a", key: 1})):
+        try:
+            contract.parse_request(attempt, PROFILE)
+        except contract.EaselError as refusal:
+            assert refusal.kind.status in {400, 413}
+
+
+def test_deep_nesting_and_endless_digits_are_refused() -> None:
+    for value in ("[" * 30_000, "9" * 5_000):
+        with pytest.raises(contract.EaselError, match="cannot be parsed"):
+            contract.parse_request('{"prompt": "a", "seed": ' + value + "}", PROFILE)
+
+
+BOUNDS = [
+    ("num_inference_steps", contract.STEPS, 1),
+    ("guidance_scale", contract.GUIDANCE, 1),
+    ("num_images_per_prompt", contract.IMAGES, 1),
+    ("seed", contract.SEED, 1),
+    ("deadline_ms", contract.DEADLINE_MS, 1),
+    ("width", contract.SIDE, contract.SIDE_MULTIPLE),
+    ("height", contract.SIDE, contract.SIDE_MULTIPLE),
+]
+
+
+@pytest.mark.parametrize(("name", "bound", "step"), BOUNDS, ids=[name for name, *_ in BOUNDS])
+def test_bounds_of_numbers(name: str, bound: contract.Bound, step: int) -> None:
+    for value in (bound.minimum, bound.maximum):
+        assert getattr(parse({"prompt": "a", name: value}), name) == value
+    for value in (bound.minimum - step, bound.maximum + step):
+        with pytest.raises(contract.EaselError) as refusal:
+            parse({"prompt": "a", name: value})
+        assert (refusal.value.code, refusal.value.param) == ("out_of_range", name)
+        assert str(bound.maximum) in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("prompt", contract.PROMPT_CHARS), ("negative_prompt", contract.NEGATIVE_PROMPT_CHARS)]
+)
+def test_bounds_of_texts(name: str, bound: contract.Bound) -> None:
+    parse({"prompt": "a", name: "é" * bound.maximum})
+    with pytest.raises(contract.EaselError, match=str(bound.maximum + 1)):
+        parse({"prompt": "a", name: "é" * (bound.maximum + 1)})
+
+
+def test_bound_of_prompts() -> None:
+    assert parse({"prompt": ["a"] * contract.PROMPTS.maximum}).images == contract.PROMPTS.maximum
+    with pytest.raises(contract.EaselError, match="prompts"):
+        parse({"prompt": ["a"] * (contract.PROMPTS.maximum + 1)})
+
+
+def test_bound_of_the_body() -> None:
+    body = '{"prompt": "a"' + " " * contract.BODY_BYTES.maximum
+    fitting = body[: contract.BODY_BYTES.maximum - 1] + "}"
+    assert contract.parse_request(fitting, PROFILE).prompt == ("a",)
+    with pytest.raises(contract.EaselError) as refusal:
+        contract.parse_request(fitting[:-1] + " }", PROFILE)
+    assert refusal.value.code == "payload_too_large"
+
+
+def test_the_largest_legal_prompts_fit_the_body() -> None:
+    body = json.dumps({"prompt": ["熊" * contract.PROMPT_CHARS.maximum] * contract.PROMPTS.maximum}, ensure_ascii=False)
+    assert contract.parse_request(body.encode(), WIDE).images == contract.PROMPTS.maximum
+
+
+def test_budget_at_its_edge() -> None:
+    asked = contract.cost(512, 512, 20, 2)
+    exact, short = (dataclasses.replace(PROFILE, budget=budget) for budget in (asked, asked - 1))
+    assert parse({"prompt": ["a", "b"]}, exact).images == 2
+    with pytest.raises(contract.EaselError) as refusal:
+        parse({"prompt": ["a", "b"]}, short)
+    assert refusal.value.code == "job_too_large"
+    assert str(asked) in refusal.value.message
+    assert str(short.budget) in refusal.value.message
+
+
+@given(
+    st.sampled_from(list(contract.ERRORS)), st.text(max_size=50), st.text(max_size=50), st.none() | st.text(max_size=9)
+)
+def test_errors_cross_the_container(code: str, message: str, hint: str, param: str | None) -> None:
+    with pytest.raises(contract.EaselError) as told:
+        contract.parse_answer(contract.render_error(contract.EaselError(code, message, hint=hint, param=param)))
+    error = told.value
+    assert (error.code, error.message, error.hint, error.param) == (code, message, hint, param)
+
+
+def test_profile_round_trip() -> None:
+    assert contract.parse_profile(contract.render_profile(PROFILE)) == PROFILE
