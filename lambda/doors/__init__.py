@@ -1,0 +1,1 @@
+"""One file a dialect: parse, one call, render."""

@@ -1,0 +1,55 @@
+"""Errors as HTTP answers: RFC 9457 problem documents that clients of the OpenAI API read as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contract import EaselError
+from views import InvalidParam, OpenAIError, Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+_RETRY_AFTER_S = {"model_loading": 15, "model_busy": 10, "too_busy": 5, "throttled": 5}
+"""Seconds to wait before the same request is sent again, for retryable codes; 10 for those not named."""
+
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class MethodNotAllowedError(EaselError):
+    """`allowed`: the methods that the route has."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__("method_not_allowed", "this route has no such method", hint=f"Use {self.allowed}.")
+
+
+def retry_after_s(error: EaselError) -> int | None:
+    return _RETRY_AFTER_S.get(error.code, 10) if error.kind.retryable else None
+
+
+def problem(error: EaselError, instance: str, request_id: str) -> Problem:
+    """The body; `instance` is the path of the request."""
+    status = error.kind.status
+    kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return Problem(
+        type=f"urn:easel:error:{error.code}",
+        title=error.kind.title,
+        status=status,
+        detail=error.message,
+        instance=instance,
+        code=error.code,
+        request_id=request_id,
+        retryable=error.kind.retryable,
+        retry_after_s=retry_after_s(error),
+        hint=error.hint,
+        invalid_params=[InvalidParam(name=error.param, reason=error.message)] if error.param else [],
+        error=OpenAIError(message=error.message, type=kind, param=error.param, code=error.code),
+    )
+
+
+def problem_headers(error: EaselError) -> dict[str, str]:
+    """OpenAI's clients send 408, 409, 429 and 5xx again by themselves; where that buys GPU time twice we forbid it."""
+    if isinstance(error, MethodNotAllowedError):
+        return {"allow": error.allowed, "x-should-retry": "false"}
+    seconds = retry_after_s(error)
+    return {"retry-after": str(seconds)} if seconds else {"x-should-retry": "false"}
