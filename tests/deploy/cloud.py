@@ -1,0 +1,127 @@
+"""One emulated AWS account and the CDK command line that deploys into it."""
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+
+from tests.deploy.emulator.service import ACCOUNT, REGION
+from tests.deploy.tools import (
+    CDK,
+    EMULATOR_PYTHON,
+    HERE,
+    ROOT,
+    SDK,
+    make_certificate,
+    plain_environment,
+    project_python,
+)
+
+START_SECONDS = 30
+CONTAINER = ("-m", "easel.container", "--model-dir", "{model_dir}", "--port", "{port}")
+
+
+class Cloud:
+    """Starts on entering the context, and leaves no process behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, stand_ins = _free_ports()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.certificate, key = make_certificate(folder)
+        self.tls = ssl.create_default_context(cafile=str(self.certificate))
+        trust = dict.fromkeys(("AWS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), str(self.certificate))
+        self.common = plain_environment() | trust | {
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_ENDPOINT_URL": self.url,
+        }  # fmt: skip
+        self.emulator_environment = self.common | {
+            "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate), "MINISTACK_SSL_KEY": str(key),
+            "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "LAMBDA_EXECUTOR": "local", "NODE_PATH": str(SDK), "TMPDIR": str(folder), "PYTHONPATH": str(HERE),
+            **{f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{stand_ins}"
+               for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING")},
+        }  # fmt: skip
+        self.stand_ins = stand_ins
+
+    def __enter__(self) -> Self:
+        program = ("env", f"PYTHONPATH={ROOT}", project_python(), *CONTAINER)
+        command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.stand_ins), *program)
+        self.log = (self.folder / "emulator.log").open("wb")
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=self.emulator_environment, stdin=subprocess.PIPE, stdout=self.log,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=2, context=self.tls).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise RuntimeError(f"The emulator did not start. {self.tail()}")
+
+    def __exit__(self, *_: object) -> None:
+        """The emulator started a session of its own, so that its group is all that it ever started."""
+        self.process.terminate()
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.log.close()
+
+    def tail(self, size: int = 4000) -> str:
+        return (self.folder / "emulator.log").read_text(errors="replace")[-size:]
+
+    def client(self, service: str) -> Any:
+        """The account's root, as the person who looks whether anything is left."""
+        own = {"sagemaker", "application-autoscaling"}
+        url = f"http://127.0.0.1:{self.stand_ins}" if service in own else self.url
+        return boto3.client(
+            service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test",
+            verify=str(self.certificate),
+        )  # fmt: skip
+
+    def cdk(self, *arguments: str, seconds: int = 150) -> subprocess.CompletedProcess[str]:
+        """Runs the CDK's command line; its exit status and all it said come back."""
+        environment = self.common | {
+            "CDK_HOME": str(self.folder / "cdk-home"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        }  # fmt: skip
+        return subprocess.run(
+            (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+        )  # fmt: skip
+
+    def deploy(self, assembly: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        options = ("--all", "--require-approval", "never", "--progress", "events", "--concurrency", "3")
+        return self.cdk("deploy", "--app", str(assembly), *options, *arguments)
+
+    def outputs(self) -> dict[str, str]:
+        """The outputs of all stacks, by name."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return {out["OutputKey"]: out["OutputValue"] for stack in stacks for out in stack.get("Outputs", [])}
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]

@@ -1,0 +1,207 @@
+"""The CloudFormation types that MiniStack 1.5.33 lacks, as handlers of its own engine."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.model import Shape
+from ministack.services.cloudformation import provisioners, stacks
+
+from .buckets import Buckets, Made
+from .sagemaker import SageMaker, Shelf
+from .service import Parameters, Service, ServiceError
+
+STABLE_SECONDS = 120
+
+Create = Callable[[str, Parameters, str], Made]
+Delete = Callable[[str, Parameters], None]
+Update = Callable[[str, Parameters, Parameters, str, str], Made]
+
+
+@dataclass(frozen=True)
+class Handler:
+    create: Create
+    update: Update
+    delete: Delete
+
+
+def replacing(create: Create, delete: Delete) -> Handler:
+    """A type that is made anew when anything but its tags changes."""
+
+    def update(physical_id: str, old: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
+        if {**old, "Tags": None} == {**new, "Tags": None}:
+            return physical_id, {}
+        made: Made = provisioners._seeded_create(create, logical_id, new, stack)
+        if made[0] != physical_id:
+            provisioners._delete_predecessor(delete, physical_id, old)
+        return made
+
+    return Handler(create, update, delete)
+
+
+def typed(shape: Shape, value: Any) -> Any:
+    """CloudFormation may hand a number or a boolean over as a string; the API wants it as what it is."""
+    match shape.type_name:
+        case "structure":
+            return {name: typed(shape.members[name], inner) if name in shape.members else inner
+                    for name, inner in value.items()}  # fmt: skip
+        case "list":
+            return [typed(shape.member, inner) for inner in value]
+        case "map":
+            return {key: str(inner) for key, inner in value.items()}
+        case "integer" | "long":
+            return int(value)
+        case "float" | "double":
+            return float(value)
+        case "boolean":
+            return str(value).lower() == "true"
+    return value
+
+
+def call(service: Service, operation: str, **parameters: Any) -> Parameters:
+    shape = service.operation(operation).input_shape
+    return service.call(operation, typed(shape, parameters))
+
+
+def named(service: Service, shelf: Shelf) -> Handler:
+    """A SageMaker thing that CloudFormation makes, names and deletes, and never changes."""
+    prefix = shelf.prefix
+
+    def create(logical_id: str, properties: Parameters, stack: str) -> Made:
+        name = properties.get(f"{prefix}Name") or provisioners._physical_name(stack, logical_id, max_len=63)
+        arn = call(service, f"Create{prefix}", **{**properties, f"{prefix}Name": name})[f"{prefix}Arn"]
+        return arn, {f"{prefix}Name": name, "Id": arn}
+
+    def delete(arn: str, _: Parameters) -> None:
+        if shelf.name_of(arn) in shelf.records:
+            call(service, f"Delete{prefix}", **{f"{prefix}Name": shelf.name_of(arn)})
+
+    return replacing(create, delete)
+
+
+class Endpoints:
+    """AWS::SageMaker::Endpoint: a change of configuration is an update in place."""
+
+    def __init__(self, service: Service, control: SageMaker) -> None:
+        self.service, self.control = service, control
+        self.plain = named(service, control.shelf)
+
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Made:
+        made = self.plain.create(logical_id, properties, stack)
+        try:
+            self._stabilise(made[1]["EndpointName"])
+        except RuntimeError:
+            self.plain.delete(made[0], properties)
+            raise
+        return made
+
+    def update(self, arn: str, old: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
+        name = self.control.shelf.name_of(arn)
+        if old["EndpointConfigName"] != new["EndpointConfigName"]:
+            call(self.service, "UpdateEndpoint", EndpointName=name, EndpointConfigName=new["EndpointConfigName"])
+            self._stabilise(name)
+        return arn, {"EndpointName": name, "Id": arn}
+
+    def _stabilise(self, name: str) -> None:
+        end = time.monotonic() + STABLE_SECONDS
+        while time.monotonic() < end:
+            found = call(self.service, "DescribeEndpoint", EndpointName=name)
+            if failure := found.get("FailureReason"):
+                raise RuntimeError(f"Resource of type 'AWS::SageMaker::Endpoint' did not stabilize. {failure}")
+            if found["EndpointStatus"] == "InService":
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"{name} is not in service after {STABLE_SECONDS} s")
+
+
+class Scaling:
+    """The scalable target and its policies. Their physical ids are those of CloudFormation."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def put_target(self, _: str, properties: Parameters, __: str) -> Made:
+        call(self.service, "RegisterScalableTarget", **properties)
+        target = "|".join(properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+        return target, {"Id": target}
+
+    def delete_target(self, physical_id: str, _: Parameters) -> None:
+        self._delete("DeregisterScalableTarget", _target(physical_id))
+
+    def put_policy(self, _: str, properties: Parameters, __: str) -> Made:
+        arn = call(self.service, "PutScalingPolicy", **_policy(properties))["PolicyARN"]
+        return arn, {"Arn": arn}
+
+    def delete_policy(self, _: str, properties: Parameters) -> None:
+        told = ("PolicyName", "ResourceId", "ScalableDimension", "ServiceNamespace")
+        self._delete("DeleteScalingPolicy", {name: _policy(properties)[name] for name in told})
+
+    def _delete(self, operation: str, parameters: Parameters) -> None:
+        try:
+            call(self.service, operation, **parameters)
+        except ServiceError as error:
+            if error.code != "ObjectNotFoundException":
+                raise
+
+
+def _target(physical_id: str) -> Parameters:
+    return dict(zip(("ResourceId", "ScalableDimension", "ServiceNamespace"), physical_id.split("|"), strict=True))
+
+
+def _policy(properties: Parameters) -> Parameters:
+    rest = dict(properties)
+    return {**_target(rest.pop("ScalingTargetId")), **rest} if "ScalingTargetId" in rest else rest
+
+
+class Ingress:
+    """AWS::EC2::SecurityGroupIngress from one IPv4 range, the only kind that Easel makes."""
+
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        self.client = client
+
+    def create(self, _: str, properties: Parameters, __: str) -> Made:
+        source = {"CidrIp": properties["CidrIp"], "Description": properties.get("Description", "")}
+        ports = {name: int(properties[name]) for name in ("FromPort", "ToPort")}
+        permission = {"IpProtocol": properties["IpProtocol"], "IpRanges": [source], **ports}
+        answer = self.client("ec2").authorize_security_group_ingress(
+            GroupId=properties["GroupId"], IpPermissions=[permission]
+        )
+        rule = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+        return rule, {"Id": rule}
+
+    def delete(self, rule: str, properties: Parameters) -> None:
+        self.client("ec2").revoke_security_group_ingress(GroupId=properties["GroupId"], SecurityGroupRuleIds=[rule])
+
+
+def in_place(put: Create, delete: Delete) -> Handler:
+    def update(_: str, __: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
+        return put(logical_id, new, stack)
+
+    return Handler(put, update, delete)
+
+
+def register(sagemaker: Service, control: SageMaker, autoscaling: Service, client: Callable[[str], Any]) -> None:
+    """Gives MiniStack our types; `client` makes a client of the emulated account's root."""
+    endpoints, scaling, ingress = Endpoints(sagemaker, control), Scaling(autoscaling), Ingress(client)
+    ours = {
+        "AWS::SageMaker::Model": named(sagemaker, control.models),
+        "AWS::SageMaker::EndpointConfig": named(sagemaker, control.configs),
+        "AWS::SageMaker::Endpoint": Handler(endpoints.create, endpoints.update, endpoints.plain.delete),
+        "AWS::ApplicationAutoScaling::ScalableTarget": in_place(scaling.put_target, scaling.delete_target),
+        "AWS::ApplicationAutoScaling::ScalingPolicy": in_place(scaling.put_policy, scaling.delete_policy),
+        "AWS::EC2::SecurityGroupIngress": replacing(ingress.create, ingress.delete),
+    }
+    known = provisioners._RESOURCE_HANDLERS
+    for name, handler in ours.items():
+        assert name not in known, f"MiniStack now has {name}: drop the stand-in"
+        known[name] = {**vars(handler), "update_with_logical_id": True}
+    buckets = Buckets(dict(known["AWS::S3::Bucket"]), client)
+    known["AWS::S3::Bucket"].update(create=buckets.create, update=buckets.update, delete=buckets.delete)
+    _run_on_worker_threads({*ours, "AWS::S3::Bucket"})
+
+
+def _run_on_worker_threads(types: set[str]) -> None:
+    """Our handlers call the emulator itself, so they must not hold up its event loop."""
+    usual = stacks._runs_on_worker_thread
+    stacks._runs_on_worker_thread = lambda name: name in types or usual(name)

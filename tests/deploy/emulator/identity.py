@@ -1,0 +1,46 @@
+"""IAM of the stand-ins, by MiniStack's own evaluator: who may call, and what a service's role may do."""
+
+import hashlib
+from collections.abc import Mapping
+
+import boto3
+from ministack.core import responses
+from ministack.core.iam_evaluator import enforce, evaluate_trust_policy, pin_signed_body, pin_signed_request
+from ministack.core.router import extract_access_key_id
+from ministack.services import iam, sts
+
+from .service import ACCOUNT, REGION, ServiceError
+
+
+def authorize(path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str) -> None:
+    """Checks the signature of a POST and asks the caller's policies; raises what AWS would answer."""
+    responses.set_request_account_id(ACCOUNT)
+    responses.set_request_region(REGION)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    pin_signed_request("POST", path, {}, [(name.encode(), value.encode()) for name, value in lowered.items()])
+    pin_signed_body(body)
+    key = extract_access_key_id(lowered, {})
+    refusal = enforce(key, action, action.partition(":")[0], REGION, resource_arn=resource)
+    if refusal is None:
+        return
+    if code := getattr(refusal, "code", ""):
+        raise ServiceError(code, refusal.message)
+    raise ServiceError(
+        "AccessDeniedException",
+        f"User: {refusal.principal_arn} is not authorized to perform: {action} on resource: {resource} "
+        f"because no identity-based policy allows the {action} action",
+    )
+
+
+def act_as(role_arn: str, principal: str) -> boto3.Session:
+    """The session that a service gets when it assumes a role that trusts it."""
+    name = role_arn.rsplit("/", 1)[-1]
+    role = iam._roles.get_scoped(ACCOUNT, None, name)
+    if role is None or not evaluate_trust_policy(role["AssumeRolePolicyDocument"], principal):
+        raise ServiceError("ValidationException", f"Could not assume role {role_arn}. Does it trust {principal}?")
+    digest = hashlib.sha256(f"{role_arn} {principal}".encode()).hexdigest()
+    keys = {"SecretAccessKey": digest[16:], "SessionToken": digest[::-1]}
+    access_key = f"ASIA{digest[:16].upper()}"
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
+    sts.register_session(access_key, {"Arn": arn, "UserId": f"{name}:SageMaker", **keys})
+    return boto3.Session(access_key, keys["SecretAccessKey"], keys["SessionToken"], REGION)

@@ -1,0 +1,129 @@
+"""SageMaker's control plane: models, endpoint configurations, endpoints."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+
+import boto3
+
+from .container import Container
+from .fleet import Endpoint, Fleet
+from .service import ACCOUNT, REGION, Parameters, ServiceError
+
+HEALTH_SECONDS = 480
+"""ContainerStartupHealthCheckTimeoutInSeconds where the configuration has none."""
+
+
+class Shelf:
+    """The named things of one kind, with SageMaker's words for a missing and a doubled one."""
+
+    def __init__(self, prefix: str, path: str, noun: str) -> None:
+        self.prefix, self.path, self.noun = prefix, path, noun
+        self.records: dict[str, Parameters] = {}
+
+    def arn(self, name: str) -> str:
+        return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{self.path}/{name.lower()}"
+
+    def name_of(self, arn: str) -> str:
+        """ARNs are in lower case, names are not."""
+        return next((name for name in self.records if self.arn(name) == arn), arn.rsplit("/", 1)[-1])
+
+    def create(self, parameters: Parameters) -> Parameters:
+        name = parameters[f"{self.prefix}Name"]
+        if name in self.records:
+            raise ServiceError("ValidationException", f'Cannot create already existing {self.noun} "{self.arn(name)}".')
+        arn = {f"{self.prefix}Arn": self.arn(name)}
+        self.records[name] = {**parameters, **arn, "CreationTime": time.time()}
+        return arn
+
+    def find(self, name: str) -> Parameters:
+        if name not in self.records:
+            raise ServiceError("ValidationException", f'Could not find {self.noun} "{self.arn(name)}".')
+        return self.records[name]
+
+    def describe(self, parameters: Parameters) -> Parameters:
+        return {key: value for key, value in self.find(parameters[f"{self.prefix}Name"]).items() if key != "Tags"}
+
+    def delete(self, parameters: Parameters) -> None:
+        self.find(parameters[f"{self.prefix}Name"])
+        del self.records[parameters[f"{self.prefix}Name"]]
+
+    def summaries(self, _: Parameters) -> Parameters:
+        told = (f"{self.prefix}Name", f"{self.prefix}Arn", "CreationTime")
+        return {f"{self.prefix}s": [{key: record[key] for key in told} for record in self.records.values()]}
+
+
+class SageMaker:
+    """`act_as` gives the session of an execution role; `command` is the serving program."""
+
+    def __init__(self, command: Sequence[str], act_as: Callable[[str], boto3.Session]) -> None:
+        self.command, self.act_as = command, act_as
+        self.models = Shelf("Model", "model", "model")
+        self.configs = Shelf("EndpointConfig", "endpoint-config", "endpoint configuration")
+        self.shelf = Shelf("Endpoint", "endpoint", "endpoint")
+        self.endpoints: dict[str, Endpoint] = {}
+        self.create_model, self.describe_model = self.models.create, self.models.describe
+        self.delete_model, self.list_models = self.models.delete, self.models.summaries
+        self.describe_endpoint_config, self.list_endpoint_configs = self.configs.describe, self.configs.summaries
+        self.delete_endpoint_config = self.configs.delete
+
+    def create_endpoint_config(self, parameters: Parameters) -> Parameters:
+        for variant in parameters["ProductionVariants"]:
+            self.models.find(variant.get("ModelName", ""))
+        output = parameters.get("AsyncInferenceConfig", {}).get("OutputConfig", {})
+        if output.get("NotificationConfig", {}).get("IncludeInferenceResponseIn"):
+            raise ServiceError("ValidationException", "IncludeInferenceResponseIn is not in the stand-in")
+        return self.configs.create(parameters)
+
+    def create_endpoint(self, parameters: Parameters) -> Parameters:
+        name, config = parameters["EndpointName"], parameters["EndpointConfigName"]
+        self.configs.find(config)
+        arn = self.shelf.create(parameters)
+        self.endpoints[name] = Endpoint(name, self._bring_up)
+        self.endpoints[name].deploy(config)
+        return arn
+
+    def update_endpoint(self, parameters: Parameters) -> Parameters:
+        name, config = parameters["EndpointName"], parameters["EndpointConfigName"]
+        self.configs.find(config)
+        record = self.shelf.find(name)
+        if self.endpoints[name].status != "InService":
+            raise ServiceError("ValidationException", f'Cannot update in-progress endpoint "{self.shelf.arn(name)}".')
+        self.endpoints[name].deploy(config)
+        return {"EndpointArn": record["EndpointArn"]}
+
+    def describe_endpoint(self, parameters: Parameters) -> Parameters:
+        return self._described(parameters["EndpointName"])
+
+    def list_endpoints(self, _: Parameters) -> Parameters:
+        told = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+        described = [self._described(name) for name in self.endpoints]
+        return {"Endpoints": [{key: one[key] for key in told} for one in described]}
+
+    def delete_endpoint(self, parameters: Parameters) -> None:
+        self.shelf.delete(parameters)
+        self.endpoints.pop(parameters["EndpointName"]).delete()
+
+    def _described(self, name: str) -> Parameters:
+        record, endpoint = self.shelf.find(name), self.endpoints[name]
+        serving = endpoint.fleet.config["EndpointConfigName"] if endpoint.fleet else record["EndpointConfigName"]
+        return {
+            "EndpointName": name, "EndpointArn": record["EndpointArn"], "EndpointConfigName": serving,
+            "EndpointStatus": endpoint.status, "CreationTime": endpoint.created, "LastModifiedTime": endpoint.modified,
+            **({"FailureReason": endpoint.failure} if endpoint.failure else {}),
+        }  # fmt: skip
+
+    def _bring_up(self, config_name: str) -> Fleet:
+        config = self.configs.find(config_name)
+        variant = config["ProductionVariants"][0]
+        model = self.models.find(variant["ModelName"])
+        session = self.act_as(model["ExecutionRoleArn"])
+        s3 = session.client("s3")
+        launch = functools.partial(Container, self.command, model["PrimaryContainer"], s3)
+        fleet = Fleet(config, s3, session.client("sns"), launch)
+        try:
+            fleet.container.wait(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS))
+        except ServiceError:
+            fleet.stop()
+            raise
+        return fleet

@@ -1,0 +1,68 @@
+"""Sets up what the deploy test runs with: the emulator's interpreter, the CDK command line, a certificate."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+EMULATOR_VENV = ROOT / ".cache" / "emulator-venv"
+EMULATOR_PYTHON = EMULATOR_VENV / "bin" / "python"
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+SDK = HERE / "node_modules"
+"""What Lambda gives to Node functions and the emulator does not: the AWS SDK."""
+INSTALL_SECONDS = 600
+
+
+class MissingToolError(RuntimeError):
+    """A program that must be on this machine before the deploy test can run."""
+
+
+def set_up() -> None:
+    """Installs what is missing; does nothing the second time."""
+    for program, why in {"node": "the CDK and its functions run on it", "npm": "installs the CDK",
+                         "openssl": "makes the emulator's certificate"}.items():  # fmt: skip
+        if shutil.which(program) is None:
+            raise MissingToolError(f"The deploy test needs {program}: {why}. Install it (Node >= 20), then try again.")
+    _install_emulator()
+    for folder in (ROOT, HERE):
+        if not (folder / "node_modules").is_dir():
+            _run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
+
+
+def _install_emulator() -> None:
+    wanted = HERE / "requirements.txt"
+    installed = EMULATOR_VENV / wanted.name
+    if installed.is_file() and installed.read_bytes() == wanted.read_bytes():
+        return
+    venv.create(EMULATOR_VENV, clear=True, with_pip=True)
+    _run(str(EMULATOR_PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(wanted))
+    shutil.copyfile(wanted, installed)
+
+
+def _run(*command: str, cwd: Path = ROOT) -> None:
+    subprocess.run(command, cwd=cwd, check=True, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL)
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for loopback and the emulator's names, good for a day, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    names = "subjectAltName=DNS:localhost,DNS:*.execute-api.localhost,IP:127.0.0.1"
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
+    told = ("-subj", "/CN=localhost", "-addext", names)
+    where = ("-out", str(certificate), "-keyout", str(key))
+    subprocess.run(("openssl", "req", "-x509", *new, *told, *where), check=True, capture_output=True, timeout=30)
+    return certificate, key
+
+
+def plain_environment() -> dict[str, str]:
+    """What a person's shell has, less everything that speaks of AWS or of this test's own interpreter."""
+    foreign = ("AWS_", "CDK_", "EASEL_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "NODE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def project_python() -> str:
+    return sys.executable
