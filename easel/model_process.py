@@ -1,0 +1,99 @@
+"""The container as a process of this machine: started, watched, and started again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from contract import render_profile
+from easel import ROOT
+from easel.catalogue import Entry
+
+PING_SECONDS = 0.1
+STOP_SECONDS = 3.0
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ModelProcess:
+    """`python -m <module>`, a container for `entry`; its words go to `log`. It ends with us (see `lifeline`)."""
+
+    def __init__(self, module: str, entry: Entry, log: Path) -> None:
+        self.port, self.log = free_port(), log
+        self._command = [sys.executable, "-m", "easel.lifeline", module, "--model-dir", str(entry.folder)]
+        self._command += ["--code-dir", str(ROOT / "model_code"), "--port", str(self.port)]
+        self._variables = {**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile)}
+        self._process: asyncio.subprocess.Process | None = None
+        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=5, trust_env=False)
+        self.failures = 0
+        """Starts in a row that ended before the model was loaded."""
+        self.loaded = False
+        """True since the first time that it was."""
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def ready(self) -> None:
+        """Returns when the model is loaded, however often it must be started for that."""
+        while not await self._answers():
+            if not self.alive:
+                await self._restart()
+            await asyncio.sleep(PING_SECONDS)
+        self.failures, self.loaded = 0, True
+
+    async def invoke(self, inference_id: str, body: bytes, seconds: float) -> httpx.Response:
+        """What POST /invocations answers. Raises httpx.TransportError: died (at once), or silent for `seconds`."""
+        headers = {"content-type": "application/json", "x-amzn-sagemaker-inference-id": inference_id}
+        return await self._http.post("/invocations", content=body, headers=headers, timeout=seconds)
+
+    async def kill(self) -> None:
+        if self._process is not None and self.alive:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        """Asks it to end, then makes it."""
+        if self._process is not None and self.alive:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            await self.kill()
+        await self._http.aclose()
+
+    async def _answers(self) -> bool:
+        if not self.alive:
+            return False
+        try:
+            return (await self._http.get("/ping")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def _restart(self) -> None:
+        if self._process is not None:
+            self.failures += 1
+            await asyncio.sleep(min(0.2 * 2**self.failures, LONGEST_PAUSE_SECONDS))
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._variables,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
