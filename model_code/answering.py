@@ -1,0 +1,50 @@
+"""One call from request to answer."""
+
+import base64
+import time
+from dataclasses import asdict, dataclass
+
+import drawing
+import pictures
+from contract import GenerationRequest, GenerationResult, parse_request
+from drawing import Model
+from journal import log
+
+
+@dataclass(frozen=True)
+class Received:
+    body: str | bytes
+    at: float
+    """time.monotonic() when it came: the deadline counts from here."""
+
+
+def answer(received: Received, model: Model) -> GenerationResult:
+    """Raises EaselError: a 4xx code for the request, or what `drawing.draw` raises."""
+    request = parse_request(received.body, model.profile)
+    expires = None if request.deadline_ms is None else received.at + request.deadline_ms / 1000
+    started = time.monotonic()
+    drawn = drawing.draw(model, request, expires)
+    finished = time.monotonic()
+    files = [pictures.encode(picture, request.output_format) for picture in drawn.pictures]
+    images = tuple(base64.b64encode(file).decode("ascii") for file in files)
+    ended = time.monotonic()
+    spans = {"draw_s": finished - started, "encode_s": ended - finished, "total_s": ended - received.at}
+    timings = {name: round(seconds, 4) for name, seconds in spans.items()}
+    log("drawn", **_facts(request), **timings)
+    return GenerationResult(
+        generated_images=images,
+        seeds=request.seeds(),
+        parameters=asdict(request),
+        timings=timings,
+        warnings=drawn.warnings,
+    )
+
+
+def _facts(request: GenerationRequest) -> dict[str, object]:
+    return {
+        "prompt_chars": [len(prompt) for prompt in request.prompt],
+        "images": request.images,
+        "size": f"{request.width}x{request.height}",
+        "steps": request.num_inference_steps,
+        "scheduler": request.scheduler,
+    }

@@ -1,0 +1,178 @@
+"""The generation: prompts and seeds in, pixels out.
+
+The loaded pipeline is never changed. A request draws with a view of its own: the same components, its own
+scheduler. Picture i starts from noise of a CPU generator with `seeds()[i]`, so that a laptop and a GPU start
+from the same noise.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import torch
+
+import calling
+import memory
+import pictures
+import schedulers
+from contract import EaselError, GenerationRequest, ModelProfile, refuse
+from memory import Memory
+
+
+@dataclass
+class Model:
+    """A loaded pipeline and what there is to know about it."""
+
+    pipeline: Any
+    profile: ModelProfile
+    grid: int
+    """Pixels: what both sides of a drawing must be a multiple of."""
+    at_once: int
+    """The most pictures of one batch."""
+    memory: Memory
+    on_step: Callable[[int, int], None] | None = None
+    """Told (steps done, steps in all) of the running request, over all of its pictures."""
+
+    @property
+    def healthy(self) -> bool:
+        return self.memory.healthy
+
+
+@dataclass(frozen=True)
+class Drawing:
+    pictures: tuple[pictures.Pixels, ...]
+    """One a seed, each of the size asked for."""
+    warnings: tuple[str, ...]
+
+
+def draw(model: Model, request: GenerationRequest, expires: float | None) -> Drawing:
+    """`expires` is on the clock of time.monotonic().
+
+    Raises EaselError: deadline_exceeded, nan_output, blank_output, content_filtered, gpu_out_of_memory,
+    container_died (the GPU context is lost), config_error. Whatever else the pipeline raises passes through.
+    """
+    width, height = canvas(model, request)
+    call = calling.prepare(model.pipeline, request, width, height)
+    work = _Work(model, request, call, view(model.pipeline, request.scheduler), expires)
+    drawn = work.draw_all()
+    if model.profile.enlarges:
+        finished = tuple(pictures.enlarge(pixels, request.width, request.height) for pixels in drawn)
+    else:
+        finished = tuple(pictures.crop(pixels, request.width, request.height) for pixels in drawn)
+    return Drawing(finished, (*_enlarged(request, width, height, model.profile), *call.warnings))
+
+
+def canvas(model: Model, request: GenerationRequest) -> tuple[int, int]:
+    """(width, height) to draw at: the size asked for, rounded up to the model's grid, or the one size it knows."""
+    if model.profile.enlarges:
+        return model.profile.sizes[0]
+    return -(-request.width // model.grid) * model.grid, -(-request.height // model.grid) * model.grid
+
+
+def _enlarged(request: GenerationRequest, width: int, height: int, profile: ModelProfile) -> list[str]:
+    if not profile.enlarges or (request.width, request.height) == (width, height):
+        return []
+    told = f"{profile.name} draws {width}x{height}; the picture was scaled to {request.width}x{request.height}"
+    if request.width * height == request.height * width:
+        return [f"{told}."]
+    return [f"{told}, and its edges were extended to fill it."]
+
+
+def view(pipeline: Any, scheduler: str) -> Any:
+    """A pipeline that shares all components with `pipeline` but the scheduler."""
+    parameters = inspect.signature(type(pipeline).__init__).parameters
+    settings = {name: pipeline.config[name] for name in parameters if name in pipeline.config}
+    own = schedulers.make(scheduler, pipeline.scheduler)
+    made = type(pipeline)(**settings | pipeline.components | {"scheduler": own})
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@dataclass
+class _Work:
+    """One request being drawn."""
+
+    model: Model
+    request: GenerationRequest
+    call: calling.Call
+    view: Any
+    expires: float | None
+    done: int = 0
+
+    def draw_all(self) -> list[pictures.Pixels]:
+        """Batch by batch; where the GPU's memory does not hold a batch, the batches are halved."""
+        prompts = [prompt for prompt in self.request.prompt for _ in range(self.request.num_images_per_prompt)]
+        todo = list(zip(prompts, self.request.seeds(), strict=True))
+        size = min(len(todo), self.model.at_once)
+        drawn: list[pictures.Pixels] = []
+        while len(drawn) < len(todo):
+            self.done = len(drawn)
+            batch = self._attempt(todo[len(drawn) : len(drawn) + size])
+            drawn += batch or []
+            size = size if batch else self._half(size)
+        return drawn
+
+    def _half(self, size: int) -> int:
+        if size == 1:
+            told = f"one picture of {self.request.width}x{self.request.height} does not fit into the GPU's memory"
+            refuse("gpu_out_of_memory", None, told, "Ask for a smaller size.")
+        return size // 2
+
+    def _attempt(self, batch: Sequence[tuple[str, int]]) -> list[pictures.Pixels] | None:
+        """None: out of memory, and what the attempt held is free again."""
+        try:
+            return self._draw(batch)
+        except RuntimeError as error:
+            lost = memory.lost_context(error)
+            if not lost and not memory.ran_out(error):
+                raise
+        # Only here, outside of the except block, are the failed call's frames and their tensors gone.
+        if lost:
+            self.model.memory.give_up()
+            refuse("container_died", None, "the GPU stopped working", "The model is restarted; send the job again.")
+        self.model.memory.recover()
+        return None
+
+    def _draw(self, batch: Sequence[tuple[str, int]]) -> list[pictures.Pixels]:
+        self._check_deadline()
+        negative = {}
+        if self.call.negative_prompt is not None:
+            negative = {"negative_prompt": list(repeat(self.call.negative_prompt, len(batch)))}
+        output = self.view(
+            prompt=[prompt for prompt, _ in batch],
+            generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
+            output_type="pt",
+            callback_on_step_end=lambda view, index, *_: self._stepped(view, index, len(batch)),
+            **negative,
+            **self.call.settings,
+        )
+        if any(getattr(output, "nsfw_content_detected", None) or ()):
+            told = "the model's safety checker held a picture back"
+            refuse("content_filtered", "prompt", told, "Try another prompt or seed.")
+        return _pixels(output.images)
+
+    def _stepped(self, view: Any, index: int, size: int) -> dict[str, Any]:
+        self._check_deadline()
+        if self.model.on_step is not None:
+            steps = getattr(view, "num_timesteps", self.request.num_inference_steps)
+            self.model.on_step(self.done * steps + size * (index + 1), self.request.images * steps)
+        return {}
+
+    def _check_deadline(self) -> None:
+        if self.expires is not None and time.monotonic() > self.expires:
+            told = f"the pictures were not drawn within {self.request.deadline_ms} ms"
+            refuse("deadline_exceeded", "deadline_ms", told, "Ask for fewer steps or pictures, or allow more time.")
+
+
+def _pixels(images: torch.Tensor) -> list[pictures.Pixels]:
+    """(n, 3, height, width) in 0..1 to n pictures. NaN must be caught before: as uint8 it is black."""
+    images = images.float()
+    if not torch.isfinite(images).all():
+        raise EaselError("nan_output", "the model computed NaN", hint="Try another size, scheduler or guidance_scale.")
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    if not all(picture.any() for picture in pixels):
+        raise EaselError("blank_output", "a picture is black all over", hint="Try another seed or prompt.")
+    return list(pixels)

@@ -1,0 +1,45 @@
+"""What the serving toolkit calls. Every failure is an answer: the toolkit would make an exception a status 400."""
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import answering
+import loading
+from answering import Received
+from contract import EaselError, GenerationResult, render_error, render_result
+from drawing import Model
+from journal import log
+
+
+def model_fn(model_dir: str, context: Any = None) -> Model:
+    """The pipeline in `model_dir`, ready to draw. Raises EaselError `config_error` for a folder that is refused."""
+    return loading.load(Path(model_dir))
+
+
+def input_fn(body: str | bytes | bytearray, content_type: str) -> Received | EaselError:
+    """JSON only: the toolkit's own reader would unpickle a caller's `application/x-npy`."""
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        return EaselError("unsupported_media_type", "the body is not JSON", hint="Send application/json.")
+    return Received(body if isinstance(body, str) else bytes(body), time.monotonic())
+
+
+def predict_fn(data: Received | EaselError, model: Model) -> GenerationResult | EaselError:
+    """The pictures, or the reason why there are none."""
+    if isinstance(data, EaselError):
+        return data
+    try:
+        return answering.answer(data, model)
+    except EaselError as error:
+        log("refused", code=error.code, param=error.param)
+        return error.with_traceback(None)  # its frames hold the tensors of the failed drawing
+    except Exception as error:
+        where = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-5:]]
+        log("failed", error=type(error).__name__, message=str(error)[:300], where=where)
+        return EaselError("model_error", f"the model failed ({type(error).__name__})", hint="See its log.")
+
+
+def output_fn(prediction: GenerationResult | EaselError, accept: str) -> str:
+    """JSON, whatever `accept` says: the caller of the endpoint is the API."""
+    return render_error(prediction) if isinstance(prediction, EaselError) else render_result(prediction)

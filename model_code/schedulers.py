@@ -1,0 +1,57 @@
+"""The schedulers of the contract as classes of diffusers. A request gets its own; the loaded one is only read."""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from contract import SCHEDULERS, refuse
+
+_MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+# Latents are never clipped to [-1, 1], which is the default of these two classes.
+_UNCLIPPED = {"clip_sample": False}
+
+_CLASSES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "ddim": ("DDIMScheduler", _UNCLIPPED),
+    "ddpm": ("DDPMScheduler", _UNCLIPPED),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", _MULTISTEP),
+    "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", _MULTISTEP | {"use_karras_sigmas": True}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler_a": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "lcm": ("LCMScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "flow_euler": ("FlowMatchEulerDiscreteScheduler", {}),
+    "flow_heun": ("FlowMatchHeunDiscreteScheduler", {}),
+}
+
+CLASS_NAMES = frozenset(name for name, _ in _CLASSES.values())
+
+
+def make(name: str, loaded: Any) -> Any:
+    """A new scheduler of contract name `name` with the noise schedule of `loaded`.
+
+    Raises EaselError `config_error`: the profile names a scheduler that needs a package that is not here.
+    """
+    import diffusers
+
+    if name == "lms" and importlib.util.find_spec("scipy") is None:
+        refuse("config_error", "scheduler", "lms needs scipy, which is not installed", "Choose another scheduler.")
+    class_name, options = _CLASSES[name]
+    return getattr(diffusers, class_name).from_config(loaded.config, **options)
+
+
+def native(loaded: Any) -> str:
+    """The contract's name of a loaded scheduler; KeyError for a class that is not in the table."""
+    names = {class_name: name for name, (class_name, _) in reversed(_CLASSES.items())}
+    return names[type(loaded).__name__]
+
+
+def usable(loaded: Any) -> tuple[str, ...]:
+    """The names that can stand in for `loaded`: all that diffusers calls compatible; a flow model keeps its own."""
+    own = native(loaded)
+    if loaded.config.get("prediction_type") == "flow_prediction":
+        return (own,)
+    compatible = {cls.__name__ for cls in loaded.compatibles}
+    return tuple(name for name in SCHEDULERS if name == own or (name != "lms" and _CLASSES[name][0] in compatible))
