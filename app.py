@@ -1,0 +1,55 @@
+"""The cloud's composition root: settings in, stacks out. It alone reads context and environment.
+
+`npx cdk deploy --all -c key=value` runs it; `stacks/settings.py` has the keys.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+
+from stacks.api import ApiStack
+from stacks.catalogue import CatalogueError, read_model
+from stacks.cloud9 import Cloud9Stack
+from stacks.model import ModelStack
+from stacks.parts.logs import retention
+from stacks.settings import SettingsError, parse_settings
+from stacks.storage import StorageStack
+
+ROOT = Path(__file__).parent
+
+
+def compose(app: cdk.App, *, root: Path = ROOT, env: cdk.Environment | None = None) -> None:
+    """All stacks that the app's context asks for, checked by AwsSolutions."""
+    settings = parse_settings(app.node.get_all_context())
+    model = read_model(settings.model, root)
+
+    storage = StorageStack(app, "EaselStorage", settings=settings, env=env)
+    endpoint = ModelStack(app, "EaselModel", settings=settings, model=model, bucket=storage.bucket, env=env)
+    api = ApiStack(
+        app, "EaselApi", settings=settings, model=model, bucket=storage.bucket, endpoint=endpoint.endpoint, env=env
+    )
+    api.add_stack_dependency(endpoint)
+    if settings.cloud9:
+        Cloud9Stack(app, "EaselCloud9", settings=settings, env=env)
+
+    cdk.Tags.of(app).add("easel:app", "easel")
+    cdk.Tags.of(app).add("easel:mode", settings.mode)
+    logs = cdk.custom_resources.CustomResourceConfig.of(app)
+    logs.add_removal_policy(cdk.RemovalPolicy.DESTROY)
+    logs.add_log_retention_lifetime(retention(settings.log_days))
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+if __name__ == "__main__":
+    app = cdk.App()
+    account, region = (os.environ.get(f"CDK_DEFAULT_{name}") for name in ("ACCOUNT", "REGION"))
+    try:
+        compose(app, env=cdk.Environment(account=account, region=region))
+    except (SettingsError, CatalogueError) as error:
+        sys.exit(f"easel: {error}")
+    app.synth()

@@ -1,0 +1,91 @@
+"""Custom resource: unpacks zip assets into an immutable prefix of a bucket, as a stream, and copies nothing twice."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+from answer import Event, answering
+
+NAME_BYTES = 255
+"""The longest name of a file that SageMaker takes in uncompressed model data."""
+BLOCK = 8 * 1024 * 1024
+
+
+class RefusedError(ValueError):
+    """A member of an archive that may not become an object."""
+
+
+def publish(event: Event) -> tuple[str, dict[str, str]]:
+    """Writes every member of the parts below the prefix. The prefix names the content: what is there is right."""
+    asked = event["ResourceProperties"]
+    bucket, prefix = asked["Bucket"], asked["Prefix"]
+    s3 = boto3.client("s3")
+    there = dict(_sizes(s3, bucket, prefix))
+    for part in asked["Parts"]:
+        with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                key = prefix + part["Below"] + checked_name(member)
+                if there.get(key) != member.file_size:
+                    with archive.open(member) as source:
+                        s3.upload_fileobj(source, bucket, key)
+                    print(f"wrote {key}, {member.file_size} bytes")
+    uri = f"s3://{bucket}/{prefix}"
+    return uri, {"Uri": uri}
+
+
+handler = answering(publish)
+
+
+def checked_name(member: zipfile.ZipInfo) -> str:
+    """The member's name, if it stays below the prefix. Raises RefusedError."""
+    name = member.filename
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise RefusedError(f"{name!r} is a symbolic link")
+    if "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise RefusedError(f"{name!r} does not stay below the release")
+    if any(len(part.encode()) > NAME_BYTES for part in name.split("/")):
+        raise RefusedError(f"{name[:80]!r}… is longer than {NAME_BYTES} bytes")
+    return name
+
+
+def _sizes(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            yield item["Key"], item["Size"]
+
+
+class RemoteFile(io.RawIOBase):
+    """An object of S3 as a file that can be read from anywhere, without a copy of it."""
+
+    def __init__(self, s3: Any, bucket: str, key: str) -> None:
+        self._s3, self._where, self._at = s3, {"Bucket": bucket, "Key": key}, 0
+        self._size: int = s3.head_object(**self._where)["ContentLength"]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if self._at >= end:
+            return 0
+        body = self._s3.get_object(**self._where, Range=f"bytes={self._at}-{end - 1}")["Body"].read()
+        buffer[: len(body)] = body
+        self._at += len(body)
+        return len(body)

@@ -1,0 +1,1 @@
+"""Constructs: nouns that the stacks put together."""

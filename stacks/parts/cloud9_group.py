@@ -1,0 +1,40 @@
+"""The security group of a Cloud9 environment, looked up when the stack is deployed."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from stacks.parts.findings import ANY_RESOURCE, acknowledge
+from stacks.parts.function import Function
+from stacks.parts.release import HANDLERS
+
+
+class Cloud9Group(Construct):
+    """`id` is the group's id."""
+
+    def __init__(self, scope: Construct, id: str, *, environment_id: str, log_days: int) -> None:
+        super().__init__(scope, id)
+        finder = Function(
+            self,
+            "Finder",
+            code=HANDLERS,
+            handler="cloud9_group.handler",
+            memory_mb=256,
+            timeout=cdk.Duration.minutes(1),
+            log_days=log_days,
+        )
+        finder.allow(["ec2:DescribeSecurityGroups"], ["*"])
+        acknowledge(
+            finder, {ANY_RESOURCE: "ec2:DescribeSecurityGroups knows no resource; it reads and changes nothing"}
+        )
+        group = cdk.CustomResource(
+            self,
+            "Group",
+            resource_type="Custom::EaselCloud9Group",
+            service_token=finder.function.function_arn,
+            service_timeout=cdk.Duration.minutes(2),
+            properties={"EnvironmentId": environment_id},
+        )
+        group.node.add_dependency(finder)
+        self.id = group.get_att_string("GroupId")

@@ -1,0 +1,162 @@
+"""What a user can set with `-c key=value` or in cdk.json's context, typed and checked before anything is made."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+Mode = Literal["async", "realtime"]
+ApiAuth = Literal["key", "iam", "none"]
+Removal = Literal["destroy", "retain"]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: which one, why, and what can be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that differs between one Easel and another."""
+
+    model: str = "emoji"
+    """An entry of the catalogue, or the path of a model folder that has its entry beside it (`path/to/mine.json`)."""
+    mode: Mode = "async"
+    """`async` scales to zero and queues; `realtime` is always warm."""
+    instance_type: str = "ml.g4dn.xlarge"
+    min_instances: int = -1
+    """-1: the mode's own, 0 in async and 1 in realtime."""
+    max_instances: int = 1
+    api_auth: ApiAuth = "key"
+    throttle_rate: int = 10
+    """Requests a second: of a key, or of everybody where there are no keys."""
+    throttle_burst: int = 20
+    daily_quota: int = 10_000
+    """Requests a day and key. Polling a job counts."""
+    result_days: int = 7
+    """How long jobs and pictures are kept."""
+    log_days: int = 30
+    """One of the retentions that CloudWatch Logs knows."""
+    removal: Removal = "destroy"
+    """What `cdk destroy` does with the bucket."""
+    cloud9_cidr: str = ""
+    """Who may reach port 8080 of a Cloud9 environment; empty: no such rule."""
+    cloud9_environment_id: str = ""
+    cloud9_security_group_id: str = ""
+    powertools_layer: str = ""
+    """ARN of the Powertools layer; empty: the public one."""
+
+    def __post_init__(self) -> None:
+        if self.min_instances == -1:
+            object.__setattr__(self, "min_instances", 0 if self.mode == "async" else 1)
+        _check_numbers(self)
+        _check_instances(self)
+        _check_cloud9(self)
+
+    @property
+    def cloud9(self) -> bool:
+        return bool(self.cloud9_cidr)
+
+
+LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653)
+
+_FOREIGN = re.compile(r"[@:/]|^acknowledged-issue-numbers$")
+"""Context that belongs to the CDK: feature flags, `aws:cdk:…`, look-ups."""
+
+
+def parse_settings(context: Mapping[str, Any]) -> Settings:
+    """Settings from the CDK's context, where `-c` makes every value a text.
+
+    Raises SettingsError for a key that is not known (naming the nearest one), a wrong type and a wrong value.
+    """
+    types = get_type_hints(Settings)
+    sent = {key: value for key, value in context.items() if not _FOREIGN.search(key)}
+    for key in sent:
+        if key not in types:
+            raise SettingsError(f"{key!r} is not a setting. {_nearest(key, list(types))}")
+    return Settings(**{key: _parse(key, value, types[key]) for key, value in sent.items()})
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+
+
+def _parse(key: str, value: Any, kind: Any) -> Any:
+    if choices := get_args(kind):
+        if value not in choices:
+            raise SettingsError(f"{key} is {value!r}; it can be {', '.join(choices)}.")
+        return value
+    if kind is int:
+        return _integer(key, value)
+    if not isinstance(value, str):
+        raise SettingsError(f"{key} must be a text, not {value!r}.")
+    return value
+
+
+def _integer(key: str, value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
+        return int(value)
+    if type(value) is int:
+        return value
+    raise SettingsError(f"{key} must be a whole number, not {value!r}.")
+
+
+def _check_numbers(settings: Settings) -> None:
+    bounds = {
+        "min_instances": (0, 100),
+        "max_instances": (1, 100),
+        "throttle_rate": (1, 10_000),
+        "throttle_burst": (1, 5_000),
+        "daily_quota": (1, 100_000_000),
+        "result_days": (1, 3650),
+    }
+    for key, (low, high) in bounds.items():
+        if not low <= getattr(settings, key) <= high:
+            raise SettingsError(f"{key} is {getattr(settings, key)}; it can be {low} to {high}.")
+    if settings.log_days not in LOG_DAYS:
+        raise SettingsError(f"log_days is {settings.log_days}; it can be {', '.join(map(str, LOG_DAYS))}.")
+
+
+def _check_instances(settings: Settings) -> None:
+    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", settings.instance_type):
+        raise SettingsError(f"instance_type is {settings.instance_type!r}; it looks like ml.g4dn.xlarge.")
+    if settings.min_instances > settings.max_instances:
+        raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
+    if settings.mode == "realtime" and settings.min_instances == 0:
+        raise SettingsError("A realtime endpoint cannot scale to zero. Set min_instances=1, or mode=async.")
+
+
+def _check_cloud9(settings: Settings) -> None:
+    targets = [settings.cloud9_environment_id, settings.cloud9_security_group_id]
+    if not settings.cloud9:
+        if any(targets):
+            raise SettingsError("The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32.")
+        return
+    if sum(map(bool, targets)) != 1:
+        raise SettingsError("Set either cloud9_environment_id or cloud9_security_group_id beside cloud9_cidr.")
+    _check_cidr(settings.cloud9_cidr)
+    if not re.fullmatch(r"[0-9a-f]{32}|", settings.cloud9_environment_id):
+        raise SettingsError("cloud9_environment_id has 32 hexadecimal digits; `aws cloud9 list-environments` tells it.")
+    if not re.fullmatch(r"sg-[0-9a-f]{8,17}|", settings.cloud9_security_group_id):
+        raise SettingsError("cloud9_security_group_id looks like sg-0123456789abcdef0.")
+
+
+def _check_cidr(cidr: str) -> None:
+    try:
+        network = ipaddress.ip_network(cidr)
+    except ValueError as error:
+        raise SettingsError(f"cloud9_cidr {cidr!r}: {error}. One address is written 203.0.113.7/32.") from None
+    if network.prefixlen < (8 if network.version == 4 else 32):
+        raise SettingsError(
+            f"cloud9_cidr {cidr} would open port 8080 of your development machine, with the AWS credentials on it, to "
+            "the internet; scanners find such a port within minutes. Safer: (1) Cloud9's own preview, which needs no "
+            "rule at all; (2) `aws ssm start-session --document-name AWS-StartPortForwardingSession` or `ssh -L 8080:"
+            "localhost:8080`; (3) your own address, for example 203.0.113.7/32 (`curl https://checkip.amazonaws.com`)."
+        )
+
+
+SETTINGS = tuple(field.name for field in fields(Settings))

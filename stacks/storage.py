@@ -1,0 +1,47 @@
+"""The bucket: jobs, pictures and releases. The only thing with a state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.parts.findings import acknowledge
+from stacks.settings import Settings
+
+PASSING = ("jobs/", "idempotency/", "answers/", "failures/")
+"""Prefixes whose objects expire."""
+
+
+class StorageStack(cdk.Stack):
+    """Holds what outlives a deploy."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
+        super().__init__(scope, id, description="Easel: the bucket of jobs, pictures and releases", **options)
+        destroy = settings.removal == "destroy"
+        self.bucket = s3.Bucket(
+            self,
+            "Store",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            lifecycle_rules=[
+                s3.LifecycleRule(prefix=prefix, expiration=cdk.Duration.days(settings.result_days))
+                for prefix in PASSING
+            ]
+            + [s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(1))],
+            removal_policy=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,
+            auto_delete_objects=destroy,
+        )
+        cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # goes last, or not at all
+        acknowledge(
+            self.bucket,
+            {
+                "AwsSolutions-S1": "Server access logs arrive after the bucket was emptied, so that destroy fails; "
+                "every access goes through our functions, which log it"
+            },
+        )
