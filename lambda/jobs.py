@@ -7,8 +7,6 @@ told of, submits a job whose creator died before it could, and ends one that wai
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +15,11 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import chain, repeat
 
-from contract import OUTPUT_FORMATS, EaselError, GenerationRequest, dumps, parse_answer, render_request
+from contract import EaselError, GenerationRequest, dumps, render_request
 from failures import read_failure
+from finishing import Finisher, ignore
 from ports import Clock, Endpoint, Store, Submission, Ticket
-from records import Job, Outcome, Picture, Record, new_ticket
+from records import Job, Outcome, Record, new_ticket
 
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: no function that creates one lives so long."""
@@ -28,16 +27,13 @@ SUBMIT_GRACE_S = 60
 _UNSURE = ("upstream_closed", "upstream_truncated", "model_timeout")
 """Failures of `Endpoint.submit` after which the job may be queued all the same."""
 
-_MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
+class Jobs(Finisher):
+    """What callers of the API may ask.
 
-def _ignore(record: Record, outcome: Outcome) -> None:
-    """Nobody wants to hear how jobs end."""
-
-
-class Jobs:
-    """`ttl_s`: a job without an outcome after so many seconds is `job_expired`. `pauses`: seconds between two looks of
-    `wait`, the last one repeated. `on_end` hears of every outcome once."""
+    `ttl_s`: a job without an outcome after so many seconds is `job_expired`. `pauses`: seconds between two looks of
+    `wait`, the last one repeated.
+    """
 
     def __init__(
         self,
@@ -47,10 +43,10 @@ class Jobs:
         clock: Clock,
         ttl_s: float,
         pauses: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
-        on_end: Callable[[Record, Outcome], None] = _ignore,
+        on_end: Callable[[Record, Outcome], None] = ignore,
     ) -> None:
-        self._store, self.endpoint, self._clock = store, endpoint, clock
-        self._ttl_s, self._pauses, self._on_end = ttl_s, pauses, on_end
+        super().__init__(store=store, clock=clock, on_end=on_end)
+        self.endpoint, self._ttl_s, self._pauses = endpoint, ttl_s, pauses
 
     # --- what a caller may ask -------------------------------------------------------------------
 
@@ -112,34 +108,6 @@ class Jobs:
     def link(self, ticket: Ticket, name: str) -> str:
         return self._store.link(ticket.key(name), 900)
 
-    # --- what whoever draws a job tells ----------------------------------------------------------
-
-    def start(self, ticket: Ticket) -> bytes | None:
-        """The container's input, or None where the job has started already, was cancelled or has ended.
-
-        Whoever knows that a started job died removes its `started.json` to start it again.
-        """
-        started = dumps({"started_at": self._clock.now()}).encode()
-        if not self._store.create(ticket.key("started.json"), started) or self._outcome(ticket):
-            return None
-        return self._store.read(ticket.key("request.json"))
-
-    def finish(self, ticket: Ticket, answer: bytes) -> Outcome:
-        """Takes in the container's answer; gives the outcome that stands, which may be an earlier one."""
-        past = self._outcome(ticket)
-        if past:
-            return past
-        record = self._record(ticket)
-        try:
-            outcome = self._unpack(record, answer)
-        except EaselError as error:
-            outcome = Outcome.failed(error, self._clock.now())
-        return self._end(record, outcome)
-
-    def fail(self, ticket: Ticket, error: EaselError) -> Outcome:
-        """Ends a job whose answer will not come; gives the outcome that stands, which may be an earlier one."""
-        return self._end(self._record(ticket), Outcome.failed(error, self._clock.now()))
-
     # --- inside ----------------------------------------------------------------------------------
 
     def _claim(self, claim: str, ticket: Ticket, digest: str) -> Ticket:
@@ -166,16 +134,6 @@ class Jobs:
                     self._store.delete(claim)
             raise
         self._store.write(ticket.key("submitted.json"), dumps(asdict(submission)).encode())
-
-    def _record(self, ticket: Ticket) -> Record:
-        body = self._store.read(ticket.key("job.json"))
-        if body is None:
-            raise EaselError("not_found", "there is no such job")
-        return Record.from_json(body)
-
-    def _outcome(self, ticket: Ticket) -> Outcome | None:
-        body = self._store.read(ticket.key("outcome.json"))
-        return Outcome.from_json(body) if body else None
 
     def _look(self, record: Record) -> Job:
         ticket = record.ticket
@@ -215,39 +173,3 @@ class Jobs:
         if self._store.create(record.ticket.key("resubmitted.json"), b"{}"):
             with suppress(EaselError):  # a refusal is the job's outcome now
                 self._submit(record)
-
-    def _unpack(self, record: Record, answer: bytes) -> Outcome:
-        result = parse_answer(answer)
-        if result.seeds != record.request.seeds():
-            raise EaselError("model_bad_response", "the model answered with other seeds than it was asked for")
-        images = [_decode(image, record.request.output_format) for image in result.generated_images]
-        pictures = []
-        for i, image in enumerate(images):
-            name = f"image-{i}.{record.request.output_format}"
-            self._store.write(record.ticket.key(name), image, OUTPUT_FORMATS[record.request.output_format])
-            pictures.append(Picture(name=name, seed=result.seeds[i], size=len(image)))
-        now = self._clock.now()
-        return Outcome(
-            status="succeeded",
-            completed_at=now,
-            images=tuple(pictures),
-            parameters=result.parameters,
-            timings={**result.timings, "job_s": round(now - record.created_at, 3)},
-            warnings=result.warnings,
-        )
-
-    def _end(self, record: Record, outcome: Outcome) -> Outcome:
-        if self._store.create(record.ticket.key("outcome.json"), outcome.to_json()):
-            self._on_end(record, outcome)
-            return outcome
-        return self._outcome(record.ticket) or outcome
-
-
-def _decode(image: str, output_format: str) -> bytes:
-    try:
-        body = base64.b64decode(image, validate=True)
-    except (binascii.Error, ValueError):
-        body = b""
-    if not body.startswith(_MAGIC[output_format]):
-        raise EaselError("model_bad_response", f"the model sent a picture that is no {output_format}")
-    return body

@@ -61,7 +61,8 @@ class Outcome:
 
     @classmethod
     def failed(cls, error: EaselError, completed_at: float) -> Outcome:
-        told = {"code": error.code, "message": error.message, "hint": error.hint, "param": error.param}
+        param = None if error.param is None else str(error.param)
+        told = {"code": error.code, "message": str(error.message), "hint": str(error.hint), "param": param}
         return cls(status="failed", completed_at=completed_at, error=told)
 
     def exception(self) -> EaselError | None:
@@ -74,7 +75,7 @@ class Outcome:
         return EaselError(told["code"], told["message"], hint=told["hint"], param=told["param"])
 
     def to_json(self) -> bytes:
-        return dumps(asdict(self)).encode()
+        return dumps(asdict(self)).encode("utf-8", "replace")
 
     @classmethod
     def from_json(cls, body: bytes) -> Outcome:

@@ -61,18 +61,19 @@ class Service:
         request_id = read_request_id(event, context)
         began = self._now()
         call: Call | None = None
-        code = ""
+        code = cause = ""
         try:
             call = read_call(event, began)
             answer = _sendable(self._answer(call))
         except Exception as error:
             failure = self._known(error, request_id)
-            answer, code = _problem(failure, call, request_id), failure.code
+            answer, code, cause = _problem(failure, call, request_id), failure.code, _cause(failure)
         self._telemetry.request(
             method=call.method if call else "",
             path=call.path[:80] if call else "",
             status=answer.status,
             code=code,
+            cause=cause,
             seconds=round(self._now() - began, 4),
             owner=call.owner if call else "",
             request_id=request_id,
@@ -94,6 +95,13 @@ class Service:
 def _problem(error: EaselError, call: Call | None, request_id: str) -> Answer:
     body = problem(error, call.path[:200] if call else "", request_id).model_dump_json()
     return Answer(error.kind.status, body, MEDIA_TYPE, problem_headers(error))
+
+
+def _cause(error: EaselError) -> str:
+    """What the outside said, for the log. Not the model's words: they may quote a prompt."""
+    cause = error.__cause__
+    name = type(cause).__name__
+    return "" if cause is None else name if name == "ModelError" else f"{name}: {str(cause)[:300]}"
 
 
 def _sendable(answer: Answer) -> Answer:
