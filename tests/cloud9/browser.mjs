@@ -1,0 +1,31 @@
+// Drives a page in Chromium as a person would: fills in, presses the button, waits for the picture or the problem.
+import { createRequire } from "node:module";
+
+const [root, url, options] = process.argv.slice(2);
+const { locale, script, width, prompt, sizes, page: kind, screenshot } = JSON.parse(options);
+const { chromium } = createRequire(`${root}/web/package.json`)("playwright-core");
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+const context = await browser.newContext({ locale, javaScriptEnabled: script, viewport: { width, height: 800 } });
+const page = await context.newPage();
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(String(error)));
+page.on("console", (message) => /Content Security Policy/.test(message.text()) && complaints.push(message.text()));
+await page.goto(url);
+if (kind === "t2iweb") {
+  await page.locator("select").nth(0).selectOption(sizes[0]);
+  await page.locator("select").nth(1).selectOption(sizes[1]);
+} else {
+  await page.fill("[name=width]", sizes[0]);
+  await page.fill("[name=length]", sizes[1]);
+}
+await page.fill("textarea", prompt);
+await page.locator("button").first().click();
+await page.waitForSelector("figure img, .problem");
+const image = page.locator("figure img");
+const src = (await image.count()) ? await image.getAttribute("src") : null;
+const box = src && (await image.boundingBox());
+const text = await page.locator(kind === "t2iweb" ? "p" : "#result").first().innerText();
+const { width: page_width } = await page.locator("html").boundingBox();
+if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
+console.log(JSON.stringify({ src, box, text, page_width, button: await page.locator("button").first().innerText(), complaints }));
+await browser.close();
