@@ -1,0 +1,493 @@
+"""The native door: every route, every refusal, over fakes."""
+
+import base64
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from fakes import MAGIC, PROFILE, ROOT, World, event
+
+import contract
+from contract import EaselError
+from doors.native import ROOM_BYTES
+from jobs import SUBMIT_GRACE_S
+from openapi import ARTICLE, RECENT, document
+from ports import EndpointState, Progress, Ticket
+
+APPLE = {"prompt": "a red apple", "seed": 7}
+MISSING = "0" * 44
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def slow() -> World:
+    """Nothing is ever drawn by itself."""
+    world = World()
+    world.clock.while_sleeping = lambda: None
+    return world
+
+
+def golden(name: str) -> Any:
+    return [pytest.param(case, id=case["name"]) for case in json.loads((ROOT / f"examples/{name}.json").read_text())]
+
+
+def conforms(view: str, body: Any) -> None:
+    """`body` is what the OpenAPI document says."""
+    schema = {"$ref": f"#/components/schemas/{view}", "components": document(PROFILE)["components"]}
+    jsonschema_rs.Draft202012Validator(schema).validate(body)
+
+
+def problem(answer: dict[str, Any], status: int, code: str) -> Any:
+    """The problem document of an answer, checked to the letter."""
+    body, headers = json.loads(answer["body"]), answer["headers"]
+    conforms("Problem", body)
+    assert headers["content-type"] == "application/problem+json"
+    assert (answer["statusCode"], body["status"], body["code"], body["error"]["code"]) == (status, status, code, code)
+    assert body["title"] == contract.ERRORS[code].title
+    assert body["request_id"] == headers["x-request-id"]
+    assert body["error"]["message"] == body["detail"]
+    assert (headers.get("x-should-retry") == "false") != body["retryable"]
+    assert headers.get("retry-after") == (str(body["retry_after_s"]) if body["retryable"] else None)
+    return body
+
+
+# --- what goes well ------------------------------------------------------------------------------
+
+
+def test_the_articles_payload_gives_pictures(world: World) -> None:
+    status, body = world.call("POST", "/generate", ARTICLE)
+    conforms("Generated", body)
+    assert status == 200
+    pictures = [base64.b64decode(image) for image in body["generated_images"]]
+    assert pictures == [MAGIC["png"] + bytes([i]) for i in range(2)]
+    assert body["seeds"] == [image["seed"] for image in body["images"]]
+    assert body["seeds"][1] - body["seeds"][0] in (1, 1 - 2**32)
+    assert body["parameters"]["prompt"] == ARTICLE["prompt"]
+    assert body["timings"] == {"draw_s": 1.0, "job_s": 0.1}
+    folder = f"jobs/{world.endpoint.submitted[0].owner}/{body['id']}"
+    assert body["images"][0] == {
+        "url": f"https://files.example/{folder}/image-0.png?seconds=900",
+        "seed": body["seeds"][0],
+        "width": 512,
+        "height": 512,
+        "media_type": "image/png",
+    }
+
+
+@pytest.mark.parametrize("case", golden("accepted"))
+def test_accepted_messages_reach_the_endpoint_with_nothing_left_open(world: World, case: Any) -> None:
+    status, _ = world.call("POST", "/generate", case["body"])
+    assert status == 200
+    request = json.loads(world.store.objects[world.endpoint.submitted[0].key("request.json")])
+    drawn = case["request"]
+    assert request == {"deadline_ms": 60_000, **drawn, "seed": case["body"].get("seed") or request["seed"]}
+
+
+def test_a_seed_is_drawn_once_and_told(world: World) -> None:
+    seeds = {world.call("POST", "/generate", {"prompt": "a"})[1]["seeds"][0] for _ in range(5)}
+    assert len(seeds) == 5
+
+
+def test_what_takes_longer_becomes_a_job(slow: World) -> None:
+    answer = slow.send(event("POST", "/generate", APPLE))
+    body = json.loads(answer["body"])
+    conforms("Job", body)
+    assert answer["statusCode"] == 202
+    assert slow.clock.time == pytest.approx(1_800_000_025)
+    assert answer["headers"]["location"] == f"jobs/{body['id']}"
+    assert body["urls"] == {"get": f"/jobs/{body['id']}", "cancel": f"/jobs/{body['id']}"}
+    assert (body["status"], body["seeds"], body["images"], body["error"]) == ("queued", [7], [], None)
+    assert (body["completed_at"], body["started_at"], body["progress"]) == (None, None, None)
+    assert datetime.fromisoformat(body["created_at"]) == datetime.fromtimestamp(1_800_000_000, UTC)
+    assert body["parameters"]["num_inference_steps"] == PROFILE.steps
+
+
+def test_the_wait_counts_from_the_event(slow: World) -> None:
+    submit = slow.endpoint.submit
+
+    def slow_submit(ticket: Ticket) -> Any:
+        slow.clock.time += 10
+        return submit(ticket)
+
+    slow.endpoint.submit = slow_submit  # type: ignore[method-assign]
+    slow.call("POST", "/generate", APPLE)
+    assert slow.clock.time == pytest.approx(1_800_000_025)
+
+
+def test_jobs_are_not_waited_for(world: World) -> None:
+    status, body = world.call("POST", "/jobs", APPLE)
+    assert (status, body["status"]) == (202, "queued")
+    assert world.clock.time == 1_800_000_000
+
+
+def test_a_job_tells_how_it_goes(slow: World) -> None:
+    path = f"/jobs/{slow.call('POST', '/jobs', APPLE)[1]['id']}"
+    slow.endpoint.known_progress = Progress(3, 20)
+    _, body = slow.call("GET", path)
+    assert (body["status"], body["progress"]) == ("running", {"step": 3, "steps": 20})
+    slow.endpoint.draw_all()
+    status, body = slow.call("GET", path)
+    conforms("Job", body)
+    assert (status, body["status"], body["progress"]) == (200, "succeeded", None)
+    assert body["completed_at"]
+    assert len(body["images"]) == 1
+
+
+def test_a_started_job_runs(slow: World) -> None:
+    id = slow.call("POST", "/jobs", APPLE)[1]["id"]
+    slow.jobs.start(slow.endpoint.submitted[0])
+    _, body = slow.call("GET", f"/jobs/{id}")
+    assert (body["status"], body["message"]) == ("running", "The picture is being drawn.")
+    assert body["started_at"]
+
+
+@pytest.mark.parametrize(
+    ("state", "tells_start", "words"),
+    [
+        (EndpointState("asleep", "", (4, 10)), False, "asleep and wakes for this job; that usually takes 4 to 10 min"),
+        (EndpointState("starting", "Loading."), True, "Loading."),
+        (EndpointState("broken"), True, "The model is broken."),
+        (EndpointState("ready"), True, "The job waits for its turn."),
+        (EndpointState("ready"), False, "waits for its turn or is being drawn."),
+    ],
+)
+def test_a_waiting_job_says_why(slow: World, state: EndpointState, tells_start: bool, words: str) -> None:
+    slow.endpoint.known_state, slow.endpoint.tells_start = state, tells_start
+    assert words in slow.call("POST", "/jobs", APPLE)[1]["message"]
+    assert words in slow.call("GET", "/jobs")[1]["jobs"][0]["message"]
+
+
+def test_a_state_that_nobody_knows_breaks_nothing(slow: World) -> None:
+    def state() -> EndpointState:
+        raise EaselError("config_error", "not allowed")
+
+    slow.endpoint.state = state  # type: ignore[method-assign]
+    assert slow.call("POST", "/jobs", APPLE)[0] == 202
+    status, body = slow.call("GET", "/health")
+    assert (status, body["status"], body["endpoint"]["status"]) == (200, "degraded", "unknown")
+
+
+def test_recent_jobs_newest_first(slow: World) -> None:
+    made = []
+    for seed in range(30):
+        made.append(slow.call("POST", "/jobs", {"prompt": "a", "seed": seed})[1]["id"])
+        slow.clock.time += 1
+    _, body = slow.call("GET", "/jobs")
+    conforms("Jobs", body)
+    assert [job["id"] for job in body["jobs"]] == made[: -RECENT.maximum // 2 - 1 : -1]
+    _, body = slow.call("GET", "/jobs", query={"limit": "2"})
+    assert [job["seeds"] for job in body["jobs"]] == [[29], [28]]
+
+
+@pytest.mark.parametrize("limit", ["0", "41", "-1", "+1", "1.0", "abc", "", "1 ", "٣", "9" * 5000])
+def test_a_limit_that_is_none(world: World, limit: str) -> None:
+    body = problem(world.send(event("GET", "/jobs", query={"limit": limit})), 400, "out_of_range")
+    assert body["invalid_params"][0]["name"] == "limit"
+
+
+def test_two_limits_are_none(world: World) -> None:
+    sent = event("GET", "/jobs")
+    sent["multiValueQueryStringParameters"] = {"limit": ["1", "2"]}
+    problem(world.send(sent), 400, "out_of_range")
+
+
+def test_forty_of_the_longest_jobs_fit_into_one_answer(slow: World) -> None:
+    longest = {
+        "prompt": ["\u732b" * 2000] * 8,
+        "negative_prompt": "\u732b" * 2000,
+        "seed": 7,
+        "width": 64,
+        "height": 64,
+    }
+    for _ in range(RECENT.maximum):
+        slow.clock.time += 1
+        status, _ = slow.call("POST", "/jobs", json.dumps(longest, ensure_ascii=False))
+        assert status == 202
+    slow.endpoint.draw_all()
+    status, body = slow.call("GET", "/jobs", query={"limit": str(RECENT.maximum)})
+    assert (status, len(body["jobs"])) == (200, RECENT.maximum)
+
+
+def test_models_tell_what_can_be_asked(world: World) -> None:
+    status, body = world.call("GET", "/models")
+    conforms("Models", body)
+    model = body["models"][0]
+    assert status == 200
+    assert model["sizes"][0] == {"width": 512, "height": 512}
+    assert model["bounds"]["width"] == {"minimum": 64, "maximum": 768}
+    assert model["defaults"]["num_inference_steps"] == 20
+    assert model["schedulers"] == list(PROFILE.schedulers)
+    assert (model["formats"], model["suggestions"]) == (["png", "webp", "jpeg"], ["a red apple"])
+    default = contract.parse_request('{"prompt": "a"}', PROFILE)
+    assert model["defaults"] == {name: getattr(default, name) for name in model["defaults"]}
+
+
+@pytest.mark.parametrize(("state", "health"), [("ready", "ok"), ("asleep", "ok"), ("broken", "degraded")])
+def test_health(world: World, state: str, health: str) -> None:
+    world.endpoint.known_state = EndpointState(state, "a word")
+    status, body = world.call("GET", "/health")
+    conforms("Health", body)
+    assert (status, body["status"], body["endpoint"]) == (200, health, {"status": state, "detail": "a word"})
+
+
+# --- idempotency ---------------------------------------------------------------------------------
+
+
+def test_one_click_is_one_job(world: World) -> None:
+    headers = {"Idempotency-Key": "click-1"}
+    first = world.call("POST", "/generate", {"prompt": "a"}, headers=headers)
+    again = world.call("POST", "/generate", '{ "prompt":"a" }', headers=headers)
+    job = world.call("POST", "/jobs", {"prompt": "a"}, headers=headers)
+    assert first == again
+    assert job[1]["id"] == first[1]["id"]
+    assert len(world.endpoint.submitted) == 1
+
+
+def test_a_key_is_not_for_two_requests(world: World) -> None:
+    headers = {"idempotency-key": "click-1"}
+    world.call("POST", "/generate", {"prompt": "a"}, headers=headers)
+    problem(world.send(event("POST", "/generate", {"prompt": "b"}, headers=headers)), 409, "idempotency_mismatch")
+    assert world.call("POST", "/generate", {"prompt": "b"}, headers=headers, key="another")[0] == 200
+
+
+def test_without_a_key_equal_requests_are_two_jobs(world: World) -> None:
+    ids = {world.call("POST", "/generate", APPLE)[1]["id"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("key", ["", " ", "a" * 256, "é", "a\nb", " a"])
+def test_keys_that_are_none(world: World, key: str) -> None:
+    body = problem(world.send(event("POST", "/jobs", APPLE, headers={"Idempotency-Key": key})), 400, "bad_header")
+    assert body["invalid_params"][0]["name"] == "idempotency-key"
+    assert world.endpoint.submitted == []
+
+
+def test_two_keys_are_none(world: World) -> None:
+    sent = event("POST", "/jobs", APPLE)
+    sent["multiValueHeaders"]["Idempotency-Key"] = ["a", "b"]
+    problem(world.send(sent), 400, "bad_header")
+
+
+# --- refusals: bad inputs (failures.md 2.1) ------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", golden("rejected"))
+@pytest.mark.parametrize("path", ["/generate", "/jobs"])
+def test_rejected_messages_never_reach_the_endpoint(world: World, case: Any, path: str) -> None:
+    body = problem(world.send(event("POST", path, case["body"])), 400, case["code"])
+    assert [param["name"] for param in body["invalid_params"]] == ([case["param"]] if case["param"] else [])
+    assert body["error"]["param"] == case["param"]
+    assert world.store.objects == {}
+
+
+BODIES = [
+    ("B01 null body", None, "invalid_json"),
+    ("B03 a number", "7", "expected_object"),
+    ("B04 deep nesting", "[" * 60_000, "invalid_json"),
+    ("B05 5,000 digits", '{"prompt": "a", "seed": ' + "9" * 5000 + "}", "invalid_json"),
+    ("B07 true for steps", '{"prompt": "a", "num_inference_steps": true}', "wrong_type"),
+    ("B07 20.0 for steps", '{"prompt": "a", "num_inference_steps": 20.0}', "wrong_type"),
+    ("B09 callback", '{"prompt": "a", "callback": "x"}', "unknown_field"),
+    ("B11 2,001 characters", json.dumps({"prompt": "a" * 2001}), "out_of_range"),
+    ("B12 lone surrogate", '{"prompt": "\\ud800"}', "bad_text"),
+    ("B14 width 511", '{"prompt": "a", "width": 511}', "off_grid"),
+    ("B14 width 10^9", '{"prompt": "a", "width": 1000000000}', "out_of_range"),
+    ("B15 over the budget", '{"prompt": "a", "num_inference_steps": 150}', "job_too_large"),
+    ("B16 no steps", '{"prompt": "a", "num_inference_steps": 0}', "out_of_range"),
+    ("B17 seed 2^32", '{"prompt": "a", "seed": 4294967296}', "out_of_range"),
+    ("B18 a path for a scheduler", '{"prompt": "a", "scheduler": "../x"}', "unknown_value"),
+    ("A05 a URL", '{"prompt": "a", "scheduler": "http://169.254.169.254/"}', "unknown_value"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), [pytest.param(body, code, id=name) for name, body, code in BODIES])
+def test_bad_bodies(world: World, body: str | None, code: str) -> None:
+    problem(world.send(event("POST", "/generate", body)), 400, code)
+    assert world.endpoint.submitted == []
+
+
+@pytest.mark.parametrize("text", ["\u202eevil", "a\u200bb", "👩‍👩‍👧‍👧", "e\u0301", "é", "a\x7f", "<img onerror=x>"])
+def test_b12_odd_texts_are_drawn_and_told_unchanged(world: World, text: str) -> None:
+    status, body = world.call("POST", "/generate", {"prompt": text})
+    assert (status, body["parameters"]["prompt"]) == (200, [text])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/x-npy",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+        "application/json; charset=utf-16",
+        "application/json, text/plain",
+        "",
+        None,
+        ["application/json", "text/plain"],
+    ],
+)
+def test_b25_content_types(world: World, value: Any) -> None:
+    sent = event("POST", "/generate", APPLE)
+    del sent["headers"]["Content-Type"]
+    sent["multiValueHeaders"] = {} if value is None else {"Content-Type": value if type(value) is list else [value]}
+    problem(world.send(sent), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("value", ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+def test_json_by_other_spellings(world: World, value: str) -> None:
+    assert world.call("POST", "/generate", APPLE, headers={"Content-Type": value})[0] == 200
+
+
+def test_b27_a_body_over_the_cap(world: World) -> None:
+    problem(world.send(event("POST", "/generate", " " * 65_537)), 413, "payload_too_large")
+    problem(world.send(event("POST", "/generate", "x" * 6_000_001)), 413, "payload_too_large")
+
+
+ROUTES = [(route["path"], route["allow"]) for route in (
+    {"path": "/generate", "allow": "POST"},
+    {"path": "/jobs", "allow": "POST, GET"},
+    {"path": f"/jobs/{MISSING}", "allow": "GET, DELETE"},
+    {"path": "/models", "allow": "GET"},
+    {"path": "/health", "allow": "GET"},
+    {"path": "/openapi.json", "allow": "GET"},
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "allow"), ROUTES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"])
+def test_b28_methods(world: World, path: str, allow: str, method: str) -> None:
+    answer = world.send(event(method, path, APPLE))
+    if method in allow.split(", "):
+        assert answer["statusCode"] != 405
+    else:
+        problem(answer, 405, "method_not_allowed")
+        assert answer["headers"]["allow"] == allow
+
+
+@pytest.mark.parametrize("path", ["/", "", "/nope", "/generate/x", "/%2e%2e/generate", "//generate", "/jobs/a/b", "x"])
+def test_b28_paths(world: World, path: str) -> None:
+    problem(world.send(event("GET", path)), 404, "not_found")
+
+
+def test_b28_a_trailing_slash_is_none(world: World) -> None:
+    assert world.call("POST", "/generate/", APPLE)[0] == 200
+
+
+@pytest.mark.parametrize("id", [MISSING, "..", "%2e%2e", "A" * 44, "0" * 43, "0" * 10_000, f"{MISSING}.json", " "])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_b29_ids_of_nothing(world: World, id: str, method: str) -> None:
+    problem(world.send(event(method, f"/jobs/{id}")), 404, "not_found")
+
+
+def test_a18_another_callers_job_is_not_there(world: World) -> None:
+    id = world.call("POST", "/generate", APPLE, key="mine")[1]["id"]
+    assert world.call("GET", f"/jobs/{id}", key="mine")[0] == 200
+    theirs, nothing = (world.send(event("GET", f"/jobs/{path}", key="theirs")) for path in (id, MISSING))
+    assert theirs["body"].replace(id, MISSING) == nothing["body"]
+    problem(theirs, 404, "not_found")
+    problem(world.send(event("DELETE", f"/jobs/{id}", key="theirs")), 404, "not_found")
+    assert world.call("GET", "/jobs", key="theirs")[1] == {"jobs": []}
+
+
+def test_owners_are_told_apart_by_whatever_the_gateway_knows(world: World) -> None:
+    for identity in ({"apiKeyId": "a"}, {"apiKey": "a2"}, {"userArn": "a3"}, {}, None):
+        sent = event("POST", "/jobs", APPLE)
+        sent["requestContext"]["identity"] = identity
+        assert world.send(sent)["statusCode"] == 202
+    assert len({ticket.owner for ticket in world.endpoint.submitted}) == 4
+    assert all(len(ticket.owner) == 16 for ticket in world.endpoint.submitted)
+
+
+# --- cancelling ----------------------------------------------------------------------------------
+
+
+def test_a_queued_job_is_cancelled(slow: World) -> None:
+    id = slow.call("POST", "/jobs", APPLE)[1]["id"]
+    status, body = slow.call("DELETE", f"/jobs/{id}")
+    assert (status, body["status"], body["error"]["code"]) == (200, "cancelled", "cancelled")
+    assert body["message"].endswith("Should its picture be in the drawing already, it will be discarded.")
+    assert slow.call("GET", f"/jobs/{id}")[1]["status"] == "cancelled"
+
+
+def test_a_job_that_is_known_to_wait_is_cancelled_for_sure(slow: World) -> None:
+    slow.endpoint.tells_start = True
+    id = slow.call("POST", "/jobs", APPLE)[1]["id"]
+    assert slow.call("DELETE", f"/jobs/{id}")[1]["message"] == "The job was cancelled before it started."
+
+
+def test_a_job_that_runs_or_ended_is_not_cancelled(slow: World) -> None:
+    id = slow.call("POST", "/jobs", APPLE)[1]["id"]
+    slow.jobs.start(slow.endpoint.submitted[0])
+    problem(slow.send(event("DELETE", f"/jobs/{id}")), 409, "job_running")
+    slow.endpoint.draw_all()
+    problem(slow.send(event("DELETE", f"/jobs/{id}")), 409, "job_finished")
+
+
+def test_whoever_waits_hears_of_the_cancellation(world: World) -> None:
+    world.clock.while_sleeping = lambda: world.jobs.cancel(world.endpoint.submitted[0]) and None
+    problem(world.send(event("POST", "/generate", APPLE)), 409, "cancelled")
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [code for code, kind in contract.ERRORS.items() if kind.status >= 422])
+def test_every_failure_of_a_job_is_told_in_its_words(world: World, code: str) -> None:
+    def fail() -> None:
+        world.jobs.fail(world.endpoint.submitted[0], EaselError(code, "what was wrong", hint="what to do"))
+
+    world.clock.while_sleeping = fail
+    body = problem(world.send(event("POST", "/generate", APPLE)), contract.ERRORS[code].status, code)
+    assert (body["detail"], body["hint"]) == ("what was wrong", "what to do")
+    _, job = world.call("GET", f"/jobs/{world.endpoint.submitted[0].id}")
+    assert (job["status"], job["error"]["code"], job["message"]) == ("failed", code, "The job failed: what was wrong.")
+    assert job["error"]["status"] == contract.ERRORS[code].status
+
+
+def test_a_refusing_endpoint_is_told_with_the_time_to_come_back(world: World) -> None:
+    world.endpoint.refusal = EaselError("throttled", "slow down")
+    problem(world.send(event("POST", "/generate", APPLE)), 429, "throttled")
+
+
+def test_a_job_that_lost_its_creator_is_drawn_in_the_end(slow: World) -> None:
+    slow.endpoint.refusal = EaselError("upstream_closed", "closed")
+    problem(slow.send(event("POST", "/jobs", APPLE)), 502, "upstream_closed")
+    slow.endpoint.refusal = None
+    slow.clock.time += SUBMIT_GRACE_S + 1
+    assert slow.call("GET", "/jobs")[1]["jobs"][0]["status"] == "queued"
+    slow.endpoint.draw_all()
+    assert slow.call("GET", "/jobs")[1]["jobs"][0]["status"] == "succeeded"
+
+
+# --- size ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("more", "inline"), [(-8_000, True), (0, False), (3_000_000, False)])
+def test_pictures_that_do_not_fit_come_as_links(world: World, more: int, inline: bool) -> None:
+    world.endpoint.image_bytes = ROOM_BYTES * 3 // 4 // 2 + more // 2
+    answer = world.send(event("POST", "/generate", ARTICLE))
+    body = json.loads(answer["body"])
+    assert bool(body["generated_images"]) == inline
+    assert bool(body["warnings"]) != inline
+    assert len(body["images"]) == 2
+    if inline:
+        assert len(json.dumps(answer)) > ROOM_BYTES - 16_000, "the room is used"
+
+
+def test_the_document_describes_what_there_is() -> None:
+    told = document(replace(PROFILE, max_side=4096))
+    sides = told["components"]["schemas"]["GenerationRequest"]["properties"]["width"]["oneOf"][0]
+    assert (sides["minimum"], sides["maximum"], sides["multipleOf"]) == (64, contract.SIDE.maximum, 8)
+    assert set(told["components"]["schemas"]["GenerationRequest"]["properties"]) == set(contract.REQUEST_FIELDS)
+    bodies = [case["body"] for case in json.loads((ROOT / "examples/accepted.json").read_text())]
+    assert ARTICLE in bodies
+    assert {(path.replace("{id}", MISSING), ", ".join(method.upper() for method in item)) for path, item in
+            told["paths"].items()} == set(ROUTES)  # fmt: skip
