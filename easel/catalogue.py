@@ -24,16 +24,23 @@ class Entry:
     @property
     def folder(self) -> Path:
         """Its files on this machine. Raises CommandError."""
-        folder = ROOT / self.source.get("path", "")
-        if self.source["kind"] != "folder" or not (folder / "model_index.json").is_file():
-            raise CommandError(
-                f"The files of {self.profile.id!r} are not on this machine",
-                where=f"models/{self.profile.id}.json",
-                why=f"its source is {dumps(self.source)}",
-                fix="Choose one that `easel models` shows as here.",
-                code=ENVIRONMENT,
-            )
-        return folder
+        if self.here:
+            return self._path
+        raise CommandError(
+            f"The files of {self.profile.id!r} are not on this machine",
+            where=f"models/{self.profile.id}.json",
+            why=f"its source is {dumps(self.source)}",
+            fix="Choose one that `easel models` shows as here.",
+            code=ENVIRONMENT,
+        )
+
+    @property
+    def here(self) -> bool:
+        return self.source["kind"] == "folder" and (self._path / "model_index.json").is_file()
+
+    @property
+    def _path(self) -> Path:
+        return ROOT / self.source.get("path", "")
 
 
 def entries() -> list[Entry]:

@@ -1,4 +1,4 @@
-"""The `easel` command. Everything heavy is imported where it is used: help takes no time and no network."""
+"""The `easel` command. What is heavy is imported where it is used: help takes no time and no network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import typer
 from easel import __version__
 from easel.command_error import INTERRUPTED, CommandError
 
-_EPILOG = "Documentation: README.md and docs/api.md."
-
 app = typer.Typer(
-    help="Your own text-to-image service.", no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG
+    help="Your own text-to-image service.",
+    epilog='Start with:  easel up   and, in a second terminal,   easel generate "a red apple"',
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -27,47 +31,110 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None: ...
 
 
-@app.command(epilog="Example:  easel up --port 8000 --model emoji")
+@app.command(
+    epilog="""\b
+Examples:
+  easel up
+  easel up --port 8000 --model emoji
+  easel up --host 0.0.0.0 --key "$(openssl rand -hex 16)"
+"""
+)
 def up(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other machines reach all but loopback.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
-    model: Annotated[str, typer.Option(help="A model of `easel models`.")] = "emoji",
+    model: Annotated[str, typer.Option(help="One of `easel models`.")] = "emoji",
     data: Annotated[Path, typer.Option(help="Folder that keeps jobs and pictures.")] = Path(".easel"),
-    key: Annotated[str | None, typer.Option(envvar="EASEL_KEY", help="Access key that callers must send.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="EASEL_KEY", help="Callers must send it; needed where others reach --host.")
+    ] = None,
     container: Annotated[str, typer.Option(hidden=True)] = "easel.container",
 ) -> None:
-    """Run everything on this machine until Ctrl-C: page, API and model."""
-    from easel import up as command
+    """Run page, API and model on this machine until Ctrl-C."""
     from easel.settings import Settings
+    from easel.up import run
 
     with _explained():
-        command.run(Settings(host=host, port=port, model=model, data=data, key=key, container=container))
+        run(Settings(host=host, port=port, model=model, data=data, key=key or None, container=container))
 
 
 @app.command(
-    epilog='Example:  easel generate "a red apple" --seed 7 -o out/   ·   with EASEL_URL and EASEL_KEY set, on AWS'
+    epilog="""\b
+Examples:
+  easel generate "a red apple"
+  easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
+  easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
+
+What is left open is the model's choice; the seed used is always told.
+Exit codes: 0 drawn, 1 failed, 2 asked wrongly, 3 nothing to ask, 130 Ctrl-C (cancels the job).
+"""
 )
 def generate(
-    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")],
-    url: Annotated[str, typer.Option(envvar="EASEL_URL")] = "http://127.0.0.1:7860",
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    more: Annotated[list[str] | None, typer.Option("--prompt", help="One more thing to draw; can be repeated.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
+    number: Annotated[int | None, typer.Option("-n", "--number", help="Pictures of each prompt.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, for example 512x512.")] = None,
+    steps: Annotated[int | None, typer.Option(help="More take longer.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same picture.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="One of the model's.")] = None,
+    output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")] = Path("out"),
+    url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Where the API is.")] = "http://127.0.0.1:7860",
+    key: Annotated[str | None, typer.Option(envvar="EASEL_KEY", help="The API key of a deployed stack.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Draw pictures."""
+    """Draw pictures and write them to files."""
+    width, height = _sides(size)
+    asked = {
+        "prompt": [prompt, *(more or [])],
+        "negative_prompt": negative,
+        "width": width,
+        "height": height,
+        "num_images_per_prompt": number,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "seed": seed,
+        "scheduler": scheduler,
+        "output_format": output_format,
+    }
+    with _explained():
+        from easel.client import Api
+        from easel.generate import run
+
+        run(Api(url, key), {name: value for name, value in asked.items() if value is not None}, out, as_json)
+
+
+@app.command()
+def models() -> None:
+    """List the models of the catalogue."""
+    from easel.catalogue import entries
+
+    for entry in entries():
+        profile, (width, height) = entry.profile, entry.profile.sizes[0]
+        state = "here" if entry.here else "not on this machine"
+        typer.echo(f"{profile.id:<12}{profile.name:<24}{f'{width}×{height}':<12}{profile.licence:<14}{state}")
+
+
+def _sides(size: str | None) -> tuple[int | None, int | None]:
+    if size is None:
+        return None, None
+    width, _, height = size.lower().replace("×", "x").partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"{size!r} is not like 512x512", param_hint="--size")
+    return int(width), int(height)
 
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
     try:
         yield
-    except CommandError as trouble:
-        typer.echo("\n".join(trouble.lines()), err=True)
-        raise typer.Exit(trouble.code) from None
+    except CommandError as error:
+        typer.echo("\n".join(error.lines()), err=True)
+        raise typer.Exit(error.code) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

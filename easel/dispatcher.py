@@ -1,40 +1,38 @@
-"""Takes the queued jobs to the container, oldest first, one at a time, and brings every answer home."""
+"""Takes the queued jobs to the container, oldest first, one at a time, until each has an outcome."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
-from typing import NoReturn
-
-import httpx
 
 from contract import EaselError
+from easel.container_client import ContainerDiedError
 from easel.model_process import ModelProcess
 from easel.queue import Queue
-from jobs import Jobs
-from ports import Store, Ticket
+from finishing import Finisher, draw
+from ports import Clock, Predictor, Store, Ticket
 
 LOOK_SECONDS = 0.5
-"""How often it looks whether the container still lives while nothing is to be done."""
-GRACE_SECONDS = 30.0
-"""The container keeps the deadline by itself; after so much more it is taken for stuck."""
+"""How often it looks whether the container lives while nothing is to be done."""
 STRIKES = 2
 """A job on which the container died so often is given up."""
+REFUSED_SECONDS = 30.0
+"""The pause when not even a failure can be stored."""
 
 _log = logging.getLogger(__name__)
 
 
-class _AgainError(Exception):
-    """The job stays in the queue."""
-
-
 class Dispatcher:
-    """A job leaves the queue when it has an outcome and not before, so that whatever dies, no accepted job is lost."""
+    """A job leaves the queue when it has an outcome and not before: whatever dies, no accepted job is lost."""
 
-    def __init__(self, queue: Queue, store: Store, jobs: Jobs, model: ModelProcess, on_end: Callable[[], None]) -> None:
-        self._queue, self._store, self._jobs, self._model, self._on_end = queue, store, jobs, model, on_end
+    def __init__(
+        self, *, queue: Queue, store: Store, model: ModelProcess, predictor: Predictor, clock: Clock,
+        on_end: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._queue, self._store, self._model, self._on_end = queue, store, model, on_end
+        self._predictor, self._clock = predictor, clock
+        self._finisher = Finisher(store=store, clock=clock)
         self._submitted = asyncio.Event()
 
     def notice(self) -> None:
@@ -59,51 +57,28 @@ class Dispatcher:
 
     async def _settle(self, ticket: Ticket) -> None:
         try:
-            if self._store.read(ticket.key("outcome.json")) is None:
+            if self._is_open(ticket):
                 await self._draw(ticket)
-        except _AgainError:
-            return
+            if not self._is_open(ticket):
+                self._queue.remove(ticket)
+                self._on_end()
         except EaselError as error:
-            _log.error("%s cannot be stored: %s", ticket.inference_id, error)
-            await asyncio.sleep(GRACE_SECONDS)
-            return
-        self._queue.remove(ticket)
-        self._on_end()
+            _log.error("%s cannot be settled: %s", ticket.inference_id, error)
+            await asyncio.sleep(REFUSED_SECONDS)
+
+    def _is_open(self, ticket: Ticket) -> bool:
+        made, ended = (self._store.read(ticket.key(name)) for name in ("job.json", "outcome.json"))
+        return made is not None and ended is None
 
     async def _draw(self, ticket: Ticket) -> None:
+        self._store.delete(ticket.key("started.json"))  # nobody else draws: who began before is dead
         try:
-            answer = await self._ask(ticket)
-            await asyncio.to_thread(self._jobs.finish, ticket, answer)
-        except EaselError as error:
-            self._jobs.fail(ticket, error)
-
-    async def _ask(self, ticket: Ticket) -> bytes:
-        self._store.delete(ticket.key("started.json"))
-        body = self._jobs.start(ticket)
-        if body is None:
-            raise EaselError("input_missing", "the job's request is not in the store")
-        try:
-            response = await self._model.invoke(ticket.inference_id, body, _deadline(body) + GRACE_SECONDS)
-        except httpx.TimeoutException:
+            await asyncio.to_thread(draw, ticket, self._finisher, self._predictor, self._clock)
+        except TimeoutError:
             await self._model.kill()
-            raise EaselError("model_timeout", "the model did not answer in time", hint="Ask for less.") from None
-        except httpx.TransportError:
-            await self._mourn(ticket)
-        return _answer(response)
-
-    async def _mourn(self, ticket: Ticket) -> NoReturn:
-        await self._model.kill()
-        if self._queue.strike(ticket) < STRIKES:
-            raise _AgainError
-        hint = f"Ask for less, or look into {self._model.log}."
-        raise EaselError("container_died", f"the model stopped {STRIKES} times while drawing this", hint=hint)
-
-
-def _deadline(body: bytes) -> float:
-    return float(json.loads(body)["deadline_ms"]) / 1000
-
-
-def _answer(response: httpx.Response) -> bytes:
-    if response.status_code != 200:
-        raise EaselError("model_error", f"the model answered {response.status_code}", hint="Look into its log.")
-    return response.content
+            self._finisher.fail(ticket, EaselError("model_timeout", "the model did not answer in time"))
+        except ContainerDiedError:
+            await self._model.kill()
+            if self._queue.strike(ticket) >= STRIKES:
+                message = f"the model stopped {STRIKES} times while drawing this"
+                self._finisher.fail(ticket, EaselError("container_died", message, hint=f"Read {self._model.log}."))

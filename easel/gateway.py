@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract import BODY_BYTES, OUTPUT_FORMATS, EaselError
 from easel.events import Event, to_event, to_response
 from easel.links import Signer
+from easel.settings import LOOPBACK
 from easel.workers import BusyError, Pool, WorkerDiedError
 from problems import MEDIA_TYPE, problem, problem_headers
 
@@ -34,7 +35,6 @@ BODY_SECONDS = 30.0
 LOOK_SECONDS = 0.25
 HEARTBEAT_SECONDS = 10.0
 ENDED = ("succeeded", "failed", "cancelled")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 NOSNIFF = {"x-content-type-options": "nosniff"}
 

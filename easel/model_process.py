@@ -9,11 +9,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
-
 from contract import render_profile
 from easel import ROOT
 from easel.catalogue import Entry
+from easel.container_client import ContainerClient
 
 PING_SECONDS = 0.1
 STOP_SECONDS = 3.0
@@ -37,7 +36,7 @@ class ModelProcess:
         self._command += ["--code-dir", str(ROOT / "model_code"), "--port", str(self.port)]
         self._variables = {**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile)}
         self._process: asyncio.subprocess.Process | None = None
-        self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=5, trust_env=False)
+        self._client = ContainerClient(self.port)
         self.failures = 0
         """Starts in a row that ended before the model was loaded."""
         self.loaded = False
@@ -55,11 +54,6 @@ class ModelProcess:
             await asyncio.sleep(PING_SECONDS)
         self.failures, self.loaded = 0, True
 
-    async def invoke(self, inference_id: str, body: bytes, seconds: float) -> httpx.Response:
-        """What POST /invocations answers. Raises httpx.TransportError: died (at once), or silent for `seconds`."""
-        headers = {"content-type": "application/json", "x-amzn-sagemaker-inference-id": inference_id}
-        return await self._http.post("/invocations", content=body, headers=headers, timeout=seconds)
-
     async def kill(self) -> None:
         if self._process is not None and self.alive:
             with suppress(ProcessLookupError):
@@ -74,15 +68,9 @@ class ModelProcess:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
             await self.kill()
-        await self._http.aclose()
 
     async def _answers(self) -> bool:
-        if not self.alive:
-            return False
-        try:
-            return (await self._http.get("/ping")).status_code == 200
-        except httpx.TransportError:
-            return False
+        return self.alive and await asyncio.to_thread(self._client.look, "/ping") is not None
 
     async def _restart(self) -> None:
         if self._process is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from easel.store import storing
 from ports import Ticket
 
 
@@ -16,7 +17,8 @@ class Queue:
 
     def put(self, ticket: Ticket) -> None:
         """Queues the job, or leaves it where it stands."""
-        self._file(ticket).touch()
+        with storing():
+            self._file(ticket).touch()
 
     def oldest(self) -> Ticket | None:
         """The job that waits longest: job ids sort newest first."""
@@ -25,7 +27,7 @@ class Queue:
 
     def strike(self, ticket: Ticket) -> int:
         """Notes that the container died on this job; returns how often it has by now."""
-        with self._file(ticket).open("ab") as file:
+        with storing(), self._file(ticket).open("ab") as file:
             file.write(b"x")
             return file.tell()
 

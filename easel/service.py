@@ -21,8 +21,8 @@ from easel import ROOT
 from easel.catalogue import Entry
 from easel.clock import WakefulClock
 from easel.command_error import CommandError
+from easel.container_client import ContainerClient
 from easel.dispatcher import Dispatcher
-from easel.endpoint import LaptopEndpoint
 from easel.gateway import Gateway
 from easel.home import Home
 from easel.model_process import PING_SECONDS, ModelProcess
@@ -30,7 +30,6 @@ from easel.patience import PatientProtocol
 from easel.settings import Settings
 from easel.terminal import Terminal
 from easel.workers import Pool, Worker, start_worker
-from jobs import Jobs
 
 GIVE_UP_AFTER = 3
 """Starts of the model in a row that failed."""
@@ -120,11 +119,14 @@ class Service:
         )
 
     def _make_dispatcher(self) -> Dispatcher:
-        store, queue = self._home.store(), self._home.queue()
-        endpoint = LaptopEndpoint(queue, self._model.port, on_submit=lambda: None)
-        ttl_s = float(VARIABLES["EASEL_JOB_TTL_SECONDS"])
-        jobs = Jobs(store=store, endpoint=endpoint, clock=WakefulClock(), ttl_s=ttl_s)
-        return Dispatcher(queue, store, jobs, self._model, self._pool.wake)
+        return Dispatcher(
+            queue=self._home.queue(),
+            store=self._home.store(),
+            model=self._model,
+            predictor=ContainerClient(self._model.port),
+            clock=WakefulClock(),
+            on_end=self._pool.wake,
+        )
 
     def _make_server(self) -> _Server:
         gateway = Gateway(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine that no other machine can use."""
 EXAMPLE = {
     "prompt": ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"],
     "height": 512,
@@ -30,9 +30,7 @@ class Settings:
 
     @property
     def loopback(self) -> bool:
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_address(self.host).is_loopback
-        return self.host == "localhost"
+        return self.host in LOOPBACK
 
     @property
     def url(self) -> str:

@@ -67,19 +67,30 @@ class FolderStore:
     @contextmanager
     def _draft(self, key: str, body: bytes) -> Iterator[Path]:
         draft = self._drafts / uuid.uuid4().hex
-        try:
+        with storing(), _gone_at_last(draft):
             for folder in (self._drafts, (self._root / key).parent):
                 folder.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(body)
             yield draft
-        except OSError as error:
-            raise _explained(error) from error
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
-def _explained(error: OSError) -> EaselError:
-    if error.errno in _FULL:
-        return EaselError("disk_full", "the disk of the results is full", hint="Make room, then ask again.")
-    return EaselError("config_error", f"the results cannot be stored: {error.strerror}", hint="See the data folder.")
+@contextmanager
+def storing() -> Iterator[None]:
+    """What the file system refuses, in the words of the contract."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message, hint = "the disk of the results is full", "Make room, then ask again."
+            raise EaselError("disk_full", message, hint=hint) from error
+        message = f"the results cannot be stored: {error.strerror}"
+        raise EaselError("config_error", message, hint="See the data folder.") from error
+
+
+@contextmanager
+def _gone_at_last(file: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from typing import IO, Any
 from contract import parse_profile
 from doors.native import Native
 from easel.clock import WakefulClock
+from easel.container_client import ContainerClient
 from easel.endpoint import LaptopEndpoint
 from easel.home import Home
 from jobs import Jobs
@@ -30,7 +31,7 @@ def make_api(home: Home, port: int, clock: WakefulClock, on_submit: Callable[[],
     telemetry = Telemetry()
     jobs = Jobs(
         store=home.store(),
-        endpoint=LaptopEndpoint(home.queue(), port, on_submit),
+        endpoint=LaptopEndpoint(home.queue(), ContainerClient(port), on_submit),
         clock=clock,
         ttl_s=float(os.environ["EASEL_JOB_TTL_SECONDS"]),
         on_end=telemetry.ended,
@@ -39,7 +40,7 @@ def make_api(home: Home, port: int, clock: WakefulClock, on_submit: Callable[[],
         jobs=jobs,
         profile=parse_profile(os.environ["EASEL_MODEL_PROFILE"]),
         wait_s=float(os.environ["EASEL_WAIT_SECONDS"]),
-        deadline_ms=int(os.environ["EASEL_DEADLINE_SECONDS"]) * 1000,
+        deadline_ms=1000 * int(os.environ["EASEL_DEADLINE_SECONDS"]),
     )
     router = Router([native])
     return Service(lambda: router, clock.now, telemetry)

@@ -1,0 +1,56 @@
+"""HTTP to the container on this machine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from http import HTTPStatus
+
+from contract import DEADLINE_MS, EaselError
+from ports import Ticket
+
+LOOK_SECONDS = 0.5
+GRACE_SECONDS = 30.0
+"""The container keeps a job's deadline by itself; after so much more it is taken for stuck."""
+
+
+class ContainerDiedError(Exception):
+    """The connection broke before the answer was there."""
+
+
+class ContainerClient:
+    """A predictor of lambda/ports.py, and looks at how the container is doing."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def look(self, path: str) -> bytes | None:
+        """What GET answers with status 200, else None."""
+        try:
+            status, body = self._send("GET", path, b"", {}, LOOK_SECONDS)
+        except (OSError, http.client.HTTPException):
+            return None
+        return body if status == HTTPStatus.OK else None
+
+    def predict(self, ticket: Ticket, body: bytes) -> bytes:
+        """Raises ContainerDiedError, TimeoutError where it is stuck, or EaselError for an answer that is none."""
+        headers = {"content-type": "application/json", "x-amzn-sagemaker-inference-id": ticket.inference_id}
+        seconds = json.loads(body).get("deadline_ms", DEADLINE_MS.maximum) / 1000 + GRACE_SECONDS
+        try:
+            status, answer = self._send("POST", "/invocations", body, headers, seconds)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ContainerDiedError from error
+        if status != HTTPStatus.OK:
+            raise EaselError("model_error", f"the model answered with status {status}", hint="Look into its log.")
+        return answer
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        try:
+            connection.request(method, path, body or None, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
