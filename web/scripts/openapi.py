@@ -1,0 +1,15 @@
+"""Prints the API's OpenAPI document, of which `npm run schema` makes `src/api/schema.d.ts`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "lambda"))
+
+import contract  # noqa: E402
+import openapi  # noqa: E402
+
+profile = contract.parse_profile((ROOT / "examples/profile.json").read_text("utf-8"))
+any_model = replace(profile, schedulers=contract.SCHEDULERS)
+sys.stdout.write(contract.dumps(openapi.document(any_model)))

@@ -1,0 +1,52 @@
+import { isAxiosError } from 'axios'
+import type { JobError, Problem } from './types'
+
+/** network: nobody answered. auth: the key. request: a field. busy: later. service: theirs. */
+export type FailureKind = 'network' | 'auth' | 'request' | 'busy' | 'service'
+
+export interface Failure {
+  kind: FailureKind
+  code: string
+  detail: string
+  hint: string
+  param: string | null
+  requestId: string
+}
+
+export function failure(kind: FailureKind, code: string, param: string | null = null): Failure {
+  return { kind, code, detail: '', hint: '', param, requestId: '' }
+}
+
+/** Whatever a call threw, in the page's terms. */
+export function toFailure(error: unknown): Failure {
+  if (!isAxiosError<Partial<Problem>>(error)) return { ...failure('service', 'page'), detail: String(error) }
+  if (!error.response) return failure('network', 'network')
+  const { status, data, headers } = error.response
+  const told = typeof data === 'object' && data ? data : {}
+  return {
+    kind: kindOf(status),
+    code: told.code ?? codeOf(status),
+    detail: told.detail ?? '',
+    hint: told.hint ?? '',
+    param: told.invalid_params?.[0]?.name ?? null,
+    requestId: told.request_id ?? String(headers['x-request-id'] ?? ''),
+  }
+}
+
+export function jobFailure({ code, status, message, hint, param }: JobError, id: string): Failure {
+  return { kind: kindOf(status), code, detail: message, hint, param, requestId: id }
+}
+
+function kindOf(status: number): FailureKind {
+  if (status === 401 || status === 403) return 'auth'
+  if (status === 429) return 'busy'
+  return status < 500 ? 'request' : 'service'
+}
+
+/** Answers without a problem document come from what stands before the API. */
+function codeOf(status: number): string {
+  if (status === 401 || status === 403) return 'unauthorized'
+  if (status === 404) return 'not_found'
+  if (status === 429) return 'throttled'
+  return status >= 502 && status <= 504 ? 'upstream_unavailable' : 'internal'
+}

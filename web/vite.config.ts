@@ -1,0 +1,19 @@
+import { fileURLToPath } from 'node:url'
+import vue from '@vitejs/plugin-vue'
+import elementPlus from 'unplugin-element-plus/vite'
+import { defineConfig } from 'vitest/config'
+
+/** Where `npm run dev` sends `/api`: a laptop, a Cloud9 machine or a deployed stack. */
+const target = process.env.EASEL_TARGET ?? 'http://127.0.0.1:7860'
+
+export default defineConfig({
+  base: './',
+  plugins: [vue(), elementPlus({})],
+  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  build: { target: 'es2022', modulePreload: { polyfill: false } },
+  server: {
+    port: 5173,
+    proxy: { '/api': { target, changeOrigin: true, rewrite: (path) => path.replace(/^\/api/, '') } },
+  },
+  test: { environment: 'happy-dom', include: ['tests/**/*.test.ts'], server: { deps: { inline: ['element-plus'] } } },
+})
