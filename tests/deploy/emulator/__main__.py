@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 from ministack import app
+from ministack.services import ssm
 
 from . import cloudformation, identity
 from .autoscaling import AutoScaling
@@ -17,6 +18,9 @@ from .inference import Runtime
 from .sagemaker import SageMaker
 from .service import REGION, Service
 from .wire import Gateway, serve
+
+LAYER = "/aws/service/powertools/python/x86_64/python3.13/3.37.0"
+"""AWS's public parameter with the ARN of a layer that nobody here has: the functions' interpreter has its modules."""
 
 
 @functools.cache
@@ -31,6 +35,7 @@ def main(port: int, program: list[str]) -> None:
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
     serve(Gateway(runtime, [sagemaker, autoscaling], identity.authorize), port)
     cloudformation.register(sagemaker, control, autoscaling, root_client)
+    ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
     app._port_is_bindable = lambda *_: False  # it would listen on 443 as well
     sys.argv = ["ministack"]
     try:

@@ -80,6 +80,14 @@ def named(service: Service, shelf: Shelf) -> Handler:
     return replacing(create, delete)
 
 
+ONLY_UPDATES = {"RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig"}
+"""Properties of AWS::SageMaker::Endpoint that only UpdateEndpoint takes."""
+
+
+def without(properties: Parameters, names: set[str]) -> Parameters:
+    return {name: value for name, value in properties.items() if name not in names}
+
+
 class Endpoints:
     """AWS::SageMaker::Endpoint: a change of configuration is an update in place."""
 
@@ -88,7 +96,7 @@ class Endpoints:
         self.plain = named(service, control.shelf)
 
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Made:
-        made = self.plain.create(logical_id, properties, stack)
+        made = self.plain.create(logical_id, without(properties, ONLY_UPDATES), stack)
         try:
             self._stabilise(made[1]["EndpointName"])
         except RuntimeError:
@@ -99,7 +107,7 @@ class Endpoints:
     def update(self, arn: str, old: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
         name = self.control.shelf.name_of(arn)
         if old["EndpointConfigName"] != new["EndpointConfigName"]:
-            call(self.service, "UpdateEndpoint", EndpointName=name, EndpointConfigName=new["EndpointConfigName"])
+            call(self.service, "UpdateEndpoint", **{**without(new, {"Tags"}), "EndpointName": name})
             self._stabilise(name)
         return arn, {"EndpointName": name, "Id": arn}
 
@@ -122,7 +130,8 @@ class Scaling:
         self.service = service
 
     def put_target(self, _: str, properties: Parameters, __: str) -> Made:
-        call(self.service, "RegisterScalableTarget", **properties)
+        tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+        call(self.service, "RegisterScalableTarget", **{**properties, "Tags": tags})
         target = "|".join(properties[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
         return target, {"Id": target}
 

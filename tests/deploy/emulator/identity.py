@@ -5,7 +5,13 @@ from collections.abc import Mapping
 
 import boto3
 from ministack.core import responses
-from ministack.core.iam_evaluator import enforce, evaluate_trust_policy, pin_signed_body, pin_signed_request
+from ministack.core.iam_evaluator import (
+    EvalContext,
+    enforce,
+    evaluate_resource_policy,
+    pin_signed_body,
+    pin_signed_request,
+)
 from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sts
 
@@ -36,7 +42,7 @@ def act_as(role_arn: str, principal: str) -> boto3.Session:
     """The session that a service gets when it assumes a role that trusts it."""
     name = role_arn.rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(ACCOUNT, None, name)
-    if role is None or not evaluate_trust_policy(role["AssumeRolePolicyDocument"], principal):
+    if role is None or not _trusts(role, principal):
         raise ServiceError("ValidationException", f"Could not assume role {role_arn}. Does it trust {principal}?")
     digest = hashlib.sha256(f"{role_arn} {principal}".encode()).hexdigest()
     keys = {"SecretAccessKey": digest[16:], "SessionToken": digest[::-1]}
@@ -44,3 +50,8 @@ def act_as(role_arn: str, principal: str) -> boto3.Session:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
     sts.register_session(access_key, {"Arn": arn, "UserId": f"{name}:SageMaker", **keys})
     return boto3.Session(access_key, keys["SecretAccessKey"], keys["SessionToken"], REGION)
+
+
+def _trusts(role: Mapping[str, str], principal: str) -> bool:
+    asked = EvalContext("*", "Service", "", "sts:AssumeRole", "*", REGION, service_context={"aws:sourceaccount": ACCOUNT})
+    return bool(evaluate_resource_policy(role["AssumeRolePolicyDocument"], asked, principal).decision == "Allow")
