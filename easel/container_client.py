@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from http import HTTPStatus
+from typing import Any
 
 from contract import DEADLINE_MS, EaselError
 from ports import Ticket
@@ -24,13 +25,15 @@ class ContainerClient:
     def __init__(self, port: int) -> None:
         self.port = port
 
-    def look(self, path: str) -> bytes | None:
-        """What GET answers with status 200, else None."""
-        try:
-            status, body = self._send("GET", path, b"", {}, LOOK_SECONDS)
-        except (OSError, http.client.HTTPException):
-            return None
-        return body if status == HTTPStatus.OK else None
+    def ping(self) -> int | None:
+        """200: the model is loaded and healthy; 503: it is not; None: no answer, which a busy machine may mean."""
+        return self._look("/ping")[0]
+
+    def progress(self) -> dict[str, Any]:
+        """`inference_id`, `step` and `steps` of the running call, where there is one."""
+        status, body = self._look("/progress")
+        told = json.loads(body) if status == HTTPStatus.OK else {}
+        return told if told.get("steps") else {}
 
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
         """Raises ContainerDiedError, TimeoutError where it is stuck, or EaselError for an answer that is none."""
@@ -45,6 +48,12 @@ class ContainerClient:
         if status != HTTPStatus.OK:
             raise EaselError("model_error", f"the model answered with status {status}", hint="Look into its log.")
         return answer
+
+    def _look(self, path: str) -> tuple[int | None, bytes]:
+        try:
+            return self._send("GET", path, b"", {}, LOOK_SECONDS)
+        except (OSError, http.client.HTTPException):
+            return None, b""
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)

@@ -14,7 +14,7 @@ from finishing import Finisher, draw
 from ports import Clock, Predictor, Store, Ticket
 
 LOOK_SECONDS = 0.5
-"""How often it looks whether the container lives while nothing is to be done."""
+"""How often it looks after the container while nothing is to be done."""
 STRIKES = 2
 """A job on which the container died so often is given up."""
 REFUSED_SECONDS = 30.0
@@ -53,7 +53,7 @@ class Dispatcher:
         try:
             await asyncio.wait_for(self._submitted.wait(), LOOK_SECONDS)
         except TimeoutError:
-            return
+            await self._model.check()
 
     async def _settle(self, ticket: Ticket) -> None:
         try:

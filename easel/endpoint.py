@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 from easel.container_client import ContainerClient
 from easel.queue import Queue
@@ -29,12 +29,12 @@ class LaptopEndpoint:
         return Submission()
 
     def progress(self, ticket: Ticket) -> Progress | None:
-        told = json.loads(self._container.look("/progress") or "{}")
-        if told.get("inference_id") != ticket.inference_id or not told["steps"]:
+        told = self._container.progress()
+        if told.get("inference_id") != ticket.inference_id:
             return None
         return Progress(step=told["step"], steps=told["steps"])
 
     def state(self) -> EndpointState:
         if time.monotonic() - self._looked > STATE_SECONDS:
-            self._looked, self._ready = time.monotonic(), self._container.look("/ping") is not None
+            self._looked, self._ready = time.monotonic(), self._container.ping() == HTTPStatus.OK
         return EndpointState("ready") if self._ready else EndpointState("starting", "The model is loading.")

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 
 from contract import render_profile
@@ -40,19 +41,25 @@ class ModelProcess:
         self.failures = 0
         """Starts in a row that ended before the model was loaded."""
         self.loaded = False
-        """True since the first time that it was."""
+        """True from when the running process was first seen ready."""
 
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
     async def ready(self) -> None:
-        """Returns when the model is loaded, however often it must be started for that."""
-        while not await self._answers():
+        """Returns when the model is loaded, however often it must be started for that; at once where it is."""
+        while not (self.alive and self.loaded):
             if not self.alive:
                 await self._restart()
             await asyncio.sleep(PING_SECONDS)
-        self.failures, self.loaded = 0, True
+            self.loaded = await self._ping() == HTTPStatus.OK
+        self.failures = 0
+
+    async def check(self) -> None:
+        """Ends a process that says of itself that it cannot draw any more."""
+        if self.loaded and await self._ping() == HTTPStatus.SERVICE_UNAVAILABLE:
+            await self.kill()
 
     async def kill(self) -> None:
         if self._process is not None and self.alive:
@@ -69,10 +76,11 @@ class ModelProcess:
                 await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
             await self.kill()
 
-    async def _answers(self) -> bool:
-        return self.alive and await asyncio.to_thread(self._client.look, "/ping") is not None
+    async def _ping(self) -> int | None:
+        return await asyncio.to_thread(self._client.ping)
 
     async def _restart(self) -> None:
+        self.loaded = False
         if self._process is not None:
             self.failures += 1
             await asyncio.sleep(min(0.2 * 2**self.failures, LONGEST_PAUSE_SECONDS))

@@ -26,6 +26,7 @@ class FolderStore:
     def __init__(self, root: Path, signer: Signer) -> None:
         self._root, self._signer = root, signer
         self._drafts = root.with_name(f"{root.name}.drafts")
+        self._drafts.mkdir(parents=True, exist_ok=True)
 
     def read(self, key: str) -> bytes | None:
         try:
@@ -68,8 +69,7 @@ class FolderStore:
     def _draft(self, key: str, body: bytes) -> Iterator[Path]:
         draft = self._drafts / uuid.uuid4().hex
         with storing(), _gone_at_last(draft):
-            for folder in (self._drafts, (self._root / key).parent):
-                folder.mkdir(parents=True, exist_ok=True)
+            (self._root / key).parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(body)
             yield draft
 

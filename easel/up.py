@@ -41,9 +41,14 @@ def _check_key(settings: Settings, terminal: Terminal) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol.
+    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        door.bind((settings.host, settings.port))
+        door.listen()
     except OSError as error:
+        door.close()
         taken = error.errno == errno.EADDRINUSE
         raise CommandError(
             f"Port {settings.port} is in use" if taken else "The address cannot be used",
@@ -52,3 +57,4 @@ def _listen(settings: Settings) -> socket.socket:
             fix=f"Stop it, or: easel up --port {settings.port + 1}" if taken else "Give another --host or --port.",
             code=ENVIRONMENT,
         ) from None
+    return door

@@ -59,6 +59,7 @@ def draw(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         loaded = time.monotonic() - BEGAN >= float(os.environ.get("FAKE_LOAD_SECONDS", "0"))
@@ -88,5 +89,4 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    ThreadingHTTPServer.disable_nagle_algorithm = True
     ThreadingHTTPServer(("127.0.0.1", parser.parse_known_args()[0].port), Handler).serve_forever()
