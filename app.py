@@ -16,7 +16,6 @@ from stacks.api import ApiStack
 from stacks.catalogue import CatalogueError, read_model
 from stacks.cloud9 import Cloud9Stack
 from stacks.model import ModelStack
-from stacks.parts.logs import retention
 from stacks.settings import SettingsError, parse_settings
 from stacks.storage import StorageStack
 
@@ -39,9 +38,6 @@ def compose(app: cdk.App, *, root: Path = ROOT, env: cdk.Environment | None = No
 
     cdk.Tags.of(app).add("easel:app", "easel")
     cdk.Tags.of(app).add("easel:mode", settings.mode)
-    logs = cdk.custom_resources.CustomResourceConfig.of(app)
-    logs.add_removal_policy(cdk.RemovalPolicy.DESTROY)
-    logs.add_log_retention_lifetime(retention(settings.log_days))
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -14,10 +15,11 @@ from constructs import Construct
 
 from stacks.catalogue import Model
 from stacks.parts.answers import Answers
-from stacks.parts.endpoint import ASYNC_SECONDS, REALTIME_SECONDS, Endpoint
-from stacks.parts.findings import acknowledge, acknowledge_prefixes
+from stacks.parts.endpoint import CALL_SECONDS, Endpoint
+from stacks.parts.findings import acknowledge
 from stacks.parts.function import Function
 from stacks.parts.gateway import Gateway
+from stacks.parts.grants import allow, allow_listing, allow_objects
 from stacks.parts.powertools import powertools
 from stacks.settings import Settings
 
@@ -25,8 +27,12 @@ LAMBDA = Path(__file__).parent.parent / "lambda"
 API_SECONDS = 28
 WAIT_SECONDS = 25
 """gateway 29 > function 28 > wait 25"""
-QUEUE_SECONDS = 6 * 3600
-"""How long SageMaker and Lambda keep a call that nobody has taken up."""
+ASYNC_QUEUE_SECONDS = 6 * 3600
+"""How long SageMaker keeps a call that no instance has taken."""
+REALTIME_QUEUE = cdk.Duration.minutes(15)
+"""How long Lambda keeps a call of the runner that it could not start."""
+MARGIN_SECONDS = 240
+"""For what comes after the picture: unpacking, and one more try of it."""
 
 
 class ApiStack(cdk.Stack):
@@ -44,52 +50,71 @@ class ApiStack(cdk.Stack):
         **options: Any,
     ) -> None:
         super().__init__(scope, id, description="Easel: the API", **options)
-        self._log_days, self._bucket, self._endpoint = settings.log_days, bucket, endpoint
-        self._variables = {
-            "EASEL_MODEL_PROFILE": model.profile,
-            "EASEL_BUCKET": bucket.bucket_name,
-            "EASEL_ENDPOINT": endpoint.name,
-            "EASEL_MODE": settings.mode,
-        }
+        self._settings, self._model, self._bucket, self._endpoint = settings, model, bucket, endpoint
         self._layer = powertools(self, settings.powertools_layer)
-        self._lost = sqs.Queue(self, "Lost", enforce_ssl=True, retention_period=cdk.Duration.days(14))
-        acknowledge(self._lost, {"AwsSolutions-SQS3": "This queue is where the functions' lost events go to"})
+        lost = sqs.Queue(self, "Lost", enforce_ssl=True, retention_period=cdk.Duration.days(14))
+        acknowledge(lost, {"AwsSolutions-SQS3": "This queue is where the functions' lost events go to"})
 
-        api = self._async_api(endpoint.answers) if endpoint.answers else self._realtime_api()
+        if endpoint.answers:
+            self._finalizer(endpoint.answers, lost)
+            api = self._async_api()
+        else:
+            api = self._realtime_api(self._runner(lost))
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
-        self._tell(gateway)
 
-    def _async_api(self, answers: Answers) -> Function:
-        finalizer = self._function("Finalizer", "cloud.finalizer", seconds=60, lost=True, retries=2)
-        finalizer.allow(["s3:GetObject"], [self._bucket.arn_for_objects(f"{top}/*") for top in ("answers", "failures")])
-        acknowledge_prefixes(finalizer, "answers/", "failures/")
-        for topic in answers.topics:
-            topic.add_subscription(subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=self._lost))
-        api = self._api(ASYNC_SECONDS, {})
-        api.allow(["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
+        cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
+        if gateway.key:
+            command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --include-value"
+            cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
+
+    def _async_api(self) -> Function:
+        api = self._api(deadline=600, patience=ASYNC_QUEUE_SECONDS, variables={})
+        allow(api.role, ["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
+        allow_objects(api.role, self._bucket, ["s3:GetObject"], "answers/*", "failures/*")
         return api
 
-    def _realtime_api(self) -> Function:
-        runner = self._function("Runner", "cloud.runner", seconds=REALTIME_SECONDS + 30, lost=True, retries=0)
-        runner.allow(["sagemaker:InvokeEndpoint"], [self._endpoint.arn])
-        api = self._api(REALTIME_SECONDS, {"EASEL_RUNNER": runner.function.function_name})
-        api.allow(["lambda:InvokeFunction"], [runner.function.function_arn])
+    def _realtime_api(self, runner: lambda_.IFunction) -> Function:
+        patience = int(REALTIME_QUEUE.to_seconds())
+        api = self._api(deadline=55, patience=patience, variables={"EASEL_RUNNER": runner.function_name})
+        allow(api.role, ["lambda:InvokeFunction"], [runner.function_arn])
         return api
 
-    def _api(self, call_seconds: int, more: dict[str, str]) -> Function:
-        variables = {
-            "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),
-            "EASEL_DEADLINE_SECONDS": str(call_seconds - 5),
-            "EASEL_JOB_TTL_SECONDS": str(QUEUE_SECONDS + call_seconds + 60),
-            **more,
-        }
-        api = self._function("Api", "cloud.api", seconds=API_SECONDS, variables=variables)
-        api.allow(
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [self._bucket.arn_for_objects("idempotency/*")]
+    def _api(self, *, deadline: int, patience: int, variables: dict[str, str]) -> Function:
+        ttl = patience + CALL_SECONDS[self._settings.mode] + MARGIN_SECONDS
+        api = self._function(
+            "Api",
+            "cloud.api",
+            seconds=API_SECONDS,
+            variables={
+                "EASEL_MODEL_PROFILE": self._model.profile,
+                "EASEL_MODE": self._settings.mode,
+                "EASEL_ENDPOINT": self._endpoint.name,
+                "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),
+                "EASEL_DEADLINE_SECONDS": str(deadline),
+                "EASEL_JOB_TTL_SECONDS": str(ttl),
+                **variables,
+            },
         )
-        acknowledge_prefixes(api, "idempotency/")
-        api.allow(["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
+        allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", "jobs/*/request.json")
+        allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
         return api
+
+    def _finalizer(self, answers: Answers, lost: sqs.IQueue) -> None:
+        again = lambda_.EventInvokeConfigOptions(on_failure=destinations.SqsDestination(lost), retry_attempts=2)
+        finalizer = self._function("Finalizer", "cloud.finalizer", seconds=60, asynchronous=again)
+        allow_objects(finalizer.role, self._bucket, ["s3:GetObject"], "answers/*")
+        for topic in answers.topics:
+            topic.add_subscription(subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=lost))
+
+    def _runner(self, lost: sqs.IQueue) -> lambda_.IFunction:
+        once = lambda_.EventInvokeConfigOptions(
+            on_failure=destinations.SqsDestination(lost), retry_attempts=0, max_event_age=REALTIME_QUEUE
+        )
+        variables = {"EASEL_ENDPOINT": self._endpoint.name}
+        runner = self._function("Runner", "cloud.runner", seconds=90, variables=variables, asynchronous=once)
+        allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        return runner.function
 
     def _function(
         self,
@@ -98,31 +123,21 @@ class ApiStack(cdk.Stack):
         *,
         seconds: int,
         variables: dict[str, str] | None = None,
-        lost: bool = False,
-        retries: int | None = None,
+        asynchronous: lambda_.EventInvokeConfigOptions | None = None,
     ) -> Function:
-        """A function of lambda/ that reads and writes jobs."""
-        made = Function(
+        """A function of lambda/, which reads and writes jobs."""
+        function = Function(
             self,
             id,
             code=LAMBDA,
             handler=handler,
             memory_mb=1024,
-            timeout=cdk.Duration.seconds(seconds),
-            log_days=self._log_days,
-            environment={**self._variables, **(variables or {})},
+            seconds=seconds,
+            log_days=self._settings.log_days,
+            environment={"EASEL_BUCKET": self._bucket.bucket_name, **(variables or {})},
             layers=[self._layer],
-            lost=destinations.SqsDestination(self._lost) if lost else None,
-            retries=retries,
+            asynchronous=asynchronous,
         )
-        made.allow(["s3:GetObject", "s3:PutObject"], [self._bucket.arn_for_objects("jobs/*")])
-        # Without this S3 answers 403 where an object is missing. A request for one object names no prefix.
-        made.allow(["s3:ListBucket"], [self._bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": "jobs/*"}})
-        acknowledge_prefixes(made, "jobs/")
-        return made
-
-    def _tell(self, gateway: Gateway) -> None:
-        cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
-        if gateway.key:
-            command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --include-value"
-            cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
+        allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")
+        allow_listing(function.role, self._bucket, "jobs/*")
+        return function

@@ -19,9 +19,10 @@ class Cloud9Stack(cdk.Stack):
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
         super().__init__(scope, id, description="Easel: port 8080 of a Cloud9 environment", **options)
-        group = settings.cloud9_security_group_id or Cloud9Group(
-            self, "Group", environment_id=settings.cloud9_environment_id, log_days=settings.log_days
-        ).id
+        group = (
+            settings.cloud9_security_group_id
+            or Cloud9Group(self, "Group", environment_id=settings.cloud9_environment_id, log_days=settings.log_days).id
+        )
         cidr = settings.cloud9_cidr
         ec2.CfnSecurityGroupIngress(
             self,

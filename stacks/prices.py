@@ -28,4 +28,4 @@ def price(instance_type: str, instances: int) -> str:
     if instance_type not in USD_PER_HOUR:
         return f"not in our table; see {PAGE}"
     total = USD_PER_HOUR[instance_type] * instances
-    return f"about {total:.2f} USD per hour for {instances} x {instance_type} ({REGION}, {SEEN}; see {PAGE})"
+    return f"about {total:.4g} USD per hour for {instances} x {instance_type} ({REGION}, {SEEN}; see {PAGE})"

@@ -134,7 +134,9 @@ def _check_cloud9(settings: Settings) -> None:
     targets = [settings.cloud9_environment_id, settings.cloud9_security_group_id]
     if not settings.cloud9:
         if any(targets):
-            raise SettingsError("The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32.")
+            raise SettingsError(
+                "The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32."
+            )
         return
     if sum(map(bool, targets)) != 1:
         raise SettingsError("Set either cloud9_environment_id or cloud9_security_group_id beside cloud9_cidr.")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.parts.findings import acknowledge
+from stacks.parts.logs import Logs
 from stacks.settings import Settings
 
 PASSING = ("jobs/", "idempotency/", "answers/", "failures/")
 """Prefixes whose objects expire."""
+
+_S1 = (
+    "Server access logs arrive after the bucket was emptied, so that destroy fails; every access goes through our "
+    "functions, which log it"
+)
 
 
 class StorageStack(cdk.Stack):
@@ -21,6 +27,7 @@ class StorageStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
         super().__init__(scope, id, description="Easel: the bucket of jobs, pictures and releases", **options)
         destroy = settings.removal == "destroy"
+        days = cdk.Duration.days
         self.bucket = s3.Bucket(
             self,
             "Store",
@@ -30,18 +37,20 @@ class StorageStack(cdk.Stack):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             lifecycle_rules=[
-                s3.LifecycleRule(prefix=prefix, expiration=cdk.Duration.days(settings.result_days))
-                for prefix in PASSING
-            ]
-            + [s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(1))],
+                *(s3.LifecycleRule(prefix=prefix, expiration=days(settings.result_days)) for prefix in PASSING),
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=days(1)),
+            ],
             removal_policy=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,
             auto_delete_objects=destroy,
         )
-        cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # goes last, or not at all
-        acknowledge(
-            self.bucket,
-            {
-                "AwsSolutions-S1": "Server access logs arrive after the bucket was emptied, so that destroy fails; "
-                "every access goes through our functions, which log it"
-            },
-        )
+        cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # it goes last, or not at all
+        acknowledge(self.bucket, {"AwsSolutions-S1": _S1})
+        if destroy:
+            self._keep_log_of_emptying(settings.log_days)
+
+    def _keep_log_of_emptying(self, log_days: int) -> None:
+        """The CDK's own function would leave a log group behind that never expires."""
+        provider = self.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
+        handler = cast(cdk.CfnResource, provider.node.find_child("Handler"))
+        logs = Logs(self, "EmptyingLogs", days=log_days)
+        handler.add_property_override("LoggingConfig.LogGroup", logs.log_group_name)

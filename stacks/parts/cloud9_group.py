@@ -5,9 +5,9 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
-from stacks.parts.findings import ANY_RESOURCE, acknowledge
 from stacks.parts.function import Function
-from stacks.parts.release import HANDLERS
+from stacks.parts.grants import allow_anywhere
+from stacks.parts.release import CUSTOM
 
 
 class Cloud9Group(Construct):
@@ -18,16 +18,14 @@ class Cloud9Group(Construct):
         finder = Function(
             self,
             "Finder",
-            code=HANDLERS,
-            handler="cloud9_group.handler",
+            code=CUSTOM,
+            handler="handlers.cloud9_group.handler",
             memory_mb=256,
-            timeout=cdk.Duration.minutes(1),
+            seconds=60,
             log_days=log_days,
         )
-        finder.allow(["ec2:DescribeSecurityGroups"], ["*"])
-        acknowledge(
-            finder, {ANY_RESOURCE: "ec2:DescribeSecurityGroups knows no resource; it reads and changes nothing"}
-        )
+        why = "ec2:DescribeSecurityGroups knows no resource; it reads and changes nothing"
+        allow_anywhere(finder.role, ["ec2:DescribeSecurityGroups"], why)
         group = cdk.CustomResource(
             self,
             "Group",
@@ -36,5 +34,5 @@ class Cloud9Group(Construct):
             service_timeout=cdk.Duration.minutes(2),
             properties={"EnvironmentId": environment_id},
         )
-        group.node.add_dependency(finder)
+        group.node.add_dependency(finder.role)
         self.id = group.get_att_string("GroupId")

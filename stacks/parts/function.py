@@ -11,16 +11,15 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks.parts.findings import acknowledge
+from stacks.parts.grants import allow
 from stacks.parts.logs import Logs
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
+_L1 = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supports it until 2029"
 
 
 class Function(Construct):
-    """Python code of a folder of ours. It may do what `allow` says, write its own log, and nothing else.
-
-    `lost` takes events of asynchronous calls that failed `retries` times more.
-    """
+    """Python code of a folder. `role` may write its own log; `asynchronous` says what becomes of lost events."""
 
     def __init__(
         self,
@@ -30,17 +29,16 @@ class Function(Construct):
         code: Path,
         handler: str,
         memory_mb: int,
-        timeout: cdk.Duration,
+        seconds: int,
         log_days: int,
         environment: Mapping[str, str] | None = None,
         layers: Sequence[lambda_.ILayerVersion] = (),
-        lost: lambda_.IDestination | None = None,
-        retries: int | None = None,
+        asynchronous: lambda_.EventInvokeConfigOptions | None = None,
     ) -> None:
         super().__init__(scope, id)
         logs = Logs(self, "Logs", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.allow(["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
+        allow(self.role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
         self.function = lambda_.Function(
             self,
             "Function",
@@ -48,25 +46,16 @@ class Function(Construct):
             handler=handler,
             runtime=RUNTIME,
             memory_size=memory_mb,
-            timeout=timeout,
-            environment=dict(environment or {}),
+            timeout=cdk.Duration.seconds(seconds),
+            environment=environment,
             layers=list(layers),
             role=self.role,
             log_group=logs,
-            retry_attempts=retries,
-            on_failure=lost,
         )
-        acknowledge(
-            self,
-            {
-                "AwsSolutions-L1": "Python 3.13 is what the pinned Powertools layer, the tests and the laptop agree on; "
-                "it is supported until 2029"
-            },
-        )
-
-    def allow(
-        self, actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, object] | None = None
-    ) -> None:
-        self.role.add_to_policy(
-            iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
-        )
+        if asynchronous:
+            self.function.configure_async_invoke(
+                on_failure=asynchronous.on_failure,
+                retry_attempts=asynchronous.retry_attempts,
+                max_event_age=asynchronous.max_event_age,
+            )
+        acknowledge(self.function, {"AwsSolutions-L1": _L1})

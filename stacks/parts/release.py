@@ -10,11 +10,11 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.parts.findings import acknowledge_prefixes
 from stacks.parts.function import Function
+from stacks.parts.grants import allow, allow_listing, allow_objects
 
-HANDLERS = Path(__file__).parent.parent / "handlers"
-LIMIT = cdk.Duration.minutes(15)
+CUSTOM = Path(__file__).parent.parent / "custom"
+LIMIT_SECONDS = 900
 """The longest that a function can run."""
 
 
@@ -27,25 +27,13 @@ class Release(Construct):
         super().__init__(scope, id)
         parts = {"": _folder(self, "Weights", weights), "code/": _folder(self, "Code", code)}
         digest = hashlib.sha256("".join(part.asset_hash for part in parts.values()).encode()).hexdigest()
-        writer = Function(
-            self,
-            "Writer",
-            code=HANDLERS,
-            handler="release.handler",
-            memory_mb=1769,
-            timeout=LIMIT,
-            log_days=log_days,
-        )
-        writer.allow(["s3:GetObject"], [part.bucket.arn_for_objects(part.s3_object_key) for part in parts.values()])
-        writer.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [bucket.arn_for_objects("releases/*")])
-        writer.allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": "releases/*"}})
-        acknowledge_prefixes(writer, "releases/")
+        writer = self._writer(bucket, [*parts.values()], log_days)
         release = cdk.CustomResource(
             self,
             "Release",
             resource_type="Custom::EaselRelease",
             service_token=writer.function.function_arn,
-            service_timeout=LIMIT.plus(cdk.Duration.minutes(1)),
+            service_timeout=cdk.Duration.seconds(LIMIT_SECONDS + 60),
             properties={
                 "Bucket": bucket.bucket_name,
                 "Prefix": f"releases/{digest[:16]}/",
@@ -55,8 +43,23 @@ class Release(Construct):
                 ],
             },
         )
-        release.node.add_dependency(writer)
+        release.node.add_dependency(writer.role)
         self.uri = release.get_att_string("Uri")
+
+    def _writer(self, bucket: s3.IBucket, parts: list[assets.Asset], log_days: int) -> Function:
+        writer = Function(
+            self,
+            "Writer",
+            code=CUSTOM,
+            handler="handlers.release.handler",
+            memory_mb=1769,
+            seconds=LIMIT_SECONDS,
+            log_days=log_days,
+        )
+        allow(writer.role, ["s3:GetObject"], [part.bucket.arn_for_objects(part.s3_object_key) for part in parts])
+        allow_objects(writer.role, bucket, ["s3:PutObject", "s3:AbortMultipartUpload"], "releases/*")
+        allow_listing(writer.role, bucket, "releases/*")
+        return writer
 
 
 def _folder(scope: Construct, id: str, path: Path) -> assets.Asset:

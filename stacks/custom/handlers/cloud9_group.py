@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import boto3
-from answer import Event, answering
+
+from .answer import Event, answering
 
 
 def find(event: Event) -> tuple[str, dict[str, str]]:

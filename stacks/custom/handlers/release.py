@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
-from answer import Event, answering
+
+from .answer import Event, answering
 
 NAME_BYTES = 255
 """The longest name of a file that SageMaker takes in uncompressed model data."""

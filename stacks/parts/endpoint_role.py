@@ -1,0 +1,41 @@
+"""What SageMaker may do for the endpoint."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.parts.answers import Answers
+from stacks.parts.grants import allow, allow_anywhere, allow_listing, allow_objects
+
+
+class EndpointRole(iam.Role):
+    """Pulls the image, reads releases and requests, writes log, metrics and, in async mode, answers."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        bucket: s3.IBucket,
+        repository_arn: str,
+        log_group: logs.ILogGroup,
+        answers: Answers | None,
+    ) -> None:
+        super().__init__(scope, id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        write_log = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
+
+        allow(self, pull, [repository_arn])
+        allow_anywhere(self, ["ecr:GetAuthorizationToken"], "A token for ECR and metrics know no resource")
+        allow_anywhere(self, ["cloudwatch:PutMetricData"], "A token for ECR and metrics know no resource", namespaces)
+        allow(self, write_log, [log_group.log_group_arn])
+        allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
+        allow_listing(self, bucket, "releases/*")
+        if answers:
+            put = ["s3:PutObject", "s3:AbortMultipartUpload"]
+            allow_objects(self, bucket, put, "answers/*", "failures/*")
+            allow(self, ["sns:Publish"], [topic.topic_arn for topic in answers.topics])

@@ -1,0 +1,39 @@
+"""Statements of roles, written by hand: to the action and to the prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+from stacks.parts.findings import acknowledge
+
+_STORE = "EaselStorage:ExportsOutputFnGetAttStore1D2A845BArnE59B7AE7"
+"""The bucket's ARN as the IAM5 rule writes it."""
+
+
+def allow(
+    role: iam.Role, actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, object] | None = None
+) -> None:
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources, conditions=conditions))
+
+
+def allow_anywhere(
+    role: iam.Role, actions: Sequence[str], why: str, conditions: Mapping[str, object] | None = None
+) -> None:
+    """For actions that know no resource."""
+    allow(role, actions, ["*"], conditions)
+    acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": why})
+
+
+def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *patterns: str) -> None:
+    """`patterns` are keys of the store with `*` for what is not known when the stack is made."""
+    allow(role, actions, [bucket.arn_for_objects(pattern) for pattern in patterns])
+    why = "The names below this prefix of our own bucket come from jobs and releases that are yet to be"
+    acknowledge(role, {f"AwsSolutions-IAM5[Resource::{_STORE}/{pattern}]": why for pattern in patterns})
+
+
+def allow_listing(role: iam.Role, bucket: s3.IBucket, pattern: str) -> None:
+    """Also makes S3 answer 404 instead of 403 where an object is missing: asking for an object names no prefix."""
+    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": pattern}})

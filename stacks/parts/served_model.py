@@ -1,0 +1,43 @@
+"""A release in the serving image: what every instance of the endpoint starts."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+Model = sagemaker.CfnModel
+
+BODY_BYTES = 25 * 1024 * 1024
+"""What SageMaker carries in one call; the image's own limit is a quarter of it."""
+
+
+class ServedModel(Model):
+    """A container without any network: SageMaker lays the release into it. `seconds` is the longest call."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, role: iam.Role, image: str, release: str, profile: str, seconds: int
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            execution_role_arn=role.role_arn,
+            enable_network_isolation=True,
+            primary_container=Model.ContainerDefinitionProperty(
+                image=image,
+                environment={
+                    "SAGEMAKER_PROGRAM": "inference.py",
+                    "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+                    "MMS_MAX_REQUEST_SIZE": str(BODY_BYTES),
+                    "MMS_MAX_RESPONSE_SIZE": str(BODY_BYTES),
+                    "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(seconds),
+                    "EASEL_MODEL_PROFILE": profile,
+                },
+                model_data_source=Model.ModelDataSourceProperty(
+                    s3_data_source=Model.S3DataSourceProperty(
+                        s3_uri=release, s3_data_type="S3Prefix", compression_type="None"
+                    )
+                ),
+            ),
+        )
+        self.node.add_dependency(role)
