@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 SMALL_MODEL_BYTES = 256 * 2**20
-"""Weights on disk. Below it float32 is used everywhere: time and memory are no question, and a laptop and a GPU agree."""
+"""Weights on disk. Below it float32 is used everywhere: it costs little, and a laptop and a GPU agree."""
 
 
 @dataclass(frozen=True)

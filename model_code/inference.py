@@ -1,7 +1,6 @@
 """What the serving toolkit calls. Every failure is an answer: the toolkit would make an exception a status 400."""
 
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import loading
 from answering import Received
 from contract import EaselError, GenerationResult, render_error, render_result
 from drawing import Model
-from journal import log
+from journal import log, log_failure
 
 
 def model_fn(model_dir: str, context: Any = None) -> Model:
@@ -35,8 +34,7 @@ def predict_fn(data: Received | EaselError, model: Model) -> GenerationResult | 
         log("refused", code=error.code, param=error.param)
         return error.with_traceback(None)  # its frames hold the tensors of the failed drawing
     except Exception as error:
-        where = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-5:]]
-        log("failed", error=type(error).__name__, message=str(error)[:300], where=where)
+        log_failure(error)
         return EaselError("model_error", f"the model failed ({type(error).__name__})", hint="See its log.")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import schedulers
-from contract import GenerationRequest, refuse
+from contract import SIDE, EaselError, GenerationRequest, refuse
 from drawing import Model, draw
 from hardware import Hardware, choose
 from journal import log
@@ -139,7 +139,7 @@ def check(folder: Path) -> str:
     """The class of the pipeline in a folder that may be loaded. Imports nothing. Raises EaselError `config_error`."""
     index = _json(folder / "model_index.json")
     name = index.get("_class_name")
-    if name not in PIPELINES:
+    if str(name) not in PIPELINES:
         _refuse(f"model_index.json asks for the pipeline {str(name)[:80]!r}", f"Use one of: {', '.join(PIPELINES)}.")
     for part, named in index.items():
         if not part.startswith("_") and isinstance(named, list):
@@ -153,7 +153,7 @@ def _check_component(part: str, named: list[Any]) -> None:
     library, class_name = named if len(named) == 2 else ("", "")
     if library is class_name is None:
         return
-    if class_name not in COMPONENTS.get(str(library), ()):
+    if str(class_name) not in COMPONENTS.get(str(library), ()):
         told = f"{str(library)[:80]}.{str(class_name)[:80]}"
         _refuse(f"model_index.json asks for {told} as {part[:80]}", "Only known classes of diffusers and transformers.")
 
@@ -233,17 +233,17 @@ def _dtype_keyword(version: str) -> str:
 
 
 def _warm_up(model: Model) -> None:
-    width, height = model.profile.sizes[0]
-    draw(
-        model,
-        GenerationRequest(
-            prompt=("warm-up",),
-            width=width,
-            height=height,
-            num_inference_steps=1,
-            guidance_scale=model.profile.guidance_scale,
-            seed=0,
-            scheduler=model.profile.scheduler,
-        ),
-        expires=None,
+    """One step of the smallest picture. That a single step may end in NaN or black says nothing about the model."""
+    small = GenerationRequest(
+        prompt=("warm-up",),
+        width=SIDE.minimum,
+        height=SIDE.minimum,
+        num_inference_steps=1,
+        guidance_scale=model.profile.guidance_scale,
+        seed=0,
+        scheduler=model.profile.scheduler,
     )
+    try:
+        draw(model, small, expires=None)
+    except EaselError as error:
+        log("warm_up", code=error.code)

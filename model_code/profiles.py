@@ -39,5 +39,5 @@ def _native_side(pipeline: Any) -> int:
     latents = unet.config.sample_size if unet is not None else None
     if not isinstance(latents, int):
         return _USUAL_SIDE
-    side = latents * pipeline.vae_scale_factor
+    side = latents * int(pipeline.vae_scale_factor)
     return max(SIDE.minimum, min(SIDE.maximum, side - side % SIDE_MULTIPLE))

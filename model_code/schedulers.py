@@ -43,9 +43,8 @@ def make(name: str, loaded: Any) -> Any:
 
 
 def native(loaded: Any) -> str:
-    """The contract's name of a loaded scheduler; KeyError for a class that is not in the table."""
-    names = {class_name: name for name, (class_name, _) in reversed(_CLASSES.items())}
-    return names[type(loaded).__name__]
+    """The contract's name of a loaded scheduler; StopIteration for a class that is not in the table."""
+    return next(name for name, (class_name, _) in _CLASSES.items() if class_name == type(loaded).__name__)
 
 
 def usable(loaded: Any) -> tuple[str, ...]:

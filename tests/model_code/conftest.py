@@ -1,0 +1,72 @@
+import os
+
+# Before torch is imported: see easel/container.py.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import ModelProfile, render_profile
+from tests.model_code import fakes, tiny
+
+PROFILE = ModelProfile(
+    id="tiny",
+    name="Tiny",
+    licence="MIT",
+    sizes=((tiny.SIDE, tiny.SIDE),),
+    max_side=256,
+    steps=2,
+    guidance_scale=4.0,
+    scheduler="ddim",
+    schedulers=("ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "pndm", "unipc"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """diffusers 0.42.1 hands torch tensors to numpy 2 in its schedulers."""
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning:diffusers")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Stable Diffusion as diffusers saves it. Read only: copy it before changing it."""
+    return tiny.saved(tiny.stable_diffusion(), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def loaded(folder: Path) -> Iterator[Any]:
+    """The tiny Stable Diffusion as model_fn gives it, with PROFILE."""
+    import inference
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EASEL_MODEL_PROFILE", render_profile(PROFILE))
+        yield inference.model_fn(str(folder))
+
+
+@pytest.fixture
+def model(loaded: Any) -> Any:
+    """The same weights in a Model of its own, so that a test may set its fields."""
+    return replace(loaded)
+
+
+@pytest.fixture
+def fake() -> Callable[..., Any]:
+    """Makes a Model around a pipeline that paints with the function given."""
+    return lambda paint, **changes: fakes.model(paint, replace(PROFILE, **changes))
+
+
+@pytest.fixture
+def ask() -> Callable[..., Any]:
+    """Sends one request through the three functions and gives the JSON of the answer."""
+    import inference
+
+    def send(model: Any, **body: Any) -> Any:
+        data = inference.input_fn(json.dumps({"prompt": "a", "seed": 7} | body), "application/json")
+        return json.loads(inference.output_fn(inference.predict_fn(data, model), "application/json"))
+
+    return send

@@ -1,0 +1,236 @@
+"""The container as a process, over HTTP on loopback."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import render_profile
+from tests.model_code.conftest import PROFILE
+
+ROOT = Path(__file__).parents[2]
+
+# Says what it was called with; `"wait"` in a body blocks until a file is there, `"fail"` raises.
+INFERENCE = """
+import pathlib, time
+class Model:
+    healthy, on_step = True, None
+def model_fn(model_dir, context=None):
+    while (pathlib.Path(model_dir) / "loading").exists(): time.sleep(0.01)
+    if (pathlib.Path(model_dir) / "broken").exists(): raise RuntimeError("no weights")
+    model = Model(); model.dir = pathlib.Path(model_dir)
+    return model
+def input_fn(body, content_type):
+    return (type(body).__name__, len(body), content_type, body)
+def predict_fn(data, model):
+    kind, length, content_type, body = data
+    if "fail" in str(body): raise ValueError("it failed")
+    if "sick" in str(body): model.healthy = False
+    if "wait" in str(body):
+        model.on_step(3, 20)
+        while not (model.dir / "go").exists(): time.sleep(0.01)
+    return [kind, length, content_type]
+def output_fn(prediction, accept):
+    return "%s %s" % (prediction, accept)
+"""
+
+
+class Served:
+    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+        self.process, self.port = process, port
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): told for name, told in headers.items()})
+            response = connection.getresponse()
+            assert response.getheader("Content-Length") is not None
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def invoke(self, body: bytes = b"{}", content_type: str = "application/json", **headers: str) -> tuple[int, str]:
+        return self.call("POST", "/invocations", body, content_type=content_type, **headers)
+
+    def ping(self) -> int:
+        return self.call("GET", "/ping")[0]
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text(textwrap.dedent(INFERENCE))
+    return tmp_path
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **variables: str) -> Served:
+        command = [sys.executable, "-m", "easel.container", *arguments]
+        settings: Any = {"cwd": ROOT, "env": os.environ | variables, "stdout": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, **settings)
+        started.append(process)
+        assert process.stdout
+        return Served(process, json.loads(process.stdout.readline())["port"])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def served(serve: Callable[..., Served], release: Path) -> Served:
+    found = serve("--model-dir", str(release), "--port", "0")
+    wait_until(lambda: found.ping() == 200)
+    return found
+
+
+def test_ping_waits_for_the_model(serve: Callable[..., Served], release: Path) -> None:
+    (release / "loading").touch()
+    served = serve("--model-dir", str(release), "--port", "0")
+    assert served.ping() == 503
+    (release / "loading").unlink()
+    wait_until(lambda: served.ping() == 200)
+
+
+def test_the_variables_of_the_cloud_are_the_defaults(serve: Callable[..., Served], release: Path) -> None:
+    served = serve(SM_MODEL_DIR=str(release), SAGEMAKER_BIND_TO_PORT="0")
+    wait_until(lambda: served.ping() == 200)
+
+
+def test_the_four_functions_get_what_the_toolkit_gives_them(served: Served) -> None:
+    assert served.invoke('{"ü"}'.encode()) == (200, "['str', 5, 'application/json'] application/json")
+    assert served.invoke(b"\xff\xfe", "application/x-npy", accept="image/png") == (
+        200,
+        "['bytes', 2, 'application/x-npy'] image/png",
+    )
+    assert served.invoke(accept="*/*")[1].endswith("application/json")
+
+
+def test_an_exception_is_status_400(served: Served) -> None:
+    status, answer = served.invoke(b"fail")
+    assert status == 400
+    assert json.loads(answer) == {"code": 400, "type": "InternalServerException", "message": "it failed"}
+    assert served.invoke(b"\xff")[0] == 400  # the toolkit decodes before it calls
+    assert served.invoke()[0] == 200
+
+
+def test_calls_run_one_at_a_time_and_tell_how_far_they_are(served: Served, release: Path) -> None:
+    idle = {"inference_id": None, "step": None, "steps": None}
+    assert json.loads(served.call("GET", "/progress")[1]) == idle
+    answers: list[tuple[int, str]] = []
+    headers = {"X_Amzn_SageMaker_Inference_Id": "o-1"}
+    first = threading.Thread(target=lambda: answers.append(served.invoke(b"wait", **headers)))
+    second = threading.Thread(target=lambda: answers.append(served.invoke(b"{}")))
+    first.start()
+    running = {"inference_id": "o-1", "step": 3, "steps": 20}
+    wait_until(lambda: json.loads(served.call("GET", "/progress")[1]) == running)
+    second.start()
+    assert served.ping() == 200
+    second.join(0.3)
+    assert not answers
+    (release / "go").touch()
+    first.join()
+    second.join()
+    assert sorted(status for status, _ in answers) == [200, 200]
+    assert json.loads(served.call("GET", "/progress")[1]) == idle
+
+
+def test_a_model_that_is_ill_is_not_pinged_healthy(served: Served) -> None:
+    assert served.invoke(b"sick")[0] == 200
+    assert served.ping() == 503
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /invocations HTTP/1.1\r\n\r\n", 411),
+        (b"POST /invocations HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 411),
+        (b"POST /invocations HTTP/1.1\r\nContent-Length: abc\r\n\r\n", 411),
+        (b"POST /invocations HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
+        (b"POST /invocations HTTP/1.1\r\nContent-Length: 6291457\r\n\r\n", 413),
+        (b"POST /invocations HTTP/1.1\r\nContent-Length: 100000000000000\r\n\r\n", 413),
+        (b"POST /other HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 404),
+        (b"GET /other HTTP/1.1\r\n\r\n", 404),
+    ],
+)
+def test_odd_requests(served: Served, head: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(head)
+        answer = client.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Content-Length: 0" in answer
+    assert served.ping() == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_even_in_a_call(served: Served, number: signal.Signals) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
+        wait_until(lambda: json.loads(served.call("GET", "/progress")[1])["step"] == 3)
+        served.process.send_signal(number)
+        assert served.process.wait(10) == 0
+
+
+def test_it_does_not_outlive_its_parent(release: Path) -> None:
+    program = (
+        "import subprocess, sys, time\n"
+        "command = [sys.executable, '-m', 'easel.container', '--model-dir', sys.argv[1], '--port', '0']\n"
+        "child = subprocess.Popen(command)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(release)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        assert json.loads(parent.stdout.readline())["event"] == "serving"
+        parent.kill()
+    wait_until(lambda: not running(child))
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_model_that_does_not_load_ends_it(serve: Callable[..., Served], release: Path) -> None:
+    (release / "broken").touch()
+    assert serve("--model-dir", str(release), "--port", "0").process.wait(10) == 1
+
+
+def test_the_real_code_draws_what_predict_fn_alone_draws(
+    serve: Callable[..., Served], folder: Path, model: Any, ask: Callable[..., Any]
+) -> None:
+    code = {"EASEL_MODEL_PROFILE": render_profile(PROFILE)}
+    served = serve("--model-dir", str(folder), "--code-dir", str(ROOT / "model_code"), "--port", "0", **code)
+    wait_until(lambda: served.ping() == 200, seconds=120)
+    body = {"prompt": ["a", "b"], "seed": 7, "scheduler": "euler_a", "width": 128}
+    status, answer = served.invoke(json.dumps(body).encode())
+    assert status == 200
+    assert json.loads(answer)["generated_images"] == ask(replace(model), **body)["generated_images"]

@@ -1,0 +1,137 @@
+import base64
+import io
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import inference
+from contract import ERRORS, EaselError, parse_answer, parse_profile
+from tests.model_code import fakes
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+Ask = Callable[..., Any]
+
+
+def test_the_article_s_payload(model: Any, ask: Ask) -> None:
+    prompts = ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"]
+    answer = ask(model, prompt=prompts, height=64, width=72, num_images_per_prompt=1)
+    assert answer["seeds"] == [7, 8]
+    assert answer["parameters"] == {
+        "prompt": prompts,
+        "negative_prompt": "",
+        "width": 72,
+        "height": 64,
+        "num_images_per_prompt": 1,
+        "num_inference_steps": 2,
+        "guidance_scale": 4.0,
+        "seed": 7,
+        "scheduler": "ddim",
+        "output_format": "png",
+        "deadline_ms": None,
+    }
+    timings = answer["timings"]
+    assert set(timings) == {"draw_s", "encode_s", "total_s"}
+    assert 0 < timings["draw_s"] <= timings["total_s"]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(image))).size for image in answer["generated_images"]]
+    assert sizes == [(72, 64)] * 2
+    assert all("reads the first 14" in warning for warning in answer["warnings"]) and len(answer["warnings"]) == 2
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "jpeg"])
+def test_the_output_format_is_the_one_asked_for(model: Any, ask: Ask, name: str) -> None:
+    image = ask(model, output_format=name)["generated_images"][0]
+    assert Image.open(io.BytesIO(base64.b64decode(image))).format == name.upper()
+
+
+def test_the_same_request_gives_the_same_bytes(model: Any, ask: Ask) -> None:
+    images = [ask(model, scheduler="euler_a")["generated_images"] for _ in range(2)]
+    assert images[0] == images[1]
+    assert ask(model, scheduler="euler_a", seed=8)["generated_images"] != images[0]
+
+
+def test_a_seed_is_drawn_and_told_when_none_is_given(model: Any, ask: Ask) -> None:
+    answer = ask(model, seed=None)
+    assert answer["parameters"]["seed"] == answer["seeds"][0]
+    assert ask(model, seed=answer["seeds"][0])["generated_images"] == answer["generated_images"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-npy",
+        "application/x-npz",
+        "text/csv",
+        "text/plain",
+        "application/jsonlines",
+        "image/png",
+        "",
+        None,
+    ],
+)
+def test_only_json_is_read(content_type: Any, fake: Any) -> None:
+    evil = pickle.dumps(pytest.fail)
+    answer = inference.predict_fn(inference.input_fn(evil, content_type), fake(fakes.grey))
+    assert isinstance(answer, EaselError)
+    assert answer.code == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+@pytest.mark.parametrize("kind", [str, str.encode, lambda text: bytearray(text.encode())])
+def test_json_is_read_in_every_shape_the_toolkit_hands_it_over(kind: Any, content_type: str, fake: Any) -> None:
+    data = inference.input_fn(kind('{"prompt": "小猫", "seed": 1}'), content_type)
+    assert not isinstance(inference.predict_fn(data, fake(fakes.grey)), EaselError)
+
+
+@pytest.mark.parametrize("case", json.loads((EXAMPLES / "rejected.json").read_text()), ids=lambda case: case["name"])
+def test_what_the_contract_rejects_never_reaches_the_model(case: dict[str, Any], fake: Any) -> None:
+    profile = parse_profile((EXAMPLES / "profile.json").read_text())
+    model = fake(lambda *_: pytest.fail("the model was called"))
+    model.profile = profile
+    answer = inference.predict_fn(inference.input_fn(case["body"], "application/json"), model)
+    assert isinstance(answer, EaselError)
+    assert (answer.code, answer.param) == (case["code"], case["param"])
+
+
+def test_an_error_is_an_answer_that_holds_no_memory(fake: Any) -> None:
+    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
+        return fakes.grey(pictures, width, height) * torch.nan
+
+    data = inference.input_fn('{"prompt": "a"}', "application/json")
+    answer = inference.predict_fn(data, fake(paint))
+    assert isinstance(answer, EaselError)
+    assert answer.__traceback__ is None and answer.__context__ is None
+    with pytest.raises(EaselError) as caught:
+        parse_answer(inference.output_fn(answer, "image/png"))
+    assert caught.value.code == "nan_output"
+
+
+def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
+        raise RuntimeError("in the middle of it")
+
+    error = ask(fake(paint))["error"]
+    assert error["code"] == "model_error" and error["code"] in ERRORS
+    assert "in the middle" not in error["message"]  # for the log, not for a caller
+    line = json.loads(capsys.readouterr().out)
+    assert line["message"] == "in the middle of it"
+    assert line["where"][-1].startswith("test_inference.py:")
+
+
+def test_the_log_has_no_prompt(model: Any, fake: Any, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nor have the warnings of diffusers and transformers, which quote what they cut off."""
+
+    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
+        raise ValueError("cannot draw 'secret garden secret'")
+
+    words = "secret garden secret " * 20
+    ask(model, prompt=words, negative_prompt=words)
+    ask(fake(paint), prompt="secret garden secret")
+    told = capfd.readouterr()
+    assert "secret" not in told.out + told.err
+    assert json.loads(told.out.splitlines()[0])["prompt_chars"] == [len(words)]
