@@ -87,8 +87,8 @@ class Gateway:
         key, query = request.path_params["key"], request.query_params
         if not self.signer.allows(key, query.get("expires", ""), query.get("signature", ""), time.time()):
             raise EaselError("forbidden", "the link has expired or was changed", hint="GET /jobs/{id} gives a new one.")
-        file = self.files / key
-        if not file.is_file():
+        file = (self.files / key).resolve()
+        if not (file.is_relative_to(self.files.resolve()) and file.is_file()):
             raise EaselError("not_found", "the file is not there any more")
         return FileResponse(file, media_type=OUTPUT_FORMATS.get(file.suffix[1:]), headers=NOSNIFF)
 
