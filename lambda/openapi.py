@@ -95,10 +95,24 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
+        "allOf": _pictures(),
         "required": ["prompt"],
         "additionalProperties": False,
         "examples": [ARTICLE],
     }
+
+
+def _pictures() -> list[dict[str, Any]]:
+    """prompts x num_images_per_prompt is bounded, in the words of JSON Schema."""
+    most = {n: contract.IMAGES.maximum // n for n in range(1, contract.PROMPTS.maximum + 1)}
+    return [
+        {
+            "if": {"properties": {"prompt": {"type": "array", "minItems": n}}},
+            "then": {"properties": {"num_images_per_prompt": {"maximum": most[n]}}},
+        }
+        for n in range(2, contract.PROMPTS.maximum + 1)
+        if most[n] < most[n - 1]
+    ]
 
 
 def _integer(bound: Bound, kind: str = "integer") -> dict[str, Any]:

@@ -13,7 +13,8 @@ from problems import MEDIA_TYPE, MethodNotAllowedError, problem, problem_headers
 from proxy import ANSWER_BYTES, PREFLIGHT, Answer, Call, encoded_size, read_call, read_request_id, render
 from telemetry import Telemetry
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
+_METHODS = ("GET", "POST", "DELETE", "PUT")
+"""All methods that routes have, and one that none has, to stand for all others."""
 
 
 class Door(Protocol):
@@ -28,6 +29,7 @@ class Router:
     def __init__(self, doors: Sequence[Door]) -> None:
         self._app = APIGatewayRestResolver()
         self._app.not_found(_not_found)
+        self._app.exception_handler(Exception)(_pass_on)
         allowed: dict[str, list[str]] = {}
         for route in (route for door in doors for route in door.routes()):
             self._app.route(route.path, route.method)(self._handler(route.action))
@@ -38,7 +40,8 @@ class Router:
 
     def answer(self, call: Call) -> Answer:
         self._app.append_context(call=call)  # type: ignore[no-untyped-call]
-        event = {"httpMethod": call.method, "path": call.path, "headers": {}, "requestContext": {"stage": ""}}
+        method = call.method if call.method in _METHODS else _METHODS[-1]
+        event = {"httpMethod": method, "path": call.path, "headers": {}, "requestContext": {"stage": ""}}
         told = self._app.resolve(event, None)  # type: ignore[arg-type]  # nothing reads the Lambda context
         headers = {name: values[0] for name, values in told["multiValueHeaders"].items()}
         return Answer(told["statusCode"], told["body"], headers.pop("Content-Type"), headers)
@@ -108,6 +111,11 @@ def _sendable(answer: Answer) -> Answer:
     if encoded_size(render(answer, "")) > ANSWER_BYTES - 1024:
         raise EaselError("internal", "the answer is too large to be sent")
     return answer
+
+
+def _pass_on(error: Exception) -> Response[str]:
+    """Left to itself, Powertools logs every refusal with a traceback that quotes the caller."""
+    raise error
 
 
 def _not_found(_: Exception) -> Response[str]:
