@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+import platform
+
 import hardware
 
 LARGE = hardware.SMALL_MODEL_BYTES
@@ -46,5 +48,5 @@ def test_cpu(
 ) -> None:
     machine.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
-    machine.setattr(hardware.platform, "machine", lambda: architecture)
+    machine.setattr(platform, "machine", lambda: architecture)
     assert hardware.choose(LARGE) == hardware.Hardware("cpu", dtype)

@@ -1,0 +1,102 @@
+"""The drawing alone, without HTTP: `python bench/drawing_time.py [--model emoji] [--repeats 5]`, about a minute.
+
+Seconds from the first import to a model that has warmed up, then of pictures at the model's default steps: the
+plain pipeline of diffusers with Pillow's PNG (what a handler does that is written by hand) and ours, in turns.
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PROMPT = "a red apple"
+
+
+def main() -> None:
+    asked = _arguments()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as easel/container.py
+    sys.path.insert(0, str(ROOT / "model_code"))
+    os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{asked.model}.json")
+    started = time.monotonic()
+    import inference
+
+    model = inference.model_fn(str(ROOT / "models" / asked.model))
+    ready = time.monotonic() - started
+    plain, ours = (lambda: _plain(model), lambda: _ours(inference, model))
+    first = _seconds(ours)
+    pairs = [(_seconds(plain), _seconds(ours)) for _ in range(asked.repeats)]
+    print(json.dumps({**_machine(), "model": asked.model, "steps": model.profile.steps}, indent=1))
+    print(f"import, load and warm-up   {ready:6.2f} s")
+    print(f"first picture              {first:6.2f} s")
+    for name, seconds in zip(("plain diffusers, PIL, PNG", "ours"), zip(*pairs, strict=True), strict=True):
+        print(f"{name:<26} {statistics.median(seconds):6.2f} s  (of {min(seconds):.2f} to {max(seconds):.2f})")
+    print(f"peak memory                {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MiB")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="emoji", help="a name in models/ with its folder beside it")
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser.parse_args()
+
+
+def _profile(entry: Path) -> str:
+    """A catalogue entry without where the model comes from."""
+    value = json.loads(entry.read_text())
+    return json.dumps({key: told for key, told in value.items() if key not in ("pipeline", "source")})
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _plain(model: Any) -> None:
+    import torch
+
+    width, height = model.profile.sizes[0]
+    model.pipeline.set_progress_bar_config(disable=True)
+    drawn = model.pipeline(
+        PROMPT,
+        width=width,
+        height=height,
+        num_inference_steps=model.profile.steps,
+        guidance_scale=model.profile.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(7),
+    )
+    drawn.images[0].save(io.BytesIO(), "PNG")
+
+
+def _ours(inference: Any, model: Any) -> None:
+    body = json.dumps({"prompt": PROMPT, "seed": 7})
+    answer = inference.predict_fn(inference.input_fn(body, "application/json"), model)
+    assert "error" not in inference.output_fn(answer, "application/json")[:10]
+
+
+def _machine() -> dict[str, Any]:
+    import diffusers
+    import torch
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()
