@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -24,6 +24,7 @@ LINK_SECONDS = 900
 """No link lives longer."""
 CALL_SECONDS = DEADLINE_MS.maximum // 1000 + 60
 """How long SageMaker lets a container draw: the longest deadline, and a minute to write the pictures."""
+_SUBMIT_SECONDS = 10
 _REALTIME_SECONDS = 65
 """A real-time container must answer within 60 s."""
 _TTL_SECONDS = (60, 21_600)
@@ -73,6 +74,7 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (botocore.ParamValidationError, "internal"),
     (botocore.HTTPClientError, "upstream_error"),
 )
+_VALIDATION = ("ValidationError", "ValidationException")
 _MESSAGES = {
     "model_loading": "the model is still loading",
     "throttled": "AWS takes no more calls at the moment",
@@ -110,7 +112,7 @@ def _told(response: Any) -> EaselError:
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
     if code == "ModelError":
         return _model_error(response, message)
-    if code in ("ValidationError", "ValidationException"):
+    if code in _VALIDATION:
         return _error(_validation(message))
     return _error(_CODES.get(code, "upstream_error"))
 
@@ -306,7 +308,7 @@ class AsyncEndpoint:
 
     @cached_property
     def _runtime(self) -> Any:
-        return boto3.client("sagemaker-runtime", config=_config(10))
+        return boto3.client("sagemaker-runtime", config=_config(_SUBMIT_SECONDS))
 
     def submit(self, ticket: Ticket) -> Submission:
         try:
@@ -396,8 +398,10 @@ def _body(told: Any) -> bytes:
 
 def _explain(error: EaselError, watch: Watch) -> NoReturn:
     """Where the endpoint refuses to be called, its status says why."""
-    if error.code == "config_error":
-        state = watch.state()
-        if state.status in ("starting", "broken"):
-            raise EaselError("upstream_unavailable", state.detail) from error
-    raise error
+    cause = error.__cause__
+    if isinstance(cause, botocore.ClientError) and cause.response["Error"]["Code"] in _VALIDATION:
+        with suppress(EaselError):
+            state = watch.state()
+            if error.code == "config_error" and state.status in ("starting", "broken"):
+                error = EaselError("upstream_unavailable", state.detail)
+    raise error from cause

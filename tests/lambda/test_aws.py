@@ -1,0 +1,361 @@
+"""The cloud's adapters: S3 as moto knows it, SageMaker and Lambda as a loopback server that fails as they do."""
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from faults import Fault, Server, serve
+from moto import mock_aws
+
+import aws
+from aws import AsyncEndpoint, BucketStore, RealtimeEndpoint, RealtimePredictor, Watch
+from contract import DEADLINE_MS, EaselError
+from ports import Submission, Ticket
+
+TICKET = Ticket("0123456789abcdef", "0" * 44)
+BUCKET = "easel-bucket"
+SERVICES = ("SAGEMAKER_RUNTIME", "SAGEMAKER", "LAMBDA")
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def store() -> Iterator[BucketStore]:
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield BucketStore(BUCKET)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(aws, "_SUBMIT_SECONDS", 1.5)
+    monkeypatch.setattr(aws, "_REALTIME_SECONDS", 1.5)
+    with serve() as made:
+        for service in SERVICES:
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", made.url)
+        yield made
+
+
+# --- the store -----------------------------------------------------------------------------------
+
+
+def test_objects_are_written_read_and_deleted(store: BucketStore) -> None:
+    assert store.read("jobs/a/x.json") is None
+    store.write("jobs/a/x.json", b"1")
+    store.write("jobs/a/x.png", b"2", "image/png")
+    assert store.read("jobs/a/x.json") == b"1"
+    assert boto3.client("s3").head_object(Bucket=BUCKET, Key="jobs/a/x.png")["ContentType"] == "image/png"
+    store.delete("jobs/a/x.json")
+    store.delete("jobs/a/x.json")
+    assert store.read("jobs/a/x.json") is None
+
+
+def test_one_of_many_creates(store: BucketStore) -> None:
+    store.list("x/", 1)
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: store.create("idempotency/k.json", str(n).encode()), range(24)))
+    assert won.count(True) == 1
+    assert store.read("idempotency/k.json") == str(won.index(True)).encode()
+
+
+def test_a_listing_is_short_sorted_and_flat(store: BucketStore) -> None:
+    for key in ("jobs/o/b/job.json", "jobs/o/a/job.json", "jobs/o/a/outcome.json", "jobs/o/c", "jobs/p/z/job.json"):
+        store.write(key, b"")
+    assert store.list("jobs/o/", 10) == ["a", "b", "c"]
+    assert store.list("jobs/o/", 2) == ["a", "b"]
+    assert store.list("jobs/none/", 2) == []
+
+
+def test_links_are_short_lived_regional_and_signed_anew(store: BucketStore) -> None:
+    url = urlsplit(store.link("jobs/o/i/image-0.png", 99_999_999))
+    query = parse_qs(url.query)
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Expires"] == ["900"]
+    assert url.hostname == f"{BUCKET}.s3.us-east-1.amazonaws.com"
+    assert url.path == "/jobs/o/i/image-0.png"
+
+
+def test_addresses_and_keys(store: BucketStore) -> None:
+    assert store.key_of(store.uri_of("answers/x.out")) == "answers/x.out"
+    assert store.key_of("s3://another/answers/x.out") is None
+    assert store.key_of(f"s3://{BUCKET}-two/x") is None
+
+
+class Refusing:
+    """An S3 client whose every call fails, and that counts them."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.calls = list(errors), 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_: Any) -> Any:
+            self.calls += 1
+            if self.errors:
+                raise self.errors.pop(0)
+            return {}
+
+        return call
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "arn:aws:iam::123456789012:role/secret"}}, "PutObject")
+
+
+STORE_CODES = [
+    ("AccessDenied", "config_error"),
+    ("NoSuchBucket", "config_error"),
+    ("ExpiredToken", "config_error"),
+    ("SlowDown", "upstream_unavailable"),
+    ("InternalError", "upstream_error"),
+    ("418", "upstream_error"),
+]
+
+
+@pytest.mark.parametrize(("code", "ours"), STORE_CODES)
+def test_a_refusing_bucket(code: str, ours: str) -> None:
+    store = BucketStore(BUCKET)
+    for call in (
+        lambda: store.read("k"),
+        lambda: store.create("k", b""),
+        lambda: store.write("k", b""),
+        lambda: store.delete("k"),
+        lambda: store.list("k/", 1),
+    ):
+        store.__dict__["_s3"] = client = Refusing(refused(code))
+        with pytest.raises(EaselError) as failure:
+            call()
+        assert (failure.value.code, client.calls) == (ours, 1)
+        assert "123456789012" not in failure.value.message + failure.value.hint
+
+
+def test_conditional_writes_that_meet_are_sent_again() -> None:
+    store = BucketStore(BUCKET)
+    store.__dict__["_s3"] = client = Refusing(*[refused("ConditionalRequestConflict")] * 2)
+    assert store.create("k", b"") is True
+    assert client.calls == 3
+    store.__dict__["_s3"] = Refusing(*[refused("ConditionalRequestConflict")] * 9)
+    with pytest.raises(EaselError) as failure:
+        store.create("k", b"")
+    assert failure.value.code == "upstream_unavailable"
+
+
+def test_a_missing_bucket_of_moto_is_a_wrong_setting() -> None:
+    with mock_aws(), pytest.raises(EaselError) as failure:
+        BucketStore("nowhere").read("k")
+    assert failure.value.code == "config_error"
+
+
+# --- errors of calls (failures.md 2.3) -----------------------------------------------------------
+
+
+def model_error(status: int, text: str) -> Fault:
+    message = f"Received client error ({status}) from primary with message"
+    return Fault(424, "ModelError", {"Message": message, "OriginalStatusCode": status, "OriginalMessage": text})
+
+
+OOM = '{"error":{"code":"nan_output","message":"m","hint":"h","param":null}}'
+LONG = "1 validation error: Member must have length less than or equal to 6291456"
+FAULTS = [
+    ("any exception of the container", model_error(400, "No module named 'x'"), "model_error"),
+    ("the container's own error inside", model_error(400, OOM), "nan_output"),
+    ("out of memory", model_error(500, "CUDA out of memory. Tried to allocate"), "gpu_out_of_memory"),
+    ("the model's time is over", model_error(0, "Your invocation timed out while waiting"), "model_timeout"),
+    ("worker died", model_error(503, "Worker died."), "model_busy"),
+    ("queue full", model_error(507, "insufficient"), "model_busy"),
+    ("response not loaded", model_error(500, "could not load the entire response body"), "model_bad_response"),
+    ("a page", model_error(500, "<html>Internal"), "model_error"),
+    ("not ready", Fault(429, "ModelNotReadyException"), "model_loading"),
+    (
+        "no endpoint",
+        Fault(400, "ValidationError", {"message": "Endpoint x of account 1 not found."}),
+        "endpoint_missing",
+    ),
+    ("body too big", Fault(400, "ValidationError", {"message": LONG}), "payload_too_large"),
+    ("unavailable", Fault(503, "ServiceUnavailable"), "upstream_unavailable"),
+    ("internal", Fault(500, "InternalFailure"), "upstream_error"),
+    ("dependency", Fault(530, "InternalDependencyException"), "upstream_error"),
+    ("throttled as 400", Fault(400, "ThrottlingException"), "throttled"),
+    ("throttled as 429", Fault(429, "ThrottlingException"), "throttled"),
+    ("denied", Fault(403, "AccessDeniedException"), "config_error"),
+    ("expired", Fault(403, "ExpiredTokenException"), "config_error"),
+    ("odd code", Fault(418), "upstream_error"),
+    ("a proxy's page", Fault(502, body=b"<html>"), "upstream_error"),
+    ("no answer", Fault(manner="hang"), "model_timeout"),
+    ("closed", Fault(manner="close"), "upstream_closed"),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), [pytest.param(fault, code, id=name) for name, fault, code in FAULTS])
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_what_sagemaker_raises_has_a_code_and_was_asked_once(
+    server: Server, fault: Fault, code: str, mode: str
+) -> None:
+    server.fault = fault
+    with pytest.raises(EaselError) as failure:
+        call(mode)
+    assert failure.value.code == code
+    assert len([path for path, _, _ in server.asked if path.startswith("/endpoints/")]) == 1
+    assert "account" not in failure.value.message
+
+
+def call(mode: str) -> Any:
+    if mode == "async":
+        return AsyncEndpoint("drawer", BucketStore(BUCKET), 3600).submit(TICKET)
+    return RealtimePredictor("drawer").predict(TICKET, b'{"prompt":["a"]}')
+
+
+def test_an_answer_that_is_cut_off(server: Server) -> None:
+    server.fault = Fault(200, body=b'{"generated', manner="cut")
+    with pytest.raises(EaselError) as failure:
+        call("realtime")
+    assert (failure.value.code, len(server.asked)) == ("upstream_truncated", 1)
+
+
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(EaselError) as failure:
+            call(mode)
+    assert failure.value.code == "upstream_unreachable"
+
+
+def test_no_credentials(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(EaselError) as failure:
+        call("async")
+    assert failure.value.code == "config_error"
+
+
+def test_our_own_mistake_is_internal(server: Server) -> None:
+    with pytest.raises(EaselError) as failure:
+        RealtimePredictor("drawer").predict(TICKET, 7)  # type: ignore[arg-type]
+    assert (failure.value.code, server.asked) == ("internal", [])
+
+
+# --- calls that go well --------------------------------------------------------------------------
+
+
+def test_a_job_is_submitted_as_sagemaker_wants_it(server: Server) -> None:
+    places = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/answers/1.out"}
+    places["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/failures/1-error.out"
+    server.fault = Fault(202, body={"InferenceId": TICKET.inference_id}, **places)
+    assert call("async") == Submission("answers/1.out", "failures/1-error.out")
+    path, headers, _ = server.asked[0]
+    assert path == "/endpoints/drawer/async-invocations"
+    assert headers["x-amzn-sagemaker-content-type"] == "application/json"
+    assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
+    assert headers["x-amzn-sagemaker-inputlocation"] == f"s3://{BUCKET}/{TICKET.key('request.json')}"
+    assert headers["x-amzn-sagemaker-invocationtimeoutseconds"] == str(DEADLINE_MS.maximum // 1000 + 60)
+    assert headers["x-amzn-sagemaker-requestttlseconds"] == str(3600 - 960)
+
+
+@pytest.mark.parametrize(("ttl_s", "queue_s"), [(100, 60), (10**6, 21_600), (2000.5, 1040)])
+def test_the_queue_keeps_a_call_no_longer_than_its_job_lives(server: Server, ttl_s: float, queue_s: int) -> None:
+    AsyncEndpoint("drawer", BucketStore(BUCKET), ttl_s).submit(TICKET)
+    assert server.asked[0][1]["x-amzn-sagemaker-requestttlseconds"] == str(queue_s)
+
+
+def test_a_call_is_made_as_the_container_wants_it(server: Server) -> None:
+    server.fault = Fault(200, body=b"anything")
+    assert call("realtime") == b"anything"
+    path, headers, body = server.asked[0]
+    assert (path, body) == ("/endpoints/drawer/invocations", b'{"prompt":["a"]}')
+    assert headers["content-type"] == "application/json"
+    assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
+
+
+def test_a_runner_is_called_and_not_waited_for(server: Server) -> None:
+    server.fault = Fault(202)
+    assert RealtimeEndpoint("drawer", "runner").submit(TICKET) == Submission()
+    path, headers, body = server.asked[0]
+    assert path == "/2015-03-31/functions/runner/invocations"
+    assert headers["x-amz-invocation-type"] == "Event"
+    assert json.loads(body) == {"owner": TICKET.owner, "id": TICKET.id}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("TooManyRequestsException", "throttled"), ("ResourceNotFoundException", "config_error"), ("X", "upstream_error")],
+)
+def test_a_runner_that_cannot_be_called(server: Server, kind: str, code: str) -> None:
+    server.fault = Fault(429, kind)
+    with pytest.raises(EaselError) as failure:
+        RealtimeEndpoint("drawer", "runner").submit(TICKET)
+    assert (failure.value.code, len(server.asked)) == (code, 1)
+
+
+# --- what the endpoint does ----------------------------------------------------------------------
+
+STATES = [
+    ("InService", 1, "ready"),
+    ("InService", 0, "asleep"),
+    ("Updating", 1, "ready"),
+    ("SystemUpdating", 0, "asleep"),
+    ("RollingBack", 1, "ready"),
+    ("Creating", 0, "starting"),
+    ("Failed", 0, "broken"),
+    ("UpdateRollbackFailed", 1, "broken"),
+    ("OutOfService", 0, "broken"),
+    ("Deleting", 1, "broken"),
+]
+
+
+def described(status: str, instances: int) -> dict[str, Any]:
+    return {"EndpointStatus": status, "ProductionVariants": [{"CurrentInstanceCount": instances}]}
+
+
+@pytest.mark.parametrize(("status", "instances", "ours"), STATES)
+def test_the_state_of_an_endpoint(server: Server, status: str, instances: int, ours: str) -> None:
+    server.fault = Fault(200, body=described(status, instances))
+    for endpoint in (AsyncEndpoint("e", BucketStore(BUCKET), 3600), RealtimeEndpoint("e", "runner")):
+        assert endpoint.state().status == ours
+        assert (endpoint.state().wake_minutes is not None) == (ours in ("asleep", "starting"))
+        assert endpoint.progress(TICKET) is None
+
+
+def test_an_endpoint_that_is_not_there_is_broken(server: Server) -> None:
+    server.fault = Fault(
+        400, "ValidationException", {"__type": "ValidationException", "message": 'Could not find endpoint "e".'}
+    )
+    assert Watch("e").state().status == "broken"
+
+
+def test_sagemaker_is_asked_once_in_a_while(server: Server) -> None:
+    server.fault = Fault(200, body=described("InService", 1))
+    now = [0.0]
+    watch = Watch("e", lambda: now[0])
+    for moment in (0, 1, 5, 6, 11):
+        now[0] = moment
+        watch.state()
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [("Creating", "upstream_unavailable"), ("InService", "config_error")])
+def test_an_endpoint_that_cannot_be_called_yet_says_why(
+    server: Server, monkeypatch: pytest.MonkeyPatch, status: str, code: str
+) -> None:
+    server.fault = Fault(400, "ValidationError", {"message": "no"})
+    with serve() as control:
+        control.fault = Fault(200, body=described(status, 1))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", control.url)
+        with pytest.raises(EaselError) as failure:
+            call("async")
+    assert failure.value.code == code
