@@ -58,6 +58,7 @@ class Gateway(Construct):
                 allow_origins=["*"], allow_methods=METHODS, allow_headers=HEADERS, max_age=cdk.Duration.hours(2)
             ),
         )
+        self.api.node.try_remove_child("Endpoint")  # an output with a name that nobody can read
         for resource in (self.api.root, self.api.root.add_resource("{proxy+}")):
             resource.add_method("ANY")
         GatewayResponses(self, "Responses", api=self.api)

@@ -61,9 +61,8 @@ class GatewayResponses(Construct):
                 response_headers={
                     "Content-Type": "'application/problem+json'",
                     "Access-Control-Allow-Origin": "'*'",
-                    "Access-Control-Expose-Headers": "'x-request-id, retry-after, x-should-retry'",
+                    "Access-Control-Expose-Headers": "'x-amzn-requestid, retry-after, x-should-retry'",
                     "Cache-Control": "'no-store'",
-                    "x-request-id": "context.requestId",
                     **again,
                 },
                 templates={"application/json": _body(said)},
@@ -77,7 +76,7 @@ def _body(said: Said) -> str:
             "title": said.title,
             "status": said.status,
             "detail": said.title,
-            "instance": "$context.path",
+            "instance": "urn:easel:request:$context.requestId",  # the path would not be escaped here
             "code": said.code,
             "request_id": "$context.requestId",
             "retryable": said.retry_after_s is not None,

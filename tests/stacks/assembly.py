@@ -1,0 +1,105 @@
+"""Synthesises a variant of the stacks, in this process and without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
+
+import aws_cdk as cdk
+
+import app as composition
+
+Resources = dict[str, dict[str, Any]]
+
+ENTRY = {
+    "id": "tiny",
+    "name": "Tiny",
+    "licence": "MIT",
+    "licence_url": "https://example.org/licence",
+    "pipeline": "StableDiffusionPipeline",
+    "source": {"kind": "folder", "path": "models/tiny"},
+    "sizes": [[64, 64]],
+    "max_side": 128,
+    "steps": 2,
+    "guidance_scale": 1.0,
+    "scheduler": "ddim",
+    "schedulers": ["ddim", "euler"],
+    "suggestions": ["a red apple"],
+}
+
+VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
+    "default": ({}, None),
+    "realtime": (
+        {"mode": "realtime", "instance_type": "ml.m5.large", "max_instances": "3", "result_days": "30"},
+        cdk.Environment(account="123456789012", region="eu-west-1"),
+    ),
+    "cloud9": (
+        {
+            "api_auth": "iam",
+            "cloud9_cidr": "203.0.113.7/32",
+            "cloud9_environment_id": "0123456789abcdef0123456789abcdef",
+        },
+        None,
+    ),
+    "china": (
+        {
+            "api_auth": "none",
+            "removal": "retain",
+            "cloud9_cidr": "2001:db8::7/128",
+            "cloud9_security_group_id": "sg-0123456789abcdef0",
+        },
+        cdk.Environment(account="123456789012", region="cn-north-1"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """One variant: what CloudFormation would be given."""
+
+    folder: Path
+    templates: Mapping[str, dict[str, Any]]
+
+    def resources(self, kind: str, stack: str = "") -> Resources:
+        """Logical id to resource, of one type, in one stack or in all."""
+        return {
+            id: resource
+            for name, template in self.templates.items()
+            for id, resource in template["Resources"].items()
+            if resource["Type"] == kind and name.startswith(stack)
+        }
+
+    def only(self, kind: str, stack: str = "") -> dict[str, Any]:
+        """The properties of the one resource of a type."""
+        (resource,) = self.resources(kind, stack).values()
+        properties: dict[str, Any] = resource["Properties"]
+        return properties
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        return {name: output["Value"] for name, output in self.templates[stack]["Outputs"].items()}
+
+
+def write_model(root: Path, **changes: Any) -> Path:
+    """A catalogue of one tiny model below `root`."""
+    entry = {key: value for key, value in {**ENTRY, **changes}.items() if value is not None}
+    folder = root / "models" / "tiny"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "README.md").write_text("the card")
+    (root / "models" / "tiny.json").write_text(json.dumps(entry))
+    return root
+
+
+def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: cdk.Environment | None) -> Assembly:
+    flags = json.loads((composition.ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(context={**flags, "model": "tiny", **settings}, outdir=str(out))
+    composition.compose(app, root=root, env=env)
+    app.synth()
+    templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in out.glob("*.template.json")}
+    return Assembly(out, templates)

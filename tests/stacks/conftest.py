@@ -1,0 +1,52 @@
+"""Each variant of the stacks is synthesised once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.stacks.assembly import VARIANTS, Assembly, synthesise, write_model
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("catalogue"))
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Callable[[str], Assembly]:
+    @cache
+    def make(name: str) -> Assembly:
+        settings, env = VARIANTS[name]
+        return synthesise(tmp_path_factory.mktemp(name), catalogue, settings, env)
+
+    return make
+
+
+@pytest.fixture(params=list(VARIANTS))
+def each(request: pytest.FixtureRequest, assembly: Callable[[str], Assembly]) -> Assembly:
+    """Every variant in turn."""
+    return assembly(request.param)
+
+
+@pytest.fixture
+def default(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("default")
+
+
+@pytest.fixture
+def realtime(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("realtime")
+
+
+@pytest.fixture
+def cloud9(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("cloud9")
+
+
+@pytest.fixture
+def china(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("china")

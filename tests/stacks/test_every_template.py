@@ -1,0 +1,132 @@
+"""What must hold in every variant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from cfnlint.api import ManualArgs, lint
+
+from stacks.parts.endpoint import VARIANT
+from tests.stacks.assembly import Assembly
+
+NAMES = {
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::SageMaker::Model": "ModelName",
+    "AWS::SageMaker::EndpointConfig": "EndpointConfigName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::ApiGateway::ApiKey": "Name",
+    "AWS::ApiGateway::UsagePlan": "UsagePlanName",
+}
+"""Where a name of ours would meet the same name of another Easel in the account."""
+
+
+def statements(assembly: Assembly) -> Iterator[dict[str, Any]]:
+    for template in assembly.templates.values():
+        for resource in template["Resources"].values():
+            properties = resource.get("Properties", {})
+            for document in ("PolicyDocument", "AssumeRolePolicyDocument"):
+                yield from properties.get(document, {}).get("Statement", [])
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_finding_is_answered(each: Assembly) -> None:
+    assert json.loads((each.folder / "validation-report.json").read_text())["pluginReports"] == []
+
+
+def test_every_answer_has_a_reason(each: Assembly) -> None:
+    tree = json.loads((each.folder / "manifest.json").read_text())["artifacts"]
+    metadata = [
+        entry
+        for name in tree
+        if (path := each.folder / f"{name}.metadata.json").is_file()
+        for entries in json.loads(path.read_text()).values()
+        for entry in entries
+        if entry["type"] == "aws:cdk:acknowledged-rules"
+    ]
+    reasons = {reason for entry in metadata for reason in entry["data"].values()}
+    assert reasons
+    assert all(len(reason) >= 30 for reason in reasons)
+
+
+def test_cfn_lint_finds_nothing(each: Assembly) -> None:
+    ignored = ["W3005"]  # the CDK writes dependencies out that a reference implies
+    for path in each.folder.glob("*.template.json"):
+        region = "cn-north-1" if "china" in each.folder.name else "us-east-1"
+        found = lint(path.read_text(), config=ManualArgs(regions=[region], ignore_checks=ignored))
+        assert [f"{match.rule.id} {match.message}" for match in found] == []
+
+
+def test_no_statement_allows_everybody(each: Assembly) -> None:
+    for statement in statements(each):
+        if statement["Effect"] == "Allow":
+            assert as_list(statement.get("Principal", {})) != ["*"]
+            assert statement.get("Principal", {}) == {} or "*" not in as_list(statement["Principal"].get("AWS", []))
+
+
+def test_no_statement_allows_every_action(each: Assembly) -> None:
+    allowed = [s for s in statements(each) if s["Effect"] == "Allow" and "Principal" not in s]
+    for action in (action for statement in allowed for action in as_list(statement["Action"])):
+        assert "*" not in action, action
+
+
+def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -> None:
+    anywhere = {action for s in statements(each) if s.get("Resource") == "*" for action in as_list(s["Action"])}
+    assert anywhere <= {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "ec2:DescribeSecurityGroups"}
+
+
+def test_nothing_is_open_to_the_internet(each: Assembly) -> None:
+    assert "0.0.0.0/0" not in json.dumps(each.templates)
+    assert '"::/0"' not in json.dumps(each.templates)
+
+
+def test_nothing_has_a_name_of_ours(each: Assembly) -> None:
+    for kind, name in NAMES.items():
+        for id, resource in each.resources(kind).items():
+            assert name not in resource["Properties"], id
+
+
+def test_the_endpoints_name_is_the_stacks_own(each: Assembly) -> None:
+    name = each.only("AWS::SageMaker::Endpoint")["EndpointName"]
+    assert {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]} in name["Fn::Join"][1]
+
+
+def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None:
+    groups = each.resources("AWS::Logs::LogGroup")
+    for group in groups.values():
+        assert group["Properties"]["RetentionInDays"] == 30
+        assert group["DeletionPolicy"] == "Delete"
+    for id, function in each.resources("AWS::Lambda::Function").items():
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups, id
+
+
+def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
+    """Another id is another bucket: the jobs and releases of everybody who updates would be gone."""
+    assert list(each.resources("AWS::S3::Bucket")) == ["Store1D2A845B"]
+
+
+def test_everything_that_takes_tags_is_ours(each: Assembly) -> None:
+    for kind in ("AWS::S3::Bucket", "AWS::SageMaker::Endpoint", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"):
+        for resource in each.resources(kind).values():
+            tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
+            assert tags["easel:app"] == "easel"
+
+
+def test_no_setting_of_the_account_is_touched(each: Assembly) -> None:
+    assert each.resources("AWS::ApiGateway::Account") == {}
+
+
+def test_scaling_is_of_the_variant_that_there_is(each: Assembly) -> None:
+    target = each.only("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert target["ResourceId"]["Fn::Join"][1][-1] == f"/variant/{VARIANT}"
+    (variant,) = each.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+    assert variant["VariantName"] == VARIANT
+    assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"

@@ -1,0 +1,202 @@
+"""Release, endpoint and scaling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_s3 as s3
+
+from stacks import images
+from stacks.parts.release import Release
+from stacks.prices import USD_PER_HOUR, price
+from tests.stacks.assembly import Assembly
+
+CONFIG, POLICY = "AWS::SageMaker::EndpointConfig", "AWS::ApplicationAutoScaling::ScalingPolicy"
+
+
+def released(folder: Path, files: dict[str, str]) -> str:
+    """The prefix that a release of `folder/weights` and `folder/code` with such files goes to."""
+    for name, body in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(body)
+    app = cdk.App(outdir=str(folder / "out"))
+    stack = cdk.Stack(app, "S")
+    bucket = s3.Bucket(stack, "B")
+    Release(stack, "R", bucket=bucket, weights=folder / "weights", code=folder / "code", log_days=1)
+    template = app.synth().get_stack_by_name("S").template
+    (resource,) = (r for r in template["Resources"].values() if r["Type"] == "Custom::EaselRelease")
+    return str(resource["Properties"]["Prefix"])
+
+
+def test_a_release_is_named_by_its_content(tmp_path: Path) -> None:
+    files = {"weights/model_index.json": "{}", "code/inference.py": "a = 1"}
+    beside = {
+        "weights/README.md": "x",
+        "code/__pycache__/inference.cpython-312.pyc": "x",
+        "code/.mypy_cache/x.json": "x",
+    }
+    first = released(tmp_path / "first", files)
+    assert released(tmp_path / "beside", {**files, **beside}) == first
+    code = released(tmp_path / "code", {**files, "code/inference.py": "a = 2"})
+    weights = released(tmp_path / "weights", {**files, "weights/model_index.json": "{ }"})
+    assert len({first, code, weights}) == 3
+
+
+def test_the_model_is_the_release_uncompressed_in_a_container_without_network(default: Assembly) -> None:
+    model = default.only("AWS::SageMaker::Model")
+    assert model["EnableNetworkIsolation"] is True
+    source = model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    (release,) = default.resources("Custom::EaselRelease")
+    assert source == {
+        "CompressionType": "None",
+        "S3DataType": "S3Prefix",
+        "S3Uri": {"Fn::GetAtt": [release, "Uri"]},
+    }
+
+
+def test_a_release_that_hangs_ends(default: Assembly) -> None:
+    release = default.only("Custom::EaselRelease")
+    assert release["ServiceTimeout"] == "960"
+    assert release["Prefix"].startswith("releases/")
+    assert release["Prefix"].endswith("/")
+    assert [part["Below"] for part in release["Parts"]] == ["", "code/"]
+
+
+@pytest.mark.parametrize(("mode", "seconds"), [("default", "960"), ("realtime", "60")])
+def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: pytest.FixtureRequest) -> None:
+    assembly: Assembly = request.getfixturevalue(mode)
+    environment = assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    profile = environment.pop("EASEL_MODEL_PROFILE")
+    assert json.loads(profile)["id"] == "tiny"
+    assert "suggestions" not in profile
+    assert environment == {
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+        "MMS_MAX_REQUEST_SIZE": "26214400",
+        "MMS_MAX_RESPONSE_SIZE": "26214400",
+        "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": seconds,
+    }
+
+
+def test_a_gpu_gets_the_gpu_image_and_its_driver(default: Assembly) -> None:
+    (variant,) = default.only(CONFIG)["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.g4dn.xlarge"
+    assert variant["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"
+    image = default.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"]
+    assert image["Fn::Join"][1][-1].endswith(images.GPU_TAG)
+    (table,) = default.templates["EaselModel"]["Mappings"].values()
+    assert {region: row["account"] for region, row in table.items()} == images.ACCOUNTS
+
+
+def test_the_image_is_where_the_sagemaker_sdk_says() -> None:
+    """`data/serving_image.json` is cut from the SDK's own file, which it names."""
+    sdk = json.loads((Path(__file__).parent / "data" / "serving_image.json").read_text())
+    assert sdk["registries"] == images.ACCOUNTS
+    assert sdk["repository"] == images.REPOSITORY
+    (python,) = sdk["py_versions"]
+    for kind, tag in (("gpu", images.GPU_TAG), ("cpu", images.CPU_TAG)):
+        assert tag == f"2.6.0-transformers5.5.3-{kind}-{python}-{sdk['container_version'][kind]}"
+
+
+def test_a_cpu_gets_the_cpu_image_of_its_region(realtime: Assembly) -> None:
+    (variant,) = realtime.only(CONFIG)["ProductionVariants"]
+    assert "InferenceAmiVersion" not in variant
+    image = realtime.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"]
+    host, _, rest = image["Fn::Join"][1]
+    assert (host, rest) == ("763104351884.dkr.ecr.eu-west-1.", f"/{images.REPOSITORY}:{images.CPU_TAG}")
+
+
+def test_china_has_an_account_of_its_own(china: Assembly) -> None:
+    assert "727897471807.dkr.ecr.cn-north-1." in json.dumps(china.only("AWS::SageMaker::Model"))
+
+
+@pytest.mark.parametrize("family", ["g4dn", "g5", "g6", "g6e", "p4d", "p5"])
+def test_families_with_a_card(family: str) -> None:
+    assert images.has_gpu(f"ml.{family}.xlarge")
+
+
+@pytest.mark.parametrize("family", ["m5", "c7i", "t2", "inf2", "r6gd", "trn1"])
+def test_families_without_an_nvidia_card(family: str) -> None:
+    assert not images.has_gpu(f"ml.{family}.xlarge")
+
+
+def test_a_start_that_fails_is_bounded(each: Assembly) -> None:
+    (variant,) = each.only(CONFIG)["ProductionVariants"]
+    assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 900
+    assert variant["ModelDataDownloadTimeoutInSeconds"] == 1800
+
+
+def test_the_role_goes_after_the_endpoint(each: Assembly) -> None:
+    (endpoint,) = each.resources("AWS::SageMaker::Endpoint").values()
+    (role,) = (id for id in each.resources("AWS::IAM::Role", "EaselModel") if id.startswith("EndpointRole"))
+    (policy,) = (id for id in each.resources("AWS::IAM::Policy", "EaselModel") if id.startswith("EndpointRole"))
+    (logs,) = (id for id in each.resources("AWS::Logs::LogGroup", "EaselModel") if id.startswith("EndpointLogs"))
+    assert {role, policy, logs} <= set(endpoint["DependsOn"])
+    assert endpoint["Properties"]["RetainAllVariantProperties"] is True
+
+
+def test_async_tells_of_every_end(default: Assembly) -> None:
+    asynchronous = default.only(CONFIG)["AsyncInferenceConfig"]
+    assert asynchronous["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 1}
+    output = asynchronous["OutputConfig"]
+    assert output["S3OutputPath"]["Fn::Join"][1][-1] == "/answers"
+    assert output["S3FailurePath"]["Fn::Join"][1][-1] == "/failures"
+    topics = {output["NotificationConfig"][name]["Ref"] for name in ("SuccessTopic", "ErrorTopic")}
+    assert topics == set(default.resources("AWS::SNS::Topic"))
+
+
+def test_async_wakes_and_sleeps_by_two_policies(default: Assembly) -> None:
+    target = default.only("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 1)
+    policies = {p["Properties"]["PolicyType"]: p["Properties"] for p in default.resources(POLICY).values()}
+    (endpoint,) = default.resources("AWS::SageMaker::Endpoint")
+    name = {"Fn::GetAtt": [endpoint, "EndpointName"]}
+
+    tracking = policies["TargetTrackingScaling"]["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracking["CustomizedMetricSpecification"]
+    assert (metric["Namespace"], metric["MetricName"]) == ("AWS/SageMaker", "ApproximateBacklogSizePerInstance")
+    assert metric["Dimensions"] == [{"Name": "EndpointName", "Value": name}]
+
+    step = policies["StepScaling"]["StepScalingPolicyConfiguration"]
+    assert step["AdjustmentType"] == "ChangeInCapacity"
+    assert step["StepAdjustments"] == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
+    alarm = default.only("AWS::CloudWatch::Alarm")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SageMaker", "HasBacklogWithoutCapacity")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": name}]
+    assert alarm["AlarmActions"] == [{"Ref": next(id for id in default.resources(POLICY) if "Wake" in id)}]
+
+
+def test_realtime_follows_concurrent_calls(realtime: Assembly) -> None:
+    target = realtime.only("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    tracking = realtime.only(POLICY)["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracking["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert metric == "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    (variant,) = realtime.only(CONFIG)["ProductionVariants"]
+    assert variant["RoutingConfig"] == {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}
+    assert "AsyncInferenceConfig" not in realtime.only(CONFIG)
+    assert realtime.resources("AWS::SNS::Topic") == {}
+
+
+def test_another_mode_is_another_endpoint(default: Assembly, realtime: Assembly) -> None:
+    kind = "AWS::SageMaker::Endpoint"
+    assert set(default.resources(kind)).isdisjoint(realtime.resources(kind))
+
+
+def test_the_outputs_say_what_runs_and_what_it_costs(default: Assembly, realtime: Assembly) -> None:
+    asleep, warm = default.outputs("EaselModel"), realtime.outputs("EaselModel")
+    assert asleep["Model"] == "tiny"
+    assert asleep["PriceWarm"].startswith("about 0.7364 USD per hour for 1 x ml.g4dn.xlarge (us-east-1, 2026-11")
+    assert asleep["PriceIdle"].startswith("0 USD per hour")
+    assert warm["PriceIdle"].startswith("about 0.115 USD per hour for 1 x ml.m5.large")
+    (endpoint,) = default.resources("AWS::SageMaker::Endpoint")
+    assert asleep["EndpointName"] == {"Fn::GetAtt": [endpoint, "EndpointName"]}
+
+
+def test_an_instance_without_a_known_price_says_where_to_look() -> None:
+    assert price("ml.p5.48xlarge", 1) == "not in our table; see https://aws.amazon.com/sagemaker/ai/pricing/"
+    assert all(usd > 0 for usd in USD_PER_HOUR.values())

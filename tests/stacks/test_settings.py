@@ -1,0 +1,108 @@
+"""What a user can set, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from stacks.parts.logs import LOG_DAYS as KNOWN_DAYS
+from stacks.settings import LOG_DAYS, Settings, SettingsError, parse_settings
+
+GROUP = {"cloud9_security_group_id": "sg-0123456789abcdef0"}
+READ = [
+    ("model", "mine", "mine"),
+    ("mode", "realtime", "realtime"),
+    ("instance_type", "ml.g6e.2xlarge", "ml.g6e.2xlarge"),
+    ("min_instances", "1", 1),
+    ("max_instances", "100", 100),
+    ("api_auth", "none", "none"),
+    ("throttle_rate", "1", 1),
+    ("throttle_burst", "5000", 5000),
+    ("daily_quota", "100000000", 100_000_000),
+    ("result_days", "3650", 3650),
+    ("log_days", "3653", 3653),
+    ("removal", "retain", "retain"),
+    ("powertools_layer", "arn:aws:lambda:eu-west-1:1:layer:x:1", "arn:aws:lambda:eu-west-1:1:layer:x:1"),
+]
+
+
+def test_nothing_set_is_an_async_endpoint_that_sleeps_behind_keys() -> None:
+    settings = parse_settings({"@aws-cdk/core:checkSecretUsage": True, "aws:cdk:version-reporting": True})
+    assert settings == Settings()
+    assert (settings.mode, settings.min_instances, settings.max_instances) == ("async", 0, 1)
+    assert (settings.api_auth, settings.instance_type, settings.cloud9) == ("key", "ml.g4dn.xlarge", False)
+
+
+def test_realtime_keeps_one_instance() -> None:
+    assert parse_settings({"mode": "realtime"}).min_instances == 1
+
+
+@pytest.mark.parametrize(("key", "text", "value"), READ)
+def test_every_key_is_read_from_text(key: str, text: str, value: object) -> None:
+    assert getattr(parse_settings({key: text}), key) == value
+
+
+def test_every_key_is_tested_here() -> None:
+    cloud9 = {"cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id"}
+    assert {key for key, _, _ in READ} | cloud9 == {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ({"instancetype": "ml.g5.xlarge"}, "Did you mean 'instance_type'?"),
+        ({"max_instance": "2"}, "Did you mean 'max_instances'?"),
+        ({"colour": "red"}, "Known: model, mode"),
+        ({"mode": "Async"}, "it can be async, realtime"),
+        ({"mode": True}, "it can be async, realtime"),
+        ({"api_auth": "false"}, "it can be key, iam, none"),
+        ({"removal": ""}, "it can be destroy, retain"),
+        ({"max_instances": "two"}, "max_instances must be a whole number, not 'two'"),
+        ({"max_instances": "1.0"}, "max_instances must be a whole number"),
+        ({"max_instances": True}, "max_instances must be a whole number"),
+        ({"max_instances": "٣"}, "max_instances must be a whole number"),
+        ({"max_instances": "0"}, "it can be 1 to 100"),
+        ({"min_instances": "-2"}, "it can be 0 to 100"),
+        ({"min_instances": "2"}, "min_instances 2 is over max_instances 1"),
+        ({"mode": "realtime", "min_instances": "0"}, "A realtime endpoint cannot scale to zero"),
+        ({"throttle_rate": "0"}, "it can be 1 to"),
+        ({"throttle_burst": "5001"}, "it can be 1 to 5000"),
+        ({"daily_quota": "0"}, "it can be 1 to"),
+        ({"result_days": "0"}, "it can be 1 to 3650"),
+        ({"log_days": "2"}, "it can be 1, 3, 5, 7"),
+        ({"instance_type": "g4dn.xlarge"}, "it looks like ml.g4dn.xlarge"),
+        ({"model": 3}, "model must be a text"),
+        (GROUP, "The Cloud9 rule needs cloud9_cidr"),
+        ({"cloud9_cidr": "203.0.113.7/32"}, "Set either cloud9_environment_id or cloud9_security_group_id"),
+        (
+            {"cloud9_cidr": "203.0.113.7/32", "cloud9_environment_id": "0" * 32, **GROUP},
+            "Set either cloud9_environment_id or",
+        ),
+        ({"cloud9_cidr": "203.0.113.7/24", **GROUP}, "has host bits set"),
+        ({"cloud9_cidr": "me", **GROUP}, "One address is written 203.0.113.7/32"),
+        ({"cloud9_cidr": "203.0.113.7/32", "cloud9_environment_id": "mine"}, "has 32 hexadecimal digits"),
+        ({"cloud9_cidr": "203.0.113.7/32", "cloud9_security_group_id": "default"}, "looks like sg-"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_way_out(context: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(context)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "::/0", "128.0.0.0/1", "8.0.0.0/7", "2000::/3"])
+def test_the_internet_is_refused_with_the_reason_and_three_safer_ways(cidr: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"cloud9_cidr": cidr, **GROUP})
+    for part in ("to the internet", "(1) Cloud9's own preview", "(2) `aws ssm start-session", "(3) your own address"):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("cidr", ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::7/128"])
+def test_one_network_is_taken(cidr: str) -> None:
+    assert parse_settings({"cloud9_cidr": cidr, **GROUP}).cloud9
+
+
+def test_settings_and_constructs_know_the_same_retentions() -> None:
+    assert LOG_DAYS == KNOWN_DAYS

@@ -1,0 +1,40 @@
+"""The bucket."""
+
+from __future__ import annotations
+
+from stacks.storage import PASSING
+from tests.stacks.assembly import Assembly
+
+BUCKET = "AWS::S3::Bucket"
+
+
+def test_the_bucket_is_private_encrypted_and_tidy(default: Assembly) -> None:
+    bucket = default.only(BUCKET)
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    *passing, multipart = bucket["LifecycleConfiguration"]["Rules"]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in passing] == [(prefix, 7) for prefix in PASSING]
+    assert multipart["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_plain_http_is_denied(default: Assembly) -> None:
+    first, *_ = default.only("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    assert (first["Effect"], first["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_results_are_kept_as_long_as_asked(realtime: Assembly) -> None:
+    rules = realtime.only(BUCKET)["LifecycleConfiguration"]["Rules"]
+    assert {rule["ExpirationInDays"] for rule in rules if "Prefix" in rule} == {30}
+
+
+def test_releases_do_not_expire(default: Assembly) -> None:
+    assert "releases/" not in PASSING
+
+
+def test_destroy_empties_the_bucket_unless_it_is_to_stay(default: Assembly, china: Assembly) -> None:
+    (gone,), (kept,) = default.resources(BUCKET).values(), china.resources(BUCKET).values()
+    assert (gone["DeletionPolicy"], kept["DeletionPolicy"]) == ("Delete", "Retain")
+    assert len(default.resources("Custom::S3AutoDeleteObjects")) == 1
+    assert china.resources("Custom::S3AutoDeleteObjects") == {}
