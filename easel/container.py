@@ -92,6 +92,7 @@ class Handler(BaseHTTPRequestHandler):
     container: ClassVar[Container]
     protocol_version = "HTTP/1.1"
     timeout = SLOW_CLIENT_SECONDS
+    wbufsize = -1  # head and body in one packet: two would wait for each other
 
     def do_GET(self) -> None:
         if self.path == "/ping":
@@ -146,13 +147,19 @@ class Handler(BaseHTTPRequestHandler):
         """Calls are logged once, by the container; pings are not worth a line."""
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left before its answer is worth one line and no traceback."""
+        _log("connection_failed", error=repr(sys.exc_info()[1]))
+
+
 def main() -> None:
     asked = _arguments()
     _end_with_signals_and_parent()
     # Threads that spin at OpenMP's barriers make a small model ten times slower where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     container = Container()
-    server = ThreadingHTTPServer((HOST, asked.port), type("BoundHandler", (Handler,), {"container": container}))
+    server = Server((HOST, asked.port), type("BoundHandler", (Handler,), {"container": container}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     _log("serving", port=server.server_port)
     sys.path.insert(0, str(asked.code_dir or asked.model_dir / "code"))

@@ -31,7 +31,7 @@ def predict_fn(data: Received | EaselError, model: Model) -> GenerationResult | 
     try:
         return answering.answer(data, model)
     except EaselError as error:
-        log("refused", code=error.code, param=error.param)
+        log("refused", code=error.code)
         return error.with_traceback(None)  # its frames hold the tensors of the failed drawing
     except Exception as error:
         log_failure(error)

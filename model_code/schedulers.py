@@ -43,7 +43,7 @@ def make(name: str, loaded: Any) -> Any:
 
 
 def native(loaded: Any) -> str:
-    """The contract's name of a loaded scheduler; StopIteration for a class that is not in the table."""
+    """The contract's name of a loaded scheduler, which is one of CLASS_NAMES."""
     return next(name for name, (class_name, _) in _CLASSES.items() if class_name == type(loaded).__name__)
 
 

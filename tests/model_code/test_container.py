@@ -185,6 +185,14 @@ def test_odd_requests(served: Served, head: bytes, status: int) -> None:
     assert served.ping() == 200
 
 
+def test_a_client_that_leaves_does_no_harm(served: Served, release: Path) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
+        wait_until(lambda: json.loads(served.call("GET", "/progress")[1])["step"] == 3)
+    (release / "go").touch()
+    assert served.invoke()[0] == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_even_in_a_call(served: Served, number: signal.Signals) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:

@@ -1,7 +1,7 @@
+import platform
+
 import pytest
 import torch
-
-import platform
 
 import hardware
 

@@ -35,6 +35,11 @@ def test_what_diffusers_saved_is_taken(folder: Path) -> None:
     assert loading.check(folder) == "StableDiffusionPipeline"
 
 
+def test_the_safety_checker_as_folders_of_stable_diffusion_name_it(copy: Path) -> None:
+    edit(copy / "model_index.json", safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+    loading.check(copy)
+
+
 @pytest.mark.parametrize(
     "named",
     [
