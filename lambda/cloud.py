@@ -73,7 +73,8 @@ def finalizer(event: Any, context: Any) -> None:
 
 def runner(event: Any, context: Any) -> None:
     """`{"owner", "id"}`: draws one job on the real-time endpoint."""
-    ticket = Ticket.parse(f"{event['owner']}-{event['id']}")
+    named = event if isinstance(event, dict) else {}
+    ticket = Ticket.parse(f"{named.get('owner')}-{named.get('id')}")
     if ticket is None:
         raise EaselError("expected_object", "the event names no job")
     draw(ticket, _finisher(_store()), _predictor(), _CLOCK)
