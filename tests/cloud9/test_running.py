@@ -87,7 +87,7 @@ def test_picture_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None
     assert answer.status_code == 200
     picture = shown(answer.text)
     assert picture.size == (256, 128)
-    assert len(set(picture.resize((16, 16)).convert("RGB").getdata())) > 8
+    assert len(picture.resize((16, 16)).convert("RGB").getcolors(256) or ()) > 8
     log = (tmp_path / "log").read_text()
     assert "apple" not in log
     assert "the-key" not in log

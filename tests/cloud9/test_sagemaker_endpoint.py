@@ -44,7 +44,12 @@ def aws(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     made: list[Any] = []
     real = boto3.client
-    monkeypatch.setattr(boto3, "client", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
+
+    def client(*arguments: Any, **options: Any) -> Any:
+        made.append(real(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(boto3, "client", client)
     yield
     for client in made:
         client.close()

@@ -1,0 +1,58 @@
+"""Runs the notebook on this machine and writes docs/notebook.md with its pictures: `python notebooks/render.py`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+PICTURES = DOCS / "images" / "notebook"
+HEAD = "<!-- Made from notebooks/stable_diffusion.ipynb by `python notebooks/render.py`. -->"
+TEMPORARY = re.compile(r"/\S*/easel-release-\w+")
+
+
+def main() -> None:
+    notebook = nbformat.read(HERE / "stable_diffusion.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+    for old in PICTURES.glob("*.webp"):
+        old.unlink()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page = "\n\n".join([HEAD, *(part for cell in notebook.cells for part in rendered(cell))])
+    (DOCS / "notebook.md").write_text(page + "\n", "utf-8")
+
+
+def rendered(cell: Any) -> Iterator[str]:
+    if cell.cell_type == "markdown":
+        yield cell.source
+        return
+    yield f"```python\n{cell.source}\n```"
+    for number, output in enumerate(cell.outputs):
+        yield from shown(output, f"{cell.id}-{number}")
+
+
+def shown(output: Any, name: str) -> Iterator[str]:
+    if output.output_type == "stream" and output.name == "stdout":
+        yield fenced(output.text)
+    data = output.get("data", {})
+    if "image/png" in data:
+        Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).save(PICTURES / f"{name}.webp", quality=80)
+        yield f"![](images/notebook/{name}.webp)"
+    elif "text/plain" in data:
+        yield fenced(data["text/plain"], "python" if "text/html" in data else "text")
+
+
+def fenced(text: str, language: str = "text") -> str:
+    return f"```{language}\n{TEMPORARY.sub('easel-release', text).rstrip()}\n```"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The notebook from top to bottom: on this machine, and against the emulated AWS."""
+
+import base64
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from PIL import Image
+
+from tests.deploy import tools
+from tests.deploy.cloud import Cloud
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "notebooks/stable_diffusion.ipynb"
+MODEL = "emoji" if (ROOT / "models/emoji.json").exists() else "draft"
+GRID = "(4, 10, 20)"
+
+
+def run(environment: Mapping[str, str], **settings: str) -> Any:
+    """Executes a copy with other values in its first code cell, and with fewer steps in the largest grid."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    cell.source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
+    (cell,) = (cell for cell in notebook.cells if GRID in cell.source)
+    cell.source = cell.source.replace(GRID, "(2, 4)")
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    client.execute(env=environment)
+    return notebook
+
+
+def pictures(notebook: Any) -> Iterator[Image.Image]:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}):
+                yield Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
+
+
+def printed(cell: Any) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def check(notebook: Any) -> None:
+    native = json.loads((ROOT / f"models/{MODEL}.json").read_text())["sizes"][0][0]
+    found = list(pictures(notebook))
+    assert all(len(picture.resize((32, 32)).getcolors(1024) or ()) > 8 for picture in found)
+    local, articles, sheets = found[:2], found[2:4], found[4:]
+    assert [picture.size for picture in local] == [(native, native)] * 2
+    assert [picture.size for picture in articles] == [(512, 512)] * 2
+    assert articles[0].tobytes() != articles[1].tobytes()
+    assert [picture.width for picture in sheets] == [4 * native, 3 * native]
+    assert "the same bytes: True" in "".join(printed(cell) for cell in notebook.cells if cell.cell_type == "code")
+    left = printed(notebook.cells[-1]).splitlines()
+    assert left
+    assert all(line.endswith("left: none") for line in left)
+
+
+@pytest.mark.timeout(600)
+def test_laptop() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    check(run(environment, MODEL=MODEL))
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    tools.set_up()
+    with Cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+        assert cloud.process.stdin
+        cloud.process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def role(cloud: Cloud) -> str:
+    """What the notebook asks of an execution role, and no more."""
+    iam = cloud.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    bucket = "arn:aws:s3:::sagemaker-easel-notebook-*"
+    rights: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{bucket}/*"},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
+    ]
+    made = iam.create_role(RoleName="notebook", AssumeRolePolicyDocument=policy(trust))
+    iam.put_role_policy(RoleName="notebook", PolicyName="bucket", PolicyDocument=policy(*rights))
+    return str(made["Role"]["Arn"])
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_emulated_aws(cloud: Cloud, role: str, mode: str) -> None:
+    stand_ins = f"http://127.0.0.1:{cloud.stand_ins}"
+    own = {"AWS_ENDPOINT_URL_SAGEMAKER": stand_ins, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": stand_ins}
+    check(run(cloud.common | own, TARGET="aws", MODEL=MODEL, MODE=mode, ROLE_ARN=role))
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.client("sagemaker").list_models()["Models"] == []
+
+
+def test_outputs_are_stripped() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+
+
+def test_rendered_copy_is_of_this_notebook() -> None:
+    page = (ROOT / "docs/notebook.md").read_text()
+    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        assert cell.source in page
+    assert sum(path.stat().st_size for path in (ROOT / "docs/images/notebook").iterdir()) < 1_500_000
