@@ -2,7 +2,6 @@ import { createApp } from 'vue'
 import App from './App.vue'
 import { speak } from './composables/useLanguage'
 import { i18n } from './i18n'
-import 'element-plus/theme-chalk/base.css'
 import './styles/tokens.css'
 import './styles/base.css'
 

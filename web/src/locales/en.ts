@@ -33,8 +33,8 @@ export default {
     loose: 'A new one for each picture.',
   },
   start: {
-    open: 'Open a picture for its parameters',
-    openOrStart: 'Start from a picture, or read its parameters',
+    open: 'Read parameters from a picture',
+    openOrStart: 'Start from a picture or read its parameters',
     alt: 'Picture to start from',
     clear: 'Do not start from this picture',
   },

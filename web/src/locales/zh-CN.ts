@@ -35,8 +35,8 @@ export default {
     loose: '每次生成都换新种子。',
   },
   start: {
-    open: '打开图片，读取其中的参数',
-    openOrStart: '以图片为起点，或读取其中的参数',
+    open: '从图片读取参数',
+    openOrStart: '以图片为起点或读取其参数',
     alt: '作为起点的图片',
     clear: '不再以这张图片为起点',
   },

@@ -3,6 +3,7 @@ const USER_COMMENT = 0x9286
 const CODE_BYTES = 8
 
 const latin1 = new TextDecoder('latin1')
+const utf8 = new TextDecoder()
 
 /** EXIF UserComment of a WebP or JPEG file. */
 export function readUserComment(bytes: Uint8Array): string | null {
@@ -46,7 +47,7 @@ function userComment(tiff: Uint8Array): string | null {
   if (!comment) return null
   const size = view.getUint32(comment + 4, little)
   const start = view.getUint32(comment + 8, little)
-  return decode(tiff.subarray(start, start + size), little)
+  return decode(tiff.subarray(start, start + size))
 }
 
 /** Where the entry of `wanted` begins in the directory at `directory`; 0 where it is not. */
@@ -59,13 +60,12 @@ function entry(view: DataView, directory: number, wanted: number, little: boolea
   return 0
 }
 
-/** A1111 writes big-endian UTF-16 whatever the byte order of the block; others follow the block. */
-function decode(comment: Uint8Array, little: boolean): string {
-  const code = latin1.decode(comment.subarray(0, CODE_BYTES))
+/** A1111 writes big-endian UTF-16 whatever the byte order of the block; others do as they like. */
+function decode(comment: Uint8Array): string {
   const text = comment.subarray(CODE_BYTES)
-  if (!code.startsWith('UNICODE')) return new TextDecoder().decode(text).replace(/\0+$/, '')
-  const big = new TextDecoder('utf-16be').decode(text)
-  return little && !big.includes('Steps: ') ? new TextDecoder('utf-16le').decode(text) : big
+  if (!latin1.decode(comment.subarray(0, CODE_BYTES)).startsWith('UNICODE')) return utf8.decode(text).replace(/\0+$/, '')
+  const [big, little] = ['utf-16be', 'utf-16le'].map((order) => new TextDecoder(order).decode(text)) as [string, string]
+  return little.includes('Steps: ') ? little : big
 }
 
 function tag(bytes: Uint8Array, at: number): string {
