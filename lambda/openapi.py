@@ -60,7 +60,11 @@ def document(profile: ModelProfile) -> dict[str, Any]:
     components = {**schemas["$defs"], "GenerationRequest": request_schema(profile)}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Easel", "version": "1", "description": "Text to image."},
+        "info": {
+            "title": "Easel",
+            "version": "1",
+            "description": "Text to image. Answers are JSON, whatever Accept says.",
+        },
         "security": [{"key": []}, {}],
         "paths": _paths(),
         "components": {

@@ -176,6 +176,7 @@ class World:
         assert len(json.dumps(answer)) <= 6_291_456
         assert answer["headers"]["x-request-id"]
         assert answer["headers"]["access-control-allow-origin"] == "*"
+        assert answer["headers"]["x-content-type-options"] == "nosniff"
         return answer
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:

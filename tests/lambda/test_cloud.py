@@ -35,14 +35,28 @@ class Cloud:
 
     def __init__(self, server: Server) -> None:
         self.server, self.s3 = server, boto3.client("s3")
+
+    def start_anew(self) -> None:
+        self.server.asked.clear()
+        places = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/answers/1.out"}
+        places["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/failures/1-error.out"
+        body = {"EndpointStatus": "InService", "ProductionVariants": [{"CurrentInstanceCount": 0}]}
+        self.server.fault = Fault(202, body=body, **places)
         self.s3.create_bucket(Bucket=BUCKET)
+        self.empty()
+
+    def empty(self) -> None:
+        for key in self.keys():
+            self.s3.delete_object(Bucket=BUCKET, Key=key)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())]
 
     def submit(self) -> Ticket:
         """A job through the front door."""
         sent = cloud.api(event("POST", "/jobs", {"prompt": "a red apple", "seed": 7}), None)
         assert sent["statusCode"] == 202, sent["body"]
-        keys = [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=BUCKET, Prefix="jobs/")["Contents"]]
-        _, owner, id, _ = keys[0].split("/")
+        _, owner, id, _ = self.keys("jobs/")[0].split("/")
         return Ticket(owner, id)
 
     def job(self, ticket: Ticket) -> Any:
@@ -55,20 +69,30 @@ class Cloud:
         return f"s3://{BUCKET}/{key}"
 
 
-@pytest.fixture
-def the_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    for name, value in {**VARIABLES, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    forget()
-    with mock_aws(), serve() as server:
+@pytest.fixture(scope="module")
+def sky() -> Iterator[Cloud]:
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch, mock_aws(), serve() as server:
         for service in ("SAGEMAKER_RUNTIME", "SAGEMAKER", "LAMBDA"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
-        places = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/answers/1.out"}
-        places["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/failures/1-error.out"
-        body = {"EndpointStatus": "InService", "ProductionVariants": [{"CurrentInstanceCount": 0}]}
-        server.fault = Fault(202, body=body, **places)
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
+        for name, value in {**VARIABLES, **keys}.items():
+            patch.setenv(name, value)
+        forget()
         yield Cloud(server)
+        forget()
+
+
+@pytest.fixture
+def the_cloud(sky: Cloud) -> Cloud:
+    sky.start_anew()
+    return sky
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """For tests that change variables: handlers are made anew before and after."""
+    forget()
+    yield monkeypatch
     forget()
 
 
@@ -163,8 +187,7 @@ def test_outputs_that_cannot_be_read(the_cloud: Cloud, body: bytes | None) -> No
 def test_a_cancelled_jobs_missing_input_stays_cancelled(the_cloud: Cloud) -> None:
     ticket = the_cloud.submit()
     assert cloud.api(event("DELETE", f"/jobs/{ticket.id}"), None)["statusCode"] == 200
-    keys = the_cloud.s3.list_objects_v2(Bucket=BUCKET, Prefix=ticket.key("request.json"))
-    assert keys["KeyCount"] == 0
+    assert the_cloud.keys(ticket.key("request.json")) == []
     cloud.finalizer(sns(failure(ticket, "Unable to download input data")), None)
     assert the_cloud.job(ticket)["status"] == "cancelled"
 
@@ -172,13 +195,12 @@ def test_a_cancelled_jobs_missing_input_stays_cancelled(the_cloud: Cloud) -> Non
 def test_notices_of_nobodys_jobs_are_dropped(the_cloud: Cloud) -> None:
     stranger = Ticket("f" * 16, "f" * 44)
     cloud.finalizer(sns(failure(stranger, "x"), {**failure(stranger, "x"), "inferenceId": "smoke-test"}), None)
-    assert the_cloud.s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+    assert the_cloud.keys() == []
 
 
 def test_a_store_that_refuses_makes_sns_send_again(the_cloud: Cloud) -> None:
     ticket = the_cloud.submit()
-    for entry in the_cloud.s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
-        the_cloud.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    the_cloud.empty()
     the_cloud.s3.delete_bucket(Bucket=BUCKET)
     with pytest.raises(EaselError) as refusal:
         cloud.finalizer(sns(failure(ticket, "x")), None)
@@ -197,8 +219,8 @@ def test_events_that_are_no_notices(wrong: Any) -> None:
 # --- realtime ------------------------------------------------------------------------------------
 
 
-def test_a_picture_by_way_of_the_runner(the_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EASEL_MODE", "realtime")
+def test_a_picture_by_way_of_the_runner(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
+    changed.setenv("EASEL_MODE", "realtime")
     ticket = the_cloud.submit()
     asked = json.loads(next(body for path, _, body in the_cloud.server.asked if "runner" in path))
     the_cloud.server.fault = Fault(200, body=answer_to(REQUEST))
@@ -209,8 +231,8 @@ def test_a_picture_by_way_of_the_runner(the_cloud: Cloud, monkeypatch: pytest.Mo
     assert (len(calls), job["status"], bool(job["started_at"])) == (1, "succeeded", True)
 
 
-def test_a_runner_tells_a_failure(the_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EASEL_MODE", "realtime")
+def test_a_runner_tells_a_failure(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
+    changed.setenv("EASEL_MODE", "realtime")
     ticket = the_cloud.submit()
     the_cloud.server.fault = Fault(500, "InternalFailure")
     cloud.runner({"owner": ticket.owner, "id": ticket.id}, None)
@@ -231,21 +253,21 @@ NEEDED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
 
 @pytest.mark.parametrize(("name", "value"), [*((name, "") for name in NEEDED), ("EASEL_MODE", "fast"),
     ("EASEL_WAIT_SECONDS", "soon"), ("EASEL_MODEL_PROFILE", "{}"), ("EASEL_MODEL_PROFILE", "[]")])  # fmt: skip
-def test_a_wrong_variable_is_named(the_cloud: Cloud, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
+def test_a_wrong_variable_is_named(the_cloud: Cloud, changed: pytest.MonkeyPatch, name: str, value: str) -> None:
+    changed.setenv(name, value)
     answer = cloud.api(event("GET", "/health"), None)
     body = json.loads(answer["body"])
     assert (answer["statusCode"], body["code"]) == (500, "config_error")
     assert name in body["detail"]
-    monkeypatch.setenv(name, VARIABLES[name])
+    changed.setenv(name, VARIABLES[name])
     assert cloud.api(event("GET", "/health"), None)["statusCode"] == 200, "and it is read anew"
 
 
-def test_the_runner_is_needed_in_one_mode_only(the_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("EASEL_RUNNER")
+def test_the_runner_is_needed_in_one_mode_only(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
+    changed.delenv("EASEL_RUNNER")
     assert cloud.api(event("GET", "/health"), None)["statusCode"] == 200
     forget()
-    monkeypatch.setenv("EASEL_MODE", "realtime")
+    changed.setenv("EASEL_MODE", "realtime")
     assert "EASEL_RUNNER" in cloud.api(event("GET", "/health"), None)["body"]
 
 

@@ -99,18 +99,17 @@ def test_any_event_gets_a_well_formed_answer(sent: Any) -> None:
     assert answer["statusCode"] < 500, answer["body"]
 
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "warm-up": {},
     "nothing": None,
     "a list": [],
     "HTTP API v2": {"version": "2.0", "rawPath": "/generate", "requestContext": {"http": {"method": "POST"}}},
     "SNS": {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "{}"}}]},
     "SQS": {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
-    "body of another type": {"httpMethod": "POST", "path": "/generate", "headers": {}, "body": {"prompt": "a"}},
 }
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if name != "body of another type"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_b33_events_of_another_shape_are_refused(name: str) -> None:
     answer = WORLD.send(SHAPES[name])
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (400, "expected_object")
@@ -170,5 +169,5 @@ INTEGERS = set(contract.REQUEST_FIELDS) - {"guidance_scale"}
 
 @schema.parametrize()
 @settings(QUICK, max_examples=50)
-def test_the_document_is_true(case: schemathesis.Case) -> None:
+def test_the_document_is_true(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate()

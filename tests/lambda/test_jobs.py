@@ -150,7 +150,7 @@ def test_a_job_that_lost_its_creator_is_submitted_by_whoever_looks(world: World)
     world.endpoint.submit = _die  # type: ignore[method-assign]
     with pytest.raises(Crash):
         accept(world)
-    del world.endpoint.submit  # type: ignore[method-assign]
+    del world.endpoint.submit
     world.clock.time += SUBMIT_GRACE_S - 1
     assert world.jobs.recent(OWNER, 1)[0].status == "queued"
     assert world.endpoint.submitted == []

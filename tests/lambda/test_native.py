@@ -346,6 +346,12 @@ def test_json_by_other_spellings(world: World, value: str) -> None:
     assert world.call("POST", "/generate", APPLE, headers={"Content-Type": value})[0] == 200
 
 
+@pytest.mark.parametrize("accept", ["image/png", "application/json", "*/*", "nonsense"])
+def test_b26_answers_are_json_whatever_is_accepted(world: World, accept: str) -> None:
+    answer = world.send(event("POST", "/generate", APPLE, headers={"Accept": accept}))
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "application/json")
+
+
 def test_b27_a_body_over_the_cap(world: World) -> None:
     problem(world.send(event("POST", "/generate", " " * 65_537)), 413, "payload_too_large")
     problem(world.send(event("POST", "/generate", "x" * 6_000_001)), 413, "payload_too_large")
@@ -432,7 +438,7 @@ def test_a_job_that_runs_or_ended_is_not_cancelled(slow: World) -> None:
 
 
 def test_whoever_waits_hears_of_the_cancellation(world: World) -> None:
-    world.clock.while_sleeping = lambda: world.jobs.cancel(world.endpoint.submitted[0]) and None
+    world.clock.while_sleeping = lambda: world.jobs.cancel(world.endpoint.submitted[0])  # type: ignore[assignment]
     problem(world.send(event("POST", "/generate", APPLE)), 409, "cancelled")
 
 

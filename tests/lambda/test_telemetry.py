@@ -68,7 +68,7 @@ def test_a_refusal_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str])
 def test_a_failed_job_is_counted_by_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     told = Told(capsys)
     world = told.world
-    world.clock.while_sleeping = lambda: world.jobs.fail(world.endpoint.submitted[0], EaselError("nan_output", "m"))  # type: ignore[assignment,return-value]
+    world.clock.while_sleeping = lambda: world.jobs.fail(world.endpoint.submitted[0], EaselError("nan_output", "m"))  # type: ignore[assignment]
     world.send(event("POST", "/generate", {"prompt": "a"}))
     found = metrics(told.lines())
     assert ("JobErrors", "nan_output") in found
