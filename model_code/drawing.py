@@ -9,7 +9,6 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import torch
@@ -138,9 +137,9 @@ class _Work:
 
     def _draw(self, batch: Sequence[tuple[str, int]]) -> list[pictures.Pixels]:
         self._check_deadline()
-        negative = {}
+        negative: dict[str, Any] = {}
         if self.call.negative_prompt is not None:
-            negative = {"negative_prompt": list(repeat(self.call.negative_prompt, len(batch)))}
+            negative = {"negative_prompt": [self.call.negative_prompt] * len(batch)}
         output = self.view(
             prompt=[prompt for prompt, _ in batch],
             generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],

@@ -1,5 +1,7 @@
 import gc
 import json
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from tests.model_code import fakes, tiny
 from tests.model_code.conftest import PROFILE
 
 Fake = Callable[..., Any]
+MODEL_CODE = Path(__file__).parents[2] / "model_code"
 
 
 def request(**changes: Any) -> GenerationRequest:
@@ -270,6 +273,19 @@ def test_a_lost_context_ends_the_model(fake: Fake, monkeypatch: pytest.MonkeyPat
     assert failing(model).code == "container_died"
     assert not model.healthy
     wait_until(lambda: bool(ended))
+
+
+def test_a_model_that_gave_up_ends_its_process_after_the_answer_left() -> None:
+    program = (
+        "import memory, time\n"
+        "memory.GRACE_SECONDS = 0.2\n"
+        "memory.Memory().give_up()\n"
+        "print('answered', flush=True)\n"
+        "time.sleep(60)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=MODEL_CODE)
+    assert ran.returncode == memory.EXIT_STATUS
+    assert ran.stdout.splitlines()[-1] == "answered"
 
 
 @pytest.mark.parametrize(
