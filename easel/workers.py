@@ -137,16 +137,17 @@ class Pool:
 
     async def _take(self) -> Worker:
         while True:
-            if self._idle.empty():
-                self.grow()
-            patience = START_SECONDS if self._starting else PATIENCE_SECONDS
-            try:
-                worker = await asyncio.wait_for(self._idle.get(), patience)
-            except TimeoutError:
-                raise BusyError from None
+            worker = await self._next() if self._idle.empty() else self._idle.get_nowait()
             if worker.alive:
                 return worker
             await self._drop(worker)
+
+    async def _next(self) -> Worker:
+        self.grow()
+        try:
+            return await asyncio.wait_for(self._idle.get(), START_SECONDS if self._starting else PATIENCE_SECONDS)
+        except TimeoutError:
+            raise BusyError from None
 
     async def _drop(self, worker: Worker) -> None:
         self._workers.discard(worker)

@@ -80,8 +80,10 @@ class Laptop:
         except psutil.NoSuchProcess:
             return []
 
-    def container(self) -> psutil.Process:
-        return next(member for member in self.family() if "easel.lifeline" in member.cmdline())
+    def part(self, module: str) -> psutil.Process:
+        """A process of it that runs the module, as soon as there is one."""
+        found: psutil.Process = until(lambda: next((one for one in self.family() if module in _command(one)), None))
+        return found
 
     def stop(self, number: signal.Signals) -> int:
         """Sends the signal to `easel up` alone, and sees that all of its processes end."""
@@ -109,3 +111,10 @@ class Laptop:
         """The job when it has ended."""
         found: dict[str, Any] = until(lambda: (job := self.job(id))["status"] in ENDED and job, seconds)
         return found
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
