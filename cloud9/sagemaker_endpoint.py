@@ -104,8 +104,8 @@ class AsyncEndpoint:
 def client(service: str, config: Config) -> Any:
     try:
         return boto3.client(service, config=config)
-    except aws.NoRegionError:
-        raise SystemExit("Set AWS_REGION to the region of the endpoint.") from None
+    except aws.BotoCoreError as error:
+        raise SystemExit(f"{error} Are AWS_REGION and AWS_PROFILE right?") from None
 
 
 def picture_of(body: bytes) -> Picture:
@@ -128,11 +128,11 @@ def told() -> Iterator[None]:
         raise DrawError(_code(error.response)) from None
     except (aws.ReadTimeoutError, aws.ResponseStreamingError, aws.IncompleteReadError):
         raise DrawError("model_timeout") from None
-    except (aws.NoCredentialsError, aws.PartialCredentialsError) as error:
-        log.error("%s", error)
-        raise DrawError("config_error") from None
     except (aws.HTTPClientError, aws.ConnectionError):
         raise DrawError("upstream_unreachable") from None
+    except aws.BotoCoreError as error:
+        log.error("%s", error)
+        raise DrawError("config_error") from None
 
 
 def _code(response: Any) -> str:

@@ -22,7 +22,7 @@ TEMPORARY = re.compile(r"/\S*/easel-release-\w+")
 
 def main() -> None:
     notebook = nbformat.read(HERE / "stable_diffusion.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+    NotebookClient(notebook, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(HERE)}}).execute()
     for old in PICTURES.glob("*.webp"):
         old.unlink()
     PICTURES.mkdir(parents=True, exist_ok=True)

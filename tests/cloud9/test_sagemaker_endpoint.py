@@ -51,8 +51,8 @@ def aws(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(boto3, "client", client)
     yield
-    for client in made:
-        client.close()
+    for one in made:
+        one.close()
 
 
 def queued(loopback: Loopback, failure: bool = True) -> None:
@@ -185,7 +185,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(SystemExit, match="Set AWS_REGION"):
+    with pytest.raises(SystemExit, match="AWS_REGION"):
         RealtimeEndpoint("easel")
 
 

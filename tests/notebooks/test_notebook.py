@@ -71,8 +71,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     tools.set_up()
     with Cloud(tmp_path_factory.mktemp("cloud")) as cloud:
         yield cloud
-        assert cloud.process.stdin
-        cloud.process.stdin.close()
 
 
 @pytest.fixture(scope="module")
