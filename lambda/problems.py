@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract import EaselError
+from proxy import whole
 from views import InvalidParam, OpenAIError, Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,21 +30,21 @@ def retry_after_s(error: EaselError) -> int | None:
 
 def problem(error: EaselError, instance: str, request_id: str) -> Problem:
     """The body; `instance` is the path of the request."""
-    status = error.kind.status
+    status, detail, param = error.kind.status, whole(error.message), whole(error.param or "") or None
     kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return Problem(
         type=f"urn:easel:error:{error.code}",
         title=error.kind.title,
         status=status,
-        detail=error.message,
+        detail=detail,
         instance=instance,
         code=error.code,
         request_id=request_id,
         retryable=error.kind.retryable,
         retry_after_s=retry_after_s(error),
-        hint=error.hint,
-        invalid_params=[InvalidParam(name=error.param, reason=error.message)] if error.param else [],
-        error=OpenAIError(message=error.message, type=kind, param=error.param, code=error.code),
+        hint=whole(error.hint),
+        invalid_params=[InvalidParam(name=param, reason=detail)] if param else [],
+        error=OpenAIError(message=detail, type=kind, param=param, code=error.code),
     )
 
 

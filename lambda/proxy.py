@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -65,6 +65,20 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Route:
+    """`path` as Powertools writes it: `/jobs/<id>`. `action` takes the call, and what the path names."""
+
+    method: str
+    path: str
+    action: Callable[..., Answer]
+
+
+def whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def read_call(event: Any, began: float) -> Call:
     """Raises EaselError for whatever is no REST proxy event: warm-ups, SNS, the shapes of HTTP APIs."""
     if not isinstance(event, dict) or not all(type(event.get(name)) is str for name in ("httpMethod", "path")):
@@ -73,7 +87,7 @@ def read_call(event: Any, began: float) -> Call:
     headers = _multi(event, "multiValueHeaders", "headers")
     return Call(
         method=event["httpMethod"].upper(),
-        path=event["path"],
+        path=whole(event["path"]),
         headers={name.lower(): values for name, values in headers.items()},
         query=_multi(event, "multiValueQueryStringParameters", "queryStringParameters"),
         body=_body(event),

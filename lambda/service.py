@@ -8,9 +8,8 @@ from typing import Any, Protocol
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from contract import EaselError
-from doors.native import Route
 from problems import MEDIA_TYPE, MethodNotAllowedError, problem, problem_headers
-from proxy import ANSWER_BYTES, PREFLIGHT, Answer, Call, encoded_size, read_call, read_request_id, render
+from proxy import ANSWER_BYTES, PREFLIGHT, Answer, Call, Route, encoded_size, read_call, read_request_id, render
 from telemetry import Telemetry
 
 _METHODS = ("GET", "POST", "DELETE", "PUT")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -18,7 +18,7 @@ from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
 from jobs import Jobs
 from openapi import RECENT, document
 from ports import EndpointState, Progress, Ticket
-from proxy import ANSWER_BYTES, Answer, Call, encoded_size, render
+from proxy import ANSWER_BYTES, Answer, Call, Route, encoded_size, render
 from records import Job, Outcome, Record
 
 ROOM_BYTES = ANSWER_BYTES - 65_536
@@ -27,15 +27,6 @@ ROOM_BYTES = ANSWER_BYTES - 65_536
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _TOO_BIG = "the pictures do not fit into one answer as base64: take them from the links in images"
-
-
-@dataclass(frozen=True)
-class Route:
-    """`path` as Powertools writes it: `/jobs/<id>`."""
-
-    method: str
-    path: str
-    action: Callable[..., Answer]
 
 
 class Native:

@@ -18,9 +18,10 @@ from contract import EaselError
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
+ANY_TEXT = st.text(st.characters())  # halves of surrogate pairs included
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
     max_leaves=8,
 )
 GOOD = [
@@ -37,7 +38,7 @@ def objects(changes: list[tuple[str, Any]]) -> st.SearchStrategy[dict[str, Any]]
     return st.lists(st.sampled_from(changes), max_size=3).map(lambda some: {"prompt": "a", **dict(some)})
 
 
-TEXTS = (objects(GOOD) | objects(BAD) | JSON).map(lambda value: json.dumps(value, ensure_ascii=False))
+TEXTS = (objects(GOOD) | objects(BAD) | JSON).map(json.dumps)
 BODIES = st.lists(TEXTS | TEXTS | TEXTS | st.text() | st.binary(), min_size=10, max_size=10)
 
 WORLD = World(WIDE)
@@ -84,8 +85,8 @@ PARTS = st.sampled_from(
 PATHS = st.sampled_from(["/generate", "/jobs", f"/jobs/{'0' * 44}", "/models", "/health", "/openapi.json", "/"])
 EVENTS = st.builds(
     lambda method, path, changes: {**event(method, path, '{"prompt": "a"}'), **changes},
-    st.sampled_from(["GET", "POST", "DELETE", "OPTIONS"]) | st.text(),
-    PATHS | st.text(),
+    st.sampled_from(["GET", "POST", "DELETE", "OPTIONS"]) | ANY_TEXT,
+    PATHS | ANY_TEXT,
     st.dictionaries(PARTS, JSON, max_size=3),
 )
 

@@ -297,6 +297,7 @@ BODIES = [
     ("B09 callback", '{"prompt": "a", "callback": "x"}', "unknown_field"),
     ("B11 2,001 characters", json.dumps({"prompt": "a" * 2001}), "out_of_range"),
     ("B12 lone surrogate", '{"prompt": "\\ud800"}', "bad_text"),
+    ("B12 half a surrogate pair for a name", '{"prompt": "a", "\\ud800": 1}', "unknown_field"),
     ("B14 width 511", '{"prompt": "a", "width": 511}', "off_grid"),
     ("B14 width 10^9", '{"prompt": "a", "width": 1000000000}', "out_of_range"),
     ("B15 over the budget", '{"prompt": "a", "num_inference_steps": 150}', "job_too_large"),
