@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
+import psutil
 
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import (
@@ -25,7 +26,7 @@ from tests.deploy.tools import (
     project_python,
 )
 
-START_SECONDS = 30
+START_SECONDS = 60
 CONTAINER = ("-m", "easel.container", "--model-dir", "{model_dir}", "--port", "{port}")
 
 
@@ -77,7 +78,7 @@ class Cloud:
 
     def __exit__(self, *_: object) -> None:
         """The emulator started a session of its own, so that its group is all that it ever started."""
-        self.process.terminate()
+        self.process.stdin.close()
         try:
             self.process.wait(3)
         except subprocess.TimeoutExpired:
@@ -99,20 +100,37 @@ class Cloud:
             verify=str(self.certificate),
         )  # fmt: skip
 
-    def cdk(self, *arguments: str, seconds: int = 150) -> subprocess.CompletedProcess[str]:
+    def cdk(self, *arguments: str, seconds: int = 600) -> subprocess.CompletedProcess[str]:
         """Runs the CDK's command line; its exit status and all it said come back."""
         environment = self.common | {
             "CDK_HOME": str(self.folder / "cdk-home"),
             "CDK_DISABLE_CLI_TELEMETRY": "true", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
         }  # fmt: skip
-        return subprocess.run(
+        done = subprocess.run(
             (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
         )  # fmt: skip
+        (self.folder / f"cdk-{arguments[0]}-{time.monotonic():.0f}.log").write_text(done.stdout)
+        return done
+
+    def bootstrap(self) -> subprocess.CompletedProcess[str]:
+        return self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
 
     def deploy(self, assembly: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         options = ("--all", "--require-approval", "never", "--progress", "events", "--concurrency", "3")
         return self.cdk("deploy", "--app", str(assembly), *options, *arguments)
+
+    def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
+        return self.cdk("destroy", "--app", str(assembly), "--all", "--force")
+
+    def container(self) -> psutil.Process:
+        """The newest process that serves a model."""
+        started = psutil.Process(self.process.pid).children(recursive=True)
+        return max((one for one in started if CONTAINER[1] in one.cmdline()), key=lambda one: one.create_time())
+
+    def statuses(self) -> dict[str, str]:
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return {stack["StackName"]: stack["StackStatus"] for stack in stacks}
 
     def outputs(self) -> dict[str, str]:
         """The outputs of all stacks, by name."""

@@ -5,7 +5,9 @@ The variables of MiniStack (GATEWAY_PORT, AUTH, USE_SSL, ...) come from whoever 
 
 import functools
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import boto3
@@ -28,6 +30,12 @@ def root_client(name: str) -> Any:
     return boto3.client(name, region_name=REGION)
 
 
+def end_with_starter() -> None:
+    """Standard input is a pipe that only the starter holds."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main(port: int, program: list[str]) -> None:
     control = SageMaker(program, functools.partial(identity.act_as, principal="sagemaker.amazonaws.com"))
     sagemaker = Service("sagemaker", control)
@@ -36,6 +44,7 @@ def main(port: int, program: list[str]) -> None:
     serve(Gateway(runtime, [sagemaker, autoscaling], identity.authorize), port)
     cloudformation.register(sagemaker, control, autoscaling, root_client)
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
+    threading.Thread(target=end_with_starter, daemon=True).start()
     app._port_is_bindable = lambda *_: False  # it would listen on 443 as well
     sys.argv = ["ministack"]
     try:

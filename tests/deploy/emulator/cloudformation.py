@@ -12,7 +12,7 @@ from .buckets import Buckets, Made
 from .sagemaker import SageMaker, Shelf
 from .service import Parameters, Service, ServiceError
 
-STABLE_SECONDS = 120
+STABLE_SECONDS = 300
 
 Create = Callable[[str, Parameters, str], Made]
 Delete = Callable[[str, Parameters], None]

@@ -96,10 +96,6 @@ class Container:
         except http.client.HTTPException as error:
             raise ConnectionError(str(error)) from error
 
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
     def stop(self) -> None:
         self.process.terminate()
         try:

@@ -10,6 +10,9 @@ from typing import Any
 from .container import Container, Reply
 from .service import Parameters, ServiceError
 
+WORKER_DIED = '{"code": 507, "type": "InternalServerException", "message": "Worker died."}'
+"""What the serving toolkit in the image answers when the process that holds the model dies."""
+
 
 @dataclass
 class Fleet:
@@ -36,12 +39,12 @@ class Fleet:
         return reply
 
     def _lost(self, error: OSError) -> ServiceError:
-        if self.container.alive:
+        if isinstance(error, TimeoutError):
             return model_error(0, "Your invocation timed out while waiting for a response from container primary.")
         print(f"the container died ({error}) and is started again", file=sys.stderr)
         self.container.stop()
         self.container = self.launch()
-        return model_error(500, "")
+        return model_error(507, WORKER_DIED)
 
     def stop(self) -> None:
         with self.lock:
@@ -50,8 +53,7 @@ class Fleet:
 
 def model_error(status: int, message: str) -> ServiceError:
     side = "client" if 400 <= status < 500 else "server"
-    told = f'with message "{message}"' if message else "and could not load the entire response body"
-    text = f"Received {side} error ({status}) from primary {told}."
+    text = f'Received {side} error ({status}) from primary with message "{message}".'
     return ServiceError("ModelError", text, OriginalStatusCode=status, OriginalMessage=message)
 
 

@@ -53,5 +53,7 @@ def act_as(role_arn: str, principal: str) -> boto3.Session:
 
 
 def _trusts(role: Mapping[str, str], principal: str) -> bool:
-    asked = EvalContext("*", "Service", "", "sts:AssumeRole", "*", REGION, service_context={"aws:sourceaccount": ACCOUNT})
+    asked = EvalContext(
+        "*", "Service", "", "sts:AssumeRole", "*", REGION, service_context={"aws:sourceaccount": ACCOUNT}
+    )
     return bool(evaluate_resource_policy(role["AssumeRolePolicyDocument"], asked, principal).decision == "Allow")

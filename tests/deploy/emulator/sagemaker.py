@@ -106,11 +106,13 @@ class SageMaker:
 
     def _described(self, name: str) -> Parameters:
         record, endpoint = self.shelf.find(name), self.endpoints[name]
-        serving = endpoint.fleet.config["EndpointConfigName"] if endpoint.fleet else record["EndpointConfigName"]
+        config = self.configs.find(record["EndpointConfigName"]) if endpoint.fleet is None else endpoint.fleet.config
         return {
-            "EndpointName": name, "EndpointArn": record["EndpointArn"], "EndpointConfigName": serving,
-            "EndpointStatus": endpoint.status, "CreationTime": endpoint.created, "LastModifiedTime": endpoint.modified,
+            "EndpointName": name, "EndpointArn": record["EndpointArn"], "EndpointStatus": endpoint.status,
+            "EndpointConfigName": config["EndpointConfigName"], "CreationTime": endpoint.created,
+            "LastModifiedTime": endpoint.modified,
             **({"FailureReason": endpoint.failure} if endpoint.failure else {}),
+            **({"ProductionVariants": [_running(config["ProductionVariants"][0])]} if endpoint.fleet else {}),
         }  # fmt: skip
 
     def _bring_up(self, config_name: str) -> Fleet:
@@ -127,3 +129,8 @@ class SageMaker:
             fleet.stop()
             raise
         return fleet
+
+
+def _running(variant: Parameters) -> Parameters:
+    count = variant["InitialInstanceCount"]
+    return {"VariantName": variant["VariantName"], "CurrentInstanceCount": count, "DesiredInstanceCount": count}

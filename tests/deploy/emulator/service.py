@@ -1,5 +1,6 @@
 """One AWS service of ours: botocore's own model of it decides what a request and an answer may be."""
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,12 +24,17 @@ class ServiceError(Exception):
         self.code, self.message, self.members = code, message, members
 
 
+@functools.cache
+def _model(name: str) -> ServiceModel:
+    model: ServiceModel = botocore.session.get_session().get_service_model(name)
+    return model
+
+
 class Service:
     """The operations that `backend` has a method for; every other one is an error, never a quiet 200."""
 
     def __init__(self, name: str, backend: object) -> None:
-        self.model: ServiceModel = botocore.session.get_session().get_service_model(name)
-        self.name, self.backend = name, backend
+        self.model, self.name, self.backend = _model(name), name, backend
 
     def operation(self, name: str) -> OperationModel:
         if name not in self.model.operation_names or not hasattr(self.backend, xform_name(name)):

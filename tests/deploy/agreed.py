@@ -1,0 +1,7 @@
+"""What the parts of the deploy test agree on."""
+
+MODEL = "draft"
+"""The model of the catalogue that is released."""
+REQUEST = {"prompt": "red apple", "seed": 7, "num_inference_steps": 4}
+MARK = "drawn by the second release"
+"""A warning that only the second release gives."""

@@ -1,0 +1,103 @@
+"""Synthesises what the deploy test deploys: the app as it stands, and with one thing changed or broken.
+
+`python -m tests.deploy.assemble FOLDER`. One process makes all: loading the CDK costs more than a synthesis.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import aws_cdk as cdk
+
+import app
+import stacks.model
+from tests.deploy.agreed import MARK, MODEL
+from tests.deploy.emulator.service import ACCOUNT, REGION
+from tests.deploy.tools import ROOT
+
+MARKING = f"""
+
+import dataclasses
+
+_first_predict_fn = predict_fn
+
+
+def predict_fn(data, model):
+    drawn = _first_predict_fn(data, model)
+    return dataclasses.replace(drawn, warnings=(*drawn.warnings, {MARK!r}))
+"""
+EXITING = """
+
+raise SystemExit("the third release cannot start")
+"""
+
+
+def edited(folder: Path, added: str) -> Path:
+    """A copy of the container's code with some lines added."""
+    code = shutil.copytree(stacks.model.MODEL_CODE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    with (code / "inference.py").open("a") as file:
+        file.write(added)
+    return code
+
+
+def synthesise(output: Path, mode: str, code: Path = stacks.model.MODEL_CODE) -> Path:
+    """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=…` makes."""
+    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode}
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    root = cdk.App(outdir=str(output), context=flags | settings)
+    with mock.patch.object(stacks.model, "MODEL_CODE", code):
+        app.compose(root, env=cdk.Environment(account=ACCOUNT, region=REGION))
+    root.synth()
+    return output
+
+
+def altered(assembly: Path, output: Path, stack: str, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of an assembly in which `change` was made to the template of one stack."""
+    shutil.copytree(assembly, output)
+    template = output / f"{stack}.template.json"
+    content = json.loads(template.read_text())
+    change(content)
+    template.write_text(json.dumps(content))
+    assets = output / f"{stack}.assets.json"
+    files = json.loads(assets.read_text())["files"]
+    old = next(key for key, file in files.items() if file["source"]["path"] == template.name)
+    new = hashlib.sha256(template.read_bytes()).hexdigest()
+    for file in (assets, output / "manifest.json"):  # else the CLI would take the old template for uploaded
+        file.write_text(file.read_text().replace(old, new))
+    return output
+
+
+def drop_auto_delete(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    for name in [name for name, one in resources.items() if one["Type"] == "Custom::S3AutoDeleteObjects"]:
+        del resources[name]
+
+
+def drop_action(action: str) -> Callable[[dict[str, Any]], None]:
+    """Takes `action` out of every policy."""
+
+    def change(template: dict[str, Any]) -> None:
+        policies = [one for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Policy"]
+        for statement in [one for policy in policies for one in policy["Properties"]["PolicyDocument"]["Statement"]]:
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            statement["Action"] = [one for one in actions if one != action] or ["sagemaker:DescribeEndpoint"]
+
+    return change
+
+
+def main(folder: Path) -> None:
+    synthesise(folder / "async", "async")
+    synthesise(folder / "changed", "async", edited(folder / "changed-code", MARKING))
+    synthesise(folder / "broken", "async", edited(folder / "broken-code", EXITING))
+    plain = synthesise(folder / "realtime", "realtime")
+    kept = altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
+    altered(kept, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,95 @@
+"""Two emulated accounts with Easel in them: asynchronous, and realtime with a bucket that is not emptied."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy import tools
+from tests.deploy.agreed import MODEL, REQUEST
+from tests.deploy.client import Caller
+from tests.deploy.cloud import Cloud
+from tests.deploy.inventory import inventory
+
+PROJECT = tools.plain_environment() | {
+    "PYTHONPATH": f"{tools.ROOT}:{tools.ROOT / 'model_code'}",
+    "OMP_WAIT_POLICY": "PASSIVE",  # as the container has it: threads that spin starve each other on shared cores
+}
+
+
+@dataclass
+class Deployed:
+    """An account after `cdk bootstrap` and the first `cdk deploy --all`."""
+
+    cloud: Cloud
+    bare: set[str]
+    """What was there before the deploy."""
+    assemblies: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def api(self) -> Caller:
+        return Caller(self.cloud)
+
+    def deploy(self, name: str) -> subprocess.CompletedProcess[str]:
+        return self.cloud.deploy(self.assemblies / name)
+
+
+def run_module(*command: str, stdin: str = "") -> str:
+    """Runs a module of ours with the project's own interpreter."""
+    done = subprocess.run(
+        (tools.project_python(), "-m", *command), cwd=tools.ROOT, env=PROJECT, input=stdin, text=True,
+        capture_output=True, timeout=800,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass
+class Stage:
+    asynchronous: Deployed
+    realtime: Deployed
+    drawn_alone: list[bytes]
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Everything that can be made side by side is."""
+    tools.set_up()
+    assemblies = tmp_path_factory.mktemp("assemblies")
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+        synthesis = pool.submit(run_module, "tests.deploy.assemble", str(assemblies))
+        alone = pool.submit(draw_alone)
+
+        def deployed(name: str) -> Deployed:
+            cloud = running.enter_context(Cloud(tmp_path_factory.mktemp(name)))
+            return first_deploy(cloud, synthesis, assemblies, name)
+
+        accounts = [pool.submit(deployed, name) for name in ("async", "kept")]
+        yield Stage(accounts[0].result(), accounts[1].result(), alone.result())
+
+
+def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: str) -> Deployed:
+    bootstrapped = cloud.bootstrap()
+    assert bootstrapped.returncode == 0, bootstrapped.stdout
+    bare = inventory(cloud)
+    synthesis.result()
+    done = cloud.deploy(assemblies / name)
+    assert done.returncode == 0, done.stdout[-6000:] + cloud.tail()
+    return Deployed(cloud, bare, assemblies, done)
+
+
+def draw_alone() -> list[bytes]:
+    answer = json.loads(run_module("tests.deploy.alone", MODEL, stdin=json.dumps(REQUEST)).splitlines()[-1])
+    return pictures(answer)
+
+
+def pictures(answer: dict[str, Any]) -> list[bytes]:
+    return [base64.b64decode(image) for image in answer["generated_images"]]

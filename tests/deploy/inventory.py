@@ -1,0 +1,65 @@
+"""Everything that the emulated account holds and could cost money or stand in the way, read by its APIs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.deploy.cloud import Cloud
+
+LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
+    "cloudformation": [("describe_stacks", {}, "Stacks", "StackName")],
+    "s3": [("list_buckets", {}, "Buckets", "Name")],
+    "lambda": [
+        ("list_functions", {}, "Functions", "FunctionName"),
+        ("list_layers", {}, "Layers", "LayerName"),
+        ("list_event_source_mappings", {}, "EventSourceMappings", "UUID"),
+    ],
+    "iam": [
+        ("list_roles", {}, "Roles", "RoleName"),
+        ("list_policies", {"Scope": "Local"}, "Policies", "PolicyName"),
+        ("list_users", {}, "Users", "UserName"),
+    ],
+    "apigateway": [
+        ("get_rest_apis", {}, "items", "id"),
+        ("get_api_keys", {}, "items", "id"),
+        ("get_usage_plans", {}, "items", "id"),
+    ],
+    "sns": [
+        ("list_topics", {}, "Topics", "TopicArn"),
+        ("list_subscriptions", {}, "Subscriptions", "SubscriptionArn"),
+    ],
+    "sqs": [("list_queues", {}, "QueueUrls", "")],
+    "logs": [("describe_log_groups", {}, "logGroups", "logGroupName")],
+    "cloudwatch": [
+        ("describe_alarms", {}, "MetricAlarms", "AlarmName"),
+        ("list_dashboards", {}, "DashboardEntries", "DashboardName"),
+    ],
+    "sagemaker": [
+        ("list_models", {}, "Models", "ModelName"),
+        ("list_endpoint_configs", {}, "EndpointConfigs", "EndpointConfigName"),
+        ("list_endpoints", {}, "Endpoints", "EndpointName"),
+    ],
+    "application-autoscaling": [
+        ("describe_scalable_targets", {"ServiceNamespace": "sagemaker"}, "ScalableTargets", "ResourceId"),
+        ("describe_scaling_policies", {"ServiceNamespace": "sagemaker"}, "ScalingPolicies", "PolicyName"),
+    ],
+    "events": [("list_rules", {}, "Rules", "Name")],
+    "ssm": [("describe_parameters", {}, "Parameters", "Name")],
+    "secretsmanager": [("list_secrets", {}, "SecretList", "Name")],
+    "kms": [("list_keys", {}, "Keys", "KeyId")],
+    "ecr": [("describe_repositories", {}, "repositories", "repositoryName")],
+    "ec2": [("describe_security_groups", {}, "SecurityGroups", "GroupId"), ("describe_vpcs", {}, "Vpcs", "VpcId")],
+    "dynamodb": [("list_tables", {}, "TableNames", "")],
+    "codebuild": [("list_projects", {}, "projects", "")],
+}
+
+
+def inventory(cloud: Cloud) -> set[str]:
+    """`service: name` of each thing."""
+    return {f"{service}: {name}" for service in LISTS for name in _names(cloud, service)}
+
+
+def _names(cloud: Cloud, service: str) -> Iterator[str]:
+    client = cloud.client(service)
+    for operation, parameters, member, key in LISTS[service]:
+        answer = getattr(client, operation)(**parameters)
+        yield from (one[key] if key else one for one in answer.get(member) or [])

@@ -1,0 +1,226 @@
+"""Emulator test: the CDK's command line deploys Easel into emulated accounts. Never tested on AWS.
+
+Each step of an account's life is a fixture that stands on the one before; docs/not-yet-shown-on-aws.md tells what
+this cannot show.
+"""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.deploy import tools
+from tests.deploy.agreed import MARK, REQUEST
+from tests.deploy.client import Answer, Caller
+from tests.deploy.conftest import Deployed, Stage, pictures
+from tests.deploy.emulator.service import ACCOUNT
+from tests.deploy.inventory import inventory
+
+pytestmark = pytest.mark.timeout(1800)
+
+Done = subprocess.CompletedProcess[str]
+PROBLEM = {"type", "title", "status", "detail", "instance", "code", "request_id", "retryable", "hint", "error"}
+RESOLVING = """
+import socket
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *more, **named: resolve("127.0.0.1", *more, **named)
+from easel.cli import app
+app()
+"""
+"""The `easel` command where names below localhost mean this machine, as they should and on many do not."""
+
+
+# --- asynchronous --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asynchronous(stage: Stage) -> Deployed:
+    return stage.asynchronous
+
+
+def test_deploy_tells_the_address_the_key_the_model_and_the_price(asynchronous: Deployed) -> None:
+    outputs = asynchronous.cloud.outputs()
+    assert {"ApiUrl", "ApiKeyCommand", "Model", "PriceWarm", "PriceIdle"} <= outputs.keys()
+    assert asynchronous.api.call("GET", "/health").json["endpoint"]["status"] == "ready"
+
+
+@pytest.mark.parametrize("sent", [{}, {"x-api-key": "wrong"}])
+def test_a_stranger_is_refused_in_our_shape(asynchronous: Deployed, sent: dict[str, str]) -> None:
+    api = asynchronous.api
+    assert_problem(api.fetch("POST", f"{api.base}/generate", REQUEST, **sent), 401, "unauthorized")
+
+
+def test_generate_draws_what_the_model_alone_draws(asynchronous: Deployed, stage: Stage) -> None:
+    answer = asynchronous.api.call("POST", "/generate", REQUEST)
+    assert answer.status == 200, answer.body
+    assert pictures(answer.json) == stage.drawn_alone
+    assert MARK not in answer.json["warnings"]
+
+
+def test_a_job_is_drawn_listed_and_linked(asynchronous: Deployed, stage: Stage) -> None:
+    api = asynchronous.api
+    accepted = api.call("POST", "/jobs", REQUEST)
+    assert accepted.status == 202, accepted.body
+    job = api.finished(accepted.json["urls"]["get"])
+    assert api.call("GET", "/jobs").json["jobs"][0]["id"] == job["id"]
+    assert [follow(api, image["url"]).body for image in job["images"]] == stage.drawn_alone
+
+
+def test_a_link_shows_one_object_and_no_other(asynchronous: Deployed) -> None:
+    api = asynchronous.api
+    newest = api.call("GET", "/jobs").json["jobs"][0]["images"][0]["url"]
+    assert follow(api, newest).status == 200
+    assert follow(api, newest.replace("image-0.png", "job.json")).status == 403
+
+
+def test_a_job_can_be_cancelled(asynchronous: Deployed) -> None:
+    api = asynchronous.api
+    running = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 20}).json
+    waiting = api.call("POST", "/jobs", REQUEST).json
+    assert api.call("DELETE", waiting["urls"]["cancel"]).json["status"] == "cancelled"
+    assert api.finished(running["urls"]["get"])["status"] == "succeeded"
+    assert api.call("GET", waiting["urls"]["get"]).json["status"] == "cancelled"
+
+
+def test_a_container_that_dies_fails_the_job_and_comes_back(asynchronous: Deployed) -> None:
+    api = asynchronous.api
+    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 150}).json
+    kill_while_drawing(asynchronous)
+    failed = api.finished(job["urls"]["get"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "container_died")
+    again = api.call("POST", "/jobs", REQUEST).json
+    assert api.finished(again["urls"]["get"], seconds=180)["status"] == "succeeded"
+
+
+def test_the_command_line_draws(asynchronous: Deployed, stage: Stage, tmp_path: Path) -> None:
+    api = asynchronous.api
+    asked = ("generate", REQUEST["prompt"], "--seed", "7", "--steps", "4", "-o", str(tmp_path), "--json")
+    done = subprocess.run(
+        (sys.executable, "-c", RESOLVING, *map(str, asked), "--url", api.url, "--key", api.key), cwd=tools.ROOT,
+        env=tools.plain_environment() | {"SSL_CERT_FILE": str(asynchronous.cloud.certificate)}, text=True,
+        capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [Path(image["path"]).read_bytes() for image in json.loads(done.stdout)["images"]] == stage.drawn_alone
+
+
+@pytest.fixture(scope="module")
+def updated(asynchronous: Deployed) -> Done:
+    return asynchronous.deploy("changed")
+
+
+def test_a_second_deploy_is_live(asynchronous: Deployed, updated: Done, stage: Stage) -> None:
+    assert updated.returncode == 0, updated.stdout[-4000:]
+    answer = asynchronous.api.call("POST", "/generate", REQUEST)
+    assert MARK in answer.json["warnings"]
+    assert pictures(answer.json) == stage.drawn_alone
+
+
+@pytest.fixture(scope="module")
+def rolled_back(asynchronous: Deployed, updated: Done) -> Done:
+    assert updated.returncode == 0
+    return asynchronous.deploy("broken")
+
+
+def test_a_deploy_that_fails_rolls_back(asynchronous: Deployed, rolled_back: Done) -> None:
+    assert rolled_back.returncode != 0
+    assert "did not pass the ping health check" in flat(rolled_back.stdout)
+    assert asynchronous.cloud.statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert MARK in asynchronous.api.call("POST", "/generate", REQUEST).json["warnings"]
+
+
+@pytest.fixture(scope="module")
+def destroyed(asynchronous: Deployed, rolled_back: Done) -> Done:
+    assert rolled_back.returncode != 0
+    return asynchronous.cloud.destroy(asynchronous.assemblies / "changed")
+
+
+def test_destroy_leaves_nothing(asynchronous: Deployed, destroyed: Done) -> None:
+    assert destroyed.returncode == 0, destroyed.stdout[-4000:]
+    assert asynchronous.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
+    assert inventory(asynchronous.cloud) == asynchronous.bare
+
+
+# --- realtime ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def realtime(stage: Stage) -> Deployed:
+    return stage.realtime
+
+
+def test_realtime_draws_what_the_model_alone_draws(realtime: Deployed, stage: Stage) -> None:
+    answer = realtime.api.call("POST", "/generate", REQUEST)
+    assert answer.status == 200, answer.body
+    assert pictures(answer.json) == stage.drawn_alone
+
+
+def test_a_realtime_container_that_dies_is_told_and_comes_back(realtime: Deployed) -> None:
+    api = realtime.api
+    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 150}).json
+    kill_while_drawing(realtime)
+    failed = api.finished(job["urls"]["get"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "model_busy")
+    again = api.call("POST", "/jobs", REQUEST).json
+    assert api.finished(again["urls"]["get"], seconds=180)["status"] == "succeeded"
+
+
+@pytest.fixture(scope="module")
+def forbidden(realtime: Deployed) -> Done:
+    return realtime.deploy("forbidden")
+
+
+def test_a_missing_permission_is_told_without_secrets(realtime: Deployed, forbidden: Done) -> None:
+    assert forbidden.returncode == 0, forbidden.stdout[-4000:]
+    answer = realtime.api.call("POST", "/generate", REQUEST)
+    assert_problem(answer, 500, "config_error")
+    assert not re.search(rf"{ACCOUNT}|arn:|EaselApi|EaselModel|easel-realtime|sagemaker", answer.body.decode(), re.I)
+
+
+def test_a_full_bucket_fails_the_destroy_loudly(realtime: Deployed) -> None:
+    destroyed = realtime.cloud.destroy(realtime.assemblies / "kept")
+    assert destroyed.returncode != 0
+    assert "The bucket you tried to delete is not empty" in flat(destroyed.stdout)
+    assert realtime.cloud.statuses()["EaselStorage"] == "DELETE_FAILED"
+
+
+# --- what they share -----------------------------------------------------------------------------
+
+
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json
+    assert problem.keys() >= PROBLEM
+    assert (problem["status"], problem["code"], problem["error"]["code"]) == (status, code, code)
+
+
+def follow(api: Caller, link: str) -> Answer:
+    """What a signed link gives to somebody without a key."""
+    url = urlsplit(link)
+    return api.fetch("GET", f"{url.path}?{url.query}", host=url.netloc)
+
+
+def kill_while_drawing(deployed: Deployed, seconds: float = 30) -> None:
+    container = deployed.cloud.container()
+    port = int(container.cmdline()[container.cmdline().index("--port") + 1])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/progress")
+        step = json.loads(connection.getresponse().read())["step"]
+        connection.close()
+        if step:
+            return container.kill()
+        time.sleep(0.05)
+    raise AssertionError("the container drew nothing")
+
+
+def flat(text: str) -> str:
+    """The CLI breaks its lines."""
+    return " ".join(text.split())
