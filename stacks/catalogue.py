@@ -12,8 +12,10 @@ PROFILE = (
     "budget", "suggestions",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
-VARIABLE_CHARS = 1024
+CONTAINER_BYTES = 1024
 """The longest value that SageMaker takes for a container's variable."""
+FUNCTION_BYTES = 3072
+"""Lambda takes 4 KB for all variables of a function."""
 
 
 class CatalogueError(ValueError):
@@ -35,26 +37,37 @@ def read_model(name: str, root: Path) -> Model:
 
     Raises CatalogueError.
     """
-    entry_file = Path(f"{name}.json") if "/" in name else root / "models" / f"{name}.json"
-    if not entry_file.is_file():
-        known = ", ".join(sorted(path.stem for path in (root / "models").glob("*.json")))
-        raise CatalogueError(f"There is no model {name!r}: {entry_file} does not exist. The catalogue has: {known}.")
-    entry = _read_entry(entry_file)
-    folder = Path(name) if "/" in name else root / _source_folder(entry, entry_file)
+    path = _entry_path(name, root)
+    entry = _read_entry(path)
+    folder = Path(name) if "/" in name else root / _source_folder(entry, path)
     if not (folder / "model_index.json").is_file():
         raise CatalogueError(f"{folder} is not a diffusers pipeline: it has no model_index.json.")
     profile = {key: entry[key] for key in PROFILE if key in entry}
-    small = _render({key: value for key, value in profile.items() if key != "suggestions"})
-    if len(small) > VARIABLE_CHARS:
+    small = {key: value for key, value in profile.items() if key != "suggestions"}
+    return Model(
+        id=entry["id"],
+        folder=folder,
+        profile=_render(profile, FUNCTION_BYTES, path),
+        container_profile=_render(small, CONTAINER_BYTES, path),
+    )
+
+
+def _entry_path(name: str, root: Path) -> Path:
+    path = Path(f"{name}.json") if "/" in name else root / "models" / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in (root / "models").glob("*.json")))
+        raise CatalogueError(f"There is no model {name!r}: {path} does not exist. The catalogue has: {known}.")
+    return path
+
+
+def _render(profile: dict[str, Any], limit: int, path: Path) -> str:
+    text = json.dumps(profile, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > limit:
         raise CatalogueError(
-            f"{entry_file}: the profile has {len(small)} characters; SageMaker takes {VARIABLE_CHARS} in a variable. "
-            "Shorten the name, the licence or the list of sizes."
+            f"{path}: the profile has {len(text.encode())} bytes; AWS takes {limit} in a variable. "
+            "Shorten the name, the licence, the suggestions or the list of sizes."
         )
-    return Model(id=entry["id"], folder=folder, profile=_render(profile), container_profile=small)
-
-
-def _render(profile: dict[str, Any]) -> str:
-    return json.dumps(profile, ensure_ascii=False, separators=(",", ":"))
+    return text
 
 
 def _read_entry(path: Path) -> dict[str, Any]:

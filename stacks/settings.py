@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 Mode = Literal["async", "realtime"]
@@ -105,16 +105,18 @@ def _integer(key: str, value: Any) -> int:
     raise SettingsError(f"{key} must be a whole number, not {value!r}.")
 
 
+BOUNDS = {
+    "min_instances": (0, 100),
+    "max_instances": (1, 100),
+    "throttle_rate": (1, 10_000),
+    "throttle_burst": (1, 5_000),
+    "daily_quota": (1, 100_000_000),
+    "result_days": (1, 3650),
+}
+
+
 def _check_numbers(settings: Settings) -> None:
-    bounds = {
-        "min_instances": (0, 100),
-        "max_instances": (1, 100),
-        "throttle_rate": (1, 10_000),
-        "throttle_burst": (1, 5_000),
-        "daily_quota": (1, 100_000_000),
-        "result_days": (1, 3650),
-    }
-    for key, (low, high) in bounds.items():
+    for key, (low, high) in BOUNDS.items():
         if not low <= getattr(settings, key) <= high:
             raise SettingsError(f"{key} is {getattr(settings, key)}; it can be {low} to {high}.")
     if settings.log_days not in LOG_DAYS:
@@ -122,8 +124,7 @@ def _check_numbers(settings: Settings) -> None:
 
 
 def _check_instances(settings: Settings) -> None:
-    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", settings.instance_type):
-        raise SettingsError(f"instance_type is {settings.instance_type!r}; it looks like ml.g4dn.xlarge.")
+    _check_text(settings.instance_type, r"ml\.[a-z0-9-]+\.[a-z0-9]+", "instance_type looks like ml.g4dn.xlarge.")
     if settings.min_instances > settings.max_instances:
         raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
     if settings.mode == "realtime" and settings.min_instances == 0:
@@ -131,20 +132,22 @@ def _check_instances(settings: Settings) -> None:
 
 
 def _check_cloud9(settings: Settings) -> None:
-    targets = [settings.cloud9_environment_id, settings.cloud9_security_group_id]
-    if not settings.cloud9:
-        if any(targets):
-            raise SettingsError(
-                "The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32."
-            )
-        return
-    if sum(map(bool, targets)) != 1:
+    targets = [name for name in (settings.cloud9_environment_id, settings.cloud9_security_group_id) if name]
+    if settings.cloud9 and len(targets) != 1:
         raise SettingsError("Set either cloud9_environment_id or cloud9_security_group_id beside cloud9_cidr.")
-    _check_cidr(settings.cloud9_cidr)
-    if not re.fullmatch(r"[0-9a-f]{32}|", settings.cloud9_environment_id):
-        raise SettingsError("cloud9_environment_id has 32 hexadecimal digits; `aws cloud9 list-environments` tells it.")
-    if not re.fullmatch(r"sg-[0-9a-f]{8,17}|", settings.cloud9_security_group_id):
-        raise SettingsError("cloud9_security_group_id looks like sg-0123456789abcdef0.")
+    if settings.cloud9:
+        _check_cidr(settings.cloud9_cidr)
+    elif targets:
+        raise SettingsError("The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32.")
+    _check_text(settings.cloud9_environment_id, r"[0-9a-f]{32}|", "cloud9_environment_id has 32 hexadecimal digits.")
+    _check_text(
+        settings.cloud9_security_group_id, r"sg-[0-9a-f]{8,17}|", "cloud9_security_group_id looks like sg-0a1b2c3d."
+    )
+
+
+def _check_text(text: str, pattern: str, said: str) -> None:
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise SettingsError(f"{said} Given: {text!r}.")
 
 
 def _check_cidr(cidr: str) -> None:
@@ -159,6 +162,3 @@ def _check_cidr(cidr: str) -> None:
             "rule at all; (2) `aws ssm start-session --document-name AWS-StartPortForwardingSession` or `ssh -L 8080:"
             "localhost:8080`; (3) your own address, for example 203.0.113.7/32 (`curl https://checkip.amazonaws.com`)."
         )
-
-
-SETTINGS = tuple(field.name for field in fields(Settings))

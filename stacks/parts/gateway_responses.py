@@ -63,6 +63,7 @@ class GatewayResponses(Construct):
                     "Access-Control-Allow-Origin": "'*'",
                     "Access-Control-Expose-Headers": "'x-amzn-requestid, retry-after, x-should-retry'",
                     "Cache-Control": "'no-store'",
+                    "X-Content-Type-Options": "'nosniff'",
                     **again,
                 },
                 templates={"application/json": _body(said)},

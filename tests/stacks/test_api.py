@@ -223,7 +223,8 @@ def test_the_gateways_own_answers_are_errors_of_the_api(default: Assembly) -> No
             for name, value in properties["ResponseParameters"].items()
         }
         assert headers["content-type"] == problems.MEDIA_TYPE
-        assert headers["access-control-allow-origin"] == "*"
+        for name in ("access-control-allow-origin", "cache-control", "x-content-type-options"):
+            assert headers[name] == proxy._ALWAYS[name]
         assert problems.problem_headers(error).items() <= headers.items()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract import ModelProfile, parse_profile
-from stacks.catalogue import PROFILE, VARIABLE_CHARS, CatalogueError, read_model
+from stacks.catalogue import CONTAINER_BYTES, FUNCTION_BYTES, PROFILE, CatalogueError, read_model
 from tests.stacks.assembly import write_model
 
 
@@ -37,7 +37,8 @@ def test_a_path_names_a_folder_with_its_entry_beside_it(tmp_path: Path) -> None:
         ({"steps": None}, "lacks steps"),
         ({"source": {"kind": "hub", "repository": "a/b"}}, "only models with a folder"),
         ({"source": {"kind": "folder", "path": "models/gone"}}, "it has no model_index.json"),
-        ({"licence": "x" * VARIABLE_CHARS}, "SageMaker takes 1024 in a variable"),
+        ({"licence": "x" * CONTAINER_BYTES}, "AWS takes 1024 in a variable"),
+        ({"suggestions": ["x" * FUNCTION_BYTES]}, "AWS takes 3072 in a variable"),
     ],
 )
 def test_an_entry_that_cannot_be_released_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:

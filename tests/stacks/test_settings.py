@@ -71,7 +71,7 @@ def test_every_key_is_tested_here() -> None:
         ({"daily_quota": "0"}, "it can be 1 to"),
         ({"result_days": "0"}, "it can be 1 to 3650"),
         ({"log_days": "2"}, "it can be 1, 3, 5, 7"),
-        ({"instance_type": "g4dn.xlarge"}, "it looks like ml.g4dn.xlarge"),
+        ({"instance_type": "g4dn.xlarge"}, "instance_type looks like ml.g4dn.xlarge"),
         ({"model": 3}, "model must be a text"),
         (GROUP, "The Cloud9 rule needs cloud9_cidr"),
         ({"cloud9_cidr": "203.0.113.7/32"}, "Set either cloud9_environment_id or cloud9_security_group_id"),
