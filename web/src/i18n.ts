@@ -1,7 +1,7 @@
 import { createI18n } from 'vue-i18n'
 import en from './locales/en'
 
-export const LANGUAGES = { en: 'English', 'zh-CN': '简体中文' } as const
+export const LANGUAGES = { en: 'English', 'zh-CN': '中文' } as const
 
 export type Language = keyof typeof LANGUAGES
 export type Messages = typeof en

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest'
+import { generate, modelKnown, openPage, picture } from './browser'
+
+const MANY = 200
+
+/** Puts so many copies of the newest picture into the history. */
+async function multiply(copies: number) {
+  const db = await new Promise<IDBDatabase>((resolve) => {
+    const opening = indexedDB.open('easel', 1)
+    opening.onsuccess = () => resolve(opening.result)
+  })
+  const change = db.transaction(['pictures', 'files'], 'readwrite')
+  const [pictures, files] = [change.objectStore('pictures'), change.objectStore('files')]
+  pictures.openCursor().onsuccess = ({ target }) => {
+    const one = (target as IDBRequest<IDBCursorWithValue>).result.value
+    files.get(one.id).onsuccess = (event) => {
+      for (let i = 1; i < copies; i++) {
+        pictures.put({ ...one, id: `${one.id}-${i}`, createdAt: one.createdAt - i })
+        files.put((event.target as IDBRequest<Blob>).result, `${one.id}-${i}`)
+      }
+    }
+  }
+  await new Promise((resolve) => (change.oncomplete = resolve))
+  db.close()
+}
+
+test('200 pictures scroll smoothly, and only those in sight are decoded', async () => {
+  const page = await openPage()
+  await generate(page)
+  await page.evaluate(multiply, MANY)
+  await page.reload()
+  await modelKnown(page)
+  await page.locator('.strip li').nth(MANY - 1).waitFor({ state: 'attached' })
+  expect(await page.locator('.strip img').count()).toBeLessThan(MANY)
+
+  const longest = await page.evaluate(async () => {
+    const stalls: number[] = []
+    new PerformanceObserver((list) => stalls.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })
+    for (let y = 0; y < document.documentElement.scrollHeight; y += 60) {
+      scrollTo(0, y)
+      await new Promise(requestAnimationFrame)
+    }
+    return Math.max(0, ...stalls)
+  })
+  await picture(page, 'history-200')
+  expect(longest).toBeLessThan(200)
+})
+
+test('a deleted picture stays deleted', async () => {
+  const page = await openPage()
+  await generate(page)
+  await page.getByRole('button', { name: 'Delete picture' }).click()
+  expect(await page.locator('.strip li').count()).toBe(0)
+  await page.reload()
+  await modelKnown(page)
+  expect(await page.locator('.stage .picture').count()).toBe(0)
+})
