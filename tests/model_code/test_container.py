@@ -237,7 +237,7 @@ def test_the_real_code_draws_what_predict_fn_alone_draws(
 ) -> None:
     code = {"EASEL_MODEL_PROFILE": render_profile(PROFILE)}
     served = serve("--model-dir", str(folder), "--code-dir", str(ROOT / "model_code"), "--port", "0", **code)
-    wait_until(lambda: served.ping() == 200, seconds=120)
+    wait_until(lambda: served.ping() == 200, seconds=240)
     body = {"prompt": ["a", "b"], "seed": 7, "scheduler": "euler_a", "width": 128}
     status, answer = served.invoke(json.dumps(body).encode())
     assert status == 200

@@ -125,18 +125,13 @@ def test_a_scheduler_of_second_order_ends_at_its_own_last_step(model: Any) -> No
     assert steps[-1][0] == steps[-1][1] == len(steps)
 
 
-def test_after_the_deadline_no_further_step_is_drawn(fake: Fake) -> None:
-    model = fake(fakes.grey)
-    seen: list[int] = []
-
-    def slow(step: int, of: int) -> None:
-        seen.append(step)
-        time.sleep(0.05)
-
-    model.on_step = slow
-    error = failing(model, time.monotonic() + 0.08, num_inference_steps=50, prompt=("a",), deadline_ms=1000)
+def test_after_the_deadline_no_further_step_is_drawn(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = fake(fakes.grey), list[int]()
+    model.on_step = lambda step, of: seen.append(step)
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(seen)))
+    error = failing(model, 3.5, num_inference_steps=50, prompt=("a",), deadline_ms=1000)
     assert (error.code, error.param) == ("deadline_exceeded", "deadline_ms")
-    assert 1 <= len(seen) < 5
+    assert seen == [1, 2, 3, 4]
 
 
 def test_a_deadline_that_passed_in_the_queue_costs_no_step(fake: Fake) -> None:
