@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import (
@@ -78,6 +78,7 @@ class Cloud:
 
     def __exit__(self, *_: object) -> None:
         """The emulator started a session of its own, so that its group is all that it ever started."""
+        assert self.process.stdin
         self.process.stdin.close()
         try:
             self.process.wait(3)

@@ -216,7 +216,8 @@ def kill_while_drawing(deployed: Deployed, seconds: float = 30) -> None:
         step = json.loads(connection.getresponse().read())["step"]
         connection.close()
         if step:
-            return container.kill()
+            container.kill()
+            return
         time.sleep(0.05)
     raise AssertionError("the container drew nothing")
 

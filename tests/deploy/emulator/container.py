@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from .service import Parameters, ServiceError
 
@@ -50,6 +50,17 @@ def download_model(s3: Any, source: Parameters, folder: Path) -> None:
 class Container:
     """One running copy of the serving program, with its own copy of the model data."""
 
+    @classmethod
+    def start(cls, command: Sequence[str], definition: Parameters, s3: Any, seconds: int) -> Self:
+        """A container that is healthy; raises after `seconds` or once it has ended."""
+        container = cls(command, definition, s3)
+        try:
+            container.wait(seconds)
+        except ServiceError:
+            container.stop()
+            raise
+        return container
+
     def __init__(self, command: Sequence[str], definition: Parameters, s3: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="model-"))
         try:
@@ -73,7 +84,7 @@ class Container:
                 return
             time.sleep(0.1)
         raise ServiceError(
-            "ContainerFailed",
+            "InternalFailure",
             "The primary container for production variant AllTraffic did not pass the ping health check. "
             "Please check CloudWatch logs for this endpoint.",
         )
@@ -96,6 +107,10 @@ class Container:
         except http.client.HTTPException as error:
             raise ConnectionError(str(error)) from error
 
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
     def stop(self) -> None:
         self.process.terminate()
         try:
@@ -103,7 +118,7 @@ class Container:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _reply(answer: Any) -> Reply:

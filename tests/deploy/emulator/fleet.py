@@ -1,6 +1,5 @@
 """An endpoint: the fleet of one container that serves it, and the exchange of fleets on an update."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,8 +27,10 @@ class Fleet:
         self.lock = threading.Lock()
 
     def invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
-        """One call at a time; a container that died is started again and the call is lost, as in the service."""
+        """One call at a time. A container that dies loses its call, and is started again for the next one."""
         with self.lock:
+            if not self.container.alive:
+                self.container = self.launch()
             try:
                 reply = self.container.invoke(body, headers, timeout)
             except OSError as error:
@@ -41,9 +42,7 @@ class Fleet:
     def _lost(self, error: OSError) -> ServiceError:
         if isinstance(error, TimeoutError):
             return model_error(0, "Your invocation timed out while waiting for a response from container primary.")
-        print(f"the container died ({error}) and is started again", file=sys.stderr)
         self.container.stop()
-        self.container = self.launch()
         return model_error(507, WORKER_DIED)
 
     def stop(self) -> None:

@@ -99,7 +99,7 @@ class AsyncCall:
         )
 
     def expired(self, now: float) -> bool:
-        return now - self.received > self.parameters.get("RequestTTLSeconds", QUEUE_SECONDS)
+        return now > self.received + int(self.parameters.get("RequestTTLSeconds", QUEUE_SECONDS))
 
     def run(self, fleet: Fleet) -> None:
         try:

@@ -121,14 +121,9 @@ class SageMaker:
         model = self.models.find(variant["ModelName"])
         session = self.act_as(model["ExecutionRoleArn"])
         s3 = session.client("s3")
-        launch = functools.partial(Container, self.command, model["PrimaryContainer"], s3)
-        fleet = Fleet(config, s3, session.client("sns"), launch)
-        try:
-            fleet.container.wait(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS))
-        except ServiceError:
-            fleet.stop()
-            raise
-        return fleet
+        seconds = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS)
+        launch = functools.partial(Container.start, self.command, model["PrimaryContainer"], s3, seconds)
+        return Fleet(config, s3, session.client("sns"), launch)
 
 
 def _running(variant: Parameters) -> Parameters:
