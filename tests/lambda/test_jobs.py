@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -158,6 +159,21 @@ def test_a_job_that_lost_its_creator_is_submitted_by_whoever_looks(world: World)
     for _ in range(3):
         world.jobs.recent(OWNER, 1)
     assert len(world.endpoint.submitted) == 1
+
+
+def test_a_lost_job_is_submitted_once_more_and_not_for_ever(world: World) -> None:
+    submissions = []
+
+    def submit_and_die(ticket: Ticket) -> Submission:
+        submissions.append(ticket)
+        raise Crash
+
+    world.endpoint.submit = submit_and_die  # type: ignore[method-assign]
+    for look in (lambda: accept(world), *[lambda: world.jobs.recent(OWNER, 1)] * 5):
+        with suppress(Crash):
+            look()
+        world.clock.time += SUBMIT_GRACE_S + 1
+    assert len(submissions) == 2
 
 
 def _die(ticket: Ticket) -> Submission:

@@ -55,13 +55,16 @@ def test_one_line_a_request_and_one_a_job_without_the_prompt(capsys: pytest.Capt
         assert word not in json.dumps(lines)
 
 
-def test_a_refusal_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_one_line_with_its_code(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     told = Told(capsys)
     told.world.send(event("POST", "/generate", {"prompt": "a", SECRET: 1}))
     lines = told.lines()
     logged = [line for line in lines if "message" in line]
     assert [(line["message"], line["code"]) for line in logged] == [("request", "unknown_field")]
     assert metrics(lines) == [("Requests", "400"), ("Errors", "unknown_field")]
+    assert len(caplog.records) == 1, "and nobody else logs it"
     assert "private" not in json.dumps(lines)
 
 
