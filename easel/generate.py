@@ -12,7 +12,7 @@ from typing import Any
 
 from contract import ERRORS
 from easel.client import Api
-from easel.command_error import FAILED, INTERRUPTED, CommandError
+from easel.command_error import FAILED, CommandError
 from easel.terminal import Terminal
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -43,7 +43,7 @@ def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> No
         job = _watch(api, job, terminal)
     except KeyboardInterrupt:
         terminal.say(_cancel(api, job["id"]))
-        raise CommandError("Interrupted", where="", why="", fix="", code=INTERRUPTED) from None
+        raise
     _check(job)
     pictures = _save(api, job, folder)
     seconds = round(time.monotonic() - began, 1)

@@ -97,7 +97,7 @@ class Laptop:
             self.process.stderr.close()
         return code
 
-    def submit(self, prompt: str = "a red apple", **more: Any) -> str:
+    def submit(self, prompt: str | list[str] = "a red apple", **more: Any) -> str:
         """The id of an accepted job."""
         answer = self.http.post("/jobs", json={"prompt": prompt, **more})
         assert answer.status_code == 202, answer.text

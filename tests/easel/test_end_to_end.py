@@ -1,0 +1,104 @@
+"""The real model: a prompt becomes a picture, the same one whichever way it is asked for."""
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easel.catalogue import find
+from tests.easel.running import EASEL, MODEL, ROOT, Laptop, until
+
+REQUEST = {"prompt": ["a red apple", "a bus"], "seed": 7, "num_inference_steps": 4, "width": 256, "height": 256}
+ALONE = """
+import json, sys
+import inference
+model = inference.model_fn(sys.argv[1])
+data = inference.input_fn(sys.stdin.read(), "application/json")
+print(inference.output_fn(inference.predict_fn(data, model), "application/json"))
+"""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    with Laptop(tmp_path_factory.mktemp("real"), container="easel.container") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def generated(real: Laptop) -> dict[str, Any]:
+    answer = real.http.post("/generate", json=REQUEST, timeout=60)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def predict_alone(request: dict[str, Any]) -> dict[str, Any]:
+    """The four functions in a process of their own: no gateway, no API, no container."""
+    from contract import render_profile
+
+    entry = find(MODEL)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(entry.folder)],
+        cwd=ROOT / "model_code",
+        env={**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile), "OMP_WAIT_POLICY": "PASSIVE"},
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def test_the_laptop_draws_what_the_model_alone_draws(generated: dict[str, Any]) -> None:
+    alone = predict_alone(generated["parameters"])
+    assert generated["generated_images"] == alone["generated_images"]
+    assert generated["seeds"] == alone["seeds"] == [7, 8]
+    first, second = (base64.b64decode(image) for image in generated["generated_images"])
+    assert first != second
+    assert {image[:8] for image in (first, second)} == {b"\x89PNG\r\n\x1a\n"}
+
+
+def test_the_files_are_the_same_pictures(real: Laptop, generated: dict[str, Any]) -> None:
+    files = [real.http.get(image["url"]).content for image in generated["images"]]
+    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
+
+
+def test_the_command_line_writes_the_same_picture(real: Laptop, generated: dict[str, Any], tmp_path: Path) -> None:
+    options = ["--prompt", "a bus", "--seed", "7", "--steps", "4", "--size", "256x256", "--url", real.url]
+    subprocess.run([*EASEL, "generate", "a red apple", *options], cwd=tmp_path, env=os.environ, check=True)
+    files = [(tmp_path / "out" / name).read_bytes() for name in ("7-a-red-apple.png", "8-a-bus.png")]
+    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
+
+
+def test_a_model_that_is_killed_while_it_draws_draws_again(real: Laptop, generated: dict[str, Any]) -> None:
+    id = real.submit(**REQUEST)
+    until(lambda: real.job(id)["progress"], 60)
+    with contextlib.suppress(ProcessLookupError):
+        real.part("easel.lifeline").kill()
+    job = real.outcome(id, 90)
+    assert (job["status"], job["error"]) == ("succeeded", None)
+    files = [real.http.get(image["url"]).content for image in job["images"]]
+    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
+
+
+def test_progress_tells_steps(real: Laptop) -> None:
+    id = real.submit("a red apple", num_inference_steps=30)
+    seen = set()
+
+    def ended() -> bool:
+        job = real.job(id)
+        if job["progress"]:
+            seen.add((job["progress"]["step"], job["progress"]["steps"]))
+        return bool(job["status"] == "succeeded")
+
+    until(ended, 90)
+    assert len(seen) >= 3
+    assert {steps for _, steps in seen} == {30}
