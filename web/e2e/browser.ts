@@ -34,12 +34,14 @@ interface Look extends BrowserContextOptions {
   expected?: RegExp
   /** Few, so that the tests are short; null: as many as the model takes. */
   steps?: number | null
+  /** What follows the address. */
+  at?: string
   /** What the browser kept from an earlier visit. */
   kept?: Record<string, string>
 }
 
 /** A page of a browser that was never here before. What its console complains of fails the test. */
-export async function openPage({ expected, steps = 4, kept = {}, ...options }: Look = {}): Promise<Page> {
+export async function openPage({ expected, steps = 4, at = '', kept = {}, ...options }: Look = {}): Promise<Page> {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     locale: 'en-US',
@@ -53,7 +55,7 @@ export async function openPage({ expected, steps = 4, kept = {}, ...options }: L
   const complain = (text: string) => expected?.test(text) || complaints.push(text)
   page.on('console', (message) => message.type() === 'error' && complain(`${message.text()} ${message.location().url}`))
   page.on('pageerror', ({ message }) => complain(message))
-  await page.goto(EASEL)
+  await page.goto(EASEL + at)
   await modelKnown(page)
   return page
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { EASEL, PROMPT, generate, modelKnown, openPage } from './browser'
+import { EASEL, PROMPT, generate, openPage } from './browser'
 
 const run = promisify(execFile)
 const fixture = (name: string) => new URL(`../tests/fixtures/${name}`, import.meta.url).pathname
@@ -33,16 +33,11 @@ test('a link opens the page filled in, and draws nothing by itself', async () =>
   await choose(page, 'Copy link')
   const link = await clipboard(page)
   expect(link).not.toContain('key')
-  const posts: string[] = []
-  const other = await openPage({ steps: null })
-  other.on('request', (request) => request.method() === 'POST' && posts.push(request.url()))
-  await other.goto('about:blank')
-  await other.goto(link)
-  await modelKnown(other)
+  const other = await openPage({ steps: null, at: link.slice(EASEL.length) })
   expect(await other.locator('#prompt').inputValue()).toBe(PROMPT)
   await other.getByRole('button', { name: 'Advanced' }).click()
   expect(await other.getByRole('spinbutton', { name: 'Steps' }).inputValue()).toBe('4')
-  expect(posts).toEqual([])
+  expect(await other.locator('.strip li, .stage[aria-busy=true]').count()).toBe(0)
 })
 
 test('the copied code runs and draws the same bytes', async () => {

@@ -1,0 +1,84 @@
+"""What the page's tests stand on: its packages, its build, Chromium and a running Easel."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "web"
+BUILT = WEB / "dist/index.html"
+READY_SECONDS = 120
+
+
+def npm(*words: str, seconds: int, **variables: str) -> None:
+    """Fails the test with all that npm said."""
+    done = subprocess.run(
+        ["npm", *words], cwd=WEB, env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds
+    )
+    if done.returncode:
+        pytest.fail(f"npm {' '.join(words)}\n{done.stdout}\n{done.stderr}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def packages() -> None:
+    mark = WEB / "node_modules/.package-lock.json"
+    if not mark.exists() or mark.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
+        npm("ci", "--no-audit", "--no-fund", seconds=600)
+
+
+@pytest.fixture(scope="session")
+def page(packages: None) -> None:
+    sources = [path for folder in ("src", "public") for path in (WEB / folder).rglob("*")]
+    newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
+    if not BUILT.exists() or BUILT.stat().st_mtime < newest:
+        npm("run", "build", seconds=600)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if not found and shutil.which("apt-get") and os.geteuid() == 0:
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
+        for command in (["apt-get", "update", "-qq"], install):
+            subprocess.run(command, check=True, timeout=900)
+        found = shutil.which("chromium")
+    if not found:
+        pytest.fail("The page's tests need Chromium: install it, for instance `sudo apt-get install chromium`.")
+    return found
+
+
+@pytest.fixture(scope="session")
+def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an Easel with the embedded model."""
+    port, data = _free_port(), tmp_path_factory.mktemp("easel")
+    log = data / "up.log"
+    command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(data / "jobs")]
+    with log.open("w") as told, subprocess.Popen(command, cwd=ROOT, stdout=told, stderr=told) as process:
+        try:
+            _wait_until_ready(process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(READY_SECONDS * 5):
+        if "Ready in" in log.read_text():
+            return
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail(f"Easel did not become ready:\n{log.read_text()}", pytrace=False)

@@ -1,0 +1,38 @@
+"""The page: its types and units, and the whole of it in Chromium against `easel up` with the embedded model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.web.conftest import WEB, npm
+
+BROWSER_TESTS = sorted(path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts"))
+
+
+def test_types(packages: None) -> None:
+    npm("run", "check", seconds=280)
+
+
+def test_units(packages: None) -> None:
+    npm("test", seconds=280)
+
+
+@pytest.mark.timeout(960)
+@pytest.mark.parametrize("name", BROWSER_TESTS)
+def test_in_chromium(easel: str, chromium: str, name: str) -> None:
+    npm("run", "e2e", "--", f"{name}.e2e.ts", seconds=900, EASEL_URL=easel, CHROMIUM=chromium, PYTHON=sys.executable)
+
+
+def test_types_are_those_of_the_api(packages: None, tmp_path: Path) -> None:
+    """`npm run schema` writes them anew."""
+    document, types = tmp_path / "openapi.json", tmp_path / "schema.d.ts"
+    told = subprocess.run([sys.executable, "scripts/openapi.py"], cwd=WEB, capture_output=True, check=True)
+    document.write_bytes(told.stdout)
+    npm("exec", "--", "openapi-typescript", str(document), "--output", str(types), seconds=120)
+    assert types.read_text("utf-8") == (WEB / "src/api/schema.d.ts").read_text("utf-8")
+
+
+def test_no_address_of_a_registry_is_kept() -> None:
+    assert '"resolved"' not in (WEB / "package-lock.json").read_text("utf-8")
