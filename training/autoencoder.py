@@ -1,0 +1,105 @@
+"""The autoencoder: `python autoencoder.py --minutes 40`, then `--decoder --minutes 15` once the pool is made.
+
+The first trains the whole on composed pictures. The second keeps the encoder, and with it every latent
+already in the pool, and gives the decoder alone another round.
+"""
+
+import argparse
+import random
+import time
+
+import torch
+from data import SIZE, WORK, drawn, load_cutouts, load_drawings
+from diffusers import AutoencoderKL
+from PIL import Image
+from pool import load_pool, to_tensor
+from scenes import ONE_WAY, compose, random_scene
+from torch import Tensor, nn
+
+
+def new_autoencoder() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIZE,
+        mid_block_add_attention=False,
+    )
+
+
+def edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
+
+
+def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
+    """L1 on colours plus L1 on edges; edges come first, colours last."""
+    lines = [(a - b).abs().mean() for a, b in zip(edges(made), edges(wanted), strict=True)]
+    return (made - wanted).abs().mean() + lines[0] + lines[1]
+
+
+class Pictures:
+    """Endless batches of composed pictures."""
+
+    def __init__(self) -> None:
+        drawings = load_drawings()
+        self.rng, self.chosen = random.Random(4), drawn(drawings)
+        self.cutouts = [Image.fromarray(c) for c in load_cutouts()]
+        self.one_way = {i for i, d in enumerate(drawings) if d.emoji in ONE_WAY}
+
+    def batch(self, size: int) -> Tensor:
+        scenes = [random_scene(self.rng, self.chosen, 0.3) for _ in range(size)]
+        made = [compose(self.rng, s, self.cutouts, self.one_way) for s in scenes]
+        return to_tensor(made).float() / 127.5 - 1
+
+
+def whole_loss(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
+    posterior = vae.encode(pictures).latent_dist
+    latents = posterior.sample()
+    loss = picture_loss(vae.decode(latents).sample, pictures)
+    return loss + 4e-4 * posterior.kl().mean() / latents[0].numel()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--decoder", action="store_true", help="train the decoder alone, on the pool's latents")
+    arguments = parser.parse_args()
+    torch.manual_seed(3)
+    folder = WORK / "autoencoder"
+    vae = AutoencoderKL.from_pretrained(folder) if folder.exists() else new_autoencoder()
+    vae.to(memory_format=torch.channels_last)
+    source = load_pool() if arguments.decoder else Pictures()
+    learned = vae.decoder if arguments.decoder else vae
+    optimizer = torch.optim.AdamW(
+        learned.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+    )
+    start, saved, step, size = time.monotonic(), 0.0, 0, arguments.batch
+    while (past := (time.monotonic() - start) / 60 / arguments.minutes) < 1:
+        optimizer.param_groups[0]["lr"] = arguments.rate * min(1.0, (step + 1) / 50) * (1.02 - past)
+        if isinstance(source, Pictures):
+            loss = whole_loss(vae, source.batch(size))
+        else:
+            chosen = torch.randint(0, len(source.scenes), (size,))
+            latents = source.latents[chosen]
+            made = vae.decode(latents + 0.04 * torch.randn_like(latents)).sample
+            loss = picture_loss(made, source.pixels[chosen].float() / 127.5 - 1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % 25 == 0:
+            print(f"{past:4.0%} step {step} loss {loss.item():.4f}", flush=True)
+        if time.monotonic() - saved > 120:
+            saved = time.monotonic()
+            vae.save_pretrained(folder)
+    vae.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

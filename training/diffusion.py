@@ -1,0 +1,208 @@
+"""The diffusion model, on the pool's latents: `python diffusion.py --minutes 60`; the same line goes on later."""
+
+import argparse
+import os
+import random
+import tempfile
+import time
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from data import WORK, load_drawings
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from export import new_scheduler, save_pipeline
+from pool import load_pool
+from scenes import NORMAL, Scene, caption
+from sheet import draw, tile
+from text import WIDTH, load_tokenizer, token_ids
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+STATE = WORK / "diffusion.pt"
+PROMPTS = ["panda", "熊猫", "red apple", "pizza", "a cute cat", "马", "rocket", "house"]
+PROMPTS += ["A cute panda is sitting on the sofa", "一只可爱的熊猫坐在沙发上"]
+PROMPTS += ["a red car next to a tree", "dog on a blue background"]
+
+
+def new_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(24, 48, 128),
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+
+
+def share(scene: Scene) -> float:
+    """How often a scene of the pool is drawn, beside a drawing alone on white."""
+    if scene.second >= 0:
+        return 0.5
+    return 1.0 if scene.ground == 0 and scene.size == NORMAL else 0.4
+
+
+class Captions:
+    """Encodes one fresh caption for each scene of a batch; every tenth is empty."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.rng, self.drawings = random.Random(), load_drawings()
+        self.tokenizer = load_tokenizer()
+        self.encoder = CLIPTextModel.from_pretrained(WORK / "text_encoder").eval().to(device)
+
+    def states(self, scenes: list[Scene]) -> Tensor:
+        texts = ["" if self.rng.random() < 0.1 else caption(self.rng, s, self.drawings) for s in scenes]
+        with torch.no_grad():
+            ids = token_ids(self.tokenizer, texts).to(self.encoder.device)
+            states: Tensor = self.encoder(ids).last_hidden_state
+        return states
+
+
+def noisy_times(size: int) -> Tensor:
+    """More often late than early: what is drawn is decided where there is mostly noise."""
+    return (1000 * torch.rand(size) ** 0.65).long().clamp(max=999)
+
+
+class Average:
+    """A slow average of the weights, short at first."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.weights = [p.detach().clone() for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        keep = min(0.998, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.weights, list(model.parameters()), 1 - keep)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        for mine, theirs in zip(self.weights, model.parameters(), strict=True):
+            mine_copy = mine.clone()
+            mine.copy_(theirs)
+            theirs.copy_(mine_copy)
+
+
+def rate(past: float, step: int, peak: float) -> float:
+    """Up over 100 steps, level for half of the time, then down to nothing."""
+    return peak * min(1.0, (step + 1) / 100) * min(1.0, (1.01 - past) / 0.5)
+
+
+class Training:
+    def __init__(self, device: torch.device, peak: float) -> None:
+        torch.manual_seed(5)  # the same weights in every worker
+        pool = load_pool()
+        self.scale, self.scenes = pool.scale, pool.scenes
+        self.latents = (pool.latents * self.scale).to(device)
+        self.weights = torch.tensor([share(s) for s in pool.scenes])
+        self.unet = new_unet().to(device, memory_format=torch.channels_last)
+        self.captions, self.scheduler = Captions(device), new_scheduler()
+        self.average, self.device, self.peak, self.step = Average(self.unet), device, peak, 0
+        self.optimizer = torch.optim.AdamW(
+            self.unet.parameters(), peak, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
+        )
+
+    def loss(self, size: int) -> Tensor:
+        chosen = torch.multinomial(self.weights, size, replacement=True)
+        latents = self.latents[chosen]
+        states = self.captions.states([self.scenes[i] for i in chosen.tolist()])
+        times, noise = noisy_times(size).to(self.device), torch.randn_like(latents)
+        noisy = self.scheduler.add_noise(latents, noise, times).contiguous(memory_format=torch.channels_last)
+        made = self.unet(noisy, times, encoder_hidden_states=states).sample
+        return (made - self.scheduler.get_velocity(latents, noise, times)).square().mean()
+
+    def share_gradients(self) -> None:
+        """The mean over the workers, in one message."""
+        gradients = [p.grad for p in self.unet.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        parts = (flat / dist.get_world_size()).split([g.numel() for g in gradients])
+        torch._foreach_copy_(gradients, [a.view_as(b) for a, b in zip(parts, gradients, strict=True)])
+
+    def advance(self, past: float, size: int) -> float:
+        self.optimizer.param_groups[0]["lr"] = rate(past, self.step, self.peak)
+        loss = self.loss(size)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if dist.is_initialized():
+            self.share_gradients()
+        nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.unet, self.step)
+        self.step += 1
+        return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        optimizer, average = self.optimizer.state_dict(), self.average.weights
+        return {"unet": self.unet.state_dict(), "optimizer": optimizer, "average": average, "step": self.step}
+
+    def resume(self) -> None:
+        state = torch.load(STATE, map_location=self.device)
+        self.unet.load_state_dict(state["unet"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.weights, self.step = state["average"], state["step"]
+
+    def save(self) -> None:
+        torch.save(self.state(), STATE)
+        vae = AutoencoderKL.from_pretrained(WORK / "autoencoder")
+        self.average.swap(self.unet)
+        pipeline = save_pipeline(self.unet, vae, self.captions.encoder, self.captions.tokenizer, self.scale)
+        tile(draw(pipeline, PROMPTS, steps=6, guidance=2.5), 6).save(WORK / f"sheet-{self.step:06d}.png")
+        self.average.swap(self.unet)
+
+
+def train(worker: int, arguments: argparse.Namespace) -> None:
+    if arguments.workers > 1:
+        os.setsid()  # a kernel that shares the cores out by session counts each worker
+        torch.set_num_threads(1)
+        dist.init_process_group(
+            "gloo", store=dist.FileStore(arguments.store, arguments.workers), rank=worker, world_size=arguments.workers
+        )
+    training = Training(torch.device("cuda" if torch.cuda.is_available() else "cpu"), arguments.rate)
+    if STATE.exists():
+        training.resume()
+    torch.manual_seed(1000 * training.step + worker)
+    start, saved, losses = time.monotonic(), time.monotonic(), list[float]()
+    while (past := clock(start) / 60 / arguments.minutes) < 1:
+        losses.append(training.advance(past, arguments.batch // arguments.workers))
+        if worker == 0 and training.step % 25 == 0:
+            speed = len(losses) * arguments.batch / (time.monotonic() - start)
+            mean = sum(losses[-25:]) / 25
+            print(f"{past:4.0%} step {training.step} loss {mean:.4f} {speed:.0f} samples/s", flush=True)
+        if worker == 0 and time.monotonic() - saved > 420:
+            training.save()
+            saved = time.monotonic()
+    if worker == 0:
+        training.save()
+
+
+def clock(start: float) -> float:
+    """Seconds since the start, the same for every worker."""
+    past = torch.tensor(time.monotonic() - start)
+    if dist.is_initialized():
+        dist.broadcast(past, 0)
+    return past.item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=24, help="samples a step, of all workers")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread: faster where cores are shared")
+    arguments = parser.parse_args()
+    if arguments.workers == 1:
+        train(0, arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        arguments.store = f"{folder}/store"
+        mp.spawn(train, (arguments,), nprocs=arguments.workers)
+
+
+if __name__ == "__main__":
+    main()

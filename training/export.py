@@ -1,0 +1,78 @@
+"""The pipeline folder: `python export.py` copies the newest average to models/emoji in half precision."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from data import HERE, WORK, drawn, load_drawings
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+RELEASE = HERE.parent / "models" / "emoji"
+PIPELINE = WORK / "pipeline"
+
+
+def new_scheduler() -> DDIMScheduler:
+    """Zero terminal SNR and trailing steps, after Lin et al. 2023 (arXiv:2305.08891)."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        clip_sample=False,
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        steps_offset=1,
+    )
+
+
+def save_pipeline(
+    unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, scale: float
+) -> StableDiffusionPipeline:
+    vae.register_to_config(scaling_factor=scale)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(PIPELINE)
+    return pipeline
+
+
+def readable_by_all(folder: Path) -> None:
+    """CLIP's own two tokenizer files, for readers that know only those, and text states in full precision."""
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(WORK / "tokenizer" / name, folder / "tokenizer" / name)
+    config = folder / "text_encoder" / "config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+
+
+def write_names() -> None:
+    """What the released model draws, for the bench and the tests, which have no drawings."""
+    drawings = load_drawings()
+    rows = [asdict(drawings[i]) for i in drawn(drawings)]
+    (RELEASE.parent / "eye" / "names.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+
+
+def main() -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(PIPELINE, safety_checker=None, torch_dtype=torch.float16)
+    scale = pipeline.vae.config.scaling_factor
+    pipeline.vae = AutoencoderKL.from_pretrained(WORK / "autoencoder", torch_dtype=torch.float16)
+    pipeline.vae.register_to_config(scaling_factor=scale)
+    pipeline.save_pretrained(RELEASE)
+    readable_by_all(RELEASE)
+    write_names()
+    size = sum(f.stat().st_size for f in RELEASE.rglob("*") if f.is_file())
+    print(f"{size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Fetches the two npm packages, checks them, and packs the chosen drawings: `python prepare.py`."""
+
+import base64
+import collections
+import hashlib
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from data import HERE, SIZE, WORK
+from PIL import Image
+
+PACKAGES = {
+    "@lobehub/fluent-emoji-3d@1.1.0": "sha512-Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQ"
+    "jKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
+    "emojibase-data@17.0.0": "sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9"
+    "g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
+}
+
+
+def fetch(package: str, integrity: str) -> Path:
+    """The unpacked folder of one package, downloaded by `npm pack` and checked."""
+    folder = WORK / package.replace("/", "-")
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        command = ["npm", "pack", "--silent", "--pack-destination", str(folder), package]
+        subprocess.run(command, check=True)
+        archive = next(folder.glob("*.tgz"))
+        digest = hashlib.sha512(archive.read_bytes()).digest()
+        if "sha512-" + base64.b64encode(digest).decode() != integrity:
+            raise SystemExit(f"{package} is not the package this recipe was written for")
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    return folder / "package"
+
+
+def chosen() -> Iterator[tuple[str, list[str], list[str]]]:
+    for line in (HERE / "drawings.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            emoji, english, chinese = line.split("|")
+            yield emoji, english.split(", "), chinese.split(", ")
+
+
+def hexcode(emoji: str, assets: Path) -> str:
+    """The file stem of a drawing; packages differ in where they write the variation selector."""
+    code = "-".join(f"{ord(c):04x}" for c in emoji)
+    stems = (code, code.replace("-fe0f", ""), code + "-fe0f")
+    return next(s for s in stems if (assets / f"{s}.webp").exists())
+
+
+def keywords(emojibase: Path, language: str) -> dict[str, list[str]]:
+    rows: list[dict[str, Any]] = json.loads((emojibase / language / "compact.json").read_text())
+    return {r["hexcode"].lower(): [t.lower() for t in r.get("tags", [])] for r in rows}
+
+
+def cutout(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGBA").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+
+
+def unique(tags: dict[str, list[str]], codes: list[str], names: set[str]) -> dict[str, list[str]]:
+    """For each drawing the keywords that mean no other chosen drawing."""
+    plain = {c: tags.get(c) or tags.get(c.replace("-fe0f", ""), []) for c in codes}
+    count = collections.Counter(t for c in codes for t in plain[c])
+    return {c: [t for t in plain[c] if count[t] == 1 and t not in names] for c in codes}
+
+
+def main() -> None:
+    fluent, emojibase = (fetch(p, i) for p, i in PACKAGES.items())
+    assets = fluent / "assets"
+    rows = [(hexcode(e, assets), e, en, zh) for e, en, zh in chosen()]
+    codes = [r[0] for r in rows]
+    names = {n.lower() for _, _, en, zh in rows for n in en + zh}
+    english, chinese = (unique(keywords(emojibase, x), codes, names) for x in ("en", "zh"))
+    table = [
+        {"code": c, "emoji": e, "en": en, "zh": zh, "keywords_en": english[c], "keywords_zh": chinese[c]}
+        for c, e, en, zh in rows
+    ]
+    (WORK / "drawings.json").write_text(json.dumps(table, ensure_ascii=False, indent=1))
+    np.save(WORK / "cutouts.npy", np.stack([cutout(assets / f"{c}.webp") for c in codes]))
+    print(f"{len(rows)} drawings")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What a picture shows, how people say it in two languages, and how it is put together from cut-outs."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from data import SIZE, Drawing
+from PIL import Image
+
+ALONE, BESIDE, ABOVE = range(3)
+SMALL, NORMAL, BIG = range(3)
+COLOURS: Final = {
+    "white": ("白", (255, 255, 255)),
+    "red": ("红", (226, 62, 62)),
+    "orange": ("橙", (248, 158, 60)),
+    "yellow": ("黄", (252, 220, 84)),
+    "green": ("绿", (96, 186, 98)),
+    "blue": ("蓝", (74, 142, 230)),
+    "purple": ("紫", (150, 100, 212)),
+    "pink": ("粉", (250, 164, 196)),
+    "grey": ("灰", (160, 164, 170)),
+    "black": ("黑", (28, 28, 32)),
+}
+COLOUR_NAMES: Final = list(COLOURS)
+# Mirrored, these would be wrong rather than different: they carry writing or a fixed direction.
+ONE_WAY: Final = {"🛑", "⏰", "🎵", "🌙"}
+SINGLE_EN: Final = (
+    ["{n}"] * 6
+    + ["{a} {n}"] * 3
+    + ["a cute {n}", "one {n}", "{n}s", "picture of {a} {n}", "a picture of {a} {n}", "photo of {a} {n}"]
+    + ["a photograph of {a} {n}", "an image of {a} {n}", "draw {a} {n}", "{a} {n}.", "the {n}"]
+    + ["a beautiful {n}", "a drawing of {a} {n}", "my {n}", "a nice {n}", "cute {n}", "{n} emoji"]
+)
+SINGLE_ZH: Final = (
+    ["{n}"] * 9
+    + ["一只{n}", "一个{n}", "可爱的{n}", "一只可爱的{n}", "一张{n}的图片", "{n}的照片", "画一个{n}"]
+    + ["一个可爱的{n}", "{n}图片", "漂亮的{n}", "{n}。", "一张{n}的照片", "这个{n}"]
+)
+SIZED_EN: Final = {
+    SMALL: ["a small {n}", "a tiny {n}", "a little {n}"],
+    BIG: ["a big {n}", "a large {n}", "a huge {n}"],
+}
+SIZED_ZH: Final = {SMALL: ["一个很小的{n}", "小小的{n}"], BIG: ["一个很大的{n}", "巨大的{n}"]}
+# {1} is the left or upper object, {2} the other one.
+PAIR_EN: Final = {
+    BESIDE: ["{1} and {2}"] * 3
+    + ["{1} next to {2}", "{1} beside {2}", "{1} with {2}", "{1} to the left of {2}", "{2} to the right of {1}"]
+    + ["{1} left of {2}", "{2} right of {1}", "{1} near {2}", "{1} is next to {2}"],
+    ABOVE: ["{1} on {2}"] * 3
+    + ["{1} on top of {2}", "{1} sitting on {2}", "{1} is sitting on {2}", "{1} riding {2}", "{1} above {2}"]
+    + ["{2} under {1}", "{2} below {1}", "{1} over {2}", "{1} sits on {2}", "{1} standing on {2}"],
+}
+PAIR_ZH: Final = {
+    BESIDE: ["{1}和{2}"] * 3 + ["{1}在{2}旁边", "{1}与{2}", "{1}在{2}左边", "{2}在{1}右边", "{2}旁边有{1}"],
+    ABOVE: ["{1}在{2}上", "{1}坐在{2}上", "{1}骑着{2}", "{2}上的{1}", "{1}在{2}上面", "{2}在{1}下面", "{1}骑{2}"],
+}
+GROUND_EN: Final = ["{s} on a {c} background", "{s}, {c} background", "{s} with a {c} background", "{s} {c} background"]
+GROUND_ZH: Final = ["{s}，{c}色背景", "{c}色背景的{s}", "{c}色背景上的{s}", "{s} {c}色背景", "{s}，{c}背景"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One or two drawings by index; `second` is -1 when the first is alone."""
+
+    first: int
+    second: int = -1
+    relation: int = ALONE
+    ground: int = 0
+    size: int = NORMAL
+
+
+def random_scene(rng: random.Random, drawings: Sequence[int], pairs: float) -> Scene:
+    """`pairs` of the scenes show two drawings; every fourth ground is coloured."""
+    ground = rng.randrange(1, len(COLOURS)) if rng.random() < 0.25 else 0
+    first = rng.choice(drawings)
+    if rng.random() < pairs:
+        second = rng.choice([i for i in drawings if i != first])
+        return Scene(first=first, second=second, relation=rng.choice((BESIDE, ABOVE)), ground=ground)
+    size = rng.choice((SMALL, BIG)) if rng.random() < 0.15 else NORMAL
+    return Scene(first=first, ground=ground, size=size)
+
+
+def article(name: str) -> str:
+    return "an" if name[0] in "aeiou" else "a"
+
+
+def pick_name(rng: random.Random, drawing: Drawing, chinese: bool, keywords: bool) -> str:
+    """Half the time *the* name, else an alias or, for pictures of one drawing, a keyword."""
+    names = drawing.zh if chinese else drawing.en
+    if rng.random() < 0.5:
+        return names[0]
+    extra = (drawing.keywords_zh if chinese else drawing.keywords_en) if keywords else []
+    return rng.choice([*names, *rng.sample(extra, min(2, len(extra)))])
+
+
+def noun_phrase(rng: random.Random, name: str, chinese: bool) -> str:
+    if chinese:
+        return rng.choice(["{n}", "{n}", "一只{n}", "一个{n}", "一只可爱的{n}", "可爱的{n}"]).format(n=name)
+    form = rng.choice(["{n}", "{a} {n}", "{a} {n}", "the {n}", "a cute {n}"])
+    return form.format(n=name, a=article(name))
+
+
+def single_caption(rng: random.Random, scene: Scene, name: str, chinese: bool) -> str:
+    if scene.size != NORMAL:
+        return rng.choice((SIZED_ZH if chinese else SIZED_EN)[scene.size]).format(n=name)
+    return rng.choice(SINGLE_ZH if chinese else SINGLE_EN).format(n=name, a=article(name))
+
+
+def caption(rng: random.Random, scene: Scene, drawings: list[Drawing]) -> str:
+    """One of the many ways to ask for the scene."""
+    chinese = rng.random() < 0.5
+    alone = scene.second < 0
+    first = pick_name(rng, drawings[scene.first], chinese, alone)
+    if alone:
+        text = single_caption(rng, scene, first, chinese)
+    else:
+        second = pick_name(rng, drawings[scene.second], chinese, False)
+        form = rng.choice((PAIR_ZH if chinese else PAIR_EN)[scene.relation])
+        words = [noun_phrase(rng, n, chinese) for n in (first, second)]
+        text = form.replace("{1}", words[0]).replace("{2}", words[1])
+    if scene.ground or rng.random() < 0.03:
+        colour = COLOUR_NAMES[scene.ground]
+        if chinese:
+            return rng.choice(GROUND_ZH).format(s=text, c=COLOURS[colour][0])
+        return rng.choice(GROUND_EN).format(s=text, c=colour)
+    return text
+
+
+def paste(canvas: Image.Image, cutout: Image.Image, scale: float, centre: tuple[float, float]) -> None:
+    side = round(SIZE * scale)
+    small = cutout.resize((side, side), Image.Resampling.LANCZOS)
+    corner = (round(centre[0] * SIZE - side / 2), round(centre[1] * SIZE - side / 2))
+    canvas.paste(small, corner, small)
+
+
+def places(rng: random.Random, scene: Scene) -> list[tuple[float, tuple[float, float]]]:
+    """Scale and centre of each drawing."""
+    near = rng.uniform
+    if scene.relation == BESIDE:
+        y = near(0.46, 0.54)
+        return [(near(0.46, 0.54), (0.26 + near(-0.02, 0.02), y)), (near(0.46, 0.54), (0.74 + near(-0.02, 0.02), y))]
+    if scene.relation == ABOVE:
+        x = near(0.46, 0.54)
+        return [(near(0.5, 0.58), (x, 0.29)), (near(0.54, 0.62), (x, 0.71))]
+    low, high = {SMALL: (0.35, 0.5), NORMAL: (0.8, 0.96), BIG: (1.0, 1.1)}[scene.size]
+    scale = near(low, high)
+    room = abs(1 - scale) / 2
+    return [(scale, (0.5 + near(-room, room), 0.5 + near(-room, room)))]
+
+
+def compose(rng: random.Random, scene: Scene, cutouts: list[Image.Image], one_way: set[int]) -> Image.Image:
+    """A picture of the scene; every call is another one."""
+    canvas = Image.new("RGB", (SIZE, SIZE), COLOURS[COLOUR_NAMES[scene.ground]][1])
+    shown = [i for i in (scene.first, scene.second) if i >= 0]
+    for index, (scale, centre) in reversed(list(zip(shown, places(rng, scene), strict=True))):
+        cutout = cutouts[index]
+        if index not in one_way and rng.random() < 0.5:
+            cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        paste(canvas, cutout, scale, centre)
+    return canvas

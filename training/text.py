@@ -1,0 +1,178 @@
+"""The tokenizer and the text encoder: `python text.py --minutes 6`; the same line goes on later.
+
+The encoder learns first, and alone, to say which drawings, places, ground and size a caption means.
+That costs a hundredth of a diffusion step, and the diffusion model then starts from states it can read.
+"""
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+from data import WORK, Drawing, drawn, load_drawings
+from scenes import COLOURS, Scene, caption, random_scene
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+LENGTH = 16
+WIDTH = 160
+WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def corpus(drawings: list[Drawing], count: int = 12_000) -> list[str]:
+    rng = random.Random(0)
+    names = [n for d in drawings for n in (d.en + d.zh) * 4 + d.keywords_en + d.keywords_zh]
+    return names + [caption(rng, random_scene(rng, range(len(drawings)), 0.3), drawings) for _ in range(count)]
+
+
+def train_tokenizer(texts: list[str], folder: Path, entries: int = 3000) -> None:
+    """A byte-level BPE in CLIP's file format."""
+    tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    split = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=entries, initial_alphabet=alphabet, special_tokens=special, end_of_word_suffix="</w>"
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    vocabulary: dict[str, int] = model["vocab"]
+    for letter in sorted(alphabet):
+        for entry in (letter, letter + "</w>"):
+            vocabulary.setdefault(entry, len(vocabulary))
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+
+
+def load_tokenizer() -> CLIPTokenizer:
+    files = WORK / "tokenizer"
+    return CLIPTokenizer(
+        str(files / "vocab.json"),
+        str(files / "merges.txt"),
+        model_max_length=LENGTH,
+        pad_token="<|endoftext|>",
+    )
+
+
+def new_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=3 * WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=5,
+        max_position_embeddings=LENGTH,
+        projection_dim=WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    options = {"padding": "max_length", "truncation": True, "max_length": LENGTH, "return_tensors": "pt"}
+    ids: Tensor = tokenizer(texts, **options).input_ids
+    return ids
+
+
+class Reader(nn.Module):
+    """Reads a scene out of the states by one cross-attention, as the diffusion model will."""
+
+    def __init__(self, drawings: int) -> None:
+        super().__init__()
+        sizes = [drawings, drawings + 1, 3, len(COLOURS), 3]
+        self.queries = nn.Parameter(torch.randn(len(sizes), WIDTH) * 0.5)
+        self.attention = nn.MultiheadAttention(WIDTH, 5, batch_first=True)
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, n) for n in sizes)
+        self.picture = nn.Linear(WIDTH, 1024)
+
+    def forward(self, states: Tensor) -> list[Tensor]:
+        queries = self.queries.expand(len(states), -1, -1)
+        read, _ = self.attention(queries, states, states, need_weights=False)
+        return [head(read[:, i]) for i, head in enumerate(self.heads)]
+
+    def latents(self, states: Tensor) -> Tensor:
+        """The usual latents of the scene, straight from the last state."""
+        return self.picture(states[:, -1])  # type: ignore[no-any-return]
+
+
+class Usual:
+    """The latents of a scene when everything stands in its usual place, on white."""
+
+    def __init__(self) -> None:
+        stored = torch.load(WORK / "canonical.pt")
+        scale = stored["latents"][stored["latents"].abs().sum((1, 2, 3, 4)) > 0].std()
+        self.places = (stored["latents"] / scale).flatten(2)
+
+    def __call__(self, scene: Scene) -> Tensor:
+        if scene.second < 0:
+            return self.places[scene.first, 0]
+        return self.places[scene.first, 2 * scene.relation - 1] + self.places[scene.second, 2 * scene.relation]
+
+
+def targets(scenes: list[Scene], drawings: int) -> Tensor:
+    rows = [(s.first, s.second % (drawings + 1), s.relation, s.ground, s.size) for s in scenes]
+    return torch.tensor(rows).T
+
+
+def batch(rng: random.Random, drawings: list[Drawing], size: int, usual: Usual) -> tuple[list[str], Tensor, Tensor]:
+    chosen = drawn(drawings)
+    scenes = [random_scene(rng, chosen, 0.35) for _ in range(size)]
+    pictures = torch.stack([usual(s) for s in scenes])
+    return [caption(rng, s, drawings) for s in scenes], targets(scenes, len(drawings)), pictures
+
+
+def train(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawing], minutes: float) -> None:
+    reader = Reader(len(drawings))
+    parameters = [*encoder.parameters(), *reader.parameters()]
+    optimizer = torch.optim.AdamW(parameters, 2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    rng, start, step, usual = random.Random(1), time.monotonic(), 0, Usual()
+    while (past := (time.monotonic() - start) / 60 / minutes) < 1:
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (1.01 - past)
+        texts, wanted, pictures = batch(rng, drawings, 64, usual)
+        states = encoder(token_ids(tokenizer, texts)).last_hidden_state
+        answers = reader(states)
+        loss = torch.stack([nn.functional.cross_entropy(a, w) for a, w in zip(answers, wanted, strict=True)]).sum()
+        missed = (reader.latents(states) - pictures).square().mean()
+        loss = loss + 4 * missed
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            right = [f"{(a.argmax(1) == w).float().mean():.2f}" for a, w in zip(answers, wanted, strict=True)]
+            print(
+                f"{past:4.0%} step {step} loss {loss.item():.3f} missed {missed.item():.3f} right {' '.join(right)}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=6)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    drawings = load_drawings()
+    folder = WORK / "text_encoder"
+    if folder.exists():
+        tokenizer, encoder = load_tokenizer(), CLIPTextModel.from_pretrained(folder)
+    else:
+        train_tokenizer(corpus(drawings), WORK / "tokenizer")
+        tokenizer = load_tokenizer()
+        encoder = new_encoder(tokenizer)
+    train(encoder.train(), tokenizer, drawings, arguments.minutes)
+    encoder.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
