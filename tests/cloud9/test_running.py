@@ -19,7 +19,6 @@ import cloud9.app
 from tests.cloud9.pictures import shown
 
 ROOT = Path(__file__).parents[2]
-MODEL = "emoji" if (ROOT / "models/emoji.json").exists() else "draft"
 APP = [sys.executable, "cloud9/app.py"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", "cloud9", "--worker-class", "gthread", "--threads", "8"]
 
@@ -57,18 +56,7 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def easel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("easel"), free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "easel",
-        "up",
-        "--model",
-        MODEL,
-        "--port",
-        str(port),
-        "--data",
-        str(folder / "data"),
-    ]
+    command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(folder / "data")]
     url = f"http://127.0.0.1:{port}"
     with running(command, f"{url}/health", folder / "log"):
         yield url

@@ -18,7 +18,6 @@ from tests.deploy.cloud import Cloud
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks/stable_diffusion.ipynb"
-MODEL = "emoji" if (ROOT / "models/emoji.json").exists() else "draft"
 GRID = "(4, 10, 20)"
 
 
@@ -46,7 +45,7 @@ def printed(cell: Any) -> str:
 
 
 def check(notebook: Any) -> None:
-    native = json.loads((ROOT / f"models/{MODEL}.json").read_text())["sizes"][0][0]
+    native = json.loads((ROOT / "models/emoji.json").read_text())["sizes"][0][0]
     found = list(pictures(notebook))
     assert all(len(picture.resize((32, 32)).getcolors(1024) or ()) > 8 for picture in found)
     local, articles, sheets = found[:2], found[2:4], found[4:]
@@ -63,7 +62,7 @@ def check(notebook: Any) -> None:
 @pytest.mark.timeout(600)
 def test_laptop() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    check(run(environment, MODEL=MODEL))
+    check(run(environment))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +96,7 @@ def policy(*statements: dict[str, Any]) -> str:
 def test_emulated_aws(cloud: Cloud, role: str, mode: str) -> None:
     stand_ins = f"http://127.0.0.1:{cloud.stand_ins}"
     own = {"AWS_ENDPOINT_URL_SAGEMAKER": stand_ins, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": stand_ins}
-    check(run(cloud.common | own, TARGET="aws", MODEL=MODEL, MODE=mode, ROLE_ARN=role))
+    check(run(cloud.common | own, TARGET="aws", MODE=mode, ROLE_ARN=role))
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("sagemaker").list_models()["Models"] == []
 
