@@ -20,7 +20,7 @@ if (kind === "t2iweb") {
 }
 await page.fill("textarea", prompt);
 await page.locator("button").first().click();
-await page.waitForSelector("figure img, .problem");
+await page.waitForSelector("figure img, .problem", { timeout: 100_000 });
 const image = page.locator("figure img");
 const src = (await image.count()) ? await image.getAttribute("src") : null;
 const box = src && (await image.boundingBox());
