@@ -48,7 +48,7 @@ class Cloud:
         self.emulator_environment = self.common | {
             "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate), "MINISTACK_SSL_KEY": str(key),
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
-            "LAMBDA_EXECUTOR": "local", "NODE_PATH": str(SDK), "TMPDIR": str(folder), "PYTHONPATH": str(HERE),
+            "LAMBDA_EXECUTOR": "local", "NODE_PATH": str(SDK), "TMPDIR": str(folder),
             **{f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{stand_ins}"
                for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING")},
         }  # fmt: skip
@@ -59,10 +59,14 @@ class Cloud:
         command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.stand_ins), *program)
         self.log = (self.folder / "emulator.log").open("wb")
         self.process = subprocess.Popen(
-            command, cwd=self.folder, env=self.emulator_environment, stdin=subprocess.PIPE, stdout=self.log,
+            command, cwd=HERE, env=self.emulator_environment, stdin=subprocess.PIPE, stdout=self.log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        self._wait()
+        try:
+            self._wait()
+        except RuntimeError:
+            self.__exit__()
+            raise
         return self
 
     def _wait(self) -> None:
@@ -104,8 +108,7 @@ class Cloud:
     def cdk(self, *arguments: str, seconds: int = 600) -> subprocess.CompletedProcess[str]:
         """Runs the CDK's command line; its exit status and all it said come back."""
         environment = self.common | {
-            "CDK_HOME": str(self.folder / "cdk-home"),
-            "CDK_DISABLE_CLI_TELEMETRY": "true", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "CDK_HOME": str(self.folder / "cdk-home"), "CDK_DISABLE_CLI_TELEMETRY": "true",
         }  # fmt: skip
         done = subprocess.run(
             (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=environment, text=True,
@@ -117,9 +120,9 @@ class Cloud:
     def bootstrap(self) -> subprocess.CompletedProcess[str]:
         return self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
 
-    def deploy(self, assembly: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def deploy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
         options = ("--all", "--require-approval", "never", "--progress", "events", "--concurrency", "3")
-        return self.cdk("deploy", "--app", str(assembly), *options, *arguments)
+        return self.cdk("deploy", "--app", str(assembly), *options)
 
     def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
         return self.cdk("destroy", "--app", str(assembly), "--all", "--force")

@@ -32,7 +32,6 @@ class Deployed:
     bare: set[str]
     """What was there before the deploy."""
     assemblies: Path
-    done: subprocess.CompletedProcess[str]
 
     @property
     def api(self) -> Caller:
@@ -83,7 +82,7 @@ def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: s
     synthesis.result()
     done = cloud.deploy(assemblies / name)
     assert done.returncode == 0, done.stdout[-6000:] + cloud.tail()
-    return Deployed(cloud, bare, assemblies, done)
+    return Deployed(cloud, bare, assemblies)
 
 
 def draw_alone() -> list[bytes]:

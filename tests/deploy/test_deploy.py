@@ -90,7 +90,7 @@ def test_a_job_can_be_cancelled(asynchronous: Deployed) -> None:
 
 def test_a_container_that_dies_fails_the_job_and_comes_back(asynchronous: Deployed) -> None:
     api = asynchronous.api
-    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 150}).json
+    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 40}).json
     kill_while_drawing(asynchronous)
     failed = api.finished(job["urls"]["get"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "container_died")
@@ -161,14 +161,11 @@ def test_realtime_draws_what_the_model_alone_draws(realtime: Deployed, stage: St
     assert pictures(answer.json) == stage.drawn_alone
 
 
-def test_a_realtime_container_that_dies_is_told_and_comes_back(realtime: Deployed) -> None:
+def test_a_realtime_container_that_dies_draws_the_job_again(realtime: Deployed) -> None:
     api = realtime.api
-    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 150}).json
+    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 20}).json
     kill_while_drawing(realtime)
-    failed = api.finished(job["urls"]["get"])
-    assert (failed["status"], failed["error"]["code"]) == ("failed", "model_busy")
-    again = api.call("POST", "/jobs", REQUEST).json
-    assert api.finished(again["urls"]["get"], seconds=180)["status"] == "succeeded"
+    assert api.finished(job["urls"]["get"], seconds=180)["status"] == "succeeded"
 
 
 @pytest.fixture(scope="module")
