@@ -51,10 +51,14 @@ test('200 pictures scroll smoothly, and only those in sight are decoded', async 
   expect(scrolling).toBeLessThan(2 * still + 16)
 })
 
-test('a deleted picture stays deleted', async () => {
+test('a deleted picture can be brought back, and else stays deleted', async () => {
   const page = await openPage()
   await generate(page)
-  await page.getByRole('button', { name: 'Delete picture' }).click()
+  const remove = page.getByRole('button', { name: 'Delete picture' })
+  await remove.click()
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.locator('.stage .picture img').waitFor()
+  await remove.click()
   expect(await page.locator('.strip li').count()).toBe(0)
   await page.reload()
   await modelKnown(page)

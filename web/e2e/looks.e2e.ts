@@ -8,7 +8,10 @@ const JOB = { id: 'f'.repeat(44), status: 'running', message: 'The picture is be
 /** Every state of the page, each from the one before. Escape leaves dialogs and menus. */
 const STATES: [name: string, enter: (page: Page) => Promise<unknown>][] = [
   ['result', (page) => page.locator('.stage .picture img').waitFor()],
-  ['advanced', (page) => page.locator('.toggle').click()],
+  ['advanced', async (page) => {
+    await page.locator('.toggle').click()
+    await page.locator('#output_format').waitFor()
+  }],
   ['menu', async (page) => {
     await page.locator('.actions [aria-haspopup=menu]').click()
     await page.locator('[role=menuitem]').first().waitFor()
@@ -88,6 +91,7 @@ describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
     expect(await page.locator('.bar button').isVisible()).toBe(true)
     await generate(page)
     await page.locator('.toggle').click()
+    await page.locator('#output_format').waitFor()
     expect(await sidewaysScroll(page)).toBe(0)
     expect(await clipped(page)).toEqual([])
     const small = await page.locator('button:visible, .chip:visible, .count:visible, textarea:visible, .el-input__wrapper:visible, .el-select__wrapper:visible').evaluateAll((all) =>

@@ -33,11 +33,19 @@ export function useHistory() {
     return unkept.get(id) ?? readFile(id)
   }
 
-  async function remove(id: string) {
-    const next = pictures.value[index.value + 1] ?? pictures.value[index.value - 1]
-    if (id === selected.value?.id) selectedId.value = next?.id ?? null
-    pictures.value = pictures.value.filter((picture) => picture.id !== id)
-    await forget([id])
+  /** Gives the way back. */
+  async function remove(picture: Picture): Promise<() => Promise<void>> {
+    const found = await file(picture.id)
+    const before = pictures.value
+    const next = before[index.value + 1] ?? before[index.value - 1]
+    if (picture.id === selected.value?.id) selectedId.value = next?.id ?? null
+    pictures.value = before.filter(({ id }) => id !== picture.id)
+    await forget([picture.id])
+    return async () => {
+      if (found) await keep([picture], [found])
+      await load()
+      selectedId.value = picture.id
+    }
   }
 
   async function clear() {

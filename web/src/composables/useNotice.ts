@@ -1,15 +1,20 @@
 import { useTimeoutFn } from '@vueuse/core'
-import { ref } from 'vue'
+import { shallowRef } from 'vue'
 
-const SHOWN_MS = 4000
+const SHOWN_MS = 5000
+
+export interface Notice {
+  sentence: string
+  undo?: () => unknown
+}
 
 /** One short sentence that comes and goes. */
 export function useNotice() {
-  const notice = ref('')
-  const { start } = useTimeoutFn(() => (notice.value = ''), SHOWN_MS, { immediate: false })
+  const notice = shallowRef<Notice | null>(null)
+  const { start } = useTimeoutFn(() => (notice.value = null), SHOWN_MS, { immediate: false })
 
-  function say(sentence: string) {
-    notice.value = sentence
+  function say(sentence: string, undo?: Notice['undo']) {
+    notice.value = { sentence, undo }
     start()
   }
 

@@ -113,6 +113,8 @@ export default {
     noParameters: 'No parameters found in this picture.',
     noRoom: 'No room in this browser: the picture is gone after a reload. Download it.',
     tooLate: 'The drawing had already begun and cannot be stopped; its picture is dropped.',
+    deleted: 'Picture deleted.',
+    undo: 'Undo',
     cleared: 'All pictures deleted.',
   },
   failure: { requestId: 'Request', retry: 'Try again' },

@@ -110,6 +110,8 @@ export default {
     noParameters: '这张图片里没有生成参数。',
     noRoom: '浏览器存储空间不足：刷新后图片会消失，请先下载。',
     tooLate: '绘制已经开始，无法停止；它的图片不会显示。',
+    deleted: '图片已删除。',
+    undo: '撤销',
     cleared: '已删除全部图片。',
   },
   failure: { requestId: '请求编号', retry: '重试' },
