@@ -114,6 +114,21 @@ def test_a_second_run_copies_nothing(s3: Any, told: list[dict[str, Any]]) -> Non
     assert [answered["Status"] for answered in told] == ["SUCCESS", "SUCCESS"]
 
 
+def test_every_byte_is_fetched_once(s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[int] = []
+    readinto = release.RemoteFile.readinto
+
+    def counted(self: Any, buffer: Any) -> int:
+        fetched.append(readinto(self, buffer))
+        return fetched[-1]
+
+    monkeypatch.setattr(release.RemoteFile, "readinto", counted)
+    put_assets(s3, {"a.safetensors": BIG, "b.safetensors": BIG})
+    release.handler(event(), Context())
+    assert told[0]["Status"] == "SUCCESS"
+    assert sum(fetched) < 2 * len(BIG) + 2 * release.BLOCK
+
+
 def test_a_file_that_is_cut_off_is_written_again(s3: Any, told: list[dict[str, Any]]) -> None:
     put_assets(s3, {"model_index.json": b"{}"})
     s3.put_object(Bucket="store", Key=PREFIX + "model_index.json", Body=b"")

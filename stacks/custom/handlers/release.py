@@ -6,7 +6,7 @@ import io
 import stat
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import boto3
 
@@ -35,7 +35,7 @@ def publish(event: Event) -> tuple[str, dict[str, str]]:
                 key = prefix + part["Below"] + checked_name(member)
                 if there.get(key) != member.file_size:
                     with archive.open(member) as source:
-                        s3.upload_fileobj(source, bucket, key)
+                        s3.upload_fileobj(ReadOnce(source), bucket, key)
                     print(f"wrote {key}, {member.file_size} bytes")
     uri = f"s3://{bucket}/{prefix}"
     return uri, {"Uri": uri}
@@ -60,6 +60,13 @@ def _sizes(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             yield item["Key"], item["Size"]
+
+
+class ReadOnce:
+    """A member that cannot be wound back: to learn its size, the upload would read all of it and start again."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self.read = source.read
 
 
 class RemoteFile(io.RawIOBase):
