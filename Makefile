@@ -4,26 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test check format mirror synth clean help
+.PHONY: up test check format mirror synth docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-up: $(VENV)/laptop  ## page, API and model on http://127.0.0.1:7860
+up: $(VENV)/laptop web/dist/index.html  ## page, API and model on http://127.0.0.1:7860
 	@exec $(BIN)/easel up $(ARGS)
 
-test: $(VENV)/dev node_modules  ## every test; installs what it needs
+test: $(VENV)/dev node_modules web/dist/index.html  ## every test; installs what it needs
 	$(BIN)/pytest $(ARGS)
 
-check: $(VENV)/dev  ## lint, format and types
+check: $(VENV)/dev web/node_modules  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cmp lambda/contract.py model_code/contract.py
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
 	$(BIN)/mypy app.py stacks
-	MYPYPATH=lambda:model_code $(BIN)/mypy easel bench tests
+	cd cloud9 && ../$(BIN)/mypy .
+	MYPYPATH=.:lambda:model_code:cloud9 $(BIN)/mypy --explicit-package-bases easel bench tests notebooks/render.py
+	npm --prefix web run check
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
@@ -35,8 +37,11 @@ mirror:  ## copy the contract to lambda/
 synth: $(VENV)/dev node_modules  ## the CloudFormation templates, without an account
 	npx cdk synth --quiet
 
+docs: $(VENV)/dev  ## the notebook's rendered copy, drawn anew
+	$(BIN)/python notebooks/render.py
+
 clean:  ## everything that was installed or made here
-	rm -rf $(VENV) node_modules .cache .easel out cdk.out *.egg-info
+	rm -rf $(VENV) node_modules web/node_modules web/dist .cache .easel out cdk.out *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -56,4 +61,12 @@ $(VENV)/dev: requirements.txt requirements-dev.txt $(VENV)/laptop
 
 node_modules: package-lock.json
 	npm ci --no-audit --no-fund
+	@touch $@
+
+web/node_modules: web/package-lock.json
+	npm --prefix web ci --no-audit --no-fund
+	@touch $@
+
+web/dist/index.html: web/node_modules $(shell find web/src web/public web/index.html web/vite.config.ts 2>/dev/null)
+	npm --prefix web exec -- vite build web --logLevel warn
 	@touch $@

@@ -22,8 +22,7 @@ from tests.cloud9.pictures import png, shown
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+in_chromium = pytest.mark.usefixtures("packages", "chromium")
 
 
 class Sketch:
@@ -50,7 +49,6 @@ def flask_url() -> Iterator[str]:
 def node(script: str, *arguments: str) -> Any:
     run = subprocess.run(
         ["node", str(HERE / script), str(ROOT), *arguments],
-        env={**os.environ, "CHROMIUM": CHROMIUM or ""},
         capture_output=True,
         text=True,
         timeout=120,
@@ -68,12 +66,14 @@ def size_of(src: str) -> tuple[int, int]:
     return Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2]))).size
 
 
+@pytest.mark.usefixtures("packages")
 def test_axios_in_node(flask_url: str) -> None:
     found = node("axios.mjs", flask_url, "512")
     assert (found["status"], found["type"]) == (200, "text/html; charset=utf-8")
     assert shown(found["data"]).size == (512, 256)
 
 
+@pytest.mark.usefixtures("packages")
 def test_axios_in_node_with_a_field_left_empty(flask_url: str) -> None:
     found = node("axios.mjs", flask_url, "")
     assert found["status"] == 400
@@ -102,14 +102,14 @@ def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
         vite.wait(10)
 
 
-@needs_chromium
+@in_chromium
 def test_t2i_vue(vite_url: str) -> None:
     found = drive(vite_url, page="t2iweb", prompt="A cute panda is sitting on the sofa")
     assert size_of(found["src"]) == (512, 256)
     assert found["box"]["width"] == 512
 
 
-@needs_chromium
+@in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 @pytest.mark.parametrize(
     ("locale", "button", "prompt", "seed"),
@@ -129,7 +129,7 @@ def test_form_in_chromium(flask_url: str, script: bool, locale: str, button: str
     assert found["complaints"] == []
 
 
-@needs_chromium
+@in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 def test_problem_in_chromium(flask_url: str, script: bool) -> None:
     found = drive(flask_url, script=script, prompt="fail")

@@ -1,7 +1,5 @@
-"""What the page's tests stand on: its packages, its build, Chromium and a running Easel."""
+"""What the page's tests stand on: its build and a running Easel."""
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,26 +8,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-WEB = ROOT / "web"
+from tests.conftest import ROOT, WEB, npm
+
 BUILT = WEB / "dist/index.html"
 READY_SECONDS = 120
-
-
-def npm(*words: str, seconds: int, **variables: str) -> None:
-    """Fails the test with all that npm said."""
-    done = subprocess.run(
-        ["npm", *words], cwd=WEB, env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds
-    )
-    if done.returncode:
-        pytest.fail(f"npm {' '.join(words)}\n{done.stdout}\n{done.stderr}", pytrace=False)
-
-
-@pytest.fixture(scope="session")
-def packages() -> None:
-    mark = WEB / "node_modules/.package-lock.json"
-    if not mark.exists() or mark.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
-        npm("ci", "--no-audit", "--no-fund", seconds=600)
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +20,6 @@ def page(packages: None) -> None:
     newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
     if not BUILT.exists() or BUILT.stat().st_mtime < newest:
         npm("run", "build", seconds=600)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium")
-    if not found and shutil.which("apt-get") and os.geteuid() == 0:
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
-        for command in (["apt-get", "update", "-qq"], install):
-            subprocess.run(command, check=True, timeout=900)
-        found = shutil.which("chromium")
-    if not found:
-        pytest.fail("The page's tests need Chromium: install it, for instance `sudo apt-get install chromium`.")
-    return found
 
 
 @pytest.fixture(scope="session")

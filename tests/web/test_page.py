@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.conftest import WEB, npm
+from tests.conftest import WEB, npm
 
 BROWSER_TESTS = sorted(path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts"))
 
