@@ -1,9 +1,11 @@
 """What the documents say exists."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import contract
+from stacks.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*/*.md"), *ROOT.glob("examples/*.md")]
@@ -34,3 +36,25 @@ def test_commands_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         assert set(re.findall(r"\bmake ([a-z]+)$", page.read_text(), re.MULTILINE)) <= targets, page.name
+
+
+def test_every_setting_is_told() -> None:
+    page = (ROOT / "docs/aws.md").read_text()
+    table = page[page.index("## Settings") : page.index("## A model folder")]
+    told = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
+    assert sorted(told) == sorted(field.name for field in fields(Settings))
+
+
+def test_every_output_is_told() -> None:
+    sources = "\n".join(path.read_text() for path in ROOT.glob("stacks/*.py"))
+    page = (ROOT / "docs/aws.md").read_text()
+    for output in re.findall(r'CfnOutput\(self, "(\w+)"', sources):
+        assert f"`{output}`" in page
+
+
+def test_every_route_is_told() -> None:
+    source = (ROOT / "lambda/doors/native.py").read_text()
+    routes = {f"{verb} {path}" for verb, path in re.findall(r'Route\("(\w+)", "([^"]+)"', source)}
+    for page in ("README.md", "README.zh-CN.md"):
+        told = set(re.findall(r"`((?:GET|POST|DELETE) /[^`]+)`", (ROOT / page).read_text()))
+        assert {route.replace("{id}", "<id>") for route in told} == routes
