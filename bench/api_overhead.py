@@ -1,4 +1,4 @@
-"""What the API adds to the model: `python bench/api_overhead.py`, half a minute.
+"""What the API adds to the model: `python -m bench.api_overhead`, half a minute.
 
 POST /generate through gateway, worker, store, queue and dispatcher, with a container that answers at once.
 """
@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import httpx
-from laptop import machine, service, tell
+
+from bench.laptop import machine, service, tell
 
 CALLS = 200
 TARGETS = {"median_ms": 25.0}
@@ -33,7 +34,7 @@ def main() -> None:
     where = machine()
     with (
         tempfile.TemporaryDirectory() as folder,
-        service(Path(folder), "--model", "draft", "--container", "tests.easel.fake_container") as running,
+        service(Path(folder), "--container", "tests.easel.fake_container") as running,
     ):
         took = sorted(measure(running.url, CALLS))
     figures = {"median_ms": statistics.median(took), "p95_ms": took[int(len(took) * 0.95)], "max_ms": took[-1]}

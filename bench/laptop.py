@@ -1,4 +1,4 @@
-"""Easel on this machine as its user meets it: `python bench/laptop.py [--model emoji]`, about a minute.
+"""Easel on this machine as its user meets it: `python -m bench.laptop [--model emoji]`, about a minute.
 
 Seconds until it is ready (first and second start), seconds of the first picture and of later ones through
 POST /generate at the default steps, and the most memory that all its processes together had at once.

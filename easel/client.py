@@ -104,7 +104,7 @@ def _good(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     told, status = _object(response), response.status_code
-    fields = [param["name"] for param in told.get("invalid_params", [])]
+    fields = [str(param.get("name")) for param in told.get("invalid_params", [])]
     raise CommandError(
         told.get("title", f"The API answered {status}"),
         where=" · ".join([f"{response.request.method} {response.request.url.copy_with(query=None)}", *fields]),

@@ -36,7 +36,8 @@ LOOK_SECONDS = 0.25
 HEARTBEAT_SECONDS = 10.0
 ENDED = ("succeeded", "failed", "cancelled")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-NOSNIFF = {"x-content-type-options": "nosniff"}
+ALWAYS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
+"""What the API sends too. `*` gives nothing away: the guard refused foreign pages before, and no cookie is read."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,19 +79,17 @@ class Gateway:
             raise EaselError("internal", "the answer of the API cannot be read") from error
 
     def _page_file(self, path: str) -> Response | None:
-        file = (self.page / (path or "index.html")).resolve()
-        if file.is_relative_to(self.page) and file.is_file():
-            return FileResponse(file, headers=NOSNIFF)
-        return None if path else HTMLResponse(self.welcome)
+        if file := _inside(self.page, path or "index.html"):
+            return FileResponse(file, headers=ALWAYS)
+        return None if path else HTMLResponse(self.welcome, headers=ALWAYS)
 
     async def _file(self, request: Request) -> Response:
         key, query = request.path_params["key"], request.query_params
         if not self.signer.allows(key, query.get("expires", ""), query.get("signature", ""), time.time()):
             raise EaselError("forbidden", "the link has expired or was changed", hint="GET /jobs/{id} gives a new one.")
-        file = (self.files / key).resolve()
-        if not (file.is_relative_to(self.files.resolve()) and file.is_file()):
-            raise EaselError("not_found", "the file is not there any more")
-        return FileResponse(file, media_type=OUTPUT_FORMATS.get(file.suffix[1:]), headers=NOSNIFF)
+        if file := _inside(self.files, key):
+            return FileResponse(file, media_type=OUTPUT_FORMATS.get(file.suffix[1:]), headers=ALWAYS)
+        raise EaselError("not_found", "the file is not there any more")
 
     async def _events(self, request: Request) -> Response:
         self._check_key(request)
@@ -98,7 +97,7 @@ class Gateway:
         first = await self._call(look)
         if first["statusCode"] != 200:
             return to_response(first)
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        headers = {**ALWAYS, "cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(self._changes(look, first), media_type="text/event-stream", headers=headers)
 
     async def _changes(self, look: Event, answer: Any) -> AsyncIterator[str]:
@@ -159,6 +158,15 @@ def _is_ours(url: str) -> bool:
         return False
 
 
+def _inside(folder: Path, path: str) -> Path | None:
+    """The file, unless it is not there, elsewhere, or nothing that a file can be called."""
+    try:
+        file = (folder / path).resolve()
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
 async def _read(request: Request) -> bytes:
     body = bytearray()
     try:
@@ -175,7 +183,7 @@ async def _read(request: Request) -> bytes:
 
 async def _tell(request: Request, error: EaselError) -> Response:
     told = problem(error, request.url.path, uuid.uuid4().hex)
-    headers = {**problem_headers(error), "x-request-id": told.request_id, **NOSNIFF}
+    headers = {**problem_headers(error), "x-request-id": told.request_id, **ALWAYS}
     return Response(told.model_dump_json(), told.status, headers, MEDIA_TYPE)
 
 

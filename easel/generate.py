@@ -109,8 +109,6 @@ def _write(folder: Path, name: str, body: bytes) -> Path:
             path = folder / f"{Path(name).stem}-{count}{Path(name).suffix}"
         path.write_bytes(body)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise CommandError(
-            "The picture cannot be written", where=str(folder), why=why, fix="Give another -o."
-        ) from None
+        why, fix = error.strerror or str(error), "Give another folder with -o."
+        raise CommandError("The picture cannot be written", where=str(folder), why=why, fix=fix) from None
     return path

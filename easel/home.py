@@ -40,6 +40,11 @@ class Home:
     def queue(self) -> Queue:
         return Queue(self.root / "queue")
 
+    def clear_logs(self) -> None:
+        """They tell of one run."""
+        for log in (self.model_log, self.api_log):
+            log.write_bytes(b"")
+
     def occupy(self) -> IO[bytes]:
         """Makes the folder; it is ours until the file returned is closed. Raises CommandError."""
         try:

@@ -32,6 +32,8 @@ class Signer:
 def load_secret(path: Path) -> bytes:
     """The secret in `path`, made on first use and readable by this user alone."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
+        draft = path.with_name(f"{path.name}.draft")
+        draft.touch(mode=0o600)
+        draft.write_bytes(secrets.token_bytes(32))
+        draft.replace(path)
     return path.read_bytes()

@@ -39,7 +39,7 @@ class ModelProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._client = ContainerClient(self.port)
         self.failures = 0
-        """Starts in a row that ended before the model was loaded."""
+        """How often it died since it was last ready."""
         self.loaded = False
         """True from when the running process was first seen ready."""
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Coroutine, Iterator
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -29,7 +30,7 @@ from easel.model_process import PING_SECONDS, ModelProcess
 from easel.patience import PatientProtocol
 from easel.settings import Settings
 from easel.terminal import Terminal
-from easel.workers import Pool, Worker, start_worker
+from easel.workers import Pool, Worker, WorkerDiedError, start_worker
 
 GIVE_UP_AFTER = 3
 """Starts of the model in a row that failed."""
@@ -70,10 +71,10 @@ class Service:
 
     async def run(self, door: socket.socket) -> None:
         """Raises CommandError where it does not get ready."""
+        self._home.clear_logs()
         logging.basicConfig(filename=self._home.api_log, level=logging.WARNING)
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        self._pool.grow()
         others = [self._start(self._dispatcher.run()), self._start(self._tell_when_ready())]
         try:
             await self._server.serve(sockets=[door])
@@ -101,22 +102,20 @@ class Service:
     async def _tell_when_ready(self) -> None:
         began = time.monotonic()
         with self._terminal.waiting(f"Loading {self._entry.profile.name}") as tick:
+            await self._start_api()
             while not self._model.loaded:
                 if self._model.failures >= GIVE_UP_AFTER:
-                    raise self._no_model()
+                    raise _does_not_start("model", self._home.model_log)
                 tick()
                 await asyncio.sleep(PING_SECONDS)
         self._terminal.say(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}")
         self._terminal.say(f"\n{self._settings.curl}\n\nCtrl-C stops it; pictures stay in {self._home.root}.")
 
-    def _no_model(self) -> CommandError:
-        words = self._home.model_log.read_text(errors="replace").split("\n")
-        return CommandError(
-            f"The model {self._entry.profile.id!r} does not start",
-            where=str(self._home.model_log),
-            why=next((line for line in reversed(words) if line.strip()), "it ended without a word"),
-            fix="Read that file, or choose another model: easel models",
-        )
+    async def _start_api(self) -> None:
+        try:
+            await self._pool.add()
+        except (OSError, WorkerDiedError):
+            raise _does_not_start("API", self._home.api_log) from None
 
     def _make_dispatcher(self) -> Dispatcher:
         return Dispatcher(
@@ -142,6 +141,7 @@ class Service:
             gateway.app(),
             http=PatientProtocol,
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -155,3 +155,9 @@ class Service:
         variables = {**os.environ, **VARIABLES, "EASEL_MODEL_PROFILE": render_profile(self._entry.profile)}
         with self._home.api_log.open("ab") as log:
             return await start_worker(command, variables, log, self._dispatcher.notice)
+
+
+def _does_not_start(what: str, log: Path) -> CommandError:
+    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    why = said[-1] if said else "it ended without a word"
+    return CommandError(f"The {what} does not start", where=str(log), why=why, fix="Read that file from its start.")

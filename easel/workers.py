@@ -114,26 +114,28 @@ class Pool:
         for worker in self._workers:
             worker.wake()
 
-    def grow(self) -> None:
-        """Starts one more worker unless there are enough."""
-        if len(self._workers) + len(self._starting) < self._size:
-            task = asyncio.create_task(self._add())
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+    async def add(self) -> None:
+        """Starts one more worker. Raises WorkerDiedError or OSError where it does not start."""
+        worker = await self._start()
+        self._workers.add(worker)
+        self._idle.put_nowait(worker)
 
     async def stop(self) -> None:
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, *(worker.stop() for worker in self._workers), return_exceptions=True)
 
-    async def _add(self) -> None:
+    def _grow(self) -> None:
+        if len(self._workers) + len(self._starting) < self._size:
+            task = asyncio.create_task(self._try_to_add())
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _try_to_add(self) -> None:
         try:
-            worker = await self._start()
+            await self.add()
         except (OSError, WorkerDiedError) as error:
             _log.error("a worker did not start: %r", error)
-            return
-        self._workers.add(worker)
-        self._idle.put_nowait(worker)
 
     async def _take(self) -> Worker:
         while True:
@@ -143,7 +145,7 @@ class Pool:
             await self._drop(worker)
 
     async def _next(self) -> Worker:
-        self.grow()
+        self._grow()
         try:
             return await asyncio.wait_for(self._idle.get(), START_SECONDS if self._starting else PATIENCE_SECONDS)
         except TimeoutError:

@@ -33,7 +33,7 @@ def png(seed: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
-PICTURES = {"png": png, "webp": lambda seed: b"RIFF" + png(seed), "jpeg": lambda seed: b"\xff\xd8\xff" + png(seed)}
+MAGIC = {"png": b"", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
 
 def draw(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def draw(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
         time.sleep(float(rest) / 10)
     count = len(request["prompt"]) * request.get("num_images_per_prompt", 1)
     seeds = [(request["seed"] + i) % 2**32 for i in range(count)]
-    picture = PICTURES[request.get("output_format", "png")]
+    magic = MAGIC[request.get("output_format", "png")]
     return {
-        "generated_images": [base64.b64encode(picture(seed)).decode() for seed in seeds],
+        "generated_images": [base64.b64encode(magic + png(seed)).decode() for seed in seeds],
         "seeds": seeds,
         "parameters": {"num_images_per_prompt": 1, "output_format": "png", "negative_prompt": "", **request},
         "timings": {"draw_s": 0.0},

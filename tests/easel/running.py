@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = "draft"
+MODEL = "emoji"
 """The entry of the catalogue whose profile and files the tests use."""
 FAKE = "tests.easel.fake_container"
 ENDED = ("succeeded", "failed", "cancelled")
@@ -97,7 +97,7 @@ class Laptop:
             self.process.stderr.close()
         return code
 
-    def submit(self, prompt: str | list[str] = "a red apple", **more: Any) -> str:
+    def submit(self, prompt: Any = "a red apple", **more: Any) -> str:
         """The id of an accepted job."""
         answer = self.http.post("/jobs", json={"prompt": prompt, **more})
         assert answer.status_code == 202, answer.text
@@ -115,6 +115,6 @@ class Laptop:
 
 def _command(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return list(process.cmdline())
     except psutil.Error:
         return []

@@ -15,7 +15,13 @@ import pytest
 from easel.catalogue import find
 from tests.easel.running import EASEL, MODEL, ROOT, Laptop, until
 
-REQUEST = {"prompt": ["a red apple", "a bus"], "seed": 7, "num_inference_steps": 4, "width": 256, "height": 256}
+REQUEST: dict[str, Any] = {
+    "prompt": ["a red apple", "a bus"],
+    "seed": 7,
+    "num_inference_steps": 4,
+    "width": 256,
+    "height": 256,
+}
 ALONE = """
 import json, sys
 import inference

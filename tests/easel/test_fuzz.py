@@ -28,7 +28,7 @@ def test_no_request_breaks_it(laptop: Laptop, case: schemathesis.Case[Any]) -> N
     assert answer.headers["content-type"] or answer.status_code == 204
 
 
-@settings(QUICK, max_examples=100)
+@settings(QUICK, max_examples=200)
 @given(
     method=st.sampled_from(METHODS),
     path=st.sampled_from(PATHS) | st.text(st.characters(codec="ascii", min_codepoint=33), max_size=20),

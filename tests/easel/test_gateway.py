@@ -122,7 +122,7 @@ def test_the_page_is_served_when_it_is_built(tmp_path: Path) -> None:
     assert "page" in send(client(Workers(), page), path="/").text
     script = send(client(Workers(), page), path="/assets/a.js")
     assert (script.text, script.headers["x-content-type-options"]) == ("1", "nosniff")
-    for path in ("/../secret", "/assets/%2e%2e/%2e%2e/secret", "/assets"):
+    for path in ("/../secret", "/assets/%2e%2e/%2e%2e/secret", "/assets", "/%00", "/" + "x" * 5000):
         assert send(client(Workers(), page), path=path).json() == {"fine": True}
     assert send(client(Workers()), path="/").text == "<h1>welcome</h1>"
 

@@ -49,6 +49,10 @@ class Customer:
         self._leaving = True
         self._thread.join()
 
+    def wait_for_another(self) -> None:
+        goal = len(self.accepted) + 1
+        until(lambda: len(self.accepted) >= goal)
+
     def _ask(self) -> None:
         with httpx.Client(trust_env=False) as http:
             while not self._leaving:
@@ -80,8 +84,7 @@ def test_no_accepted_job_is_lost(tmp_path: Path) -> None:
     with Laptop(tmp_path) as laptop:
         with Customer(laptop) as customer:
             for i in range(ROUNDS):
-                goal = len(customer.accepted) + 1
-                until(lambda goal=goal: len(customer.accepted) >= goal)
+                customer.wait_for_another()
                 time.sleep(moments.uniform(0, 0.2))
                 strike(laptop, i % 3)
         for id in customer.accepted:

@@ -23,7 +23,7 @@ def refused(*options: str, data: Path) -> tuple[int, str]:
 
 
 def test_the_curl_line_that_it_prints_works(laptop: Laptop) -> None:
-    assert f"Ready in {re.search(r'[0-9.]+', laptop.said.partition('Ready in ')[2])[0]} s: {laptop.url}" in laptop.said
+    assert re.search(rf"Ready in [0-9.]+ s: {laptop.url}\n", laptop.said)
     line = laptop.said[laptop.said.index("curl ") : laptop.said.index("\n\nCtrl-C")]
     answer = json.loads(subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout)
     assert len(answer["generated_images"]) == len(answer["seeds"]) == 2
@@ -103,6 +103,17 @@ def test_a_model_that_does_not_start(tmp_path: Path) -> None:
     assert code == 1
     assert "does not start" in said
     assert "No module named tests.easel.no_container" in said
+
+
+def test_an_api_that_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "aws_lambda_powertools.py").write_text("raise ImportError('broken on purpose')")
+    laptop = Laptop(tmp_path / "data", PYTHONPATH=str(tmp_path))
+    laptop.start()
+    until(lambda: "fix" in laptop.said)
+    assert laptop.process.wait(20) == 1
+    laptop.stop(signal.SIGTERM)
+    assert "Error: The API does not start" in laptop.said
+    assert "broken on purpose" in laptop.said
 
 
 def test_other_machines_need_a_key(tmp_path: Path) -> None:
