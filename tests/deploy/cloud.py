@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import (

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -16,7 +17,7 @@ def pins(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("program", ["node", "npm", "openssl"])
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    monkeypatch.setattr(tools.shutil, "which", lambda name: None if name == program else f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == program else f"/bin/{name}")
     with pytest.raises(tools.MissingToolError, match=f"The deploy test needs {program}:"):
         tools.set_up()
 
