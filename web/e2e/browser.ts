@@ -34,7 +34,7 @@ interface Look extends BrowserContextOptions {
   expected?: RegExp
   /** Few, so that the tests are short; null: as many as the model takes. */
   steps?: number | null
-  /** What follows the address. */
+  /** An address, or what follows Easel's. */
   at?: string
   /** What the browser kept from an earlier visit. */
   kept?: Record<string, string>
@@ -55,7 +55,7 @@ export async function openPage({ expected, steps = 4, at = '', kept = {}, ...opt
   const complain = (text: string) => expected?.test(text) || complaints.push(text)
   page.on('console', (message) => message.type() === 'error' && complain(`${message.text()} ${message.location().url}`))
   page.on('pageerror', ({ message }) => complain(message))
-  await page.goto(EASEL + at)
+  await page.goto(new URL(at, EASEL).href)
   await modelKnown(page)
   return page
 }

@@ -28,7 +28,7 @@ test('what the API refuses is said beside the field that it names', async () => 
   await page.getByRole('button', { name: 'Advanced' }).click()
   await page.keyboard.press('Control+Enter')
   await page.locator('#num_inference_steps-error').waitFor()
-  expect(await page.locator('#num_inference_steps-error').innerText()).toContain('1 to 150')
+  expect(await page.locator('#num_inference_steps-error').innerText()).toBe('Steps is outside 1 to 150. Send 1 to 150.')
   await picture(page, 'error-field')
 })
 

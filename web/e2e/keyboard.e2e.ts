@@ -16,7 +16,7 @@ test('a picture is made, browsed, enlarged and saved without a mouse', async () 
   expect(saved.suggestedFilename()).toMatch(/^a-red-apple-small-\d+\.png$/)
 
   await page.keyboard.press('s')
-  await page.getByText(/^Seed \d+ is kept\.$/).waitFor()
+  await page.getByText(/Seed \d+ is kept\./).waitFor()
 
   await page.keyboard.press('?')
   await page.getByRole('dialog', { name: 'Keyboard' }).waitFor()

@@ -94,7 +94,7 @@ describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
     await page.locator('#output_format').waitFor()
     expect(await sidewaysScroll(page)).toBe(0)
     expect(await clipped(page)).toEqual([])
-    const small = await page.locator('button:visible, .chip:visible, .count:visible, textarea:visible, .el-input__wrapper:visible, .el-select__wrapper:visible').evaluateAll((all) =>
+    const small = await page.locator('button:visible, label:has(input):visible, textarea:visible, .el-input__wrapper:visible, .el-select__wrapper:visible').evaluateAll((all) =>
       all.filter((one) => one.getBoundingClientRect().height < 44).map(({ outerHTML }) => outerHTML.slice(0, 160)),
     )
     expect(small).toEqual([])

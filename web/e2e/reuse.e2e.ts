@@ -33,7 +33,7 @@ test('a link opens the page filled in, and draws nothing by itself', async () =>
   await choose(page, 'Copy link')
   const link = await clipboard(page)
   expect(link).not.toContain('key')
-  const other = await openPage({ steps: null, at: link.slice(EASEL.length) })
+  const other = await openPage({ steps: null, at: link })
   expect(await other.locator('#prompt').inputValue()).toBe(PROMPT)
   await other.getByRole('button', { name: 'Advanced' }).click()
   expect(await other.getByRole('spinbutton', { name: 'Steps' }).inputValue()).toBe('4')

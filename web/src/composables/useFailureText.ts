@@ -7,8 +7,10 @@ export function useFailureText() {
 
   return ({ code, detail, hint, param }: Failure): string => {
     const key = `errors.${code}`
-    if (detail && (locale.value === 'en' || !te(key))) return [detail, hint].filter(Boolean).map(sentence).join(' ')
-    return t(te(key) ? key : 'errors.internal', { field: param && te(`fields.${param}`) ? t(`fields.${param}`) : '' })
+    const field = param && te(`fields.${param}`) ? t(`fields.${param}`) : ''
+    if (!detail || (locale.value !== 'en' && te(key))) return t(te(key) ? key : 'errors.internal', { field })
+    const told = param && field ? detail.replace(param, field) : detail
+    return [told, hint].filter(Boolean).map(sentence).join(' ')
   }
 }
 

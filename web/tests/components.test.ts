@@ -1,0 +1,84 @@
+import { mount, flushPromises } from '@vue/test-utils'
+import { beforeEach, expect, test, vi } from 'vitest'
+import type { Component } from 'vue'
+import type { Model } from '@/api/types'
+import { failure } from '@/api/failure'
+import GenerateBar from '@/components/GenerateBar.vue'
+import PromptField from '@/components/PromptField.vue'
+import SeedField from '@/components/SeedField.vue'
+import SizeChips from '@/components/SizeChips.vue'
+import { i18n } from '@/i18n'
+import { createStudio, studioKey } from '@/studio'
+import { aModel, aService } from './fakes'
+
+const service = aService()
+vi.mock('@/api/service', async (original) => ({ ...(await original<object>()), createService: () => service }))
+
+beforeEach(() => localStorage.clear())
+
+async function show(component: Component) {
+  const studio = createStudio()
+  const shown = mount(component, { global: { plugins: [i18n], provide: { [studioKey as symbol]: studio } } })
+  await flushPromises()
+  return { studio, shown }
+}
+
+test('the chips are the model’s sizes, and choosing one sets both sides', async () => {
+  const { studio, shown } = await show(SizeChips)
+  expect(shown.findAll('.chip').map((chip) => chip.text())).toEqual(['1:1512 × 512', '3:2768 × 512'])
+  await shown.findAll('input')[1]!.trigger('change')
+  expect(studio.settings.value).toMatchObject({ width: 768, height: 512 })
+})
+
+test('a seed that is typed is kept, and the lock lets it go', async () => {
+  const { studio, shown } = await show(SeedField)
+  const input = shown.find('input')
+  await input.setValue('42')
+  await input.trigger('change')
+  expect(studio.draft.value).toMatchObject({ seed: 42, seedLocked: true })
+  await shown.find('[aria-pressed=true]').trigger('click')
+  expect(studio.draft.value).toMatchObject({ seed: 42, seedLocked: false })
+})
+
+test('the dice give a seed within the model’s bounds', async () => {
+  const { studio, shown } = await show(SeedField)
+  await shown.findAll('button').at(-1)!.trigger('click')
+  expect(studio.draft.value.seed).toBeLessThanOrEqual(aModel().bounds.seed.maximum)
+  expect(studio.draft.value.seedLocked).toBe(true)
+})
+
+test('characters are counted, and a long prompt is told', async () => {
+  const { studio, shown } = await show(PromptField)
+  studio.draft.value.prompt = 'word '.repeat(80)
+  await flushPromises()
+  expect(shown.text()).toContain('400 / 2000')
+  expect(shown.text()).toContain('About 80 tokens')
+})
+
+test('an error that means no field stands by the button, one that does not', async () => {
+  const { studio, shown } = await show(GenerateBar)
+  studio.run.runFailure.value = failure('service', 'blank_output')
+  await flushPromises()
+  expect(shown.find('[role=alert]').text()).toContain('The model drew only black.')
+  studio.run.runFailure.value = failure('request', 'out_of_range', 'seed')
+  await flushPromises()
+  expect(shown.find('[role=alert]').exists()).toBe(false)
+  expect(studio.advanced.value).toBe(true)
+})
+
+test('a wrong key opens the settings', async () => {
+  const { studio } = await show(GenerateBar)
+  studio.run.runFailure.value = failure('auth', 'unauthorized')
+  await flushPromises()
+  expect(studio.dialog.value).toBe('settings')
+})
+
+test('a model that answers late does not replace that of a newer address', async () => {
+  let answer!: (model: Model) => void
+  vi.mocked(service.model).mockImplementationOnce(() => new Promise((resolve) => (answer = resolve)))
+  const { studio } = await show(GenerateBar)
+  await studio.loadModel()
+  answer({ ...aModel(), name: 'Old' })
+  await flushPromises()
+  expect(studio.model.value?.name).toBe('Example')
+})
