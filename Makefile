@@ -63,8 +63,9 @@ node_modules: package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
+# `install`, since `ci` wants the optional packages of every platform in the lock.
 web/node_modules: web/package-lock.json
-	npm --prefix web ci --no-audit --no-fund
+	npm --prefix web install --no-save --no-audit --no-fund
 	@touch $@
 
 web/dist/index.html: web/node_modules $(shell find web/src web/public web/index.html web/vite.config.ts 2>/dev/null)
