@@ -63,7 +63,8 @@ export function createStudio() {
     if (!model.value || !settings.value || objection.value) return
     const { width, height } = settings.value
     try {
-      const picture = start.file.value && (await start.encode(width, height))
+      const starts = start.file.value && hasFeature(model.value, 'image_to_image')
+      const picture = starts ? await start.encode(width, height) : null
       await run.start(toRequest(draft.value, model.value, picture))
     } catch (error) {
       run.runFailure.value = toFailure(error)

@@ -63,7 +63,6 @@ export const done = () =>
 export function aService(changes: Partial<Service> = {}): Service {
   return {
     model: vi.fn(async () => aModel()),
-    health: vi.fn(async () => ({ status: 'ok' as const, model: 'example', endpoint: { status: 'ready' as const, detail: '' } })),
     submit: vi.fn(async () => aJob()),
     job: vi.fn(async () => done()),
     cancel: vi.fn(async () => aJob({ status: 'cancelled' })),

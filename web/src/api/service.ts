@@ -1,5 +1,5 @@
 import axios from 'axios'
-import type { GenerationRequest, Health, Job, Model } from './types'
+import type { GenerationRequest, Job, Model } from './types'
 
 /** Where the API is and who asks. An empty url is the page's own address. */
 export interface Connection {
@@ -9,7 +9,6 @@ export interface Connection {
 
 export interface Service {
   model(): Promise<Model>
-  health(): Promise<Health>
   /** The same `once` with the same request gives the same job, however often it is sent. */
   submit(request: GenerationRequest, once: string): Promise<Job>
   job(id: string, signal?: AbortSignal): Promise<Job>
@@ -38,7 +37,6 @@ export function createService(connection: Connection): Service {
 
   return {
     model: async () => (await http.get<{ models: Model[] }>('/models')).data.models[0]!,
-    health: async () => (await http.get<Health>('/health')).data,
     submit: async (request, once) =>
       (await http.post<Job>('/jobs', request, { headers: { 'idempotency-key': once } })).data,
     job: async (id, signal) => (await http.get<Job>(`/jobs/${id}`, { signal })).data,

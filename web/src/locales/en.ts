@@ -1,5 +1,5 @@
 export default {
-  header: { asking: 'Looking for the model…', away: 'Not connected', ready: 'Ready', tools: 'Page' },
+  header: { asking: 'Looking for the model…', away: 'Not connected', tools: 'Page' },
   theme: { auto: 'Theme: as the system. Change to light', light: 'Theme: light. Change to dark', dark: 'Theme: dark. Change to the system’s' },
   panel: { label: 'What to draw' },
   fields: {

@@ -1,7 +1,7 @@
 import type { Messages } from '@/i18n'
 
 export default {
-  header: { asking: '正在连接模型…', away: '未连接', ready: '就绪', tools: '页面' },
+  header: { asking: '正在连接模型…', away: '未连接', tools: '页面' },
   theme: { auto: '主题：跟随系统。切换到浅色', light: '主题：浅色。切换到深色', dark: '主题：深色。切换到跟随系统' },
   panel: { label: '画什么' },
   fields: {
