@@ -24,7 +24,8 @@ check: $(VENV)/dev web/node_modules  ## lint, format and types
 	cd lambda && ../$(BIN)/mypy .
 	$(BIN)/mypy app.py stacks
 	cd cloud9 && ../$(BIN)/mypy .
-	MYPYPATH=.:lambda:model_code:cloud9 $(BIN)/mypy --explicit-package-bases easel bench tests notebooks/render.py
+	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
+	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py
 	npm --prefix web run check
 
 format: $(VENV)/dev

@@ -1,4 +1,4 @@
-"""The drawing alone, without HTTP: `python bench/drawing_time.py [--model emoji] [--repeats 5]`, about a minute.
+"""The drawing alone, without HTTP: `python -m bench.drawing_time [--model emoji] [--repeats 5]`, about a minute.
 
 Seconds from the first import to a model that has warmed up, then of pictures at the model's default steps: the
 plain pipeline of diffusers with Pillow's PNG (what a handler does that is written by hand) and ours, in turns.

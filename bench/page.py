@@ -1,4 +1,4 @@
-"""The page as a newcomer's browser meets it: `python bench/page.py`, about a minute, after `npm run build` in web/.
+"""The page as a newcomer's browser meets it: `python -m bench.page`, about a minute, after `npm run build` in web/.
 
 Medians of several first visits in headless Chromium, light and dark by turns. `usable_ms`: until the prompt can be
 typed and the model's sizes are there. `gzip_kb`: all that the first visit loads, as a server that compresses sends it.
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from laptop import ROOT, machine, service, tell
+from bench.laptop import ROOT, machine, service, tell
 
 LOADS = 8
 TARGETS = {"gzip_kb": 350.0, "usable_ms": 1500.0, "layout_shift": 0.1, "axe_violations": 1.0}

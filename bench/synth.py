@@ -1,4 +1,4 @@
-"""`cdk synth` in an empty environment: `python bench/synth.py [--model emoji]`, about a minute.
+"""`cdk synth` in an empty environment: `python -m bench.synth [--model emoji]`, about a minute.
 
 No credentials, no AWS settings and an empty home, so that nothing is cached the first time; no Docker is on the path,
 and no network where this user may make a network namespace of its own (`unshare --net`; the figures say so).
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from laptop import ROOT, machine, tell
+from bench.laptop import ROOT, machine, tell
 
 TARGETS = {"cold_s": 25.0, "warm_s": 25.0}
 

@@ -1,6 +1,7 @@
 """One outcome per job, whatever happens and in which order."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -169,7 +170,8 @@ def test_a_lost_job_is_submitted_once_more_and_not_for_ever(world: World) -> Non
         raise Crash
 
     world.endpoint.submit = submit_and_die  # type: ignore[method-assign]
-    for look in (lambda: accept(world), *[lambda: world.jobs.recent(OWNER, 1)] * 5):
+    looks: list[Callable[[], object]] = [lambda: accept(world), *[lambda: world.jobs.recent(OWNER, 1)] * 5]
+    for look in looks:
         with suppress(Crash):
             look()
         world.clock.time += SUBMIT_GRACE_S + 1
