@@ -473,7 +473,7 @@ export interface components {
             scheduler?: ("ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lcm" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun") | null;
             output_format?: ("png" | "webp" | "jpeg") | null;
             deadline_ms?: number | null;
-        };
+        } & (unknown & unknown & unknown);
     };
     responses: never;
     parameters: never;
