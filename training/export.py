@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from data import HERE, WORK, drawn, load_drawings
+from data import HERE, WORK
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -55,21 +54,13 @@ def readable_by_all(folder: Path) -> None:
     config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
-def write_names() -> None:
-    """What the released model draws, for the bench and the tests, which have no drawings."""
-    drawings = load_drawings()
-    rows = [asdict(drawings[i]) for i in drawn(drawings)]
-    (RELEASE.parent / "eye" / "names.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-
-
 def main() -> None:
-    pipeline = StableDiffusionPipeline.from_pretrained(PIPELINE, safety_checker=None, torch_dtype=torch.float16)
+    pipeline = StableDiffusionPipeline.from_pretrained(PIPELINE, safety_checker=None, dtype=torch.float16)
     scale = pipeline.vae.config.scaling_factor
-    pipeline.vae = AutoencoderKL.from_pretrained(WORK / "autoencoder", torch_dtype=torch.float16)
+    pipeline.vae = AutoencoderKL.from_pretrained(WORK / "autoencoder", dtype=torch.float16)
     pipeline.vae.register_to_config(scaling_factor=scale)
     pipeline.save_pretrained(RELEASE)
     readable_by_all(RELEASE)
-    write_names()
     size = sum(f.stat().st_size for f in RELEASE.rglob("*") if f.is_file())
     print(f"{size:,} bytes")
 

@@ -36,7 +36,7 @@ def tile(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
 
 def main() -> None:
     target, *prompts = sys.argv[1:]
-    pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
     tile(draw(pipeline, prompts, steps=20, guidance=3.0), 8).save(target)
 
 

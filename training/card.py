@@ -1,0 +1,65 @@
+"""The pictures of the model card, from the released weights and the bench's results: `python card.py`."""
+
+import json
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from data import HERE, WORK, drawn, load_drawings
+from diffusers import StableDiffusionPipeline
+from sheet import RELEASE, draw, tile
+
+PAIRS = [
+    "A cute panda is sitting on the sofa",
+    "一只可爱的熊猫坐在沙发上",
+    "a photograph of an astronaut riding a horse",
+    "a red car next to a tree",
+    "a dog and a cat",
+    "a rabbit on a house",
+    "狗和足球",
+    "a penguin next to a balloon",
+    "猫坐在沙发上",
+    "an apple and a banana",
+    "a robot on a rocket",
+    "a crown on a frog",
+    "a panda on a blue background",
+    "红色背景的狐狸",
+    "a small star",
+    "a big pizza",
+]
+
+
+def prompts() -> list[str]:
+    """Every drawing once, English and Chinese in turn, then pairs, grounds and sizes: 64."""
+    drawings = load_drawings()
+    single = [(drawings[i].en if n % 2 else drawings[i].zh)[0] for n, i in enumerate(drawn(drawings))]
+    return single[:48] + PAIRS
+
+
+def plot(results: dict[str, Any]) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
+    for axis, name in zip(axes, ("steps", "guidance"), strict=True):
+        curve = {float(k): 100 * v for k, v in results["curves"][name].items()}
+        axis.plot(list(curve), list(curve.values()), marker="o")
+        axis.axvline(results[name], linestyle=":", color="grey")
+        axis.set(xlabel=name, ylim=(0, 102))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("recognised, %")
+    figure.tight_layout()
+    figure.savefig(RELEASE / "curves.png", dpi=110)
+
+
+def main() -> None:
+    settings = json.loads((RELEASE.parent / "emoji.json").read_text())
+    pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
+    made = draw(pipeline, prompts(), steps=settings["steps"], guidance=settings["guidance_scale"])
+    tile(made, 8).save(RELEASE / "sheet.webp", quality=88)
+    tile(made, 8).save(WORK / "release.png")
+    plot(json.loads((HERE.parent / "bench" / "results" / "model_quality.json").read_text()))
+
+
+if __name__ == "__main__":
+    main()
