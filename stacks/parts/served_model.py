@@ -31,6 +31,7 @@ class ServedModel(Model):
                     "MMS_MAX_REQUEST_SIZE": str(BODY_BYTES),
                     "MMS_MAX_RESPONSE_SIZE": str(BODY_BYTES),
                     "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(seconds),
+                    "OMP_WAIT_POLICY": "PASSIVE",  # on a CPU, threads that spin take the cores from the drawing
                     "EASEL_MODEL_PROFILE": profile,
                 },
                 model_data_source=Model.ModelDataSourceProperty(

@@ -78,6 +78,7 @@ def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: p
         "MMS_MAX_REQUEST_SIZE": "26214400",
         "MMS_MAX_RESPONSE_SIZE": "26214400",
         "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": seconds,
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 
