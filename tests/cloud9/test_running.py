@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -42,8 +41,12 @@ def running(command: list[str], url: str, log: Path, **variables: str) -> Iterat
             time.sleep(0.1)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def answers(url: str) -> bool:
