@@ -299,7 +299,7 @@ def seconds_of(program: str, *arguments: str) -> tuple[float, str]:
     return min(took), done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["up"], ["generate"], ["models"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["generate"]], ids=str)
 def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
     """As quick as typer, which needs pydantic: 0.3 s at most on a machine that is not busy (bench/laptop.py)."""
     least, _ = seconds_of("import typer, pydantic; pydantic.TypeAdapter(int)")

@@ -96,7 +96,7 @@ def test_a_model_that_is_killed_while_it_draws_draws_again(real: Laptop, generat
 
 
 def test_progress_tells_steps(real: Laptop) -> None:
-    id = real.submit("a red apple", num_inference_steps=30)
+    id = real.submit("a red apple", num_inference_steps=15)
     seen = set()
 
     def ended() -> bool:
@@ -107,4 +107,4 @@ def test_progress_tells_steps(real: Laptop) -> None:
 
     until(ended, 90)
     assert len(seen) >= 3
-    assert {steps for _, steps in seen} == {30}
+    assert {steps for _, steps in seen} == {15}
