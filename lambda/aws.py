@@ -165,7 +165,9 @@ class BucketStore:
 
     @cached_property
     def _s3(self) -> Any:
-        signing = Config(signature_version="s3v4", s3={"us_east_1_regional_endpoint": "regional"})
+        signing = Config(
+            signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        )
         return boto3.client("s3", config=_config(5).merge(signing))
 
     def read(self, key: str) -> bytes | None:

@@ -150,4 +150,6 @@ def _owner(event: dict[str, Any]) -> str:
     identity = _inner(event, "requestContext", "identity")
     named = (identity.get(name) for name in ("apiKeyId", "apiKey", "userArn"))
     caller = next((value for value in named if value and type(value) is str), "anonymous")
+    if ":assumed-role/" in caller:
+        caller = caller.rpartition("/")[0]  # what follows is the session, which changes by the hour
     return sha256(caller.encode("utf-8", "surrogatepass")).hexdigest()[:16]

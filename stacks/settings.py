@@ -63,8 +63,8 @@ class Settings:
 
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653)
 
-_FOREIGN = re.compile(r"[@:/]|^acknowledged-issue-numbers$")
-"""Context that belongs to the CDK: feature flags, `aws:cdk:…`, look-ups."""
+_FOREIGN = re.compile(r"[@:/]|^(acknowledged-issue-numbers|cli-telemetry)$")
+"""Context that belongs to the CDK: feature flags, `aws:cdk:…`, look-ups, what its command line keeps for itself."""
 
 
 def parse_settings(context: Mapping[str, Any]) -> Settings:

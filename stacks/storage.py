@@ -36,6 +36,8 @@ class StorageStack(cdk.Stack):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,
             minimum_tls_version=1.2,
+            # The page reads pictures by presigned links; the signature is what protects them.
+            cors=[s3.CorsRule(allowed_methods=[s3.HttpMethods.GET], allowed_origins=["*"], allowed_headers=["*"])],
             lifecycle_rules=[
                 *(s3.LifecycleRule(prefix=prefix, expiration=days(settings.result_days)) for prefix in PASSING),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=days(1)),

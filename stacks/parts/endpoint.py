@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from aws_cdk import Aws, Fn
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
@@ -35,7 +37,8 @@ class Endpoint(Construct):
         self.settings = settings
         self.answers = Answers(self, "Answers", bucket=bucket) if settings.mode == "async" else None
         # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
-        name = Fn.join("-", ["easel", settings.mode, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
+        kind = settings.mode + sha256(settings.instance_type.encode()).hexdigest()[:6]
+        name = Fn.join("-", ["easel", kind, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
         logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
         role = EndpointRole(
@@ -53,14 +56,15 @@ class Endpoint(Construct):
             image=image.uri,
             release=release,
             profile=profile,
-            seconds=CALL_SECONDS[settings.mode],
+            seconds=max(CALL_SECONDS[settings.mode], START_SECONDS),  # MMS measures the load by it, too
         )
         endpoint = sagemaker.CfnEndpoint(
             self,
-            settings.mode.capitalize(),  # an endpoint cannot change its mode: another mode is another endpoint
+            kind.capitalize(),  # one that scales can change neither mode nor instance type: then it is another
             endpoint_name=name,
             endpoint_config_name=self._config(model).attr_endpoint_config_name,
-            retain_all_variant_properties=True,  # the number of instances belongs to autoscaling
+            # In async mode each release starts once, which proves it, and autoscaling takes it to zero again.
+            retain_all_variant_properties=None if self.answers else True,
         )
         endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
         self.name, self.arn = endpoint.attr_endpoint_name, endpoint.ref

@@ -34,7 +34,8 @@ class EndpointRole(iam.Role):
         allow_anywhere(self, ["cloudwatch:PutMetricData"], "A token for ECR and metrics know no resource", namespaces)
         allow(self, write_log, [log_group.log_group_arn])
         allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
-        allow_listing(self, bucket, "releases/*")
+        passing = ["jobs/*", "answers/*", "failures/*"] if answers else []
+        allow_listing(self, bucket, "releases/*", *passing)
         if answers:
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
             allow_objects(self, bucket, put, "answers/*", "failures/*")

@@ -23,7 +23,13 @@ class Said:
     retry_after_s: int | None = None
 
 
-_NO_KEY = Said("unauthorized", 401, "No valid API key", "Send the key in the header x-api-key.", "authentication_error")
+_NO_KEY = Said(
+    "unauthorized",
+    401,
+    "No valid API key",
+    "Send the key in the header x-api-key, or a signature where api_auth is iam.",
+    "authentication_error",
+)
 _TIMEOUT = Said("model_timeout", 504, "The endpoint did not answer in time", "Ask GET /jobs.", "server_error")
 _INTERNAL = Said("internal", 500, "Something went wrong in Easel", "Look into the function's log.", "server_error")
 
@@ -31,6 +37,9 @@ SAID = {
     Type.INVALID_API_KEY: _NO_KEY,
     Type.MISSING_AUTHENTICATION_TOKEN: _NO_KEY,
     Type.UNAUTHORIZED: _NO_KEY,
+    Type.EXPIRED_TOKEN: Said("unauthorized", 401, "No valid API key", "Sign the request anew.", "authentication_error"),
+    Type.RESOURCE_NOT_FOUND: Said("not_found", 404, "Not found", "GET /openapi.json lists the routes."),
+    Type.BAD_REQUEST_BODY: Said("invalid_json", 400, "The body is not JSON", "Send one JSON object."),
     Type.DEFAULT_4_XX: Said("forbidden", 403, "Not allowed", "", "permission_error"),
     Type.REQUEST_TOO_LARGE: Said("payload_too_large", 413, "The body is too large", "Send at most 65536 bytes."),
     Type.UNSUPPORTED_MEDIA_TYPE: Said(

@@ -34,6 +34,6 @@ def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *p
     acknowledge(role, {f"AwsSolutions-IAM5[Resource::{_STORE}/{pattern}]": why for pattern in patterns})
 
 
-def allow_listing(role: iam.Role, bucket: s3.IBucket, pattern: str) -> None:
+def allow_listing(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
     """Also makes S3 answer 404 instead of 403 where an object is missing: asking for an object names no prefix."""
-    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": pattern}})
+    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": list(patterns)}})

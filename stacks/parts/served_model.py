@@ -13,7 +13,7 @@ BODY_BYTES = 25 * 1024 * 1024
 
 
 class ServedModel(Model):
-    """A container without any network: SageMaker lays the release into it. `seconds` is the longest call."""
+    """A container without any network: SageMaker lays the release into it. `seconds` is the longest call or load."""
 
     def __init__(
         self, scope: Construct, id: str, *, role: iam.Role, image: str, release: str, profile: str, seconds: int
@@ -31,6 +31,7 @@ class ServedModel(Model):
                     "MMS_MAX_REQUEST_SIZE": str(BODY_BYTES),
                     "MMS_MAX_RESPONSE_SIZE": str(BODY_BYTES),
                     "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(seconds),
+                    "MMS_JOB_QUEUE_SIZE": "4",  # beyond: 503 at once, rather than drawn after its caller has left
                     "OMP_WAIT_POLICY": "PASSIVE",  # on a CPU, threads that spin take the cores from the drawing
                     "EASEL_MODEL_PROFILE": profile,
                 },

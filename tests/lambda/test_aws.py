@@ -87,6 +87,14 @@ def test_links_are_short_lived_regional_and_signed_anew(store: BucketStore) -> N
     assert url.path == "/jobs/o/i/image-0.png"
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-south-1"])
+def test_a_link_names_the_host_of_its_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """From the global host S3 sends callers on to this one, where the signature would be wrong."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    monkeypatch.setenv("AWS_REGION", region)
+    assert urlsplit(BucketStore("store").link("jobs/o/i/image-0.png", 900)).netloc == f"store.s3.{region}.amazonaws.com"
+
+
 def test_addresses_and_keys(store: BucketStore) -> None:
     assert store.key_of(store.uri_of("answers/x.out")) == "answers/x.out"
     assert store.key_of("s3://another/answers/x.out") is None

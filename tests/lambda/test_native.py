@@ -413,6 +413,14 @@ def test_owners_are_told_apart_by_whatever_the_gateway_knows(world: World) -> No
     assert all(len(ticket.owner) == 16 for ticket in world.endpoint.submitted)
 
 
+def test_a_role_is_one_owner_whatever_its_session(world: World) -> None:
+    for session in ("a", "b"):
+        sent = event("POST", "/jobs", APPLE)
+        sent["requestContext"]["identity"] = {"userArn": f"arn:aws:sts::123456789012:assumed-role/Drawer/{session}"}
+        world.send(sent)
+    assert len({ticket.owner for ticket in world.endpoint.submitted}) == 1
+
+
 # --- cancelling ----------------------------------------------------------------------------------
 
 

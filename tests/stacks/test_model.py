@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -65,7 +66,7 @@ def test_a_release_that_hangs_ends(default: Assembly) -> None:
     assert [part["Below"] for part in release["Parts"]] == ["", "code/"]
 
 
-@pytest.mark.parametrize(("mode", "seconds"), [("default", "960"), ("realtime", "60")])
+@pytest.mark.parametrize(("mode", "seconds"), [("default", "960"), ("realtime", "900")])
 def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: pytest.FixtureRequest) -> None:
     assembly: Assembly = request.getfixturevalue(mode)
     environment = assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
@@ -78,6 +79,7 @@ def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: p
         "MMS_MAX_REQUEST_SIZE": "26214400",
         "MMS_MAX_RESPONSE_SIZE": "26214400",
         "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": seconds,
+        "MMS_JOB_QUEUE_SIZE": "4",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
 
@@ -136,7 +138,22 @@ def test_the_role_goes_after_the_endpoint(each: Assembly) -> None:
     (policy,) = (id for id in each.resources("AWS::IAM::Policy", "EaselModel") if id.startswith("EndpointRole"))
     (logs,) = (id for id in each.resources("AWS::Logs::LogGroup", "EaselModel") if id.startswith("EndpointLogs"))
     assert {role, policy, logs} <= set(endpoint["DependsOn"])
-    assert endpoint["Properties"]["RetainAllVariantProperties"] is True
+
+
+def test_an_update_starts_an_instance_in_async_mode_and_keeps_them_in_realtime(
+    default: Assembly, realtime: Assembly
+) -> None:
+    assert "RetainAllVariantProperties" not in default.only("AWS::SageMaker::Endpoint")
+    assert realtime.only("AWS::SageMaker::Endpoint")["RetainAllVariantProperties"] is True
+
+
+def test_another_mode_or_instance_type_is_another_endpoint(default: Assembly, realtime: Assembly) -> None:
+    """SageMaker changes neither on an endpoint that scales."""
+    (first,), (second,) = (each.resources("AWS::SageMaker::Endpoint") for each in (default, realtime))
+    kind = sha256(b"ml.g4dn.xlarge").hexdigest()[:6]
+    assert f"Async{kind}" in first
+    assert first != second
+    assert f"easel-async{kind}" in default.only("AWS::SageMaker::Endpoint")["EndpointName"]["Fn::Join"][1][0]
 
 
 def test_async_tells_of_every_end(default: Assembly) -> None:

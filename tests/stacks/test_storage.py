@@ -19,6 +19,11 @@ def test_the_bucket_is_private_encrypted_and_tidy(default: Assembly) -> None:
     assert multipart["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
+def test_a_page_elsewhere_may_read_pictures_by_their_links(default: Assembly) -> None:
+    (rule,) = default.only(BUCKET)["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["GET"], ["*"])
+
+
 def test_plain_http_is_denied(default: Assembly) -> None:
     first, *_ = default.only("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
     assert (first["Effect"], first["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
