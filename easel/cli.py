@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +125,7 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     if size is None:
         return None, None
     width, _, height = size.lower().replace("×", "x").partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    if not (re.fullmatch(r"\d{1,5}", width, re.ASCII) and re.fullmatch(r"\d{1,5}", height, re.ASCII)):
         raise typer.BadParameter(f"{size!r} is not like 512x512", param_hint="--size")
     return int(width), int(height)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from contract import dumps
 from easel.command_error import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.settings import LOOPBACK
 
@@ -27,12 +28,21 @@ class Api:
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
         self._key = {"x-api-key": key} if key else {}
+        _check(self.url, self._key)
         self._http = httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=_host(url) not in LOOPBACK)
 
     def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The job that the request made."""
         headers = {**self._key, "idempotency-key": uuid.uuid4().hex}
-        return self._json("POST", "/jobs", SUBMIT_PAUSES, json=request, headers=headers)
+        try:
+            body = dumps(request).encode()
+        except ValueError:
+            fix = "Send valid text and finite numbers."
+            raise CommandError(
+                "This cannot be sent", where="the request", why="it is no JSON", fix=fix, code=USAGE
+            ) from None
+        headers["content-type"] = "application/json"
+        return self._json("POST", "/jobs", SUBMIT_PAUSES, content=body, headers=headers)
 
     def job(self, id: str) -> dict[str, Any]:
         return self._json("GET", f"/jobs/{id}", LOOK_PAUSES, headers=self._key)
@@ -80,8 +90,26 @@ class Api:
         raise CommandError("This is not Easel", where=self.url, why=why, fix="Check --url.", code=ENVIRONMENT)
 
 
+def _check(url: str, headers: Mapping[str, str]) -> None:
+    """Refuses what cannot even be put into a call."""
+    try:
+        httpx.Request("GET", url, headers=headers)
+        _host(url).encode("idna")
+    except (httpx.InvalidURL, ValueError):
+        raise CommandError(
+            "Address or key cannot be used",
+            where="--url, --key",
+            why="they cannot be sent",
+            fix="Give an address like http://127.0.0.1:7860 and a key of ASCII characters.",
+            code=USAGE,
+        ) from None
+
+
 def _host(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme in ("http", "https") and parts.hostname:
         return parts.hostname
     fix = "Give it like http://127.0.0.1:7860."

@@ -10,6 +10,7 @@ GET /progress       {"inference_id", "step", "steps"} of the running call, or nu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -193,7 +194,8 @@ def _watch_parent(parent: int) -> None:
 
 
 def _log(event: str, **facts: Any) -> None:
-    print(json.dumps({"event": event, **facts}), flush=True)
+    with contextlib.suppress(OSError):  # a full disk under the log is no reason to stop drawing
+        print(json.dumps({"event": event, **facts}), flush=True)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ class Gateway:
 
     async def _call(self, event: Event) -> Any:
         try:
-            return await self.pool.call(event)
+            waits = event["httpMethod"] == "POST" and event["path"] == "/generate"
+            return await (self.pool.call_and_wait(event) if waits else self.pool.call(event))
         except BusyError:
             raise EaselError("too_busy", "every worker has a request", hint="Ask again in a moment.") from None
         except WorkerDiedError:

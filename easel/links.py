@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+SECRET_BYTES = 32
+
 
 class Signer:
     """Signs a key and a moment with the secret of this installation."""
@@ -31,9 +33,9 @@ class Signer:
 
 def load_secret(path: Path) -> bytes:
     """The secret in `path`, made on first use and readable by this user alone."""
-    if not path.exists():
+    if not path.exists() or path.stat().st_size != SECRET_BYTES:  # a power cut can leave an empty file
         draft = path.with_name(f"{path.name}.draft")
         draft.touch(mode=0o600)
-        draft.write_bytes(secrets.token_bytes(32))
+        draft.write_bytes(secrets.token_bytes(SECRET_BYTES))
         draft.replace(path)
     return path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 
 from easel.catalogue import find
@@ -26,6 +27,14 @@ def run(settings: Settings) -> None:
 
 
 def _check_key(settings: Settings, terminal: Terminal) -> None:
+    if settings.key and not re.fullmatch(r"[!-~]+", settings.key, re.ASCII):
+        raise CommandError(
+            "The access key cannot be used",
+            where="--key or EASEL_KEY",
+            why="no caller can send it in a header",
+            fix='Take letters and digits: --key "$(openssl rand -hex 16)"',
+            code=USAGE,
+        )
     if settings.loopback:
         return
     if not settings.key:

@@ -93,10 +93,20 @@ class Pool:
     """At most `size` workers, started when they are needed, the warmest first."""
 
     def __init__(self, start: Callable[[], Awaitable[Worker]], size: int = 8) -> None:
-        self._start, self._size = start, size
+        self._start, self._size, self._waiting = start, size, 0
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()
         self._workers: set[Worker] = set()
         self._starting: set[asyncio.Task[None]] = set()
+
+    async def call_and_wait(self, event: Any) -> Any:
+        """For events that may wait for a job: two workers are left to the others. Raises as `call` does."""
+        if self._waiting >= self._size - 2:
+            raise BusyError
+        self._waiting += 1
+        try:
+            return await self.call(event)
+        finally:
+            self._waiting -= 1
 
     async def call(self, event: Any) -> Any:
         """The answer to one event. Raises BusyError or WorkerDiedError."""

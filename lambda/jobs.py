@@ -124,8 +124,8 @@ class Jobs(Finisher):
 
     def _submit(self, record: Record, claim: str = "") -> None:
         ticket = record.ticket
-        self._store.write(ticket.key("request.json"), render_request(record.request).encode())
         try:
+            self._store.write(ticket.key("request.json"), render_request(record.request).encode())
             submission = self.endpoint.submit(ticket)
         except EaselError as error:
             if error.code not in _UNSURE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -70,6 +71,13 @@ class Service:
         except Exception as error:
             failure = self._known(error, request_id)
             answer, code, cause = _problem(failure, call, request_id), failure.code, _cause(failure)
+        with suppress(OSError):  # a log that cannot be written, on a full disk, is no reason not to answer
+            self._tell_request(call, answer, code, cause, began, request_id)
+        return render(answer, request_id)
+
+    def _tell_request(
+        self, call: Call | None, answer: Answer, code: str, cause: str, began: float, request_id: str
+    ) -> None:
         self._telemetry.request(
             method=call.method if call else "",
             path=call.path[:80] if call else "",
@@ -80,7 +88,6 @@ class Service:
             owner=call.owner if call else "",
             request_id=request_id,
         )
-        return render(answer, request_id)
 
     def _answer(self, call: Call) -> Answer:
         if call.method == "OPTIONS":
@@ -90,7 +97,8 @@ class Service:
     def _known(self, error: Exception, request_id: str) -> EaselError:
         if isinstance(error, EaselError):
             return error
-        self._telemetry.crashed(error, request_id)
+        with suppress(OSError):
+            self._telemetry.crashed(error, request_id)
         return EaselError("internal", "an unexpected error", hint="Report the request_id.")
 
 

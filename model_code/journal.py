@@ -1,5 +1,6 @@
 """The log: one JSON object a line on standard output, with the length of a prompt and never its words."""
 
+import contextlib
 import json
 import traceback
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 
 def log(event: str, **facts: Any) -> None:
-    print(json.dumps({"event": event, **facts}, default=str), flush=True)
+    with contextlib.suppress(OSError):  # a full disk under the log is no reason to stop drawing
+        print(json.dumps({"event": event, **facts}, default=str), flush=True)
 
 
 def log_failure(error: Exception) -> None:

@@ -338,3 +338,22 @@ def test_the_whole_way(laptop: Laptop, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["out/41-slow-1.png  128×128  seed 41", "out/42-slow-1.png  128×128  seed 42"]
     assert "The picture is being drawn." in done.stderr
     assert (tmp_path / "out" / "41-slow-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--url", "http://[::1"],
+        ["--url", "http://127.0.0.1:abc"],
+        ["--url", "http://example..com"],
+        ["--key", "é"],
+        ["--guidance", "nan"],
+        ["--size", f"{'9' * 5000}x64"],
+    ],
+    ids=["bracket", "port", "dots", "key", "nan", "digits"],
+)
+def test_what_cannot_be_sent_is_said(arguments: list[str]) -> None:
+    told = subprocess.run([*EASEL, "generate", "a", *arguments], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert "Traceback" not in told.stderr
+    assert "cannot be" in told.stderr or "512x512" in told.stderr

@@ -59,7 +59,7 @@ test('a deleted picture can be brought back, and else stays deleted', async () =
   await page.getByRole('button', { name: 'Undo' }).click()
   await page.locator('.stage .picture img').waitFor()
   await remove.click()
-  expect(await page.locator('.strip li').count()).toBe(0)
+  await expect.poll(() => page.locator('.strip li').count()).toBe(0)
   await page.reload()
   await modelKnown(page)
   expect(await page.locator('.stage .picture').count()).toBe(0)
