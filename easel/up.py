@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
 
 
 def _check_key(settings: Settings, terminal: Terminal) -> None:
-    if settings.key and not re.fullmatch(r"[!-~]+", settings.key, re.ASCII):
+    if settings.key and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", settings.key):
         raise CommandError(
             "The access key cannot be used",
             where="--key or EASEL_KEY",

@@ -29,6 +29,8 @@ class Workers:
             raise answer
         return answer
 
+    call_and_wait = call
+
 
 def client(
     workers: Workers, page: Path = Path("/nowhere"), host: str = "127.0.0.1:7860", **more: Any

@@ -84,6 +84,20 @@ def test_when_all_are_busy_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
+def test_those_who_wait_leave_two_workers_to_the_others() -> None:
+    async def test(pool: Pool, _: list[str]) -> None:
+        waiting = asyncio.create_task(pool.call_and_wait("sleep"))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await pool.call_and_wait("sleep")
+        assert (await pool.call(1))["event"] == 1
+        pool.wake()
+        await waiting
+        assert (await pool.call_and_wait(2))["event"] == 2
+
+    run(test, size=3)
+
+
 def test_a_worker_that_dies_is_told_and_replaced() -> None:
     async def test(pool: Pool, _: list[str]) -> None:
         before = (await pool.call(1))["pid"]
