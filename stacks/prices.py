@@ -1,24 +1,20 @@
-"""What an instance costs. Second-hand numbers with a date, for an estimate and not for a bill."""
+"""What things cost: `prices.json`, second-hand numbers with a date, for an estimate and not for a bill."""
 
 from __future__ import annotations
 
-SEEN = "2026-11"
-REGION = "us-east-1"
-PAGE = "https://aws.amazon.com/sagemaker/ai/pricing/"
+import json
+from pathlib import Path
 
-USD_PER_HOUR = {
-    # SageMaker hosting on demand in us-east-1, from public repositories that quote AWS's price list.
-    "ml.g4dn.xlarge": 0.7364,
-    "ml.g5.xlarge": 1.408,
-    "ml.g5.2xlarge": 1.515,
-    "ml.g6e.2xlarge": 2.8026,
-    # The EC2 price x 1.4, as in the rows above, or x 1.2 for m5.
-    "ml.g6.xlarge": 1.1267,
-    "ml.g6e.xlarge": 2.605,
-    "ml.m5.large": 0.115,
-    "ml.m5.xlarge": 0.23,
-    "ml.m5.2xlarge": 0.461,
-}
+_TABLE = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
+
+SEEN: str = _TABLE["seen"]
+REGION: str = _TABLE["region"]
+PAGE: str = _TABLE["pages"]["usd_per_hour"]
+HOURS_PER_MONTH: int = _TABLE["hours_per_month"]
+USD_PER_HOUR: dict[str, float] = _TABLE["usd_per_hour"]
+"""Of an instance that hosts a model or a notebook."""
+USD_PER_MONTH: dict[str, float] = _TABLE["usd_per_month"]
+"""Of what is paid by being there, or by the GB that it keeps."""
 
 
 def price(instance_type: str, instances: int) -> str:
