@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -15,6 +16,8 @@ from cdk_nag import AwsSolutionsChecks
 from stacks.api import ApiStack
 from stacks.catalogue import CatalogueError, read_model
 from stacks.cloud9 import Cloud9Stack
+from stacks.images import check_class
+from stacks.instances import instance_for
 from stacks.model import ModelStack
 from stacks.settings import SettingsError, parse_settings
 from stacks.storage import StorageStack
@@ -26,6 +29,8 @@ def compose(app: cdk.App, *, root: Path = ROOT, env: cdk.Environment | None = No
     """All stacks that the app's context asks for, checked by AwsSolutions."""
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
+    check_class(model)
+    settings = replace(settings, instance_type=instance_for(model, settings.instance_type))
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)
     endpoint = ModelStack(app, "EaselModel", settings=settings, model=model, bucket=storage.bucket, env=env)

@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def _path(self) -> Path:
-        return ROOT / self.source.get("path", "")
+        return MODELS / self.source.get("path", "")
 
 
 def entries() -> list[Entry]:

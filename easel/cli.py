@@ -118,7 +118,7 @@ def models() -> None:
     for entry in entries():
         profile, (width, height) = entry.profile, entry.profile.sizes[0]
         state = "here" if entry.here else "not on this machine"
-        typer.echo(f"{profile.id:<12}{profile.name:<24}{f'{width}×{height}':<12}{profile.licence:<14}{state}")
+        typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
 
 
 def _sides(size: str | None) -> tuple[int | None, int | None]:

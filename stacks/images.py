@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 
+from stacks.catalogue import CatalogueError, Model
+
 REPOSITORY = "huggingface-pytorch-inference"
 GPU_TAG = "2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04"
 CPU_TAG = "2.6.0-transformers5.5.3-cpu-py312-ubuntu22.04"
+DIFFUSERS = "0.37.1"
+"""The image's own, at least: the release had it, and later builds under the same tag may have a newer one."""
 GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
 """Host image with the driver for CUDA 12.4; without it the host comes with driver 470."""
 
@@ -59,3 +63,13 @@ def has_gpu(instance_type: str) -> bool:
 
 def tag(instance_type: str) -> str:
     return GPU_TAG if has_gpu(instance_type) else CPU_TAG
+
+
+def check_class(model: Model) -> None:
+    """Raises CatalogueError: the image's diffusers is too old for the model."""
+    have, needed = (tuple(map(int, version.split("."))) for version in (DIFFUSERS, model.diffusers))
+    if needed > have:
+        raise CatalogueError(
+            f"{model.id} needs diffusers {model.diffusers} for {model.pipeline}, and the serving image has {DIFFUSERS}."
+            " Choose another model: docs/models.md has those that the image runs."
+        )

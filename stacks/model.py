@@ -9,7 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.catalogue import Model
+from stacks.catalogue import Model, released_folder
 from stacks.parts.endpoint import Endpoint
 from stacks.parts.release import Release
 from stacks.parts.scaling import Scaling
@@ -27,7 +27,7 @@ class ModelStack(cdk.Stack):
     ) -> None:
         super().__init__(scope, id, description=f"Easel: the endpoint that runs {model.id}", **options)
         release = Release(
-            self, "Release", bucket=bucket, weights=model.folder, code=MODEL_CODE, log_days=settings.log_days
+            self, "Release", bucket=bucket, weights=released_folder(model), code=MODEL_CODE, log_days=settings.log_days
         )
         self.endpoint = Endpoint(
             self,

@@ -26,7 +26,8 @@ class Settings:
     """An entry of the catalogue, or the path of a model folder that has its entry beside it (`path/to/mine.json`)."""
     mode: Mode = "async"
     """`async` scales to zero and queues; `realtime` is always warm."""
-    instance_type: str = "ml.g4dn.xlarge"
+    instance_type: str = ""
+    """Empty: the cheapest that holds the model."""
     min_instances: int = -1
     """-1: the mode's own, 0 in async and 1 in realtime."""
     max_instances: int = 1
@@ -124,7 +125,7 @@ def _check_numbers(settings: Settings) -> None:
 
 
 def _check_instances(settings: Settings) -> None:
-    _check_text(settings.instance_type, r"ml\.[a-z0-9-]+\.[a-z0-9]+", "instance_type looks like ml.g4dn.xlarge.")
+    _check_text(settings.instance_type, r"|ml\.[a-z0-9-]+\.[a-z0-9]+", "instance_type looks like ml.g4dn.xlarge.")
     if settings.min_instances > settings.max_instances:
         raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
     if settings.mode == "realtime" and settings.min_instances == 0:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from stacks.catalogue import model_ids
 from tests.easel.running import EASEL, ROOT, Laptop, free_port, until
 
 ID = "f" * 44
@@ -329,7 +330,9 @@ def test_help_has_examples_that_exist(tmp_path: Path) -> None:
 def test_models_and_version(tmp_path: Path) -> None:
     listed = easel("models", at=tmp_path).stdout.splitlines()
     assert len(listed) == len(list((ROOT / "models").glob("*.json")))
-    assert all("here" in line for line in listed)
+    assert {line.split()[0]: line.rsplit("  ", 1)[-1] for line in listed} == {
+        name: "here" if name == "emoji" else "not on this machine" for name in model_ids(ROOT)
+    }
     assert re.fullmatch(r"easel \d+\.\d+\.\d+\n", easel("--version", at=tmp_path).stdout)
 
 

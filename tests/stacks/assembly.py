@@ -23,7 +23,11 @@ ENTRY = {
     "licence": "MIT",
     "licence_url": "https://example.org/licence",
     "pipeline": "StableDiffusionPipeline",
-    "source": {"kind": "folder", "path": "models/tiny"},
+    "source": {"kind": "folder", "path": "tiny"},
+    "diffusers": "0.15.0",
+    "dtype": "float32",
+    "gpu_memory_gib": 0,
+    "host_memory_gib": 3,
     "sizes": [[64, 64]],
     "max_side": 128,
     "steps": 2,
@@ -34,7 +38,7 @@ ENTRY = {
 }
 
 VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
-    "default": ({}, None),
+    "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
     "realtime": (
         {"mode": "realtime", "instance_type": "ml.m5.large", "max_instances": "3", "result_days": "30"},
         cdk.Environment(account="123456789012", region="eu-west-1"),

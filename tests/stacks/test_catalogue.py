@@ -5,12 +5,29 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import contract
+from app import ROOT
 from contract import ModelProfile, parse_profile
-from stacks.catalogue import CONTAINER_BYTES, FUNCTION_BYTES, PROFILE, CatalogueError, read_model
+from stacks.catalogue import (
+    CONTAINER_BYTES,
+    FUNCTION_BYTES,
+    PROFILE,
+    CatalogueError,
+    FolderSource,
+    HubFiles,
+    HubSource,
+    S3Source,
+    model_ids,
+    read_model,
+    released_folder,
+)
 from tests.stacks.assembly import write_model
+
+HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 
 
 def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
@@ -18,32 +35,112 @@ def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
     assert parse_profile(model.profile).suggestions == ("a red apple",)
     assert parse_profile(model.container_profile).suggestions == ()
     assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "budget"}
-    assert (model.id, model.folder) == ("tiny", tmp_path / "models" / "tiny")
+    assert (model.id, released_folder(model)) == ("tiny", tmp_path / "models" / "tiny")
 
 
 def test_the_profile_has_the_fields_of_the_contract() -> None:
     assert tuple(field.name for field in fields(ModelProfile)) == PROFILE
 
 
-def test_a_path_names_a_folder_with_its_entry_beside_it(tmp_path: Path) -> None:
-    write_model(tmp_path)
-    path = str(tmp_path / "models" / "tiny")
-    assert read_model(path, Path("/nowhere")).folder == Path(path)
+def test_the_catalogue_is_what_is_documented() -> None:
+    assert model_ids(ROOT) == ["emoji", "flux.2-klein-4b", "sd-1.5", "sdxl", "sdxl-lcm", "z-image-turbo"]
+
+
+@pytest.mark.parametrize("name", model_ids(ROOT))
+def test_every_entry_fits_the_contract(name: str) -> None:
+    model = read_model(name, ROOT)
+    profile = parse_profile(model.profile)
+    assert parse_profile(model.container_profile).sizes == profile.sizes
+    assert model.id == name
+    for width, height in profile.sizes:
+        contract.parse_request(json.dumps({"prompt": "x", "width": width, "height": height}), profile)
+    assert profile.max_side <= contract.SIDE.maximum
+    assert set(profile.schedulers) <= set(contract.SCHEDULERS)
+
+
+def test_sources_of_every_kind(tmp_path: Path) -> None:
+    def source(told: dict[str, Any]) -> object:
+        return read_model("tiny", write_model(tmp_path, source=told)).source
+
+    part = {"repository": "c/d", "revision": "v1.0", "variant": "fp16"}
+    assert source(HUB | {"parts": {"unet": part}}) == HubSource(
+        repository="a/b", revision="main", parts={"unet": HubFiles(repository="c/d", revision="v1.0", variant="fp16")}
+    )
+    assert source({"kind": "s3", "uri": "s3://mine/sdxl/"}) == S3Source(uri="s3://mine/sdxl/")
+    assert source({"kind": "folder", "path": "tiny"}) == FolderSource(path=tmp_path / "models" / "tiny")
+    assert source({"kind": "folder", "path": "/elsewhere/tiny"}) == FolderSource(path=Path("/elsewhere/tiny"))
+
+
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: str) -> None:
+    write_model(tmp_path, source=None)
+    path = tmp_path / "models" / "tiny"
+    assert released_folder(read_model(f"{path}{suffix}", Path("/nowhere"))) == path
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"steps": None}, "lacks steps"),
-        ({"source": {"kind": "hub", "repository": "a/b"}}, "only models with a folder"),
-        ({"source": {"kind": "folder", "path": "models/gone"}}, "it has no model_index.json"),
-        ({"licence": "x" * CONTAINER_BYTES}, "AWS takes 1024 in a variable"),
-        ({"suggestions": ["x" * FUNCTION_BYTES]}, "AWS takes 3072 in a variable"),
+        ({"steps": None}, "the entry lacks steps."),
+        ({"colour": "red"}, "the entry has 'colour', which is not known. Known: id, name, licence,"),
+        ({"steps": "20"}, "steps is '20'; it must be a whole number."),
+        ({"steps": True}, "steps is True; it must be a whole number."),
+        ({"guidance_scale": "7"}, "guidance_scale is '7'; it must be a number."),
+        ({"gated": 1}, "gated is 1; it must be true or false."),
+        ({"name": 1}, "name is 1; it must be a text."),
+        ({"dtype": "half"}, "dtype is 'half'; it can be float16, bfloat16, float32."),
+        ({"sizes": [[64]]}, "sizes holds [64]; see the other entries"),
+        ({"sizes": "64x64"}, "sizes holds '64x64'; see the other entries"),
+        ({"sizes": []}, "it needs one size and one scheduler at least."),
+        ({"sizes": [[64, 60]]}, "size 64x60: sides are multiples of 8, at most max_side 128."),
+        ({"sizes": [[136, 64]]}, "size 136x64: sides are multiples of 8, at most max_side 128."),
+        ({"scheduler": "lms"}, "scheduler 'lms' is not among its schedulers."),
+        ({"id": "../x"}, "id is '../x'; it must be lower-case letters"),
+        ({"licence_url": "http://x"}, "licence_url is 'http://x'; it must be a link that starts with https://."),
+        ({"pipeline": "os.system"}, "pipeline is 'os.system'; it must be a class of diffusers"),
+        ({"diffusers": "0.37"}, "diffusers is '0.37'; it must be a version"),
+        ({"source": "a/b"}, "source must be an object."),
+        ({"source": {"kind": "ftp"}}, "source.kind is 'ftp'; it can be hub, s3, folder."),
+        ({"source": {"kind": "hub", "repository": "a/b"}}, "source (hub) lacks revision."),
+        ({"source": HUB | {"path": "x"}}, "source (hub) has 'path', which is not known."),
+        ({"source": HUB | {"repository": "a/b/c"}}, "repository is 'a/b/c'; it must be owner/name."),
+        ({"source": HUB | {"revision": "../main"}}, "revision is '../main'; it must be a commit"),
+        ({"source": HUB | {"variant": "../x"}}, "variant is '../x'; it must be like fp16."),
+        ({"source": HUB | {"parts": {"unet": {"repository": "c/d"}}}}, "the part 'unet' lacks revision."),
+        ({"source": HUB | {"parts": {"../x": HUB | {"kind": "hub"}}}}, "the part '../x' has 'kind'"),
+        ({"source": HUB | {"parts": {"../x": {"repository": "c/d", "revision": "x"}}}}, "the part '../x' is not the"),
+        (
+            {"source": {"kind": "s3", "uri": "s3://mine/sdxl"}},
+            "uri is 's3://mine/sdxl'; it must be like s3://bucket/prefix/.",
+        ),
+        ({"source": {"kind": "folder", "path": 1}}, "path is 1; it must be a text."),
     ],
 )
-def test_an_entry_that_cannot_be_released_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    with pytest.raises(CatalogueError, match=said):
+def test_an_entry_that_cannot_be_read_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(CatalogueError) as refusal:
         read_model("tiny", write_model(tmp_path, **changes))
+    assert str(refusal.value).startswith(f"{tmp_path}/models/tiny.json: {said}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"), [({"licence": "x" * CONTAINER_BYTES}, 1024), ({"suggestions": ["x" * FUNCTION_BYTES]}, 3072)]
+)
+def test_a_profile_that_fits_no_variable_is_refused(tmp_path: Path, changes: dict[str, object], limit: int) -> None:
+    model = read_model("tiny", write_model(tmp_path, **changes))
+    with pytest.raises(CatalogueError, match=f"AWS takes {limit} in a variable"):
+        assert model.profile + model.container_profile
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (HUB, "only models with a folder"),
+        ({"kind": "folder", "path": "gone"}, "it has no model_index.json"),
+    ],
+)
+def test_what_cannot_be_released_is_refused(tmp_path: Path, source: dict[str, object], said: str) -> None:
+    with pytest.raises(CatalogueError, match=said):
+        released_folder(read_model("tiny", write_model(tmp_path, source=source)))
 
 
 def test_an_unknown_model_is_refused_with_those_there_are(tmp_path: Path) -> None:
@@ -51,8 +148,9 @@ def test_an_unknown_model_is_refused_with_those_there_are(tmp_path: Path) -> Non
         read_model("tinny", write_model(tmp_path))
 
 
-def test_broken_json_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "said"), [("{", "it is not JSON"), ("[]", "the entry must be an object")])
+def test_broken_json_is_refused(tmp_path: Path, text: str, said: str) -> None:
     write_model(tmp_path)
-    (tmp_path / "models" / "tiny.json").write_text("{")
-    with pytest.raises(CatalogueError, match=r"is not JSON"):
+    (tmp_path / "models" / "tiny.json").write_text(text)
+    with pytest.raises(CatalogueError, match=said):
         read_model("tiny", tmp_path)

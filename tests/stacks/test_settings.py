@@ -31,7 +31,7 @@ def test_nothing_set_is_an_async_endpoint_that_sleeps_behind_keys() -> None:
     settings = parse_settings({"@aws-cdk/core:checkSecretUsage": True, "aws:cdk:version-reporting": True})
     assert settings == Settings()
     assert (settings.mode, settings.min_instances, settings.max_instances) == ("async", 0, 1)
-    assert (settings.api_auth, settings.instance_type, settings.cloud9) == ("key", "ml.g4dn.xlarge", False)
+    assert (settings.api_auth, settings.instance_type, settings.cloud9) == ("key", "", False)
 
 
 def test_realtime_keeps_one_instance() -> None:

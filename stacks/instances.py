@@ -1,0 +1,72 @@
+"""Which instance types hold which model, and which of them costs least."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stacks.catalogue import CatalogueError, Model
+from stacks.prices import USD_PER_HOUR
+
+
+@dataclass(frozen=True)
+class Family:
+    """`ml.<family>.<size>`. GiB of one GPU as torch sees it (0: none), and of host memory per unit of size."""
+
+    gpu_gib: float
+    bfloat16: bool
+    host_gib: int
+
+
+FAMILIES: Mapping[str, Family] = {
+    "g4dn": Family(14.5, False, 16),  # T4
+    "g5": Family(22, True, 16),  # A10G
+    "g6": Family(22, True, 16),  # L4
+    "g6e": Family(44, True, 32),  # L40S
+    **dict.fromkeys(("c5", "c6i", "c7i"), Family(0, True, 8)),
+    **dict.fromkeys(("m5", "m6i", "m7i"), Family(0, True, 16)),
+}
+"""Those we know of. Source: AWS's pages of the EC2 instance types."""
+
+
+def instance_for(model: Model, asked: str) -> str:
+    """The type asked for, or where none is the cheapest that holds the model.
+
+    Raises CatalogueError: it cannot hold the model, with those that can. A type that is not in our table is believed.
+    """
+    held = instance_types(model)
+    if asked and (reason := _lack(model, asked)):
+        would = f"Set instance_type to {', '.join(held)}." if held else "No type of our table can."
+        raise CatalogueError(f"{asked} cannot hold {model.id}: {reason}. {would}")
+    if not asked and not held:
+        raise CatalogueError(f"{model.id}: no instance type of our table holds it. Set instance_type.")
+    return asked or held[0]
+
+
+def instance_types(model: Model) -> list[str]:
+    """Those with a known price that hold the model, the cheapest first."""
+    return sorted((name for name in USD_PER_HOUR if not _lack(model, name)), key=USD_PER_HOUR.__getitem__)
+
+
+def _lack(model: Model, name: str) -> str:
+    """What the type has too little of, or nothing."""
+    family = FAMILIES.get(name.split(".")[1])
+    if family is None:
+        return ""
+    if model.gpu_memory_gib > family.gpu_gib:
+        has = f"has a GPU of {family.gpu_gib:g} GiB" if family.gpu_gib else "has no GPU"
+        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type {has}"
+    if model.gpu_memory_gib and model.dtype == "bfloat16" and not family.bfloat16:
+        return "it draws in bfloat16, which the type's GPU cannot"
+    host = family.host_gib * _units(name)
+    if model.host_memory_gib > host:
+        return f"loading it needs {model.host_memory_gib:g} GiB of memory, and the type has {host:g}"
+    return ""
+
+
+def _units(name: str) -> float:
+    """`large` is 0.5, `xlarge` 1, `2xlarge` 2."""
+    size = name.split(".")[2]
+    found = re.fullmatch(r"(\d*)xlarge", size)
+    return float(found[1] or 1) if found else 0.5

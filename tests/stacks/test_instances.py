@@ -1,0 +1,102 @@
+"""The instance type follows the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from app import ROOT
+from stacks.catalogue import CatalogueError, Model, model_ids, read_model
+from stacks.images import DIFFUSERS, check_class
+from stacks.instances import FAMILIES, instance_for, instance_types
+from stacks.prices import USD_PER_HOUR
+
+SD = read_model("sd-1.5", ROOT)
+KLEIN = read_model("flux.2-klein-4b", ROOT)
+
+
+@pytest.mark.parametrize(
+    ("name", "cheapest"),
+    [
+        ("emoji", "ml.m5.large"),
+        ("sd-1.5", "ml.g4dn.xlarge"),
+        ("sdxl", "ml.g4dn.xlarge"),
+        ("sdxl-lcm", "ml.g4dn.xlarge"),
+        ("flux.2-klein-4b", "ml.g6.2xlarge"),
+        ("z-image-turbo", "ml.g6e.xlarge"),
+    ],
+)
+def test_the_cheapest_that_holds_the_model(name: str, cheapest: str) -> None:
+    model = read_model(name, ROOT)
+    assert instance_for(model, "") == cheapest
+    held = instance_types(model)
+    assert held == sorted(held, key=USD_PER_HOUR.__getitem__)
+    assert all(instance_for(model, one) == one for one in held)
+
+
+@pytest.mark.parametrize("name", model_ids(ROOT))
+def test_the_serving_image_has_every_class(name: str) -> None:
+    check_class(read_model(name, ROOT))
+
+
+def test_a_class_that_the_image_lacks_is_refused() -> None:
+    check_class(dataclasses.replace(SD, diffusers=DIFFUSERS))
+    with pytest.raises(CatalogueError) as refusal:
+        check_class(dataclasses.replace(SD, diffusers="0.42.0"))
+    assert str(refusal.value).startswith(
+        f"sd-1.5 needs diffusers 0.42.0 for StableDiffusionPipeline, and the serving image has {DIFFUSERS}. Choose"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "reason"),
+    [
+        (SD, "ml.m5.xlarge", "it needs 6 GiB of GPU memory, and the type has no GPU"),
+        (KLEIN, "ml.g4dn.xlarge", "it needs 19 GiB of GPU memory, and the type has a GPU of 14.5 GiB"),
+        (KLEIN, "ml.g6.xlarge", "loading it needs 24 GiB of memory, and the type has 16"),
+        (
+            dataclasses.replace(KLEIN, gpu_memory_gib=14.5),
+            "ml.g4dn.2xlarge",
+            "it draws in bfloat16, which the type's GPU cannot",
+        ),
+        (
+            dataclasses.replace(SD, gpu_memory_gib=0),
+            "ml.c5.large",
+            "loading it needs 8 GiB of memory, and the type has 4",
+        ),
+    ],
+)
+def test_a_type_that_cannot_hold_the_model_is_refused(model: Model, asked: str, reason: str) -> None:
+    with pytest.raises(CatalogueError) as refusal:
+        instance_for(model, asked)
+    would = ", ".join(instance_types(model))
+    assert str(refusal.value) == f"{asked} cannot hold {model.id}: {reason}. Set instance_type to {would}."
+
+
+@pytest.mark.parametrize(("gib", "held"), [(14.5, True), (14.6, False)])
+def test_the_bound_of_a_gpu(gib: float, held: bool) -> None:
+    assert ("ml.g4dn.xlarge" in instance_types(dataclasses.replace(SD, gpu_memory_gib=gib))) is held
+
+
+@pytest.mark.parametrize(("gib", "held"), [(16, True), (16.1, False)])
+def test_the_bound_of_the_host(gib: float, held: bool) -> None:
+    assert ("ml.g4dn.xlarge" in instance_types(dataclasses.replace(SD, host_memory_gib=gib))) is held
+
+
+def test_a_type_outside_of_the_table_is_believed() -> None:
+    assert instance_for(KLEIN, "ml.p5.48xlarge") == "ml.p5.48xlarge"
+
+
+def test_a_model_that_nothing_holds_wants_a_type() -> None:
+    giant = dataclasses.replace(KLEIN, gpu_memory_gib=100)
+    with pytest.raises(CatalogueError, match="no instance type of our table holds it"):
+        instance_for(giant, "")
+    assert instance_for(giant, "ml.p5e.48xlarge") == "ml.p5e.48xlarge"
+
+
+def test_every_priced_type_is_of_a_known_family() -> None:
+    for name in USD_PER_HOUR:
+        assert re.fullmatch(r"ml\.[a-z0-9]+\.(\d*x)?large", name)
+        assert name.split(".")[1] in FAMILIES
