@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from easel import __version__
-from easel.command_error import INTERRUPTED, CommandError
+from easel.cloud import commands
+from easel.command_error import told
 
 app = typer.Typer(
     help="Your own text-to-image service.",
@@ -58,7 +57,7 @@ def up(
     from easel.settings import Settings
     from easel.up import run
 
-    with _explained():
+    with told():
         run(Settings(host=host, port=port, model=model, data=data, key=key or None, container=container))
 
 
@@ -103,7 +102,7 @@ def generate(
         "scheduler": scheduler,
         "output_format": output_format,
     }
-    with _explained():
+    with told():
         from easel.client import Api
         from easel.generate import run
 
@@ -121,6 +120,10 @@ def models() -> None:
         typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
 
 
+for command in (commands.pause, commands.resume):
+    app.command(epilog=commands.EPILOGS[command.__name__])(command)
+
+
 def _sides(size: str | None) -> tuple[int | None, int | None]:
     if size is None:
         return None, None
@@ -128,14 +131,3 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     if not (re.fullmatch(r"\d{1,5}", width, re.ASCII) and re.fullmatch(r"\d{1,5}", height, re.ASCII)):
         raise typer.BadParameter(f"{size!r} is not like 512x512", param_hint="--size")
     return int(width), int(height)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except CommandError as error:
-        typer.echo("\n".join(error.lines()), err=True)
-        raise typer.Exit(error.code) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None

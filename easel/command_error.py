@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: the job failed; asked wrongly; something around is missing; Ctrl-C."""
 
@@ -17,3 +21,15 @@ class CommandError(Exception):
         """For people; empty parts left off."""
         parts = {"where": self.where, "why": self.why, "fix": self.fix}
         return [f"Error: {self.what}", *(f"  {name:<6}{text}" for name, text in parts.items() if text)]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Ends the program with what a CommandError says, on standard error; Ctrl-C ends it without words."""
+    try:
+        yield
+    except CommandError as error:
+        print(*error.lines(), sep="\n", file=sys.stderr)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

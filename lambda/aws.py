@@ -135,9 +135,15 @@ def _validation(message: str) -> str:
     return "upstream_unavailable" if "inservice" in text.replace(" ", "") else "config_error"
 
 
+_HINTS = {
+    "config_error": "The operator finds more in the function's log.",
+    "internal": "The operator finds more in the function's log.",
+    "endpoint_missing": "It is paused or was never deployed. The operator brings it back with `easel resume`.",
+}
+
+
 def _error(code: str) -> EaselError:
-    hint = "The operator finds more in the function's log." if code in ("config_error", "internal") else ""
-    return EaselError(code, _MESSAGES.get(code, "the endpoint or the store failed"), hint=hint)
+    return EaselError(code, _MESSAGES.get(code, "the endpoint or the store failed"), hint=_HINTS.get(code, ""))
 
 
 def _config(read_timeout: float) -> Config:
@@ -279,7 +285,9 @@ class Watch:
                 told = self._sagemaker.describe_endpoint(EndpointName=self._name)
         except EaselError as error:
             if error.code == "endpoint_missing":
-                return EndpointState("broken", "The model's endpoint does not exist.")
+                return EndpointState(
+                    "broken", "The model's endpoint does not exist: it is paused or was never deployed."
+                )
             raise
         instances = sum(variant.get("CurrentInstanceCount", 0) for variant in told.get("ProductionVariants", ()))
         return _state(told["EndpointStatus"], instances)

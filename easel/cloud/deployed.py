@@ -1,0 +1,82 @@
+"""What CloudFormation says was deployed: the endpoint's name and the configuration that it ought to run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from easel.cloud.account import Account, explained, missing
+from easel.command_error import FAILED, CommandError
+
+STACK = "EaselModel"
+ENDPOINT, CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """Names of SageMaker: an endpoint, and the stack's newest configuration of it."""
+
+    stack_status: str
+    endpoint: str
+    config: str
+
+
+def find_deployed(account: Account) -> Deployed:
+    """Raises CommandError where the stack is not there, or has no endpoint."""
+    status = stack_status(account, STACK)
+    if status is None:
+        fix = "npx cdk deploy --all, or another --region"
+        raise CommandError("Easel is not deployed", where=account.region, why=f"there is no stack {STACK}", fix=fix)
+    with explained():
+        resources = list(
+            account.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=STACK)
+        )
+    names = {kind: _newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
+    if not all(names.values()):
+        fix = "npx cdk destroy --all, then npx cdk deploy --all"
+        raise CommandError("The stack has no endpoint", where=STACK, why=f"it is {status}", fix=fix, code=FAILED)
+    config = _config_name(account, names[CONFIG])
+    return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
+
+
+def stack_status(account: Account, name: str) -> str | None:
+    """None where there is no such stack."""
+    try:
+        with explained():
+            stacks = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    except CommandError as error:
+        if missing(error):
+            return None
+        raise
+    return str(stacks[0]["StackStatus"])
+
+
+def template(account: Account) -> dict[str, Any]:
+    """The resources of the stack as they were deployed."""
+    with explained():
+        body = account.client("cloudformation").get_template(StackName=STACK)["TemplateBody"]
+    resources: dict[str, Any] = (json.loads(body) if isinstance(body, str) else body)["Resources"]
+    return resources
+
+
+def _newest(resources: list[dict[str, Any]], kind: str) -> str:
+    found = [
+        one for one in resources
+        if one["ResourceType"] == kind and one.get("PhysicalResourceId") and "DELETE" not in one["ResourceStatus"]
+    ]  # fmt: skip
+    return str(max(found, key=lambda one: one["LastUpdatedTimestamp"])["PhysicalResourceId"]) if found else ""
+
+
+def _config_name(account: Account, id: str) -> str:
+    """CloudFormation may keep the ARN, which SageMaker writes in lower case; the name is not."""
+    with explained():
+        for config in account.all("sagemaker", "list_endpoint_configs", "EndpointConfigs"):
+            if id in (config["EndpointConfigArn"], config["EndpointConfigName"]):
+                return str(config["EndpointConfigName"])
+    raise CommandError(
+        "The endpoint's configuration is gone",
+        where=id,
+        why=f"somebody deleted it, though {STACK} still has it",
+        fix="npx cdk destroy --all, then npx cdk deploy --all",
+    )
