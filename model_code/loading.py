@@ -7,6 +7,7 @@ What the checks are against: a `model_index.json` that names a library or class 
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,38 @@ from journal import log
 from memory import Memory
 from profiles import of as profile_of
 
-PIPELINES: Mapping[str, int] = {
-    "ChromaPipeline": 16,
-    "ErnieImagePipeline": 16,
-    "Flux2KleinPipeline": 16,
-    "Flux2Pipeline": 16,
-    "FluxPipeline": 16,
-    "LatentConsistencyModelPipeline": 8,
-    "Lumina2Pipeline": 16,
-    "OvisImagePipeline": 16,
-    "QwenImagePipeline": 16,
-    "SanaPipeline": 32,
-    "StableDiffusion3Pipeline": 16,
-    "StableDiffusionPipeline": 8,
-    "StableDiffusionXLPipeline": 8,
-    "ZImagePipeline": 16,
+
+@dataclass(frozen=True)
+class Family:
+    """What the pipelines of one class have in common."""
+
+    grid: int
+    """Pixels: what both sides of a picture must be a multiple of."""
+    dtypes: tuple[str, ...]
+    """What it may draw in on a GPU, the best first. Some classes overflow float16."""
+
+
+_UNET = Family(8, ("float16",))
+_EITHER = ("bfloat16", "float16")
+_TRANSFORMER = Family(16, ("bfloat16",))
+
+PIPELINES: Mapping[str, Family] = {
+    "ChromaPipeline": _TRANSFORMER,
+    "ErnieImagePipeline": _TRANSFORMER,
+    "Flux2KleinPipeline": _TRANSFORMER,
+    "Flux2Pipeline": _TRANSFORMER,
+    "FluxPipeline": _TRANSFORMER,
+    "LatentConsistencyModelPipeline": _UNET,
+    "Lumina2Pipeline": _TRANSFORMER,
+    "OvisImagePipeline": _TRANSFORMER,
+    "QwenImagePipeline": _TRANSFORMER,
+    "SanaPipeline": Family(32, _EITHER),
+    "StableDiffusion3Pipeline": Family(16, _EITHER),
+    "StableDiffusionPipeline": _UNET,
+    "StableDiffusionXLPipeline": _UNET,
+    "ZImagePipeline": _TRANSFORMER,
 }
-"""Text-to-image classes of diffusers that tell of each step, and what both sides of a picture must be a multiple of."""
+"""Text-to-image classes of diffusers that tell of each step."""
 
 COMPONENTS: Mapping[str, frozenset[str]] = {
     "diffusers": schedulers.CLASS_NAMES
@@ -120,12 +136,13 @@ def load(folder: Path) -> Model:
     pipeline_class = check(folder)
     weights = list(folder.rglob("*.safetensors"))
     _read_ahead(weights)
-    hardware = choose(sum(file.stat().st_size for file in weights))
+    family = PIPELINES[pipeline_class]
+    hardware = choose(sum(file.stat().st_size for file in weights), family.dtypes)
     pipeline = _load_pipeline(folder, pipeline_class, hardware, weights)
     profile = profile_of(pipeline, folder)
     # One by one elsewhere: about as fast, and picture i has the very bytes that its seed alone has.
     at_once = IMAGES.maximum if hardware.device == "cuda" else 1
-    model = Model(pipeline, profile, PIPELINES[pipeline_class], at_once, Memory())
+    model = Model(pipeline, profile, family.grid, at_once, Memory())
     _warm_up(model)
     log("loaded", pipeline=pipeline_class, device=hardware.device, dtype=str(hardware.dtype), profile=profile.id)
     return model

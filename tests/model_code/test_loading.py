@@ -11,6 +11,7 @@ import pytest
 
 import loading
 from contract import EaselError, ModelProfile
+from tests.model_code import tiny
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,6 +138,29 @@ def test_pickled_weights_are_not_read_even_if_the_check_were_gone(copy: Path, mo
     monkeypatch.setattr(loading, "check", lambda folder: "StableDiffusionPipeline")
     with pytest.raises(OSError, match="safetensors"):
         loading.load(copy)
+
+
+def test_every_class_is_in_the_diffusers_of_the_laptop() -> None:
+    diffusers = loading._import_diffusers()
+    assert [name for name in loading.PIPELINES if not hasattr(diffusers, name)] == []
+
+
+def test_a_part_without_the_variant_is_loaded_as_it_is(tmp_path: Path) -> None:
+    """What the import lays together from several repositories."""
+    folder = tmp_path / "model"
+    pipeline = tiny.stable_diffusion()
+    pipeline.save_pretrained(folder, variant="fp16")
+    shutil.rmtree(folder / "vae")
+    pipeline.vae.save_pretrained(folder / "vae")
+    assert {file.name for file in folder.rglob("*.safetensors")} == {
+        "model.fp16.safetensors",
+        "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.safetensors",
+    }
+    loaded = loading.load(folder).pipeline
+    for part in ("unet", "vae"):
+        mine, kept = getattr(loaded, part).state_dict(), getattr(pipeline, part).state_dict()
+        assert all(mine[name].equal(kept[name]) for name in kept)
 
 
 def test_a_folder_alone_tells_what_it_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def stable_diffusion() -> Any:
     )
 
 
-def stable_diffusion_xl() -> Any:
+def stable_diffusion_xl(**changes: Any) -> Any:
     from diffusers import StableDiffusionXLPipeline
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -105,6 +105,7 @@ def stable_diffusion_xl() -> Any:
         projection_class_embeddings_input_dim=80,
         cross_attention_dim=64,
         use_linear_projection=True,
+        **changes,
     )
     return StableDiffusionXLPipeline(
         vae=_autoencoder(),
@@ -117,20 +118,40 @@ def stable_diffusion_xl() -> Any:
     )
 
 
+def stable_diffusion_xl_lcm() -> Any:
+    """Distilled: its UNet is told the guidance, and draws once a step."""
+    return stable_diffusion_xl(time_cond_proj_dim=8)
+
+
 def _qwen_tokenizer() -> Any:
     from transformers import Qwen2Tokenizer
 
     letters = [chr(code) for code in range(33, 127)] + ["Ġ", "Ċ"]
     vocab = {letter: number for number, letter in enumerate(["<|endoftext|>", *letters])}
-    tokenizer = Qwen2Tokenizer(vocab, [], model_max_length=512)
+    tokenizer = Qwen2Tokenizer(vocab, [], model_max_length=512, pad_token="<|endoftext|>")
     tokenizer.chat_template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
     return tokenizer
+
+
+def _qwen_config(layers: int = 2) -> Any:
+    from transformers import Qwen3Config
+
+    return Qwen3Config(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=200,
+        max_position_embeddings=512,
+        head_dim=8,
+    )
 
 
 def z_image() -> Any:
     """A transformer that predicts flow; sides are multiples of 16."""
     from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
-    from transformers import Qwen3Config, Qwen3Model
+    from transformers import Qwen3Model
 
     torch.manual_seed(0)
     transformer = ZImageTransformer2DModel(
@@ -152,22 +173,46 @@ def z_image() -> Any:
     with torch.no_grad():
         transformer.x_pad_token.zero_()
         transformer.cap_pad_token.zero_()
-    config = Qwen3Config(
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        vocab_size=200,
-        max_position_embeddings=512,
-        head_dim=8,
-    )
     return ZImagePipeline(
         transformer=transformer,
         vae=_autoencoder(16, shift_factor=0.1, scaling_factor=0.4),
-        text_encoder=Qwen3Model(config),
+        text_encoder=Qwen3Model(_qwen_config()),
         tokenizer=_qwen_tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+
+
+def flux_2_klein() -> Any:
+    """Packed latents, and the text encoder's layers 9, 18 and 27 side by side; distilled, so without guidance."""
+    from diffusers import (
+        AutoencoderKLFlux2,
+        FlowMatchEulerDiscreteScheduler,
+        Flux2KleinPipeline,
+        Flux2Transformer2DModel,
+    )
+    from transformers import Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    transformer = Flux2Transformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=False,
+    )
+    autoencoder = AutoencoderKLFlux2(
+        block_out_channels=(8, 8, 8, 8), layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=SIDE
+    )
+    return Flux2KleinPipeline(
+        transformer=transformer,
+        vae=autoencoder,
+        text_encoder=Qwen3ForCausalLM(_qwen_config(layers=28)),
+        tokenizer=_qwen_tokenizer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        is_distilled=True,
     )
 
 
