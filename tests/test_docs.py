@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import contract
+from easel.cli import app as cli
 from stacks.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,13 @@ def test_commands_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         assert set(re.findall(r"\bmake ([a-z]+)$", page.read_text(), re.MULTILINE)) <= targets, page.name
+
+
+def test_easel_has_the_commands_that_are_told() -> None:
+    known = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    for page in PAGES:
+        told = re.findall(r"(?:^|`)(?:\.venv/bin/)?easel ([a-z]+)", page.read_text(), re.MULTILINE)
+        assert set(told) <= known, page.name
 
 
 def test_every_setting_is_told() -> None:

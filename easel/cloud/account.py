@@ -35,6 +35,10 @@ class Account:
         self._session, self.region = session, region
         self._clients: dict[tuple[str, str], Any] = {}
 
+    @property
+    def partition(self) -> str:
+        return str(self._session.get_partition_for_region(self.region))
+
     def client(self, service: str, region: str = "") -> Any:
         from botocore.config import Config
 

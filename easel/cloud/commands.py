@@ -13,7 +13,26 @@ MINUTES = (1, 120)
 
 Region = Annotated[str | None, typer.Option(help="Where Easel is.  [default: AWS_REGION, or the profile's]")]
 Minutes = Annotated[int, typer.Option(min=MINUTES[0], max=MINUTES[1], help="How long to wait.")]
+Context = Annotated[
+    list[str] | None, typer.Option("-c", "--context", metavar="KEY=VALUE", help="A setting, as after `cdk deploy`.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def doctor(
+    context: Context = None,
+    region: Region = None,
+    request: Annotated[bool, typer.Option("--request", help="Ask AWS for the quota where it is too small.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check whether a deploy from here would work, and whether what is deployed does."""
+    with told():
+        from easel import ROOT
+        from easel.cloud.doctor import Doctor, report
+        from easel.cloud.plan import read_plan
+
+        doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
+        raise typer.Exit(report(doctor.checks(region), as_json))
 
 
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
@@ -38,6 +57,9 @@ def _switch(region: str | None, minutes: int, what: str) -> None:
 
 
 EPILOGS = {
+    "doctor": "\b\nExamples:\n  easel doctor\n  easel doctor -c model=sdxl -c mode=realtime --region eu-west-1\n"
+    "  easel doctor --request\n\n\b\nSigns: ✓ in order, ✗ not, ? could not be checked.\n"
+    "Exit codes: 0 all in order, 1 not, 2 asked wrongly.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy; destroy works either way.",
     "resume": "\b\nExamples:\n  easel resume\n  easel resume --minutes 60",

@@ -7,7 +7,7 @@ import re
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"ResourceLimitExceeded|account-level service limit",
-        "The endpoint quota is too small: easel doctor --request asks for more; ml.m5.large does without.",
+        "The endpoint quota is too small: easel doctor --request asks for more.",
     ),
     (
         r"InsufficientInstanceCapacity|insufficient capacity|unable to provision requested ML compute capacity",
@@ -82,11 +82,11 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The bucket still holds objects: empty it, then npx cdk destroy --all again.",
     ),
     (
-        r"config_error|is not safe to read|model_index\.json",
+        r"config_error|is not safe to read|model_index\.json asks for|leads out of the folder",
         "The container refuses the model folder: the line says why; easel doctor checks a folder before a deploy.",
     ),
     (
-        r"timed out waiting|Worker .*timed? ?out|exceeded.*timeout|response timeout",
+        r"timed out waiting|Worker .*timed? ?out|invocation timed out",
         "A call took longer than allowed: ask for fewer steps or a smaller size, or take -c mode=async.",
     ),
 )  # fmt: skip

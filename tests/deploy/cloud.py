@@ -127,6 +127,17 @@ class Cloud:
     def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
         return self.cdk("destroy", "--app", str(assembly), "--all", "--force")
 
+    def easel(self, *words: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
+        """Runs `easel` as the person who deployed."""
+        own = dict.fromkeys(
+            ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING"),
+            f"http://127.0.0.1:{self.stand_ins}",
+        )
+        return subprocess.run(
+            (project_python(), "-m", "easel", *words), cwd=ROOT, env=self.common | own, text=True,
+            capture_output=True, timeout=seconds,
+        )  # fmt: skip
+
     def container(self) -> psutil.Process:
         """The newest process that serves a model."""
         started = psutil.Process(self.process.pid).children(recursive=True)

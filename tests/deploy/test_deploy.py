@@ -168,6 +168,18 @@ def test_a_realtime_container_that_dies_draws_the_job_again(realtime: Deployed) 
     assert api.finished(job["urls"]["get"], seconds=180)["status"] == "succeeded"
 
 
+def test_a_paused_endpoint_says_so_and_comes_back(realtime: Deployed, stage: Stage) -> None:
+    paused = realtime.cloud.easel("pause")
+    assert (paused.returncode, "is paused." in paused.stdout) == (0, True), paused.stdout + paused.stderr
+    assert "is paused already" in realtime.cloud.easel("pause").stdout
+    job = realtime.api.finished(realtime.api.call("POST", "/jobs", REQUEST).json["urls"]["get"])
+    assert job["error"]["code"] == "endpoint_missing"
+    assert "easel resume" in job["error"]["hint"]
+    resumed = realtime.cloud.easel("resume")
+    assert (resumed.returncode, "is in service again" in resumed.stdout) == (0, True), resumed.stdout + resumed.stderr
+    assert pictures(realtime.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
+
+
 @pytest.fixture(scope="module")
 def forbidden(realtime: Deployed) -> Done:
     return realtime.deploy("forbidden")
@@ -180,11 +192,12 @@ def test_a_missing_permission_is_told_without_secrets(realtime: Deployed, forbid
     assert not re.search(rf"{ACCOUNT}|arn:|EaselApi|EaselModel|easel-realtime|sagemaker", answer.body.decode(), re.I)
 
 
-def test_a_full_bucket_fails_the_destroy_loudly(realtime: Deployed) -> None:
+def test_a_full_bucket_fails_the_destroy_loudly_and_a_paused_endpoint_does_not(realtime: Deployed) -> None:
+    assert realtime.cloud.easel("pause").returncode == 0
     destroyed = realtime.cloud.destroy(realtime.assemblies / "kept")
     assert destroyed.returncode != 0
     assert "The bucket you tried to delete is not empty" in flat(destroyed.stdout)
-    assert realtime.cloud.statuses()["EaselStorage"] == "DELETE_FAILED"
+    assert realtime.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE", "EaselStorage": "DELETE_FAILED"}
 
 
 # --- what they share -----------------------------------------------------------------------------

@@ -300,14 +300,14 @@ def seconds_of(program: str, *arguments: str) -> tuple[float, str]:
     return min(took), done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["generate"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["generate"], ["doctor"]], ids=str)
 def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
     """As quick as typer, which needs pydantic: 0.3 s at most on a machine that is not busy (bench/laptop.py)."""
     least, _ = seconds_of("import typer, pydantic; pydantic.TypeAdapter(int)")
     took, words = seconds_of(
         "import atexit, socket, sys\n"
         "socket.socket.connect = lambda *_: sys.exit('the network was used')\n"
-        "heavy = {'httpx', 'rich', 'torch', 'starlette', 'uvicorn'}\n"
+        "heavy = {'httpx', 'rich', 'torch', 'starlette', 'uvicorn', 'boto3', 'botocore'}\n"
         "atexit.register(lambda: print(heavy & set(sys.modules)))\n"
         "from easel.cli import app; app()",
         *command,
@@ -319,7 +319,7 @@ def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
 
 
 def test_help_has_examples_that_exist(tmp_path: Path) -> None:
-    for command in ("up", "generate"):
+    for command in ("up", "generate", "doctor", "pause", "resume"):
         words = easel(command, "--help", at=tmp_path).stdout
         options, _, examples = re.sub(r"\$\(.*\)", "", words).partition("Examples:")
         used = set(re.findall(r"(?<=\s)-{1,2}[a-z-]+", examples))

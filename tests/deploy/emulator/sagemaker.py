@@ -67,6 +67,11 @@ class SageMaker:
         self.describe_endpoint_config, self.list_endpoint_configs = self.configs.describe, self.configs.summaries
         self.delete_endpoint_config = self.configs.delete
 
+    def list_tags(self, parameters: Parameters) -> Parameters:
+        arn = parameters["ResourceArn"]
+        records = (record for shelf in (self.models, self.configs, self.shelf) for record in shelf.records.items())
+        return {"Tags": next(one.get("Tags", []) for name, one in records if arn.endswith(f"/{name.lower()}"))}
+
     def create_endpoint_config(self, parameters: Parameters) -> Parameters:
         for variant in parameters["ProductionVariants"]:
             self.models.find(variant.get("ModelName", ""))

@@ -1,0 +1,132 @@
+"""What `easel doctor` asks AWS once Easel is deployed: stacks, endpoint, alarms, and the container's last words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from easel.cloud.account import Account, explained, missing
+from easel.cloud.check import Check
+from easel.cloud.deployed import Deployed
+from easel.cloud.hints import hint_for
+from easel.cloud.pause import MOVING
+from easel.command_error import CommandError
+
+PREFIX = "Easel"
+"""With it begin the names of our stacks and so of what CloudFormation names after them."""
+HARMLESS = "Nothing to do."
+"""So ends the description of an alarm that is part of the machinery."""
+LOG_LINES, SHOWN = 50, 5
+
+
+def stacks(account: Account) -> Check | None:
+    """None where nothing is deployed."""
+    with explained():
+        found = [
+            one for one in account.all("cloudformation", "describe_stacks", "Stacks")
+            if one["StackName"].startswith(PREFIX)
+        ]  # fmt: skip
+    if not found:
+        return None
+    for one in found:
+        if one["StackStatus"].endswith("_IN_PROGRESS"):
+            return Check("stacks", "unknown", f"{one['StackName']} is {one['StackStatus']}.", "Wait until it has ended")
+        if "FAILED" in one["StackStatus"] or "ROLLBACK" in one["StackStatus"]:
+            return _broken(account, one)
+    return Check("stacks", "ok", f"Deployed: {', '.join(sorted(one['StackName'] for one in found))}.")
+
+
+def _broken(account: Account, stack: dict[str, Any]) -> Check:
+    why = first_failure(account, stack["StackId"] if "StackId" in stack else stack["StackName"])
+    again = "npx cdk deploy --all again, when the reason is gone"
+    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
+        again = f"npx cdk destroy {stack['StackName']}, then deploy again"
+    said = f"{stack['StackName']} is {stack['StackStatus']}{f': {why}' if why else ''}."
+    return Check("stacks", "failed", said, hint_for(why) or again)
+
+
+def first_failure(account: Account, stack: str) -> str:
+    """What failed first in the last deploy; all that follows was cancelled because of it."""
+    first = ""
+    with explained():
+        for event in account.all("cloudformation", "describe_stack_events", "StackEvents", StackName=stack):
+            reason, status = event.get("ResourceStatusReason", ""), event["ResourceStatus"]
+            if status.endswith("_FAILED") and "cancelled" not in reason:
+                first = f"{event['LogicalResourceId']}: {reason}"
+            if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == "User Initiated":
+                break
+    return first.rstrip(".")
+
+
+def endpoint(account: Account, deployed: Deployed) -> Check:
+    """SageMaker takes an update back without a word: then the old configuration is InService."""
+    try:
+        with explained():
+            told = account.client("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
+    except CommandError as error:
+        if missing(error):
+            said = f"{deployed.endpoint} does not exist: it is paused, or somebody deleted it."
+            return Check("endpoint", "failed", said, "easel resume")
+        raise
+    status, runs, reason = told["EndpointStatus"], told.get("EndpointConfigName", ""), told.get("FailureReason", "")
+    if status in MOVING:
+        return Check("endpoint", "unknown", f"{deployed.endpoint} is {status}.", "Wait some minutes, then look again")
+    if status != "InService":
+        said = f"{deployed.endpoint} is {status}{f': {reason}' if reason else ''}."
+        return Check("endpoint", "failed", said, hint_for(reason) or "Read its log below; then npx cdk deploy --all")
+    if runs != deployed.config:
+        said = f"It runs {runs}, though {deployed.config} was deployed: SageMaker took the update back."
+        return Check("endpoint", "failed", said, hint_for(reason) or "Read its log below; then npx cdk deploy --all")
+    return Check("endpoint", "ok", f"It is InService with {runs}, as deployed; {_instances(told)}.")
+
+
+def _instances(told: dict[str, Any]) -> str:
+    count = sum(variant.get("CurrentInstanceCount", 0) for variant in told.get("ProductionVariants", ()))
+    return f"{count} {'instance runs' if count == 1 else 'instances run'}"
+
+
+def alarms(account: Account) -> Check:
+    """Ours by name; those of target tracking and of the wake-up ring as they work."""
+    with explained():
+        ringing = [
+            alarm for alarm in account.all("cloudwatch", "describe_alarms", "MetricAlarms", StateValue="ALARM")
+            if alarm["AlarmName"].startswith(PREFIX)
+            and not alarm.get("AlarmDescription", "").endswith(HARMLESS)
+        ]  # fmt: skip
+    if not ringing:
+        return Check("alarms", "ok", "No alarm rings.")
+    names = ", ".join(alarm["AlarmName"] for alarm in ringing)
+    fix = ringing[0].get("AlarmDescription") or "Look at it in CloudWatch"
+    return Check("alarms", "failed", f"{len(ringing)} in ALARM: {names}.", fix)
+
+
+def log(account: Account, deployed: Deployed) -> Check:
+    """The newest lines of the endpoint's containers, held against the known failures."""
+    try:
+        with explained():
+            lines = list(_last_lines(account, f"/aws/sagemaker/Endpoints/{deployed.endpoint}"))
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        lines = []
+    if not lines:
+        return Check("log", "unknown", "The container has written nothing yet.", "Look again when the endpoint started")
+    shown = tuple(line for _, line in lines[-SHOWN:])
+    known = [(when, line) for when, line in lines if hint_for(line)]
+    if not known:
+        return Check("log", "ok", f"The last {len(lines)} lines of the container hold no known failure.")
+    when, line = known[-1]
+    said = f"At {when:%Y-%m-%d %H:%M} UTC the container said: {line[:200]}"
+    return Check("log", "failed", said, hint_for(line), shown)
+
+
+def _last_lines(account: Account, group: str) -> Iterator[tuple[datetime, str]]:
+    logs = account.client("logs")
+    streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=1)
+    for stream in streams["logStreams"]:
+        events = logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], limit=LOG_LINES, startFromHead=False
+        )
+        for event in events["events"]:
+            yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), event["message"].rstrip()

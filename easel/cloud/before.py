@@ -1,0 +1,150 @@
+"""What `easel doctor` asks AWS before a deploy: whose account, what the region offers, what the quotas let through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from easel.cloud.account import Account, explained, missing
+from easel.cloud.check import Check
+from easel.cloud.plan import Plan
+from easel.command_error import CommandError
+from stacks.instances import instance_types
+
+BOOTSTRAP = 6
+"""The oldest version of the CDK's bootstrap stack that our templates take."""
+LEAST_CALLS = 10
+"""Calls of Lambda at once. The API needs one for each caller who waits, up to 25 s."""
+MANY_CALLS = 100
+PRICING = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
+"""Where the price list of a partition is asked for."""
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+USAGE = {"async": "AsyncInf", "realtime": "Host"}
+"""What the price list calls an instance behind an endpoint of the mode."""
+PENDING = ("PENDING", "CASE_OPENED")
+
+
+def identity(account: Account) -> Check:
+    with explained():
+        told = account.client("sts").get_caller_identity()
+    number, who = told["Account"], told["Arn"].split(":", 5)[5]
+    return Check("account", "ok", f"Account {number[:4]}…{number[-4:]} as {who}, in {account.region}.")
+
+
+def region(account: Account, plan: Plan) -> Check:
+    """From AWS's own price list: what is not sold is not there."""
+    mode, instance = plan.settings.mode, plan.instance_type
+    prices = _prices(account, USAGE[mode])
+    if not prices and not _prices(account, USAGE["realtime"]):
+        said = f"AWS's price list does not say what {account.region} offers."
+        return Check("region", "unknown", said, "Look at the region's types in the console, or try")
+    if instance in prices:
+        said = f"{account.region} has {instance} for mode {mode}, at {prices[instance]:.4g} USD an hour while it runs."
+        return Check("region", "ok", said)
+    fitting = [name for name in instance_types(plan.model) if name in prices] if plan.model else []
+    instead = f"-c instance_type={fitting[0]}, or another region" if fitting else "Another region, or another -c mode"
+    return Check("region", "failed", f"{account.region} has no {instance} for mode {mode}.", instead)
+
+
+def _prices(account: Account, usage: str) -> Mapping[str, float]:
+    """USD per hour by instance type. GovCloud has no list of its own."""
+    where = PRICING.get(account.partition)
+    if where is None:
+        return {}
+    filters = [
+        {"Type": "TERM_MATCH", "Field": "regionCode", "Value": account.region},
+        {"Type": "CONTAINS", "Field": "usagetype", "Value": f"{usage}:ml."},
+    ]
+    with explained():
+        found = account.all(
+            "pricing", "get_products", "PriceList", region=where, ServiceCode="AmazonSageMaker", Filters=filters
+        )
+        return dict(_price(json.loads(item)) for item in found)
+
+
+def _price(item: Mapping[str, Any]) -> tuple[str, float]:
+    instance: str = item["product"]["attributes"]["usagetype"].rsplit(":", 1)[-1]
+    terms = item.get("terms", {}).get("OnDemand", {}).values()
+    prices = [next(iter(one["pricePerUnit"].values())) for term in terms for one in term["priceDimensions"].values()]
+    return instance, max(map(float, prices), default=0.0)
+
+
+def quota(account: Account, plan: Plan, *, request: bool) -> Check:
+    """By name: the codes differ. A second instance comes for minutes when an update is deployed."""
+    name, needed = f"{plan.instance_type} for endpoint usage", plan.settings.max_instances
+    found = _quota(account, name)
+    if found is None:
+        return Check(
+            "quota", "failed", f"{account.region} has no quota '{name}': no such type there.", "Another region"
+        )
+    code, value = found
+    if value >= needed:
+        tight = "" if value > needed else "; an update may need one more for minutes"
+        return Check("quota", "ok", f"{name} is {value:g}, {needed} needed{tight}.")
+    said = f"{name} is {value:g} in {account.region}; {needed} needed."
+    if asked := _asked(account, code):
+        return Check("quota", "failed", f"{said} More was asked for ({asked}).", "Wait: hours to days")
+    if request:
+        return _request(account, code, needed, said)
+    page = f"https://{account.region}.{CONSOLES[account.partition]}/servicequotas/home/services/sagemaker/quotas/{code}"
+    return Check("quota", "failed", said, f"easel doctor --request, or {page}")
+
+
+def _quota(account: Account, name: str) -> tuple[str, float] | None:
+    """Code and value: the account's, or where it has none of its own AWS's default."""
+    for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
+        with explained():
+            for one in account.all("service-quotas", operation, "Quotas", ServiceCode="sagemaker"):
+                if one["QuotaName"] == name:
+                    return one["QuotaCode"], one["Value"]
+    return None
+
+
+def _asked(account: Account, code: str) -> str:
+    """The status of a request that is open; empty where there is none."""
+    history = "list_requested_service_quota_change_history_by_quota"
+    with explained():
+        asked = account.all(
+            "service-quotas", history, "RequestedQuotas", ServiceCode="sagemaker", QuotaCode=code
+        )  # fmt: skip
+        return next((str(one["Status"]) for one in asked if one["Status"] in PENDING), "")
+
+
+def _request(account: Account, code: str, needed: int, said: str) -> Check:
+    with explained():
+        told = account.client("service-quotas").request_service_quota_increase(
+            ServiceCode="sagemaker", QuotaCode=code, DesiredValue=float(needed)
+        )["RequestedQuota"]
+    return Check("quota", "failed", f"{said} {needed} was asked for now ({told['Status']}).", "Wait: hours to days")
+
+
+def concurrency(account: Account) -> Check:
+    with explained():
+        limit = account.client("lambda").get_account_settings()["AccountLimit"]
+    free = limit["UnreservedConcurrentExecutions"]
+    if free < LEAST_CALLS:
+        said = f"Lambda has {free} calls at once left in {account.region}; {LEAST_CALLS} are needed."
+        fix = "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"
+        return Check("lambda", "failed", said, fix)
+    few = "" if free >= MANY_CALLS else f": enough for a try, ask for {MANY_CALLS} before many draw at once"
+    return Check("lambda", "ok", f"Lambda runs {free} calls at once{few}.")
+
+
+def bootstrap(account: Account) -> Check:
+    fix = f"npx cdk bootstrap aws://ACCOUNT/{account.region}"
+    try:
+        with explained():
+            told = account.client("ssm").get_parameter(Name="/cdk-bootstrap/hnb659fds/version")
+    except CommandError as error:
+        if error.where == "ParameterNotFound" or missing(error):
+            return Check("bootstrap", "failed", f"The CDK was not bootstrapped in {account.region}.", fix)
+        raise
+    version = int(told["Parameter"]["Value"])
+    if version < BOOTSTRAP:
+        return Check("bootstrap", "failed", f"The bootstrap stack is version {version}; {BOOTSTRAP} is needed.", fix)
+    return Check("bootstrap", "ok", f"The bootstrap stack is version {version}.")

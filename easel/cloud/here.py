@@ -1,0 +1,145 @@
+"""What `easel doctor` checks on this machine, without AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from easel.cloud.check import Check
+from easel.cloud.plan import Plan
+from stacks.catalogue import FolderSource, HubSource, Model
+
+GB = 10**9
+SPARE_BYTES = GB
+"""For the templates and the packages of the CDK."""
+HUB = "https://huggingface.co"
+HUB_SECONDS = 10
+NAME_BYTES = 255
+"""The longest name of a file that SageMaker takes in uncompressed model data."""
+
+
+def node(root: Path) -> Check:
+    wanted = int(re.sub(r"\D", "", _package(root)["engines"]["node"]))
+    program = shutil.which("node")
+    if program is None:
+        return Check("node", "failed", "Node is not installed; the CDK runs on it.", "https://nodejs.org, 22 or newer")
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("node", "failed", f"{program} does not run: {error}.", "Install it again: https://nodejs.org")
+    version = done.stdout.strip()
+    found = re.match(r"v(\d+)\.", version)
+    if found is None or int(found[1]) < wanted:
+        said = f"Node is {version or 'of no version'}; the CDK needs {wanted} or newer."
+        return Check("node", "failed", said, "https://nodejs.org, 22 or newer")
+    return Check("node", "ok", f"Node is {version}.")
+
+
+def cdk(root: Path) -> Check:
+    """Of our own `node_modules`: what `npx cdk` runs. npm's `latest` of aws-cdk cannot read our templates."""
+    wanted = _package(root)["devDependencies"]["aws-cdk"]
+    try:
+        found = json.loads((root / "node_modules/aws-cdk/package.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError):
+        return Check("cdk", "failed", f"The CDK's command line {wanted} is not installed here.", "make synth")
+    if found != wanted:
+        return Check(
+            "cdk", "failed", f"The CDK's command line is {found}; the stacks are tested with {wanted}.", "npm ci"
+        )
+    return Check("cdk", "ok", f"The CDK's command line is {found}, as pinned.")
+
+
+def model(plan: Plan) -> Check:
+    """Licence and gate; whether the hub gives the model's files out."""
+    if plan.model is None:
+        return Check("model", "failed", plan.refusal, "easel models lists what there is; docs/aws.md says what fits")
+    if isinstance(plan.model.source, HubSource):
+        return _hub(plan.model, plan.model.source)
+    return Check("model", "ok", f"{plan.model.id}: {_licence(plan.model)}.")
+
+
+def _hub(chosen: Model, source: HubSource) -> Check:
+    import httpx
+
+    hub, token = os.environ.get("HF_ENDPOINT", HUB).rstrip("/"), os.environ.get("HF_TOKEN", "")
+    url = f"{hub}/{source.repository}/resolve/{source.revision}/model_index.json"
+    try:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        status = httpx.head(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True).status_code
+    except httpx.HTTPError as error:
+        said = f"{chosen.id}: {_licence(chosen)}; {hub} cannot be reached from here ({type(error).__name__})."
+        return Check("model", "unknown", said, "Check the network, or name a mirror in HF_ENDPOINT")
+    said, fix = f"{chosen.id}: {_licence(chosen)}; the hub", ""
+    if status in (401, 403):
+        fix = f"Accept the licence at {HUB}/{source.repository}, then export HF_TOKEN=…"
+        return Check("model", "failed", f"{said} does not give {source.repository} to {_who(token)} ({status}).", fix)
+    if status == 404:
+        fix = "Take another model, or a copy: -c model=path/to/yours"
+        return Check("model", "failed", f"{said} has no {source.repository} at {source.revision[:12]} any more.", fix)
+    if status >= 400:
+        return Check("model", "unknown", f"{said} answers {status}.", "Try again later")
+    return Check("model", "ok", f"{said} has {source.repository} at {source.revision[:12]}.")
+
+
+def _licence(chosen: Model) -> str:
+    gate = "to be accepted on the hub" if chosen.gated else "no gate"
+    return f"licence {chosen.licence} ({chosen.licence_url}), {gate}"
+
+
+def _who(token: str) -> str:
+    return "the owner of HF_TOKEN" if token else "strangers, and HF_TOKEN is not set"
+
+
+def folder(plan: Plan) -> Check | None:
+    """The layout of a model folder; None where the model is none."""
+    if plan.model is None or not isinstance(plan.model.source, FolderSource):
+        return None
+    path = plan.model.source.path
+    try:
+        said = _refusal(path)
+    except ImportError as error:
+        fix = ".venv/bin/pip install -r requirements-laptop.txt"
+        return Check("folder", "unknown", f"{path} could not be checked: {error.name} is not installed.", fix)
+    if said:
+        fix = "docs/aws.md, 'A model folder of yours', says what belongs there"
+        return Check("folder", "failed", f"{path} cannot be released: {said}", fix)
+    return Check("folder", "ok", f"{path}: safetensors only, known classes, {_size(path) / GB:.2f} GB.")
+
+
+def _refusal(path: Path) -> str:
+    """Why the container would refuse the folder, by the container's own check; empty where it would not."""
+    from contract import EaselError
+    from loading import check
+
+    try:
+        check(path)
+    except EaselError as error:
+        return f"{error.message}. {error.hint}"
+    if not any(path.glob("*/*.safetensors")):
+        return "it holds no weights (*.safetensors)."
+    long = [file.name for file in path.rglob("*") if len(file.name.encode()) > NAME_BYTES]
+    return f"{long[0][:60]}… has a name of over {NAME_BYTES} bytes." if long else ""
+
+
+def disk(plan: Plan, root: Path) -> Check:
+    """A folder is copied and zipped once before it goes up."""
+    chosen = plan.model
+    copied = 2 * _size(chosen.source.path) if chosen and isinstance(chosen.source, FolderSource) else 0
+    free, needed = shutil.disk_usage(root).free, SPARE_BYTES + copied
+    said = f"{free / GB:.1f} GB are free at {root}"
+    if free < needed:
+        return Check("disk", "failed", f"{said}; {needed / GB:.1f} are needed.", "rm -rf cdk.out, or make room")
+    return Check("disk", "ok", f"{said}, {needed / GB:.1f} needed.")
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _package(root: Path) -> dict[str, dict[str, str]]:
+    told: dict[str, dict[str, str]] = json.loads((root / "package.json").read_text(encoding="utf-8"))
+    return told

@@ -1,0 +1,47 @@
+"""What would be deployed from here: the settings of `cdk.json` and `-c`, and the model that they choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from easel.command_error import USAGE, CommandError
+from stacks.catalogue import CatalogueError, Model, read_model
+from stacks.instances import instance_for
+from stacks.settings import Settings, SettingsError, parse_settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`refusal` says why there is no model; `instance_type` is empty where nobody can tell."""
+
+    settings: Settings
+    model: Model | None
+    instance_type: str
+    refusal: str
+
+
+def read_plan(context: Sequence[str], root: Path) -> Plan:
+    """`context` as after `cdk -c`. Raises CommandError for a setting that cannot be used."""
+    told = json.loads((root / "cdk.json").read_text(encoding="utf-8")).get("context", {})
+    for pair in context:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise _wrong(f"{pair!r} is not like key=value")
+        told[key] = value
+    try:
+        settings = parse_settings(told)
+    except SettingsError as error:
+        raise _wrong(str(error)) from None
+    try:
+        model = read_model(settings.model, root)
+        return Plan(settings, model, instance_for(model, settings.instance_type), "")
+    except CatalogueError as error:
+        return Plan(settings, None, settings.instance_type, str(error))
+
+
+def _wrong(why: str) -> CommandError:
+    fix = "docs/aws.md has all settings"
+    return CommandError("A setting cannot be used", where="-c or cdk.json", why=why, fix=fix, code=USAGE)

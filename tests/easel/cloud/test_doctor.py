@@ -1,0 +1,503 @@
+"""`easel doctor`: each check against what fails it, word for word; and a whole account that is in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import botocore.exceptions
+import httpx
+import pytest
+
+from easel.cloud import doctor as doctor_module
+from easel.cloud import here
+from easel.cloud.check import Check
+from easel.cloud.doctor import Doctor, report
+from easel.cloud.hints import HINTS, hint_for
+from easel.cloud.plan import Plan, read_plan
+from easel.command_error import CommandError
+from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
+from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, stack
+from tests.easel.running import EASEL, ROOT
+
+QUOTA = {"QuotaName": "ml.m5.large for endpoint usage", "QuotaCode": "L-1", "Value": 2.0}
+GROUP = f"/aws/sagemaker/Endpoints/{NAME}"
+
+
+def priced(usage: str, usd: str = "0.128") -> str:
+    terms = {"OnDemand": {"a": {"priceDimensions": {"b": {"pricePerUnit": {"USD": usd}}}}}}
+    return json.dumps({"product": {"attributes": {"usagetype": usage}}, "terms": terms})
+
+
+def prices(*usages: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A price list that filters as AWS's does."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        by = {one["Field"]: one["Value"] for one in asked["Filters"]}
+        assert by["regionCode"] == REGION
+        return {"PriceList": [priced(usage) for usage in usages if by["usagetype"] in usage]}
+
+    return answer
+
+
+def healthy() -> World:
+    """Bootstrapped, with quota, deployed and InService."""
+    world = World("InService")
+    world.answers |= {
+        "sts.GetCallerIdentity": {"Account": ACCOUNT, "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/dev/me"},
+        "pricing.GetProducts": prices("EU-AsyncInf:ml.m5.large", "EU-Host:ml.m5.large"),
+        "service-quotas.ListServiceQuotas": {"Quotas": [QUOTA]},
+        "service-quotas.ListAWSDefaultServiceQuotas": {"Quotas": []},
+        "service-quotas.ListRequestedServiceQuotaChangeHistoryByQuota": {"RequestedQuotas": []},
+        "lambda.GetAccountSettings": {"AccountLimit": {"UnreservedConcurrentExecutions": 1000}},
+        "ssm.GetParameter": {"Parameter": {"Value": "33"}},
+        "cloudwatch.DescribeAlarms": {"MetricAlarms": []},
+        "logs.DescribeLogStreams": {"logStreams": [{"logStreamName": "AllTraffic/i-0"}]},
+        "logs.GetLogEvents": logged("loaded"),
+    }
+    return world
+
+
+def logged(*lines: str) -> dict[str, Any]:
+    return {"events": [{"timestamp": 1795500000000 + i * 1000, "message": line} for i, line in enumerate(lines)]}
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return read_plan([], ROOT)
+
+
+@pytest.fixture
+def found(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Check]]:
+    """All checks of an account, by name."""
+
+    def look(world: FakeAws, request: bool = False, plan: Plan = plan) -> dict[str, Check]:
+        monkeypatch.setattr(doctor_module, "open_account", lambda _: world.account())
+        return {check.name: check for check in Doctor(plan, ROOT, request).checks(REGION)}
+
+    return look
+
+
+def test_all_in_order(found: Callable[..., dict[str, Check]]) -> None:
+    checks = found(healthy())
+    assert {name: check.said for name, check in checks.items() if name not in ("node", "cdk", "disk", "folder")} == {
+        "model": "emoji: licence MIT (https://github.com/microsoft/fluentui-emoji/blob/main/LICENSE), no gate.",
+        "account": f"Account 1234…9012 as assumed-role/dev/me, in {REGION}.",
+        "region": f"{REGION} has ml.m5.large for mode async, at 0.128 USD an hour while it runs.",
+        "quota": "ml.m5.large for endpoint usage is 2, 1 needed.",
+        "lambda": "Lambda runs 1000 calls at once.",
+        "bootstrap": "The bootstrap stack is version 33.",
+        "stacks": "Deployed: EaselModel.",
+        "endpoint": f"It is InService with {CONFIG}, as deployed; 0 instances run.",
+        "alarms": "No alarm rings.",
+        "log": "The last 1 lines of the container hold no known failure.",
+    }
+    assert {check.mark for name, check in checks.items() if name not in ("node", "cdk")} == {"ok"}
+
+
+def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [{**stack("CREATE_COMPLETE"), "StackName": "Other"}]}
+    checks = found(world)
+    assert checks["stacks"] == Check("stacks", "ok", f"Nothing is deployed in {REGION} yet.")
+    assert not {"endpoint", "alarms", "log"} & checks.keys()
+
+
+def configured(config: str, status: str, **more: Any) -> dict[str, Any]:
+    told = {"EndpointName": NAME, "EndpointArn": "a" * 20, "CreationTime": NOW, "LastModifiedTime": NOW}
+    return {**told, "EndpointConfigName": config, "EndpointStatus": status, **more}
+
+
+def event(id: str, status: str, reason: str = "", kind: str = "AWS::SageMaker::Endpoint") -> dict[str, Any]:
+    told = {"StackId": "s", "EventId": id, "StackName": "EaselModel", "Timestamp": NOW, "LogicalResourceId": id}
+    return {**told, "ResourceType": kind, "ResourceStatus": status, "ResourceStatusReason": reason}
+
+
+NO_INSTANCES = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances (ResourceLimitExceeded)"
+EVENTS = [
+    event("EaselModel", "ROLLBACK_COMPLETE", kind="AWS::CloudFormation::Stack"),
+    event("Logs", "CREATE_FAILED", "Resource creation cancelled"),
+    event("Endpoint", "CREATE_FAILED", NO_INSTANCES),
+    event("EaselModel", "CREATE_IN_PROGRESS", "User Initiated", "AWS::CloudFormation::Stack"),
+    event("Older", "CREATE_FAILED", "of another deploy"),
+]
+PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/L-1"
+SMALL = {"Quotas": [{**QUOTA, "Value": 0.0}]}
+ALARM = {"AlarmName": "EaselApi-Errors", "AlarmDescription": "Jobs fail: read the functions' log."}
+ASLEEP = {"AlarmName": "EaselModel-ScalingWaiting", "AlarmDescription": "A job waits. Nothing to do."}
+TRACKED = {"AlarmName": f"TargetTracking-endpoint/{NAME}/variant/AllTraffic-AlarmLow-1"}
+ROLLED_BACK = "SageMaker took the update back."
+
+FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
+    ("pricing.GetProducts", {"": prices("EU-Host:ml.m5.large")}, "region",
+     "eu-west-1 has no ml.m5.large for mode async.", "Another region, or another -c mode"),
+    ("pricing.GetProducts", {"": prices("EU-AsyncInf:ml.g5.xlarge", "EU-AsyncInf:ml.m5.xlarge")}, "region",
+     "eu-west-1 has no ml.m5.large for mode async.", "-c instance_type=ml.m5.xlarge, or another region"),
+    ("service-quotas.ListServiceQuotas", SMALL, "quota",
+     "ml.m5.large for endpoint usage is 0 in eu-west-1; 1 needed.", f"easel doctor --request, or {PAGE}"),
+    ("service-quotas.ListServiceQuotas", {"Quotas": []}, "quota",
+     "eu-west-1 has no quota 'ml.m5.large for endpoint usage': no such type there.", "Another region"),
+    ("lambda.GetAccountSettings", {"AccountLimit": {"UnreservedConcurrentExecutions": 9}}, "lambda",
+     "Lambda has 9 calls at once left in eu-west-1; 10 are needed.",
+     "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"),
+    ("ssm.GetParameter", {"": refusal("ParameterNotFound")}, "bootstrap",
+     "The CDK was not bootstrapped in eu-west-1.", "npx cdk bootstrap aws://ACCOUNT/eu-west-1"),
+    ("ssm.GetParameter", {"Parameter": {"Value": "5"}}, "bootstrap",
+     "The bootstrap stack is version 5; 6 is needed.", "npx cdk bootstrap aws://ACCOUNT/eu-west-1"),
+    ("cloudformation.DescribeStacks", {"Stacks": [stack("ROLLBACK_COMPLETE")]}, "stacks",
+     f"EaselModel is ROLLBACK_COMPLETE: Endpoint: {NO_INSTANCES}.", hint_for("ResourceLimitExceeded")),
+    ("sagemaker.DescribeEndpoint", {"": refusal("ValidationException", "Could not find endpoint")}, "endpoint",
+     f"{NAME} does not exist: it is paused, or somebody deleted it.", "easel resume"),
+    ("sagemaker.DescribeEndpoint", configured("Old", "InService"), "endpoint",
+     f"It runs Old, though {CONFIG} was deployed: {ROLLED_BACK}", "Read its log below; then npx cdk deploy --all"),
+    ("sagemaker.DescribeEndpoint", configured(CONFIG, "Failed", FailureReason="did not pass the ping health check"),
+     "endpoint", f"{NAME} is Failed: did not pass the ping health check.", hint_for("ping health check")),
+    ("cloudwatch.DescribeAlarms", {"MetricAlarms": [ASLEEP, ALARM, TRACKED]}, "alarms",
+     "1 in ALARM: EaselApi-Errors.", "Jobs fail: read the functions' log."),
+    ("logs.GetLogEvents", logged("start", "torch.cuda.OutOfMemoryError: CUDA out of memory.", "bye"), "log",
+     "At 2026-11-24 06:00 UTC the container said: torch.cuda.OutOfMemoryError: CUDA out of memory.",
+     hint_for("CUDA out of memory")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "name", "said", "fix"), FAILING, ids=[f"{f[2]}-{i}" for i, f in enumerate(FAILING)]
+)
+def test_what_fails_is_said_with_the_way_out(
+    found: Callable[..., dict[str, Check]], call: str, answer: dict[str, Any], name: str, said: str, fix: str
+) -> None:
+    world = healthy()
+    world.answers[call] = answer.get("", answer)
+    world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": EVENTS}
+    checks = found(world)
+    assert (checks[name].mark, checks[name].said, checks[name].fix) == ("failed", said, fix)
+    others = {other for other, check in checks.items() if check.mark != "ok"} - {"node", "cdk"}
+    assert others <= {name}, "a failure is told once"
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "name", "said"),
+    [
+        ("service-quotas.ListServiceQuotas", {"Quotas": [{**QUOTA, "Value": 1.0}]}, "quota",
+         "ml.m5.large for endpoint usage is 1, 1 needed; an update may need one more for minutes."),
+        ("lambda.GetAccountSettings", {"AccountLimit": {"UnreservedConcurrentExecutions": 10}}, "lambda",
+         "Lambda runs 10 calls at once: enough for a try, ask for 100 before many draw at once."),
+        ("ssm.GetParameter", {"Parameter": {"Value": "6"}}, "bootstrap", "The bootstrap stack is version 6."),
+    ],
+)  # fmt: skip
+def test_the_bound_itself_is_enough(
+    found: Callable[..., dict[str, Check]], call: str, answer: dict[str, Any], name: str, said: str
+) -> None:
+    world = healthy()
+    world.answers[call] = answer
+    assert found(world)[name] == Check(name, "ok", said)
+
+
+def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": []}
+    world.answers["service-quotas.ListAWSDefaultServiceQuotas"] = {"Quotas": [QUOTA]}
+    assert found(world)["quota"].mark == "ok"
+
+
+def test_request_asks_once(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["service-quotas.ListServiceQuotas"] = SMALL
+    world.answers["service-quotas.RequestServiceQuotaIncrease"] = {"RequestedQuota": {"Status": "PENDING"}}
+    first = found(world, request=True)["quota"]
+    assert (first.mark, first.said, first.fix) == (
+        "failed",
+        "ml.m5.large for endpoint usage is 0 in eu-west-1; 1 needed. 1 was asked for now (PENDING).",
+        "Wait: hours to days",
+    )
+    asked = world.calls("service-quotas.RequestServiceQuotaIncrease")
+    assert asked == [{"ServiceCode": "sagemaker", "QuotaCode": "L-1", "DesiredValue": 1.0}]
+    history = "service-quotas.ListRequestedServiceQuotaChangeHistoryByQuota"
+    world.answers[history] = {"RequestedQuotas": [{"Status": "DENIED"}, {"Status": "CASE_OPENED"}]}
+    assert "More was asked for (CASE_OPENED)" in found(world, request=True)["quota"].said
+    assert len(world.calls("service-quotas.RequestServiceQuotaIncrease")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (botocore.exceptions.NoCredentialsError(), "There are no AWS credentials: Unable to locate credentials."),
+        (botocore.exceptions.ProfileNotFound(profile="x"),
+         "There are no AWS credentials: The config profile (x) could not be found."),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://sts"),
+         'AWS cannot be reached: Could not connect to the endpoint URL: "https://sts".'),
+        (refusal("ExpiredToken", "The security token is expired"),
+         "The AWS credentials have expired: The security token is expired."),
+        (refusal("SignatureDoesNotMatch", "Expired"), "AWS does not accept the signature: Expired."),
+        (refusal("InvalidClientTokenId", "invalid"), "AWS does not know these credentials: invalid."),
+    ],
+)  # fmt: skip
+def test_without_an_account_nothing_is_green(
+    found: Callable[..., dict[str, Check]], error: Exception, said: str
+) -> None:
+    world = healthy()
+    world.answers["sts.GetCallerIdentity"] = error
+    checks = found(world)
+    assert (checks["account"].mark, checks["account"].said) == ("failed", said)
+    assert checks["account"].fix
+    for name in ("region", "quota", "lambda", "bootstrap", "stacks"):
+        assert checks[name] == Check(name, "unknown", "Could not be checked without the account.")
+    assert [name for name, _ in world.asked] == ["sts.GetCallerIdentity"]
+
+
+def test_what_may_not_be_asked_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["lambda.GetAccountSettings"] = refusal("AccessDeniedException", "no")
+    check = found(world)["lambda"]
+    assert check.mark == "unknown"
+    assert check.said == "Could not be checked: You may not call GetAccountSettings (IAM: no)."
+    assert check.fix == "Ask for the right to GetAccountSettings"
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack"])
+def test_what_moves_is_not_green(found: Callable[..., dict[str, Check]], status: str) -> None:
+    world = healthy()
+    world.answers["sagemaker.DescribeEndpoint"] = configured(CONFIG, status)
+    assert found(world)["endpoint"].mark == "unknown"
+
+
+def test_a_known_failure_is_shown_with_the_last_lines(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["logs.GetLogEvents"] = logged(*"abcdefg", "No module named 'diffusers'")
+    assert found(world)["log"].lines == ("d", "e", "f", "g", "No module named 'diffusers'")
+    assert world.calls("logs.DescribeLogStreams")[0]["logGroupName"] == GROUP
+
+
+def test_a_silent_container_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["logs.DescribeLogStreams"] = refusal("ResourceNotFoundException", "The specified log group …")
+    assert found(world)["log"].mark == "unknown"
+
+
+def test_a_model_that_no_instance_holds(found: Callable[..., dict[str, Check]]) -> None:
+    broken = read_plan(["model=nope"], ROOT)
+    checks = found(healthy(), plan=broken)
+    assert checks["model"].mark == "failed"
+    assert checks["model"].said.startswith("There is no model 'nope'")
+    assert checks["region"].mark == checks["quota"].mark == "unknown"
+
+
+# --- this machine --------------------------------------------------------------------------------
+
+
+def program(folder: Path, says: str) -> Path:
+    path = folder / "node"
+    path.write_text(f"#!/bin/sh\necho {says}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("says", "mark", "said"),
+    [
+        ("v20.0.0", "ok", "Node is v20.0.0."),
+        ("v19.9.9", "failed", "Node is v19.9.9; the CDK needs 20 or newer."),
+        ("", "failed", "Node is of no version; the CDK needs 20 or newer."),
+    ],
+)
+def test_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, mark: str, said: str) -> None:
+    program(tmp_path, says)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert (here.node(ROOT).mark, here.node(ROOT).said) == (mark, said)
+
+
+def test_no_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert here.node(ROOT).said == "Node is not installed; the CDK runs on it."
+
+
+def test_the_cdk_is_the_pinned_one(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "package.json", tmp_path)
+    pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]["aws-cdk"]
+    missing = Check("cdk", "failed", f"The CDK's command line {pinned} is not installed here.", "make synth")
+    assert here.cdk(tmp_path) == missing
+    installed = tmp_path / "node_modules/aws-cdk/package.json"
+    installed.parent.mkdir(parents=True)
+    installed.write_text('{"version": "3.0.0"}')
+    other = f"The CDK's command line is 3.0.0; the stacks are tested with {pinned}."
+    assert here.cdk(tmp_path) == Check("cdk", "failed", other, "npm ci")
+    installed.write_text(json.dumps({"version": pinned}))
+    assert here.cdk(tmp_path).mark == "ok"
+
+
+def mine(tmp_path: Path) -> Plan:
+    """A model folder of one's own with its entry beside it, small and in order."""
+    shutil.copytree(ROOT / "models/emoji", tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    (tmp_path / "mine/unet/diffusion_pytorch_model.safetensors").write_bytes(b"x")
+    entry = json.loads((ROOT / "models/emoji.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps({**entry, "source": {"kind": "folder", "path": "mine"}}))
+    return read_plan([f"model={tmp_path / 'mine'}"], ROOT)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda at: (at / "unet/weights.bin").write_bytes(b""), "unet/weights.bin is not safe to read"),
+        (lambda at: (at / "model_index.json").write_text('{"_class_name": "Evil"}'),
+         "model_index.json asks for the pipeline 'Evil'"),
+        (lambda at: (at / "out").symlink_to("/etc/hosts"), "out leads out of the folder"),
+        (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").unlink(), "it holds no weights (*.safetensors)."),
+        (lambda at: (at / ("x" * 255)).write_bytes(b""), ""),
+        (lambda at: (at / "model_index.json").unlink(), "model_index.json is missing or no JSON object"),
+    ],
+    ids=["pickle", "class", "link", "weights", "longest", "index"],
+)  # fmt: skip
+def test_a_folder_that_the_container_would_refuse(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
+    plan = mine(tmp_path)
+    fine = here.folder(plan)
+    assert fine
+    assert fine.mark == "ok"
+    spoil(tmp_path / "mine")
+    check = here.folder(plan)
+    assert check
+    assert check.mark == ("failed" if said else "ok")
+    assert said in check.said
+
+
+def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = mine(tmp_path)
+    needed = here.SPARE_BYTES + 2 * sum(f.stat().st_size for f in (tmp_path / "mine").rglob("*") if f.is_file())
+    usage = SimpleNamespace(free=needed)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert here.disk(plan, tmp_path).mark == "ok"
+    usage.free = needed - 1
+    check = here.disk(plan, tmp_path)
+    assert (check.mark, check.said) == ("failed", f"1.0 GB are free at {tmp_path}; 1.0 are needed.")
+
+
+HUB_URL = "https://hub.test/stabilityai/stable-diffusion-xl-base-1.0/resolve/"
+
+
+@pytest.mark.parametrize(
+    ("status", "mark", "said"),
+    [
+        (200, "ok", "the hub has stabilityai/stable-diffusion-xl-base-1.0 at"),
+        (401, "failed", "does not give stabilityai/stable-diffusion-xl-base-1.0 to strangers, and HF_TOKEN is not set"),
+        (404, "failed", "the hub has no stabilityai/stable-diffusion-xl-base-1.0 at"),
+        (500, "unknown", "the hub answers 500."),
+    ],
+)
+def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, mark: str, said: str) -> None:
+    asked: list[str] = []
+
+    def head(url: str, **_: Any) -> httpx.Response:
+        asked.append(url)
+        return httpx.Response(status)
+
+    monkeypatch.setattr(httpx, "head", head)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.test/")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    check = here.model(read_plan(["model=sdxl"], ROOT))
+    assert check.mark == mark
+    assert said in check.said
+    assert asked[0].startswith(HUB_URL)
+
+
+def test_the_hub_out_of_reach_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    check = here.model(read_plan(["model=sdxl"], ROOT))
+    assert check.mark == "unknown"
+    assert "cannot be reached from here (ConnectError)" in check.said
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_settings_are_those_of_the_cdk() -> None:
+    plan = read_plan(["mode=realtime", "model=sdxl"], ROOT)
+    assert (plan.settings.mode, plan.instance_type) == ("realtime", "ml.g4dn.xlarge")
+    for pair in ("modell=x", "mode"):
+        with pytest.raises(CommandError) as refused:
+            read_plan([pair], ROOT)
+        assert refused.value.code == 2
+
+
+def test_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = [Check("a", "ok", "Fine."), Check("b", "failed", "Not.", "Do.", ("line",)), Check("c", "unknown", "Hm.")]
+    assert report(iter(checks), as_json=False) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "✓ a           Fine.",
+        "✗ b           Not.",
+        "              → Do.",
+        "              │ line",
+        "? c           Hm.",
+        "1 in order, 1 not, 1 could not be checked.",
+    ]
+    assert report(iter(checks), as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [check["ok"] for check in told["checks"]] == [True, False, None]
+    assert told["ok"] is False
+    assert report(iter(checks[:1]), as_json=True) == 0
+    assert report(iter([checks[2]]), as_json=True) == 1, "what could not be checked is not in order"
+
+
+def test_offline_and_without_credentials(tmp_path: Path) -> None:
+    """The command itself: no traceback, nothing green that was not looked at."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*EASEL, "doctor", "--region", REGION, "--json"],
+        cwd=ROOT, env={**kept, **nowhere, "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    marks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["checks"]}
+    assert marks["account"] is False
+    assert {marks[name] for name in ("region", "quota", "lambda", "bootstrap", "stacks")} == {None}
+
+
+# --- hints ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ResourceLimitExceeded: … is 0 Instances", "quota"),
+        ("InsufficientInstanceCapacity", "free now"),
+        ("The primary container for production variant AllTraffic did not pass the ping health check.", "log lines"),
+        ("CannotStartContainerError. Please ensure …", "instance type"),
+        ("OSError: [Errno 28] No space left on device", "disk"),
+        ("RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB", "card's memory"),
+        ("[INFO] W-9000-model org.pytorch - Worker died.", "own memory"),
+        ('{"code":400,"type":"InternalServerException","message":"No module named \'diffusers\'"}', "lacks a module"),
+        ("The NVIDIA driver on your system is too old (found version 11040)", "driver"),
+        ("CUDA error: an illegal memory access was encountered", "no process recovers"),
+        ("huggingface_hub.errors.GatedRepoError: 403 Client Error", "licence"),
+        ("User: arn:… is not authorized to perform: s3:GetObject", "lacks a right"),
+        ('Could not find endpoint "arn:…"', "easel resume"),
+        ("Cannot create already existing endpoint configuration", "easel leftovers"),
+        ("The bucket you tried to delete is not empty", "empty it"),
+        ("EaselError config_error: unet/x.bin is not safe to read", "refuses the model folder"),
+        ("Your invocation timed out while waiting for a response", "mode=async"),
+    ],
+)
+def test_a_known_failure_has_a_hint(line: str, words: str) -> None:
+    assert words in hint_for(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Default response timeout: 960",
+        '{"level": "INFO", "message": "loaded", "pipeline": "StableDiffusionPipeline", "device": "cuda"}',
+        "W-9000-model-stdout Model server started.",
+        '"GET /ping HTTP/1.1" 200 0',
+    ],
+)
+def test_what_is_usual_has_none(line: str) -> None:
+    assert hint_for(line) == ""
+
+
+def test_hints_are_one_line_with_a_way_out() -> None:
+    assert all(len(hint) < 140 and hint.endswith(".") for _, hint in HINTS)
