@@ -1,67 +1,59 @@
-"""The models of `models/*.json`."""
+"""The models that can be run: those of `models/*.json`, and entries elsewhere by their path."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from contract import ModelProfile, dumps, parse_profile
+from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.command_error import ENVIRONMENT, USAGE, CommandError
-
-MODELS = ROOT / "models"
-_PROFILE = {f.name for f in fields(ModelProfile)}
+from stacks.catalogue import CatalogueError, FolderSource, Model, model_ids, read_model
 
 
 @dataclass(frozen=True)
 class Entry:
     """One model: its profile, and where its files come from."""
 
-    profile: ModelProfile
-    source: dict[str, str]
+    model: Model
+
+    @property
+    def profile(self) -> ModelProfile:
+        return parse_profile(self.model.profile)
 
     @property
     def folder(self) -> Path:
         """Its files on this machine. Raises CommandError."""
-        if self.here:
-            return self._path
+        if self.here and isinstance(self.model.source, FolderSource):
+            return self.model.source.path
         raise CommandError(
-            f"The files of {self.profile.id!r} are not on this machine",
-            where=f"models/{self.profile.id}.json",
-            why=f"its source is {dumps(self.source)}",
-            fix="Choose one that `easel models` shows as here.",
+            f"The files of {self.model.id!r} are not on this machine",
+            where=f"the entry of {self.model.id}",
+            why=f"its source is {self.model.source}",
+            fix="Choose one that `easel models` shows as here, or give an entry of a folder of yours: docs/models.md.",
             code=ENVIRONMENT,
         )
 
     @property
     def here(self) -> bool:
-        return self.source["kind"] == "folder" and (self._path / "model_index.json").is_file()
-
-    @property
-    def _path(self) -> Path:
-        return MODELS / self.source.get("path", "")
+        source = self.model.source
+        return isinstance(source, FolderSource) and (source.path / "model_index.json").is_file()
 
 
 def entries() -> list[Entry]:
-    """Every model, by id."""
-    return [_parse(path) for path in sorted(MODELS.glob("*.json"))]
+    """Every model of the catalogue, by id."""
+    return [Entry(read_model(name, ROOT)) for name in model_ids(ROOT)]
 
 
 def find(model: str) -> Entry:
     """Raises CommandError that names what there is."""
-    known = {entry.profile.id: entry for entry in entries()}
-    if model in known:
-        return known[model]
-    raise CommandError(
-        f"There is no model {model!r}",
-        where="models/",
-        why=f"the catalogue has: {', '.join(known) or 'nothing'}",
-        fix=f"easel up --model {next(iter(known), 'ID')}",
-        code=USAGE,
-    )
-
-
-def _parse(path: Path) -> Entry:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    return Entry(parse_profile(dumps({k: v for k, v in value.items() if k in _PROFILE})), value["source"])
+    try:
+        return Entry(read_model(model, ROOT))
+    except CatalogueError as error:
+        raise CommandError(
+            f"The model {model!r} cannot be read",
+            where="models/",
+            why=str(error),
+            fix="easel models",
+            code=USAGE,
+        ) from None

@@ -46,7 +46,7 @@ Examples:
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
-    model: Annotated[str, typer.Option(help="One of `easel models`.")] = "emoji",
+    model: Annotated[str, typer.Option(help="One of `easel models`, or the path of an entry.")] = "emoji",
     data: Annotated[Path, typer.Option(help="Folder that keeps jobs and pictures.")] = Path(".easel"),
     key: Annotated[
         str | None, typer.Option(envvar="EASEL_KEY", help="Callers must send it; needed where others reach --host.")

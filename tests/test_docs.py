@@ -6,6 +6,9 @@ from pathlib import Path
 
 import contract
 from easel.cli import app as cli
+from stacks.catalogue import Model, model_ids, read_model
+from stacks.images import DIFFUSERS
+from stacks.instances import instance_types
 from stacks.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +54,28 @@ def test_every_setting_is_told() -> None:
     table = page[page.index("## Settings") : page.index("## A model folder")]
     told = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
     assert sorted(told) == sorted(field.name for field in fields(Settings))
+
+
+def test_every_model_is_told() -> None:
+    page = (ROOT / "docs/models.md").read_text()
+    rows = [_row(read_model(name, ROOT)) for name in model_ids(ROOT)]
+    head = "| id | model | licence | size | steps, guidance, scheduler | GPU memory | memory | cheapest types |"
+    assert "\n".join([head, "|" + " --- |" * 8, *rows]) in page
+    assert f"the serving image has {DIFFUSERS}" in page
+    told = re.findall(
+        r"`(\w+)`", " ".join(re.findall(r"^\| (`[^{].*?) \|", page[page.index("| key |") :], re.MULTILINE))
+    )
+    assert sorted([*told, "source"]) == sorted(field.name for field in fields(Model))
+
+
+def _row(model: Model) -> str:
+    width, height = model.sizes[0]
+    gpu = f"{model.gpu_memory_gib:g} GiB, {model.dtype}" if model.gpu_memory_gib else "none"
+    return (
+        f"| `{model.id}` | {model.name} | [{model.licence}]({model.licence_url}) | {width}×{height} "
+        f"| {model.steps}, {model.guidance_scale:g}, `{model.scheduler}` "
+        f"| {gpu} | {model.host_memory_gib:g} GiB | {', '.join(instance_types(model)[:3])} |"
+    )
 
 
 def test_every_output_is_told() -> None:

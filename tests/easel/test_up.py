@@ -94,7 +94,7 @@ def test_a_data_folder_that_is_taken(laptop: Laptop) -> None:
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     code, said = refused("--model", "nope", data=tmp_path)
     assert code == 2
-    assert "There is no model 'nope'" in said
+    assert "There is no model 'nope'" in said and "The catalogue has: emoji, flux.2-klein-4b," in said
     assert MODEL in said
 
 
