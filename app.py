@@ -19,13 +19,16 @@ from stacks.cloud9 import Cloud9Stack
 from stacks.images import check_class
 from stacks.instances import instance_for
 from stacks.model import ModelStack
+from stacks.parts.page import PageError
 from stacks.settings import SettingsError, parse_settings
+from stacks.site import SiteStack, why_no_site
 from stacks.storage import StorageStack
 
 ROOT = Path(__file__).parent
+PAGE = ROOT / "web" / "dist"
 
 
-def compose(app: cdk.App, *, root: Path = ROOT, env: cdk.Environment | None = None) -> None:
+def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Environment | None = None) -> None:
     """All stacks that the app's context asks for, checked by AwsSolutions."""
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
@@ -38,6 +41,12 @@ def compose(app: cdk.App, *, root: Path = ROOT, env: cdk.Environment | None = No
         app, "EaselApi", settings=settings, model=model, bucket=storage.bucket, endpoint=endpoint.endpoint, env=env
     )
     api.add_stack_dependency(endpoint)
+    if settings.site != "off":
+        if why := why_no_site(settings, env.region or "" if env else ""):
+            cdk.Annotations.of(api).add_info(f"No page: {why}.")
+        else:
+            site = SiteStack(app, "EaselSite", settings=settings, api=api.api, page=page, env=env)
+            site.add_stack_dependency(api)
     if settings.cloud9:
         Cloud9Stack(app, "EaselCloud9", settings=settings, env=env)
 
@@ -51,6 +60,6 @@ if __name__ == "__main__":
     account, region = (os.environ.get(f"CDK_DEFAULT_{name}") for name in ("ACCOUNT", "REGION"))
     try:
         compose(app, env=cdk.Environment(account=account, region=region))
-    except (SettingsError, CatalogueError) as error:
+    except (SettingsError, CatalogueError, PageError) as error:
         sys.exit(f"easel: {error}")
     app.synth()

@@ -61,6 +61,7 @@ class ApiStack(cdk.Stack):
         else:
             api = self._realtime_api(self._runner(lost))
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
+        self.api = gateway.api
 
         cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
         if gateway.key:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_type_hints
 Mode = Literal["async", "realtime"]
 ApiAuth = Literal["key", "iam", "none"]
 Removal = Literal["destroy", "retain"]
+Site = Literal["auto", "on", "off"]
 
 
 class SettingsError(ValueError):
@@ -37,6 +38,8 @@ class Settings:
     throttle_burst: int = 20
     daily_quota: int = 10_000
     """Requests a day and key. Polling a job counts."""
+    site: Site = "auto"
+    """The page on CloudFront; `auto`: where CloudFront is and a page can use the API."""
     result_days: int = 7
     """How long jobs and pictures are kept."""
     log_days: int = 30

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.parts.emptied import keep_log_of_emptying
 from stacks.parts.findings import acknowledge
-from stacks.parts.logs import Logs
 from stacks.settings import Settings
 
 PASSING = ("jobs/", "idempotency/", "answers/", "failures/")
@@ -48,11 +48,4 @@ class StorageStack(cdk.Stack):
         cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # it goes last, or not at all
         acknowledge(self.bucket, {"AwsSolutions-S1": _S1})
         if destroy:
-            self._keep_log_of_emptying(settings.log_days)
-
-    def _keep_log_of_emptying(self, log_days: int) -> None:
-        """The CDK's own function would leave a log group behind that never expires."""
-        provider = self.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
-        handler = cast(cdk.CfnResource, provider.node.find_child("Handler"))
-        logs = Logs(self, "EmptyingLogs", days=log_days)
-        handler.add_property_override("LoggingConfig.LogGroup", logs.log_group_name)
+            keep_log_of_emptying(self, self, log_days=settings.log_days)

@@ -11,6 +11,7 @@ from stacks.parts.findings import acknowledge
 from stacks.parts.gateway_responses import GatewayResponses
 from stacks.settings import Settings
 
+STAGE = "v1"
 TIMEOUT = cdk.Duration.seconds(29)
 """What the gateway waits, without a raised quota."""
 METHODS = ["GET", "POST", "DELETE", "OPTIONS"]
@@ -45,7 +46,7 @@ class Gateway(Construct):
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
             deploy_options=apigateway.StageOptions(
-                stage_name="v1",
+                stage_name=STAGE,
                 throttling_rate_limit=settings.throttle_rate,
                 throttling_burst_limit=settings.throttle_burst,
             ),

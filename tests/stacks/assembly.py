@@ -100,10 +100,18 @@ def write_model(root: Path, **changes: Any) -> Path:
     return root
 
 
+def write_page(folder: Path) -> Path:
+    """What Vite builds, in small."""
+    (folder / "assets").mkdir(parents=True, exist_ok=True)
+    for name in ("index.html", "theme.js", "favicon.svg", "assets/index-B0w7VHc9.js"):
+        (folder / name).write_text(name)
+    return folder
+
+
 def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: cdk.Environment | None) -> Assembly:
     flags = json.loads((composition.ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(context={**flags, "model": "tiny", **settings}, outdir=str(out))
-    composition.compose(app, root=root, env=env)
+    composition.compose(app, root=root, page=write_page(root / "page"), env=env)
     app.synth()
     templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in out.glob("*.template.json")}
     return Assembly(out, templates)

@@ -110,7 +110,7 @@ def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None
 
 def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
     """Another id is another bucket: the jobs and releases of everybody who updates would be gone."""
-    assert list(each.resources("AWS::S3::Bucket")) == ["Store1D2A845B"]
+    assert list(each.resources("AWS::S3::Bucket", "EaselStorage")) == ["Store1D2A845B"]
 
 
 def test_everything_that_takes_tags_is_ours(each: Assembly) -> None:

@@ -23,6 +23,7 @@ READ = [
     ("result_days", "3650", 3650),
     ("log_days", "3653", 3653),
     ("removal", "retain", "retain"),
+    ("site", "off", "off"),
     ("powertools_layer", "arn:aws:lambda:eu-west-1:1:layer:x:1", "arn:aws:lambda:eu-west-1:1:layer:x:1"),
 ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from stacks.storage import PASSING
 from tests.stacks.assembly import Assembly
 
-BUCKET = "AWS::S3::Bucket"
+BUCKET, STACK = "AWS::S3::Bucket", "EaselStorage"
 
 
 def test_the_bucket_is_private_encrypted_and_tidy(default: Assembly) -> None:
-    bucket = default.only(BUCKET)
+    bucket = default.only(BUCKET, STACK)
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
@@ -20,17 +20,17 @@ def test_the_bucket_is_private_encrypted_and_tidy(default: Assembly) -> None:
 
 
 def test_a_page_elsewhere_may_read_pictures_by_their_links(default: Assembly) -> None:
-    (rule,) = default.only(BUCKET)["CorsConfiguration"]["CorsRules"]
+    (rule,) = default.only(BUCKET, STACK)["CorsConfiguration"]["CorsRules"]
     assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["GET"], ["*"])
 
 
 def test_plain_http_is_denied(default: Assembly) -> None:
-    first, *_ = default.only("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    first, *_ = default.only("AWS::S3::BucketPolicy", STACK)["PolicyDocument"]["Statement"]
     assert (first["Effect"], first["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
 def test_results_are_kept_as_long_as_asked(realtime: Assembly) -> None:
-    rules = realtime.only(BUCKET)["LifecycleConfiguration"]["Rules"]
+    rules = realtime.only(BUCKET, STACK)["LifecycleConfiguration"]["Rules"]
     assert {rule["ExpirationInDays"] for rule in rules if "Prefix" in rule} == {30}
 
 
@@ -39,7 +39,7 @@ def test_releases_do_not_expire(default: Assembly) -> None:
 
 
 def test_destroy_empties_the_bucket_unless_it_is_to_stay(default: Assembly, china: Assembly) -> None:
-    (gone,), (kept,) = default.resources(BUCKET).values(), china.resources(BUCKET).values()
+    (gone,), (kept,) = default.resources(BUCKET, STACK).values(), china.resources(BUCKET, STACK).values()
     assert (gone["DeletionPolicy"], kept["DeletionPolicy"]) == ("Delete", "Retain")
-    assert len(default.resources("Custom::S3AutoDeleteObjects")) == 1
-    assert china.resources("Custom::S3AutoDeleteObjects") == {}
+    assert len(default.resources("Custom::S3AutoDeleteObjects", STACK)) == 1
+    assert china.resources("Custom::S3AutoDeleteObjects", STACK) == {}

@@ -1,0 +1,108 @@
+"""The site: page and API under one address, by HTTPS, without a stage in the path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from constructs import Construct
+
+from stacks.parts.findings import acknowledge
+from stacks.parts.gateway import STAGE, TIMEOUT
+from stacks.parts.page import Page
+from stacks.parts.page_headers import PageHeaders
+from stacks.settings import Settings, SettingsError
+
+PATIENCE = TIMEOUT.plus(cdk.Duration.seconds(6))
+"""What CloudFront waits for the API: longer than the gateway, so that it is the gateway that says why."""
+ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
+"""Those that CloudFront would keep for ten seconds and give to the next caller, whatever the cache policy says."""
+
+_ELSEWHERE = {
+    "cn-": "CloudFront in China needs an ICP filing and a domain of your own",
+    "us-gov-": "CloudFront is not in AWS GovCloud",
+    "us-iso": "CloudFront is not in this partition",
+}
+_FINDINGS = {
+    "AwsSolutions-CFR1": "Who may use Easel is a matter of its key, not of the country that the caller is in",
+    "AwsSolutions-CFR2": "A firewall costs money by the month; the key, the throttle and max_instances bound what an "
+    "attacker can spend",
+    "AwsSolutions-CFR3": "Access logs need a bucket that outlives destroy; the function logs every request of the API",
+    "AwsSolutions-CFR4": "Viewers get TLS 1.2 or newer only with a certificate of one's own domain; *.cloudfront.net "
+    "has AWS's own, whose policy cannot be set",
+}
+
+
+def why_no_site(settings: Settings, region: str) -> str:
+    """Why the site cannot be there; empty where it can. Raises SettingsError where it was asked for all the same."""
+    reason = next((why for start, why in _ELSEWHERE.items() if region.startswith(start)), "")
+    if settings.api_auth == "iam":
+        reason = "with api_auth=iam the API takes signed requests, which a page cannot make"
+    if reason and settings.site == "on":
+        raise SettingsError(
+            f"site is on, but {reason}. Set site=off; `EASEL_TARGET=<ApiUrl> npm run dev` in web/ shows the page on "
+            "your own machine."
+        )
+    return reason
+
+
+class SiteStack(cdk.Stack):
+    """Costs nothing while nobody looks. `distribution` is there to be given a domain and a firewall."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, api: apigateway.IRestApi, page: Path, **options: Any
+    ) -> None:
+        super().__init__(scope, id, description="Easel: page and API under one address", **options)
+        self._name = f"{cdk.Aws.STACK_NAME}-{cdk.Aws.REGION}"  # CloudFront knows no regions, and wants names
+        built = Page(self, "Page", folder=page, log_days=settings.log_days)
+        self.distribution = cloudfront.Distribution(
+            self,
+            "Distribution",
+            comment="Easel",
+            default_behavior=self._api(api),  # what is no file of the page is the API's to answer, errors too
+            error_responses=[_never_kept(status) for status in ERRORS],
+            default_root_object="index.html",
+            additional_behaviors=dict.fromkeys(built.patterns, self._page(built)),
+            http_version=cloudfront.HttpVersion.HTTP2_AND_3,
+        )
+        acknowledge(self.distribution, _FINDINGS)
+        cdk.CfnOutput(self, "SiteUrl", value=f"https://{self.distribution.domain_name}/")
+
+    def _api(self, api: apigateway.IRestApi) -> cloudfront.BehaviorOptions:
+        """Passed on as it comes, but for Host, by which the gateway knows its own; a key never travels in the clear."""
+        return cloudfront.BehaviorOptions(
+            origin=self._gateway(api),
+            allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,
+            cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
+            origin_request_policy=cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+            compress=False,
+        )
+
+    def _gateway(self, api: apigateway.IRestApi) -> cloudfront.IOrigin:
+        return origins.HttpOrigin(
+            f"{api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}",
+            origin_path=f"/{STAGE}",
+            protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
+            origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
+            read_timeout=PATIENCE,
+        )
+
+    def _page(self, built: Page) -> cloudfront.BehaviorOptions:
+        """Kept as long as each file says."""
+        access = cloudfront.S3OriginAccessControl(self, "Access", origin_access_control_name=self._name)
+        return cloudfront.BehaviorOptions(
+            origin=origins.S3BucketOrigin.with_origin_access_control(built.bucket, origin_access_control=access),
+            allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
+            cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+            response_headers_policy=PageHeaders(self, "Headers", name=self._name),
+        )
+
+
+def _never_kept(status: int) -> cloudfront.ErrorResponse:
+    return cloudfront.ErrorResponse(http_status=status, ttl=cdk.Duration.seconds(0))
