@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test check format mirror synth docs clean help
+.PHONY: up test check format mirror page synth docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -35,7 +35,9 @@ format: $(VENV)/dev
 mirror:  ## copy the contract to lambda/
 	cp model_code/contract.py lambda/contract.py
 
-synth: $(VENV)/dev node_modules  ## the CloudFormation templates, without an account
+page: web/dist/index.html  ## the page, built for a deploy
+
+synth: $(VENV)/dev node_modules page  ## the CloudFormation templates, without an account
 	npx cdk synth --quiet
 
 docs: $(VENV)/dev  ## the notebook's rendered copy, drawn anew

@@ -39,6 +39,10 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ALWAYS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
 """What the API sends too. `*` gives nothing away: the guard refused foreign pages before, and no cookie is read."""
 
+PAGE = {"referrer-policy": "no-referrer", "x-frame-options": "DENY"}
+HASHED = "public, max-age=31536000, immutable"
+"""For files that are named by their content: as CloudFront sends them, too."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +54,8 @@ class Gateway:
     signer: Signer
     files: Path
     page: Path
+    policy: str
+    """What the page may do: its Content-Security-Policy."""
     welcome: str
     """HTML for `/` while `page` is not built."""
     key: str | None = None
@@ -80,7 +86,9 @@ class Gateway:
 
     def _page_file(self, path: str) -> Response | None:
         if file := _inside(self.page, path or "index.html"):
-            return FileResponse(file, headers=ALWAYS)
+            kept = HASHED if path.startswith("assets/") else "no-cache"
+            told = {"content-security-policy": self.policy, "cache-control": kept}
+            return FileResponse(file, headers={**ALWAYS, **PAGE, **told})
         return None if path else HTMLResponse(self.welcome, headers=ALWAYS)
 
     async def _file(self, request: Request) -> Response:

@@ -133,6 +133,7 @@ class Service:
             signer=self._home.signer(),
             files=self._home.files,
             page=ROOT / "web" / "dist",
+            policy="; ".join((ROOT / "web" / "content-security-policy.txt").read_text().splitlines()),
             welcome=WELCOME.format(curl=escape(self._settings.curl)),
             key=self._settings.key,
             loopback=self._settings.loopback,

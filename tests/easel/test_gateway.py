@@ -36,7 +36,13 @@ def client(
     workers: Workers, page: Path = Path("/nowhere"), host: str = "127.0.0.1:7860", **more: Any
 ) -> httpx.AsyncClient:
     gateway = Gateway(
-        pool=cast(Pool, workers), signer=Signer(b""), files=page, page=page, welcome="<h1>welcome</h1>", **more
+        pool=cast(Pool, workers),
+        signer=Signer(b""),
+        files=page,
+        page=page,
+        policy="default-src 'none'",
+        welcome="<h1>welcome</h1>",
+        **more,
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(gateway.app()), base_url=f"http://{host}")
 
@@ -124,6 +130,10 @@ def test_the_page_is_served_when_it_is_built(tmp_path: Path) -> None:
     assert "page" in send(client(Workers(), page), path="/").text
     script = send(client(Workers(), page), path="/assets/a.js")
     assert (script.text, script.headers["x-content-type-options"]) == ("1", "nosniff")
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    entrance = send(client(Workers(), page), path="/").headers
+    assert entrance["cache-control"] == "no-cache"
+    assert (entrance["content-security-policy"], entrance["x-frame-options"]) == ("default-src 'none'", "DENY")
     for path in ("/../secret", "/assets/%2e%2e/%2e%2e/secret", "/assets", "/%00", "/" + "x" * 5000):
         assert send(client(Workers(), page), path=path).json() == {"fine": True}
     assert send(client(Workers()), path="/").text == "<h1>welcome</h1>"
@@ -179,7 +189,9 @@ def test_no_events_of_a_job_that_is_not_there() -> None:
 
 async def _leave(workers: Workers) -> int:
     """Looks at the job after the client has left."""
-    gateway = Gateway(pool=cast(Pool, workers), signer=Signer(b""), files=Path(), page=Path("/no"), welcome="")
+    gateway = Gateway(
+        pool=cast(Pool, workers), signer=Signer(b""), files=Path(), page=Path("/no"), policy="", welcome=""
+    )
     left = asyncio.Event()
 
     async def receive() -> dict[str, Any]:

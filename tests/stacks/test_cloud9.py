@@ -8,7 +8,7 @@ INGRESS = "AWS::EC2::SecurityGroupIngress"
 
 
 def test_nobody_gets_it_unasked(default: Assembly) -> None:
-    assert set(default.templates) == {"EaselStorage", "EaselModel", "EaselApi"}
+    assert "EaselCloud9" not in default.templates
 
 
 def test_the_group_of_an_environment_is_looked_up(cloud9: Assembly) -> None:
