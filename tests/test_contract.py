@@ -25,8 +25,9 @@ def parse(body: dict[str, Any], profile: contract.ModelProfile = WIDE) -> contra
     return contract.parse_request(json.dumps(body), profile, lambda: 7)
 
 
-def test_mirror() -> None:
-    assert (ROOT / "lambda/contract.py").read_bytes() == (ROOT / "model_code/contract.py").read_bytes(), "make mirror"
+def test_mirrors() -> None:
+    for name, mirror in (("contract.py", "lambda"), ("classes.py", "stacks/custom/importer")):
+        assert (ROOT / mirror / name).read_bytes() == (ROOT / "model_code" / name).read_bytes(), "make mirror"
 
 
 @pytest.mark.parametrize("case", golden("accepted"))

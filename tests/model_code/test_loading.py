@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+import classes
 import loading
+import schedulers
 from contract import EaselError, ModelProfile
 from tests.model_code import tiny
 
@@ -140,9 +142,14 @@ def test_pickled_weights_are_not_read_even_if_the_check_were_gone(copy: Path, mo
         loading.load(copy)
 
 
+def test_every_scheduler_of_the_contract_is_a_known_class() -> None:
+    known = {name for name in classes.COMPONENTS["diffusers"] if name.endswith("Scheduler")}
+    assert known == schedulers.CLASS_NAMES
+
+
 def test_every_class_is_in_the_diffusers_of_the_laptop() -> None:
     diffusers = loading._import_diffusers()
-    assert [name for name in loading.PIPELINES if not hasattr(diffusers, name)] == []
+    assert [name for name in classes.PIPELINES if not hasattr(diffusers, name)] == []
 
 
 def test_a_part_without_the_variant_is_loaded_as_it_is(tmp_path: Path) -> None:

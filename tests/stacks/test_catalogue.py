@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+import classes
 import contract
-import loading
 from app import ROOT
 from contract import ModelProfile, parse_profile
 from stacks.catalogue import (
@@ -53,7 +53,7 @@ def test_every_entry_fits_the_contract(name: str) -> None:
     profile = parse_profile(model.profile)
     assert parse_profile(model.container_profile).sizes == profile.sizes
     assert model.id == name
-    family = loading.PIPELINES[model.pipeline]
+    family = classes.PIPELINES[model.pipeline]
     assert model.dtype == (family.dtypes[0] if model.gpu_memory_gib else "float32")
     for width, height in profile.sizes:
         contract.parse_request(json.dumps({"prompt": "x", "width": width, "height": height}), profile)
