@@ -59,9 +59,10 @@ $(VENV)/laptop: requirements-laptop.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(VENV)/dev: requirements.txt requirements-dev.txt $(VENV)/laptop
+$(VENV)/dev: requirements.txt requirements-dev.txt requirements-data.txt $(VENV)/laptop
 	@echo "Installing the packages of tests and stacks (once, a few minutes)"
 	@$(BIN)/pip install --quiet -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --no-deps -r requirements-data.txt
 	@touch $@
 
 node_modules: package-lock.json

@@ -20,6 +20,7 @@ from stacks.images import check_class
 from stacks.instances import instance_for
 from stacks.model import ModelStack
 from stacks.parts.page import PageError
+from stacks.regions import check_region
 from stacks.settings import SettingsError, parse_settings
 from stacks.site import SiteStack, why_no_site
 from stacks.storage import StorageStack
@@ -33,6 +34,7 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
     check_class(model)
+    check_region(env.region or "" if env else "", settings)
     settings = replace(settings, instance_type=instance_for(model, settings.instance_type))
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)

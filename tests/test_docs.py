@@ -51,7 +51,7 @@ def test_easel_has_the_commands_that_are_told() -> None:
 
 def test_every_setting_is_told() -> None:
     page = (ROOT / "docs/aws.md").read_text()
-    table = page[page.index("## Settings") : page.index("## A model folder")]
+    table = page[page.index("## Settings") : page.index("## Regions")]
     told = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
     assert sorted(told) == sorted(field.name for field in fields(Settings))
 

@@ -51,6 +51,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         },
         None,
     ),
+    "gov": ({"instance_type": "ml.g5.xlarge"}, cdk.Environment(account="123456789012", region="us-gov-west-1")),
     "china": (
         {
             "api_auth": "none",
@@ -69,6 +70,8 @@ class Assembly:
 
     folder: Path
     templates: Mapping[str, dict[str, Any]]
+    region: str
+    """us-east-1 where the templates are for any."""
 
     def resources(self, kind: str, stack: str = "") -> Resources:
         """Logical id to resource, of one type, in one stack or in all."""
@@ -114,4 +117,4 @@ def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: cdk.Envi
     composition.compose(app, root=root, page=write_page(root / "page"), env=env)
     app.synth()
     templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in out.glob("*.template.json")}
-    return Assembly(out, templates)
+    return Assembly(out, templates, (env.region if env else None) or "us-east-1")

@@ -50,3 +50,8 @@ def cloud9(assembly: Callable[[str], Assembly]) -> Assembly:
 @pytest.fixture
 def china(assembly: Callable[[str], Assembly]) -> Assembly:
     return assembly("china")
+
+
+@pytest.fixture
+def gov(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("gov")

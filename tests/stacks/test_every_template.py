@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,9 +61,16 @@ def test_every_answer_has_a_reason(each: Assembly) -> None:
 def test_cfn_lint_finds_nothing(each: Assembly) -> None:
     ignored = ["W3005"]  # the CDK writes dependencies out that a reference implies
     for path in each.folder.glob("*.template.json"):
-        region = "cn-north-1" if "china" in each.folder.name else "us-east-1"
-        found = lint(path.read_text(), config=ManualArgs(regions=[region], ignore_checks=ignored))
+        found = lint(path.read_text(), config=ManualArgs(regions=[each.region], ignore_checks=ignored))
         assert [f"{match.rule.id} {match.message}" for match in found] == []
+
+
+def test_nothing_is_written_for_one_partition(each: Assembly) -> None:
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(each.region.rpartition("-")[0].rpartition("-")[0], "aws")
+    for arn in re.findall(r"arn:(aws[a-z-]*):", json.dumps(each.templates)):
+        assert arn == partition
+    if partition != "aws":
+        assert ".amazonaws.com/" not in json.dumps(each.templates)
 
 
 def test_no_statement_allows_everybody(each: Assembly) -> None:

@@ -94,16 +94,6 @@ def test_a_gpu_gets_the_gpu_image_and_its_driver(default: Assembly) -> None:
     assert {region: row["account"] for region, row in table.items()} == images.ACCOUNTS
 
 
-def test_the_image_is_where_the_sagemaker_sdk_says() -> None:
-    """`data/serving_image.json` is cut from the SDK's own file, which it names."""
-    sdk = json.loads((Path(__file__).parent / "data" / "serving_image.json").read_text())
-    assert sdk["registries"] == images.ACCOUNTS
-    assert sdk["repository"] == images.REPOSITORY
-    (python,) = sdk["py_versions"]
-    for kind, tag in (("gpu", images.GPU_TAG), ("cpu", images.CPU_TAG)):
-        assert tag == f"2.6.0-transformers5.5.3-{kind}-{python}-{sdk['container_version'][kind]}"
-
-
 def test_a_cpu_gets_the_cpu_image_of_its_region(realtime: Assembly) -> None:
     (variant,) = realtime.only(CONFIG)["ProductionVariants"]
     assert "InferenceAmiVersion" not in variant
@@ -114,6 +104,10 @@ def test_a_cpu_gets_the_cpu_image_of_its_region(realtime: Assembly) -> None:
 
 def test_china_has_an_account_of_its_own(china: Assembly) -> None:
     assert "727897471807.dkr.ecr.cn-north-1." in json.dumps(china.only("AWS::SageMaker::Model"))
+
+
+def test_a_region_of_govcloud_has_one_too(gov: Assembly) -> None:
+    assert "442386744353.dkr.ecr.us-gov-west-1." in json.dumps(gov.only("AWS::SageMaker::Model"))
 
 
 @pytest.mark.parametrize("family", ["g4dn", "g5", "g6", "g6e", "p4d", "p5"])

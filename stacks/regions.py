@@ -1,0 +1,19 @@
+"""Where Easel can be: what AWS has in one region and not in another, said before anything is made."""
+
+from __future__ import annotations
+
+from stacks.images import ACCOUNTS
+from stacks.parts.powertools import REGIONS
+from stacks.settings import Settings, SettingsError
+
+
+def check_region(region: str, settings: Settings) -> None:
+    """`region` is empty where the template is for any. Raises SettingsError: something we need is not there."""
+    if region and region not in ACCOUNTS:
+        raise SettingsError(f"AWS has no serving image in {region}. It has one in {', '.join(sorted(ACCOUNTS))}.")
+    if region and region not in REGIONS and not settings.powertools_layer:
+        have = ", ".join(sorted(REGIONS & ACCOUNTS.keys()))
+        raise SettingsError(
+            f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and "
+            f"set powertools_layer to its ARN, or deploy to one of {have}."
+        )

@@ -1,0 +1,71 @@
+"""What AWS has where, and what is said of a region that lacks it."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from app import compose
+from stacks import images
+from stacks.parts.powertools import REGIONS
+from stacks.regions import check_region
+from stacks.settings import Settings, SettingsError
+
+LAYER = "arn:aws:lambda:me-central-1:123456789012:layer:powertools:1"
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Any:
+    """The entry of our image in the SageMaker SDK's own table."""
+    path = distribution("sagemaker-core").locate_file("sagemaker/core/image_uri_config/huggingface.json")
+    told = json.loads(Path(str(path)).read_text())["inference"]["versions"]
+    assert list(told)[-1] == "5.5.3"
+    return told["5.5.3"]["pytorch2.6.0"]
+
+
+def test_the_accounts_are_those_of_the_sdk(sdk: Any) -> None:
+    assert sdk["registries"] == images.ACCOUNTS
+    assert sdk["repository"] == images.REPOSITORY
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("gpu", images.GPU_TAG), ("cpu", images.CPU_TAG)])
+def test_the_tags_are_those_of_the_sdk(sdk: Any, kind: str, tag: str) -> None:
+    (python,) = sdk["py_versions"]
+    assert tag == f"2.6.0-transformers5.5.3-{kind}-{python}-{sdk['container_version'][kind]}"
+
+
+@pytest.mark.parametrize("region", ["", *sorted(images.ACCOUNTS.keys() & REGIONS)])
+def test_a_region_that_has_all(region: str) -> None:
+    check_region(region, Settings())
+
+
+def test_a_region_without_the_image() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        check_region("mx-central-1", Settings(powertools_layer=LAYER))
+    assert str(refusal.value) == (
+        f"AWS has no serving image in mx-central-1. It has one in {', '.join(sorted(images.ACCOUNTS))}."
+    )
+
+
+@pytest.mark.parametrize("region", sorted(images.ACCOUNTS.keys() - REGIONS))
+def test_a_region_without_the_layer(region: str) -> None:
+    check_region(region, Settings(powertools_layer=LAYER))
+    with pytest.raises(SettingsError) as refusal:
+        check_region(region, Settings())
+    assert str(refusal.value).startswith(
+        f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and set "
+        "powertools_layer to its ARN, or deploy to one of af-south-1, ap-east-1,"
+    )
+    assert region not in str(refusal.value).rpartition("deploy to one of ")[2]
+
+
+def test_the_app_refuses_before_it_makes_anything() -> None:
+    app = cdk.App(context={"model": "emoji"})
+    with pytest.raises(SettingsError, match="no serving image in mx-central-1"):
+        compose(app, env=cdk.Environment(account="123456789012", region="mx-central-1"))
+    assert app.node.children == []
