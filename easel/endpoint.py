@@ -18,6 +18,7 @@ class LaptopEndpoint:
     """Puts jobs into the queue, says so, and asks the container how far it is."""
 
     tells_start = True
+    shows_preview = True
 
     def __init__(self, queue: Queue, container: ContainerClient, on_submit: Callable[[], None]) -> None:
         self._queue, self._container, self._on_submit = queue, container, on_submit
@@ -32,7 +33,7 @@ class LaptopEndpoint:
         told = self._container.progress()
         if told.get("inference_id") != ticket.inference_id:
             return None
-        return Progress(step=told["step"], steps=told["steps"])
+        return Progress(step=told["step"], steps=told["steps"], preview=told.get("preview"))
 
     def state(self) -> EndpointState:
         if time.monotonic() - self._looked > STATE_SECONDS:

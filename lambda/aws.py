@@ -310,6 +310,7 @@ class AsyncEndpoint:
     """
 
     tells_start = False
+    shows_preview = False
 
     def __init__(self, name: str, store: BucketStore, ttl_s: float) -> None:
         self._name, self._store, self._watch = name, store, Watch(name)
@@ -350,6 +351,7 @@ class RealtimeEndpoint:
     """Hands the job to our own runner function, which may wait longer than a caller can."""
 
     tells_start = True
+    shows_preview = False
 
     def __init__(self, name: str, runner: str) -> None:
         self._runner, self._watch = runner, Watch(name)

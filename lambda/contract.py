@@ -7,10 +7,13 @@ Fields are only ever added, with a default that is left off the wire.
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
 from typing import Any, NoReturn
 
 
@@ -20,6 +23,14 @@ class Bound:
 
     minimum: int
     maximum: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """A bound of fractions: both ends are allowed."""
+
+    minimum: float
+    maximum: float
 
 
 SIDE = Bound(64, 2048)
@@ -36,11 +47,18 @@ NEGATIVE_PROMPT_CHARS = Bound(0, 2000)
 SEED = Bound(0, 2**32 - 1)
 DEADLINE_MS = Bound(1_000, 900_000)
 """Milliseconds from the moment that the container reads the request."""
-BODY_BYTES = Bound(2, 65_536)
-"""The request as JSON. 8 prompts of 2,000 characters of three UTF-8 bytes fit."""
+STRENGTH = Span(0.01, 1)
+DEFAULT_STRENGTH = 0.8
+INIT_IMAGE_BYTES = 3 * 2**20
+"""The file itself, before base64."""
+INIT_IMAGE_PIXELS = 4096 * 4096
+"""Width x height of the file: 50 MB once unpacked."""
+BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
+"""The request as JSON: an init_image and 8 prompts of 2,000 characters of three UTF-8 bytes fit. Where a gateway hands
+it on as base64 it stays below the 6 MB of a Lambda event, and as it is below those of SageMaker's InvokeEndpoint."""
 
 OUTPUT_FORMATS: Mapping[str, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
-"""Name on the wire to media type; the first is the default."""
+"""Name on the wire to media type; the first is the default. An init_image is one of these too."""
 
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
@@ -71,6 +89,8 @@ ERRORS: Mapping[str, ErrorKind] = {
     "off_grid": ErrorKind(400, "A side is not a multiple of 8"),
     "unknown_value": ErrorKind(400, "A field has a value that is not known"),
     "bad_text": ErrorKind(400, "A text cannot be used"),
+    "bad_image": ErrorKind(400, "A picture cannot be used"),
+    "not_supported": ErrorKind(400, "The model cannot do that"),
     "job_too_large": ErrorKind(400, "The job is too large"),
     "bad_header": ErrorKind(400, "A header cannot be used"),
     "unauthorized": ErrorKind(401, "No valid API key"),
@@ -180,16 +200,22 @@ def _integer(value: Any, param: str, bound: Bound) -> int:
     return int(_within(value, param, bound))
 
 
-def _number(value: Any, param: str, bound: Bound) -> float:
+def _number(value: Any, param: str, bound: Bound | Span) -> float:
     if type(value) not in (int, float):
         refuse("wrong_type", param, f"{param} must be a number", f"Send {bound.minimum} to {bound.maximum}.")
     return float(_within(value, param, bound))
 
 
-def _within(value: float, param: str, bound: Bound) -> float:
+def _within(value: float, param: str, bound: Bound | Span) -> float:
     if not bound.minimum <= value <= bound.maximum:
         allowed = f"{bound.minimum} to {bound.maximum}"
         refuse("out_of_range", param, f"{param} is outside {allowed}", f"Send {allowed}.")
+    return value
+
+
+def _boolean(value: Any, param: str) -> bool:
+    if type(value) is not bool:
+        refuse("wrong_type", param, f"{param} must be true or false")
     return value
 
 
@@ -232,6 +258,8 @@ class ModelProfile:
     schedulers: tuple[str, ...]
     enlarges: bool = False
     """True: draws at the first of `sizes` and the container enlarges to the size asked for."""
+    image_to_image: bool = False
+    """True: takes an init_image."""
     budget: int = 1024 * 1024 * 50 * 8
     """The most `cost` one request may have."""
     suggestions: tuple[str, ...] = ()
@@ -272,10 +300,23 @@ class GenerationRequest:
     output_format: str = "png"
     deadline_ms: int | None = None
     """Give up with `deadline_exceeded` after so many milliseconds; None: never."""
+    init_image: str | None = field(default=None, repr=False)
+    """The picture to start from: base64 of a PNG, WebP or JPEG file, or `without_picture`'s name for it."""
+    strength: float | None = None
+    """How much of the init_image is drawn anew; None where there is none."""
+    embed_parameters: bool = False
+    """True: each file tells how it was drawn (A1111 infotext)."""
 
     @property
     def images(self) -> int:
         return len(self.prompt) * self.num_images_per_prompt
+
+    @property
+    def steps(self) -> int:
+        """Steps really run for one picture: from an init_image on, the last `strength` of them."""
+        if self.strength is None:
+            return self.num_inference_steps
+        return max(1, math.floor(self.num_inference_steps * self.strength + 0.5))
 
     def seeds(self) -> tuple[int, ...]:
         """Picture i is drawn from seed + i, modulo 2**32."""
@@ -306,6 +347,7 @@ def parse_request(
     sent = _object(loads(body), REQUEST_FIELDS)
     value = {key: item for key, item in sent.items() if item is not None}
     width, height = profile.sizes[0]
+    init_image = _init_image(value["init_image"], profile) if "init_image" in value else None
     request = GenerationRequest(
         prompt=_prompts(value.get("prompt")),
         negative_prompt=_text(value.get("negative_prompt", ""), "negative_prompt", NEGATIVE_PROMPT_CHARS),
@@ -318,6 +360,9 @@ def parse_request(
         scheduler=_one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers),
         output_format=_one_of(value.get("output_format", "png"), "output_format", tuple(OUTPUT_FORMATS)),
         deadline_ms=_integer(value["deadline_ms"], "deadline_ms", DEADLINE_MS) if "deadline_ms" in value else None,
+        init_image=init_image,
+        strength=_strength(value.get("strength"), init_image),
+        embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
     )
     _check_size(request, profile)
     return request
@@ -335,6 +380,79 @@ def _prompts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item, "prompt", PROMPT_CHARS) for item in value)
 
 
+def _strength(value: Any, init_image: str | None) -> float | None:
+    if init_image is None:
+        if value is not None:
+            refuse("missing_field", "init_image", "strength comes without an init_image", "Send both or neither.")
+        return None
+    return DEFAULT_STRENGTH if value is None else _number(value, "strength", STRENGTH)
+
+
+def _init_image(value: Any, profile: ModelProfile) -> str:
+    param, wanted = "init_image", f"Send base64 of one of: {', '.join(OUTPUT_FORMATS)}."
+    if not profile.image_to_image:
+        refuse("not_supported", param, f"{profile.name} draws from text alone", "Leave init_image and strength out.")
+    if type(value) is not str:
+        refuse("wrong_type", param, "init_image must be a text", wanted)
+    if value.startswith("data:"):
+        refuse("bad_image", param, "init_image is a data URL", "Send only what follows its comma.")
+    file = _from_base64(value)
+    if len(file) > INIT_IMAGE_BYTES:
+        refuse("out_of_range", param, "the file in init_image is too large", f"At most {INIT_IMAGE_BYTES} bytes.")
+    width, height = picture_size(file) or refuse("bad_image", param, "init_image is no picture", wanted)
+    if width * height > INIT_IMAGE_PIXELS:
+        told = f"init_image has {width}x{height} pixels"
+        refuse("out_of_range", param, told, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
+    return value
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        refuse("bad_image", "init_image", "init_image is not base64", "Send it in one piece, padded with =.")
+
+
+def picture_size(file: bytes) -> tuple[int, int] | None:
+    """(width, height) in pixels, as the head of a PNG, WebP or JPEG file says; None where it is none."""
+    if file.startswith(b"\x89PNG\r\n\x1a\n") and file[12:16] == b"IHDR":
+        size = _big(file[16:20]), _big(file[20:24])
+    elif file.startswith(b"RIFF") and file[8:12] == b"WEBP":
+        size = _webp_size(file)
+    else:
+        size = next(_jpeg_sizes(file), (0, 0)) if file.startswith(b"\xff\xd8\xff") else (0, 0)
+    return size if all(size) else None
+
+
+def _big(number: bytes) -> int:
+    return int.from_bytes(number, "big")
+
+
+def _webp_size(file: bytes) -> tuple[int, int]:
+    """developers.google.com/speed/webp/docs/riff_container, "Simple" and "Extended File Format"."""
+    kind, head = file[12:16], file[20:30]
+    if len(head) < 10:
+        return 0, 0
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    return 0, 0
+
+
+def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
+    """From the frame headers (SOF0 to SOF15, without DHT, JPG and DAC) before the first scan."""
+    at = 2
+    while at + 9 <= len(file) and file[at] == 0xFF and file[at + 1] != 0xDA:
+        marker = file[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            yield _big(file[at + 7 : at + 9]), _big(file[at + 5 : at + 7])
+        at += 1 if marker == 0xFF else 2 + _big(file[at + 2 : at + 4])
+
+
 def _side(value: Any, param: str, profile: ModelProfile) -> int:
     side = _integer(value, param, Bound(SIDE.minimum, min(SIDE.maximum, profile.max_side)))
     if side % SIDE_MULTIPLE:
@@ -347,7 +465,7 @@ def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
     if request.images > IMAGES.maximum:
         message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} pictures"
         refuse("out_of_range", "num_images_per_prompt", message, f"Ask for at most {IMAGES.maximum} in one request.")
-    asked = cost(request.width, request.height, request.num_inference_steps, request.images)
+    asked = cost(request.width, request.height, request.steps, request.images)
     if asked > profile.budget:
         message = f"width x height x steps x images is {asked}; the budget is {profile.budget}"
         refuse("job_too_large", None, message, "Ask for fewer images, fewer steps or a smaller size.")
@@ -357,6 +475,13 @@ def render_request(request: GenerationRequest) -> str:
     """JSON with `prompt` as a list, fields at their default left off. `parse_request` gives the request back."""
     value = asdict(request)
     return dumps({f.name: value[f.name] for f in fields(request) if value[f.name] != f.default})
+
+
+def without_picture(request: GenerationRequest) -> GenerationRequest:
+    """The request as it is shown and kept: `sha256:` and the hash of the file stand for the init_image."""
+    if request.init_image is None:
+        return request
+    return replace(request, init_image=f"sha256:{sha256(base64.b64decode(request.init_image)).hexdigest()}")
 
 
 # --- answer --------------------------------------------------------------------------------------

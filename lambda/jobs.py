@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import chain, repeat
 
-from contract import EaselError, GenerationRequest, dumps, render_request
+from contract import EaselError, GenerationRequest, dumps, render_request, without_picture
 from failures import read_failure
 from finishing import Finisher, ignore
 from ports import Clock, Endpoint, Store, Submission, Ticket
@@ -57,10 +57,12 @@ class Jobs(Finisher):
         Raises `idempotency_mismatch`, or why the endpoint did not take the job.
         """
         now = self._clock.now()
-        record = Record(ticket=new_ticket(owner, now), created_at=now, request=request)
+        record = Record(ticket=new_ticket(owner, now), created_at=now, request=without_picture(request))
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:
             record = replace(record, ticket=self._claim(claim, record.ticket, digest))
+        if request.init_image is not None:
+            self._store.create(record.ticket.key("init-image"), request.init_image.encode())
         if not self._store.create(record.ticket.key("job.json"), record.to_json()):
             return self._record(record.ticket)
         self._submit(record, claim)
@@ -95,7 +97,8 @@ class Jobs(Finisher):
         outcome = job.outcome or self._end(job.record, Outcome(status="cancelled", completed_at=self._clock.now()))
         if outcome.status != "cancelled":
             raise EaselError("job_finished", f"the job has {outcome.status}")
-        self._store.delete(ticket.key("request.json"))
+        for name in ("request.json", "init-image"):
+            self._store.delete(ticket.key(name))
         return replace(job, outcome=outcome)
 
     def picture(self, ticket: Ticket, name: str) -> bytes:
@@ -125,7 +128,7 @@ class Jobs(Finisher):
     def _submit(self, record: Record, claim: str = "") -> None:
         ticket = record.ticket
         try:
-            self._store.write(ticket.key("request.json"), render_request(record.request).encode())
+            self._store.write(ticket.key("request.json"), render_request(self._whole(record)).encode())
             submission = self.endpoint.submit(ticket)
         except EaselError as error:
             if error.code not in _UNSURE:
@@ -134,6 +137,15 @@ class Jobs(Finisher):
                     self._store.delete(claim)
             raise
         self._store.write(ticket.key("submitted.json"), dumps(asdict(submission)).encode())
+
+    def _whole(self, record: Record) -> GenerationRequest:
+        """The request as it was accepted. Raises `input_missing` where its picture was deleted."""
+        if record.request.init_image is None:
+            return record.request
+        picture = self._store.read(record.ticket.key("init-image"))
+        if picture is None:
+            raise EaselError("input_missing", "the init_image is no longer kept", hint="Send the request again.")
+        return replace(record.request, init_image=picture.decode())
 
     def _look(self, record: Record) -> Job:
         ticket = record.ticket

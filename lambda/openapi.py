@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 import contract
 import views
-from contract import ERRORS, Bound, ModelProfile
+from contract import ERRORS, Bound, ModelProfile, Span
 
 RECENT = Bound(1, 40)
 """Jobs of one GET /jobs. 40 with the longest prompts fit into one answer."""
@@ -90,16 +90,18 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
         "scheduler": {"type": "string", "enum": list(profile.schedulers)},
         "output_format": {"type": "string", "enum": list(contract.OUTPUT_FORMATS)},
         "deadline_ms": _integer(contract.DEADLINE_MS),
+        **(_starting() if profile.image_to_image else {"init_image": False, "strength": False}),
+        "embed_parameters": {"type": "boolean"},
     }
     return {
         "type": "object",
         "description": f"At most {contract.IMAGES.maximum} pictures: prompts x num_images_per_prompt. "
-        f"width x height x steps x pictures is at most {profile.budget}.",
+        f"width x height x steps x pictures is at most {profile.budget}; of the steps, those that strength leaves.",
         "properties": {
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
-        "allOf": _pictures(),
+        "allOf": [*_pictures(), _strength()],
         "required": ["prompt"],
         "additionalProperties": False,
         "examples": [ARTICLE],
@@ -119,7 +121,24 @@ def _pictures() -> list[dict[str, Any]]:
     ]
 
 
-def _integer(bound: Bound, kind: str = "integer") -> dict[str, Any]:
+def _starting() -> dict[str, Any]:
+    """What JSON Schema can say of a picture to start from, which is not what is a picture."""
+    picture = {
+        "type": "string",
+        "contentEncoding": "base64",
+        "maxLength": 4 * contract.INIT_IMAGE_BYTES // 3,
+        "description": "The picture to start from: base64 of a PNG, WebP or JPEG file",
+    }
+    return {"init_image": picture, "strength": _integer(contract.STRENGTH, "number")}
+
+
+def _strength() -> dict[str, Any]:
+    """strength needs an init_image."""
+    given = {"properties": {"strength": {"type": "number"}}, "required": ["strength"]}
+    return {"if": given, "then": {"properties": {"init_image": {"type": "string"}}, "required": ["init_image"]}}
+
+
+def _integer(bound: Bound | Span, kind: str = "integer") -> dict[str, Any]:
     return {"type": kind, "minimum": bound.minimum, "maximum": bound.maximum}
 
 

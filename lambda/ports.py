@@ -74,10 +74,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps of the running call."""
+    """Steps of the running call, and where the endpoint `shows_preview` how the picture looks so far: base64 of a
+    small JPEG file."""
 
     step: int
     steps: int
+    preview: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Endpoint(Protocol):
 
     tells_start: bool
     """True where whoever runs a job calls `Jobs.start` first, so that nobody is in doubt whether it runs."""
+    shows_preview: bool
+    """True where `progress` may hold a preview."""
 
     def submit(self, ticket: Ticket) -> Submission:
         """Queues the call whose input is the object `ticket.key("request.json")`; returns at once.

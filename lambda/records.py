@@ -19,7 +19,7 @@ def new_ticket(owner: str, now: float) -> Ticket:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One accepted job. `created_at` is in seconds since 1970."""
+    """One accepted job. `created_at` is in seconds since 1970. `request` is `without_picture`: records stay small."""
 
     ticket: Ticket
     created_at: float

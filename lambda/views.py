@@ -22,6 +22,7 @@ class Progress(View):
 
     step: int
     steps: int
+    preview: Annotated[str | None, Field(description="base64 of a small JPEG: the picture so far")]
 
 
 class Image(View):
@@ -95,6 +96,13 @@ class Size(View):
     height: int
 
 
+class Fraction(View):
+    """Both ends are allowed."""
+
+    minimum: float
+    maximum: float
+
+
 class Range(View):
     """Both ends are allowed."""
 
@@ -112,10 +120,13 @@ class Defaults(View):
     guidance_scale: float
     scheduler: str
     output_format: str
+    strength: float
+    embed_parameters: bool
 
 
 class Bounds(View):
-    """`budget` is the most that width x height x steps x images may be; sides are multiples of `side_multiple`."""
+    """`budget` is the most that width x height x steps x images may be, where a strength leaves so many of the steps;
+    sides are multiples of `side_multiple`. An init_image is a file of so many bytes and pixels at most."""
 
     width: Range
     height: Range
@@ -128,7 +139,13 @@ class Bounds(View):
     guidance_scale: Range
     seed: Range
     deadline_ms: Range
+    strength: Fraction
+    init_image_bytes: int
+    init_image_pixels: int
     budget: int
+
+
+Feature = Literal["image_to_image", "embed_parameters", "preview"]
 
 
 class Model(View):
@@ -142,6 +159,10 @@ class Model(View):
     bounds: Bounds
     schedulers: list[str]
     formats: list[str]
+    features: Annotated[
+        list[Feature],
+        Field(description="What not every model and deployment has: init_image, embed_parameters, previews of a job"),
+    ]
     enlarges: Annotated[bool, Field(description="Draws at its first size and enlarges to the size asked for")]
     suggestions: Annotated[list[str], Field(description="Prompts to start from")]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import drawing
 import pictures
-from contract import GenerationRequest, GenerationResult, parse_request
+from contract import GenerationRequest, GenerationResult, parse_request, without_picture
 from drawing import Model
 from journal import log
 
@@ -34,7 +34,7 @@ def answer(received: Received, model: Model) -> GenerationResult:
     return GenerationResult(
         generated_images=images,
         seeds=request.seeds(),
-        parameters=asdict(request),
+        parameters=asdict(without_picture(request)),
         timings=timings,
         warnings=drawn.warnings,
     )
@@ -45,6 +45,7 @@ def _facts(request: GenerationRequest) -> dict[str, object]:
         "prompt_chars": [len(prompt) for prompt in request.prompt],
         "images": request.images,
         "size": f"{request.width}x{request.height}",
-        "steps": request.num_inference_steps,
+        "steps": request.steps,
+        "from_picture": request.init_image is not None,
         "scheduler": request.scheduler,
     }

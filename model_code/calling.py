@@ -21,6 +21,8 @@ def prepare(pipeline: Any, request: GenerationRequest, width: int, height: int) 
     """`width` and `height` are those to draw at, which need not be those asked for."""
     parameters = inspect.signature(pipeline.__call__).parameters
     settings = {"width": width, "height": height, "num_inference_steps": request.num_inference_steps}
+    if "image" in parameters and "width" not in parameters:
+        del settings["width"], settings["height"]  # some pipelines take the size of their picture
     guidance, true_guidance = _guidance(parameters, request.guidance_scale)
     negative, warnings = _negative(pipeline, parameters, request, true_guidance)
     return Call(settings | guidance, negative, (*warnings, *_truncations(pipeline, parameters, request.prompt)))

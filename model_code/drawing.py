@@ -1,8 +1,8 @@
 """The generation: prompts and seeds in, pixels out.
 
 The loaded pipeline is never changed. A request draws with a view of its own: the same components, its own
-scheduler. Picture i starts from noise of a CPU generator with `seeds()[i]`, so that a laptop and a GPU start
-from the same noise.
+scheduler, and the class that draws from a picture where there is one to start from. Picture i starts from noise of a
+CPU generator with `seeds()[i]`, so that a laptop and a GPU start from the same noise.
 """
 
 import inspect
@@ -17,8 +17,10 @@ import calling
 import memory
 import pictures
 import schedulers
+import starting
 from contract import EaselError, GenerationRequest, ModelProfile, refuse
 from memory import Memory
+from starting import Start
 
 
 @dataclass
@@ -50,18 +52,21 @@ class Drawing:
 def draw(model: Model, request: GenerationRequest, expires: float | None) -> Drawing:
     """`expires` is on the clock of time.monotonic().
 
-    Raises EaselError: deadline_exceeded, nan_output, blank_output, content_filtered, gpu_out_of_memory,
-    container_died (the GPU context is lost), config_error. Whatever else the pipeline raises passes through.
+    Raises EaselError: bad_image, not_supported, deadline_exceeded, nan_output, blank_output, content_filtered,
+    gpu_out_of_memory, container_died (the GPU context is lost), config_error.
+    Whatever else the pipeline raises passes through.
     """
     width, height = canvas(model, request)
-    call = calling.prepare(model.pipeline, request, width, height)
-    work = _Work(model, request, call, view(model.pipeline, request.scheduler), expires)
-    drawn = work.draw_all()
+    start = starting.read(request.init_image, width, height) if request.init_image else None
+    own = view(model.pipeline, request.scheduler, starting.class_of(model.pipeline) if start else type(model.pipeline))
+    call = calling.prepare(own, request, width, height)
+    drawn = _Work(model, request, call, own, start, expires).draw_all()
     if model.profile.enlarges:
         finished = tuple(pictures.enlarge(pixels, request.width, request.height) for pixels in drawn)
     else:
         finished = tuple(pictures.crop(pixels, request.width, request.height) for pixels in drawn)
-    return Drawing(finished, (*_enlarged(request, width, height, model.profile), *call.warnings))
+    told = (*(start.warnings if start else ()), *_enlarged(request, width, height, model.profile), *call.warnings)
+    return Drawing(finished, told)
 
 
 def canvas(model: Model, request: GenerationRequest) -> tuple[int, int]:
@@ -80,12 +85,12 @@ def _enlarged(request: GenerationRequest, width: int, height: int, profile: Mode
     return [f"{told}, and its edges were extended to fill it."]
 
 
-def view(pipeline: Any, scheduler: str) -> Any:
-    """A pipeline that shares all components with `pipeline` but the scheduler."""
-    parameters = inspect.signature(type(pipeline).__init__).parameters
-    settings = {name: pipeline.config[name] for name in parameters if name in pipeline.config}
+def view(pipeline: Any, scheduler: str, as_class: Any) -> Any:
+    """A pipeline of class `as_class` that shares all components with `pipeline` but the scheduler."""
+    parameters = inspect.signature(as_class.__init__).parameters
     own = schedulers.make(scheduler, pipeline.scheduler)
-    made = type(pipeline)(**settings | pipeline.components | {"scheduler": own})
+    shared = {**pipeline.config, **pipeline.components, "scheduler": own}
+    made = as_class(**{name: shared[name] for name in parameters if name in shared})
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -98,6 +103,7 @@ class _Work:
     request: GenerationRequest
     call: calling.Call
     view: Any
+    start: Start | None
     expires: float | None
     done: int = 0
 
@@ -137,15 +143,18 @@ class _Work:
 
     def _draw(self, batch: Sequence[tuple[str, int]]) -> list[pictures.Pixels]:
         self._check_deadline()
-        negative: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         if self.call.negative_prompt is not None:
-            negative = {"negative_prompt": [self.call.negative_prompt] * len(batch)}
+            extra["negative_prompt"] = [self.call.negative_prompt] * len(batch)
+        if self.start is not None:
+            extra["image"] = [self.start.picture] * len(batch)
+            extra["strength"] = starting.strength(self.model.pipeline, self.request)
         output = self.view(
             prompt=[prompt for prompt, _ in batch],
             generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
             output_type="pt",
             callback_on_step_end=lambda view, index, *_: self._stepped(view, index, len(batch)),
-            **negative,
+            **extra,
             **self.call.settings,
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
@@ -156,7 +165,7 @@ class _Work:
     def _stepped(self, view: Any, index: int, size: int) -> dict[str, Any]:
         self._check_deadline()
         if self.model.on_step is not None:
-            steps = getattr(view, "num_timesteps", self.request.num_inference_steps)
+            steps = getattr(view, "num_timesteps", self.request.steps)
             self.model.on_step(self.done * steps + size * (index + 1), self.request.images * steps)
         return {}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import schedulers
+import starting
 from contract import SIDE, SIDE_MULTIPLE, ModelProfile, parse_profile
 
 _USUAL_SIDE = 1024
@@ -30,6 +31,7 @@ def _derived(pipeline: Any, folder: Path) -> ModelProfile:
         guidance_scale=float(defaults.get("guidance_scale") or defaults.get("true_cfg_scale") or 0),
         scheduler=schedulers.native(pipeline.scheduler),
         schedulers=schedulers.usable(pipeline.scheduler),
+        image_to_image=type(pipeline).__name__ in starting.PIPELINES,
     )
 
 

@@ -97,7 +97,8 @@ class ApiStack(cdk.Stack):
             },
         )
         allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
-        allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", "jobs/*/request.json")
+        inputs = ("jobs/*/request.json", "jobs/*/init-image")
+        allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
         allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
         return api
 

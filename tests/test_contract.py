@@ -1,6 +1,9 @@
 """The wire: golden messages, parse and render as inverses, and every bound at its edge."""
 
+import base64
 import dataclasses
+import hashlib
+import io
 import itertools
 import json
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import contract
 
@@ -23,6 +27,11 @@ def golden(name: str) -> Any:
 
 def parse(body: dict[str, Any], profile: contract.ModelProfile = WIDE) -> contract.GenerationRequest:
     return contract.parse_request(json.dumps(body), profile, lambda: 7)
+
+
+def picture(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
+    """base64 of what begins like a PNG, in `size` bytes."""
+    return base64.b64encode((b"\x89PNG\r\n\x1a\n\0\0\0\r" + ihdr).ljust(size, b"x")).decode()
 
 
 def test_mirrors() -> None:
@@ -73,6 +82,18 @@ REQUESTS = st.builds(
     scheduler=st.sampled_from(WIDE.schedulers),
     output_format=st.sampled_from(list(contract.OUTPUT_FORMATS)),
     deadline_ms=st.none() | st.integers(contract.DEADLINE_MS.minimum, contract.DEADLINE_MS.maximum),
+    embed_parameters=st.booleans(),
+) | st.builds(
+    contract.GenerationRequest,
+    prompt=st.just(("a",)),
+    width=SIDES,
+    height=SIDES,
+    num_inference_steps=st.integers(contract.STEPS.minimum, contract.STEPS.maximum),
+    guidance_scale=st.just(1.0),
+    seed=st.just(7),
+    scheduler=st.just("ddim"),
+    init_image=st.binary(max_size=99).map(lambda more: picture(b"IHDR" + b"\0\0\0\x08" * 2 + more)),
+    strength=st.floats(contract.STRENGTH.minimum, contract.STRENGTH.maximum),
 )
 
 
@@ -151,9 +172,85 @@ def test_bound_of_the_body() -> None:
     assert refusal.value.code == "payload_too_large"
 
 
-def test_the_largest_legal_prompts_fit_the_body() -> None:
-    body = json.dumps({"prompt": ["熊" * contract.PROMPT_CHARS.maximum] * contract.PROMPTS.maximum}, ensure_ascii=False)
-    assert contract.parse_request(body.encode(), WIDE).images == contract.PROMPTS.maximum
+def test_the_largest_legal_prompts_and_picture_fit_the_body() -> None:
+    prompts = ["熊" * contract.PROMPT_CHARS.maximum] * contract.PROMPTS.maximum
+    largest = {"prompt": prompts, "init_image": picture(size=contract.INIT_IMAGE_BYTES)}
+    body = json.dumps(largest, ensure_ascii=False).encode()
+    assert contract.parse_request(body, WIDE).images == contract.PROMPTS.maximum
+    assert len(base64.b64encode(body)) < 6_000_000  # an event of Lambda, where the gateway hands over base64
+
+
+def test_bound_of_the_picture_in_bytes() -> None:
+    parse({"prompt": "a", "init_image": picture(size=contract.INIT_IMAGE_BYTES)})
+    with pytest.raises(contract.EaselError) as refusal:
+        parse({"prompt": "a", "init_image": picture(size=contract.INIT_IMAGE_BYTES + 1)})
+    assert (refusal.value.code, refusal.value.param) == ("out_of_range", "init_image")
+    assert str(contract.INIT_IMAGE_BYTES) in refusal.value.hint
+
+
+def test_bound_of_the_picture_in_pixels() -> None:
+    def sized(width: int, height: int) -> str:
+        return picture(b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big"))
+
+    parse({"prompt": "a", "init_image": sized(1, contract.INIT_IMAGE_PIXELS)})
+    with pytest.raises(contract.EaselError) as refusal:
+        parse({"prompt": "a", "init_image": sized(1, contract.INIT_IMAGE_PIXELS + 1)})
+    assert (refusal.value.code, refusal.value.param) == ("out_of_range", "init_image")
+
+
+def test_bound_of_strength() -> None:
+    for strength in (contract.STRENGTH.minimum, contract.STRENGTH.maximum):
+        assert parse({"prompt": "a", "init_image": picture(), "strength": strength}).strength == strength
+    for strength in (contract.STRENGTH.minimum - 1e-9, contract.STRENGTH.maximum + 1e-9):
+        with pytest.raises(contract.EaselError, match="strength is outside"):
+            parse({"prompt": "a", "init_image": picture(), "strength": strength})
+
+
+FORMATS = [("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {}), ("WEBP", {"lossless": True})]
+
+
+@given(st.sampled_from(FORMATS), st.integers(1, 300), st.integers(1, 300), st.booleans())
+def test_the_head_of_a_picture_tells_its_size(kind: Any, width: int, height: int, exif: bool) -> None:
+    """With EXIF a WebP has the extended head, and a JPEG one more segment before the frame."""
+    file, block = io.BytesIO(), Image.Exif()
+    block[0x010E] = "a description"
+    Image.new("RGB", (width, height)).save(file, kind[0], **kind[1], **({"exif": block} if exif else {}))
+    assert contract.picture_size(file.getvalue()) == (width, height)
+
+
+@given(st.sampled_from([b"\xff\xd8\xff", b"RIFF1234WEBPVP8 ", b"RIFF1234WEBPVP8L", b"RIFF1234WEBPVP8X"]), st.binary())
+def test_any_head_is_read_or_not(head: bytes, more: bytes) -> None:
+    size = contract.picture_size(head + more)
+    assert size is None or all(size)
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(None, 20), (1, 20), (0.8, 16), (0.5, 10), (0.07, 1), (0.01, 1)])
+def test_steps_really_run(strength: float | None, steps: int) -> None:
+    start = {} if strength is None else {"init_image": picture(), "strength": strength}
+    assert parse({"prompt": "a", "num_inference_steps": 20, **start}).steps == steps
+
+
+def test_a_picture_to_start_from_costs_the_steps_that_are_run() -> None:
+    body = {"prompt": "a", "init_image": picture(), "strength": 0.5}
+    asked = contract.cost(512, 512, 10, 1)
+    parse(body, dataclasses.replace(PROFILE, budget=asked))
+    with pytest.raises(contract.EaselError, match=str(asked)):
+        parse(body, dataclasses.replace(PROFILE, budget=asked - 1))
+
+
+def test_a_model_that_takes_no_picture_says_so() -> None:
+    with pytest.raises(contract.EaselError, match="Example draws from text alone") as refusal:
+        parse({"prompt": "a", "init_image": picture()}, dataclasses.replace(PROFILE, image_to_image=False))
+    assert (refusal.value.code, refusal.value.param) == ("not_supported", "init_image")
+
+
+def test_a_request_is_shown_without_its_picture() -> None:
+    request = parse({"prompt": "a", "init_image": picture()})
+    hashed = hashlib.sha256(base64.b64decode(picture())).hexdigest()
+    assert contract.without_picture(request) == dataclasses.replace(request, init_image=f"sha256:{hashed}")
+    assert picture() not in repr(request)
+    plain = parse({"prompt": "a"})
+    assert contract.without_picture(plain) == plain
 
 
 def test_budget_at_its_edge() -> None:

@@ -73,7 +73,7 @@ class Native:
         return _json(views.Jobs(jobs=[self._view(job, state) for job in jobs]))
 
     def models(self, call: Call) -> Answer:
-        return _json(views.Models(models=[_model(self._profile)]))
+        return _json(views.Models(models=[_model(self._profile, self._features())]))
 
     def health(self, call: Call) -> Answer:
         state = self._state()
@@ -93,6 +93,14 @@ class Native:
         if request.deadline_ms is None:
             request = replace(request, deadline_ms=self._deadline_ms)
         return self._jobs.accept(call.owner, request, key, digest)
+
+    def _features(self) -> list[views.Feature]:
+        found: dict[views.Feature, bool] = {
+            "image_to_image": self._profile.image_to_image,
+            "embed_parameters": True,
+            "preview": self._jobs.endpoint.shows_preview,
+        }
+        return [name for name, offered in found.items() if offered]
 
     # --- out -------------------------------------------------------------------------------------
 
@@ -122,7 +130,7 @@ class Native:
             created_at=_moment(job.record.created_at),
             started_at=_moment(job.started_at) if job.started_at else None,
             completed_at=_moment(outcome.completed_at) if outcome else None,
-            progress=views.Progress(step=progress.step, steps=progress.steps) if progress else None,
+            progress=views.Progress(**asdict(progress)) if progress else None,
             parameters=_parameters(request, outcome),
             seeds=list(request.seeds()),
             images=self._images(job),
@@ -240,7 +248,7 @@ def _ended(outcome: Outcome, tells_start: bool) -> str:
     return f"The job failed: {error.message}." if error else "The pictures are ready."
 
 
-def _model(profile: ModelProfile) -> views.Model:
+def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
     width, height = profile.sizes[0]
     return views.Model(
         id=profile.id,
@@ -255,10 +263,13 @@ def _model(profile: ModelProfile) -> views.Model:
             guidance_scale=profile.guidance_scale,
             scheduler=profile.scheduler,
             output_format=next(iter(contract.OUTPUT_FORMATS)),
+            strength=contract.DEFAULT_STRENGTH,
+            embed_parameters=False,
         ),
         bounds=_bounds(profile),
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
+        features=features,
         enlarges=profile.enlarges,
         suggestions=list(profile.suggestions),
     )
@@ -278,6 +289,9 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         guidance_scale=_range(contract.GUIDANCE),
         seed=_range(contract.SEED),
         deadline_ms=_range(contract.DEADLINE_MS),
+        strength=views.Fraction(minimum=contract.STRENGTH.minimum, maximum=contract.STRENGTH.maximum),
+        init_image_bytes=contract.INIT_IMAGE_BYTES,
+        init_image_pixels=contract.INIT_IMAGE_PIXELS,
         budget=profile.budget,
     )
 

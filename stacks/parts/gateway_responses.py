@@ -41,7 +41,7 @@ SAID = {
     Type.RESOURCE_NOT_FOUND: Said("not_found", 404, "Not found", "GET /openapi.json lists the routes."),
     Type.BAD_REQUEST_BODY: Said("invalid_json", 400, "The body is not JSON", "Send one JSON object."),
     Type.DEFAULT_4_XX: Said("forbidden", 403, "Not allowed", "", "permission_error"),
-    Type.REQUEST_TOO_LARGE: Said("payload_too_large", 413, "The body is too large", "Send at most 65536 bytes."),
+    Type.REQUEST_TOO_LARGE: Said("payload_too_large", 413, "The body is too large", "Send at most 4259840 bytes."),
     Type.UNSUPPORTED_MEDIA_TYPE: Said(
         "unsupported_media_type", 415, "The body is not application/json", "Send content-type: application/json."
     ),

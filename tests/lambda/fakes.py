@@ -84,7 +84,7 @@ def answer_to(request: GenerationRequest, size: int = 0) -> bytes:
     result = contract.GenerationResult(
         generated_images=tuple(base64.b64encode(image + bytes([i])).decode() for i in range(request.images)),
         seeds=request.seeds(),
-        parameters=json.loads(contract.render_request(request)),
+        parameters=json.loads(contract.render_request(contract.without_picture(request))),
         timings={"draw_s": 1.0},
     )
     return contract.render_result(result).encode()
@@ -94,6 +94,7 @@ class FakeEndpoint:
     """Keeps what was submitted; `draw` puts the answers where the submission said. `refusal` is raised instead."""
 
     tells_start = False
+    shows_preview = False
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store

@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import jsonschema_rs
@@ -129,9 +130,9 @@ def test_jobs_are_not_waited_for(world: World) -> None:
 
 def test_a_job_tells_how_it_goes(slow: World) -> None:
     path = f"/jobs/{slow.call('POST', '/jobs', APPLE)[1]['id']}"
-    slow.endpoint.known_progress = Progress(3, 20)
+    slow.endpoint.known_progress = Progress(3, 20, "/9j/")
     _, body = slow.call("GET", path)
-    assert (body["status"], body["progress"]) == ("running", {"step": 3, "steps": 20})
+    assert (body["status"], body["progress"]) == ("running", {"step": 3, "steps": 20, "preview": "/9j/"})
     slow.endpoint.draw_all()
     status, body = slow.call("GET", path)
     conforms("Job", body)
@@ -225,8 +226,63 @@ def test_models_tell_what_can_be_asked(world: World) -> None:
     assert model["defaults"]["num_inference_steps"] == 20
     assert model["schedulers"] == list(PROFILE.schedulers)
     assert (model["formats"], model["suggestions"]) == (["png", "webp", "jpeg"], ["a red apple"])
-    default = contract.parse_request('{"prompt": "a"}', PROFILE)
+    asked = {"prompt": "a", "init_image": STARTED["init_image"]}
+    default = contract.parse_request(json.dumps(asked), PROFILE)
     assert model["defaults"] == {name: getattr(default, name) for name in model["defaults"]}
+
+
+def test_models_tell_what_not_every_one_can(world: World, slow: World) -> None:
+    assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "embed_parameters"]
+    other = World(replace(PROFILE, image_to_image=False))
+    other.endpoint.shows_preview = True
+    assert other.call("GET", "/models")[1]["models"][0]["features"] == ["embed_parameters", "preview"]
+
+
+# --- a picture to start from ---------------------------------------------------------------------
+
+STARTED = next(
+    case["body"]
+    for case in json.loads((ROOT / "examples/accepted.json").read_text())
+    if "strength" in case["request"] and "strength" not in case["body"]
+)
+
+
+def test_the_picture_reaches_the_container_and_no_answer(world: World) -> None:
+    status, body = world.call("POST", "/generate", STARTED)
+    ticket = world.endpoint.submitted[0]
+    assert (status, world.endpoint.request(ticket).init_image) == (200, STARTED["init_image"])
+    job, recent = (world.call("GET", path)[1] for path in (f"/jobs/{body['id']}", "/jobs"))
+    assert STARTED["init_image"] not in json.dumps([job, recent])
+    assert len(world.store.objects[ticket.key("job.json")]) < 1000
+
+
+def test_while_it_waits_a_job_tells_its_picture_by_its_hash(slow: World) -> None:
+    _, body = slow.call("POST", "/jobs", STARTED)
+    hashed = sha256(base64.b64decode(STARTED["init_image"])).hexdigest()
+    assert (body["parameters"]["init_image"], body["parameters"]["strength"]) == (f"sha256:{hashed}", 0.8)
+
+
+def test_a_job_whose_creator_died_is_submitted_with_its_picture(slow: World) -> None:
+    id = slow.call("POST", "/jobs", STARTED)[1]["id"]
+    ticket = slow.endpoint.submitted.pop()
+    for name in ("request.json", "submitted.json"):
+        slow.store.delete(ticket.key(name))
+    slow.clock.time += SUBMIT_GRACE_S + 1
+    slow.call("GET", f"/jobs/{id}")
+    assert slow.endpoint.request(slow.endpoint.submitted[0]).init_image == STARTED["init_image"]
+
+
+def test_a_cancelled_job_keeps_no_picture(slow: World) -> None:
+    slow.call("DELETE", f"/jobs/{slow.call('POST', '/jobs', STARTED)[1]['id']}")
+    assert [key for key in slow.store.objects if key.endswith(("request.json", "init-image"))] == []
+
+
+def test_another_picture_is_another_request(world: World) -> None:
+    headers = {"Idempotency-Key": "click-1"}
+    first = world.call("POST", "/jobs", STARTED, headers=headers)[1]
+    assert world.call("POST", "/jobs", STARTED, headers=headers)[1]["id"] == first["id"]
+    other = {**STARTED, "strength": 0.7}
+    problem(world.send(event("POST", "/jobs", other, headers=headers)), 409, "idempotency_mismatch")
 
 
 @pytest.mark.parametrize(("state", "health"), [("ready", "ok"), ("asleep", "ok"), ("broken", "degraded")])
@@ -354,8 +410,12 @@ def test_b26_answers_are_json_whatever_is_accepted(world: World, accept: str) ->
 
 
 def test_b27_a_body_over_the_cap(world: World) -> None:
-    problem(world.send(event("POST", "/generate", " " * 65_537)), 413, "payload_too_large")
-    problem(world.send(event("POST", "/generate", "x" * 6_000_001)), 413, "payload_too_large")
+    largest = contract.BODY_BYTES.maximum
+    fitting = '{"prompt": "a"' + " " * (largest - 15) + "}"
+    assert world.send(event("POST", "/generate", fitting))["statusCode"] == 200
+    for body in (fitting + " ", " " * (largest + 1), "x" * 6_000_001):
+        told = problem(world.send(event("POST", "/generate", body)), 413, "payload_too_large")
+        assert str(largest) in told["hint"]
 
 
 ROUTES = [(route["path"], route["allow"]) for route in (

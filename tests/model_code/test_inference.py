@@ -34,6 +34,9 @@ def test_the_article_s_payload(model: Any, ask: Ask) -> None:
         "scheduler": "ddim",
         "output_format": "png",
         "deadline_ms": None,
+        "init_image": None,
+        "strength": None,
+        "embed_parameters": False,
     }
     timings = answer["timings"]
     assert set(timings) == {"draw_s", "encode_s", "total_s"}

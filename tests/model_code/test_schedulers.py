@@ -44,7 +44,7 @@ def test_each_draws_and_leaves_the_loaded_pipeline_as_it_was(model: Any, name: s
 
 @pytest.mark.parametrize("name", DIFFUSION)
 def test_a_view_shares_everything_but_the_scheduler(model: Any, name: str) -> None:
-    seen = view(model.pipeline, name)
+    seen = view(model.pipeline, name, type(model.pipeline))
     assert type(seen.scheduler).__name__ == schedulers._CLASSES[name][0]
     shared = {part: made for part, made in model.pipeline.components.items() if part != "scheduler"}
     assert all(getattr(seen, part) is made for part, made in shared.items())

@@ -113,7 +113,7 @@ def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly
 def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly) -> None:
     objects = {
         "s3:PutObject": ["/idempotency/*", "/jobs/*"],
-        "s3:DeleteObject": ["/idempotency/*", "/jobs/*/request.json"],
+        "s3:DeleteObject": ["/idempotency/*", "/jobs/*/init-image", "/jobs/*/request.json"],
         "s3:ListBucket": ["itself"],
         "sagemaker:DescribeEndpoint": ["itself"],
         "logs:CreateLogStream": ["itself"],

@@ -10,7 +10,7 @@ export function aModel(): Model {
     name: 'Example',
     licence: 'MIT',
     sizes: [{ width: 512, height: 512 }, { width: 768, height: 512 }],
-    defaults: { width: 512, height: 512, num_images_per_prompt: 1, num_inference_steps: 20, guidance_scale: 7.5, scheduler: 'dpmpp_2m', output_format: 'png' },
+    defaults: { width: 512, height: 512, num_images_per_prompt: 1, num_inference_steps: 20, guidance_scale: 7.5, scheduler: 'dpmpp_2m', output_format: 'png', strength: 0.8, embed_parameters: false },
     bounds: {
       width: range(64, 768),
       height: range(64, 768),
@@ -23,10 +23,14 @@ export function aModel(): Model {
       guidance_scale: range(0, 30),
       seed: range(0, 2 ** 32 - 1),
       deadline_ms: range(1000, 900_000),
+      strength: range(0.01, 1),
+      init_image_bytes: 3 * 2 ** 20,
+      init_image_pixels: 4096 * 4096,
       budget: 512 * 512 * 100,
     },
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],
     formats: ['png', 'webp', 'jpeg'],
+    features: [],
     enlarges: false,
     suggestions: ['a red apple'],
   }

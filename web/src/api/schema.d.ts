@@ -114,7 +114,8 @@ export interface components {
     schemas: {
         /**
          * Bounds
-         * @description `budget` is the most that width x height x steps x images may be; sides are multiples of `side_multiple`.
+         * @description `budget` is the most that width x height x steps x images may be, where a strength leaves so many of the steps;
+         *     sides are multiples of `side_multiple`. An init_image is a file of so many bytes and pixels at most.
          */
         Bounds: {
             width: components["schemas"]["Range"];
@@ -129,6 +130,11 @@ export interface components {
             guidance_scale: components["schemas"]["Range"];
             seed: components["schemas"]["Range"];
             deadline_ms: components["schemas"]["Range"];
+            strength: components["schemas"]["Fraction"];
+            /** Init Image Bytes */
+            init_image_bytes: number;
+            /** Init Image Pixels */
+            init_image_pixels: number;
             /** Budget */
             budget: number;
         };
@@ -151,6 +157,10 @@ export interface components {
             scheduler: string;
             /** Output Format */
             output_format: string;
+            /** Strength */
+            strength: number;
+            /** Embed Parameters */
+            embed_parameters: boolean;
         };
         /**
          * EndpointHealth
@@ -164,6 +174,16 @@ export interface components {
             status: "ready" | "asleep" | "starting" | "broken" | "unknown";
             /** Detail */
             detail: string;
+        };
+        /**
+         * Fraction
+         * @description Both ends are allowed.
+         */
+        Fraction: {
+            /** Minimum */
+            minimum: number;
+            /** Maximum */
+            maximum: number;
         };
         /**
          * Generated
@@ -333,6 +353,11 @@ export interface components {
             /** Formats */
             formats: string[];
             /**
+             * Features
+             * @description What not every model and deployment has: init_image, embed_parameters, previews of a job
+             */
+            features: ("image_to_image" | "embed_parameters" | "preview")[];
+            /**
              * Enlarges
              * @description Draws at its first size and enlarges to the size asked for
              */
@@ -412,6 +437,11 @@ export interface components {
             step: number;
             /** Steps */
             steps: number;
+            /**
+             * Preview
+             * @description base64 of a small JPEG: the picture so far
+             */
+            preview: string | null;
         };
         /**
          * Range
@@ -450,7 +480,7 @@ export interface components {
             cancel: string;
         };
         /**
-         * @description At most 8 pictures: prompts x num_images_per_prompt. width x height x steps x pictures is at most 26214400.
+         * @description At most 8 pictures: prompts x num_images_per_prompt. width x height x steps x pictures is at most 26214400; of the steps, those that strength leaves.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -473,7 +503,10 @@ export interface components {
             scheduler?: ("ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lcm" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun") | null;
             output_format?: ("png" | "webp" | "jpeg") | null;
             deadline_ms?: number | null;
-        } & (unknown & unknown & unknown);
+            init_image?: string | null;
+            strength?: number | null;
+            embed_parameters?: boolean | null;
+        } & (unknown & unknown & unknown & unknown);
     };
     responses: never;
     parameters: never;
@@ -521,7 +554,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -713,7 +746,7 @@ export interface operations {
                     "application/json": components["schemas"]["Jobs"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -863,7 +896,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
             400: {
                 headers: {
                     "x-request-id": string;

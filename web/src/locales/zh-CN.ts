@@ -129,6 +129,8 @@ export default {
     off_grid: '宽度和高度必须是 8 的倍数。',
     unknown_value: '这个模型不认识{field}的值。',
     bad_text: '{field}含有无法使用的字符。',
+    bad_image: '这张图片无法使用。请选择完整的、非动画的 PNG、WebP 或 JPEG。',
+    not_supported: '该模型只能按文字绘图。请移除起始图片。',
     job_too_large: '一次任务太大。请减少张数、步数或尺寸。',
     bad_header: '请求头无法使用。请刷新页面。',
     unauthorized: 'API 密钥缺失或不正确。请在设置里填写。',
