@@ -96,6 +96,7 @@ class Model:
     scheduler: str
     schedulers: tuple[str, ...]
     enlarges: bool | None = None
+    image_to_image: bool | None = None
     budget: int | None = None
     suggestions: tuple[str, ...] = ()
 

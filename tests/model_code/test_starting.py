@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from contract import EaselError, render_profile
 from tests.model_code import fakes, tiny
 from tests.model_code.conftest import PROFILE
 
+ROOT = Path(__file__).parents[2]
 Fake = Callable[..., Any]
 Ask = Callable[..., Any]
 
@@ -243,6 +245,12 @@ def test_the_table_names_classes_of_diffusers(loaded: Any) -> None:
 
     assert set(starting.PIPELINES) <= set(loading.PIPELINES)
     assert all(hasattr(diffusers, name) for name, _ in starting.PIPELINES.values())
+
+
+@pytest.mark.parametrize("entry", sorted((ROOT / "models").glob("*.json")), ids=lambda entry: entry.stem)
+def test_the_catalogue_says_of_a_class_what_is_true(entry: Path) -> None:
+    told = json.loads(entry.read_text())
+    assert told.get("image_to_image", False) is (told["pipeline"] in starting.PIPELINES)
 
 
 def test_a_folder_alone_tells_that_it_can(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
