@@ -32,6 +32,16 @@ def packages() -> None:
 
 
 @pytest.fixture(scope="session")
+def page(packages: None) -> None:
+    """web/dist, built from what lies in web/."""
+    built = WEB / "dist/index.html"
+    sources = [path for folder in ("src", "public") for path in (WEB / folder).rglob("*")]
+    newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
+    if not built.exists() or built.stat().st_mtime < newest:
+        npm("run", "build", seconds=600)
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     found = shutil.which("chromium")
     if not found and shutil.which("apt-get") and os.geteuid() == 0:

@@ -46,8 +46,9 @@ def edited(folder: Path, added: str) -> Path:
 
 
 def synthesise(output: Path, mode: str, code: Path = stacks.model.MODEL_CODE) -> Path:
-    """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=…` makes."""
-    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode}
+    """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` makes."""
+    site = "on" if mode == "async" else "off"  # once is enough: each deploy of a stack takes seconds
+    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode, "site": site}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     with mock.patch.object(stacks.model, "MODEL_CODE", code):

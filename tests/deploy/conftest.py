@@ -59,7 +59,7 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Everything that can be made side by side is."""
     tools.set_up()
     assemblies = tmp_path_factory.mktemp("assemblies")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jmespath
+
 from tests.deploy.cloud import Cloud
 
 LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
@@ -48,6 +50,16 @@ LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
     "kms": [("list_keys", {}, "Keys", "KeyId")],
     "ecr": [("describe_repositories", {}, "repositories", "repositoryName")],
     "ec2": [("describe_security_groups", {}, "SecurityGroups", "GroupId"), ("describe_vpcs", {}, "Vpcs", "VpcId")],
+    "cloudfront": [
+        ("list_distributions", {}, "DistributionList.Items", "Id"),
+        ("list_origin_access_controls", {}, "OriginAccessControlList.Items", "Id"),
+        (
+            "list_response_headers_policies",
+            {"Type": "custom"},
+            "ResponseHeadersPolicyList.Items",
+            "ResponseHeadersPolicy.Id",
+        ),
+    ],
     "dynamodb": [("list_tables", {}, "TableNames", "")],
     "codebuild": [("list_projects", {}, "projects", "")],
 }
@@ -62,4 +74,4 @@ def _names(cloud: Cloud, service: str) -> Iterator[str]:
     client = cloud.client(service)
     for operation, parameters, member, key in LISTS[service]:
         answer = getattr(client, operation)(**parameters)
-        yield from (one[key] if key else one for one in answer.get(member) or [])
+        yield from jmespath.search(f"{member}[].{key}" if key else member, answer) or []

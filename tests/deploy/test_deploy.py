@@ -4,8 +4,10 @@ Each step of an account's life is a fixture that stands on the one before; docs/
 this cannot show.
 """
 
+import base64
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.deploy import tools
 from tests.deploy.agreed import MARK, REQUEST
 from tests.deploy.client import Answer, Caller
@@ -108,6 +111,56 @@ def test_the_command_line_draws(asynchronous: Deployed, stage: Stage, tmp_path: 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert [Path(image["path"]).read_bytes() for image in json.loads(done.stdout)["images"]] == stage.drawn_alone
+
+
+def test_the_site_shows_the_page_with_its_policy(asynchronous: Deployed) -> None:
+    api = asynchronous.api
+    for path in ("/", "/index.html"):
+        entrance = api.through_site("GET", path)
+        assert (entrance.status, entrance.headers["cache-control"]) == (200, "no-cache")
+        assert entrance.body == (ROOT / "web/dist/index.html").read_bytes()
+        assert "default-src 'none'" in entrance.headers["content-security-policy"]
+        assert entrance.headers["strict-transport-security"].startswith("max-age=31536000")
+    (script,) = set(re.findall(r'src="\./(assets/index-[^"]+)"', entrance.body.decode()))
+    loaded = api.through_site("GET", f"/{script}")
+    assert loaded.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "immutable" in loaded.headers["cache-control"]
+
+
+def test_the_page_is_read_through_the_site_alone(asynchronous: Deployed) -> None:
+    buckets = asynchronous.cloud.client("s3").list_buckets()["Buckets"]
+    (bucket,) = (one["Name"] for one in buckets if one["Name"].startswith("easelsite-"))
+    direct = asynchronous.api.fetch("GET", f"/{bucket}/index.html", host=f"127.0.0.1:{asynchronous.cloud.port}")
+    assert direct.status == 403
+
+
+def test_the_site_is_the_api_too(asynchronous: Deployed, stage: Stage) -> None:
+    api = asynchronous.api
+    assert_problem(api.through_site("GET", "/models"), 401, "unauthorized")
+    key = {"x-api-key": api.key}
+    assert_problem(api.through_site("GET", "/nothing", **key), 404, "not_found")
+    once = {**key, "idempotency-key": "site"}
+    drawn = api.through_site("POST", "/generate", REQUEST, **once)
+    assert pictures(drawn.json) == stage.drawn_alone
+    jobs = [api.through_site("POST", "/jobs", REQUEST, **key, **{"idempotency-key": "twice"}).json for _ in range(2)]
+    assert jobs[0]["id"] == jobs[1]["id"]
+    assert api.finished(jobs[0]["urls"]["get"])["status"] == "succeeded"
+
+
+def test_the_page_draws_on_the_site(asynchronous: Deployed, chromium: str) -> None:
+    """In a browser: no file and no picture that the page's policy forbids, and the bytes that the API has."""
+    api = asynchronous.api
+    asked = (str(ROOT), f"https://{api.site}/", str(asynchronous.cloud.port), api.key, REQUEST["prompt"])
+    done = subprocess.run(
+        ("node", tools.HERE / "site.mjs", *asked), env=os.environ | {"CHROMIUM": chromium}, text=True,
+        capture_output=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    newest = api.call("GET", "/jobs").json["jobs"][0]["images"][0]["url"]
+    assert base64.b64decode(shown["picture"]) == follow(api, newest).body
+    refused = [said for said in shown["complaints"] if "401" not in said]  # before the key was there
+    assert refused == []
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, WEB, npm
+from tests.conftest import ROOT
 
-BUILT = WEB / "dist/index.html"
 READY_SECONDS = 120
-
-
-@pytest.fixture(scope="session")
-def page(packages: None) -> None:
-    sources = [path for folder in ("src", "public") for path in (WEB / folder).rglob("*")]
-    newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
-    if not BUILT.exists() or BUILT.stat().st_mtime < newest:
-        npm("run", "build", seconds=600)
 
 
 @pytest.fixture(scope="session")

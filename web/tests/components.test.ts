@@ -6,6 +6,7 @@ import { failure } from '@/api/failure'
 import GenerateBar from '@/components/GenerateBar.vue'
 import PromptField from '@/components/PromptField.vue'
 import SeedField from '@/components/SeedField.vue'
+import SettingsDialog from '@/components/SettingsDialog.vue'
 import SizeChips from '@/components/SizeChips.vue'
 import { i18n } from '@/i18n'
 import { createStudio, studioKey } from '@/studio'
@@ -16,8 +17,7 @@ vi.mock('@/api/service', async (original) => ({ ...(await original<object>()), c
 
 beforeEach(() => localStorage.clear())
 
-async function show(component: Component) {
-  const studio = createStudio()
+async function show(component: Component, studio = createStudio()) {
   const shown = mount(component, { global: { plugins: [i18n], provide: { [studioKey as symbol]: studio } } })
   await flushPromises()
   return { studio, shown }
@@ -71,6 +71,13 @@ test('a wrong key opens the settings', async () => {
   studio.run.runFailure.value = failure('auth', 'unauthorized')
   await flushPromises()
   expect(studio.dialog.value).toBe('settings')
+})
+
+test('settings that the API asked for say why they are open', async () => {
+  const studio = createStudio()
+  studio.run.runFailure.value = failure('auth', 'unauthorized')
+  const { shown } = await show(SettingsDialog, studio)
+  expect(shown.find('[role=status]').text()).toContain('The API key is missing or wrong.')
 })
 
 test('a model that answers late does not replace that of a newer address', async () => {

@@ -25,6 +25,11 @@ test('both fill in the same values, and nothing is empty', () => {
   }
 })
 
+test('both say how long waking takes as the API says it', () => {
+  const [, ...minutes] = /^_WAKE_MINUTES = \((\d+), (\d+)\)/m.exec(readFileSync(`${import.meta.dirname}/../../lambda/aws.py`, 'utf8'))!
+  for (const { progress } of [en, zh]) expect(progress.waiting.match(/\d+/g)).toEqual(minutes)
+})
+
 test('every error of the contract has its sentence', () => {
   const contract = readFileSync(`${import.meta.dirname}/../../model_code/contract.py`, 'utf8')
   const codes = [...contract.matchAll(/^ {4}"(\w+)": ErrorKind/gm)].map(([, code]) => code!)

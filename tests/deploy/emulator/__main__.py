@@ -14,7 +14,7 @@ import boto3
 from ministack import app
 from ministack.services import ssm
 
-from . import cloudformation, identity
+from . import cdn, cloudformation, identity
 from .autoscaling import AutoScaling
 from .inference import Runtime
 from .sagemaker import SageMaker
@@ -43,6 +43,7 @@ def main(port: int, program: list[str]) -> None:
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
     serve(Gateway(runtime, [sagemaker, autoscaling], identity.authorize), port)
     cloudformation.register(sagemaker, control, autoscaling, root_client)
+    cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
     threading.Thread(target=end_with_starter, daemon=True).start()
     app._port_is_bindable = lambda *_: False  # it would listen on 443 as well

@@ -48,7 +48,7 @@ export default {
   progress: {
     label: 'Progress',
     sending: 'Sending the request',
-    waiting: 'Waiting for the model. If it was asleep, it needs some minutes to wake.',
+    waiting: 'Waiting for the model. If it was asleep, it usually takes 4 to 10 minutes to wake.',
     drawing: 'Drawing',
     fetching: 'Fetching the picture',
     step: 'Step {step} of {steps}',
@@ -86,7 +86,7 @@ export default {
     url: 'API address',
     urlPlaceholder: 'Where this page comes from',
     key: 'API key',
-    keyNote: 'Stays in this browser and is sent to the API only.',
+    keyNote: 'Stays in this browser and is sent to the API only. After a deploy to AWS, the command in its output ApiKeyCommand prints it.',
     test: 'Test connection',
     save: 'Save',
     connected: 'Connected: {name} answered in {ms} ms.',

@@ -45,7 +45,7 @@ export default {
   progress: {
     label: '进度',
     sending: '正在发送请求',
-    waiting: '正在等待模型。如果它处于休眠状态，唤醒需要几分钟。',
+    waiting: '正在等待模型。如果它处于休眠状态，唤醒通常需要 4 到 10 分钟。',
     drawing: '正在绘制',
     fetching: '正在取回图片',
     step: '第 {step} 步，共 {steps} 步',
@@ -83,7 +83,7 @@ export default {
     url: 'API 地址',
     urlPlaceholder: '与本页面相同',
     key: 'API 密钥',
-    keyNote: '只保存在这个浏览器里，只发送给 API。',
+    keyNote: '只保存在这个浏览器里，只发送给 API。部署到 AWS 后，输出项 ApiKeyCommand 里的命令会打印它。',
     test: '测试连接',
     save: '保存',
     connected: '连接成功：{name} 在 {ms} 毫秒内应答。',
