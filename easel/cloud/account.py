@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from easel.command_error import ENVIRONMENT, FAILED, USAGE, CommandError
@@ -34,6 +35,7 @@ class Account:
     def __init__(self, session: boto3.Session, region: str) -> None:
         self._session, self.region = session, region
         self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = Lock()  # a session makes one client at a time
 
     @property
     def partition(self) -> str:
@@ -43,14 +45,15 @@ class Account:
         from botocore.config import Config
 
         key = service, region or self.region
-        if key not in self._clients:
-            config = Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            )
-            self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
-        return self._clients[key]
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        )
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
+            return self._clients[key]
 
     def all(self, service: str, operation: str, member: str, *, region: str = "", **asked: Any) -> Iterator[Any]:
         """Every item below `member` ("A.B" goes deeper) of all pages of an operation."""
@@ -79,10 +82,15 @@ def open_account(region: str | None) -> Account:
         found = region or os.environ.get("AWS_REGION") or session.region_name
     if not found:
         raise _missing("No region is set", "AWS_REGION", "nothing names one", "export AWS_REGION=us-east-1")
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", found, re.ASCII):
-        why = "a region is written like us-east-1"
-        raise CommandError(f"{found!r} is not a region", where="--region or AWS_REGION", why=why, fix="", code=USAGE)
-    return Account(session, found)
+    return Account(session, checked_region(found))
+
+
+def checked_region(name: str) -> str:
+    """Raises CommandError for what no region can be called."""
+    if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", name, re.ASCII):
+        return name
+    why = "a region is written like us-east-1"
+    raise CommandError(f"{name!r} is not a region", where="--region or AWS_REGION", why=why, fix="", code=USAGE)
 
 
 def _missing(what: str, where: str, why: str, fix: str) -> CommandError:

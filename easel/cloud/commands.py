@@ -35,6 +35,28 @@ def doctor(
         raise typer.Exit(report(doctor.checks(region), as_json))
 
 
+def leftovers(
+    region: Annotated[
+        list[str] | None, typer.Option(help="Where to look; can be repeated.  [default: as doctor]")
+    ] = None,
+    all_regions: Annotated[bool, typer.Option("--all-regions", help="Every region of the account.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List everything of Easel's that is still in the account, with its price a month."""
+    with told():
+        from easel.cloud.account import checked_region, explained, open_account
+        from easel.cloud.leftovers import look, report
+        from easel.terminal import Terminal
+
+        account = open_account(region[0] if region else None)
+        for name in region or ():
+            checked_region(name)
+        with explained():
+            regions = account.regions() if all_regions else region or [account.region]
+            account.client("sts").get_caller_identity()
+        raise typer.Exit(report(look(account, regions, Terminal()), as_json))
+
+
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
     """Take a realtime endpoint down, so that it costs nothing, until `easel resume`."""
     with told():
@@ -60,6 +82,9 @@ EPILOGS = {
     "doctor": "\b\nExamples:\n  easel doctor\n  easel doctor -c model=sdxl -c mode=realtime --region eu-west-1\n"
     "  easel doctor --request\n\n\b\nSigns: ✓ in order, ✗ not, ? could not be checked.\n"
     "Exit codes: 0 all in order, 1 not, 2 asked wrongly.",
+    "leftovers": "\b\nExamples:\n  easel leftovers\n  easel leftovers --region us-east-1 --region eu-west-1\n"
+    "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
+    "looked at.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy; destroy works either way.",
     "resume": "\b\nExamples:\n  easel resume\n  easel resume --minutes 60",

@@ -319,7 +319,7 @@ def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
 
 
 def test_help_has_examples_that_exist(tmp_path: Path) -> None:
-    for command in ("up", "generate", "doctor", "pause", "resume"):
+    for command in ("up", "generate", "doctor", "leftovers", "pause", "resume"):
         words = easel(command, "--help", at=tmp_path).stdout
         options, _, examples = re.sub(r"\$\(.*\)", "", words).partition("Examples:")
         used = set(re.findall(r"(?<=\s)-{1,2}[a-z-]+", examples))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from easel.cloud.deployed import STACK
+from easel.cloud.kinds import FREE, KINDS
+from easel.cloud.leftovers import NAME
 from easel.cloud.pause import POLICY, TARGET, TEMPLATE_ONLY
 from tests.stacks.assembly import Assembly
 
@@ -21,3 +25,21 @@ def test_resume_can_make_the_scaling_of_realtime_from_the_template_alone(realtim
 def test_resume_finds_the_tags_that_the_endpoint_had_on_its_configuration(realtime: Assembly) -> None:
     endpoint, config = (realtime.only(f"AWS::SageMaker::{kind}") for kind in ("Endpoint", "EndpointConfig"))
     assert endpoint["Tags"] == config["Tags"] != []
+
+
+def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:
+    known = {kind.type for kind in KINDS} | FREE
+    types = {one["Type"] for template in each.templates.values() for one in template["Resources"].values()}
+    assert types <= known, f"add {sorted(types - known)} to KINDS or FREE of easel/cloud/kinds.py"
+
+
+def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Assembly) -> None:
+    for stack in each.templates:
+        assert NAME.search(stack)
+        assert NAME.search(f"{stack}-Thing1A2B-xyz")
+        assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), f"add {stack} to NAME of easel/cloud/leftovers.py"
+
+
+@pytest.mark.parametrize("name", ["easel", "easel-photos", "weaselmodel-x", "Easels-x", "/aws/lambda/myeasel-x"])
+def test_leftovers_leaves_the_things_of_others(name: str) -> None:
+    assert not NAME.search(name)

@@ -31,11 +31,15 @@ class FakeAws:
     def __init__(self, **answers: Answer) -> None:
         self.answers: dict[str, Answer] = dict(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        core = botocore.session.get_session()
-        core.register_component("data_loader", LOADER)
-        self.session = boto3.Session(aws_access_key_id="fake", aws_secret_access_key="fake", botocore_session=core)
+        self.session = self.plain_session()
         self.session.events.register("provide-client-params.*.*", self._remember)
         self.session.events.register("before-call.*.*", self._answer)
+
+    @staticmethod
+    def plain_session() -> boto3.Session:
+        core = botocore.session.get_session()
+        core.register_component("data_loader", LOADER)
+        return boto3.Session(aws_access_key_id="fake", aws_secret_access_key="fake", botocore_session=core)
 
     def account(self, region: str = REGION) -> Account:
         return Account(self.session, region)
@@ -58,10 +62,10 @@ class FakeAws:
             raise answer
         if model.output_shape:
             validate_parameters(answer, model.output_shape)
-        return _Done(), {"ResponseMetadata": {}, **answer}
+        return Done(), {"ResponseMetadata": {}, **answer}
 
 
-class _Done:
+class Done:
     """The HTTP response behind an answer."""
 
     status_code = 200

@@ -1,0 +1,164 @@
+"""`easel leftovers`: everything of Easel's that an account still has, by tag and by name, and what it costs a month."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from easel.cloud.account import Account, explained
+from easel.cloud.kinds import KINDS, Item, Kind
+from easel.command_error import CommandError
+from easel.terminal import Terminal
+from stacks.prices import PAGE, REGION, SEEN
+
+TAG = {"Key": "easel:app", "Values": ["easel"]}
+NAME = re.compile(
+    r"(^|/)(Easel[A-Z]\w*(-|$)|easel(storage|model|api|site|cloud9|notebook)[a-z0-9]*-|easel-(async|realtime)[0-9a-f]{6}-)"
+)
+"""What CloudFormation makes of our stacks' names, in both spellings, and the endpoint's own name."""
+GLOBAL = "us-east-1"
+"""Who is asked for what belongs to no region."""
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """One thing that is still there. `usd_per_month`: None where nobody can say."""
+
+    region: str
+    type: str
+    name: str
+    usd_per_month: float | None
+    note: str
+    remove: str
+
+    def line(self) -> str:
+        usd = "?" if self.usd_per_month is None else f"{self.usd_per_month:.2f}"
+        note = f"  ({self.note})" if self.note else ""
+        return f"{self.region:<15}{self.type.removeprefix('AWS::'):<38}{usd:>9}  {self.name}{note}"
+
+
+@dataclass
+class Found:
+    """`unseen`: what could not be looked at, and why."""
+
+    left: list[Leftover] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def look(account: Account, regions: Sequence[str], terminal: Terminal) -> Found:
+    """Everything of ours in the regions, and what belongs to no region."""
+    found = Found()
+    places = ["global", *regions]
+    with terminal.waiting(f"Looking into {', '.join(places)}") as tick, ThreadPoolExecutor(AT_ONCE) as pool:
+        for one in pool.map(lambda place: _look(account, place), places):
+            tick()
+            found.left += one.left
+            found.unseen += one.unseen
+    return found
+
+
+def _look(account: Account, place: str) -> Found:
+    found, region = Found(), GLOBAL if place == "global" else place
+    if account.partition == "aws-cn" and place == "global":
+        region = "cn-north-1"
+    try:
+        tagged = _tagged(account, region)
+    except CommandError as error:
+        tagged = set()
+        found.unseen.append(f"{place}: tags: {error.what}: {error.why}")
+    for kind in KINDS:
+        if kind.everywhere == (place == "global"):
+            try:
+                found.left += _of_kind(account, kind, place, region, tagged)
+            except CommandError as error:
+                found.unseen.append(f"{place}: {kind.type}: {error.what}: {error.why}")
+    return found
+
+
+def _tagged(account: Account, region: str) -> set[str]:
+    """ARNs. Those of what has just been deleted stay for a while, so nothing is believed to exist by them alone."""
+    with explained():
+        told = account.all(
+            "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", region=region, TagFilters=[TAG]
+        )
+        return {one["ResourceARN"].lower() for one in told}
+
+
+def _of_kind(account: Account, kind: Kind, place: str, region: str, tagged: set[str]) -> Iterator[Leftover]:
+    service, operation, member = kind.call
+    asked = dict(kind.asked)
+    if service == "budgets":
+        asked["AccountId"] = _number(account)
+    if service == "s3":
+        asked["BucketRegion"] = region
+    with explained():
+        items = list(account.all(service, operation, member, region=region, **asked))
+    for item in items:
+        if _ours(kind, item, tagged):
+            name = item[kind.name] if kind.name else item
+            usd, note = kind.price(account, region, item)
+            yield Leftover(
+                region=place, type=kind.type, name=name, usd_per_month=usd, note=note,
+                remove=kind.remove.format(name=name),
+            )  # fmt: skip
+
+
+def _number(account: Account) -> str:
+    with explained():
+        return str(account.client("sts").get_caller_identity()["Account"])
+
+
+def _ours(kind: Kind, item: Any, tagged: set[str]) -> bool:
+    """By the name, by a text beside it, or by the tag."""
+    name = str(item[kind.name] if kind.name else item)
+    short = re.split(r"[:/]", name)[-1]
+    if NAME.search(name) or NAME.search(short):
+        return True
+    if kind.also and re.match(r"Easel\b|Easel[A-Z]", str(_get(item, kind.also))):
+        return True
+    if kind.arn:
+        return str(item[kind.arn]).removesuffix(":*").lower() in tagged
+    ends = (f":{short.lower()}", f"/{short.lower()}")
+    return any(arn.endswith(ends) and arn.split(":")[2] == kind.call[0] for arn in tagged)
+
+
+def _get(item: Item, key: str) -> Any:
+    return item.get(key, "")
+
+
+def report(found: Found, as_json: bool) -> int:
+    """Prints; the exit code: 0 only where everything was looked at and nothing is there."""
+    total = sum(one.usd_per_month or 0 for one in found.left)
+    if as_json:
+        told = {"left": [asdict(one) for one in found.left], "unseen": found.unseen}
+        print(json.dumps({**told, "usd_per_month": round(total, 2), "prices": f"{REGION}, {SEEN}"}, ensure_ascii=False))
+    else:
+        print(*_lines(found, total), sep="\n")
+    return 1 if found.left or found.unseen else 0
+
+
+def _lines(found: Found, total: float) -> Iterator[str]:
+    if found.left:
+        yield f"{'region':<15}{'what':<38}{'USD/month':>9}  name"
+    for one in sorted(found.left, key=lambda one: -(one.usd_per_month or 0)):
+        yield one.line()
+    for words in found.unseen:
+        yield f"Not looked at: {words}"
+    if not found.left:
+        yield "Nothing of Easel's was found." if found.unseen else "Nothing of Easel's is left."
+        return
+    yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic ({REGION}, {SEEN}; see {PAGE})."
+    if any(one.type == "AWS::CloudFormation::Stack" for one in found.left):
+        yield "To remove them: npx cdk destroy --all   (with the settings of the deploy)"
+    else:
+        yield "To remove them:"
+        yield from (f"  {one.remove}{_where(one)}" for one in found.left)
+
+
+def _where(one: Leftover) -> str:
+    return f" --region {one.region}" if one.region != "global" and one.remove.startswith("aws ") else ""

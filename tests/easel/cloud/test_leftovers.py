@@ -1,0 +1,181 @@
+"""`easel leftovers` in an account that moto keeps, and before an AWS that refuses to be looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from easel.cloud.account import Account
+from easel.cloud.kinds import KINDS
+from easel.cloud.leftovers import Found, Leftover, look, report
+from easel.terminal import Terminal
+from stacks.prices import USD_PER_HOUR
+from tests.easel.cloud.fake_aws import REGION, Done, FakeAws, refusal
+from tests.easel.cloud.test_pause import NOW
+
+TAGS = [{"Key": "easel:app", "Value": "easel"}]
+ENDPOINT = "easel-realtime0a1b2c-0123"
+
+
+STACK = {"StackName": "EaselApi", "StackId": "s", "StackStatus": "DELETE_FAILED", "CreationTime": NOW}
+BESIDE: dict[str, dict[str, Any]] = {
+    "DescribeStacks": {"Stacks": []},
+    "GetRestApis": {"items": []},
+    "GetApiKeys": {"items": []},
+    "GetUsagePlans": {"items": []},
+}
+"""What CloudFormation and API Gateway answer; moto's own need packages that nothing else here does."""
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """Empty, and without a network."""
+    with mock_aws():
+        session = FakeAws.plain_session()
+        for service in ("cloudformation", "api-gateway"):
+            session.events.register(f"before-call.{service}.*", lambda model, **_: (Done(), BESIDE[model.name]))
+        yield Account(session, REGION)
+
+
+def found(account: Account) -> dict[str, Leftover]:
+    """By type; nothing may be left unseen."""
+    seen = look(account, [REGION], Terminal())
+    assert not seen.unseen
+    return {one.type: one for one in seen.left}
+
+
+def test_an_empty_account_has_nothing(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = look(account, [REGION], Terminal())
+    assert (seen.left, seen.unseen) == ([], [])
+    assert report(seen, as_json=False) == 0
+    assert capsys.readouterr().out == "Nothing of Easel's is left.\n"
+
+
+def make_endpoint(account: Account) -> None:
+    """By tag and by name; SageMaker's names of models and configurations do not tell whose they are."""
+    client = account.client("sagemaker")
+    role = "arn:aws:iam::123456789012:role/EaselModel-Role-x"
+    image = {"Image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/i:1"}
+    client.create_model(ModelName="EndpointModel-x", ExecutionRoleArn=role, PrimaryContainer=image, Tags=TAGS)
+    variant = {"VariantName": "AllTraffic", "ModelName": "EndpointModel-x", "InstanceType": "ml.g4dn.xlarge"}
+    variants = [{**variant, "InitialInstanceCount": 2, "InitialVariantWeight": 1}]
+    client.create_endpoint_config(EndpointConfigName="EndpointConfig-x", ProductionVariants=variants, Tags=TAGS)
+    client.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="EndpointConfig-x")
+
+
+def make_everything(account: Account) -> None:
+    """One of most kinds, and beside some of them another's."""
+    make_endpoint(account)
+    s3 = account.client("s3")
+    for name in ("easelstorage-store1d2a845b-x", "easel-photos"):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=name, Key="a", Body=b"x" * 1000)
+    for name in ("/aws/sagemaker/Endpoints/easel-async0a1b2c-1", "/aws/lambda/other"):
+        account.client("logs").create_log_group(logGroupName=name)
+    kms = account.client("kms")
+    kms.create_key(Tags=[{"TagKey": "easel:app", "TagValue": "easel"}])
+    kms.create_key()
+    account.client("secretsmanager").create_secret(Name="EaselModel-Token-x", SecretString="x")
+    cloudwatch = account.client("cloudwatch")
+    rule = {"EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold", "Threshold": 1, "Period": 60}
+    metric = {"MetricName": "m", "Namespace": "n", "Statistic": "Sum"}
+    for name in ("EaselApi-Errors-x", f"TargetTracking-endpoint/{ENDPOINT}/variant/AllTraffic-AlarmLow-1", "Other"):
+        cloudwatch.put_metric_alarm(AlarmName=name, **rule, **metric)
+    account.client("cloudwatch", "us-east-1").put_dashboard(DashboardName="EaselApi-Board-x", DashboardBody="{}")
+    account.client("sns").create_topic(Name="EaselModel-Success-x")
+    account.client("sqs").create_queue(QueueName="EaselApi-Lost-x")
+    account.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="Notebook-x", InstanceType="ml.m5.xlarge", RoleArn="arn:aws:iam::123456789012:role/r",
+        VolumeSizeInGB=20, Tags=TAGS,
+    )  # fmt: skip
+
+
+def test_everything_is_found_with_its_price(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_everything(account)
+    apis = [{"id": "a1", "name": "Api", "description": "Easel"}, {"id": "b2", "name": "x"}]
+    monkeypatch.setitem(BESIDE, "GetRestApis", {"items": apis})
+    seen = look(account, [REGION], Terminal())
+    assert not seen.unseen
+    told = {(one.type.removeprefix("AWS::"), one.name): one.usd_per_month for one in seen.left}
+    known = {(kind, name.split(":")[-1].split("/")[-1]): usd for (kind, name), usd in told.items()}
+    hour = USD_PER_HOUR
+    expected = {
+        ("SageMaker::Endpoint", ENDPOINT): pytest.approx(2 * 730 * hour["ml.g4dn.xlarge"]),
+        ("SageMaker::EndpointConfig", "EndpointConfig-x"): 0,
+        ("SageMaker::Model", "EndpointModel-x"): 0,
+        ("SageMaker::NotebookInstance", "Notebook-x"): pytest.approx(730 * hour["ml.m5.xlarge"] + 20 * 0.14),
+        ("S3::Bucket", "easelstorage-store1d2a845b-x"): pytest.approx(1000 / 1e9 * 0.023),
+        ("Logs::LogGroup", "easel-async0a1b2c-1"): 0,
+        ("SecretsManager::Secret", "EaselModel-Token-x"): 0.4,
+        ("CloudWatch::Alarm", "EaselApi-Errors-x"): 0.1,
+        ("CloudWatch::Alarm", "AllTraffic-AlarmLow-1"): 0.1,
+        ("CloudWatch::Dashboard", "EaselApi-Board-x"): 3.0,
+        ("SNS::Topic", "EaselModel-Success-x"): 0,
+        ("SQS::Queue", "EaselApi-Lost-x"): 0,
+    }
+    by_id = {kind: usd for (kind, _), usd in known.items() if kind in ("KMS::Key", "ApiGateway::RestApi")}
+    assert by_id == {"KMS::Key": 1.0, "ApiGateway::RestApi": 0}
+    assert {key: usd for key, usd in known.items() if key[0] not in by_id} == expected
+    assert len(seen.left) == len(expected) + 2
+    assert report(seen, as_json=False) == 1
+    said = capsys.readouterr().out
+    total = 2 * 730 * hour["ml.g4dn.xlarge"] + 730 * hour["ml.m5.xlarge"] + 2.8 + 1 + 0.4 + 0.2 + 3
+    assert f"14 left, about {total:.2f} USD a month without traffic (us-east-1, " in said
+    assert f"aws sagemaker delete-endpoint --endpoint-name {ENDPOINT} --region {REGION}" in said
+    assert said.index(ENDPOINT) < said.index("Notebook-x") < said.index("EaselApi-Board-x"), "the dearest first"
+
+
+def test_what_is_removed_is_no_longer_found(account: Account) -> None:
+    """Also where the tag still tells of it, as AWS's does for a while."""
+    make_endpoint(account)
+    assert "AWS::SageMaker::Endpoint" in found(account)
+    account.client("sagemaker").delete_endpoint(EndpointName=ENDPOINT)
+    assert "AWS::SageMaker::Endpoint" not in found(account)
+
+
+def test_a_stack_is_removed_by_the_cdk(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BESIDE, "DescribeStacks", {"Stacks": [STACK, {**STACK, "StackName": "Easelike"}]})
+    assert "AWS::CloudFormation::Stack" in found(account)
+    report(look(account, [REGION], Terminal()), as_json=False)
+    assert "npx cdk destroy --all" in capsys.readouterr().out
+
+
+def test_only_the_regions_asked_for(account: Account) -> None:
+    account.client("sns", "eu-north-1").create_topic(Name="EaselModel-Success-x")
+    assert not look(account, ["us-west-2"], Terminal()).left
+    (topic,) = look(account, ["us-west-2", "eu-north-1"], Terminal()).left
+    assert topic.region == "eu-north-1"
+
+
+def test_what_could_not_be_looked_at_is_no_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    aws = FakeAws()
+    aws.session.events.register_first("before-call.*.*", _refuse)
+    seen = look(aws.account(), [REGION], Terminal())
+    assert len(seen.unseen) == len(KINDS) + 2, "each kind, and the tags of each place"
+    assert report(seen, as_json=False) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Not looked at: global: tags: You may not call GetResources: no"
+    assert said[-1] == "Nothing of Easel's was found."
+
+
+def _refuse(model: Any, **_: Any) -> None:
+    error = refusal("AccessDeniedException", "no")
+    raise type(error)(error.response, model.name)
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Leftover(region=REGION, type="AWS::KMS::Key", name="k", usd_per_month=1.0, note="", remove="…")
+    nobody = Leftover(region=REGION, type="AWS::S3::Bucket", name="b", usd_per_month=None, note="", remove="…")
+    assert report(Found([one, nobody]), as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["usd_per_month"], [row["name"] for row in told["left"]]) == (1.0, ["k", "b"])
+    assert report(Found([nobody]), as_json=False) == 1
+    assert "        ?  b" in capsys.readouterr().out
