@@ -168,9 +168,17 @@ KINDS = (
 FREE = {
     "AWS::ApiGateway::Deployment", "AWS::ApiGateway::GatewayResponse", "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Resource", "AWS::ApiGateway::Stage", "AWS::ApiGateway::UsagePlanKey",
-    "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CDK::Metadata", "AWS::EC2::SecurityGroupIngress",
+    "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CDK::Metadata", "AWS::CloudFront::CachePolicy",
+    "AWS::CloudFront::Function", "AWS::CloudFront::OriginAccessControl", "AWS::CloudFront::OriginRequestPolicy",
+    "AWS::CloudFront::ResponseHeadersPolicy", "AWS::EC2::SecurityGroupIngress",
     "AWS::IAM::Policy", "AWS::KMS::Alias", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission",
-    "AWS::S3::BucketPolicy", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy",
-    "Custom::EaselRelease", "Custom::S3AutoDeleteObjects",
+    "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy",
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy", "AWS::WAFv2::WebACLAssociation",
 }  # fmt: skip
 """Parts of what `KINDS` has, which go with it."""
+
+
+def known(type: str) -> bool:
+    """Custom resources are calls of functions: nothing by themselves."""
+    return type in FREE or type.startswith("Custom::") or any(type == kind.type for kind in KINDS)

@@ -63,8 +63,10 @@ def make_endpoint(account: Account) -> None:
     client.create_model(ModelName="EndpointModel-x", ExecutionRoleArn=role, PrimaryContainer=image, Tags=TAGS)
     variant = {"VariantName": "AllTraffic", "ModelName": "EndpointModel-x", "InstanceType": "ml.g4dn.xlarge"}
     variants = [{**variant, "InitialInstanceCount": 2, "InitialVariantWeight": 1}]
-    client.create_endpoint_config(EndpointConfigName="EndpointConfig-x", ProductionVariants=variants, Tags=TAGS)
-    client.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="EndpointConfig-x")
+    client.create_endpoint_config(
+        EndpointConfigName="EaselModel-EndpointConfig-x", ProductionVariants=variants, Tags=TAGS
+    )
+    client.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="EaselModel-EndpointConfig-x")
 
 
 def make_everything(account: Account) -> None:
@@ -107,7 +109,7 @@ def test_everything_is_found_with_its_price(
     hour = USD_PER_HOUR
     expected = {
         ("SageMaker::Endpoint", ENDPOINT): pytest.approx(2 * 730 * hour["ml.g4dn.xlarge"]),
-        ("SageMaker::EndpointConfig", "EndpointConfig-x"): 0,
+        ("SageMaker::EndpointConfig", "EaselModel-EndpointConfig-x"): 0,
         ("SageMaker::Model", "EndpointModel-x"): 0,
         ("SageMaker::NotebookInstance", "Notebook-x"): pytest.approx(730 * hour["ml.m5.xlarge"] + 20 * 0.14),
         ("S3::Bucket", "easelstorage-store1d2a845b-x"): pytest.approx(1000 / 1e9 * 0.023),
