@@ -150,7 +150,7 @@ def test_the_site_is_the_api_too(asynchronous: Deployed, stage: Stage) -> None:
 def test_the_page_draws_on_the_site(asynchronous: Deployed, chromium: str) -> None:
     """In a browser: no file and no picture that the page's policy forbids, and the bytes that the API has."""
     api = asynchronous.api
-    asked = (str(ROOT), f"https://{api.site}/", str(asynchronous.cloud.port), api.key, REQUEST["prompt"])
+    asked = (str(ROOT), f"https://{api.site}/", str(asynchronous.cloud.port), api.key, str(REQUEST["prompt"]))
     done = subprocess.run(
         ("node", tools.HERE / "site.mjs", *asked), env=os.environ | {"CHROMIUM": chromium}, text=True,
         capture_output=True, timeout=240,

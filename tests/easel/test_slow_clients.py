@@ -33,7 +33,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
     monkeypatch.setattr(patience, "HEADER_SECONDS", SHORT)
     monkeypatch.setattr(patience, "READER_SECONDS", SHORT)
     monkeypatch.setattr(gateway, "BODY_SECONDS", SHORT)
-    door = Gateway(pool=cast(Pool, Workers()), signer=Signer(b""), files=Path(), page=Path("/no"), welcome="")
+    door = Gateway(
+        pool=cast(Pool, Workers()), signer=Signer(b""), files=Path(), page=Path("/no"), policy="", welcome=""
+    )
     config = uvicorn.Config(door.app(), port=0, http=PatientProtocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
