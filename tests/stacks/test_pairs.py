@@ -1,0 +1,161 @@
+"""Every setting with every other: each row of a pairwise plan is synthesised once, and all that it sets must show."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from stacks import images
+from stacks.settings import Settings, parse_settings
+from stacks.site import why_no_site
+from tests.stacks.assembly import Assembly, synthesise
+
+Row = dict[str, dict[str, str]]
+Check = Callable[[Assembly, Settings], None]
+
+ENVIRONMENT, GROUP = "0123456789abcdef0123456789abcdef", "sg-0123456789abcdef0"
+LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
+
+FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
+    "region": ({}, {"region": "cn-north-1"}, {"region": "us-gov-west-1"}),
+    "instances": ({}, {"mode": "realtime"}, {"min_instances": "1", "max_instances": "3"}),
+    "api_auth": ({}, {"api_auth": "iam"}, {"api_auth": "none"}),
+    "site": ({}, {"site": "off"}, {"site": "on"}),
+    "cloud9": (
+        {},
+        {"cloud9_cidr": "203.0.113.7/32", "cloud9_environment_id": ENVIRONMENT},
+        {"cloud9_cidr": "2001:db8::7/128", "cloud9_security_group_id": GROUP},
+    ),
+    "instance_type": ({}, {"instance_type": "ml.g5.xlarge"}),
+    "throttle": ({}, {"throttle_rate": "5", "throttle_burst": "7", "daily_quota": "77"}),
+    "days": ({}, {"result_days": "30", "log_days": "7"}),
+    "removal": ({}, {"removal": "retain"}),
+    "powertools_layer": ({}, {"powertools_layer": LAYER}),
+}
+"""What is set together, by name; the first is the default."""
+
+
+def refused(row: Row) -> bool:
+    """A site cannot be asked for where no page can be."""
+    return row.get("site") == {"site": "on"} and bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
+
+
+def pairs(row: Row) -> set[Any]:
+    """Of two factors each, with their values."""
+    return set(itertools.combinations([(name, str(row[name])) for name in FACTORS if name in row], 2))
+
+
+def rows() -> Iterator[Row]:
+    """Greedily: a pair that is missing, then factor by factor the value that meets most others for the first time."""
+    two = (
+        dict(zip(names, values, strict=True))
+        for names in itertools.combinations(FACTORS, 2)
+        for values in itertools.product(*map(FACTORS.__getitem__, names))
+    )
+    starts = [row for row in two if not refused(row)]
+    missing = set().union(*map(pairs, starts))
+    for start in starts:
+        if pairs(start) <= missing:
+            row = dict(start)
+            for name in FACTORS:
+                allowed = [value for value in FACTORS[name] if not refused(row | {name: value})]
+                row.setdefault(name, max(allowed, key=lambda value: len(pairs(row | {name: value}) & missing)))
+            missing -= pairs(row)
+            yield row
+
+
+PLAN = list(rows())
+
+
+def test_every_setting_is_in_the_plan() -> None:
+    set_here = {key for values in FACTORS.values() for value in values for key in value}
+    assert set_here - {"region"} == {field.name for field in fields(Settings)} - {"model"}
+
+
+@pytest.mark.parametrize("row", PLAN, ids=range(len(PLAN)))
+def test_what_is_set_together_shows(row: Row, tmp_path: Path, catalogue: Path) -> None:
+    told = {key: value for one in row.values() for key, value in one.items()}
+    region = told.pop("region", "")
+    env = cdk.Environment(account="123456789012", region=region) if region else None
+    assembly = synthesise(tmp_path, catalogue, told, env)
+    settings = parse_settings(told)
+    for check in CHECKS:
+        check(assembly, settings)
+    site = settings.site != "off" and not why_no_site(settings, region)
+    assert ("EaselSite" in assembly.templates) is site
+    account = images.ACCOUNTS[region] if region else "FindInMap"
+    assert account in json.dumps(assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"])
+
+
+# --- how each setting shows ----------------------------------------------------------------------
+
+
+def shows_the_endpoint(assembly: Assembly, settings: Settings) -> None:
+    config = assembly.only("AWS::SageMaker::EndpointConfig")
+    (variant,) = config["ProductionVariants"]
+    assert ("AsyncInferenceConfig" in config) is (settings.mode == "async")
+    assert variant["InstanceType"] == (settings.instance_type or "ml.m5.large")
+    target = assembly.only("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (settings.min_instances, settings.max_instances)
+    assert variant["InitialInstanceCount"] == max(1, settings.min_instances)
+
+
+def shows_who_may_call(assembly: Assembly, settings: Settings) -> None:
+    methods = [one["Properties"] for one in assembly.resources("AWS::ApiGateway::Method", "EaselApi").values()]
+    calls = [method for method in methods if method["HttpMethod"] != "OPTIONS"]
+    for method in calls:
+        assert method["AuthorizationType"] == ("AWS_IAM" if settings.api_auth == "iam" else "NONE")
+        assert method.get("ApiKeyRequired", False) is (settings.api_auth == "key")
+    assert len(calls) == 2
+
+
+def shows_the_limits(assembly: Assembly, settings: Settings) -> None:
+    (limits,) = assembly.only("AWS::ApiGateway::Stage")["MethodSettings"]
+    both = (settings.throttle_rate, settings.throttle_burst)
+    assert (limits["ThrottlingRateLimit"], limits["ThrottlingBurstLimit"]) == both
+    plans = [one["Properties"] for one in assembly.resources("AWS::ApiGateway::UsagePlan").values()]
+    assert len(plans) == (settings.api_auth == "key")
+    for plan in plans:
+        assert (plan["Throttle"]["RateLimit"], plan["Throttle"]["BurstLimit"]) == both
+        assert plan["Quota"] == {"Limit": settings.daily_quota, "Period": "DAY"}
+
+
+def shows_how_long_things_stay(assembly: Assembly, settings: Settings) -> None:
+    groups = [one["Properties"] for one in assembly.resources("AWS::Logs::LogGroup").values()]
+    assert {group["RetentionInDays"] for group in groups} == {settings.log_days}
+    ((_, bucket),) = assembly.resources("AWS::S3::Bucket", "EaselStorage").items()
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert {rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule} == {settings.result_days}
+    assert bucket["DeletionPolicy"] == ("Delete" if settings.removal == "destroy" else "Retain")
+
+
+def shows_cloud9(assembly: Assembly, settings: Settings) -> None:
+    rules = [one["Properties"] for one in assembly.resources("AWS::EC2::SecurityGroupIngress").values()]
+    assert [rule.get("CidrIp") or rule["CidrIpv6"] for rule in rules] == ([settings.cloud9_cidr] * settings.cloud9)
+    text = json.dumps(assembly.templates.get("EaselCloud9"))
+    assert settings.cloud9_environment_id in text
+    assert settings.cloud9_security_group_id in text
+
+
+def shows_the_layer(assembly: Assembly, settings: Settings) -> None:
+    functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]
+    layers = [function["Layers"] for function in functions if "Layers" in function]
+    assert layers
+    assert all((one == [LAYER]) is bool(settings.powertools_layer) for one in layers)
+
+
+CHECKS: tuple[Check, ...] = (
+    shows_the_endpoint,
+    shows_who_may_call,
+    shows_the_limits,
+    shows_how_long_things_stay,
+    shows_cloud9,
+    shows_the_layer,
+)
