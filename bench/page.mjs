@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 
-const [url, loads] = process.argv.slice(2)
+const [url, loads, pictures] = process.argv.slice(2)
 const require = createRequire(new URL('../web/package.json', import.meta.url))
 const { chromium } = require('playwright-core')
 const axe = require('axe-core')
@@ -21,8 +21,8 @@ function watch() {
   }).observe(document, { childList: true, subtree: true })
 }
 
-async function load(browser, colorScheme) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme })
+async function load(browser, colorScheme, locale) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme, locale })
   const page = await context.newPage()
   await page.addInitScript(watch)
   const bodies = []
@@ -38,9 +38,55 @@ async function load(browser, colorScheme) {
   return { ...seen, requests: files.length, gzipped, violations: violations.length, passes: passes.length }
 }
 
+/** Fills the history with so many pictures, each with colours of its own. Runs in the page. */
+async function fill(count) {
+  const db = await new Promise((resolve) => (indexedDB.open('easel', 1).onsuccess = ({ target }) => resolve(target.result)))
+  const parameters = { prompt: 'a red apple', negative_prompt: '', width: 512, height: 512, num_inference_steps: 20, guidance_scale: 4, seed: 7, scheduler: 'ddim', output_format: 'png' }
+  for (let i = 0; i < count; i++) {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 320 })
+    const pen = canvas.getContext('2d')
+    for (let band = 0; band < 320; band++) {
+      pen.fillStyle = `hsl(${i * 7 + band} 70% 50%)`
+      pen.fillRect(band, 0, 1, 320)
+    }
+    const thumbnail = await new Promise((resolve) => canvas.toBlob(resolve, 'image/webp', 0.85))
+    const change = db.transaction(['pictures', 'files'], 'readwrite')
+    change.objectStore('pictures').put({ id: `${i}`, createdAt: i, model: 'bench', mediaType: 'image/webp', parameters, seconds: 1, warnings: [], thumbnail })
+    change.objectStore('files').put(thumbnail, `${i}`)
+    await new Promise((resolve) => (change.oncomplete = resolve))
+  }
+  db.close()
+}
+
+/** Milliseconds of each frame while the page scrolls from top to bottom and back, by so many pixels a frame. */
+async function scroll(pixels) {
+  const times = []
+  const end = document.documentElement.scrollHeight - innerHeight
+  for (let way = 0, before = await new Promise(requestAnimationFrame); way < 2 * end; way += pixels) {
+    scrollTo(0, way < end ? way : 2 * end - way)
+    const now = await new Promise(requestAnimationFrame)
+    times.push(now - before)
+    before = now
+  }
+  return times
+}
+
+async function scrollThrough(browser, pictures) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+  const page = await context.newPage()
+  await page.goto(url, { waitUntil: 'networkidle' })
+  await page.evaluate(fill, pictures)
+  await page.reload()
+  await page.locator('.strip li').nth(pictures - 1).waitFor({ state: 'attached' })
+  const frames = await page.evaluate(scroll, 25)
+  await context.close()
+  return frames
+}
+
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update']
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: flags })
 const runs = []
-for (let i = 0; i < Number(loads); i++) runs.push(await load(browser, i % 2 ? 'dark' : 'light'))
+for (let i = 0; i < Number(loads); i++) runs.push(await load(browser, i % 2 ? 'dark' : 'light', i % 4 < 2 ? 'en-US' : 'zh-CN'))
+const frames = await scrollThrough(browser, Number(pictures))
 await browser.close()
-console.log(JSON.stringify(runs))
+console.log(JSON.stringify({ runs, frames }))
