@@ -256,6 +256,8 @@ class ModelProfile:
     guidance_scale: float
     scheduler: str
     schedulers: tuple[str, ...]
+    licence_url: str = ""
+    """Where the licence can be read; left off where nobody told."""
     enlarges: bool = False
     """True: draws at the first of `sizes` and the container enlarges to the size asked for."""
     image_to_image: bool = False

@@ -154,6 +154,7 @@ class Model(View):
     id: str
     name: str
     licence: str
+    licence_url: Annotated[str, Field(description="Where it can be read; empty: not told")]
     sizes: Annotated[list[Size], Field(description="Drawn well; the first is the default")]
     defaults: Defaults
     bounds: Bounds

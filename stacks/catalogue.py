@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "enlarges",
-    "image_to_image", "budget", "suggestions",
+    "image_to_image", "budget", "licence_url", "suggestions",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_BYTES = 1024
@@ -107,8 +107,8 @@ class Model:
 
     @property
     def container_profile(self) -> str:
-        """JSON for the container, which needs no suggestions."""
-        return self._render(CONTAINER_BYTES, PROFILE[:-1])
+        """JSON for the container, which tells nobody of licence and suggestions."""
+        return self._render(CONTAINER_BYTES, PROFILE[:-2])
 
     def _render(self, limit: int, keys: tuple[str, ...]) -> str:
         value = {key: told for key in keys if (told := getattr(self, key)) not in (None, ())}

@@ -254,6 +254,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         id=profile.id,
         name=profile.name,
         licence=profile.licence,
+        licence_url=profile.licence_url,
         sizes=[views.Size(width=width, height=height) for width, height in profile.sizes],
         defaults=views.Defaults(
             width=width,

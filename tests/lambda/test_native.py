@@ -220,6 +220,7 @@ def test_models_tell_what_can_be_asked(world: World) -> None:
     status, body = world.call("GET", "/models")
     conforms("Models", body)
     model = body["models"][0]
+    assert (model["licence"], model["licence_url"]) == ("MIT", "https://example.org/licence")
     assert status == 200
     assert model["sizes"][0] == {"width": 512, "height": 512}
     assert model["bounds"]["width"] == {"minimum": 64, "maximum": 768}

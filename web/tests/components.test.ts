@@ -4,6 +4,7 @@ import type { Component } from 'vue'
 import type { Model } from '@/api/types'
 import { failure } from '@/api/failure'
 import GenerateBar from '@/components/GenerateBar.vue'
+import HelpDialog from '@/components/HelpDialog.vue'
 import PromptField from '@/components/PromptField.vue'
 import SeedField from '@/components/SeedField.vue'
 import SettingsDialog from '@/components/SettingsDialog.vue'
@@ -71,6 +72,12 @@ test('a wrong key opens the settings', async () => {
   studio.run.runFailure.value = failure('auth', 'unauthorized')
   await flushPromises()
   expect(studio.dialog.value).toBe('settings')
+})
+
+test('the help says on which terms the model draws', async () => {
+  const { shown } = await show(HelpDialog)
+  const link = shown.find('.licence a')
+  expect([link.text(), link.attributes('href')]).toEqual(['MIT', 'https://example.org/licence'])
 })
 
 test('settings that the API asked for say why they are open', async () => {

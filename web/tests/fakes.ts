@@ -9,6 +9,7 @@ export function aModel(): Model {
     id: 'example',
     name: 'Example',
     licence: 'MIT',
+    licence_url: 'https://example.org/licence',
     sizes: [{ width: 512, height: 512 }, { width: 768, height: 512 }],
     defaults: { width: 512, height: 512, num_images_per_prompt: 1, num_inference_steps: 20, guidance_scale: 7.5, scheduler: 'dpmpp_2m', output_format: 'png', strength: 0.8, embed_parameters: false },
     bounds: {

@@ -342,6 +342,11 @@ export interface components {
             /** Licence */
             licence: string;
             /**
+             * Licence Url
+             * @description Where it can be read; empty: not told
+             */
+            licence_url: string;
+            /**
              * Sizes
              * @description Drawn well; the first is the default
              */

@@ -103,6 +103,7 @@ export default {
     useSeed: 'Keep its seed',
     help: 'This list',
     drop: 'Drop or paste a picture anywhere to load the parameters inside it.',
+    model: 'Model: {name}, licence:',
   },
   notice: {
     copied: 'Copied.',

@@ -100,6 +100,7 @@ export default {
     useSeed: '固定它的种子',
     help: '本列表',
     drop: '把图片拖放或粘贴到页面任意位置，即可载入其中的参数。',
+    model: '模型：{name}，许可证：',
   },
   notice: {
     copied: '已复制。',
