@@ -136,7 +136,7 @@ def concurrency(account: Account) -> Check:
 
 
 def bootstrap(account: Account) -> Check:
-    fix = f"npx cdk bootstrap aws://ACCOUNT/{account.region}"
+    fix = f"AWS_REGION={account.region} npx cdk bootstrap"
     try:
         with explained():
             told = account.client("ssm").get_parameter(Name="/cdk-bootstrap/hnb659fds/version")

@@ -28,9 +28,12 @@ def doctor(
     """Check whether a deploy from here would work, and whether what is deployed does."""
     with told():
         from easel import ROOT
+        from easel.cloud.account import checked_region
         from easel.cloud.doctor import Doctor, report
         from easel.cloud.plan import read_plan
 
+        if region:
+            checked_region(region)
         doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
         raise typer.Exit(report(doctor.checks(region), as_json))
 

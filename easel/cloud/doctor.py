@@ -11,10 +11,10 @@ from pathlib import Path
 
 from easel.cloud import after, before, here
 from easel.cloud.account import Account, open_account
-from easel.cloud.check import Check, guarded
+from easel.cloud.check import Check, Mark, guarded
 from easel.cloud.deployed import find_deployed
 from easel.cloud.plan import Plan
-from easel.command_error import CommandError
+from easel.command_error import ENVIRONMENT, CommandError
 
 AWS_CHECKS = ("region", "quota", "lambda", "bootstrap", "stacks")
 """What needs an account to ask."""
@@ -66,7 +66,8 @@ class Doctor:
         try:
             deployed = find_deployed(account)
         except CommandError as error:
-            yield Check("endpoint", "failed", f"{error.what}: {error.why}.", error.fix)
+            mark: Mark = "unknown" if error.code == ENVIRONMENT else "failed"
+            yield Check("endpoint", mark, f"{error.what}: {error.why}.", error.fix)
             return
         yield guarded("endpoint", lambda: after.endpoint(account, deployed))
         yield guarded("alarms", lambda: after.alarms(account))

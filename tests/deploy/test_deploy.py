@@ -188,6 +188,20 @@ def test_a_deploy_that_fails_rolls_back(asynchronous: Deployed, rolled_back: Don
     assert MARK in asynchronous.api.call("POST", "/generate", REQUEST).json["warnings"]
 
 
+def test_the_doctor_says_why_and_leftovers_what_is_there(asynchronous: Deployed, rolled_back: Done) -> None:
+    told = json.loads(asynchronous.cloud.easel("doctor", "--json").stdout)
+    found = {check["name"]: check for check in told["checks"]}
+    assert found["stacks"]["ok"] is False
+    assert "EaselModel is UPDATE_ROLLBACK_COMPLETE: " in found["stacks"]["said"]
+    assert "did not pass the ping health check" in found["stacks"]["said"]
+    assert found["endpoint"]["ok"] is True, found["endpoint"]
+    there = asynchronous.cloud.easel("leftovers", "--json")
+    left = json.loads(there.stdout)
+    assert (there.returncode, left["unseen"]) == (1, [])
+    (endpoint,) = (one for one in left["left"] if one["type"] == "AWS::SageMaker::Endpoint")
+    assert endpoint["usd_per_month"] > 0
+
+
 @pytest.fixture(scope="module")
 def destroyed(asynchronous: Deployed, rolled_back: Done) -> Done:
     assert rolled_back.returncode != 0
@@ -198,6 +212,8 @@ def test_destroy_leaves_nothing(asynchronous: Deployed, destroyed: Done) -> None
     assert destroyed.returncode == 0, destroyed.stdout[-4000:]
     assert asynchronous.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
     assert inventory(asynchronous.cloud) == asynchronous.bare
+    proof = asynchronous.cloud.easel("leftovers")
+    assert (proof.returncode, proof.stdout) == (0, "Nothing of Easel's is left.\n"), proof.stdout + proof.stderr
 
 
 # --- realtime ------------------------------------------------------------------------------------

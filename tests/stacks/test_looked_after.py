@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from easel.cloud.before import BOOTSTRAP
 from easel.cloud.deployed import STACK
 from easel.cloud.kinds import known
 from easel.cloud.leftovers import NAME
@@ -25,6 +26,12 @@ def test_resume_can_make_the_scaling_of_realtime_from_the_template_alone(realtim
 def test_resume_finds_the_tags_that_the_endpoint_had_on_its_configuration(realtime: Assembly) -> None:
     endpoint, config = (realtime.only(f"AWS::SageMaker::{kind}") for kind in ("Endpoint", "EndpointConfig"))
     assert endpoint["Tags"] == config["Tags"] != []
+
+
+def test_the_doctor_asks_for_the_bootstrap_that_the_templates_need(default: Assembly) -> None:
+    artifacts = json.loads((default.folder / "manifest.json").read_text())["artifacts"].values()
+    needed = {one["properties"].get("requiresBootstrapStackVersion", 0) for one in artifacts if "properties" in one}
+    assert max(needed) == BOOTSTRAP
 
 
 def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:

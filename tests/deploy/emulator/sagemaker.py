@@ -72,6 +72,9 @@ class SageMaker:
         records = (record for shelf in (self.models, self.configs, self.shelf) for record in shelf.records.items())
         return {"Tags": next(one.get("Tags", []) for name, one in records if arn.endswith(f"/{name.lower()}"))}
 
+    def list_notebook_instances(self, _: Parameters) -> Parameters:
+        return {"NotebookInstances": []}
+
     def create_endpoint_config(self, parameters: Parameters) -> Parameters:
         for variant in parameters["ProductionVariants"]:
             self.models.find(variant.get("ModelName", ""))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,12 @@ from typing import Any
 import botocore.exceptions
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from easel.cli import app as cli
 from easel.cloud import doctor as doctor_module
 from easel.cloud import here
+from easel.cloud.account import open_account
 from easel.cloud.check import Check
 from easel.cloud.doctor import Doctor, report
 from easel.cloud.hints import HINTS, hint_for
@@ -147,9 +151,9 @@ FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
      "Lambda has 9 calls at once left in eu-west-1; 10 are needed.",
      "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"),
     ("ssm.GetParameter", {"": refusal("ParameterNotFound")}, "bootstrap",
-     "The CDK was not bootstrapped in eu-west-1.", "npx cdk bootstrap aws://ACCOUNT/eu-west-1"),
+     "The CDK was not bootstrapped in eu-west-1.", "AWS_REGION=eu-west-1 npx cdk bootstrap"),
     ("ssm.GetParameter", {"Parameter": {"Value": "5"}}, "bootstrap",
-     "The bootstrap stack is version 5; 6 is needed.", "npx cdk bootstrap aws://ACCOUNT/eu-west-1"),
+     "The bootstrap stack is version 5; 6 is needed.", "AWS_REGION=eu-west-1 npx cdk bootstrap"),
     ("cloudformation.DescribeStacks", {"Stacks": [stack("ROLLBACK_COMPLETE")]}, "stacks",
      f"EaselModel is ROLLBACK_COMPLETE: Endpoint: {NO_INSTANCES}.", hint_for("ResourceLimitExceeded")),
     ("sagemaker.DescribeEndpoint", {"": refusal("ValidationException", "Could not find endpoint")}, "endpoint",
@@ -455,6 +459,36 @@ def test_offline_and_without_credentials(tmp_path: Path) -> None:
     marks = {check["name"]: check["ok"] for check in json.loads(done.stdout)["checks"]}
     assert marks["account"] is False
     assert {marks[name] for name in ("region", "quota", "lambda", "bootstrap", "stacks")} == {None}
+
+
+@pytest.mark.parametrize(
+    "words", [["doctor", "-c", "modell=x"], ["doctor", "--region", "Frankfurt"], ["pause", "--minutes", "0"]]
+)
+def test_wrong_usage(words: list[str]) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+
+
+def test_a_laptop_has_no_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(CommandError) as refused:
+        open_account(REGION)
+    assert (refused.value.what, refused.value.code) == ("boto3 is not installed", 3)
+    assert "requirements.txt" in refused.value.fix
+
+
+def test_the_region_is_the_cdks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_REGION first, which boto3 alone would not read."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    with pytest.raises(CommandError, match="No region is set"):
+        open_account(None)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert open_account(None).region == "us-west-2"
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert open_account(None).region == "eu-west-3"
+    assert open_account("cn-north-1").partition == "aws-cn"
 
 
 # --- hints ---------------------------------------------------------------------------------------
