@@ -24,20 +24,25 @@ class Entry:
     @property
     def folder(self) -> Path:
         """Its files on this machine. Raises CommandError."""
-        if self.here and isinstance(self.model.source, FolderSource):
-            return self.model.source.path
+        if self.here:
+            return self._path
         raise CommandError(
             f"The files of {self.model.id!r} are not on this machine",
-            where=f"the entry of {self.model.id}",
-            why=f"its source is {self.model.source}",
-            fix="Choose one that `easel models` shows as here, or give an entry of a folder of yours: docs/models.md.",
+            where=str(self._path),
+            why="there is no model_index.json",
+            fix="Choose one that `easel models` shows as here, or get the files: docs/models.md, On a laptop.",
             code=ENVIRONMENT,
         )
 
     @property
     def here(self) -> bool:
+        return (self._path / "model_index.json").is_file()
+
+    @property
+    def _path(self) -> Path:
+        """Where they are, or would be after a download."""
         source = self.model.source
-        return isinstance(source, FolderSource) and (source.path / "model_index.json").is_file()
+        return source.path if isinstance(source, FolderSource) else ROOT / "models" / self.model.id
 
 
 def entries() -> list[Entry]:

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from easel.catalogue import find
 from tests.easel.running import EASEL, FAKE, MODEL, ROOT, Laptop, free_port, until
 
 
@@ -96,6 +97,24 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     assert code == 2
     assert "There is no model 'nope'" in said and "The catalogue has: emoji, flux.2-klein-4b," in said
     assert MODEL in said
+
+
+def test_a_model_whose_files_are_elsewhere(tmp_path: Path) -> None:
+    code, said = refused("--model", "z-image-turbo", data=tmp_path)
+    assert code == 3
+    assert "The files of 'z-image-turbo' are not on this machine" in said
+    assert "get the files: docs/models.md, On a laptop" in said
+
+
+def test_an_entry_by_its_path(tmp_path: Path) -> None:
+    entry = json.loads((ROOT / "models/emoji.json").read_text())
+    mine = {"id": "mine", "source": {"kind": "folder", "path": "m"}}
+    (tmp_path / "mine.json").write_text(json.dumps(entry | mine))
+    assert not find(str(tmp_path / "mine")).here
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/model_index.json").write_text("{}")
+    found = find(str(tmp_path / "mine"))
+    assert (found.folder, found.profile.id) == (tmp_path / "m", "mine")
 
 
 def test_a_model_that_does_not_start(tmp_path: Path) -> None:
