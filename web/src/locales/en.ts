@@ -165,7 +165,7 @@ export default {
     model_busy: 'The model is drawing for somebody else. Try again in a moment.',
     model_loading: 'The model is still loading. Try again in a moment.',
     container_died: 'The model stopped while drawing, usually for want of memory. Ask for less.',
-    endpoint_missing: 'The model is not deployed. The operator has to deploy it.',
+    endpoint_missing: 'The model is paused or was never deployed. The operator has to bring it back.',
     upstream_unavailable: 'The model is not available just now. Try again in a moment.',
     upstream_unreachable: 'The model cannot be reached just now. Try again in a moment.',
     disk_full: 'There is no room to store the picture. Make room and try again.',

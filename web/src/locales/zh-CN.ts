@@ -162,7 +162,7 @@ export default {
     model_busy: '模型正在为别人绘制。请稍后重试。',
     model_loading: '模型仍在加载。请稍后重试。',
     container_died: '模型在绘制时停止了，通常是内存不足。请减小要求。',
-    endpoint_missing: '模型尚未部署，需要管理员部署。',
+    endpoint_missing: '模型已暂停或尚未部署，需要管理员恢复。',
     upstream_unavailable: '模型暂时不可用。请稍后重试。',
     upstream_unreachable: '暂时连接不到模型。请稍后重试。',
     disk_full: '没有空间保存图片。请腾出空间后重试。',
