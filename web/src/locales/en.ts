@@ -34,7 +34,7 @@ export default {
   },
   start: {
     open: 'Read parameters from a picture',
-    openOrStart: 'Start from a picture or read its parameters',
+    openOrStart: 'Start from a picture or read it',
     alt: 'Picture to start from',
     clear: 'Do not start from this picture',
   },
