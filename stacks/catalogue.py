@@ -159,6 +159,8 @@ def _read(path: Path) -> Model:
     beside: dict[str, Any] = {"source": {"kind": "folder", "path": path.stem}}
     model = _typed(Model, beside | _object(entry, "the entry"), "the entry")
     _check(model)
+    if model.id != path.stem:
+        raise CatalogueError(f"id is {model.id!r}; it must be the name of the file, {path.stem!r}.")
     if isinstance(model.source, FolderSource):
         return replace(model, source=FolderSource(path=path.parent / model.source.path))
     return model
@@ -250,6 +252,9 @@ def _check(model: Model) -> None:
     _check_forms(model, _FORMS)
     if not model.sizes or not model.schedulers:
         raise CatalogueError("it needs one size and one scheduler at least.")
+    for key in ("max_side", "steps", "host_memory_gib"):
+        if getattr(model, key) <= 0:
+            raise CatalogueError(f"{key} is {getattr(model, key)}; it must be more than 0.")
     if model.scheduler not in model.schedulers:
         raise CatalogueError(f"scheduler {model.scheduler!r} is not among its schedulers.")
     for width, height in model.sizes:

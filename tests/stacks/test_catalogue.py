@@ -98,6 +98,8 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"sizes": [[64, 60]]}, "size 64x60: sides are multiples of 8, at most max_side 128."),
         ({"sizes": [[136, 64]]}, "size 136x64: sides are multiples of 8, at most max_side 128."),
         ({"scheduler": "lms"}, "scheduler 'lms' is not among its schedulers."),
+        ({"steps": 0}, "steps is 0; it must be more than 0."),
+        ({"id": "other"}, "id is 'other'; it must be the name of the file, 'tiny'."),
         ({"id": "../x"}, "id is '../x'; it must be lower-case letters"),
         ({"licence_url": "http://x"}, "licence_url is 'http://x'; it must be a link that starts with https://."),
         ({"pipeline": "os.system"}, "pipeline is 'os.system'; it must be a class of diffusers"),
