@@ -9,9 +9,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.catalogue import Model, released_folder
+from stacks.catalogue import Model
 from stacks.parts.endpoint import Endpoint
 from stacks.parts.release import Release
+from stacks.parts.retirement import Retirement
 from stacks.parts.scaling import Scaling
 from stacks.prices import price
 from stacks.settings import Settings
@@ -26,9 +27,7 @@ class ModelStack(cdk.Stack):
         self, scope: Construct, id: str, *, settings: Settings, model: Model, bucket: s3.IBucket, **options: Any
     ) -> None:
         super().__init__(scope, id, description=f"Easel: the endpoint that runs {model.id}", **options)
-        release = Release(
-            self, "Release", bucket=bucket, weights=released_folder(model), code=MODEL_CODE, log_days=settings.log_days
-        )
+        release = Release(self, "Release", settings=settings, bucket=bucket, model=model, code=MODEL_CODE)
         self.endpoint = Endpoint(
             self,
             "Endpoint",
@@ -38,6 +37,8 @@ class ModelStack(cdk.Stack):
             profile=model.container_profile,
         )
         Scaling(self, "Scaling", endpoint=self.endpoint)
+        retirement = Retirement(self, "Retirement", bucket=bucket, uri=release.uri, log_days=settings.log_days)
+        retirement.node.add_dependency(self.endpoint)
 
         instance, warm = settings.instance_type, max(1, settings.min_instances)
         cdk.CfnOutput(self, "Model", value=model.id)

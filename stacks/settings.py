@@ -25,6 +25,10 @@ class Settings:
 
     model: str = "emoji"
     """An entry of the catalogue, or the path of a model folder that has its entry beside it (`path/to/mine.json`)."""
+    hub_url: str = "https://huggingface.co"
+    """Where models of a hub come from; a mirror speaks the same API."""
+    hub_token_secret: str = ""
+    """Name or ARN of a secret of yours in Secrets Manager that is the hub's token, for gated models."""
     mode: Mode = "async"
     """`async` scales to zero and queues; `realtime` is always warm."""
     instance_type: str = ""
@@ -57,6 +61,7 @@ class Settings:
         if self.min_instances == -1:
             object.__setattr__(self, "min_instances", 0 if self.mode == "async" else 1)
         _check_numbers(self)
+        _check_hub(self)
         _check_instances(self)
         _check_cloud9(self)
 
@@ -125,6 +130,16 @@ def _check_numbers(settings: Settings) -> None:
             raise SettingsError(f"{key} is {getattr(settings, key)}; it can be {low} to {high}.")
     if settings.log_days not in LOG_DAYS:
         raise SettingsError(f"log_days is {settings.log_days}; it can be {', '.join(map(str, LOG_DAYS))}.")
+
+
+def _check_hub(settings: Settings) -> None:
+    _check_text(settings.hub_url, r"https://[^\s/?#]+(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
+    name = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[\w/+=.@-]{1,512}|"
+    if not re.fullmatch(name, settings.hub_token_secret, re.ASCII) or settings.hub_token_secret.startswith("hf_"):
+        raise SettingsError(
+            "hub_token_secret is the name or ARN of a secret, never the token itself, which templates and logs "
+            "would show: aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
+        )
 
 
 def _check_instances(settings: Settings) -> None:

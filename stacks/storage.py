@@ -12,8 +12,10 @@ from stacks.parts.emptied import keep_log_of_emptying
 from stacks.parts.findings import acknowledge
 from stacks.settings import Settings
 
-PASSING = ("jobs/", "idempotency/", "answers/", "failures/")
+PASSING = ("jobs/", "idempotency/", "answers/", "failures/", "imports/")
 """Prefixes whose objects expire."""
+UNREFERENCED = {"easel:release": "unreferenced"}
+"""What `handlers/retirement.py` tags a release with that nothing points at any more."""
 
 _S1 = (
     "Server access logs arrive after the bucket was emptied, so that destroy fails; every access goes through our "
@@ -40,6 +42,7 @@ class StorageStack(cdk.Stack):
             cors=[s3.CorsRule(allowed_methods=[s3.HttpMethods.GET], allowed_origins=["*"], allowed_headers=["*"])],
             lifecycle_rules=[
                 *(s3.LifecycleRule(prefix=prefix, expiration=days(settings.result_days)) for prefix in PASSING),
+                s3.LifecycleRule(prefix="releases/", tag_filters=UNREFERENCED, expiration=days(1)),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=days(1)),
             ],
             removal_policy=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
-from stacks.parts.function import Function
+from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow_anywhere
-from stacks.parts.release import CUSTOM
 
 
 class Cloud9Group(Construct):

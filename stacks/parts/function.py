@@ -14,6 +14,8 @@ from stacks.parts.findings import acknowledge
 from stacks.parts.grants import allow
 from stacks.parts.logs import Logs
 
+CUSTOM = Path(__file__).parent.parent / "custom"
+"""The functions behind custom resources, and the importer."""
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 _L1 = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supports it until 2029"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -10,24 +11,31 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.parts.function import Function
+from stacks.catalogue import FolderSource, Model, released_folder
+from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow, allow_listing, allow_objects
+from stacks.parts.model_import import ModelImport
+from stacks.settings import Settings
 
-CUSTOM = Path(__file__).parent.parent / "custom"
 LIMIT_SECONDS = 900
 """The longest that a function can run."""
 
 
 class Release(Construct):
-    """Puts a model folder and the container's code into the bucket. `uri` is there once all of it is."""
+    """Puts a model and the container's code into the bucket. `uri` is there once all of it is."""
 
     def __init__(
-        self, scope: Construct, id: str, *, bucket: s3.IBucket, weights: Path, code: Path, log_days: int
+        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: Path
     ) -> None:
         super().__init__(scope, id)
-        parts = {"": _folder(self, "Weights", weights), "code/": _folder(self, "Code", code)}
-        digest = hashlib.sha256("".join(part.asset_hash for part in parts.values()).encode()).hexdigest()
-        writer = self._writer(bucket, [*parts.values()], log_days)
+        parts = {"code/": _folder(self, "Code", code)}
+        if isinstance(model.source, FolderSource):
+            parts = {"": _folder(self, "Weights", released_folder(model)), **parts}
+            prefix = f"releases/{_name(parts.values())}/"
+        else:
+            name = parts["code/"].asset_hash
+            prefix = ModelImport(self, "Import", settings=settings, bucket=bucket, model=model, code=name).prefix
+        writer = self._writer(bucket, [*parts.values()], settings.log_days)
         release = cdk.CustomResource(
             self,
             "Release",
@@ -36,7 +44,7 @@ class Release(Construct):
             service_timeout=cdk.Duration.seconds(LIMIT_SECONDS + 60),
             properties={
                 "Bucket": bucket.bucket_name,
-                "Prefix": f"releases/{digest[:16]}/",
+                "Prefix": prefix,
                 "Parts": [
                     {"Bucket": part.s3_bucket_name, "Key": part.s3_object_key, "Below": below}
                     for below, part in parts.items()
@@ -57,7 +65,9 @@ class Release(Construct):
             log_days=log_days,
         )
         allow(writer.role, ["s3:GetObject"], [part.bucket.arn_for_objects(part.s3_object_key) for part in parts])
-        allow_objects(writer.role, bucket, ["s3:PutObject", "s3:AbortMultipartUpload"], "releases/*")
+        allow_objects(
+            writer.role, bucket, ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObjectTagging"], "releases/*"
+        )
         allow_listing(writer.role, bucket, "releases/*")
         return writer
 
@@ -67,3 +77,7 @@ def _folder(scope: Construct, id: str, path: Path) -> assets.Asset:
     return assets.Asset(
         scope, id, path=str(path), exclude=[".*", "__pycache__", "*.md"], ignore_mode=cdk.IgnoreMode.GIT
     )
+
+
+def _name(parts: Iterable[assets.Asset]) -> str:
+    return hashlib.sha256("".join(part.asset_hash for part in parts).encode()).hexdigest()[:16]

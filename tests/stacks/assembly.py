@@ -37,6 +37,8 @@ ENTRY = {
     "suggestions": ["a red apple"],
 }
 
+HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
+
 VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
     "realtime": (
@@ -52,6 +54,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         None,
     ),
     "gov": ({"instance_type": "ml.g5.xlarge"}, cdk.Environment(account="123456789012", region="us-gov-west-1")),
+    "hub": ({"model": "hub", "instance_type": "ml.m5.large", "hub_token_secret": "hub-token"}, None),
     "china": (
         {
             "api_auth": "none",

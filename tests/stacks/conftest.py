@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.stacks.assembly import VARIANTS, Assembly, synthesise, write_model
+from tests.stacks.assembly import ENTRY, HUB, VARIANTS, Assembly, synthesise, write_model
 
 
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("catalogue"))
+    root = write_model(tmp_path_factory.mktemp("catalogue"))
+    (root / "models" / "hub.json").write_text(json.dumps({**ENTRY, "id": "hub", "source": HUB}))
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +48,11 @@ def realtime(assembly: Callable[[str], Assembly]) -> Assembly:
 @pytest.fixture
 def cloud9(assembly: Callable[[str], Assembly]) -> Assembly:
     return assembly("cloud9")
+
+
+@pytest.fixture
+def hub(assembly: Callable[[str], Assembly]) -> Assembly:
+    return assembly("hub")
 
 
 @pytest.fixture

@@ -88,7 +88,12 @@ def test_no_statement_allows_every_action(each: Assembly) -> None:
 
 def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -> None:
     anywhere = {action for s in statements(each) if s.get("Resource") == "*" for action in as_list(s["Action"])}
-    assert anywhere <= {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "ec2:DescribeSecurityGroups"}
+    assert anywhere <= {
+        "ecr:GetAuthorizationToken",
+        "cloudwatch:PutMetricData",
+        "ec2:DescribeSecurityGroups",
+        "sagemaker:ListEndpointConfigs",
+    }
 
 
 def test_nothing_is_open_to_the_internet(each: Assembly) -> None:

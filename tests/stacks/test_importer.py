@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -402,13 +404,12 @@ def test_a_folder_of_s3_is_copied_by_s3(stage: Stage) -> None:
 def test_a_stream_reads_in_order_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "PIECE", 10)
     content = bytes(range(95))
-    file = File("a", 95, "sha256:" + __import__("hashlib").sha256(content).hexdigest(), "", "a")
+    file = File("a", 95, "sha256:" + hashlib.sha256(content).hexdigest(), "", "a")
     for amount in (1, 7, 10, 25, 95, 200):
         with ThreadPoolExecutor(3) as pool:
             counted: list[int] = []
             opened = stream.Stream(file, lambda first, end: content[first:end], pool, counted.append)
-            read = iter(lambda opened=opened, amount=amount: opened.read(amount), b"")
-            pieces = list(read)
+            pieces = list(iter(functools.partial(opened.read, amount), b""))
         assert b"".join(pieces) == content
         assert {len(piece) for piece in pieces[:-1]} <= {amount}
         assert sum(counted) == 95

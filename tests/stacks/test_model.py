@@ -11,9 +11,11 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from stacks import images
+from stacks.catalogue import read_model
 from stacks.parts.release import Release
 from stacks.prices import USD_PER_HOUR, price
-from tests.stacks.assembly import Assembly
+from stacks.settings import Settings
+from tests.stacks.assembly import ENTRY, Assembly
 
 CONFIG, POLICY = "AWS::SageMaker::EndpointConfig", "AWS::ApplicationAutoScaling::ScalingPolicy"
 
@@ -26,7 +28,9 @@ def released(folder: Path, files: dict[str, str]) -> str:
     app = cdk.App(outdir=str(folder / "out"))
     stack = cdk.Stack(app, "S")
     bucket = s3.Bucket(stack, "B")
-    Release(stack, "R", bucket=bucket, weights=folder / "weights", code=folder / "code", log_days=1)
+    (folder / "weights.json").write_text(json.dumps({**ENTRY, "source": {"kind": "folder", "path": "weights"}}))
+    model = read_model(str(folder / "weights"), folder)
+    Release(stack, "R", settings=Settings(), bucket=bucket, model=model, code=folder / "code")
     template = app.synth().get_stack_by_name("S").template
     (resource,) = (r for r in template["Resources"].values() if r["Type"] == "Custom::EaselRelease")
     return str(resource["Properties"]["Prefix"])

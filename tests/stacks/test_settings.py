@@ -12,6 +12,8 @@ from stacks.settings import LOG_DAYS, Settings, SettingsError, parse_settings
 GROUP = {"cloud9_security_group_id": "sg-0123456789abcdef0"}
 READ = [
     ("model", "mine", "mine"),
+    ("hub_url", "https://mirror.example", "https://mirror.example"),
+    ("hub_token_secret", "hub-token", "hub-token"),
     ("mode", "realtime", "realtime"),
     ("instance_type", "ml.g6e.2xlarge", "ml.g6e.2xlarge"),
     ("min_instances", "1", 1),
@@ -54,7 +56,7 @@ def test_every_key_is_tested_here() -> None:
     [
         ({"instancetype": "ml.g5.xlarge"}, "Did you mean 'instance_type'?"),
         ({"max_instance": "2"}, "Did you mean 'max_instances'?"),
-        ({"colour": "red"}, "Known: model, mode"),
+        ({"colour": "red"}, "Known: model, hub_url, hub_token_secret, mode"),
         ({"mode": "Async"}, "it can be async, realtime"),
         ({"mode": True}, "it can be async, realtime"),
         ({"api_auth": "false"}, "it can be key, iam, none"),

@@ -8,27 +8,42 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Event = Mapping[str, Any]
+Made = tuple[str, dict[str, str]]
+"""Physical id and attributes."""
 
 
-def answering(work: Callable[[Event], tuple[str, dict[str, str]]]) -> Callable[[Event, Any], None]:
-    """A Lambda handler that runs `work(event) -> (physical id, attributes)` and reports its end, good or bad.
+def answering(
+    work: Callable[[Event], Made | None], stop: Callable[[Event], None] | None = None
+) -> Callable[[Event, Any], None]:
+    """A Lambda handler that runs `work(event)` and reports its end, good or bad; None is no end yet.
 
-    Deleting does nothing: what was written stays until the bucket goes.
+    Deleting keeps what was written until the bucket goes; `stop` may end what still runs, and fails no deletion.
     """
 
     def handler(event: Event, context: Any) -> None:
         here = event.get("PhysicalResourceId", "none")
         if event["RequestType"] == "Delete":
+            _stop(stop, event)
             return _tell(event, here, {"Status": "SUCCESS"})
         try:
-            made, attributes = work(event)
+            made = work(event)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:900]
             print(reason)
             return _tell(event, here, {"Status": "FAILED", "Reason": f"{reason} (log: {context.log_stream_name})"})
-        return _tell(event, made, {"Status": "SUCCESS", "Data": attributes})
+        if made is None:
+            return None
+        return _tell(event, made[0], {"Status": "SUCCESS", "Data": made[1]})
 
     return handler
+
+
+def _stop(stop: Callable[[Event], None] | None, event: Event) -> None:
+    try:
+        if stop:
+            stop(event)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
 
 
 def _tell(event: Event, physical_id: str, outcome: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ def publish(event: Event) -> tuple[str, dict[str, str]]:
     bucket, prefix = asked["Bucket"], asked["Prefix"]
     s3 = boto3.client("s3")
     there = dict(_sizes(s3, bucket, prefix))
+    for key in there:  # it may have been about to expire
+        s3.delete_object_tagging(Bucket=bucket, Key=key)
     for part in asked["Parts"]:
         with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
             for member in archive.infolist():

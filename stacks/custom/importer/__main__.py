@@ -35,7 +35,8 @@ def main() -> int:
         put(state)
 
     def put(state: State) -> None:
-        s3.put_object(Bucket=request["bucket"], Key=request["state"], Body=json.dumps(state).encode())
+        body = json.dumps({**state, "told": render(state)}).encode()
+        s3.put_object(Bucket=request["bucket"], Key=request["state"], Body=body)
 
     progress = Progress(tell)
     try:

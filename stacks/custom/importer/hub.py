@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.parse
 from dataclasses import dataclass
@@ -53,9 +54,11 @@ class Hub:
         path = f"/api/models/{self.repository}/revision/{urllib.parse.quote(revision, safe='')}?blobs=true"
         told = self._json(path, revision)
         try:
-            origin = f"{self.repository}@{told['sha']}"
+            commit, origin = str(told["sha"]), f"{self.repository}@{told['sha']}"
             files = {one["rfilename"]: _file(one, origin) for one in told["siblings"]}
-            return Snapshot(str(told["sha"]), _licence(told), files)
+            if re.fullmatch("[0-9a-f]{40}", revision) and revision != commit:
+                raise ValueError(commit)
+            return Snapshot(commit, _licence(told), files)
         except (KeyError, TypeError, ValueError):
             raise ImportFailed(
                 f"{self.url} answers for {self.repository} what no hub would. Is hub_url right?"

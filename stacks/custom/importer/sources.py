@@ -76,7 +76,8 @@ class S3Source:
         if INDEX not in files:
             raise ImportFailed(f"{self._told['uri']} holds no {INDEX}: it is no folder that diffusers saved.")
         read = _Checked(files, lambda file: self._get(file.name))
-        return _plan(self._told, {}, self._told.get("licence", "unknown"), files, {}, read)
+        own = {"variant": "fp16", **self._told}  # whoever put a folder there put what is to be used
+        return _plan(own, {}, self._told.get("licence", "unknown"), files, {}, read)
 
     def bring(self, file: File, bucket: Bucket, key: str) -> None:
         if file.path.endswith(".json"):

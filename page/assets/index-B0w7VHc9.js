@@ -1,0 +1,1 @@
+assets/index-B0w7VHc9.js

@@ -1,0 +1,54 @@
+"""Older releases expire once nothing points at them."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.parts.findings import acknowledge
+from stacks.parts.function import CUSTOM, Function
+from stacks.parts.grants import allow, allow_anywhere, allow_listing, allow_objects
+
+_WHY = "It looks what of this account and region still needs a release, and changes nothing of SageMaker"
+
+
+class Retirement(Construct):
+    """Runs when `uri` is another one, after all that must run it."""
+
+    def __init__(self, scope: Construct, id: str, *, bucket: s3.IBucket, uri: str, log_days: int) -> None:
+        super().__init__(scope, id)
+        looker = Function(
+            self,
+            "Looker",
+            code=CUSTOM,
+            handler="handlers.retirement.handler",
+            memory_mb=256,
+            seconds=600,
+            log_days=log_days,
+        )
+        allow_objects(looker.role, bucket, ["s3:PutObjectTagging"], "releases/*")
+        allow_listing(looker.role, bucket, "releases/*")
+        allow_anywhere(looker.role, ["sagemaker:ListEndpointConfigs"], _WHY)
+        for action, kind in {"DescribeEndpointConfig": "endpoint-config", "DescribeModel": "model"}.items():
+            arn = cdk.Stack.of(self).format_arn(service="sagemaker", resource=kind, resource_name="*")
+            allow(looker.role, [f"sagemaker:{action}"], [arn])
+        self._acknowledge(looker)
+        retirement = cdk.CustomResource(
+            self,
+            "Retirement",
+            resource_type="Custom::EaselRetirement",
+            service_token=looker.function.function_arn,
+            service_timeout=cdk.Duration.minutes(11),
+            properties={"Bucket": bucket.bucket_name, "Uri": uri},
+        )
+        retirement.node.add_dependency(looker.role)
+
+    def _acknowledge(self, looker: Function) -> None:
+        stack = cdk.Stack.of(self)
+        region = "<AWS::Region>" if cdk.Token.is_unresolved(stack.region) else stack.region
+        account = "<AWS::AccountId>" if cdk.Token.is_unresolved(stack.account) else stack.account
+        for partition in ("<AWS::Partition>", "aws", "aws-cn", "aws-us-gov"):
+            for kind in ("endpoint-config", "model"):
+                arn = f"arn:{partition}:sagemaker:{region}:{account}:{kind}/*"
+                acknowledge(looker.role, {f"AwsSolutions-IAM5[Resource::{arn}]": _WHY})

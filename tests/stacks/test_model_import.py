@@ -1,0 +1,312 @@
+"""The import of a model while the stack is deployed, and what becomes of older releases."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from stacks.custom.handlers import model_import, retirement
+from stacks.parts.model_import import IMPORT_MINUTES, QUEUE_MINUTES, WAIT_MINUTES
+from stacks.settings import Settings, SettingsError
+from tests.stacks.assembly import HUB, Assembly
+
+PROJECT = "AWS::CodeBuild::Project"
+
+
+# --- the template --------------------------------------------------------------------------------
+
+
+def test_codebuild_runs_the_importer_within_a_bound(hub: Assembly) -> None:
+    project = hub.only(PROJECT)
+    assert json.loads(project["Source"]["BuildSpec"])["phases"] == {"build": {"commands": ["python3 -m importer"]}}
+    assert project["Artifacts"] == {"Type": "NO_ARTIFACTS"}
+    assert project["Environment"]["Type"] == "LINUX_CONTAINER"
+    assert "PrivilegedMode" not in project["Environment"]
+    assert project["TimeoutInMinutes"] + project["QueuedTimeoutInMinutes"] == IMPORT_MINUTES + QUEUE_MINUTES
+    assert IMPORT_MINUTES + QUEUE_MINUTES < WAIT_MINUTES
+    assert hub.only("Custom::EaselImport")["ServiceTimeout"] == str(WAIT_MINUTES * 60)
+
+
+def test_what_is_asked_has_the_source_and_no_token(hub: Assembly) -> None:
+    request = json.loads(hub.only("Custom::EaselImport")["Request"])
+    assert request["source"] == {**HUB, "parts": {}}
+    assert (request["hub_url"], request["token_secret"]) == ("https://huggingface.co", "hub-token")
+    assert len(json.dumps(request)) < 3000  # CodeBuild takes about 5,500 characters for all variables
+
+
+def test_the_release_waits_for_the_import(hub: Assembly) -> None:
+    (imported,) = hub.resources("Custom::EaselImport")
+    release = hub.only("Custom::EaselRelease")
+    assert release["Prefix"] == {"Fn::GetAtt": [imported, "Prefix"]}
+    assert [part["Below"] for part in release["Parts"]] == ["code/"]
+
+
+def test_the_import_may_read_the_one_secret(hub: Assembly) -> None:
+    allowed = [
+        statement
+        for policy in hub.resources("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Action"] == "secretsmanager:GetSecretValue"
+    ]
+    (statement,) = allowed
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":secret:hub-token-??????"
+
+
+def test_the_log_of_the_import_has_a_name_that_is_told_beforehand(hub: Assembly) -> None:
+    names = [group["Properties"].get("LogGroupName") for group in hub.resources("AWS::Logs::LogGroup").values()]
+    assert "/easel/EaselModel/import" in names
+    assert "aws logs tail /easel/EaselModel/import --follow" in (hub.folder / "manifest.json").read_text() + "".join(
+        path.read_text() for path in hub.folder.glob("*.metadata.json")
+    )
+
+
+def test_a_folder_needs_no_build(default: Assembly) -> None:
+    assert default.resources(PROJECT) == {}
+
+
+@pytest.mark.parametrize("secret", ["hf_abc", "a b", "arn:aws:s3:::x", "x" * 513])
+def test_a_secret_is_named_and_never_given(secret: str) -> None:
+    with pytest.raises(SettingsError, match="never the token itself"):
+        Settings(hub_token_secret=secret)
+
+
+@pytest.mark.parametrize("url", ["http://hub", "https://", "https://hub?x", "hub"])
+def test_a_token_goes_out_encrypted_only(url: str) -> None:
+    with pytest.raises(SettingsError, match="hub_url looks like"):
+        Settings(hub_url=url)
+
+
+# --- following the build -------------------------------------------------------------------------
+
+
+class LimitError(Exception):
+    pass
+
+
+class CodeBuild:
+    """Answers what it is told, in turn; `asked` are the calls that change something."""
+
+    class exceptions:  # noqa: N801
+        AccountLimitExceededException = LimitError
+
+    def __init__(self, *builds: dict[str, Any]) -> None:
+        self.builds = list(builds)
+        self.asked: list[dict[str, Any]] = []
+
+    def start_build(self, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        return {"build": {"id": "project:1"}}
+
+    def batch_get_builds(self, ids: list[str]) -> dict[str, Any]:
+        assert ids == ["project:1"]
+        return {"builds": [{"id": "project:1", "timeoutInMinutes": 50, **self.builds.pop(0)}]}
+
+    def list_builds_for_project(self, projectName: str) -> dict[str, Any]:  # noqa: N803
+        return {"ids": [f"{projectName}:1"]}
+
+    def stop_build(self, id: str) -> None:
+        self.asked.append({"stopped": id})
+
+
+class Context:
+    log_stream_name, invoked_function_arn = "stream", "arn:follower"
+
+    def __init__(self, *remaining: int) -> None:
+        self.remaining = list(remaining)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining.pop(0) if self.remaining else 900_000
+
+
+class Lambda:
+    def __init__(self) -> None:
+        self.invoked: list[dict[str, Any]] = []
+
+    def invoke(self, **asked: Any) -> None:
+        self.invoked.append(asked)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="store")
+        yield client
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What CloudFormation was told."""
+    sent: list[dict[str, Any]] = []
+
+    def urlopen(request: Any, timeout: float) -> io.BytesIO:
+        sent.append(json.loads(request.data))
+        return io.BytesIO()
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    return sent
+
+
+def event(kind: str = "Create", **more: Any) -> dict[str, Any]:
+    request = {"code": "c0de", "source": HUB, "hub_url": "https://hub"}
+    return {
+        "RequestType": kind,
+        "ResponseURL": "https://cloudformation/answer",
+        "StackId": "stack",
+        "RequestId": "request",
+        "LogicalResourceId": "Import",
+        "ResourceProperties": {"Bucket": "store", "Project": "project", "Request": json.dumps(request)},
+        **more,
+    }
+
+
+def follow(monkeypatch: pytest.MonkeyPatch, build: CodeBuild, asked: dict[str, Any], context: Context) -> Lambda:
+    function, real = Lambda(), boto3.client
+    made = {"codebuild": build, "lambda": function}
+    monkeypatch.setattr(boto3, "client", lambda name: made.get(name) or real(name))
+    model_import.handler(asked, context)
+    return function
+
+
+def put_state(s3: Any, **state: Any) -> None:
+    body = {"told": "3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s", **state}
+    s3.put_object(Bucket="store", Key="imports/request.json", Body=json.dumps(body))
+
+
+def test_an_import_is_started_followed_and_told(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_state(s3, prefix="releases/0123456789abcdef/", commits={"org/model": "c" * 40}, licence="mit")
+    build = CodeBuild({"buildStatus": "IN_PROGRESS"}, {"buildStatus": "SUCCEEDED"})
+    follow(monkeypatch, build, event(), Context())
+    (started,) = build.asked
+    (variable,) = started["environmentVariablesOverride"]
+    assert (started["projectName"], started["idempotencyToken"]) == ("project", "request")
+    assert json.loads(variable["value"]) == {
+        "code": "c0de", "source": HUB, "hub_url": "https://hub", "bucket": "store", "state": "imports/request.json"
+    }  # fmt: skip
+    (answered,) = told
+    assert (answered["Status"], answered["PhysicalResourceId"]) == ("SUCCESS", "releases/0123456789abcdef/")
+    assert answered["Data"]["Prefix"] == "releases/0123456789abcdef/"
+    assert answered["Data"]["Commits"] == "org/model@" + "c" * 40
+    assert "1.20 of 4.57 GB, 96.3 MB/s" in capsys.readouterr().out
+
+
+def test_a_long_import_is_handed_over_before_the_function_ends(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = CodeBuild({"buildStatus": "IN_PROGRESS"}, {"buildStatus": "IN_PROGRESS"})
+    function = follow(monkeypatch, build, event(), Context(60_000, 59_999))
+    (again,) = function.invoked
+    assert (again["FunctionName"], again["InvocationType"], told) == ("arn:follower", "Event", [])
+    follow(monkeypatch, CodeBuild({"buildStatus": "FAILED"}), json.loads(again["Payload"]), Context())
+    assert [answered["Status"] for answered in told] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("build", "state", "said"),
+    [
+        ({"buildStatus": "FAILED"}, {"error": "org/model is gated"}, "NotImportedError: org/model is gated"),
+        ({"buildStatus": "TIMED_OUT"}, {}, "longer than 50 minutes. What is in the bucket stays: deploy again"),
+        ({"buildStatus": "FAULT", "phases": [{"contexts": [{"message": "no image"}]}]}, {}, "as FAULT. no image"),
+        ({"buildStatus": "SUCCEEDED"}, {}, "ended as SUCCEEDED"),
+    ],
+)
+def test_a_failure_says_why(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, build: Any, state: Any, said: str
+) -> None:
+    put_state(s3, **state)
+    follow(monkeypatch, CodeBuild(build), event(), Context())
+    assert said in told[0]["Reason"]
+    assert told[0]["Status"] == "FAILED"
+
+
+def test_an_account_without_builds_is_told_which_quota(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(CodeBuild):
+        def start_build(self, **asked: Any) -> dict[str, Any]:
+            raise LimitError("Cannot have more than 0 builds in queue for the account")
+
+    follow(monkeypatch, Full(), event(), Context())
+    assert "more than 0 builds in queue" in told[0]["Reason"]
+    assert "'Concurrently running builds for Linux/Small environment'" in told[0]["Reason"]
+
+
+def test_deleting_stops_what_still_runs_and_never_fails(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = CodeBuild()
+    follow(monkeypatch, build, event("Delete", PhysicalResourceId="x"), Context())
+    assert build.asked == [{"stopped": "project:1"}]
+    monkeypatch.setattr(build, "stop_build", lambda **_: 1 / 0)
+    follow(monkeypatch, build, event("Delete", PhysicalResourceId="x"), Context())
+    assert [answered["Status"] for answered in told] == ["SUCCESS", "SUCCESS"]
+
+
+# --- older releases ------------------------------------------------------------------------------
+
+
+def tags(s3: Any, key: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = s3.get_object_tagging(Bucket="store", Key=key)["TagSet"]
+    return found
+
+
+def point(uri: str, name: str) -> None:
+    """An endpoint configuration whose model reads `uri`."""
+    sagemaker, role = boto3.client("sagemaker"), "arn:aws:iam::123456789012:role/easel"
+    source = {"S3Uri": uri, "S3DataType": "S3Prefix", "CompressionType": "None"}
+    container = {"Image": "image", "ModelDataSource": {"S3DataSource": source}}
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
+    variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+
+
+def test_only_old_releases_that_nothing_points_at_expire(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"releases/{name}/{file}" for name in "abcdef" for file in ("model_index.json", "code/inference.py")]
+    for key in keys:
+        s3.put_object(Bucket="store", Key=key, Body=b"x")
+    order = {f"releases/{name}/": [key for key in keys if key.startswith(f"releases/{name}/")] for name in "fedcba"}
+    monkeypatch.setattr(retirement, "_by_age", lambda *_: order)
+    point("s3://store/releases/b/", "second")
+    point("s3://elsewhere/releases/a/", "foreign")
+    boto3.client("sagemaker").delete_model(ModelName="foreign")
+    retirement.retire({"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}})
+    expiring = {key.split("/")[1] for key in keys if tags(s3, key) == [retirement.TAG]}
+    kept = {key.split("/")[1] for key in keys if tags(s3, key) == []}
+    assert (expiring, kept) == (set("ad"), set("bcef"))
+
+
+def test_releases_are_ordered_by_their_newest_object(s3: Any) -> None:
+    for key in ("releases/a/x", "releases/b/x"):
+        s3.put_object(Bucket="store", Key=key, Body=b"x")
+    assert retirement._by_age(s3, "store").keys() == {"releases/a/", "releases/b/"}
+
+
+def test_what_cannot_be_looked_up_fails_no_deploy(s3: Any) -> None:
+    made = retirement.retire({"ResourceProperties": {"Bucket": "gone", "Uri": "s3://gone/releases/c/"}})
+    assert made == ("retirement", {})
+
+
+def test_the_rule_deletes_what_the_function_tags(default: Assembly) -> None:
+    rules = default.only("AWS::S3::Bucket", "EaselStorage")["LifecycleConfiguration"]["Rules"]
+    (rule,) = (rule for rule in rules if rule.get("TagFilters"))
+    assert (rule["Prefix"], rule["TagFilters"], rule["Status"]) == ("releases/", [retirement.TAG], "Enabled")
+
+
+def test_releases_are_retired_once_the_endpoint_runs(default: Assembly) -> None:
+    (endpoint,) = default.resources("AWS::SageMaker::Endpoint")
+    (resource,) = default.resources("Custom::EaselRetirement").values()
+    (release,) = default.resources("Custom::EaselRelease")
+    assert endpoint in resource["DependsOn"]
+    assert resource["Properties"]["Uri"] == {"Fn::GetAtt": [release, "Uri"]}
