@@ -4,7 +4,7 @@
 
 GET /ping           200 once the model is loaded and as long as it says that it is healthy, else 503
 POST /invocations   input_fn, predict_fn, output_fn, one call at a time; an exception is status 400
-GET /progress       {"inference_id", "step", "steps"} of the running call, or nulls
+GET /progress       {"inference_id", "step", "steps", "preview"} of the running call, or nulls
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class Container:
     def __init__(self) -> None:
         self.calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._model: Any = None
-        self._progress: tuple[str | None, int | None, int | None] = (None, None, None)
+        self._progress: dict[str, Any] = {}
 
     @property
     def healthy(self) -> bool:
         return self._model is not None and getattr(self._model, "healthy", True)
 
     def progress(self) -> dict[str, Any]:
-        return dict(zip(("inference_id", "step", "steps"), self._progress, strict=True))
+        return dict.fromkeys(("inference_id", "step", "steps", "preview")) | self._progress
 
     def run(self, code: ModuleType, model_dir: Path) -> None:
         """Loads the model and answers calls for ever."""
@@ -66,15 +66,17 @@ class Container:
         while True:
             call = self.calls.get()
             started = time.monotonic()
-            self._progress = (call.inference_id, None, None)
-            self._model.on_step = lambda step, steps, call=call: self._stepped(call, step, steps)
+            self._progress = {"inference_id": call.inference_id}
+            self._model.on_step = lambda step, steps: self._tell(step=step, steps=steps)
+            self._model.on_preview = lambda preview: self._tell(preview=preview)
             self._answer(code, call)
-            self._progress = (None, None, None)
+            self._progress = {}
             _log("call", inference_id=call.inference_id, status=call.status, seconds=time.monotonic() - started)
             call.finished.set()
 
-    def _stepped(self, call: Call, step: int, steps: int) -> None:
-        self._progress = (call.inference_id, step, steps)
+    def _tell(self, **news: Any) -> None:
+        """A new object, so that a reader sees one state or the next."""
+        self._progress = self._progress | news
 
     def _answer(self, code: ModuleType, call: Call) -> None:
         try:

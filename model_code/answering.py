@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 
 import drawing
+import infotext
 import pictures
 from contract import GenerationRequest, GenerationResult, parse_request, without_picture
 from drawing import Model
@@ -25,7 +26,7 @@ def answer(received: Received, model: Model) -> GenerationResult:
     started = time.monotonic()
     drawn = drawing.draw(model, request, expires)
     finished = time.monotonic()
-    files = [pictures.encode(picture, request.output_format) for picture in drawn.pictures]
+    files = [_file(request, i, picture, model) for i, picture in enumerate(drawn.pictures)]
     images = tuple(base64.b64encode(file).decode("ascii") for file in files)
     ended = time.monotonic()
     spans = {"draw_s": finished - started, "encode_s": ended - finished, "total_s": ended - received.at}
@@ -38,6 +39,11 @@ def answer(received: Received, model: Model) -> GenerationResult:
         timings=timings,
         warnings=drawn.warnings,
     )
+
+
+def _file(request: GenerationRequest, i: int, picture: pictures.Pixels, model: Model) -> bytes:
+    text = infotext.render(request, i, model.profile.id) if request.embed_parameters else ""
+    return pictures.encode(picture, request.output_format, text)
 
 
 def _facts(request: GenerationRequest) -> dict[str, object]:

@@ -7,8 +7,8 @@ CPU generator with `seeds()[i]`, so that a laptop and a GPU start from the same 
 
 import inspect
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,10 +16,12 @@ import torch
 import calling
 import memory
 import pictures
+import previews
 import schedulers
 import starting
 from contract import EaselError, GenerationRequest, ModelProfile, refuse
 from memory import Memory
+from previews import Projection
 from starting import Start
 
 
@@ -36,6 +38,9 @@ class Model:
     memory: Memory
     on_step: Callable[[int, int], None] | None = None
     """Told (steps done, steps in all) of the running request, over all of its pictures."""
+    on_preview: Callable[[str], None] | None = None
+    """Told after each step how the picture looks so far (base64 of a small JPEG), where the latents can be read."""
+    projection: Projection = field(default_factory=Projection)
 
     @property
     def healthy(self) -> bool:
@@ -61,12 +66,13 @@ def draw(model: Model, request: GenerationRequest, expires: float | None) -> Dra
     own = view(model.pipeline, request.scheduler, starting.class_of(model.pipeline) if start else type(model.pipeline))
     call = calling.prepare(own, request, width, height)
     drawn = _Work(model, request, call, own, start, expires).draw_all()
-    if model.profile.enlarges:
-        finished = tuple(pictures.enlarge(pixels, request.width, request.height) for pixels in drawn)
-    else:
-        finished = tuple(pictures.crop(pixels, request.width, request.height) for pixels in drawn)
+    finished = tuple(_fitted(pixels, request.width, request.height, model.profile) for pixels in drawn)
     told = (*(start.warnings if start else ()), *_enlarged(request, width, height, model.profile), *call.warnings)
     return Drawing(finished, told)
+
+
+def _fitted(pixels: pictures.Pixels, width: int, height: int, profile: ModelProfile) -> pictures.Pixels:
+    return (pictures.enlarge if profile.enlarges else pictures.crop)(pixels, width, height)
 
 
 def canvas(model: Model, request: GenerationRequest) -> tuple[int, int]:
@@ -106,6 +112,11 @@ class _Work:
     start: Start | None
     expires: float | None
     done: int = 0
+    latents: torch.Tensor | None = None
+    """As the last step left them."""
+
+    def __post_init__(self) -> None:
+        self.finished = previews.watch(self.view.scheduler) if self.model.on_preview else lambda: None
 
     def draw_all(self) -> list[pictures.Pixels]:
         """Batch by batch; where the GPU's memory does not hold a batch, the batches are halved."""
@@ -143,6 +154,7 @@ class _Work:
 
     def _draw(self, batch: Sequence[tuple[str, int]]) -> list[pictures.Pixels]:
         self._check_deadline()
+        self.latents = None
         extra: dict[str, Any] = {}
         if self.call.negative_prompt is not None:
             extra["negative_prompt"] = [self.call.negative_prompt] * len(batch)
@@ -153,21 +165,40 @@ class _Work:
             prompt=[prompt for prompt, _ in batch],
             generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
             output_type="pt",
-            callback_on_step_end=lambda view, index, *_: self._stepped(view, index, len(batch)),
+            callback_on_step_end=lambda view, index, _, told: self._stepped(view, index, len(batch), told),
             **extra,
             **self.call.settings,
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             told = "the model's safety checker held a picture back"
             refuse("content_filtered", "prompt", told, "Try another prompt or seed.")
-        return _pixels(output.images)
+        drawn = _pixels(output.images)
+        self._learn(output.images)
+        return drawn
 
-    def _stepped(self, view: Any, index: int, size: int) -> dict[str, Any]:
+    def _stepped(self, view: Any, index: int, size: int, told: Mapping[str, Any]) -> dict[str, Any]:
         self._check_deadline()
+        self.latents = told.get("latents")
+        if self.model.on_preview is not None and self.latents is not None:
+            self._preview(self.model.on_preview, self.latents)
         if self.model.on_step is not None:
             steps = getattr(view, "num_timesteps", self.request.steps)
             self.model.on_step(self.done * steps + size * (index + 1), self.request.images * steps)
         return {}
+
+    def _learn(self, images: torch.Tensor) -> None:
+        """At the warm-up, and then where previews are looked at."""
+        if self.latents is not None and (self.model.on_preview or not self.model.projection.ready):
+            self.model.projection.learn(self.latents, images)
+
+    def _preview(self, tell: Callable[[str], None], latents: torch.Tensor) -> None:
+        width, height = canvas(self.model, self.request)
+        finished = self.finished()
+        seen = self.model.projection.look(latents if finished is None else finished, width, height)
+        if seen is not None:
+            cell = width // seen.shape[1]
+            small = max(1, self.request.width // cell), max(1, self.request.height // cell)
+            tell(previews.encode(_fitted(seen, *small, self.model.profile)))
 
     def _check_deadline(self) -> None:
         if self.expires is not None and time.monotonic() > self.expires:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
 
 Pixels = NDArray[np.uint8]
 
@@ -19,11 +21,24 @@ _SAVE: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def encode(pixels: Pixels, output_format: str) -> bytes:
-    """A file of a format of the contract, without metadata."""
+def encode(pixels: Pixels, output_format: str, text: str = "") -> bytes:
+    """A file of a format of the contract, without metadata but for `text`, put where A1111 puts its infotext."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, output_format, **_SAVE[output_format])
+    Image.fromarray(pixels).save(file, output_format, **_SAVE[output_format], **_told(text, output_format))
     return file.getvalue()
+
+
+def _told(text: str, output_format: str) -> dict[str, Any]:
+    """PNG: `parameters` as tEXt, or iTXt where Latin-1 does not do. Others: the UserComment of EXIF, in UTF-16BE."""
+    if not text:
+        return {}
+    if output_format == "png":
+        chunks = PngInfo()
+        chunks.add_text("parameters", text)
+        return {"pnginfo": chunks}
+    block = Image.Exif()
+    block.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    return {"exif": block}
 
 
 def crop(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -40,6 +40,7 @@ def predict_fn(data, model):
     if "sick" in str(body): model.healthy = False
     if "wait" in str(body):
         model.on_step(3, 20)
+        model.on_preview("/9j/")
         while not (model.dir / "go").exists(): time.sleep(0.01)
     return [kind, length, content_type]
 def output_fn(prediction, accept):
@@ -138,14 +139,14 @@ def test_an_exception_is_status_400(served: Served) -> None:
 
 
 def test_calls_run_one_at_a_time_and_tell_how_far_they_are(served: Served, release: Path) -> None:
-    idle = {"inference_id": None, "step": None, "steps": None}
+    idle = {"inference_id": None, "step": None, "steps": None, "preview": None}
     assert json.loads(served.call("GET", "/progress")[1]) == idle
     answers: list[tuple[int, str]] = []
     headers = {"X_Amzn_SageMaker_Inference_Id": "o-1"}
     first = threading.Thread(target=lambda: answers.append(served.invoke(b"wait", **headers)))
     second = threading.Thread(target=lambda: answers.append(served.invoke(b"{}")))
     first.start()
-    running = {"inference_id": "o-1", "step": 3, "steps": 20}
+    running = {"inference_id": "o-1", "step": 3, "steps": 20, "preview": "/9j/"}
     wait_until(lambda: json.loads(served.call("GET", "/progress")[1]) == running)
     second.start()
     assert served.ping() == 200

@@ -241,9 +241,9 @@ def test_a_class_without_image_to_image_says_so(fake: Fake, ask: Ask) -> None:
 def test_the_table_names_classes_of_diffusers(loaded: Any) -> None:
     import diffusers
 
-    import loading
+    import classes
 
-    assert set(starting.PIPELINES) <= set(loading.PIPELINES)
+    assert set(starting.PIPELINES) <= set(classes.PIPELINES)
     assert all(hasattr(diffusers, name) for name, _ in starting.PIPELINES.values())
 
 

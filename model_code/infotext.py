@@ -1,0 +1,50 @@
+"""How a picture was drawn, in the form that A1111 and most tools write into files and read from them."""
+
+import json
+from collections.abc import Mapping
+
+from contract import GenerationRequest
+
+_SAMPLERS: Mapping[str, tuple[str, str]] = {
+    "ddim": ("DDIM", "Automatic"),
+    "ddpm": ("DDPM", "Automatic"),
+    "dpmpp_2m": ("DPM++ 2M", "Automatic"),
+    "dpmpp_2m_karras": ("DPM++ 2M", "Karras"),
+    "euler": ("Euler", "Automatic"),
+    "euler_a": ("Euler a", "Automatic"),
+    "heun": ("Heun", "Automatic"),
+    "lcm": ("LCM", "Automatic"),
+    "lms": ("LMS", "Automatic"),
+    "pndm": ("PLMS", "Automatic"),
+    "unipc": ("UniPC", "Automatic"),
+}
+"""Scheduler to A1111's sampler and schedule type. Those that A1111 lacks keep their own name."""
+
+
+def render(request: GenerationRequest, picture: int, model: str) -> str:
+    """The text for picture number `picture` of a request: prompt, negative prompt, and one line of settings."""
+    lines = [request.prompt[picture // request.num_images_per_prompt]]
+    if request.negative_prompt:
+        lines.append(f"Negative prompt: {request.negative_prompt}")
+    settings = {
+        "Steps": str(request.num_inference_steps),
+        **_sampler(request.scheduler),
+        "CFG scale": f"{request.guidance_scale:g}",
+        "Seed": str(request.seeds()[picture]),
+        "Size": f"{request.width}x{request.height}",
+        "Model": model,
+        **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
+        "Version": "Easel",
+    }
+    return "\n".join([*lines, ", ".join(f"{name}: {_quoted(value)}" for name, value in settings.items())])
+
+
+def _sampler(scheduler: str) -> dict[str, str]:
+    if scheduler not in _SAMPLERS:
+        return {"Sampler": scheduler}
+    sampler, schedule = _SAMPLERS[scheduler]
+    return {"Sampler": sampler, "Schedule type": schedule}
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if set(value) & set(',:\n"') else value
