@@ -66,6 +66,7 @@ def up(
 Examples:
   easel generate "a red apple"
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
+  easel generate "a green apple" --init-image apple.png --strength 0.6
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
 
 What is left open is the model's choice; the seed used is always told.
@@ -83,6 +84,11 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same picture.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="One of the model's.")] = None,
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
+    init_image: Annotated[Path | None, typer.Option(help="Picture to start from: a PNG, WebP or JPEG file.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of it is drawn anew, 0.01 to 1.")] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed-parameters", help="Write into each file how it was drawn (A1111's form).")
+    ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Where the API is.")] = "http://127.0.0.1:7860",
     key: Annotated[str | None, typer.Option(envvar="EASEL_KEY", help="The API key of a deployed stack.")] = None,
@@ -101,11 +107,14 @@ def generate(
         "seed": seed,
         "scheduler": scheduler,
         "output_format": output_format,
+        "strength": strength,
+        "embed_parameters": embed or None,
     }
     with told():
         from easel.client import Api
-        from easel.generate import run
+        from easel.generate import encode, run
 
+        asked["init_image"] = None if init_image is None else encode(init_image)
         run(Api(url, key), {name: value for name, value in asked.items() if value is not None}, out, as_json)
 
 

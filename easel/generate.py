@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -10,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contract import ERRORS
+from contract import ERRORS, INIT_IMAGE_BYTES
 from easel.client import Api
-from easel.command_error import FAILED, CommandError
+from easel.command_error import FAILED, USAGE, CommandError
 from easel.terminal import Terminal
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -56,6 +57,21 @@ def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> No
     else:
         print(*(picture.line() for picture in pictures), sep="\n")
         terminal.say(f"{len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'} in {seconds} s")
+
+
+def encode(file: Path) -> str:
+    """base64 of the file. Raises CommandError where it is missing or too large to be sent."""
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        why, fix = error.strerror or str(error), "Give a PNG, WebP or JPEG file."
+        raise CommandError(
+            "The picture cannot be read", where=f"--init-image {file}", why=why, fix=fix, code=USAGE
+        ) from None
+    if len(body) > INIT_IMAGE_BYTES:
+        why, fix = f"it has {len(body)} bytes", f"Scale it down: at most {INIT_IMAGE_BYTES} bytes."
+        raise CommandError("The picture is too large", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
+    return base64.b64encode(body).decode("ascii")
 
 
 def _watch(api: Api, job: dict[str, Any], terminal: Terminal) -> dict[str, Any]:

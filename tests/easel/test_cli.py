@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from contract import INIT_IMAGE_BYTES
 from stacks.catalogue import model_ids
 from tests.easel.running import EASEL, ROOT, Laptop, free_port, until
 
@@ -136,6 +137,28 @@ def test_every_option_reaches_the_api(api: tuple[str, type[Api]], tmp_path: Path
         "output_format": "jpeg",
     }
     assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+def test_a_picture_to_start_from_reaches_the_api(api: tuple[str, type[Api]], tmp_path: Path) -> None:
+    url, handler = api
+    (tmp_path / "start.png").write_bytes(b"picture")
+    options = ["--init-image", "start.png", "--strength", "0.4", "--embed-parameters"]
+    assert easel("generate", "a", *options, "--url", url, at=tmp_path).returncode == 0
+    *_, body = handler.asked[0]
+    assert body == {"prompt": ["a"], "init_image": "cGljdHVyZQ==", "strength": 0.4, "embed_parameters": True}
+
+
+def test_a_picture_that_cannot_be_sent_is_not(api: tuple[str, type[Api]], tmp_path: Path) -> None:
+    """The largest is sent, one byte more is not."""
+    url, handler = api
+    for size, code in [(INIT_IMAGE_BYTES, 0), (INIT_IMAGE_BYTES + 1, 2)]:
+        (tmp_path / "start.png").write_bytes(bytes(size))
+        done = easel("generate", "a", "--init-image", "start.png", "--url", url, at=tmp_path)
+        assert done.returncode == code, done.stderr
+    assert f"At most {INIT_IMAGE_BYTES} bytes" in " ".join(done.stderr.replace("at most", "At most").split())
+    missing = easel("generate", "a", "--init-image", "there.png", "--url", url, at=tmp_path)
+    assert (missing.returncode, len([call for call in handler.asked if call[0] == "POST"])) == (2, 1)
+    assert "--init-image there.png" in missing.stderr
 
 
 def test_links_are_asked_without_the_key(api: tuple[str, type[Api]], tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 import base64
 import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from easel.catalogue import find
 from tests.easel.running import EASEL, MODEL, ROOT, Laptop, until
@@ -95,16 +98,37 @@ def test_a_model_that_is_killed_while_it_draws_draws_again(real: Laptop, generat
     assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
 
 
-def test_progress_tells_steps(real: Laptop) -> None:
+def test_a_drawing_that_starts_from_a_drawing_tells_how_it_was_drawn(real: Laptop, tmp_path: Path) -> None:
+    """The command line alone: what it wrote is what it starts from."""
+    options = ["--steps", "5", "--seed", "7", "--embed-parameters", "--url", real.url]
+    subprocess.run([*EASEL, "generate", "红苹果", *options], cwd=tmp_path, env=os.environ, check=True)
+    start = ["--init-image", "out/7-红苹果.png", "--strength", "0.4"]
+    done = subprocess.run(
+        [*EASEL, "generate", "a green apple", *options, *start, "--json"],
+        cwd=tmp_path, env=os.environ, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    first = (tmp_path / "out/7-红苹果.png").read_bytes()
+    assert told["parameters"]["init_image"] == f"sha256:{sha256(first).hexdigest()}"
+    texts = [Image.open(tmp_path / name).text for name in ("out/7-红苹果.png", told["images"][0]["path"])]  # type: ignore[attr-defined]
+    assert texts[0]["parameters"].startswith("红苹果\nSteps: 5, Sampler: DDIM, ")
+    assert "Denoising strength: 0.4, " in texts[1]["parameters"]
+
+
+def test_progress_tells_steps_and_shows_the_picture_so_far(real: Laptop) -> None:
+    assert "preview" in real.http.get("/models").json()["models"][0]["features"]
     id = real.submit("a red apple", num_inference_steps=15)
-    seen = set()
+    seen, shown = set(), set()
 
     def ended() -> bool:
         job = real.job(id)
         if job["progress"]:
             seen.add((job["progress"]["step"], job["progress"]["steps"]))
+            shown.add(job["progress"]["preview"])
         return bool(job["status"] == "succeeded")
 
     until(ended, 90)
     assert len(seen) >= 3
     assert {steps for _, steps in seen} == {15}
+    assert len(shown) >= 3
+    assert Image.open(io.BytesIO(base64.b64decode(shown.pop()))).format == "JPEG"
