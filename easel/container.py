@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import inspect
 import json
 import os
 import queue
@@ -22,13 +23,14 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 6_291_456
 """What SageMaker's InvokeEndpoint takes. The contract's own limit is far below and answered as data."""
 SLOW_CLIENT_SECONDS = 30
+INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _JSON = "application/json"
 
 
@@ -81,12 +83,20 @@ class Container:
     def _answer(self, code: ModuleType, call: Call) -> None:
         try:
             body = call.body.decode("utf-8") if call.content_type == _JSON else call.body
-            data = code.input_fn(body, call.content_type)
+            data = code.input_fn(body, call.content_type, *self._context(code, call))
             call.answer = code.output_fn(code.predict_fn(data, self._model), call.accept)
             call.status = 200
         except Exception as error:
             told = {"code": 400, "type": "InternalServerException", "message": str(error)}
             call.status, call.answer = 400, json.dumps(told)
+
+    @staticmethod
+    def _context(code: ModuleType, call: Call) -> list[Any]:
+        """The serving toolkit's context, as far as Easel reads it, for a function that takes one."""
+        if len(inspect.signature(code.input_fn).parameters) < 3:
+            return []
+        headers = {INFERENCE_ID: call.inference_id} if call.inference_id else {}
+        return [SimpleNamespace(request_processor=[SimpleNamespace(get_request_properties=lambda: headers)])]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -114,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         accept = self.headers.get("Accept", _JSON)
         call = Call(
-            inference_id=self.headers.get("X-Amzn-SageMaker-Inference-Id"),
+            inference_id=self.headers.get(INFERENCE_ID),
             body=body,
             content_type=self.headers.get("Content-Type", ""),
             accept=_JSON if accept == "*/*" else accept,

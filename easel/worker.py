@@ -35,6 +35,7 @@ def make_api(home: Home, port: int, clock: WakefulClock, on_submit: Callable[[],
         clock=clock,
         ttl_s=float(os.environ["EASEL_JOB_TTL_SECONDS"]),
         on_end=telemetry.ended,
+        on_accept=telemetry.accepted,
     )
     native = Native(
         jobs=jobs,

@@ -95,6 +95,7 @@ def _router() -> Router:
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
         on_end=_TELEMETRY.ended,
+        on_accept=_TELEMETRY.accepted,
     )
     door = Native(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
     return Router([door])

@@ -32,7 +32,7 @@ class Jobs(Finisher):
     """What callers of the API may ask.
 
     `ttl_s`: a job without an outcome after so many seconds is `job_expired`. `pauses`: seconds between two looks of
-    `wait`, the last one repeated.
+    `wait`, the last one repeated. `on_accept` hears of every job that is made.
     """
 
     def __init__(
@@ -44,8 +44,10 @@ class Jobs(Finisher):
         ttl_s: float,
         pauses: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
         on_end: Callable[[Record, Outcome], None] = ignore,
+        on_accept: Callable[[Record], None] = lambda record: None,
     ) -> None:
         super().__init__(store=store, clock=clock, on_end=on_end)
+        self._on_accept = on_accept
         self.endpoint, self._ttl_s, self._pauses = endpoint, ttl_s, pauses
 
     # --- what a caller may ask -------------------------------------------------------------------
@@ -65,6 +67,7 @@ class Jobs(Finisher):
             self._store.create(record.ticket.key("init-image"), request.init_image.encode())
         if not self._store.create(record.ticket.key("job.json"), record.to_json()):
             return self._record(record.ticket)
+        self._on_accept(record)
         self._submit(record, claim)
         return record
 

@@ -62,6 +62,7 @@ class Service:
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         request_id = read_request_id(event, context)
+        self._telemetry.begin(request_id)
         began = self._now()
         call: Call | None = None
         code = cause = ""

@@ -22,6 +22,14 @@ class Telemetry:
         self._service, self._namespace = service, namespace
         self._log = Logger(service=service)
 
+    def begin(self, request_id: str) -> None:
+        """All lines until the next request carry the gateway's id of this one."""
+        self._log.append_keys(request_id=request_id)
+
+    def accepted(self, record: Record) -> None:
+        """One job that was made: joins the gateway's id with the `inference_id` of what follows."""
+        self._log.info("accepted", **_names(record))
+
     def request(self, **facts: Any) -> None:
         """One answered request: method, path, status, code, seconds, owner, request_id."""
         self._log.info("request", **facts)
@@ -35,8 +43,7 @@ class Telemetry:
         seconds = outcome.completed_at - record.created_at
         self._log.info(
             "job",
-            job=record.ticket.id,
-            owner=record.ticket.owner,
+            **_names(record),
             status=outcome.status,
             code=code,
             seconds=round(seconds, 3),
@@ -63,3 +70,9 @@ class Telemetry:
         always = {"service": self._service}
         with single_metric(name, unit, value, namespace=self._namespace, default_dimensions=always) as metric:
             metric.add_dimension(dimension, of)
+
+
+def _names(record: Record) -> dict[str, Any]:
+    """`inference_id` is what SageMaker and the container call the job."""
+    ticket = record.ticket
+    return {"job": ticket.id, "owner": ticket.owner, "inference_id": ticket.inference_id}

@@ -9,7 +9,7 @@ import loading
 from answering import Received
 from contract import EaselError, GenerationResult, render_error, render_result
 from drawing import Model
-from journal import log, log_failure
+from journal import log, log_failure, name_call
 
 
 def model_fn(model_dir: str, context: Any = None) -> Model:
@@ -17,8 +17,9 @@ def model_fn(model_dir: str, context: Any = None) -> Model:
     return loading.load(Path(model_dir))
 
 
-def input_fn(body: str | bytes | bytearray, content_type: str) -> Received | EaselError:
+def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> Received | EaselError:
     """JSON only: the toolkit's own reader would unpickle a caller's `application/x-npy`."""
+    name_call(context)
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         return EaselError("unsupported_media_type", "the body is not JSON", hint="Send application/json.")
     return Received(body if isinstance(body, str) else bytes(body), time.monotonic())

@@ -27,10 +27,6 @@ LAMBDA = Path(__file__).parent.parent / "lambda"
 API_SECONDS = 28
 WAIT_SECONDS = 25
 """gateway 29 > function 28 > wait 25"""
-ASYNC_QUEUE_SECONDS = 6 * 3600
-"""How long SageMaker keeps a call that no instance has taken."""
-REALTIME_QUEUE = cdk.Duration.minutes(15)
-"""How long Lambda keeps a call of the runner that it could not start."""
 MARGIN_SECONDS = 240
 """For what comes after the picture: unpacking, and one more try of it."""
 
@@ -69,23 +65,24 @@ class ApiStack(cdk.Stack):
             cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
 
     def _async_api(self) -> Function:
-        api = self._api(deadline=600, patience=ASYNC_QUEUE_SECONDS, variables={})
+        api = self._api(deadline=600, variables={})
         allow(api.role, ["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
         allow_objects(api.role, self._bucket, ["s3:GetObject"], "answers/*", "failures/*")
         return api
 
     def _realtime_api(self, runner: lambda_.IFunction) -> Function:
-        patience = int(REALTIME_QUEUE.to_seconds())
-        api = self._api(deadline=55, patience=patience, variables={"EASEL_RUNNER": runner.function_name})
+        api = self._api(deadline=55, variables={"EASEL_RUNNER": runner.function_name})
         allow(api.role, ["lambda:InvokeFunction"], [runner.function_arn])
         return api
 
-    def _api(self, *, deadline: int, patience: int, variables: dict[str, str]) -> Function:
-        ttl = patience + CALL_SECONDS[self._settings.mode] + MARGIN_SECONDS
+    def _api(self, *, deadline: int, variables: dict[str, str]) -> Function:
+        """SageMaker or, in realtime mode, Lambda drops a call that has waited for `queue_minutes`."""
+        ttl = 60 * self._settings.queue_minutes + CALL_SECONDS[self._settings.mode] + MARGIN_SECONDS
         api = self._function(
             "Api",
             "cloud.api",
             seconds=API_SECONDS,
+            concurrency=self._settings.api_concurrency,
             variables={
                 "EASEL_MODEL_PROFILE": self._model.profile,
                 "EASEL_MODE": self._settings.mode,
@@ -111,7 +108,9 @@ class ApiStack(cdk.Stack):
 
     def _runner(self, lost: sqs.IQueue) -> lambda_.IFunction:
         once = lambda_.EventInvokeConfigOptions(
-            on_failure=destinations.SqsDestination(lost), retry_attempts=0, max_event_age=REALTIME_QUEUE
+            on_failure=destinations.SqsDestination(lost),
+            retry_attempts=0,
+            max_event_age=cdk.Duration.minutes(self._settings.queue_minutes),
         )
         variables = {"EASEL_ENDPOINT": self._endpoint.name}
         runner = self._function("Runner", "cloud.runner", seconds=90, variables=variables, asynchronous=once)
@@ -124,6 +123,7 @@ class ApiStack(cdk.Stack):
         handler: str,
         *,
         seconds: int,
+        concurrency: int = 0,
         variables: dict[str, str] | None = None,
         asynchronous: lambda_.EventInvokeConfigOptions | None = None,
     ) -> Function:
@@ -135,6 +135,7 @@ class ApiStack(cdk.Stack):
             handler=handler,
             memory_mb=1024,
             seconds=seconds,
+            concurrency=concurrency,
             log_days=self._settings.log_days,
             environment={"EASEL_BUCKET": self._bucket.bucket_name, **(variables or {})},
             layers=[self._layer],

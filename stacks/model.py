@@ -10,7 +10,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.catalogue import Model
+from stacks.parts.alerts import Alerts
+from stacks.parts.budget import SERVICE, MonthlyBudget
 from stacks.parts.endpoint import Endpoint
+from stacks.parts.idle_guard import IdleGuard
 from stacks.parts.release import Release
 from stacks.parts.retirement import Retirement
 from stacks.parts.scaling import Scaling
@@ -39,9 +42,29 @@ class ModelStack(cdk.Stack):
         Scaling(self, "Scaling", endpoint=self.endpoint)
         retirement = Retirement(self, "Retirement", bucket=bucket, uri=release.uri, log_days=settings.log_days)
         retirement.node.add_dependency(self.endpoint)
+        self.alerts = Alerts(self, "Alerts", email=settings.alert_email)
+        self._limit_costs(settings)
 
         instance, warm = settings.instance_type, max(1, settings.min_instances)
         cdk.CfnOutput(self, "Model", value=model.id)
         cdk.CfnOutput(self, "EndpointName", value=self.endpoint.name)
         cdk.CfnOutput(self, "PriceWarm", value=price(instance, warm))
         cdk.CfnOutput(self, "PriceIdle", value=price(instance, settings.min_instances))
+        cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.told)
+
+    def _limit_costs(self, settings: Settings) -> None:
+        """AWS Budgets is not in GovCloud; in China it does not tell SNS."""
+        budget = "none"
+        if settings.budget_usd and self._has_budgets():
+            MonthlyBudget(self, "MonthlyBudget", usd=settings.budget_usd, topic=self.alerts.topic)
+            budget = (
+                f"{settings.budget_usd} USD a month of {SERVICE} in this account; alerts at 50, 100, forecast 100 %"
+            )
+        cdk.CfnOutput(self, "Budget", value=budget)
+        if hours := settings.idle_hours:
+            IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=self.alerts.topic, log_days=settings.log_days)
+            told = f"after {hours} hours without a call the endpoint is deleted; `easel resume` brings it back"
+            cdk.CfnOutput(self, "IdleGuardDoes", value=told)
+
+    def _has_budgets(self) -> bool:
+        return cdk.Token.is_unresolved(self.region) or not self.region.startswith(("cn-", "us-gov-", "us-iso"))

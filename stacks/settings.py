@@ -36,6 +36,14 @@ class Settings:
     min_instances: int = -1
     """-1: the mode's own, 0 in async and 1 in realtime."""
     max_instances: int = 1
+    queue_minutes: int = -1
+    """How long a job may wait to be drawn. -1: the mode's own, 360 in async and 15 in realtime."""
+    idle_hours: int = -1
+    """After so many hours without a call a realtime endpoint is deleted; 0: never. -1: 4 in realtime, 0 in async."""
+    budget_usd: int = 50
+    """A month; 0: no budget."""
+    alert_email: str = ""
+    """Who hears of alarms, of the budget and of the idle guard."""
     api_auth: ApiAuth = "key"
     throttle_rate: int = 10
     """Requests a second: of a key, or of everybody where there are no keys."""
@@ -48,6 +56,8 @@ class Settings:
     """How long jobs and pictures are kept."""
     log_days: int = 30
     """One of the retentions that CloudWatch Logs knows."""
+    api_concurrency: int = 0
+    """Calls of the API's function at the same time, taken from the account's own; 0: as many as the account has."""
     removal: Removal = "destroy"
     """What `cdk destroy` does with the bucket."""
     cloud9_cidr: str = ""
@@ -58,11 +68,13 @@ class Settings:
     """ARN of the Powertools layer; empty: the public one."""
 
     def __post_init__(self) -> None:
-        if self.min_instances == -1:
-            object.__setattr__(self, "min_instances", 0 if self.mode == "async" else 1)
+        for key, value in MODES_OWN[self.mode].items():
+            if getattr(self, key) == -1:
+                object.__setattr__(self, key, value)
         _check_numbers(self)
         _check_hub(self)
         _check_instances(self)
+        _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
     @property
@@ -70,6 +82,11 @@ class Settings:
         return bool(self.cloud9_cidr)
 
 
+MODES_OWN: dict[Mode, dict[str, int]] = {
+    "async": {"min_instances": 0, "queue_minutes": 360, "idle_hours": 0},
+    "realtime": {"min_instances": 1, "queue_minutes": 15, "idle_hours": 4},
+}
+"""What -1 stands for."""
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653)
 
 _FOREIGN = re.compile(r"[@:/]|^(acknowledged-issue-numbers|cli-telemetry)$")
@@ -117,6 +134,10 @@ def _integer(key: str, value: Any) -> int:
 BOUNDS = {
     "min_instances": (0, 100),
     "max_instances": (1, 100),
+    "queue_minutes": (1, 360),
+    "idle_hours": (0, 168),
+    "budget_usd": (0, 1_000_000),
+    "api_concurrency": (0, 1_000),
     "throttle_rate": (1, 10_000),
     "throttle_burst": (1, 5_000),
     "daily_quota": (1, 100_000_000),
@@ -148,6 +169,8 @@ def _check_instances(settings: Settings) -> None:
         raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
     if settings.mode == "realtime" and settings.min_instances == 0:
         raise SettingsError("A realtime endpoint cannot scale to zero. Set min_instances=1, or mode=async.")
+    if settings.mode == "async" and settings.idle_hours:
+        raise SettingsError("idle_hours is for mode=realtime: in async min_instances=0 lets the endpoint sleep.")
 
 
 def _check_cloud9(settings: Settings) -> None:

@@ -21,7 +21,10 @@ _L1 = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supp
 
 
 class Function(Construct):
-    """Python code of a folder. `role` may write its own log; `asynchronous` says what becomes of lost events."""
+    """Python code of a folder. `role` may write its own log; `asynchronous` says what becomes of lost events.
+
+    `concurrency` is reserved in the account's limit; 0 reserves nothing.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Function(Construct):
         memory_mb: int,
         seconds: int,
         log_days: int,
+        concurrency: int = 0,
         environment: Mapping[str, str] | None = None,
         layers: Sequence[lambda_.ILayerVersion] = (),
         asynchronous: lambda_.EventInvokeConfigOptions | None = None,
@@ -49,6 +53,7 @@ class Function(Construct):
             runtime=RUNTIME,
             memory_size=memory_mb,
             timeout=cdk.Duration.seconds(seconds),
+            reserved_concurrent_executions=concurrency or None,
             environment=environment,
             layers=list(layers),
             role=self.role,

@@ -50,7 +50,7 @@ class Cloud:
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "LAMBDA_EXECUTOR": "local", "NODE_PATH": str(SDK), "TMPDIR": str(folder),
             **{f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{stand_ins}"
-               for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING")},
+               for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING", "BUDGETS")},
         }  # fmt: skip
         self.stand_ins = stand_ins
 
@@ -98,7 +98,7 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """The account's root, as the person who looks whether anything is left."""
-        own = {"sagemaker", "application-autoscaling"}
+        own = {"sagemaker", "application-autoscaling", "budgets"}
         url = f"http://127.0.0.1:{self.stand_ins}" if service in own else self.url
         return boto3.client(
             service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test",

@@ -6,6 +6,7 @@ from typing import Any
 import jmespath
 
 from tests.deploy.cloud import Cloud
+from tests.deploy.emulator.service import ACCOUNT
 
 LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
     "cloudformation": [("describe_stacks", {}, "Stacks", "StackName")],
@@ -44,6 +45,7 @@ LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("describe_scalable_targets", {"ServiceNamespace": "sagemaker"}, "ScalableTargets", "ResourceId"),
         ("describe_scaling_policies", {"ServiceNamespace": "sagemaker"}, "ScalingPolicies", "PolicyName"),
     ],
+    "budgets": [("describe_budgets", {"AccountId": ACCOUNT}, "Budgets", "BudgetName")],
     "events": [("list_rules", {}, "Rules", "Name")],
     "ssm": [("describe_parameters", {}, "Parameters", "Name")],
     "secretsmanager": [("list_secrets", {}, "SecretList", "Name")],

@@ -49,7 +49,8 @@ def asynchronous(stage: Stage) -> Deployed:
 
 def test_deploy_tells_the_address_the_key_the_model_and_the_price(asynchronous: Deployed) -> None:
     outputs = asynchronous.cloud.outputs()
-    assert {"ApiUrl", "ApiKeyCommand", "Model", "PriceWarm", "PriceIdle"} <= outputs.keys()
+    told = {"ApiUrl", "ApiKeyCommand", "Model", "PriceWarm", "PriceIdle", "Budget", "AlertsGoTo"}
+    assert told <= outputs.keys()
     assert asynchronous.api.call("GET", "/health").json["endpoint"]["status"] == "ready"
 
 

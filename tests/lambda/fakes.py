@@ -144,6 +144,9 @@ class Silence:
         self.ends: list[tuple[str, str]] = []
         self.crashes: list[BaseException] = []
 
+    def begin(self, request_id: str) -> None:
+        self.began = request_id
+
     def request(self, **facts: Any) -> None:
         self.requests.append(facts)
 

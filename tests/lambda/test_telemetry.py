@@ -21,7 +21,7 @@ class Told:
         telemetry = Telemetry(service=f"test-{uuid4().hex}", namespace="Test")
         self.world = World()
         self.world.service._telemetry = telemetry
-        self.world.jobs._on_end = telemetry.ended
+        self.world.jobs._on_end, self.world.jobs._on_accept = telemetry.ended, telemetry.accepted
 
     def lines(self) -> list[dict[str, Any]]:
         out, err = self._capsys.readouterr()
@@ -46,10 +46,13 @@ def test_one_line_a_request_and_one_a_job_without_the_prompt(capsys: pytest.Capt
     assert told.world.send(sent)["statusCode"] == 200
     lines = told.lines()
     logged = [line for line in lines if "message" in line]
-    assert [line["message"] for line in logged] == ["job", "request"]
-    assert {"path": "/generate", "status": 200, "request_id": "request-1"}.items() <= logged[1].items()
-    assert logged[0]["seconds"] == 0.1
-    assert logged[0]["owner"] == logged[1]["owner"]
+    assert [line["message"] for line in logged] == ["accepted", "job", "request"]
+    accepted, job, request = logged
+    assert {"path": "/generate", "status": 200, "request_id": "request-1"}.items() <= request.items()
+    assert job["seconds"] == 0.1
+    assert job["owner"] == request["owner"]
+    assert {line["request_id"] for line in logged} == {"request-1"}
+    assert accepted["inference_id"] == job["inference_id"] == told.world.endpoint.submitted[0].inference_id
     assert metrics(lines) == [("JobSeconds", "succeeded"), ("Requests", "200")]
     for word in ("private", "the-key-id"):
         assert word not in json.dumps(lines)

@@ -126,6 +126,24 @@ def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys:
     assert line["where"][-1].startswith("test_inference.py:")
 
 
+def test_the_log_names_the_call(model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The serving toolkit's context, as `sagemaker-huggingface-inference-toolkit` 2.6.0 and MMS 1.1 make it."""
+
+    class Processor:
+        def get_request_properties(self) -> dict[str, str]:
+            return {"X-Amzn-SageMaker-Inference-Id": "owner-job", "Content-Type": "application/json"}
+
+    class Context:
+        request_processor = (Processor(),)
+
+    for context in (Context(), None):
+        data = inference.input_fn('{"prompt": "a", "width": 5}', "application/json", context)
+        inference.predict_fn(data, model)
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["event"], first["inference_id"]) == ("refused", "owner-job")
+    assert "inference_id" not in second
+
+
 def test_the_log_has_no_prompt(model: Any, fake: Any, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
     """Nor have the warnings of diffusers and transformers, which quote what they cut off."""
 

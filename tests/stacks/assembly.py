@@ -42,7 +42,15 @@ HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": 
 VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
     "realtime": (
-        {"mode": "realtime", "instance_type": "ml.m5.large", "max_instances": "3", "result_days": "30"},
+        {
+            "mode": "realtime",
+            "instance_type": "ml.m5.large",
+            "max_instances": "3",
+            "result_days": "30",
+            "queue_minutes": "5",
+            "api_concurrency": "7",
+            "alert_email": "you@example.com",
+        },
         cdk.Environment(account="123456789012", region="eu-west-1"),
     ),
     "cloud9": (

@@ -90,7 +90,13 @@ def test_the_code_takes_what_it_is_told(mode: str, request: pytest.FixtureReques
     assert settings.profile == parse_profile(told["EASEL_MODEL_PROFILE"])
     assert (settings.mode, settings.wait_s) == ({"default": "async"}.get(mode, mode), 25)
     assert settings.deadline_ms == {"default": 600_000, "realtime": 55_000}[mode]
-    assert settings.ttl_s == {"default": 22_800, "realtime": 1_200}[mode]
+    assert settings.ttl_s == {"default": 22_800, "realtime": 600}[mode]
+
+
+def test_calls_at_once_are_limited_where_asked(default: Assembly, realtime: Assembly) -> None:
+    assert "ReservedConcurrentExecutions" not in functions(default)["cloud.api"]
+    assert functions(realtime)["cloud.api"]["ReservedConcurrentExecutions"] == 7
+    assert "ReservedConcurrentExecutions" not in functions(realtime)["cloud.runner"]
 
 
 def test_who_waits_waits_longer_than_whom_it_waits_for(default: Assembly) -> None:
@@ -162,7 +168,7 @@ def test_no_end_of_a_job_is_lost(default: Assembly) -> None:
 
 def test_a_picture_is_drawn_once_in_realtime(realtime: Assembly) -> None:
     invoke = realtime.only("AWS::Lambda::EventInvokeConfig")
-    assert (invoke["MaximumRetryAttempts"], invoke["MaximumEventAgeInSeconds"]) == (0, 900)
+    assert (invoke["MaximumRetryAttempts"], invoke["MaximumEventAgeInSeconds"]) == (0, 300)
     assert "Destination" in invoke["DestinationConfig"]["OnFailure"]
 
 

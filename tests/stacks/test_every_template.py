@@ -91,6 +91,8 @@ def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -
     assert anywhere <= {
         "ecr:GetAuthorizationToken",
         "cloudwatch:PutMetricData",
+        "application-autoscaling:DeregisterScalableTarget",
+        "cloudwatch:GetMetricStatistics",
         "ec2:DescribeSecurityGroups",
         "sagemaker:ListEndpointConfigs",
     }

@@ -25,7 +25,7 @@ LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
 
 FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "region": ({}, {"region": "cn-north-1"}, {"region": "us-gov-west-1"}),
-    "instances": ({}, {"mode": "realtime"}, {"min_instances": "1", "max_instances": "3"}),
+    "instances": ({}, {"mode": "realtime", "idle_hours": "9"}, {"min_instances": "1", "max_instances": "3"}),
     "api_auth": ({}, {"api_auth": "iam"}, {"api_auth": "none"}),
     "site": ({}, {"site": "off"}, {"site": "on"}),
     "cloud9": (
@@ -36,6 +36,10 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "instance_type": ({}, {"instance_type": "ml.g5.xlarge"}),
     "throttle": ({}, {"throttle_rate": "5", "throttle_burst": "7", "daily_quota": "77"}),
     "days": ({}, {"result_days": "30", "log_days": "7"}),
+    "money": (
+        {},
+        {"queue_minutes": "5", "budget_usd": "9", "alert_email": "you@example.com", "api_concurrency": "7"},
+    ),
     "removal": ({}, {"removal": "retain"}),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
 }
@@ -127,6 +131,20 @@ def shows_the_limits(assembly: Assembly, settings: Settings) -> None:
         assert plan["Quota"] == {"Limit": settings.daily_quota, "Period": "DAY"}
 
 
+def shows_the_money(assembly: Assembly, settings: Settings) -> None:
+    budgets = [one["Properties"]["Budget"] for one in assembly.resources("AWS::Budgets::Budget").values()]
+    assert {budget["BudgetLimit"]["Amount"] for budget in budgets} <= {settings.budget_usd}
+    guards = assembly.resources("AWS::Events::Rule", "EaselModel")
+    assert len(guards) == bool(settings.idle_hours)
+    mails = [one["Properties"] for one in assembly.resources("AWS::SNS::Subscription", "EaselModel").values()]
+    assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
+    functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]
+    (api,) = (one for one in functions if one["Handler"] == "cloud.api")
+    assert api.get("ReservedConcurrentExecutions", 0) == settings.api_concurrency
+    ttl = int(api["Environment"]["Variables"]["EASEL_JOB_TTL_SECONDS"])
+    assert 60 * settings.queue_minutes < ttl < 60 * settings.queue_minutes + 1300
+
+
 def shows_how_long_things_stay(assembly: Assembly, settings: Settings) -> None:
     groups = [one["Properties"] for one in assembly.resources("AWS::Logs::LogGroup").values()]
     assert {group["RetentionInDays"] for group in groups} == {settings.log_days}
@@ -155,6 +173,7 @@ CHECKS: tuple[Check, ...] = (
     shows_the_endpoint,
     shows_who_may_call,
     shows_the_limits,
+    shows_the_money,
     shows_how_long_things_stay,
     shows_cloud9,
     shows_the_layer,

@@ -18,6 +18,10 @@ READ = [
     ("instance_type", "ml.g6e.2xlarge", "ml.g6e.2xlarge"),
     ("min_instances", "1", 1),
     ("max_instances", "100", 100),
+    ("queue_minutes", "360", 360),
+    ("budget_usd", "1000000", 1_000_000),
+    ("alert_email", "you+easel@mail.example.com", "you+easel@mail.example.com"),
+    ("api_concurrency", "1000", 1000),
     ("api_auth", "none", "none"),
     ("throttle_rate", "1", 1),
     ("throttle_burst", "5000", 5000),
@@ -37,8 +41,15 @@ def test_nothing_set_is_an_async_endpoint_that_sleeps_behind_keys() -> None:
     assert (settings.api_auth, settings.instance_type, settings.cloud9) == ("key", "", False)
 
 
-def test_realtime_keeps_one_instance() -> None:
-    assert parse_settings({"mode": "realtime"}).min_instances == 1
+@pytest.mark.parametrize(("mode", "own"), [("async", (0, 360, 0)), ("realtime", (1, 15, 4))])
+def test_each_mode_has_its_own_instances_queue_and_idle_hours(mode: str, own: tuple[int, ...]) -> None:
+    settings = parse_settings({"mode": mode})
+    assert (settings.min_instances, settings.queue_minutes, settings.idle_hours) == own
+
+
+@pytest.mark.parametrize("hours", ["0", "1", "168"])
+def test_the_idle_guard_is_for_realtime(hours: str) -> None:
+    assert parse_settings({"mode": "realtime", "idle_hours": hours}).idle_hours == int(hours)
 
 
 @pytest.mark.parametrize(("key", "text", "value"), READ)
@@ -47,8 +58,8 @@ def test_every_key_is_read_from_text(key: str, text: str, value: object) -> None
 
 
 def test_every_key_is_tested_here() -> None:
-    cloud9 = {"cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id"}
-    assert {key for key, _, _ in READ} | cloud9 == {field.name for field in dataclasses.fields(Settings)}
+    elsewhere = {"cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id", "idle_hours"}
+    assert {key for key, _, _ in READ} | elsewhere == {field.name for field in dataclasses.fields(Settings)}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +80,16 @@ def test_every_key_is_tested_here() -> None:
         ({"min_instances": "-2"}, "it can be 0 to 100"),
         ({"min_instances": "2"}, "min_instances 2 is over max_instances 1"),
         ({"mode": "realtime", "min_instances": "0"}, "A realtime endpoint cannot scale to zero"),
+        ({"queue_minutes": "0"}, "queue_minutes is 0; it can be 1 to 360."),
+        ({"queue_minutes": "361"}, "queue_minutes is 361; it can be 1 to 360."),
+        ({"mode": "realtime", "idle_hours": "169"}, "idle_hours is 169; it can be 0 to 168."),
+        ({"idle_hours": "1"}, "idle_hours is for mode=realtime: in async min_instances=0 lets the endpoint sleep."),
+        ({"budget_usd": "-2"}, "budget_usd is -2; it can be 0 to 1000000."),
+        ({"budget_usd": "1000001"}, "budget_usd is 1000001; it can be 0 to 1000000."),
+        ({"api_concurrency": "-1"}, "api_concurrency is -1; it can be 0 to 1000."),
+        ({"api_concurrency": "1001"}, "api_concurrency is 1001; it can be 0 to 1000."),
+        ({"alert_email": "you"}, "alert_email looks like you@example.com. Given: 'you'."),
+        ({"alert_email": "a@b.c, d@e.f"}, "alert_email looks like you@example.com."),
         ({"throttle_rate": "0"}, "it can be 1 to"),
         ({"throttle_burst": "5001"}, "it can be 1 to 5000"),
         ({"daily_quota": "0"}, "it can be 1 to"),

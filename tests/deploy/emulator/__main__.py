@@ -16,6 +16,7 @@ from ministack.services import ssm
 
 from . import cdn, cloudformation, identity
 from .autoscaling import AutoScaling
+from .budgets import Budgets
 from .inference import Runtime
 from .sagemaker import SageMaker
 from .service import REGION, Service
@@ -38,11 +39,13 @@ def end_with_starter() -> None:
 
 def main(port: int, program: list[str]) -> None:
     control = SageMaker(program, functools.partial(identity.act_as, principal="sagemaker.amazonaws.com"))
-    sagemaker = Service("sagemaker", control)
-    autoscaling = Service("application-autoscaling", AutoScaling(control.endpoints))
+    backends = {
+        "sagemaker": control, "application-autoscaling": AutoScaling(control.endpoints), "budgets": Budgets(),
+    }  # fmt: skip
+    planes = {name: Service(name, backend) for name, backend in backends.items()}
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
-    serve(Gateway(runtime, [sagemaker, autoscaling], identity.authorize), port)
-    cloudformation.register(sagemaker, control, autoscaling, root_client)
+    serve(Gateway(runtime, [*planes.values()], identity.authorize), port)
+    cloudformation.register(planes, control, root_client)
     cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
     threading.Thread(target=end_with_starter, daemon=True).start()

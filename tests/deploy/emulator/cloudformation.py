@@ -1,7 +1,7 @@
 """The CloudFormation types that MiniStack 1.5.33 lacks, as handlers of its own engine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from ministack.services.cloudformation import provisioners, stacks
 
 from .buckets import Buckets, Made
 from .sagemaker import SageMaker, Shelf
-from .service import Parameters, Service, ServiceError
+from .service import ACCOUNT, Parameters, Service, ServiceError
 
 STABLE_SECONDS = 300
 
@@ -49,7 +49,8 @@ def typed(shape: Shape, value: Any) -> Any:
         case "list":
             return [typed(shape.member, inner) for inner in value]
         case "map":
-            return {key: str(inner) for key, inner in value.items()}
+            text = shape.value.type_name == "string"
+            return {key: str(inner) if text else typed(shape.value, inner) for key, inner in value.items()}
         case "integer" | "long":
             return int(value)
         case "float" | "double":
@@ -183,6 +184,24 @@ class Ingress:
         self.client("ec2").revoke_security_group_ingress(GroupId=properties["GroupId"], SecurityGroupRuleIds=[rule])
 
 
+class Budgets:
+    """AWS::Budgets::Budget, which CloudFormation names where nobody else does."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Made:
+        name = provisioners._physical_name(stack, logical_id, max_len=100)
+        limit = {key: str(value) for key, value in properties["Budget"]["BudgetLimit"].items()}
+        budget = {**properties["Budget"], "BudgetName": name, "BudgetLimit": limit}
+        told = {"NotificationsWithSubscribers": properties.get("NotificationsWithSubscribers", [])}
+        call(self.service, "CreateBudget", AccountId=ACCOUNT, Budget=budget, **told)
+        return name, {"Id": name}
+
+    def delete(self, name: str, _: Parameters) -> None:
+        call(self.service, "DeleteBudget", AccountId=ACCOUNT, BudgetName=name)
+
+
 def in_place(put: Create, delete: Delete) -> Handler:
     def update(_: str, __: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
         return put(logical_id, new, stack)
@@ -190,15 +209,18 @@ def in_place(put: Create, delete: Delete) -> Handler:
     return Handler(put, update, delete)
 
 
-def register(sagemaker: Service, control: SageMaker, autoscaling: Service, client: Callable[[str], Any]) -> None:
+def register(planes: Mapping[str, Service], control: SageMaker, client: Callable[[str], Any]) -> None:
     """Gives MiniStack our types; `client` makes a client of the emulated account's root."""
-    endpoints, scaling, ingress = Endpoints(sagemaker, control), Scaling(autoscaling), Ingress(client)
+    sagemaker, budgets = planes["sagemaker"], Budgets(planes["budgets"])
+    endpoints, scaling = Endpoints(sagemaker, control), Scaling(planes["application-autoscaling"])
+    ingress = Ingress(client)
     ours = {
         "AWS::SageMaker::Model": named(sagemaker, control.models),
         "AWS::SageMaker::EndpointConfig": named(sagemaker, control.configs),
         "AWS::SageMaker::Endpoint": Handler(endpoints.create, endpoints.update, endpoints.plain.delete),
         "AWS::ApplicationAutoScaling::ScalableTarget": in_place(scaling.put_target, scaling.delete_target),
         "AWS::ApplicationAutoScaling::ScalingPolicy": in_place(scaling.put_policy, scaling.delete_policy),
+        "AWS::Budgets::Budget": replacing(budgets.create, budgets.delete),
         "AWS::EC2::SecurityGroupIngress": replacing(ingress.create, ingress.delete),
     }
     known = provisioners._RESOURCE_HANDLERS

@@ -88,7 +88,7 @@ def _broken_constraint(limits: Mapping[str, Any], value: Any) -> str:
 
 JAVA_TO_PYTHON = {
     r"\p{ASCII}": r"[\x00-\x7f]", r"[\p{Print}]": r"[\x20-\x7e]", r"\p{Print}": r"[\x20-\x7e]", r"\z": r"\Z",
-    r"\p{L}\p{Z}\p{N}": r"\w\s", r"\uD800\uDC00-\uDBFF\uDFFF": "\\U00010000-\\U0010FFFF",
+    "(?i)": "", r"\p{L}\p{Z}\p{N}": r"\w\s", r"\uD800\uDC00-\uDBFF\uDFFF": "\\U00010000-\\U0010FFFF",
 }  # fmt: skip
 
 
