@@ -18,7 +18,7 @@ CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 3
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 SKEWED = ("RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException")
 UNKNOWN = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId")
-DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
 NO_CREDENTIALS = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "UnauthorizedSSOTokenError",
     "SSOTokenLoadError", "TokenRetrievalError", "ProfileNotFound", "LoginRefreshRequired",

@@ -10,10 +10,12 @@ from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
 from easel.cloud.plan import Plan
 from easel.command_error import CommandError
+from stacks.catalogue import FolderSource, S3Source
 from stacks.instances import instance_types
 
 BOOTSTRAP = 6
 """The oldest version of the CDK's bootstrap stack that our templates take."""
+BUILDS = "Concurrently running builds for Linux/Small environment"
 LEAST_CALLS = 10
 """Calls of Lambda at once. The API needs one for each caller who waits, up to 25 s."""
 MANY_CALLS = 100
@@ -77,7 +79,7 @@ def _price(item: Mapping[str, Any]) -> tuple[str, float]:
 def quota(account: Account, plan: Plan, *, request: bool) -> Check:
     """By name: the codes differ. A second instance comes for minutes when an update is deployed."""
     name, needed = f"{plan.instance_type} for endpoint usage", plan.settings.max_instances
-    found = _quota(account, name)
+    found = _quota(account, "sagemaker", name)
     if found is None:
         return Check(
             "quota", "failed", f"{account.region} has no quota '{name}': no such type there.", "Another region"
@@ -91,15 +93,19 @@ def quota(account: Account, plan: Plan, *, request: bool) -> Check:
         return Check("quota", "failed", f"{said} More was asked for ({asked}).", "Wait: hours to days")
     if request:
         return _request(account, code, needed, said)
-    page = f"https://{account.region}.{CONSOLES[account.partition]}/servicequotas/home/services/sagemaker/quotas/{code}"
-    return Check("quota", "failed", said, f"easel doctor --request, or {page}")
+    return Check("quota", "failed", said, f"easel doctor --request, or {_page(account, 'sagemaker', code)}")
 
 
-def _quota(account: Account, name: str) -> tuple[str, float] | None:
+def _page(account: Account, service: str, code: str) -> str:
+    host = f"{account.region}.{CONSOLES[account.partition]}"
+    return f"https://{host}/servicequotas/home/services/{service}/quotas/{code}"
+
+
+def _quota(account: Account, service: str, name: str) -> tuple[str, float] | None:
     """Code and value: the account's, or where it has none of its own AWS's default."""
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
         with explained():
-            for one in account.all("service-quotas", operation, "Quotas", ServiceCode="sagemaker"):
+            for one in account.all("service-quotas", operation, "Quotas", ServiceCode=service):
                 if one["QuotaName"] == name:
                     return one["QuotaCode"], one["Value"]
     return None
@@ -121,6 +127,58 @@ def _request(account: Account, code: str, needed: int, said: str) -> Check:
             ServiceCode="sagemaker", QuotaCode=code, DesiredValue=float(needed)
         )["RequestedQuota"]
     return Check("quota", "failed", f"{said} {needed} was asked for now ({told['Status']}).", "Wait: hours to days")
+
+
+def importing(account: Account, plan: Plan) -> Check | None:
+    """Whether the account may run the build that brings the model in; None where none is needed."""
+    if plan.model is None or isinstance(plan.model.source, FolderSource):
+        return None
+    found = _quota(account, "codebuild", BUILDS)
+    if found is None:
+        return Check("import", "unknown", f"{account.region} tells of no quota '{BUILDS}'.")
+    code, value = found
+    if value < 1:
+        said = f"CodeBuild, which brings the model in, may not run in {account.region}: '{BUILDS}' is {value:g}."
+        return Check("import", "failed", said, f"Ask for 1: {_page(account, 'codebuild', code)}")
+    return Check("import", "ok", f"CodeBuild may run {value:g} builds at once; one brings the model in.")
+
+
+def files(account: Account, plan: Plan) -> Check | None:
+    """Whether a model in S3 is there; None where it is none."""
+    if plan.model is None or not isinstance(plan.model.source, S3Source):
+        return None
+    uri = plan.model.source.uri
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        with explained():
+            account.client("s3").head_object(Bucket=bucket, Key=f"{prefix}model_index.json")
+    except CommandError as error:
+        if error.where in ("404", "NoSuchKey", "NoSuchBucket"):
+            return Check("files", "failed", f"There is no {uri}model_index.json.", "Mend source.uri of the entry")
+        raise
+    return Check("files", "ok", f"{uri} holds a diffusers pipeline.")
+
+
+def token(account: Account, plan: Plan) -> Check | None:
+    """Whether the secret with the hub's token is there; None where none is named or needed."""
+    name = plan.settings.hub_token_secret
+    if not name and not (plan.model and plan.model.gated):
+        return None
+    store = "aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
+    if not name:
+        said = "The hub wants a token for this model, and hub_token_secret names none."
+        return Check("token", "failed", said, f"{store}, then -c hub_token_secret=hub-token")
+    try:
+        with explained():
+            told = account.client("secretsmanager").describe_secret(SecretId=name)
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        return Check("token", "failed", f"There is no secret {name} in {account.region}.", store)
+    if "DeletedDate" in told:
+        fix = f"aws secretsmanager restore-secret --secret-id {name}"
+        return Check("token", "failed", f"The secret {name} was deleted.", fix)
+    return Check("token", "ok", f"The secret {name} is there.")
 
 
 def concurrency(account: Account) -> Check:

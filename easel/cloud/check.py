@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from easel.command_error import CommandError
 
@@ -36,7 +36,10 @@ class Check:
         return {"name": self.name, "ok": ok, "said": self.said, "fix": self.fix, "lines": list(self.lines)}
 
 
-def guarded(name: str, look: Callable[[], Check]) -> Check:
+Found = TypeVar("Found", Check, Check | None)
+
+
+def guarded(name: str, look: Callable[[], Found]) -> Found:
     """What AWS does not let us see is not known, and not in order."""
     try:
         return look()

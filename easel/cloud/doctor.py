@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from easel.cloud import after, before, here
@@ -54,6 +55,9 @@ class Doctor:
         else:
             nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
             yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))
+        for name, look in (("import", before.importing), ("files", before.files), ("token", before.token)):
+            if check := guarded(name, partial(look, account, plan)):
+                yield check
         yield guarded("lambda", lambda: before.concurrency(account))
         yield guarded("bootstrap", lambda: before.bootstrap(account))
 

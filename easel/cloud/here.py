@@ -16,7 +16,6 @@ from stacks.catalogue import FolderSource, HubSource, Model
 GB = 10**9
 SPARE_BYTES = GB
 """For the templates and the packages of the CDK."""
-HUB = "https://huggingface.co"
 HUB_SECONDS = 10
 NAME_BYTES = 255
 """The longest name of a file that SageMaker takes in uncompressed model data."""
@@ -58,24 +57,26 @@ def model(plan: Plan) -> Check:
     if plan.model is None:
         return Check("model", "failed", plan.refusal, "easel models lists what there is; docs/aws.md says what fits")
     if isinstance(plan.model.source, HubSource):
-        return _hub(plan.model, plan.model.source)
+        return _hub(plan.model, plan.model.source, plan.settings.hub_url.rstrip("/"))
     return Check("model", "ok", f"{plan.model.id}: {_licence(plan.model)}.")
 
 
-def _hub(chosen: Model, source: HubSource) -> Check:
+def _hub(chosen: Model, source: HubSource, hub: str) -> Check:
     import httpx
 
-    hub, token = os.environ.get("HF_ENDPOINT", HUB).rstrip("/"), os.environ.get("HF_TOKEN", "")
+    token = os.environ.get("HF_TOKEN", "")
     url = f"{hub}/{source.repository}/resolve/{source.revision}/model_index.json"
     try:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         status = httpx.head(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True).status_code
     except httpx.HTTPError as error:
         said = f"{chosen.id}: {_licence(chosen)}; {hub} cannot be reached from here ({type(error).__name__})."
-        return Check("model", "unknown", said, "Check the network, or name a mirror in HF_ENDPOINT")
+        return Check("model", "unknown", said, "Check the network, or set hub_url to a mirror")
     said, fix = f"{chosen.id}: {_licence(chosen)}; the hub", ""
     if status in (401, 403):
-        fix = f"Accept the licence at {HUB}/{source.repository}, then export HF_TOKEN=…"
+        fix = (
+            f"Accept the licence at {hub}/{source.repository}, then export HF_TOKEN=… and store it for hub_token_secret"
+        )
         return Check("model", "failed", f"{said} does not give {source.repository} to {_who(token)} ({status}).", fix)
     if status == 404:
         fix = "Take another model, or a copy: -c model=path/to/yours"

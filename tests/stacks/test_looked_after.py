@@ -43,6 +43,7 @@ def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Ass
     for stack in each.templates:
         assert NAME.search(stack)
         assert NAME.search(f"{stack}-Thing1A2B-xyz")
+        assert NAME.search(f"/easel/{stack}/import")
         assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), f"add {stack} to NAME of easel/cloud/leftovers.py"
 
 

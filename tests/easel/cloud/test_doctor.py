@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +19,15 @@ import pytest
 from typer.testing import CliRunner
 
 from easel.cli import app as cli
+from easel.cloud import before, here
 from easel.cloud import doctor as doctor_module
-from easel.cloud import here
 from easel.cloud.account import open_account
 from easel.cloud.check import Check
 from easel.cloud.doctor import Doctor, report
 from easel.cloud.hints import HINTS, hint_for
 from easel.cloud.plan import Plan, read_plan
 from easel.command_error import CommandError
+from stacks.catalogue import S3Source
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
 from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, stack
 from tests.easel.running import EASEL, ROOT
@@ -210,6 +212,63 @@ def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[st
     assert found(world)["quota"].mark == "ok"
 
 
+BUILDS = {"QuotaName": before.BUILDS, "QuotaCode": "L-2", "Value": 1.0}
+BUILDS_PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/codebuild/quotas/L-2"
+
+
+@pytest.mark.parametrize(
+    ("value", "mark", "said", "fix"),
+    [
+        (1.0, "ok", "CodeBuild may run 1 builds at once; one brings the model in.", ""),
+        (0.0, "failed", f"CodeBuild, which brings the model in, may not run in eu-west-1: '{before.BUILDS}' is 0.",
+         f"Ask for 1: {BUILDS_PAGE}"),
+    ],
+)  # fmt: skip
+def test_the_build_that_imports(value: float, mark: str, said: str, fix: str) -> None:
+    aws = FakeAws(**{"service-quotas.ListServiceQuotas": {"Quotas": [{**BUILDS, "Value": value}]}})
+    sdxl = read_plan(["model=sdxl"], ROOT)
+    assert before.importing(aws.account(), sdxl) == Check("import", mark, said, fix)  # type: ignore[arg-type]
+    assert before.importing(aws.account(), read_plan([], ROOT)) is None
+
+
+@pytest.mark.parametrize(
+    ("secret", "answer", "mark", "said"),
+    [
+        ("", {}, "failed", "The hub wants a token for this model, and hub_token_secret names none."),
+        ("hub-token", {"Name": "hub-token"}, "ok", "The secret hub-token is there."),
+        ("hub-token", {"Name": "hub-token", "DeletedDate": NOW}, "failed", "The secret hub-token was deleted."),
+        ("hub-token", refusal("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
+         "failed", "There is no secret hub-token in eu-west-1."),
+    ],
+)  # fmt: skip
+def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: str, said: str) -> None:
+    plan = read_plan(["model=sdxl", f"hub_token_secret={secret}"], ROOT)
+    assert plan.model
+    aws = FakeAws(**{"secretsmanager.DescribeSecret": answer})
+    check = before.token(aws.account(), replace(plan, model=replace(plan.model, gated=True)))
+    assert check
+    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+    assert before.token(aws.account(), read_plan(["model=sdxl"], ROOT)) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "mark", "said"),
+    [
+        ({}, "ok", "s3://mine/a/ holds a diffusers pipeline."),
+        (refusal("404", "Not Found"), "failed", "There is no s3://mine/a/model_index.json."),
+    ],
+)
+def test_a_model_in_s3(answer: Any, mark: str, said: str) -> None:
+    plan = read_plan(["model=sdxl"], ROOT)
+    assert plan.model
+    aws = FakeAws(**{"s3.HeadObject": answer})
+    check = before.files(aws.account(), replace(plan, model=replace(plan.model, source=S3Source(uri="s3://mine/a/"))))
+    assert check
+    assert (check.mark, check.said) == (mark, said)
+    assert aws.calls("s3.HeadObject") == [{"Bucket": "mine", "Key": "a/model_index.json"}]
+    assert before.files(aws.account(), plan) is None
+
+
 def test_request_asks_once(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["service-quotas.ListServiceQuotas"] = SMALL
@@ -340,7 +399,9 @@ def mine(tmp_path: Path) -> Plan:
     shutil.copytree(ROOT / "models/emoji", tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
     (tmp_path / "mine/unet/diffusion_pytorch_model.safetensors").write_bytes(b"x")
     entry = json.loads((ROOT / "models/emoji.json").read_text())
-    (tmp_path / "mine.json").write_text(json.dumps({**entry, "source": {"kind": "folder", "path": "mine"}}))
+    (tmp_path / "mine.json").write_text(
+        json.dumps({**entry, "id": "mine", "source": {"kind": "folder", "path": "mine"}})
+    )
     return read_plan([f"model={tmp_path / 'mine'}"], ROOT)
 
 
@@ -400,17 +461,15 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, mark: str, said: 
         return httpx.Response(status)
 
     monkeypatch.setattr(httpx, "head", head)
-    monkeypatch.setenv("HF_ENDPOINT", "https://hub.test/")
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    check = here.model(read_plan(["model=sdxl"], ROOT))
+    check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test/"], ROOT))
     assert check.mark == mark
     assert said in check.said
     assert asked[0].startswith(HUB_URL)
 
 
-def test_the_hub_out_of_reach_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    check = here.model(read_plan(["model=sdxl"], ROOT))
+def test_the_hub_out_of_reach_is_not_green() -> None:
+    check = here.model(read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT))
     assert check.mark == "unknown"
     assert "cannot be reached from here (ConnectError)" in check.said
 
