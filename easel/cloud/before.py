@@ -19,6 +19,7 @@ BUILDS = "Concurrently running builds for Linux/Small environment"
 LEAST_CALLS = 10
 """Calls of Lambda at once. The API needs one for each caller who waits, up to 25 s."""
 MANY_CALLS = 100
+"""Of so many AWS lets no function reserve a part."""
 PRICING = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
 """Where the price list of a partition is asked for."""
 CONSOLES = {
@@ -181,14 +182,19 @@ def token(account: Account, plan: Plan) -> Check | None:
     return Check("token", "ok", f"The secret {name} is there.")
 
 
-def concurrency(account: Account) -> Check:
+def concurrency(account: Account, plan: Plan) -> Check:
     with explained():
         limit = account.client("lambda").get_account_settings()["AccountLimit"]
-    free = limit["UnreservedConcurrentExecutions"]
+    free, total = limit["UnreservedConcurrentExecutions"], limit["ConcurrentExecutions"]
+    fix = "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"
     if free < LEAST_CALLS:
         said = f"Lambda has {free} calls at once left in {account.region}; {LEAST_CALLS} are needed."
-        fix = "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"
         return Check("lambda", "failed", said, fix)
+    if (reserved := plan.settings.api_concurrency) and total < reserved + MANY_CALLS:
+        said = (
+            f"Lambda runs {total} calls at once and keeps {MANY_CALLS} for all: api_concurrency={reserved} is refused."
+        )
+        return Check("lambda", "failed", said, f"-c api_concurrency=0, or: {fix[0].lower()}{fix[1:]}")
     few = "" if free >= MANY_CALLS else f": enough for a try, ask for {MANY_CALLS} before many draw at once"
     return Check("lambda", "ok", f"Lambda runs {free} calls at once{few}.")
 

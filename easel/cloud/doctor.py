@@ -58,7 +58,7 @@ class Doctor:
         for name, look in (("import", before.importing), ("files", before.files), ("token", before.token)):
             if check := guarded(name, partial(look, account, plan)):
                 yield check
-        yield guarded("lambda", lambda: before.concurrency(account))
+        yield guarded("lambda", lambda: before.concurrency(account, plan))
         yield guarded("bootstrap", lambda: before.bootstrap(account))
 
     def _after(self, account: Account) -> Iterator[Check]:

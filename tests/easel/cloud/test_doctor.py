@@ -52,6 +52,10 @@ def prices(*usages: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return answer
 
 
+def calls(free: int, total: int = 1000) -> dict[str, Any]:
+    return {"AccountLimit": {"UnreservedConcurrentExecutions": free, "ConcurrentExecutions": total}}
+
+
 def healthy() -> World:
     """Bootstrapped, with quota, deployed and InService."""
     world = World("InService")
@@ -61,7 +65,7 @@ def healthy() -> World:
         "service-quotas.ListServiceQuotas": {"Quotas": [QUOTA]},
         "service-quotas.ListAWSDefaultServiceQuotas": {"Quotas": []},
         "service-quotas.ListRequestedServiceQuotaChangeHistoryByQuota": {"RequestedQuotas": []},
-        "lambda.GetAccountSettings": {"AccountLimit": {"UnreservedConcurrentExecutions": 1000}},
+        "lambda.GetAccountSettings": calls(1000),
         "ssm.GetParameter": {"Parameter": {"Value": "33"}},
         "cloudwatch.DescribeAlarms": {"MetricAlarms": []},
         "logs.DescribeLogStreams": {"logStreams": [{"logStreamName": "AllTraffic/i-0"}]},
@@ -149,7 +153,7 @@ FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
      "ml.m5.large for endpoint usage is 0 in eu-west-1; 1 needed.", f"easel doctor --request, or {PAGE}"),
     ("service-quotas.ListServiceQuotas", {"Quotas": []}, "quota",
      "eu-west-1 has no quota 'ml.m5.large for endpoint usage': no such type there.", "Another region"),
-    ("lambda.GetAccountSettings", {"AccountLimit": {"UnreservedConcurrentExecutions": 9}}, "lambda",
+    ("lambda.GetAccountSettings", calls(9), "lambda",
      "Lambda has 9 calls at once left in eu-west-1; 10 are needed.",
      "Ask for more: Service Quotas, lambda, 'Concurrent executions'; or free what other functions reserve"),
     ("ssm.GetParameter", {"": refusal("ParameterNotFound")}, "bootstrap",
@@ -192,7 +196,7 @@ def test_what_fails_is_said_with_the_way_out(
     [
         ("service-quotas.ListServiceQuotas", {"Quotas": [{**QUOTA, "Value": 1.0}]}, "quota",
          "ml.m5.large for endpoint usage is 1, 1 needed; an update may need one more for minutes."),
-        ("lambda.GetAccountSettings", {"AccountLimit": {"UnreservedConcurrentExecutions": 10}}, "lambda",
+        ("lambda.GetAccountSettings", calls(10), "lambda",
          "Lambda runs 10 calls at once: enough for a try, ask for 100 before many draw at once."),
         ("ssm.GetParameter", {"Parameter": {"Value": "6"}}, "bootstrap", "The bootstrap stack is version 6."),
     ],
@@ -210,6 +214,16 @@ def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[st
     world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": []}
     world.answers["service-quotas.ListAWSDefaultServiceQuotas"] = {"Quotas": [QUOTA]}
     assert found(world)["quota"].mark == "ok"
+
+
+@pytest.mark.parametrize(("total", "mark"), [(119, "failed"), (120, "ok")])
+def test_what_the_api_reserves_must_leave_a_hundred(total: int, mark: str) -> None:
+    aws = FakeAws(**{"lambda.GetAccountSettings": calls(100, total)})
+    check = before.concurrency(aws.account(), read_plan(["api_concurrency=20"], ROOT))
+    assert check.mark == mark
+    if mark == "failed":
+        assert check.said == "Lambda runs 119 calls at once and keeps 100 for all: api_concurrency=20 is refused."
+        assert check.fix.startswith("-c api_concurrency=0, or: ask for more")
 
 
 BUILDS = {"QuotaName": before.BUILDS, "QuotaCode": "L-2", "Value": 1.0}
