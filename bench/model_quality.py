@@ -24,7 +24,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "training"))
 
-from data import SIZE, WORK, Drawing, drawn, load_cutouts, load_drawings  # noqa: E402
+from data import SIZE, WORK, Drawing, load_cutouts, load_drawings  # noqa: E402
 from eye import Eye, load_eye  # noqa: E402
 from scenes import ABOVE, BESIDE, Scene, compose  # noqa: E402
 from sheet import draw  # noqa: E402
@@ -233,8 +233,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=settings["steps"])
     parser.add_argument("--guidance", type=float, default=settings["guidance_scale"])
     arguments = parser.parse_args()
-    known = [Drawing(**d) for d in json.loads((MODEL.parent / "eye" / "names.json").read_text())]
-    drawings = [known[i] for i in drawn(known)]
+    drawings = [Drawing(**d) for d in json.loads((MODEL.parent / "eye" / "names.json").read_text())]
     pipeline = StableDiffusionPipeline.from_pretrained(MODEL, safety_checker=None, dtype=torch.float32)
     bench = Bench(pipeline=pipeline, eye=load_eye(), steps=arguments.steps, guidance=arguments.guidance)
     results = {"machine": machine(), "size": [SIZE, SIZE], "steps": bench.steps, "guidance": bench.guidance}

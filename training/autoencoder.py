@@ -9,7 +9,7 @@ import random
 import time
 
 import torch
-from data import SIZE, WORK, drawn, load_cutouts, load_drawings
+from data import SIZE, WORK, load_cutouts, load_drawings
 from diffusers import AutoencoderKL
 from PIL import Image
 from pool import load_pool, to_tensor
@@ -45,7 +45,7 @@ class Pictures:
 
     def __init__(self) -> None:
         drawings = load_drawings()
-        self.rng, self.chosen = random.Random(4), drawn(drawings)
+        self.rng, self.chosen = random.Random(4), range(len(drawings))
         self.cutouts = [Image.fromarray(c) for c in load_cutouts()]
         self.one_way = {i for i, d in enumerate(drawings) if d.emoji in ONE_WAY}
 

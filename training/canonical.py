@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from data import SIZE, WORK, drawn, load_cutouts, load_drawings
+from data import SIZE, WORK, load_cutouts
 from diffusers import AutoencoderKL
 from PIL import Image
 from pool import encode, to_tensor
@@ -20,11 +20,11 @@ def placed(cutout: Image.Image, place: int) -> Image.Image:
 
 def main() -> None:
     """Writes (drawings, 5, 4, 16, 16), each less the empty white picture, and the empty picture itself."""
-    cutouts, drawings = load_cutouts(), load_drawings()
+    cutouts = load_cutouts()
     vae = AutoencoderKL.from_pretrained(WORK / "autoencoder").eval().to(memory_format=torch.channels_last)
     white = encode(vae, to_tensor([Image.new("RGB", (SIZE, SIZE), "white")]))
     latents = torch.zeros(len(cutouts), len(PLACES), *white.shape[1:])
-    for index in drawn(drawings):
+    for index in range(len(cutouts)):
         image = Image.fromarray(np.ascontiguousarray(cutouts[index]))
         latents[index] = encode(vae, to_tensor([placed(image, p) for p in range(len(PLACES))])) - white
         print(f"\r{index + 1}/{len(cutouts)}", end="", flush=True)

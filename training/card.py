@@ -35,7 +35,7 @@ PAIRS = [
 def prompts() -> list[str]:
     """Every drawing once, English and Chinese in turn, then pairs, grounds and sizes: 64."""
     drawings = load_drawings()
-    single = [(drawings[i].en if n % 2 else drawings[i].zh)[0] for n, i in enumerate(drawn(drawings))]
+    single = [(drawings[i].en if n % 2 else drawings[i].zh)[0] for n, i in enumerate(range(len(drawings)))]
     return single[:48] + PAIRS
 
 

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from data import WORK, load_drawings
+from data import WORK, half_is_faster, load_drawings
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from export import new_scheduler, save_pipeline
 from pool import load_pool
 from scenes import NORMAL, Scene, caption
 from sheet import draw, tile
-from text import WIDTH, load_tokenizer, token_ids
+from text import LENGTH, WIDTH, load_tokenizer, token_ids
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 STATE = WORK / "diffusion.pt"
+STATES = WORK / "states.pt"
+CAPTIONS = 3
 PROMPTS = ["panda", "熊猫", "red apple", "pizza", "a cute cat", "马", "rocket", "house"]
 PROMPTS += ["A cute panda is sitting on the sofa", "一只可爱的熊猫坐在沙发上"]
 PROMPTS += ["a red car next to a tree", "dog on a blue background"]
@@ -32,11 +34,11 @@ def new_unet() -> UNet2DConditionModel:
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=(24, 48, 128),
+        block_out_channels=(48, 96, 192),
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH,
-        attention_head_dim=4,
+        attention_head_dim=8,
         norm_num_groups=8,
     )
 
@@ -48,19 +50,30 @@ def share(scene: Scene) -> float:
     return 1.0 if scene.ground == 0 and scene.size == NORMAL else 0.4
 
 
+@torch.inference_mode()
+def encode_captions(scenes: list[Scene], device: torch.device) -> None:
+    """Keeps the states of `CAPTIONS` captions of each scene, and last those of the empty one, (n, LENGTH, WIDTH)."""
+    rng, drawings, tokenizer = random.Random(9), load_drawings(), load_tokenizer()
+    encoder = CLIPTextModel.from_pretrained(WORK / "text_encoder").eval().to(device)
+    texts = [caption(rng, s, drawings) for s in scenes for _ in range(CAPTIONS)] + [""]
+    states = torch.empty(len(texts), LENGTH, WIDTH, dtype=torch.bfloat16)
+    for start in range(0, len(texts), 256):
+        ids = token_ids(tokenizer, texts[start : start + 256]).to(device)
+        states[start : start + 256] = encoder(ids).last_hidden_state
+        print(f"\rcaption {start} of {len(texts)}", end="", flush=True)
+    torch.save(states, STATES)
+
+
 class Captions:
-    """Encodes one fresh caption for each scene of a batch; every tenth is empty."""
+    """The states of one of each scene's captions; every tenth is the empty one."""
 
     def __init__(self, device: torch.device) -> None:
-        self.rng, self.drawings = random.Random(), load_drawings()
-        self.tokenizer = load_tokenizer()
-        self.encoder = CLIPTextModel.from_pretrained(WORK / "text_encoder").eval().to(device)
+        self.kept, self.device = torch.load(STATES, mmap=True), device
 
-    def states(self, scenes: list[Scene]) -> Tensor:
-        texts = ["" if self.rng.random() < 0.1 else caption(self.rng, s, self.drawings) for s in scenes]
-        with torch.no_grad():
-            ids = token_ids(self.tokenizer, texts).to(self.encoder.device)
-            states: Tensor = self.encoder(ids).last_hidden_state
+    def states(self, scenes: Tensor) -> Tensor:
+        rows = scenes * CAPTIONS + torch.randint(0, CAPTIONS, scenes.shape)
+        rows[torch.rand(len(rows)) < 0.1] = len(self.kept) - 1
+        states: Tensor = self.kept[rows].to(self.device, torch.float32)
         return states
 
 
@@ -97,11 +110,11 @@ class Training:
     def __init__(self, device: torch.device, peak: float) -> None:
         torch.manual_seed(5)  # the same weights in every worker
         pool = load_pool()
-        self.scale, self.scenes = pool.scale, pool.scenes
+        self.scale = pool.scale
         self.latents = (pool.latents * self.scale).to(device)
         self.weights = torch.tensor([share(s) for s in pool.scenes])
         self.unet = new_unet().to(device, memory_format=torch.channels_last)
-        self.captions, self.scheduler = Captions(device), new_scheduler()
+        self.captions, self.scheduler, self.half = Captions(device), new_scheduler(), half_is_faster()
         self.average, self.device, self.peak, self.step = Average(self.unet), device, peak, 0
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), peak, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
@@ -110,11 +123,12 @@ class Training:
     def loss(self, size: int) -> Tensor:
         chosen = torch.multinomial(self.weights, size, replacement=True)
         latents = self.latents[chosen]
-        states = self.captions.states([self.scenes[i] for i in chosen.tolist()])
+        states = self.captions.states(chosen)
         times, noise = noisy_times(size).to(self.device), torch.randn_like(latents)
         noisy = self.scheduler.add_noise(latents, noise, times).contiguous(memory_format=torch.channels_last)
-        made = self.unet(noisy, times, encoder_hidden_states=states).sample
-        return (made - self.scheduler.get_velocity(latents, noise, times)).square().mean()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            made = self.unet(noisy, times, encoder_hidden_states=states).sample
+        return (made.float() - self.scheduler.get_velocity(latents, noise, times)).square().mean()
 
     def share_gradients(self) -> None:
         """The mean over the workers, in one message."""
@@ -151,8 +165,9 @@ class Training:
         torch.save(self.state(), STATE)
         vae = AutoencoderKL.from_pretrained(WORK / "autoencoder")
         self.average.swap(self.unet)
-        pipeline = save_pipeline(self.unet, vae, self.captions.encoder, self.captions.tokenizer, self.scale)
-        tile(draw(pipeline, PROMPTS, steps=6, guidance=2.5), 6).save(WORK / f"sheet-{self.step:06d}.png")
+        encoder = CLIPTextModel.from_pretrained(WORK / "text_encoder").eval()
+        pipeline = save_pipeline(self.unet, vae, encoder, load_tokenizer(), self.scale)
+        tile(draw(pipeline, PROMPTS, steps=10, guidance=2.0), 6).save(WORK / f"sheet-{self.step:06d}.png")
         self.average.swap(self.unet)
 
 
@@ -192,10 +207,12 @@ def clock(start: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=24, help="samples a step, of all workers")
+    parser.add_argument("--batch", type=int, default=48, help="samples a step, of all workers")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread: faster where cores are shared")
     arguments = parser.parse_args()
+    if not STATES.exists() or STATES.stat().st_mtime < (WORK / "text_encoder").stat().st_mtime:
+        encode_captions(load_pool().scenes, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if arguments.workers == 1:
         train(0, arguments)
         return

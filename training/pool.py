@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from data import WORK, drawn, load_cutouts, load_drawings
+from data import WORK, load_cutouts, load_drawings
 from diffusers import AutoencoderKL
 from PIL import Image
 from scenes import ABOVE, BESIDE, BIG, COLOURS, ONE_WAY, SMALL, Scene, compose
@@ -72,10 +72,8 @@ class Pool:
 def load_pool() -> Pool:
     stored = torch.load(WORK / "pool.pt", mmap=True)
     scenes = [Scene(**s) for s in json.loads((WORK / "pool.json").read_text())]
-    known = {-1, *drawn(load_drawings())}
-    kept = [i for i, s in enumerate(scenes) if {s.first, s.second} <= known]
     latents, scale = stored["latents"], 1 / stored["latents"].std().item()
-    return Pool(scenes=[scenes[i] for i in kept], pixels=stored["pixels"][kept], latents=latents[kept], scale=scale)
+    return Pool(scenes=scenes, pixels=stored["pixels"], latents=latents, scale=scale)
 
 
 def main() -> None:
@@ -87,7 +85,7 @@ def main() -> None:
     rng, drawings = random.Random(arguments.seed), load_drawings()
     cutouts = [Image.fromarray(c) for c in load_cutouts()]
     one_way = {i for i, d in enumerate(drawings) if d.emoji in ONE_WAY}
-    chosen = drawn(drawings)
+    chosen = list(range(len(drawings)))
     scenes = [s for i in chosen for s in single_scenes(rng, i, arguments.singles)]
     scenes += pair_scenes(rng, chosen, arguments.pairs)
     rng.shuffle(scenes)
