@@ -113,11 +113,9 @@ def part(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.
 
 
 def names(drawings: Sequence[Drawing], language: str, count: int) -> list[Question]:
-    """Every drawing by its name, then by its other names, up to the count."""
-    listed = [(d.en if language == "en" else d.zh) for d in drawings]
-    ranked = [(i, n, d.code) for d, all_names in zip(drawings, listed, strict=True) for i, n in enumerate(all_names)]
-    chosen = sorted(ranked, key=lambda r: r[0])
-    return [Question(prompt=chosen[k % len(chosen)][1], codes=(chosen[k % len(chosen)][2],)) for k in range(count)]
+    """The name of each of `count` drawings."""
+    chosen = random.Random(f"names {language}").sample(list(drawings), count)
+    return [Question(prompt=(d.en if language == "en" else d.zh)[0], codes=(d.code,)) for d in chosen]
 
 
 def paraphrase(rng: random.Random, drawing: Drawing) -> str:

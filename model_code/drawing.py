@@ -23,6 +23,7 @@ from contract import EaselError, GenerationRequest, ModelProfile, refuse
 from memory import Memory
 from previews import Projection
 from starting import Start
+from vocabulary import Vocabulary
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Model:
     at_once: int
     """The most pictures of one batch."""
     memory: Memory
+    vocabulary: Vocabulary = Vocabulary()
     on_step: Callable[[int, int], None] | None = None
     """Told (steps done, steps in all) of the running request, over all of its pictures."""
     on_preview: Callable[[str], None] | None = None
@@ -68,7 +70,7 @@ def draw(model: Model, request: GenerationRequest, expires: float | None) -> Dra
     drawn = _Work(model, request, call, own, start, expires).draw_all()
     finished = tuple(_fitted(pixels, request.width, request.height, model.profile) for pixels in drawn)
     told = (*(start.warnings if start else ()), *_enlarged(request, width, height, model.profile), *call.warnings)
-    return Drawing(finished, told)
+    return Drawing(finished, (*told, *model.vocabulary.advice(request.prompt)))
 
 
 def _fitted(pixels: pictures.Pixels, width: int, height: int, profile: ModelProfile) -> pictures.Pixels:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import vocabulary
 from classes import COMPONENTS, PIPELINES
 from contract import IMAGES, SIDE, EaselError, GenerationRequest, refuse
 from drawing import Model, draw
@@ -52,7 +53,7 @@ def load(folder: Path) -> Model:
     profile = profile_of(pipeline, folder)
     # One by one elsewhere: about as fast, and picture i has the very bytes that its seed alone has.
     at_once = IMAGES.maximum if hardware.device == "cuda" else 1
-    model = Model(pipeline, profile, family.grid, at_once, Memory())
+    model = Model(pipeline, profile, family.grid, at_once, Memory(), vocabulary=_vocabulary(folder))
     _warm_up(model)
     log("loaded", pipeline=pipeline_class, device=hardware.device, dtype=str(hardware.dtype), profile=profile.id)
     return model
@@ -139,6 +140,15 @@ def _load_pipeline(folder: Path, pipeline_class: str, hardware: Hardware, weight
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # a batch is decoded picture by picture: the decoder needs the most memory
     return pipeline
+
+
+def _vocabulary(folder: Path) -> vocabulary.Vocabulary:
+    try:
+        return vocabulary.read(folder)
+    except (OSError, ValueError, TypeError):
+        raise EaselError(
+            "config_error", f"{vocabulary.FILE} cannot be read", hint="Write a list of lists of names, or none."
+        ) from None
 
 
 def _import_diffusers() -> Any:

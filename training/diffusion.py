@@ -22,7 +22,8 @@ from transformers import CLIPTextModel
 
 STATE = WORK / "diffusion.pt"
 STATES = WORK / "states.pt"
-CAPTIONS = 3
+ENCODER = WORK / "text_encoder" / "model.safetensors"
+CAPTIONS, BLOCK = 2, 128
 PROMPTS = ["panda", "熊猫", "red apple", "pizza", "a cute cat", "马", "rocket", "house"]
 PROMPTS += ["A cute panda is sitting on the sofa", "一只可爱的熊猫坐在沙发上"]
 PROMPTS += ["a red car next to a tree", "dog on a blue background"]
@@ -51,16 +52,23 @@ def share(scene: Scene) -> float:
 
 
 @torch.inference_mode()
-def encode_captions(scenes: list[Scene], device: torch.device) -> None:
-    """Keeps the states of `CAPTIONS` captions of each scene, and last those of the empty one, (n, LENGTH, WIDTH)."""
-    rng, drawings, tokenizer = random.Random(9), load_drawings(), load_tokenizer()
-    encoder = CLIPTextModel.from_pretrained(WORK / "text_encoder").eval().to(device)
-    texts = [caption(rng, s, drawings) for s in scenes for _ in range(CAPTIONS)] + [""]
-    states = torch.empty(len(texts), LENGTH, WIDTH, dtype=torch.bfloat16)
-    for start in range(0, len(texts), 256):
-        ids = token_ids(tokenizer, texts[start : start + 256]).to(device)
-        states[start : start + 256] = encoder(ids).last_hidden_state
+def encode_captions(worker: int, workers: int, texts: list[str], states: Tensor) -> None:
+    """Fills every `workers`-th block of `states`, (n, LENGTH, WIDTH) in shared memory."""
+    torch.set_num_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer, encoder = load_tokenizer(), CLIPTextModel.from_pretrained(WORK / "text_encoder").eval().to(device)
+    for start in range(BLOCK * worker, len(texts), BLOCK * workers):
+        ids = token_ids(tokenizer, texts[start : start + BLOCK]).to(device)
+        states[start : start + BLOCK] = encoder(ids).last_hidden_state.to(states)
         print(f"\rcaption {start} of {len(texts)}", end="", flush=True)
+
+
+def keep_captions(scenes: list[Scene], workers: int) -> None:
+    """The states of `CAPTIONS` captions of each scene, and last those of the empty one."""
+    rng, drawings = random.Random(9), load_drawings()
+    texts = [caption(rng, s, drawings) for s in scenes for _ in range(CAPTIONS)] + [""]
+    states = torch.empty(len(texts), LENGTH, WIDTH, dtype=torch.bfloat16).share_memory_()
+    mp.spawn(encode_captions, (workers, texts, states), nprocs=workers)
     torch.save(states, STATES)
 
 
@@ -211,8 +219,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread: faster where cores are shared")
     arguments = parser.parse_args()
-    if not STATES.exists() or STATES.stat().st_mtime < (WORK / "text_encoder").stat().st_mtime:
-        encode_captions(load_pool().scenes, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if not STATES.exists() or STATES.stat().st_mtime < ENCODER.stat().st_mtime:
+        keep_captions(load_pool().scenes, arguments.workers)
     if arguments.workers == 1:
         train(0, arguments)
         return

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from data import HERE, WORK
+from data import HERE, WORK, load_drawings
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -54,6 +54,13 @@ def readable_by_all(folder: Path) -> None:
     config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
+def write_vocabulary(folder: Path) -> None:
+    """What the container advises with when a prompt holds no word that the model knows."""
+    names = [d.en + d.zh + d.keywords_en + d.keywords_zh for d in load_drawings()]
+    lines = [json.dumps(n, ensure_ascii=False) for n in names]
+    (folder / "vocabulary.json").write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
 def main() -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(PIPELINE, safety_checker=None, dtype=torch.float16)
     scale = pipeline.vae.config.scaling_factor
@@ -61,6 +68,7 @@ def main() -> None:
     pipeline.vae.register_to_config(scaling_factor=scale)
     pipeline.save_pretrained(RELEASE)
     readable_by_all(RELEASE)
+    write_vocabulary(RELEASE)
     size = sum(f.stat().st_size for f in RELEASE.rglob("*") if f.is_file())
     print(f"{size:,} bytes")
 

@@ -110,7 +110,14 @@ class Reader(nn.Module):
 
 def patches(latents: Tensor) -> Tensor:
     """(…, 4, 16, 16) to (…, 16, 64): 4×4 patches, row by row."""
-    return latents.unflatten(-1, (4, 4)).unflatten(-3, (4, 4)).movedim(-5, -1).transpose(-4, -3).flatten(-3).flatten(-3, -2)
+    return (
+        latents.unflatten(-1, (4, 4))
+        .unflatten(-3, (4, 4))
+        .movedim(-5, -1)
+        .transpose(-4, -3)
+        .flatten(-3)
+        .flatten(-3, -2)
+    )
 
 
 class Usual:
@@ -152,7 +159,7 @@ def train(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawi
         answers = reader(states)
         loss = torch.stack([nn.functional.cross_entropy(a, w) for a, w in zip(answers, wanted, strict=True)]).sum()
         missed = (reader.latents(states) - pictures).square().mean()
-        loss = loss + 4 * missed
+        loss = loss + 20 * missed
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
