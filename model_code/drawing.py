@@ -37,7 +37,7 @@ class Model:
     at_once: int
     """The most pictures of one batch."""
     memory: Memory
-    vocabulary: Vocabulary = Vocabulary()
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
     on_step: Callable[[int, int], None] | None = None
     """Told (steps done, steps in all) of the running request, over all of its pictures."""
     on_preview: Callable[[str], None] | None = None

@@ -110,14 +110,8 @@ class Reader(nn.Module):
 
 def patches(latents: Tensor) -> Tensor:
     """(…, 4, 16, 16) to (…, 16, 64): 4×4 patches, row by row."""
-    return (
-        latents.unflatten(-1, (4, 4))
-        .unflatten(-3, (4, 4))
-        .movedim(-5, -1)
-        .transpose(-4, -3)
-        .flatten(-3)
-        .flatten(-3, -2)
-    )
+    grid = latents.unflatten(-2, (4, 4)).unflatten(-1, (4, 4))
+    return grid.movedim((-4, -2), (-5, -4)).flatten(-3).flatten(-3, -2)
 
 
 class Usual:
