@@ -22,6 +22,7 @@ LENGTH = 40
 MAP = 16
 """The last states, one for each of 4×4 patches of the picture: there the encoder sketches what the caption asks for."""
 WIDTH = 192
+READER = WORK / "reader.pt"
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -139,14 +140,18 @@ def batch(rng: random.Random, drawings: list[Drawing], size: int, usual: Usual) 
     return [caption(rng, s, drawings) for s in scenes], targets(scenes, len(drawings)), pictures
 
 
-def train(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawing], minutes: float) -> None:
+def train(
+    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawing], minutes: float, peak: float
+) -> None:
     reader = Reader(len(drawings))
+    if READER.exists():
+        reader.load_state_dict(torch.load(READER))
     parameters = [*encoder.parameters(), *reader.parameters()]
-    optimizer = torch.optim.AdamW(parameters, 2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     half = half_is_faster()
     rng, start, step, usual = random.Random(1), time.monotonic(), 0, Usual()
     while (past := (time.monotonic() - start) / 60 / minutes) < 1:
-        optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (1.01 - past)
+        optimizer.param_groups[0]["lr"] = peak * min(1.0, (step + 1) / 100) * (1.01 - past)
         texts, wanted, pictures = batch(rng, drawings, 32, usual)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             states = encoder(token_ids(tokenizer, texts)).last_hidden_state.float()
@@ -165,11 +170,13 @@ def train(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawi
                 f"{past:4.0%} step {step} loss {loss.item():.3f} missed {missed.item():.3f} right {' '.join(right)}",
                 flush=True,
             )
+    torch.save(reader.state_dict(), READER)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--rate", type=float, default=2e-3)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     drawings = load_drawings()
@@ -180,7 +187,7 @@ def main() -> None:
         train_tokenizer(corpus(drawings), WORK / "tokenizer")
         tokenizer = load_tokenizer()
         encoder = new_encoder(tokenizer)
-    train(encoder.train(), tokenizer, drawings, arguments.minutes)
+    train(encoder.train(), tokenizer, drawings, arguments.minutes, arguments.rate)
     encoder.save_pretrained(folder)
 
 
