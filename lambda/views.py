@@ -166,6 +166,7 @@ class Model(View):
     ]
     enlarges: Annotated[bool, Field(description="Draws at its first size and enlarges to the size asked for")]
     suggestions: Annotated[list[str], Field(description="Prompts to start from")]
+    draws: Annotated[list[str], Field(description="All that it can draw; empty: whatever is asked")]
 
 
 class Models(View):

@@ -266,6 +266,8 @@ class ModelProfile:
     """The most `cost` one request may have."""
     suggestions: tuple[str, ...] = ()
     """Prompts to start from."""
+    draws: tuple[str, ...] = ()
+    """The names of all that it can draw; empty: whatever is asked."""
 
 
 def parse_profile(text: str) -> ModelProfile:
@@ -274,11 +276,12 @@ def parse_profile(text: str) -> ModelProfile:
     value["sizes"] = tuple((width, height) for width, height in value["sizes"])
     value["schedulers"] = tuple(value["schedulers"])
     value["suggestions"] = tuple(value.get("suggestions", ()))
+    value["draws"] = tuple(value.get("draws", ()))
     return ModelProfile(**value)
 
 
 def render_profile(profile: ModelProfile) -> str:
-    """JSON, fields at their default left off. Under 1,024 characters without suggestions: the limit of SageMaker."""
+    """JSON, fields at their default left off. Under 1,024 characters without `suggestions` and `draws`: the limit of SageMaker."""
     value = asdict(profile)
     return dumps({f.name: value[f.name] for f in fields(profile) if value[f.name] != f.default})
 

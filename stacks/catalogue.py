@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "enlarges",
-    "image_to_image", "budget", "licence_url", "suggestions",
+    "image_to_image", "budget", "licence_url", "suggestions", "draws",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_BYTES = 1024
@@ -99,6 +99,8 @@ class Model:
     image_to_image: bool | None = None
     budget: int | None = None
     suggestions: tuple[str, ...] = ()
+    draws: tuple[str, ...] = ()
+    """The names of all that it can draw; empty: whatever is asked."""
 
     @property
     def profile(self) -> str:
@@ -107,8 +109,8 @@ class Model:
 
     @property
     def container_profile(self) -> str:
-        """JSON for the container, which tells nobody of licence and suggestions."""
-        return self._render(CONTAINER_BYTES, PROFILE[:-2])
+        """JSON for the container, which tells nobody of the licence and of what there is to draw."""
+        return self._render(CONTAINER_BYTES, PROFILE[:-3])
 
     def _render(self, limit: int, keys: tuple[str, ...]) -> str:
         value = {key: told for key in keys if (told := getattr(self, key)) not in (None, ())}
@@ -116,7 +118,7 @@ class Model:
         if len(text.encode()) > limit:
             raise CatalogueError(
                 f"{self.id}: the profile has {len(text.encode())} bytes; AWS takes {limit} in a variable. "
-                "Shorten the name, the licence, the suggestions or the list of sizes."
+                "Shorten the name, the licence, the suggestions, what it draws or the list of sizes."
             )
         return text
 

@@ -273,6 +273,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         features=features,
         enlarges=profile.enlarges,
         suggestions=list(profile.suggestions),
+        draws=list(profile.draws),
     )
 
 

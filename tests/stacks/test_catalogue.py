@@ -35,7 +35,7 @@ def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
     model = read_model("tiny", write_model(tmp_path))
     assert parse_profile(model.profile).suggestions == ("a red apple",)
     assert parse_profile(model.container_profile).suggestions == ()
-    assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "image_to_image", "budget"}
+    assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "image_to_image", "budget", "draws"}
     assert (model.id, released_folder(model)) == ("tiny", tmp_path / "models" / "tiny")
 
 

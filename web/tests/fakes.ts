@@ -34,6 +34,7 @@ export function aModel(): Model {
     features: [],
     enlarges: false,
     suggestions: ['a red apple'],
+    draws: [],
   }
 }
 

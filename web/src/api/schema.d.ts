@@ -372,6 +372,11 @@ export interface components {
              * @description Prompts to start from
              */
             suggestions: string[];
+            /**
+             * Draws
+             * @description All that it can draw; empty: whatever is asked
+             */
+            draws: string[];
         };
         /**
          * Models
