@@ -281,7 +281,7 @@ def parse_profile(text: str) -> ModelProfile:
 
 
 def render_profile(profile: ModelProfile) -> str:
-    """JSON, fields at their default left off. Under 1,024 characters without `suggestions` and `draws`: the limit of SageMaker."""
+    """JSON, fields at their default left off. Without `suggestions` and `draws` under SageMaker's 1,024 characters."""
     value = asdict(profile)
     return dumps({f.name: value[f.name] for f in fields(profile) if value[f.name] != f.default})
 
