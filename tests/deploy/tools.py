@@ -27,13 +27,14 @@ def set_up() -> None:
                          "openssl": "makes the emulator's certificate"}.items():  # fmt: skip
         if shutil.which(program) is None:
             raise MissingToolError(f"The deploy test needs {program}: {why}. Install it (Node >= 20), then try again.")
-    _install_emulator()
+    install_emulator()
     for folder in (ROOT, HERE):
         if not (folder / "node_modules").is_dir():
             _run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
 
 
-def _install_emulator() -> None:
+def install_emulator() -> None:
+    """Does nothing where it is installed as requirements.txt has it."""
     wanted = HERE / "requirements.txt"
     installed = EMULATOR_VENV / wanted.name
     if installed.is_file() and installed.read_bytes() == wanted.read_bytes():
