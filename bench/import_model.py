@@ -2,8 +2,8 @@
 
 The size is the article's model (a 4.57 GB archive). A hub on loopback, a bucket of the deploy test's emulator, and the
 importer as CodeBuild runs it. The plain copy is what one would write without it: each file, as the hub's link leads to
-it, through boto3's `upload_fileobj` into the same bucket; nothing is checked, and the files come one after the other. Runs
-of both take turns; the medians are compared.
+it, through boto3's `upload_fileobj` into the same bucket; nothing is checked, and the files come one after the other.
+Runs of both take turns; the medians are compared.
 """
 
 from __future__ import annotations
