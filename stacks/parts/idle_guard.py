@@ -10,9 +10,8 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.parts.endpoint import VARIANT, Endpoint
-from stacks.parts.function import Function
+from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow, allow_anywhere
-from stacks.parts.release import CUSTOM
 
 LOOKS_EVERY = Duration.minutes(15)
 _FORGETTING = (

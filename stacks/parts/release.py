@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,10 +29,12 @@ class Release(Construct):
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: Path
     ) -> None:
         super().__init__(scope, id)
-        parts = {"code/": _folder(self, "Code", code)}
+        parts, manifest = {"code/": _folder(self, "Code", code)}, {}
         if isinstance(model.source, FolderSource):
             parts = {"": _folder(self, "Weights", released_folder(model)), **parts}
             prefix = f"releases/{_name(parts.values())}/"
+            source = {"kind": "folder", "model": model.id}
+            manifest = {"Manifest": json.dumps({"source": source, "commits": {}, "licence": model.licence})}
         else:
             name = parts["code/"].asset_hash
             prefix = ModelImport(self, "Import", settings=settings, bucket=bucket, model=model, code=name).prefix
@@ -45,6 +48,7 @@ class Release(Construct):
             properties={
                 "Bucket": bucket.bucket_name,
                 "Prefix": prefix,
+                **manifest,
                 "Parts": [
                     {"Bucket": part.s3_bucket_name, "Key": part.s3_object_key, "Below": below}
                     for below, part in parts.items()

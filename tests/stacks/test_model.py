@@ -28,7 +28,9 @@ def released(folder: Path, files: dict[str, str]) -> str:
     app = cdk.App(outdir=str(folder / "out"))
     stack = cdk.Stack(app, "S")
     bucket = s3.Bucket(stack, "B")
-    (folder / "weights.json").write_text(json.dumps({**ENTRY, "source": {"kind": "folder", "path": "weights"}}))
+    (folder / "weights.json").write_text(
+        json.dumps({**ENTRY, "id": "weights", "source": {"kind": "folder", "path": "weights"}})
+    )
     model = read_model(str(folder / "weights"), folder)
     Release(stack, "R", settings=Settings(), bucket=bucket, model=model, code=folder / "code")
     template = app.synth().get_stack_by_name("S").template

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -100,6 +101,33 @@ def test_weights_and_code_lie_together(s3: Any, told: list[dict[str, Any]]) -> N
         "PhysicalResourceId": uri,
         "Data": {"Uri": uri},
     }
+
+
+def test_a_manifest_tells_where_from_and_the_digest_of_every_file(s3: Any, told: list[dict[str, Any]]) -> None:
+    put_assets(s3, {"model_index.json": b"{}", "unet/model.safetensors": BIG})
+    asked = event()
+    release.handler(asked, Context())
+    asked["ResourceProperties"]["Manifest"] = json.dumps({"source": {"kind": "folder"}, "licence": "MIT"})
+    for _ in range(2):
+        release.handler(asked, Context())  # the files are there, the manifest is not; then both
+        manifest = json.loads(stored(s3)[PREFIX + "release.json"])
+        assert (manifest["source"], manifest["licence"]) == ({"kind": "folder"}, "MIT")
+        assert {file["path"]: (file["size"], file["digest"]) for file in manifest["files"]} == {
+            path: (len(body), "sha256:" + hashlib.sha256(body).hexdigest())
+            for path, body in {
+                "code/inference.py": b"pass", "model_index.json": b"{}", "unet/model.safetensors": BIG
+            }.items()
+        }  # fmt: skip
+    assert [answered["Status"] for answered in told] == ["SUCCESS"] * 3
+
+
+def test_a_release_that_was_to_expire_is_kept(s3: Any, told: list[dict[str, Any]]) -> None:
+    put_assets(s3, {"model_index.json": b"{}"})
+    release.handler(event(), Context())
+    key = PREFIX + "model_index.json"
+    s3.put_object_tagging(Bucket="store", Key=key, Tagging={"TagSet": [{"Key": "easel:release", "Value": "x"}]})
+    release.handler(event(), Context())
+    assert s3.get_object_tagging(Bucket="store", Key=key)["TagSet"] == []
 
 
 def test_a_second_run_copies_nothing(s3: Any, told: list[dict[str, Any]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from .answer import Event, answering
 NAME_BYTES = 255
 """The longest name of a file that SageMaker takes in uncompressed model data."""
 BLOCK = 8 * 1024 * 1024
+MANIFEST = "release.json"
 
 
 class RefusedError(ValueError):
@@ -22,25 +25,43 @@ class RefusedError(ValueError):
 
 
 def publish(event: Event) -> tuple[str, dict[str, str]]:
-    """Writes every member of the parts below the prefix. The prefix names the content: what is there is right."""
+    """Writes every member of the parts below the prefix. The prefix names the content: what is there is right.
+
+    With `Manifest` (JSON: where the model is from) it adds `release.json`, which has also the digest of every file.
+    """
     asked = event["ResourceProperties"]
     bucket, prefix = asked["Bucket"], asked["Prefix"]
     s3 = boto3.client("s3")
     there = dict(_sizes(s3, bucket, prefix))
     for key in there:  # it may have been about to expire
         s3.delete_object_tagging(Bucket=bucket, Key=key)
-    for part in asked["Parts"]:
-        with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
-            for member in archive.infolist():
-                if member.is_dir():
-                    continue
-                key = prefix + part["Below"] + checked_name(member)
-                if there.get(key) != member.file_size:
-                    with archive.open(member) as source:
-                        s3.upload_fileobj(ReadOnce(source), bucket, key)
-                    print(f"wrote {key}, {member.file_size} bytes")
+    told = "Manifest" not in asked or prefix + MANIFEST in there
+    files = [file for part in asked["Parts"] for file in _unpack(s3, bucket, prefix, part, there, told)]
+    if not told:
+        manifest = json.dumps({**json.loads(asked["Manifest"]), "files": files}, indent=1).encode()
+        s3.put_object(Bucket=bucket, Key=prefix + MANIFEST, Body=manifest)
     uri = f"s3://{bucket}/{prefix}"
     return uri, {"Uri": uri}
+
+
+def _unpack(
+    s3: Any, bucket: str, prefix: str, part: dict[str, str], there: dict[str, int], told: bool
+) -> Iterator[dict[str, Any]]:
+    """Every file of a part, once it is in the bucket; what is there already only if it is yet to be told of."""
+    with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
+        for member in (one for one in archive.infolist() if not one.is_dir()):
+            path = part["Below"] + checked_name(member)
+            present = there.get(prefix + path) == member.file_size
+            if present and told:
+                continue
+            with archive.open(member) as source:
+                reading = ReadOnce(source)
+                if present:
+                    reading.exhaust()
+                else:
+                    s3.upload_fileobj(reading, bucket, prefix + path)
+                    print(f"wrote {prefix}{path}, {member.file_size} bytes")
+            yield {"path": path, "size": member.file_size, "digest": f"sha256:{reading.digest.hexdigest()}"}
 
 
 handler = answering(publish)
@@ -68,7 +89,16 @@ class ReadOnce:
     """A member that cannot be wound back: to learn its size, the upload would read all of it and start again."""
 
     def __init__(self, source: IO[bytes]) -> None:
-        self.read = source.read
+        self._source, self.digest = source, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self.digest.update(data)
+        return data
+
+    def exhaust(self) -> None:
+        while self.read(BLOCK):
+            pass
 
 
 class RemoteFile(io.RawIOBase):
