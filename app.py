@@ -34,7 +34,7 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
     check_class(model)
-    check_region(env.region or "" if env else "", settings)
+    check_region(env.region or "" if env else "", settings, model)
     settings = replace(settings, instance_type=instance_for(model, settings.instance_type))
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)

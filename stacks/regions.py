@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from stacks.catalogue import HubSource, Model
 from stacks.images import ACCOUNTS
 from stacks.parts.powertools import REGIONS
-from stacks.settings import Settings, SettingsError
+from stacks.settings import HUB, Settings, SettingsError
 
 
-def check_region(region: str, settings: Settings) -> None:
+def check_region(region: str, settings: Settings, model: Model) -> None:
     """`region` is empty where the template is for any. Raises SettingsError: something we need is not there."""
     if region and region not in ACCOUNTS:
         raise SettingsError(f"AWS has no serving image in {region}. It has one in {', '.join(sorted(ACCOUNTS))}.")
@@ -16,4 +17,9 @@ def check_region(region: str, settings: Settings) -> None:
         raise SettingsError(
             f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and "
             f"set powertools_layer to its ARN, or deploy to one of {have}."
+        )
+    if region.startswith("cn-") and settings.hub_url == HUB and isinstance(model.source, HubSource):
+        raise SettingsError(
+            f"{HUB} cannot be reached from {region}, where {model.id} is. Set hub_url to a mirror, or choose a "
+            "model that comes from a folder or from S3, such as model=emoji."
         )

@@ -19,13 +19,16 @@ class SettingsError(ValueError):
     """A setting that cannot be used: which one, why, and what can be."""
 
 
+HUB = "https://huggingface.co"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that differs between one Easel and another."""
 
-    model: str = "emoji"
-    """An entry of the catalogue, or the path of a model folder that has its entry beside it (`path/to/mine.json`)."""
-    hub_url: str = "https://huggingface.co"
+    model: str = "sd-1.5"
+    """An entry of the catalogue, or the path of one elsewhere (`path/to/mine`, which reads `path/to/mine.json`)."""
+    hub_url: str = HUB
     """Where models of a hub come from; a mirror speaks the same API."""
     hub_token_secret: str = ""
     """Name or ARN of a secret of yours in Secrets Manager that is the hub's token, for gated models."""

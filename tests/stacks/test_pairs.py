@@ -15,6 +15,7 @@ import pytest
 from stacks import images
 from stacks.settings import Settings, parse_settings
 from stacks.site import why_no_site
+from stacks.storage import PASSING
 from tests.stacks.assembly import Assembly, synthesise
 
 Row = dict[str, dict[str, str]]
@@ -40,6 +41,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {},
         {"queue_minutes": "5", "budget_usd": "9", "alert_email": "you@example.com", "api_concurrency": "7"},
     ),
+    "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
     "removal": ({}, {"removal": "retain"}),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
 }
@@ -80,7 +82,7 @@ PLAN = list(rows())
 
 def test_every_setting_is_in_the_plan() -> None:
     set_here = {key for values in FACTORS.values() for value in values for key in value}
-    assert set_here - {"region"} == {field.name for field in fields(Settings)} - {"model"}
+    assert set_here - {"region"} == {field.name for field in fields(Settings)}
 
 
 @pytest.mark.parametrize("row", PLAN, ids=range(len(PLAN)))
@@ -89,7 +91,7 @@ def test_what_is_set_together_shows(row: Row, tmp_path: Path, catalogue: Path) -
     region = told.pop("region", "")
     env = cdk.Environment(account="123456789012", region=region) if region else None
     assembly = synthesise(tmp_path, catalogue, told, env)
-    settings = parse_settings(told)
+    settings = parse_settings({"model": "tiny", **told})
     for check in CHECKS:
         check(assembly, settings)
     site = settings.site != "off" and not why_no_site(settings, region)
@@ -150,8 +152,17 @@ def shows_how_long_things_stay(assembly: Assembly, settings: Settings) -> None:
     assert {group["RetentionInDays"] for group in groups} == {settings.log_days}
     ((_, bucket),) = assembly.resources("AWS::S3::Bucket", "EaselStorage").items()
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    assert {rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule} == {settings.result_days}
+    assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in PASSING} == {settings.result_days}
     assert bucket["DeletionPolicy"] == ("Delete" if settings.removal == "destroy" else "Retain")
+
+
+def shows_where_the_model_is_from(assembly: Assembly, settings: Settings) -> None:
+    imports = assembly.resources("Custom::EaselImport")
+    assert len(imports) == (settings.model == "hub")
+    for one in imports.values():
+        assert settings.hub_url in json.dumps(one)
+        assert settings.hub_token_secret in json.dumps(one)
+    assert assembly.outputs("EaselModel")["Model"] == settings.model
 
 
 def shows_cloud9(assembly: Assembly, settings: Settings) -> None:
@@ -175,6 +186,7 @@ CHECKS: tuple[Check, ...] = (
     shows_the_limits,
     shows_the_money,
     shows_how_long_things_stay,
+    shows_where_the_model_is_from,
     shows_cloud9,
     shows_the_layer,
 )

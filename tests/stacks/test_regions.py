@@ -10,12 +10,14 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from app import compose
+from app import ROOT, compose
 from stacks import images
+from stacks.catalogue import read_model
 from stacks.parts.powertools import REGIONS
 from stacks.regions import check_region
 from stacks.settings import Settings, SettingsError
 
+EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
 LAYER = "arn:aws:lambda:me-central-1:123456789012:layer:powertools:1"
 
 
@@ -41,12 +43,12 @@ def test_the_tags_are_those_of_the_sdk(sdk: Any, kind: str, tag: str) -> None:
 
 @pytest.mark.parametrize("region", ["", *sorted(images.ACCOUNTS.keys() & REGIONS)])
 def test_a_region_that_has_all(region: str) -> None:
-    check_region(region, Settings())
+    check_region(region, Settings(), EMOJI)
 
 
 def test_a_region_without_the_image() -> None:
     with pytest.raises(SettingsError) as refusal:
-        check_region("mx-central-1", Settings(powertools_layer=LAYER))
+        check_region("mx-central-1", Settings(powertools_layer=LAYER), EMOJI)
     assert str(refusal.value) == (
         f"AWS has no serving image in mx-central-1. It has one in {', '.join(sorted(images.ACCOUNTS))}."
     )
@@ -54,14 +56,25 @@ def test_a_region_without_the_image() -> None:
 
 @pytest.mark.parametrize("region", sorted(images.ACCOUNTS.keys() - REGIONS))
 def test_a_region_without_the_layer(region: str) -> None:
-    check_region(region, Settings(powertools_layer=LAYER))
+    check_region(region, Settings(powertools_layer=LAYER), EMOJI)
     with pytest.raises(SettingsError) as refusal:
-        check_region(region, Settings())
+        check_region(region, Settings(), EMOJI)
     assert str(refusal.value).startswith(
         f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and set "
         "powertools_layer to its ARN, or deploy to one of af-south-1, ap-east-1,"
     )
     assert region not in str(refusal.value).rpartition("deploy to one of ")[2]
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1"])
+def test_a_model_of_the_hub_in_china_wants_a_mirror(region: str) -> None:
+    check_region(region, Settings(powertools_layer=LAYER, hub_url="https://hub.example.cn"), SD)
+    with pytest.raises(SettingsError) as refusal:
+        check_region(region, Settings(powertools_layer=LAYER), SD)
+    assert str(refusal.value) == (
+        f"https://huggingface.co cannot be reached from {region}, where sd-1.5 is. Set hub_url to a mirror, or "
+        "choose a model that comes from a folder or from S3, such as model=emoji."
+    )
 
 
 def test_the_app_refuses_before_it_makes_anything() -> None:

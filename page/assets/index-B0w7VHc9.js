@@ -1,1 +1,0 @@
-assets/index-B0w7VHc9.js
