@@ -1,6 +1,7 @@
 """The diffusion model, on the pool's latents: `python diffusion.py --minutes 60`; the same line goes on later."""
 
 import argparse
+import math
 import os
 import random
 import tempfile
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 STATE = WORK / "diffusion.pt"
+STOP = WORK / "stop"
 STATES = WORK / "states.pt"
 ENCODER = WORK / "text_encoder" / "model.safetensors"
 CAPTIONS, BLOCK = 2, 128
@@ -205,8 +207,8 @@ def train(worker: int, arguments: argparse.Namespace) -> None:
 
 
 def clock(start: float) -> float:
-    """Seconds since the start, the same for every worker."""
-    past = torch.tensor(time.monotonic() - start)
+    """Seconds since the start, the same for every worker; endless once `work/stop` is there."""
+    past = torch.tensor(math.inf if STOP.exists() else time.monotonic() - start)
     if dist.is_initialized():
         dist.broadcast(past, 0)
     return past.item()

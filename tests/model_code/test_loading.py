@@ -184,6 +184,7 @@ def test_a_folder_alone_tells_what_it_takes(folder: Path, monkeypatch: pytest.Mo
         schedulers=(
             "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "pndm", "unipc",
         ),
+        image_to_image=True,
     )  # fmt: skip
 
 
