@@ -1,5 +1,5 @@
 import { failure, type Failure } from './api/failure'
-import type { GenerationRequest, Model, Parameters } from './api/types'
+import type { Feature, GenerationRequest, Model, Parameters } from './api/types'
 
 /** What the person has set. null: whatever the model takes by default. */
 export interface Draft {
@@ -18,12 +18,9 @@ export interface Draft {
 }
 
 /** The draft with the model's defaults filled in. */
-export type Settings = Omit<Parameters, 'seed' | 'strength'> & { num_images_per_prompt: number }
-
-export type Feature = 'image_to_image' | 'embed_parameters' | 'preview'
+export type Settings = Omit<Parameters, 'seed' | 'strength' | 'embed_parameters'> & { num_images_per_prompt: number; strength: number }
 
 export const MOST_PICTURES = 4
-export const DEFAULT_STRENGTH = 0.8
 
 export function emptyDraft(): Draft {
   return {
@@ -43,8 +40,7 @@ export function emptyDraft(): Draft {
 }
 
 export function hasFeature(model: Model | null, feature: Feature): boolean {
-  const { features = [] } = (model ?? {}) as { features?: string[] }
-  return features.includes(feature)
+  return model?.features.includes(feature) ?? false
 }
 
 /** What will be asked for: a setting that this model does not take gives way to its default. */
@@ -63,29 +59,32 @@ export function settle(draft: Draft, { defaults, bounds, schedulers, formats }: 
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
     scheduler: oneOf(draft.scheduler, schedulers, defaults.scheduler),
     output_format: oneOf(draft.output_format, formats, defaults.output_format),
+    strength: within(draft.strength, bounds.strength, defaults.strength),
   }
 }
 
-/** Pixel-steps, as the API counts them. */
-export function cost({ width, height, num_inference_steps, num_images_per_prompt }: Settings): number {
-  return width * height * num_inference_steps * num_images_per_prompt
+/** Pixel-steps, as the API counts them: from a picture on, only `strength` of the steps are run. */
+export function cost({ width, height, num_inference_steps, num_images_per_prompt, strength }: Settings, starts: boolean): number {
+  const steps = starts ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
+  return width * height * steps * num_images_per_prompt
 }
 
 /** What the API would refuse, said before it is asked. */
-export function check(settings: Settings, { bounds }: Model): Failure | null {
+export function check(settings: Settings, { bounds }: Model, starts: boolean): Failure | null {
   const characters = [...settings.prompt].length
   if (!settings.prompt.trim()) return failure('request', 'empty_prompt', 'prompt')
   if (characters > bounds.prompt_chars.maximum) return failure('request', 'long_prompt', 'prompt')
   if (settings.width % bounds.side_multiple) return failure('request', 'off_grid', 'width')
   if (settings.height % bounds.side_multiple) return failure('request', 'off_grid', 'height')
-  return cost(settings) > bounds.budget ? failure('request', 'job_too_large') : null
+  return cost(settings, starts) > bounds.budget ? failure('request', 'job_too_large') : null
 }
 
 export function toRequest(draft: Draft, model: Model, startPicture: string | null): GenerationRequest {
+  const { strength, ...settings } = settle(draft, model)
   const request = {
-    ...settle(draft, model),
+    ...settings,
     ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
-    ...(startPicture !== null && { init_image: startPicture, strength: draft.strength ?? DEFAULT_STRENGTH }),
+    ...(startPicture !== null && { init_image: startPicture, strength }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
   return request as GenerationRequest
@@ -93,7 +92,7 @@ export function toRequest(draft: Draft, model: Model, startPicture: string | nul
 
 /** Takes parameters over, all but the count; the seed is locked. Gives the names of those that this model refuses. */
 export function takeOver(draft: Draft, told: Partial<Parameters>, model: Model | null): string[] {
-  const { seed, ...rest } = told
+  const { seed, embed_parameters, ...rest } = told
   Object.assign(draft, { negative_prompt: '', ...rest })
   if (seed !== undefined) Object.assign(draft, { seed, seedLocked: true })
   if (!model) return []

@@ -74,9 +74,14 @@ export async function toPictures(job: Job, files: Blob[], model: string): Promis
 
 /** Pictures come prompt by prompt. */
 function ofOne({ parameters }: Job, i: number): Parameters {
-  const { prompt, num_images_per_prompt, deadline_ms, init_image, embed_parameters, ...rest } = parameters
+  const { prompt, num_images_per_prompt, deadline_ms, init_image, strength, embed_parameters, ...rest } = parameters
   const prompts = [prompt].flat() as string[]
-  return { ...rest, prompt: prompts[Math.floor(i / Number(num_images_per_prompt ?? 1))] } as Parameters
+  return {
+    ...rest,
+    prompt: prompts[Math.floor(i / Number(num_images_per_prompt ?? 1))],
+    ...(Boolean(init_image) && { strength }),
+    ...(Boolean(embed_parameters) && { embed_parameters }),
+  } as Parameters
 }
 
 async function makeThumbnail(file: Blob): Promise<Blob> {

@@ -1,5 +1,5 @@
 import { computed, inject, ref, shallowRef, watch, type InjectionKey } from 'vue'
-import { toFailure, type Failure } from './api/failure'
+import { failure, type Failure } from './api/failure'
 import type { Parameters } from './api/types'
 import { useConnection } from './composables/useConnection'
 import { useDraft } from './composables/useDraft'
@@ -23,9 +23,10 @@ export function createStudio() {
   const { t } = i18n.global
   const { connection, service } = useConnection()
   const { model, modelFailure, loadModel } = useModel(service)
-  const { draft, settings, objection } = useDraft(model)
-  const history = useHistory()
   const start = useStartPicture()
+  const starts = () => start.file.value !== null && hasFeature(model.value, 'image_to_image')
+  const { draft, settings, objection } = useDraft(model, starts)
+  const history = useHistory()
   const { notice, say } = useNotice()
   const dropped = shallowRef<{ file: Blob; parameters: Partial<Parameters> } | null>(null)
   const dialog = ref<DialogName | null>(null)
@@ -63,11 +64,10 @@ export function createStudio() {
     if (!model.value || !settings.value || objection.value) return
     const { width, height } = settings.value
     try {
-      const starts = start.file.value && hasFeature(model.value, 'image_to_image')
-      const picture = starts ? await start.encode(width, height) : null
+      const picture = starts() ? await start.encode(width, height, model.value.bounds.init_image_bytes) : null
       await run.start(toRequest(draft.value, model.value, picture))
-    } catch (error) {
-      run.runFailure.value = toFailure(error)
+    } catch {
+      run.runFailure.value = failure('request', 'bad_image', 'init_image')
     }
   }
 

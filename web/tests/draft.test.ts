@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Model } from '@/api/types'
 import { check, cost, emptyDraft, settle, takeOver, toRequest, type Draft } from '@/draft'
 import { aModel } from './fakes'
+import { decodedBytes } from '@/composables/useStartPicture'
 
 const draftOf = (changes: Partial<Draft>): Draft => ({ ...emptyDraft(), prompt: 'a red apple', ...changes })
 const withFeatures = (...features: string[]) => ({ ...aModel(), features }) as Model
@@ -23,7 +24,7 @@ describe('settle', () => {
 })
 
 describe('check', () => {
-  const problem = (changes: Partial<Draft>) => check(settle(draftOf(changes), aModel()), aModel())?.code
+  const problem = (changes: Partial<Draft>) => check(settle(draftOf(changes), aModel()), aModel(), false)?.code
 
   test('a prompt is needed', () => expect(problem({ prompt: ' \n' })).toBe('empty_prompt'))
   test('characters are counted as the API counts them', () => {
@@ -32,7 +33,7 @@ describe('check', () => {
   })
   test('sides lie on the grid', () => expect(problem({ width: 516 })).toBe('off_grid'))
   test('the budget is the most', () => {
-    expect(cost(settle(draftOf({ num_inference_steps: 100 }), aModel()))).toBe(aModel().bounds.budget)
+    expect(cost(settle(draftOf({ num_inference_steps: 100 }), aModel()), false)).toBe(aModel().bounds.budget)
     expect(problem({ num_inference_steps: 100 })).toBeUndefined()
     expect(problem({ num_inference_steps: 101 })).toBe('job_too_large')
   })
@@ -45,8 +46,19 @@ describe('golden messages', () => {
   test.each(tooLarge)('too large here as there: $body', ({ body }) => {
     const { prompt, num_images_per_prompt = 1, ...rest } = JSON.parse(body)
     const draft = draftOf({ ...rest, num_images_per_prompt: num_images_per_prompt * [prompt].flat().length })
-    expect(check(settle(draft, aModel()), aModel())?.code).toBe('job_too_large')
+    expect(check(settle(draft, aModel()), aModel(), false)?.code).toBe('job_too_large')
   })
+})
+
+test.each([[1, 100], [0.5, 50], [0.07, 7], [0.01, 1]])('from a picture on, strength %f of 100 steps costs %i', (strength, steps) => {
+  const settings = settle(draftOf({ num_inference_steps: 100, strength }), aModel())
+  expect(cost(settings, true)).toBe(512 * 512 * steps)
+  const tight = { ...aModel(), bounds: { ...aModel().bounds, budget: 512 * 512 * steps - 1 } }
+  expect(check(settings, tight, true)?.code).toBe('job_too_large')
+})
+
+test.each([[3, 'AAAA'], [2, 'AAA='], [1, 'AA=='], [0, '']])('%i bytes of a picture are counted before base64', (bytes, base64) => {
+  expect(decodedBytes(base64)).toBe(bytes)
 })
 
 describe('toRequest', () => {

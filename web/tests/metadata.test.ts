@@ -48,6 +48,13 @@ describe('infotext', () => {
     },
   )
 
+  const golden = JSON.parse(readFileSync(`${import.meta.dirname}/../../examples/infotext.json`, 'utf8')) as { name: string; text: string; parameters: Parameters }[]
+
+  test.each(golden)('the server and the page write and read the same: $name', ({ text, parameters }) => {
+    expect(parseInfotext(text)).toEqual(parameters)
+    expect(renderInfotext(parameters, 'example')).toBe(text)
+  })
+
   test('older files name the schedule inside the sampler', () => {
     expect(parseInfotext('x\nSteps: 20, Sampler: DPM++ 2M Karras, Seed: 1')?.scheduler).toBe('dpmpp_2m_karras')
   })

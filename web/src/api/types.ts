@@ -13,10 +13,14 @@ type Settled = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequ
 
 type OfTheRequest = 'prompt' | 'num_images_per_prompt' | 'deadline_ms' | 'init_image' | 'strength' | 'embed_parameters'
 
+export type Feature = Model['features'][number]
+
 /** What one picture is drawn from. The model says at run time which schedulers and formats there are. */
 export interface Parameters extends Omit<Settled, OfTheRequest | 'scheduler' | 'output_format'> {
   prompt: string
   scheduler: string
   output_format: string
+  /** Only where it started from a picture. */
   strength?: number
+  embed_parameters?: boolean
 }

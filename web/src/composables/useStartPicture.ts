@@ -1,20 +1,25 @@
 import { useObjectUrl } from '@vueuse/core'
 import { shallowRef } from 'vue'
 
-const QUALITY = 0.92
+const QUALITIES = [0.92, 0.8, 0.6]
 
 /** The picture that image to image starts from, cut and scaled to the size that is asked for. */
 export function useStartPicture() {
   const file = shallowRef<Blob | null>(null)
   const url = useObjectUrl(file)
 
-  async function encode(width: number, height: number): Promise<string> {
+  /** base64 of at most so many bytes. Throws where the file is no picture. */
+  async function encode(width: number, height: number, bytes: number): Promise<string> {
     const canvas = await cover(file.value!, width, height)
-    const [, base64 = ''] = canvas.toDataURL('image/jpeg', QUALITY).split(',')
-    return base64
+    const files = QUALITIES.map((quality) => canvas.toDataURL('image/jpeg', quality).split(',')[1]!)
+    return files.find((base64) => decodedBytes(base64) <= bytes) ?? files.at(-1)!
   }
 
   return { file, url, encode }
+}
+
+export function decodedBytes(base64: string): number {
+  return (base64.length / 4) * 3 - (/=*$/.exec(base64)?.[0].length ?? 0)
 }
 
 async function cover(file: Blob, width: number, height: number): Promise<HTMLCanvasElement> {

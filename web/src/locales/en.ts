@@ -54,6 +54,7 @@ export default {
     step: 'Step {step} of {steps}',
     elapsed: '{seconds} s so far',
     left: 'About {seconds} s left',
+    preview: 'The picture so far',
     seconds: '{seconds} s',
   },
   actions: {

@@ -51,6 +51,7 @@ export default {
     step: '第 {step} 步，共 {steps} 步',
     elapsed: '已用 {seconds} 秒',
     left: '大约还需 {seconds} 秒',
+    preview: '目前的画面',
     seconds: '{seconds} 秒',
   },
   actions: {

@@ -43,6 +43,7 @@ export function renderInfotext(picture: Parameters, model: string): string {
     `Seed: ${picture.seed}`,
     `Size: ${picture.width}x${picture.height}`,
     `Model: ${model}`,
+    ...(picture.strength === undefined ? [] : [`Denoising strength: ${picture.strength}`]),
     'Version: Easel',
   ]
   return [...lines, settings.join(', ')].join('\n')
