@@ -40,7 +40,14 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)
     endpoint = ModelStack(app, "EaselModel", settings=settings, model=model, bucket=storage.bucket, env=env)
     api = ApiStack(
-        app, "EaselApi", settings=settings, model=model, bucket=storage.bucket, endpoint=endpoint.endpoint, env=env
+        app,
+        "EaselApi",
+        settings=settings,
+        model=model,
+        bucket=storage.bucket,
+        endpoint=endpoint.endpoint,
+        alerts=endpoint.alerts.topic,
+        env=env,
     )
     api.add_stack_dependency(endpoint)
     if settings.site != "off":

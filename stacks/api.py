@@ -9,12 +9,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.catalogue import Model
+from stacks.parts.alarms import Alarms
 from stacks.parts.answers import Answers
+from stacks.parts.dashboard import Dashboard
 from stacks.parts.endpoint import CALL_SECONDS, Endpoint
 from stacks.parts.findings import acknowledge
 from stacks.parts.function import Function
@@ -32,7 +35,7 @@ MARGIN_SECONDS = 240
 
 
 class ApiStack(cdk.Stack):
-    """Costs nothing while nobody calls."""
+    """Costs nothing while nobody calls, but what alarms and a dashboard beyond the free ones do."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class ApiStack(cdk.Stack):
         model: Model,
         bucket: s3.IBucket,
         endpoint: Endpoint,
+        alerts: sns.ITopic,
         **options: Any,
     ) -> None:
         super().__init__(scope, id, description="Easel: the API", **options)
@@ -52,14 +56,19 @@ class ApiStack(cdk.Stack):
         acknowledge(lost, {"AwsSolutions-SQS3": "This queue is where the functions' lost events go to"})
 
         if endpoint.answers:
-            self._finalizer(endpoint.answers, lost)
-            api = self._async_api()
+            helper, api = self._finalizer(endpoint.answers, lost), self._async_api()
         else:
-            api = self._realtime_api(self._runner(lost))
+            helper = self._runner(lost)
+            api = self._realtime_api(helper.function)
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
         self.api = gateway.api
+        alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
+        alarms.watch_api(gateway.api, api.function, lost)
+        groups = [api.logs, helper.logs, endpoint.logs]
+        dashboard = Dashboard(self, "Dashboard", endpoint=endpoint, api=gateway.api, alarms=alarms.all, groups=groups)
 
         cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
+        cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
         if gateway.key:
             command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --include-value"
             cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
@@ -99,14 +108,15 @@ class ApiStack(cdk.Stack):
         allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
         return api
 
-    def _finalizer(self, answers: Answers, lost: sqs.IQueue) -> None:
+    def _finalizer(self, answers: Answers, lost: sqs.IQueue) -> Function:
         again = lambda_.EventInvokeConfigOptions(on_failure=destinations.SqsDestination(lost), retry_attempts=2)
         finalizer = self._function("Finalizer", "cloud.finalizer", seconds=60, asynchronous=again)
         allow_objects(finalizer.role, self._bucket, ["s3:GetObject"], "answers/*")
         for topic in answers.topics:
             topic.add_subscription(subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=lost))
+        return finalizer
 
-    def _runner(self, lost: sqs.IQueue) -> lambda_.IFunction:
+    def _runner(self, lost: sqs.IQueue) -> Function:
         once = lambda_.EventInvokeConfigOptions(
             on_failure=destinations.SqsDestination(lost),
             retry_attempts=0,
@@ -115,7 +125,7 @@ class ApiStack(cdk.Stack):
         variables = {"EASEL_ENDPOINT": self._endpoint.name}
         runner = self._function("Runner", "cloud.runner", seconds=90, variables=variables, asynchronous=once)
         allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [self._endpoint.arn])
-        return runner.function
+        return runner
 
     def _function(
         self,

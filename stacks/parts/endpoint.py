@@ -28,7 +28,7 @@ DOWNLOAD_SECONDS = 1800
 
 
 class Endpoint(Construct):
-    """`name` for callers, `arn` for policies. `answers` is there in async mode."""
+    """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
@@ -39,7 +39,7 @@ class Endpoint(Construct):
         # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
         kind = settings.mode + sha256(settings.instance_type.encode()).hexdigest()[:6]
         name = Fn.join("-", ["easel", kind, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
-        logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
+        self.logs = logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
         role = EndpointRole(
             self,

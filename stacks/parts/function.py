@@ -21,7 +21,7 @@ _L1 = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supp
 
 
 class Function(Construct):
-    """Python code of a folder. `role` may write its own log; `asynchronous` says what becomes of lost events.
+    """Python code of a folder. `role` may write `logs`, its own; `asynchronous` says what becomes of lost events.
 
     `concurrency` is reserved in the account's limit; 0 reserves nothing.
     """
@@ -42,7 +42,7 @@ class Function(Construct):
         asynchronous: lambda_.EventInvokeConfigOptions | None = None,
     ) -> None:
         super().__init__(scope, id)
-        logs = Logs(self, "Logs", days=log_days)
+        self.logs = logs = Logs(self, "Logs", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         allow(self.role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
         self.function = lambda_.Function(

@@ -1,0 +1,114 @@
+"""Alarms and dashboard: of metrics that exist, with words that help."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any
+
+from app import ROOT
+from stacks.parts.alarms import SAYS
+from stacks.parts.endpoint import VARIANT
+from tests.stacks.assembly import Assembly
+
+ALARM, DASHBOARD = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"
+ASYNC = {"ServerErrors", "Throttled", "LostEvents", "FailingJobs", "WrongSettings", "IdleInstance", "NoCapacity",
+         "Undelivered"}  # fmt: skip
+
+
+def alarms(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    found = assembly.resources(ALARM, "EaselApi")
+    return {id.removeprefix("Alarms")[:-8]: resource["Properties"] for id, resource in found.items()}
+
+
+def dimensions(alarm: dict[str, Any]) -> set[str]:
+    return {one["Name"] for one in alarm["Dimensions"]}
+
+
+def written() -> dict[str, set[str]]:
+    """The metrics that `lambda/telemetry.py` writes, and the dimension of each."""
+    tree = ast.parse((ROOT / "lambda" / "telemetry.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    named = [
+        [str(argument.value) for argument in call.args if isinstance(argument, ast.Constant)]
+        for call in calls
+        if call.func.attr in ("_count", "_metric")  # type: ignore[attr-defined]
+    ]
+    return {name: set(rest) for name, *rest in (texts for texts in named if texts)}
+
+
+def test_each_mode_has_the_alarms_that_can_ring(default: Assembly, realtime: Assembly) -> None:
+    assert set(alarms(default)) == ASYNC == set(SAYS)
+    assert set(alarms(realtime)) == ASYNC - {"NoCapacity", "Undelivered"}
+
+
+def test_an_alarm_says_what_to_do_and_to_whom(each: Assembly) -> None:
+    ways_out = ("Run `", "Raise ", "Read ", "Deploy ", "`easel pause`", "Another instance_type")
+    for id, alarm in alarms(each).items():
+        assert any(way in alarm["AlarmDescription"] for way in ways_out), id
+        assert len(alarm["AlarmDescription"]) <= 1024
+        assert len(alarm["AlarmActions"]) == 1
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_commands_of_the_alarms_are_ours() -> None:
+    for text in SAYS.values():
+        for command in text.split("`")[1::2]:
+            assert command.split()[0] in ("easel", "aws", "npx", "cause"), command
+
+
+def test_alarms_of_our_metrics_are_of_metrics_that_are_written(default: Assembly) -> None:
+    ours = {id: alarm for id, alarm in alarms(default).items() if alarm["Namespace"] == "Easel"}
+    assert set(ours) == {"FailingJobs", "WrongSettings"}
+    for alarm in ours.values():
+        (dimension,) = dimensions(alarm) - {"service"}
+        assert dimension in written()[alarm["MetricName"]]
+        assert {"Name": "service", "Value": "easel"} in alarm["Dimensions"]
+
+
+def test_sagemakers_metrics_have_the_dimensions_that_sagemaker_gives_them(default: Assembly) -> None:
+    all_ = alarms(default)
+    assert dimensions(all_["NoCapacity"]) == {"EndpointName"}
+    assert dimensions(all_["Undelivered"]) == dimensions(all_["IdleInstance"]) == {"EndpointName", "VariantName"}
+    assert all_["IdleInstance"]["Namespace"] == "/aws/sagemaker/Endpoints"
+    assert {"Name": "VariantName", "Value": VARIANT} in all_["IdleInstance"]["Dimensions"]
+
+
+def test_an_idle_instance_is_one_that_ran_for_hours_below_a_tenth_of_a_core(default: Assembly) -> None:
+    idle = alarms(default)["IdleInstance"]
+    assert (idle["Statistic"], idle["Period"], idle["EvaluationPeriods"]) == ("Maximum", 3600, 3)
+    assert (idle["Threshold"], idle["ComparisonOperator"]) == (10, "LessThanThreshold")
+
+
+def body(assembly: Assembly) -> str:
+    """The dashboard's JSON, with a word in the place of what only AWS knows."""
+    text = assembly.only(DASHBOARD)["DashboardBody"]
+    return text if isinstance(text, str) else "".join(
+        part if isinstance(part, str) else "token" for part in text["Fn::Join"][1]
+    )  # fmt: skip
+
+
+def test_the_dashboard_has_requests_times_queue_gpu_cost_and_log(default: Assembly) -> None:
+    widgets = json.loads(body(default))["widgets"]
+    titles = {widget["properties"].get("title", "") for widget in widgets}
+    for title in ("Alarms", "Requests", "Errors of requests, by code", "Failures of jobs, by code", "Queue",
+                  "GPU (percent)", "Time to the picture, queue and start included", "Instances",
+                  "Cost of instances, about (USD, us-east-1)"):  # fmt: skip
+        assert title in titles
+    text = body(default)
+    for statistic in ("p50", "p95", "p99"):
+        assert f'"stat":"{statistic}"' in text
+    assert "0.7364" in text
+    (log,) = (widget for widget in widgets if widget["type"] == "log")
+    assert log["properties"]["query"].count("SOURCE") == 3
+    assert "inference_id" in log["properties"]["query"]
+
+
+def test_the_dashboard_of_realtime_has_calls_in_the_place_of_a_queue(realtime: Assembly) -> None:
+    assert "Calls of the endpoint" in body(realtime)
+    assert "ApproximateBacklogSize" not in body(realtime)
+
+
+def test_the_dashboards_name_is_told(default: Assembly) -> None:
+    (id,) = default.resources(DASHBOARD)
+    assert default.outputs("EaselApi")["DashboardName"] == {"Ref": id}
