@@ -12,7 +12,7 @@ from constructs import Construct
 from stacks.catalogue import Model
 from stacks.parts.alerts import Alerts
 from stacks.parts.budget import SERVICE, MonthlyBudget
-from stacks.parts.endpoint import Endpoint
+from stacks.parts.endpoint import VARIANT, Endpoint
 from stacks.parts.idle_guard import IdleGuard
 from stacks.parts.release import Release
 from stacks.parts.retirement import Retirement
@@ -51,6 +51,10 @@ class ModelStack(cdk.Stack):
         cdk.CfnOutput(self, "PriceWarm", value=price(instance, warm))
         cdk.CfnOutput(self, "PriceIdle", value=price(instance, settings.min_instances))
         cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.told)
+        cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
+        if settings.shell == "on":
+            target = f"sagemaker-endpoint:{self.endpoint.name}_{VARIANT}_<instance>"
+            cdk.CfnOutput(self, "ShellCommand", value=f"aws ssm start-session --target {target}")
 
     def _limit_costs(self, settings: Settings) -> None:
         """AWS Budgets is not in GovCloud; in China it does not tell SNS."""
@@ -68,3 +72,15 @@ class ModelStack(cdk.Stack):
 
     def _has_budgets(self) -> bool:
         return cdk.Token.is_unresolved(self.region) or not self.region.startswith(("cn-", "us-gov-", "us-iso"))
+
+
+def _next_update(settings: Settings) -> str:
+    """What a deploy of another model or other code needs: synthesis cannot ask for the quota."""
+    most, kind = 2 * settings.max_instances, settings.instance_type
+    watched = (
+        "is watched for 10 minutes and rolled back by alarm" if settings.update == "blue_green" else "is not watched"
+    )
+    return (
+        f"starts new instances before the old ones stop and {watched}: needs a quota of up to {most} x {kind} for "
+        "endpoint usage; with less, destroy EaselApi and EaselModel first"
+    )

@@ -15,6 +15,10 @@ Removal = Literal["destroy", "retain"]
 Site = Literal["auto", "on", "off"]
 
 
+Update = Literal["plain", "blue_green"]
+Switch = Literal["off", "on"]
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used: which one, why, and what can be."""
 
@@ -43,6 +47,10 @@ class Settings:
     """How long a job may wait to be drawn. -1: the mode's own, 360 in async and 15 in realtime."""
     idle_hours: int = -1
     """After so many hours without a call a realtime endpoint is deleted; 0: never. -1: 4 in realtime, 0 in async."""
+    update: Update = "plain"
+    """How a changed model or code comes: `blue_green` watches it for ten minutes and goes back when it fails."""
+    shell: Switch = "off"
+    """`on`: SSM can open a shell in the container, which then has a network. AWS must have allowed the account."""
     budget_usd: int = 50
     """A month; 0: no budget."""
     alert_email: str = ""

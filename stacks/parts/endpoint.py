@@ -12,7 +12,9 @@ from constructs import Construct
 from stacks import images
 from stacks.parts.answers import Answers
 from stacks.parts.endpoint_role import EndpointRole
+from stacks.parts.grants import allow
 from stacks.parts.logs import Logs
+from stacks.parts.rollback import Rollback
 from stacks.parts.served_model import ServedModel
 from stacks.parts.serving_image import ServingImage
 from stacks.settings import Settings
@@ -49,9 +51,13 @@ class Endpoint(Construct):
             log_group=logs,
             answers=self.answers,
         )
+        watched = self._watch_updates(name, role)
+        if settings.shell == "on":
+            role.let_in_a_shell()
         model = ServedModel(
             self,
             "Model",
+            isolated=settings.shell == "off",
             role=role,
             image=image.uri,
             release=release,
@@ -65,9 +71,17 @@ class Endpoint(Construct):
             endpoint_config_name=self._config(model).attr_endpoint_config_name,
             # In async mode each release starts once, which proves it, and autoscaling takes it to zero again.
             retain_all_variant_properties=None if self.answers else True,
+            deployment_config=watched,
         )
         endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
         self.name, self.arn = endpoint.attr_endpoint_name, endpoint.ref
+
+    def _watch_updates(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
+        if self.settings.update == "plain":
+            return None
+        rollback = Rollback(self, "Rollback", endpoint=name, variant=VARIANT)
+        allow(role, ["cloudwatch:DescribeAlarms"], [alarm.attr_arn for alarm in rollback.alarms])
+        return rollback.config
 
     def _config(self, model: sagemaker.CfnModel) -> Config:
         settings = self.settings
@@ -82,6 +96,7 @@ class Endpoint(Construct):
             container_startup_health_check_timeout_in_seconds=START_SECONDS,
             model_data_download_timeout_in_seconds=DOWNLOAD_SECONDS,
             routing_config=None if self.answers else least_busy,
+            enable_ssm_access=True if settings.shell == "on" else None,
         )
         asynchronous = self.answers.config() if self.answers else None
         return Config(self, "Config", production_variants=[variant], async_inference_config=asynchronous)

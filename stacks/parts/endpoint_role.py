@@ -40,3 +40,8 @@ class EndpointRole(iam.Role):
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
             allow_objects(self, bucket, put, "answers/*", "failures/*")
             allow(self, ["sns:Publish"], [topic.topic_arn for topic in answers.topics])
+
+    def let_in_a_shell(self) -> None:
+        """For the agent of SSM in the container."""
+        channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
+        allow_anywhere(self, channels, "The channels of SSM's agent know no resource; shell=off, the default, has none")

@@ -13,16 +13,26 @@ BODY_BYTES = 25 * 1024 * 1024
 
 
 class ServedModel(Model):
-    """A container without any network: SageMaker lays the release into it. `seconds` is the longest call or load."""
+    """A container into which SageMaker lays the release. `seconds` is the longest call or load; `isolated`: it has no
+    network at all."""
 
     def __init__(
-        self, scope: Construct, id: str, *, role: iam.Role, image: str, release: str, profile: str, seconds: int
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        role: iam.Role,
+        image: str,
+        release: str,
+        profile: str,
+        seconds: int,
+        isolated: bool,
     ) -> None:
         super().__init__(
             scope,
             id,
             execution_role_arn=role.role_arn,
-            enable_network_isolation=True,
+            enable_network_isolation=isolated,
             primary_container=Model.ContainerDefinitionProperty(
                 image=image,
                 environment={

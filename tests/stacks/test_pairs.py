@@ -42,6 +42,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {"queue_minutes": "5", "budget_usd": "9", "alert_email": "you@example.com", "api_concurrency": "7"},
     ),
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
+    "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}),
     "removal": ({}, {"removal": "retain"}),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
 }
@@ -133,6 +134,29 @@ def shows_the_limits(assembly: Assembly, settings: Settings) -> None:
         assert plan["Quota"] == {"Limit": settings.daily_quota, "Period": "DAY"}
 
 
+def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) -> None:
+    (endpoint,) = assembly.resources("AWS::SageMaker::Endpoint").values()
+    deployment = endpoint["Properties"].get("DeploymentConfig", {})
+    assert bool(deployment) is (settings.update == "blue_green")
+    alarms = {one["AlarmName"]["Ref"] for one in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])}
+    ours = assembly.resources("AWS::CloudWatch::Alarm", "EaselModel")
+    assert alarms == {id for id in ours if id.startswith("EndpointRollback")}
+    for id in alarms:
+        assert {one["Name"] for one in ours[id]["Properties"]["Dimensions"]} == {"EndpointName", "VariantName"}
+    shell = settings.shell == "on"
+    (variant,) = assembly.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+    assert variant.get("EnableSSMAccess", False) is shell
+    assert assembly.only("AWS::SageMaker::Model")["EnableNetworkIsolation"] is not shell
+    policies = json.dumps(assembly.resources("AWS::IAM::Policy", "EaselModel"))
+    assert policies.count("ssmmessages:") == (4 if shell else 0)
+    assert ("cloudwatch:DescribeAlarms" in policies) is bool(alarms)
+    outputs = assembly.outputs("EaselModel")
+    assert ("ShellCommand" in outputs) is shell
+    watched = "watched for 10 minutes and rolled back" if alarms else "is not watched"
+    assert watched in outputs["NextUpdate"]
+    assert f"a quota of up to {2 * settings.max_instances} x " in outputs["NextUpdate"]
+
+
 def shows_the_money(assembly: Assembly, settings: Settings) -> None:
     budgets = [one["Properties"]["Budget"] for one in assembly.resources("AWS::Budgets::Budget").values()]
     assert {budget["BudgetLimit"]["Amount"] for budget in budgets} <= {settings.budget_usd}
@@ -185,6 +209,7 @@ CHECKS: tuple[Check, ...] = (
     shows_who_may_call,
     shows_the_limits,
     shows_the_money,
+    shows_how_it_is_updated_and_entered,
     shows_how_long_things_stay,
     shows_where_the_model_is_from,
     shows_cloud9,
