@@ -1,9 +1,15 @@
 import axe from 'axe-core'
+import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
 import { EASEL, generate, modelKnown, openPage, picture } from './browser'
 
 const JOB = { id: 'f'.repeat(44), status: 'running', message: 'The picture is being drawn.', images: [], error: null }
+
+const fixture = (name: string) => new URL(`../tests/fixtures/${name}`, import.meta.url).pathname
+
+/** A small JPEG. */
+const PREVIEW = readFileSync(fixture('chinese.jpg')).toString('base64')
 
 /** Every state of the page, each from the one before. Escape leaves dialogs and menus. */
 const STATES: [name: string, enter: (page: Page) => Promise<unknown>][] = [
@@ -21,11 +27,14 @@ const STATES: [name: string, enter: (page: Page) => Promise<unknown>][] = [
   ['help', (page) => leaveAnd(page, 'nav button:nth-child(3)')],
   ['dropped', async (page) => {
     await page.keyboard.press('Escape')
-    await page.locator('input[type=file]').setInputFiles(new URL('../tests/fixtures/chinese.png', import.meta.url).pathname)
+    await page.locator('input[type=file]').setInputFiles(fixture('chinese.png'))
     await page.locator('dialog[open]').waitFor()
   }],
+  ['start', async (page) => {
+    await page.locator('dialog[open] .ways button').first().click()
+    await page.locator('.start img').waitFor()
+  }],
   ['error', async (page) => {
-    await page.keyboard.press('Escape')
     await page.locator('#prompt').fill('')
     await page.locator('.bar button').click()
     await page.locator('#prompt-error').waitFor()
@@ -38,7 +47,7 @@ const STATES: [name: string, enter: (page: Page) => Promise<unknown>][] = [
   }],
   ['running', async (page) => {
     await page.unrouteAll()
-    const running = { ...JOB, progress: { step: 7, steps: 20 } }
+    const running = { ...JOB, parameters: { width: 768, height: 512 }, progress: { step: 7, steps: 20, preview: PREVIEW } }
     await page.route(/\/jobs(\/f+)?$/, (route) => route.fulfill({ json: running }))
     await page.route(/\/events$/, (route) => route.abort())
     await page.locator('.bar button').last().click()
@@ -90,6 +99,8 @@ describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
     await picture(page, `${locale}-phone-empty`)
     expect(await page.locator('.bar button').isVisible()).toBe(true)
     await generate(page)
+    await page.locator('input[type=file]').setInputFiles(fixture('bare.png'))
+    await page.locator('.start img').waitFor()
     await page.locator('.toggle').click()
     await page.locator('#output_format').waitFor()
     expect(await sidewaysScroll(page)).toBe(0)

@@ -75,25 +75,6 @@ test('a picture that is dropped gives its parameters, Chinese ones too', async (
   expect(await page.locator('#negative_prompt').inputValue()).toBe('模糊')
 })
 
-test('where the model takes one, a picture can be started from', async () => {
-  const page = await openPage({ expected: /ERR_FAILED/ })
-  await page.route(`${EASEL}/models`, async (route) => {
-    const { models } = await (await route.fetch()).json()
-    await route.fulfill({ json: { models: [{ ...models[0], features: ['image_to_image', 'embed_parameters'] }] } })
-  })
-  await page.reload()
-  await page.getByRole('button', { name: 'Start from a picture' }).waitFor()
-  await page.locator('input[type=file]').setInputFiles(fixture('bare.png'))
-  await page.getByAltText('Picture to start from').waitFor()
-  await page.getByRole('spinbutton', { name: 'Change' }).fill('0.5')
-  await page.locator('#prompt').fill(PROMPT)
-  await page.route(`${EASEL}/jobs`, (route) => route.abort())
-  const [request] = await Promise.all([page.waitForRequest(`${EASEL}/jobs`), page.keyboard.press('Control+Enter')])
-  const { init_image, ...rest } = request.postDataJSON()
-  expect(rest).toMatchObject({ strength: 0.5, embed_parameters: true })
-  expect(Buffer.from(init_image, 'base64').subarray(0, 3).toString('hex')).toBe('ffd8ff')
-})
-
 test('the picture on the clipboard is the picture', async () => {
   const page = await openPage()
   await generate(page)

@@ -47,10 +47,12 @@ export function createStudio() {
     () => run.runFailure.value ?? (attempted.value ? (objection.value ?? modelFailure.value) : null) ?? modelFailure.value,
   )
 
-  watch(draft, () => {
+  const forgive = () => {
     attempted.value = false
     if (run.runFailure.value?.kind === 'request') run.runFailure.value = null
-  }, { deep: true })
+  }
+  watch(draft, forgive, { deep: true })
+  watch(start.file, forgive)
 
   watch(shown, (problem) => {
     if (problem?.kind === 'auth') dialog.value = 'settings'

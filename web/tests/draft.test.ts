@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Model } from '@/api/types'
 import { check, cost, emptyDraft, settle, takeOver, toRequest, type Draft } from '@/draft'
 import { aModel } from './fakes'
-import { decodedBytes } from '@/composables/useStartPicture'
+import { bestWithin, decodedBytes } from '@/composables/useStartPicture'
 
 const draftOf = (changes: Partial<Draft>): Draft => ({ ...emptyDraft(), prompt: 'a red apple', ...changes })
 const withFeatures = (...features: string[]) => ({ ...aModel(), features }) as Model
@@ -59,6 +59,15 @@ test.each([[1, 100], [0.5, 50], [0.07, 7], [0.01, 1]])('from a picture on, stren
 
 test.each([[3, 'AAAA'], [2, 'AAA='], [1, 'AA=='], [0, '']])('%i bytes of a picture are counted before base64', (bytes, base64) => {
   expect(decodedBytes(base64)).toBe(bytes)
+})
+
+test('the best file within the limit is sent, and the limit itself is within', () => {
+  const limit = aModel().bounds.init_image_bytes
+  const file = (bytes: number) => Buffer.alloc(bytes).toString('base64')
+  const [above, at, below] = [file(limit + 1), file(limit), file(limit - 1)]
+  expect(bestWithin(limit, [above, at, below]) === at).toBe(true)
+  expect(bestWithin(limit - 1, [above, at, below]) === below).toBe(true)
+  expect(bestWithin(limit - 2, [above, at, below]) === below).toBe(true)
 })
 
 describe('toRequest', () => {

@@ -8,14 +8,18 @@ export function useStartPicture() {
   const file = shallowRef<Blob | null>(null)
   const url = useObjectUrl(file)
 
-  /** base64 of at most so many bytes. Throws where the file is no picture. */
+  /** base64 of at most `bytes`, wherever a quality allows it. Throws where the file is no picture. */
   async function encode(width: number, height: number, bytes: number): Promise<string> {
     const canvas = await cover(file.value!, width, height)
-    const files = QUALITIES.map((quality) => canvas.toDataURL('image/jpeg', quality).split(',')[1]!)
-    return files.find((base64) => decodedBytes(base64) <= bytes) ?? files.at(-1)!
+    return bestWithin(bytes, QUALITIES.map((quality) => canvas.toDataURL('image/jpeg', quality).split(',')[1]!))
   }
 
   return { file, url, encode }
+}
+
+/** The first file of at most `bytes`, best first; else the smallest, for the API to refuse. */
+export function bestWithin(bytes: number, files: string[]): string {
+  return files.find((base64) => decodedBytes(base64) <= bytes) ?? files.at(-1)!
 }
 
 export function decodedBytes(base64: string): number {

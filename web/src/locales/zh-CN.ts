@@ -143,7 +143,7 @@ export default {
     job_running: '绘制已经开始，无法停止。',
     job_finished: '任务已经结束。',
     cancelled: '任务已取消。',
-    payload_too_large: '请求太大。请缩短提示词。',
+    payload_too_large: '请求太大。请换一张小一些的图片，或缩短提示词。',
     unsupported_media_type: '服务无法理解这个请求。请刷新页面。',
     content_filtered: '模型的安全检查拦下了这张图片。请换一个种子或提示词。',
     too_busy: '同时请求过多。请几秒后重试。',
