@@ -45,14 +45,23 @@ def edited(folder: Path, added: str) -> Path:
     return code
 
 
-def synthesise(output: Path, mode: str, code: Path = stacks.model.MODEL_CODE) -> Path:
+def hub_catalogue(folder: Path) -> Path:
+    """A catalogue in which the model comes from a hub."""
+    entry = json.loads((ROOT / "models" / f"{MODEL}.json").read_text())
+    source = {"kind": "hub", "repository": "org/model", "revision": "main"}
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / f"{MODEL}.json").write_text(json.dumps({**entry, "source": source}))
+    return folder
+
+
+def synthesise(output: Path, mode: str, code: Path = stacks.model.MODEL_CODE, catalogue: Path = ROOT) -> Path:
     """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` makes."""
     site = "on" if mode == "async" else "off"  # once is enough: each deploy of a stack takes seconds
     settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode, "site": site}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     with mock.patch.object(stacks.model, "MODEL_CODE", code):
-        app.compose(root, env=cdk.Environment(account=ACCOUNT, region=REGION))
+        app.compose(root, root=catalogue, env=cdk.Environment(account=ACCOUNT, region=REGION))
     root.synth()
     return output
 
@@ -94,7 +103,9 @@ def drop_action(action: str) -> Callable[[dict[str, Any]], None]:
 def main(folder: Path) -> None:
     synthesise(folder / "async", "async")
     synthesise(folder / "changed", "async", edited(folder / "changed-code", MARKING))
-    synthesise(folder / "broken", "async", edited(folder / "broken-code", EXITING))
+    hub = hub_catalogue(folder / "catalogue")
+    synthesise(folder / "imported", "async", folder / "changed-code", hub)
+    synthesise(folder / "broken", "async", edited(folder / "broken-code", EXITING), hub)
     plain = synthesise(folder / "realtime", "realtime")
     kept = altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
     altered(kept, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))

@@ -33,7 +33,7 @@ CONTAINER = ("-m", "easel.container", "--model-dir", "{model_dir}", "--port", "{
 class Cloud:
     """Starts on entering the context, and leaves no process behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hub: str = "") -> None:
         self.folder = folder
         self.port, stand_ins = _free_ports()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -48,7 +48,7 @@ class Cloud:
         self.emulator_environment = self.common | {
             "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate), "MINISTACK_SSL_KEY": str(key),
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
-            "LAMBDA_EXECUTOR": "local", "NODE_PATH": str(SDK), "TMPDIR": str(folder),
+            "LAMBDA_EXECUTOR": "local", "HUB_URL": hub, "NODE_PATH": str(SDK), "TMPDIR": str(folder),
             **{f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{stand_ins}"
                for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING", "BUDGETS")},
         }  # fmt: skip

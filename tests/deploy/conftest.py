@@ -17,6 +17,7 @@ from tests.deploy.agreed import MODEL, REQUEST
 from tests.deploy.client import Caller
 from tests.deploy.cloud import Cloud
 from tests.deploy.inventory import inventory
+from tests.stacks.hub import HubServer, Repository
 
 PROJECT = tools.plain_environment() | {
     "PYTHONPATH": f"{tools.ROOT}:{tools.ROOT / 'model_code'}",
@@ -32,6 +33,7 @@ class Deployed:
     bare: set[str]
     """What was there before the deploy."""
     assemblies: Path
+    hub: HubServer
 
     @property
     def api(self) -> Caller:
@@ -64,25 +66,26 @@ def stage(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stag
     tools.set_up()
     assemblies = tmp_path_factory.mktemp("assemblies")
     with ExitStack() as running, ThreadPoolExecutor() as pool:
+        hub = running.enter_context(HubServer(Repository(tools.ROOT / "models" / MODEL)))
         synthesis = pool.submit(run_module, "tests.deploy.assemble", str(assemblies))
         alone = pool.submit(draw_alone)
 
         def deployed(name: str) -> Deployed:
-            cloud = running.enter_context(Cloud(tmp_path_factory.mktemp(name)))
-            return first_deploy(cloud, synthesis, assemblies, name)
+            cloud = running.enter_context(Cloud(tmp_path_factory.mktemp(name), hub.url))
+            return first_deploy(cloud, synthesis, assemblies, name, hub)
 
         accounts = [pool.submit(deployed, name) for name in ("async", "kept")]
         yield Stage(accounts[0].result(), accounts[1].result(), alone.result())
 
 
-def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: str) -> Deployed:
+def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: str, hub: HubServer) -> Deployed:
     bootstrapped = cloud.bootstrap()
     assert bootstrapped.returncode == 0, bootstrapped.stdout
     bare = inventory(cloud)
     synthesis.result()
     done = cloud.deploy(assemblies / name)
     assert done.returncode == 0, done.stdout[-6000:] + cloud.tail()
-    return Deployed(cloud, bare, assemblies)
+    return Deployed(cloud, bare, assemblies, hub)
 
 
 def draw_alone() -> list[bytes]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -177,8 +178,25 @@ def test_a_second_deploy_is_live(asynchronous: Deployed, updated: Done, stage: S
 
 
 @pytest.fixture(scope="module")
-def rolled_back(asynchronous: Deployed, updated: Done) -> Done:
+def imported(asynchronous: Deployed, updated: Done) -> Done:
     assert updated.returncode == 0
+    return asynchronous.deploy("imported")
+
+
+def test_a_model_of_the_hub_is_imported_and_draws_the_same(
+    asynchronous: Deployed, imported: Done, stage: Stage
+) -> None:
+    assert imported.returncode == 0, imported.stdout[-4000:] + asynchronous.cloud.tail()
+    assert pictures(asynchronous.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
+    (manifest,) = manifests(asynchronous)
+    assert manifest["commits"] == {"org/model": asynchronous.hub.repository.commit}
+
+
+@pytest.fixture(scope="module")
+def rolled_back(asynchronous: Deployed, imported: Done) -> Done:
+    """Another line of code with the same model: its release needs no hub."""
+    assert imported.returncode == 0
+    asynchronous.hub.repository.removed = True
     return asynchronous.deploy("broken")
 
 
@@ -201,6 +219,12 @@ def test_the_doctor_says_why_and_leftovers_what_is_there(asynchronous: Deployed,
     assert (there.returncode, left["unseen"]) == (1, [])
     (endpoint,) = (one for one in left["left"] if one["type"] == "AWS::SageMaker::Endpoint")
     assert endpoint["usd_per_month"] > 0
+
+
+def test_other_code_is_released_by_copies_inside_s3(asynchronous: Deployed, rolled_back: Done) -> None:
+    first, second = manifests(asynchronous)
+    assert first["files"] == second["files"]
+    assert first["code"] != second["code"]
 
 
 @pytest.fixture(scope="module")
@@ -300,6 +324,16 @@ def kill_while_drawing(deployed: Deployed, seconds: float = 30) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the container drew nothing")
+
+
+def manifests(deployed: Deployed) -> list[dict[str, Any]]:
+    """What the imported releases say of themselves."""
+    s3 = deployed.cloud.client("s3")
+    (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"] if "store" in one["Name"])
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="releases/")["Contents"]
+    keys = [item["Key"] for item in listed if item["Key"].endswith("/release.json")]
+    told = [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
+    return [manifest for manifest in told if manifest["source"]["kind"] == "hub"]
 
 
 def flat(text: str) -> str:

@@ -14,7 +14,7 @@ import boto3
 from ministack import app
 from ministack.services import ssm
 
-from . import cdn, cloudformation, identity
+from . import builds, cdn, cloudformation, identity
 from .autoscaling import AutoScaling
 from .budgets import Budgets
 from .inference import Runtime
@@ -46,6 +46,7 @@ def main(port: int, program: list[str]) -> None:
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
     serve(Gateway(runtime, [*planes.values()], identity.authorize), port)
     cloudformation.register(planes, control, root_client)
+    builds.register(functools.partial(identity.act_as, principal="codebuild.amazonaws.com"), os.environ["HUB_URL"])
     cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
     threading.Thread(target=end_with_starter, daemon=True).start()
