@@ -89,15 +89,27 @@ test('while it is drawn the picture is seen, and nothing moves', async () => {
   const before = await places()
   const preview = page.getByAltText('The picture so far')
   await preview.waitFor()
-  const first = await preview.getAttribute('src')
+  const first = (await preview.getAttribute('src'))!
   expect(await places()).toEqual(before)
-  await page.waitForFunction((first) => document.querySelector<HTMLImageElement>('.preview img')?.src !== first, first)
+  await page.waitForFunction((first) => ![first, undefined].includes(document.querySelector<HTMLImageElement>('.preview img')?.src), first)
   const { width, height } = (await preview.boundingBox())!
   await picture(page, 'preview')
   await page.locator('.stage[aria-busy=false]').waitFor()
   const drawn = (await page.locator('.stage .picture img').boundingBox())!
   expect([Math.round(width), Math.round(height)]).toEqual([Math.round(drawn.width), Math.round(drawn.height)])
   expect(await preview.count()).toBe(0)
+})
+
+test('on a phone the picture comes into sight while it is drawn, whole', async () => {
+  const page = await openPage({ steps: 30, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true })
+  await page.locator('input[type=file]').setInputFiles(fixture('bare.png'))
+  await page.locator('#prompt').fill('a red apple')
+  await page.locator('.bar button').click()
+  await page.waitForFunction(() => {
+    const [stage, bar] = ['.mat:has(.preview)', '.bar:has(button)'].map((one) => document.querySelector(one)?.getBoundingClientRect())
+    return stage && bar && stage.top >= 0 && stage.bottom <= bar.top
+  })
+  await picture(page, 'preview-phone')
 })
 
 test.each(['png', 'webp', 'jpeg'])('what the server writes into a %s is read when it is dropped, Chinese too', async (format) => {
