@@ -168,7 +168,8 @@ class Training:
     def resume(self) -> None:
         state = torch.load(STATE, map_location=self.device)
         self.unet.load_state_dict(state["unet"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if state["optimizer"]:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.average.weights, self.step = state["average"], state["step"]
 
     def save(self) -> None:
