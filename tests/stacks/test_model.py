@@ -182,7 +182,7 @@ def test_async_wakes_and_sleeps_by_two_policies(default: Assembly) -> None:
     step = policies["StepScaling"]["StepScalingPolicyConfiguration"]
     assert step["AdjustmentType"] == "ChangeInCapacity"
     assert step["StepAdjustments"] == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
-    alarm = default.only("AWS::CloudWatch::Alarm")
+    alarm = default.only("AWS::CloudWatch::Alarm", "EaselModel")
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SageMaker", "HasBacklogWithoutCapacity")
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
     assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": name}]
