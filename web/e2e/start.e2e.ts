@@ -69,9 +69,10 @@ test('a drawing is started from, and the copied code draws the same bytes from t
   }
 })
 
-test('a file that is no picture is said beside it, before anything is sent', async () => {
+test('a file that is no picture is said beside it at once, and nothing is sent', async () => {
   const page = await openPage()
   await drop(page, Buffer.from('no picture'), 'a.png', 'image/png')
+  await page.locator('#init_image-error').getByText('This picture cannot be used').waitFor()
   await page.locator('#prompt').fill('a red apple')
   await page.keyboard.press('Control+Enter')
   await page.locator('#init_image-error').getByText('This picture cannot be used').waitFor()
