@@ -1,4 +1,4 @@
-"""How well the embedded model draws: `python bench/model_quality.py`, fixed seeds, about ten minutes on two cores.
+"""How well the embedded model draws: `python bench/model_quality.py`, fixed seeds, some minutes on two cores.
 
 Recognition is judged by the eye (training/eye.py), a small network trained on the drawings alone. Diversity needs
 the drawings themselves: run `training/prepare.py` first, or the row of the training data stays empty.
@@ -31,8 +31,8 @@ from sheet import draw  # noqa: E402
 
 MODEL = ROOT / "models" / "emoji"
 RESULTS = ROOT / "bench" / "results"
-STEPS = (2, 4, 6, 8, 12, 16, 24)
-GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+STEPS = (2, 4, 6, 10, 16, 24)
+GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
 ENGLISH = (
     "a cute {n}",
     "picture of a {n}",
@@ -203,7 +203,7 @@ def measure(bench: Bench, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "pairs_top1": bench.pairs_recognised(fifty, 1),
         "pairs_top3": bench.pairs_recognised(fifty, 3),
         "diversity": diversity(bench, drawings),
-        "curves": curves(bench, seen[:24] + seen[124:148]),
+        "curves": curves(bench, seen[:24] + seen[100:124]),
     }
 
 
