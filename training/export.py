@@ -54,6 +54,13 @@ def readable_by_all(folder: Path) -> None:
     config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
+def forget_paths(folder: Path) -> None:
+    """diffusers writes down the folder of this machine that a part was loaded from."""
+    for config in (folder / "model_index.json", *folder.glob("*/config.json")):
+        lines = config.read_text().splitlines(keepends=True)
+        config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
+
+
 def write_vocabulary(folder: Path) -> None:
     """What the container advises with when a prompt holds no word that the model knows."""
     names = [d.en + d.zh + d.keywords_en + d.keywords_zh for d in load_drawings()]
@@ -68,6 +75,7 @@ def main() -> None:
     pipeline.vae.register_to_config(scaling_factor=scale)
     pipeline.save_pretrained(RELEASE)
     readable_by_all(RELEASE)
+    forget_paths(RELEASE)
     write_vocabulary(RELEASE)
     size = sum(f.stat().st_size for f in RELEASE.rglob("*") if f.is_file())
     print(f"{size:,} bytes")
