@@ -2,10 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+from contract import refuse
 
 FILE = "vocabulary.json"
 OFFERED = 5
@@ -49,9 +52,19 @@ def _said(name: str, text: str) -> bool:
 
 
 def read(folder: Path) -> Vocabulary:
-    """Raises ValueError or TypeError on a file that is no list of lists of names."""
+    """Raises EaselError `config_error` on a file that is no list of lists of names."""
     file = folder / FILE
     if not file.exists():
         return Vocabulary()
-    things = json.loads(file.read_text(encoding="utf-8"))
-    return Vocabulary(tuple(tuple(str(name).lower() for name in names) for names in things))
+    try:
+        things = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        things = None
+    if not _is_list(things, lambda names: names != [] and _is_list(names, lambda name: isinstance(name, str))):
+        hint = 'Write a list of lists of names, like [["panda", "熊猫"], ["cat"]], or leave the file out.'
+        refuse("config_error", None, f"{FILE} is no list of lists of names", hint)
+    return Vocabulary(tuple(tuple(name.lower() for name in names) for names in things))
+
+
+def _is_list(value: object, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(holds, value))

@@ -9,8 +9,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from contract import EaselError
 from easel.cloud.check import Check
 from easel.cloud.plan import Plan
+from layout import check
 from stacks.catalogue import FolderSource, HubSource, Model
 
 GB = 10**9
@@ -100,12 +102,7 @@ def folder(plan: Plan) -> Check | None:
     if plan.model is None or not isinstance(plan.model.source, FolderSource):
         return None
     path = plan.model.source.path
-    try:
-        said = _refusal(path)
-    except ImportError as error:
-        fix = ".venv/bin/pip install -r requirements-laptop.txt"
-        return Check("folder", "unknown", f"{path} could not be checked: {error.name} is not installed.", fix)
-    if said:
+    if said := _refusal(path):
         fix = "docs/aws.md, 'A model folder of yours', says what belongs there"
         return Check("folder", "failed", f"{path} cannot be released: {said}", fix)
     return Check("folder", "ok", f"{path}: safetensors only, known classes, {_size(path) / GB:.2f} GB.")
@@ -113,9 +110,6 @@ def folder(plan: Plan) -> Check | None:
 
 def _refusal(path: Path) -> str:
     """Why the container would refuse the folder, by the container's own check; empty where it would not."""
-    from contract import EaselError
-    from loading import check
-
     try:
         check(path)
     except EaselError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import classes
+import layout
 import loading
 import schedulers
 from contract import EaselError, ModelProfile
@@ -25,7 +26,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 def refused(folder: Path) -> EaselError:
     with pytest.raises(EaselError) as caught:
-        loading.check(folder)
+        layout.check(folder)
     assert caught.value.code == "config_error"
     return caught.value
 
@@ -35,12 +36,12 @@ def edit(file: Path, **changes: Any) -> None:
 
 
 def test_what_diffusers_saved_is_taken(folder: Path) -> None:
-    assert loading.check(folder) == "StableDiffusionPipeline"
+    assert layout.check(folder) == "StableDiffusionPipeline"
 
 
 def test_the_safety_checker_as_folders_of_stable_diffusion_name_it(copy: Path) -> None:
     edit(copy / "model_index.json", safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
-    loading.check(copy)
+    layout.check(copy)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_pickles_and_programs(copy: Path, name: str) -> None:
 def test_the_code_of_the_release_may_be_code(copy: Path) -> None:
     (copy / "code").mkdir()
     (copy / "code" / "inference.py").touch()
-    loading.check(copy)
+    layout.check(copy)
 
 
 @pytest.mark.parametrize("name", ["unet/config.json", "tokenizer/tokenizer_config.json"])
@@ -119,7 +120,12 @@ def test_a_link_out_of_the_folder(copy: Path, tmp_path: Path) -> None:
 
 def test_a_link_within_the_folder_is_fine(copy: Path) -> None:
     (copy / "again.json").symlink_to(copy / "model_index.json")
-    loading.check(copy)
+    layout.check(copy)
+
+
+def test_a_vocabulary_that_is_an_object(copy: Path) -> None:
+    (copy / "vocabulary.json").write_text('{"panda": ["熊猫"]}')
+    assert "vocabulary.json" in refused(copy).message
 
 
 def test_a_refused_folder_costs_no_import(copy: Path) -> None:

@@ -1,12 +1,10 @@
 """What a model that knows few words says to one that it does not know."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from contract import EaselError
-from loading import _vocabulary
 from vocabulary import OFFERED, Vocabulary, read
 
 THINGS = Vocabulary(
@@ -43,9 +41,13 @@ def test_a_model_that_draws_anything_advises_nothing(tmp_path: Path) -> None:
     assert read(tmp_path).advice(["木琴"]) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", json.dumps({"a": 1}) + "]"])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"panda": ["熊猫"]}', '["panda"]', "[[]]", '[["panda", 1]]', "null", "[" * 100_000, "\x00"]
+)
 def test_a_vocabulary_that_cannot_be_read_refuses_the_folder(tmp_path: Path, text: str) -> None:
     (tmp_path / "vocabulary.json").write_text(text)
     with pytest.raises(EaselError) as caught:
-        _vocabulary(tmp_path)
-    assert caught.value.code == "config_error"
+        read(tmp_path)
+    error = caught.value
+    assert (error.code, error.message) == ("config_error", "vocabulary.json is no list of lists of names")
+    assert "[[" in error.hint

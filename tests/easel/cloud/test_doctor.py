@@ -444,6 +444,17 @@ def test_a_folder_that_the_container_would_refuse(tmp_path: Path, spoil: Callabl
     assert said in check.said
 
 
+def test_a_folder_is_checked_where_torch_is_missing() -> None:
+    program = (
+        "import sys; sys.modules.update(torch=None, diffusers=None)\n"
+        "from easel import ROOT; from easel.cloud import here; from easel.cloud.plan import read_plan\n"
+        "print(here.folder(read_plan(['model=emoji'], ROOT)).text(lambda text, colour: text))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ran.stdout.startswith("✓ folder")
+    assert "safetensors only, known classes" in ran.stdout
+
+
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = mine(tmp_path)
     needed = here.SPARE_BYTES + 2 * sum(f.stat().st_size for f in (tmp_path / "mine").rglob("*") if f.is_file())
