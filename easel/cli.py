@@ -11,10 +11,11 @@ import typer
 from easel import __version__
 from easel.cloud import commands
 from easel.command_error import told
+from easel.invocation import as_typed
 
 app = typer.Typer(
     help="Your own text-to-image service.",
-    epilog='Start with:  easel up   and, in a second terminal,   easel generate "a red apple"',
+    epilog=as_typed('Start with:  easel up   and, in a second terminal,   easel generate "a red apple"'),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -36,17 +37,17 @@ def _main(
 
 
 @app.command(
-    epilog="""\b
+    epilog=as_typed("""\b
 Examples:
   easel up
   easel up --port 8000 --model emoji
   easel up --host 0.0.0.0 --key "$(openssl rand -hex 16)"
-"""
+""")
 )
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
-    model: Annotated[str, typer.Option(help="One of `easel models`, or the path of an entry.")] = "emoji",
+    model: Annotated[str, typer.Option(help=as_typed("One of `easel models`, or the path of an entry."))] = "emoji",
     data: Annotated[Path, typer.Option(help="Folder that keeps jobs and pictures.")] = Path(".easel"),
     key: Annotated[
         str | None, typer.Option(envvar="EASEL_KEY", help="Callers must send it; needed where others reach --host.")
@@ -62,7 +63,7 @@ def up(
 
 
 @app.command(
-    epilog="""\b
+    epilog=as_typed("""\b
 Examples:
   easel generate "a red apple"
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
@@ -71,7 +72,7 @@ Examples:
 
 What is left open is the model's choice; the seed used is always told.
 Exit codes: 0 drawn, 1 failed, 2 asked wrongly, 3 nothing to ask, 130 Ctrl-C (cancels the job).
-"""
+""")
 )
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
@@ -130,7 +131,7 @@ def models() -> None:
 
 
 for command in (commands.doctor, commands.leftovers, commands.pause, commands.resume):
-    app.command(epilog=commands.EPILOGS[command.__name__])(command)
+    app.command(epilog=as_typed(commands.EPILOGS[command.__name__]))(command)
 
 
 def _sides(size: str | None) -> tuple[int | None, int | None]:

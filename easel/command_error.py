@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from easel.invocation import as_typed
+
 FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: the job failed; asked wrongly; something around is missing; Ctrl-C."""
 
@@ -19,7 +21,7 @@ class CommandError(Exception):
 
     def lines(self) -> list[str]:
         """For people; empty parts left off."""
-        parts = {"where": self.where, "why": self.why, "fix": self.fix}
+        parts = {"where": self.where, "why": self.why, "fix": as_typed(self.fix)}
         return [f"Error: {self.what}", *(f"  {name:<6}{text}" for name, text in parts.items() if text)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from easel.command_error import CommandError
+from easel.invocation import as_typed
 
 Mark = Literal["ok", "failed", "unknown"]
 SIGNS = {"ok": "✓", "failed": "✗", "unknown": "?"}
@@ -28,12 +29,12 @@ class Check:
         """For people. `style(text, colour)` colours, or does not."""
         start = " " * (NAME_WIDTH + 2)
         rows = [f"{style(SIGNS[self.mark], COLOURS[self.mark])} {self.name:<{NAME_WIDTH}}{self.said}"]
-        rows += [f"{start}→ {self.fix}"] if self.fix else []
+        rows += [f"{start}→ {as_typed(self.fix)}"] if self.fix else []
         return "\n".join(rows + [f"{start}│ {line}" for line in self.lines])
 
     def json(self) -> dict[str, Any]:
         ok = {"ok": True, "failed": False, "unknown": None}[self.mark]
-        return {"name": self.name, "ok": ok, "said": self.said, "fix": self.fix, "lines": list(self.lines)}
+        return {"name": self.name, "ok": ok, "said": self.said, "fix": as_typed(self.fix), "lines": list(self.lines)}
 
 
 Found = TypeVar("Found", Check, Check | None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from easel.command_error import told
+from easel.invocation import as_typed
 
 MINUTES = (1, 120)
 """What --minutes may be. SageMaker gives up a start by itself, after the time-outs of the stack."""
@@ -78,7 +79,7 @@ def _switch(region: str | None, minutes: int, what: str) -> None:
     from easel.terminal import Terminal
 
     switch = Switch(open_account(region), minutes, Terminal())
-    typer.echo(switch.pause() if what == "pause" else switch.resume())
+    typer.echo(as_typed(switch.pause() if what == "pause" else switch.resume()))
 
 
 EPILOGS = {

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_a_port_that_is_taken(laptop: Laptop, tmp_path: Path) -> None:
         f"Error: Port {laptop.port} is in use",
         f"  where 127.0.0.1:{laptop.port}",
         "  why   another program listens there, perhaps an Easel",
-        f"  fix   Stop it, or: easel up --port {laptop.port + 1}",
+        f"  fix   Stop it, or: {sys.executable} -m easel up --port {laptop.port + 1}",
     ]
 
 
