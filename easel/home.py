@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from easel.command_error import ENVIRONMENT, CommandError
 from easel.links import Signer, load_secret
@@ -45,20 +47,42 @@ class Home:
         for log in (self.model_log, self.api_log):
             log.write_bytes(b"")
 
-    def occupy(self) -> IO[bytes]:
-        """Makes the folder; it is ours until the file returned is closed. Raises CommandError."""
+    def occupy(self, url: str) -> IO[bytes]:
+        """Makes the folder; it is ours until the file returned is closed. `url` is told to who wants it too.
+
+        Raises CommandError.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / "lock").open("ab")
+            lock = (self.root / "lock").open("ab", buffering=0)
+            if not _locked(lock):
+                lock.close()
+                raise _occupied(self.root)
+            lock.truncate(0)
+            lock.write(url.encode())
         except OSError as error:
-            raise _refused(self.root, error.strerror or str(error), "Give another folder with --data.") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise _refused(self.root, "another `easel up` uses it", "Stop the other, or give --data.") from None
+            why, fix = error.strerror or str(error), "Give another folder with --data."
+            raise CommandError(
+                "The data folder cannot be used", where=str(self.root), why=why, fix=fix, code=ENVIRONMENT
+            ) from None
         return lock
 
 
-def _refused(root: Path, why: str, fix: str) -> CommandError:
-    return CommandError("The data folder cannot be used", where=str(root), why=why, fix=fix, code=ENVIRONMENT)
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _occupied(root: Path) -> CommandError:
+    url = (root / "lock").read_text() or "an address that it has yet to tell"
+    another = f"easel up --port {(urlsplit(url).port or 7860) + 1} --data {shlex.quote(f'{root}-2')}"
+    return CommandError(
+        f"Easel already runs at {url}",
+        where=str(root),
+        why="it uses this data folder",
+        fix=f"Open it, or stop it (Ctrl-C in its terminal), or run another beside it: {another}",
+        code=ENVIRONMENT,
+    )

@@ -20,7 +20,7 @@ def run(settings: Settings) -> None:
     terminal = Terminal()
     _check_key(settings, terminal)
     entry, home = find(settings.model), Home(settings.data)
-    with home.occupy(), _listen(settings) as door:
+    with home.occupy(settings.url), _listen(settings) as door:
         home.store().sweep()
         asyncio.run(Service(settings, entry, home, terminal).run(door))
     terminal.say("Stopped.")

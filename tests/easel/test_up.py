@@ -88,9 +88,15 @@ def test_a_port_that_is_taken(laptop: Laptop, tmp_path: Path) -> None:
 
 
 def test_a_data_folder_that_is_taken(laptop: Laptop) -> None:
-    code, said = refused("--port", str(free_port()), data=laptop.data)
+    code, said = refused(data=laptop.data)
     assert code == 3
-    assert "another `easel up` uses it" in said
+    another = f"{sys.executable} -m easel up --port {laptop.port + 1} --data {laptop.data}-2"
+    assert said.splitlines() == [
+        f"Error: Easel already runs at {laptop.url}",
+        f"  where {laptop.data}",
+        "  why   it uses this data folder",
+        f"  fix   Open it, or stop it (Ctrl-C in its terminal), or run another beside it: {another}",
+    ]
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
