@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+Embed = Annotated[
+    bool, typer.Option("--embed-parameters", help="Write into each file how it was drawn (A1111's form).")
+]
 
 
 def _version(asked: bool) -> None:
@@ -87,21 +91,17 @@ def generate(
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Picture to start from: a PNG, WebP or JPEG file.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it is drawn anew, 0.01 to 1.")] = None,
-    embed: Annotated[
-        bool, typer.Option("--embed-parameters", help="Write into each file how it was drawn (A1111's form).")
-    ] = False,
+    embed: Embed = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Where the API is.")] = "http://127.0.0.1:7860",
     key: Annotated[str | None, typer.Option(envvar="EASEL_KEY", help="The API key of a deployed stack.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Draw pictures and write them to files."""
-    width, height = _sides(size)
-    asked = {
+    asked: dict[str, Any] = {
         "prompt": [prompt, *(more or [])],
         "negative_prompt": negative,
-        "width": width,
-        "height": height,
+        **_sides(size),
         "num_images_per_prompt": number,
         "num_inference_steps": steps,
         "guidance_scale": guidance,
@@ -115,7 +115,7 @@ def generate(
         from easel.client import Api
         from easel.generate import encode, run
 
-        asked["init_image"] = None if init_image is None else encode(init_image)
+        asked["init_image"] = init_image and encode(init_image)
         run(Api(url, key), {name: value for name, value in asked.items() if value is not None}, out, as_json)
 
 
@@ -134,10 +134,10 @@ for command in (commands.doctor, commands.leftovers, commands.pause, commands.re
     app.command(epilog=as_typed(commands.EPILOGS[command.__name__]))(command)
 
 
-def _sides(size: str | None) -> tuple[int | None, int | None]:
+def _sides(size: str | None) -> dict[str, int]:
     if size is None:
-        return None, None
+        return {}
     width, _, height = size.lower().replace("×", "x").partition("x")
     if not (re.fullmatch(r"\d{1,5}", width, re.ASCII) and re.fullmatch(r"\d{1,5}", height, re.ASCII)):
         raise typer.BadParameter(f"{size!r} is not like 512x512", param_hint="--size")
-    return int(width), int(height)
+    return {"width": int(width), "height": int(height)}
