@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -17,7 +16,7 @@ from stacks.api import ApiStack
 from stacks.catalogue import CatalogueError, read_model
 from stacks.cloud9 import Cloud9Stack
 from stacks.images import check_class
-from stacks.instances import instance_for
+from stacks.instances import choose_instances
 from stacks.model import ModelStack
 from stacks.parts.page import PageError
 from stacks.regions import check_region
@@ -35,7 +34,7 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     model = read_model(settings.model, root)
     check_class(model)
     check_region(env.region or "" if env else "", settings, model)
-    settings = replace(settings, instance_type=instance_for(model, settings.instance_type))
+    settings = choose_instances(model, settings)
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)
     endpoint = ModelStack(app, "EaselModel", settings=settings, model=model, bucket=storage.bucket, env=env)

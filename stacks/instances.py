@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stacks.catalogue import CatalogueError, Model
+from stacks.images import has_gpu
 from stacks.prices import USD_PER_HOUR
+from stacks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,26 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("m5", "m6i", "m7i"), Family(0, True, 16)),
 }
 """Those we know of. Source: AWS's pages of the EC2 instance types."""
+
+
+def choose_instances(model: Model, settings: Settings) -> Settings:
+    """The settings with the type that was asked for, or where none was the cheapest that holds the model.
+
+    Raises CatalogueError: that type or a fallback cannot hold it, or the fallbacks are of another kind.
+    """
+    chosen = replace(settings, instance_type=instance_for(model, settings.instance_type))
+    first, *fallbacks = chosen.pool
+    for name in fallbacks:
+        instance_for(model, name)
+        if has_gpu(name) is not has_gpu(first):
+            kinds = ["has a GPU" if has_gpu(one) else "has none" for one in (first, name)]
+            raise CatalogueError(
+                f"{first} {kinds[0]} and {name} in instance_fallbacks {kinds[1]}: one image and one driver serve all "
+                "types of an endpoint. Set fallbacks of the same kind."
+            )
+    if twice := [name for i, name in enumerate(chosen.pool) if name in chosen.pool[:i]]:
+        raise CatalogueError(f"{twice[0]} is in the list twice: {first} comes first, then instance_fallbacks.")
+    return chosen
 
 
 def instance_for(model: Model, asked: str) -> str:

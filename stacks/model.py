@@ -45,11 +45,11 @@ class ModelStack(cdk.Stack):
         self.alerts = Alerts(self, "Alerts", email=settings.alert_email)
         self._limit_costs(settings)
 
-        instance, warm = settings.instance_type, max(1, settings.min_instances)
+        warm = max(1, settings.min_instances)
         cdk.CfnOutput(self, "Model", value=model.id)
         cdk.CfnOutput(self, "EndpointName", value=self.endpoint.name)
-        cdk.CfnOutput(self, "PriceWarm", value=price(instance, warm))
-        cdk.CfnOutput(self, "PriceIdle", value=price(instance, settings.min_instances))
+        cdk.CfnOutput(self, "PriceWarm", value=price(settings.pool, warm))
+        cdk.CfnOutput(self, "PriceIdle", value=price(settings.pool, settings.min_instances))
         cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.told)
         cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
         if settings.shell == "on":

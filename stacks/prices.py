@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 _TABLE = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
@@ -17,11 +18,15 @@ USD_PER_MONTH: dict[str, float] = _TABLE["usd_per_month"]
 """Of what is paid by being there, or by the GB that it keeps."""
 
 
-def price(instance_type: str, instances: int) -> str:
-    """USD per hour of so many instances, as a sentence for the outputs of a deploy."""
+def price(instance_types: Sequence[str], instances: int) -> str:
+    """USD per hour of so many instances of one of the types, as a sentence for the outputs of a deploy."""
     if instances == 0:
         return "0 USD per hour: no instance runs (storage and requests cost extra)"
-    if instance_type not in USD_PER_HOUR:
-        return f"not in our table; see {PAGE}"
-    total = USD_PER_HOUR[instance_type] * instances
-    return f"about {total:.4g} USD per hour for {instances} x {instance_type} ({REGION}, {SEEN}; see {PAGE})"
+    each = ", or ".join(_price(name, instances) for name in instance_types)
+    return f"{each} ({REGION}, {SEEN}; see {PAGE})"
+
+
+def _price(instance_type: str, instances: int) -> str:
+    usd = USD_PER_HOUR.get(instance_type)
+    said = f"about {usd * instances:.4g} USD per hour" if usd else "a price that is not in our table"
+    return f"{said} for {instances} x {instance_type}"

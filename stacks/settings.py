@@ -40,6 +40,8 @@ class Settings:
     """`async` scales to zero and queues; `realtime` is always warm."""
     instance_type: str = ""
     """Empty: the cheapest that holds the model."""
+    instance_fallbacks: str = ""
+    """Types to try in this order, with commas between, where AWS has no `instance_type` free."""
     min_instances: int = -1
     """-1: the mode's own, 0 in async and 1 in realtime."""
     max_instances: int = 1
@@ -87,6 +89,11 @@ class Settings:
         _check_instances(self)
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """The instance types in the order in which AWS tries them."""
+        return (self.instance_type, *filter(None, self.instance_fallbacks.split(",")))
 
     @property
     def cloud9(self) -> bool:
@@ -174,8 +181,17 @@ def _check_hub(settings: Settings) -> None:
         )
 
 
+POOL = 5
+"""The most types that SageMaker tries."""
+_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+
+
 def _check_instances(settings: Settings) -> None:
-    _check_text(settings.instance_type, r"|ml\.[a-z0-9-]+\.[a-z0-9]+", "instance_type looks like ml.g4dn.xlarge.")
+    _check_text(settings.instance_type, rf"|{_TYPE}", "instance_type looks like ml.g4dn.xlarge.")
+    like = "instance_fallbacks looks like ml.g5.xlarge,ml.g6.xlarge."
+    _check_text(settings.instance_fallbacks, rf"|{_TYPE}(,{_TYPE})*", like)
+    if len(settings.pool) > POOL:
+        raise SettingsError(f"instance_fallbacks has {len(settings.pool) - 1} types; it can have {POOL - 1}.")
     if settings.min_instances > settings.max_instances:
         raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
     if settings.mode == "realtime" and settings.min_instances == 0:

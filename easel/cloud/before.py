@@ -78,8 +78,30 @@ def _price(item: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def quota(account: Account, plan: Plan, *, request: bool) -> Check:
-    """By name: the codes differ. A second instance comes for minutes when an update is deployed."""
-    name, needed = f"{plan.instance_type} for endpoint usage", plan.settings.max_instances
+    """A second instance comes for minutes when an update is deployed."""
+    return _quota_of(account, plan.instance_type, plan.settings.max_instances, request)
+
+
+def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:
+    """Whether the other types can be had, too; None where there are none."""
+    names, mode = plan.settings.pool[1:], plan.settings.mode
+    if not names:
+        return None
+    prices = _prices(account, USAGE[mode])
+    absent = [
+        Check("fallbacks", "failed", f"{account.region} has no {name} for mode {mode}.", "Take it out of the list")
+        for name in names if prices and name not in prices
+    ]  # fmt: skip
+    quotas = [_quota_of(account, name, plan.settings.max_instances, request) for name in names]
+    lacking = absent + [check for check in quotas if check.mark == "failed"]
+    if lacking:
+        return Check("fallbacks", "failed", " ".join(check.said for check in lacking), lacking[0].fix)
+    return Check("fallbacks", "ok", f"{', '.join(names)}: there, and with a quota.")
+
+
+def _quota_of(account: Account, instance: str, needed: int, request: bool) -> Check:
+    """By name: the codes differ."""
+    name = f"{instance} for endpoint usage"
     found = _quota(account, "sagemaker", name)
     if found is None:
         return Check(

@@ -52,6 +52,8 @@ class Doctor:
         if plan.instance_type:
             yield guarded("region", lambda: before.region(account, plan))
             yield guarded("quota", lambda: before.quota(account, plan, request=self.request))
+            if check := guarded("fallbacks", lambda: before.fallbacks(account, plan, request=self.request)):
+                yield check
         else:
             nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
             yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))

@@ -11,7 +11,7 @@ HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"InsufficientInstanceCapacity|insufficient capacity|unable to provision requested ML compute capacity",
-        "AWS has no such instance free now: try later, another -c instance_type, or another region.",
+        "AWS has no such instance free now: try later, -c instance_fallbacks=…, or another region.",
     ),
     (
         r"did not pass the ping health check|ping health check",

@@ -40,13 +40,21 @@ def _endpoint(account: Account, region: str, item: Item) -> tuple[float | None, 
     with explained():
         told = client.describe_endpoint(EndpointName=name)
         config = client.describe_endpoint_config(EndpointConfigName=told["EndpointConfigName"])
-    variant = config["ProductionVariants"][0]
-    count = sum(one.get("CurrentInstanceCount", 0) for one in told.get("ProductionVariants", ()))
-    kind = variant.get("InstanceType", "")
-    note = f"{told['EndpointStatus']}, {count} x {kind}"
-    if count and kind not in USD_PER_HOUR:
+    running = _running(told, config["ProductionVariants"][0])
+    note = f"{told['EndpointStatus']}, {', '.join(f'{count} x {kind}' for kind, count in running.items())}"
+    if any(count and kind not in USD_PER_HOUR for kind, count in running.items()):
         return None, f"{note}, of unknown price"
-    return (USD_PER_HOUR[kind] * count * HOURS_PER_MONTH if count else 0.0), note
+    return sum(USD_PER_HOUR[kind] * count * HOURS_PER_MONTH for kind, count in running.items() if count), note
+
+
+def _running(told: Item, configured: Item) -> dict[str, int]:
+    """Instances by type. An endpoint with fallbacks tells of each type by itself."""
+    variants = told.get("ProductionVariants", ())
+    if "InstanceType" in configured:
+        return {configured["InstanceType"]: sum(one.get("CurrentInstanceCount", 0) for one in variants)}
+    pools = [pool for one in variants for pool in one.get("InstancePools", ())]
+    counts = dict.fromkeys((pool["InstanceType"] for pool in configured["InstancePools"]), 0)
+    return counts | {pool["InstanceType"]: pool["CurrentInstanceCount"] for pool in pools}
 
 
 def _notebook(account: Account, region: str, item: Item) -> tuple[float | None, str]:

@@ -173,5 +173,7 @@ TEMPLATE_ONLY = {"ScalingTargetId", "ServiceNamespace", "ResourceId", "ScalableD
 
 def _saved(config: dict[str, Any]) -> str:
     variant = config["ProductionVariants"][0]
-    usd = USD_PER_HOUR.get(variant["InstanceType"], 0) * variant.get("InitialInstanceCount", 1)
-    return f" That saves about {usd:.4g} USD an hour ({usd * HOURS_PER_MONTH:.0f} a month)." if usd else ""
+    pools = variant.get("InstancePools") or [variant]
+    usd = min(USD_PER_HOUR.get(pool["InstanceType"], 0) for pool in pools) * variant.get("InitialInstanceCount", 1)
+    about = "about" if len(pools) == 1 else "at least"
+    return f" That saves {about} {usd:.4g} USD an hour ({usd * HOURS_PER_MONTH:.0f} a month)." if usd else ""

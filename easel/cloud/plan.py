@@ -9,18 +9,21 @@ from pathlib import Path
 
 from easel.command_error import USAGE, CommandError
 from stacks.catalogue import CatalogueError, Model, read_model
-from stacks.instances import instance_for
+from stacks.instances import choose_instances
 from stacks.settings import Settings, SettingsError, parse_settings
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`refusal` says why there is no model; `instance_type` is empty where nobody can tell."""
+    """`refusal` says why there is no model; the settings' `instance_type` is empty where nobody can tell."""
 
     settings: Settings
     model: Model | None
-    instance_type: str
     refusal: str
+
+    @property
+    def instance_type(self) -> str:
+        return self.settings.instance_type
 
 
 def read_plan(context: Sequence[str], root: Path) -> Plan:
@@ -37,9 +40,9 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
         raise _wrong(str(error)) from None
     try:
         model = read_model(settings.model, root)
-        return Plan(settings, model, instance_for(model, settings.instance_type), "")
+        return Plan(choose_instances(model, settings), model, "")
     except CatalogueError as error:
-        return Plan(settings, None, settings.instance_type, str(error))
+        return Plan(settings, None, str(error))
 
 
 def _wrong(why: str) -> CommandError:

@@ -36,7 +36,7 @@ SAYS = {
     f"in mode realtime; in mode async with min_instances=0, {_ACTIVITIES} says why it does not sleep. "
     "`npx cdk destroy --all` ends it in any case.",
     "NoCapacity": "Jobs have waited for 20 minutes and no instance came: the quota is used up, or AWS has no such "
-    f"instance free. {_ACTIVITIES} says which. Another instance_type helps in both cases.",
+    f"instance free. {_ACTIVITIES} says which. Another instance_type, or instance_fallbacks, helps in both cases.",
     "Undelivered": "SageMaker could not tell of a picture: the endpoint's role lacks a right, or a topic is gone. "
     "Deploy EaselModel and EaselApi again. Jobs that were drawn are found by their next poll.",
 }

@@ -92,11 +92,13 @@ class Dashboard(cloudwatch.Dashboard):
         samples = self._metrics.instances("CPUUtilization", "SampleCount", HOUR)
         ran = "FILL(samples, 0) / 60"
         widgets = [_graph("Instances", [_expression(ran, "instances", samples)])]
-        usd = USD_PER_HOUR.get(self._endpoint.settings.instance_type)
+        pool = self._endpoint.settings.pool
+        usd = max(USD_PER_HOUR.get(name, 0) for name in pool)
         if usd:
             hourly = _expression(f"{ran} * {usd}", "USD in the hour", samples)
             total = _expression(f"RUNNING_SUM({ran} * {usd})", "USD since the left edge", samples)
-            widgets.append(_graph("Cost of instances, about (USD, us-east-1)", [hourly], right=[total]))
+            how = "about" if len(pool) == 1 else "at most"
+            widgets.append(_graph(f"Cost of instances, {how} (USD, us-east-1)", [hourly], right=[total]))
         return [*widgets]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 from aws_cdk import Aws, Fn
 from aws_cdk import aws_s3 as s3
@@ -27,6 +29,8 @@ CALL_SECONDS = {"async": 960, "realtime": 60}
 START_SECONDS = 900
 DOWNLOAD_SECONDS = 1800
 """Bounds for a start that does not succeed; SageMaker's own are longer and cannot be cut short."""
+POOL_SECONDS = 1800
+"""For the search through all fallbacks."""
 
 
 class Endpoint(Construct):
@@ -39,7 +43,7 @@ class Endpoint(Construct):
         self.settings = settings
         self.answers = Answers(self, "Answers", bucket=bucket) if settings.mode == "async" else None
         # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
-        kind = settings.mode + sha256(settings.instance_type.encode()).hexdigest()[:6]
+        kind = settings.mode + sha256(",".join(settings.pool).encode()).hexdigest()[:6]
         name = Fn.join("-", ["easel", kind, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
         self.logs = logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
@@ -66,7 +70,7 @@ class Endpoint(Construct):
         )
         endpoint = sagemaker.CfnEndpoint(
             self,
-            kind.capitalize(),  # one that scales can change neither mode nor instance type: then it is another
+            kind.capitalize(),  # one that scales can change neither mode nor instance types: then it is another
             endpoint_name=name,
             endpoint_config_name=self._config(model).attr_endpoint_config_name,
             # In async mode each release starts once, which proves it, and autoscaling takes it to zero again.
@@ -89,7 +93,7 @@ class Endpoint(Construct):
         variant = Config.ProductionVariantProperty(
             variant_name=VARIANT,
             model_name=model.attr_model_name,
-            instance_type=settings.instance_type,
+            **_instances(settings.pool),
             initial_instance_count=max(1, settings.min_instances),
             initial_variant_weight=1,
             inference_ami_version=images.GPU_AMI if images.has_gpu(settings.instance_type) else None,
@@ -100,3 +104,11 @@ class Endpoint(Construct):
         )
         asynchronous = self.answers.config() if self.answers else None
         return Config(self, "Config", production_variants=[variant], async_inference_config=asynchronous)
+
+
+def _instances(pool: Sequence[str]) -> dict[str, Any]:
+    """SageMaker takes either one type or a list of pools, and refuses both."""
+    if len(pool) == 1:
+        return {"instance_type": pool[0]}
+    pools = [Config.InstancePoolProperty(instance_type=name, priority=i) for i, name in enumerate(pool, 1)]
+    return {"instance_pools": pools, "variant_instance_provision_timeout_in_seconds": POOL_SECONDS}

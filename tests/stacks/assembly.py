@@ -56,6 +56,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "cloud9": (
         {
             "api_auth": "iam",
+            "instance_type": "ml.g6.xlarge",
+            "instance_fallbacks": "ml.g4dn.xlarge",
             "cloud9_cidr": "203.0.113.7/32",
             "cloud9_environment_id": "0123456789abcdef0123456789abcdef",
         },

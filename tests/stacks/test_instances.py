@@ -10,10 +10,12 @@ import pytest
 from app import ROOT
 from stacks.catalogue import CatalogueError, Model, model_ids, read_model
 from stacks.images import DIFFUSERS, check_class
-from stacks.instances import FAMILIES, instance_for, instance_types
+from stacks.instances import FAMILIES, choose_instances, instance_for, instance_types
 from stacks.prices import USD_PER_HOUR
+from stacks.settings import Settings
 
 SD = read_model("sd-1.5", ROOT)
+EMOJI = read_model("emoji", ROOT)
 KLEIN = read_model("flux.2-klein-4b", ROOT)
 
 
@@ -83,6 +85,32 @@ def test_the_bound_of_a_gpu(gib: float, held: bool) -> None:
 @pytest.mark.parametrize(("gib", "held"), [(16, True), (16.1, False)])
 def test_the_bound_of_the_host(gib: float, held: bool) -> None:
     assert ("ml.g4dn.xlarge" in instance_types(dataclasses.replace(SD, host_memory_gib=gib))) is held
+
+
+def test_fallbacks_come_after_the_type_that_was_chosen() -> None:
+    chosen = choose_instances(SD, Settings(instance_fallbacks="ml.g6.xlarge,ml.p5.48xlarge"))
+    assert chosen.pool == ("ml.g4dn.xlarge", "ml.g6.xlarge", "ml.p5.48xlarge")
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "fallbacks", "said"),
+    [
+        (KLEIN, "", "ml.g6e.xlarge,ml.g4dn.xlarge", "ml.g4dn.xlarge cannot hold flux.2-klein-4b: it needs 19 GiB"),
+        (
+            EMOJI,
+            "ml.m5.large",
+            "ml.m5.xlarge,ml.g4dn.xlarge",
+            "ml.m5.large has none and ml.g4dn.xlarge in instance_fallbacks has a GPU: one image and one driver serve",
+        ),
+        (EMOJI, "ml.g5.xlarge", "ml.m5.large", "ml.g5.xlarge has a GPU and ml.m5.large in instance_fallbacks has none"),
+        (SD, "", "ml.g5.xlarge,ml.g4dn.xlarge", "ml.g4dn.xlarge is in the list twice: ml.g4dn.xlarge comes first,"),
+        (SD, "", "ml.g5.xlarge,ml.g5.xlarge", "ml.g5.xlarge is in the list twice: ml.g4dn.xlarge comes first,"),
+    ],
+)
+def test_fallbacks_that_cannot_serve_are_refused(model: Model, first: str, fallbacks: str, said: str) -> None:
+    with pytest.raises(CatalogueError) as refusal:
+        choose_instances(model, Settings(instance_type=first, instance_fallbacks=fallbacks))
+    assert str(refusal.value).startswith(said)
 
 
 def test_a_type_outside_of_the_table_is_believed() -> None:

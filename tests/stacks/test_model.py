@@ -108,6 +108,24 @@ def test_a_cpu_gets_the_cpu_image_of_its_region(realtime: Assembly) -> None:
     assert (host, rest) == ("763104351884.dkr.ecr.eu-west-1.", f"/{images.REPOSITORY}:{images.CPU_TAG}")
 
 
+def test_fallbacks_take_the_place_of_the_type(cloud9: Assembly) -> None:
+    """SageMaker refuses both in one variant."""
+    (variant,) = cloud9.only(CONFIG)["ProductionVariants"]
+    assert variant["InstancePools"] == [
+        {"InstanceType": "ml.g6.xlarge", "Priority": 1},
+        {"InstanceType": "ml.g4dn.xlarge", "Priority": 2},
+    ]
+    assert variant["VariantInstanceProvisionTimeoutInSeconds"] == 1800
+    assert "InstanceType" not in variant
+    assert variant["InferenceAmiVersion"] == images.GPU_AMI
+    assert cloud9.outputs("EaselModel")["PriceWarm"] == (
+        "about 1.127 USD per hour for 1 x ml.g6.xlarge, or about 0.7364 USD per hour for 1 x ml.g4dn.xlarge "
+        "(us-east-1, 2026-11; see https://aws.amazon.com/sagemaker/ai/pricing/)"
+    )
+    kind = sha256(b"ml.g6.xlarge,ml.g4dn.xlarge").hexdigest()[:6]
+    assert f"Async{kind}" in next(iter(cloud9.resources("AWS::SageMaker::Endpoint")))
+
+
 def test_china_has_an_account_of_its_own(china: Assembly) -> None:
     assert "727897471807.dkr.ecr.cn-north-1." in json.dumps(china.only("AWS::SageMaker::Model"))
 
@@ -216,5 +234,6 @@ def test_the_outputs_say_what_runs_and_what_it_costs(default: Assembly, realtime
 
 
 def test_an_instance_without_a_known_price_says_where_to_look() -> None:
-    assert price("ml.p5.48xlarge", 1) == "not in our table; see https://aws.amazon.com/sagemaker/ai/pricing/"
+    where = "(us-east-1, 2026-11; see https://aws.amazon.com/sagemaker/ai/pricing/)"
+    assert price(["ml.p5.48xlarge"], 1) == f"a price that is not in our table for 1 x ml.p5.48xlarge {where}"
     assert all(usd > 0 for usd in USD_PER_HOUR.values())

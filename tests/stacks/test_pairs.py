@@ -34,7 +34,11 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {"cloud9_cidr": "203.0.113.7/32", "cloud9_environment_id": ENVIRONMENT},
         {"cloud9_cidr": "2001:db8::7/128", "cloud9_security_group_id": GROUP},
     ),
-    "instance_type": ({}, {"instance_type": "ml.g5.xlarge"}),
+    "instance_type": (
+        {},
+        {"instance_type": "ml.g5.xlarge"},
+        {"instance_type": "ml.g5.xlarge", "instance_fallbacks": "ml.g6.xlarge"},
+    ),
     "throttle": ({}, {"throttle_rate": "5", "throttle_burst": "7", "daily_quota": "77"}),
     "days": ({}, {"result_days": "30", "log_days": "7"}),
     "money": (
@@ -108,7 +112,9 @@ def shows_the_endpoint(assembly: Assembly, settings: Settings) -> None:
     config = assembly.only("AWS::SageMaker::EndpointConfig")
     (variant,) = config["ProductionVariants"]
     assert ("AsyncInferenceConfig" in config) is (settings.mode == "async")
-    assert variant["InstanceType"] == (settings.instance_type or "ml.m5.large")
+    pools = [(pool["Priority"], pool["InstanceType"]) for pool in variant.get("InstancePools", ())]
+    assert pools == (list(enumerate(settings.pool, 1)) if settings.instance_fallbacks else [])
+    assert variant.get("InstanceType") == (None if pools else settings.instance_type or "ml.m5.large")
     target = assembly.only("AWS::ApplicationAutoScaling::ScalableTarget")
     assert (target["MinCapacity"], target["MaxCapacity"]) == (settings.min_instances, settings.max_instances)
     assert variant["InitialInstanceCount"] == max(1, settings.min_instances)

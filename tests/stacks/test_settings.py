@@ -16,6 +16,7 @@ READ = [
     ("hub_token_secret", "hub-token", "hub-token"),
     ("mode", "realtime", "realtime"),
     ("instance_type", "ml.g6e.2xlarge", "ml.g6e.2xlarge"),
+    ("instance_fallbacks", "ml.g5.xlarge,ml.g6.xlarge", "ml.g5.xlarge,ml.g6.xlarge"),
     ("min_instances", "1", 1),
     ("max_instances", "100", 100),
     ("queue_minutes", "360", 360),
@@ -106,6 +107,14 @@ def test_every_key_is_tested_here() -> None:
         ({"result_days": "0"}, "result_days is 0; it can be 1 to 3650."),
         ({"log_days": "2"}, "log_days is 2; it can be 1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653."),
         ({"instance_type": "g4dn.xlarge"}, "instance_type looks like ml.g4dn.xlarge. Given: 'g4dn.xlarge'."),
+        (
+            {"instance_fallbacks": "ml.g5.xlarge, ml.g6.xlarge"},
+            "instance_fallbacks looks like ml.g5.xlarge,ml.g6.xlarge. Given: 'ml.g5.xlarge, ml.g6.xlarge'.",
+        ),
+        (
+            {"instance_fallbacks": ",".join(["ml.g5.xlarge"] * 5)},
+            "instance_fallbacks has 5 types; it can have 4.",
+        ),
         ({"model": 3}, "model must be a text, not 3."),
         (GROUP, "The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32."),
         (

@@ -209,6 +209,37 @@ def test_the_bound_itself_is_enough(
     assert found(world)[name] == Check(name, "ok", said)
 
 
+G5 = {"QuotaName": "ml.g5.xlarge for endpoint usage", "QuotaCode": "L-5", "Value": 1.0}
+G6 = {"QuotaName": "ml.g6.xlarge for endpoint usage", "QuotaCode": "L-6", "Value": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("sold", "quotas", "mark", "said", "fix"),
+    [
+        (["ml.g5.xlarge", "ml.g6.xlarge"], [G5, {**G6, "Value": 1.0}], "ok",
+         "ml.g5.xlarge, ml.g6.xlarge: there, and with a quota.", ""),
+        (["ml.g5.xlarge", "ml.g6.xlarge"], [G5, G6], "failed",
+         "ml.g6.xlarge for endpoint usage is 0 in eu-west-1; 1 needed.",
+         f"easel doctor --request, or {PAGE.replace('L-1', 'L-6')}"),
+        (["ml.g5.xlarge"], [G5, G6], "failed",
+         "eu-west-1 has no ml.g6.xlarge for mode async. ml.g6.xlarge for endpoint usage is 0 in eu-west-1; 1 needed.",
+         "Take it out of the list"),
+    ],
+)  # fmt: skip
+def test_each_fallback_is_looked_at(
+    found: Callable[..., dict[str, Check]], sold: list[str], quotas: list[Any], mark: Any, said: str, fix: str
+) -> None:
+    world = healthy()
+    chosen = "instance_type=ml.g4dn.xlarge"
+    plan = read_plan(["model=emoji", chosen, "instance_fallbacks=ml.g5.xlarge,ml.g6.xlarge"], ROOT)
+    first = {**QUOTA, "QuotaName": "ml.g4dn.xlarge for endpoint usage"}
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [first, *quotas]}
+    world.answers["pricing.GetProducts"] = prices(*(f"EU-AsyncInf:{name}" for name in ["ml.g4dn.xlarge", *sold]))
+    checks = found(world, plan=plan)
+    assert checks["fallbacks"] == Check("fallbacks", mark, said, fix)
+    assert checks["quota"].mark == "ok"
+
+
 def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": []}

@@ -181,3 +181,32 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["usd_per_month"], [row["name"] for row in told["left"]]) == (1.0, ["k", "b"])
     assert report(Found([nobody]), as_json=False) == 1
     assert "        ?  b" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("counts", "usd", "note"),
+    [
+        ((1, 2), 730 * (USD_PER_HOUR["ml.g5.xlarge"] + 2 * USD_PER_HOUR["ml.g6.xlarge"]), "1 x ml.g5.xlarge, 2 x"),
+        ((0, 0), 0, "0 x ml.g5.xlarge, 0 x ml.g6.xlarge"),
+    ],
+)
+def test_an_endpoint_with_fallbacks_costs_what_each_type_does(counts: tuple[int, int], usd: float, note: str) -> None:
+    names = ("ml.g5.xlarge", "ml.g6.xlarge")
+    pools = [{"InstanceType": name, "Priority": i} for i, name in enumerate(names, 1)]
+    running = [{"InstanceType": name, "CurrentInstanceCount": n} for name, n in zip(names, counts, strict=True) if n]
+    variant = {"VariantName": "AllTraffic", "CurrentInstanceCount": sum(counts)}
+    told = {"EndpointName": ENDPOINT, "EndpointArn": "a" * 20, "EndpointStatus": "InService", "CreationTime": NOW}
+    config = {"EndpointConfigName": "c", "EndpointConfigArn": "a" * 20, "CreationTime": NOW}
+    aws = FakeAws(**{
+        "sagemaker.DescribeEndpoint": {
+            **told, "LastModifiedTime": NOW, "EndpointConfigName": "c",
+            "ProductionVariants": [{**variant, **({"InstancePools": running} if running else {})}],
+        },
+        "sagemaker.DescribeEndpointConfig": {
+            **config, "ProductionVariants": [{"VariantName": "AllTraffic", "InstancePools": pools}]
+        },
+    })  # fmt: skip
+    (kind,) = (one for one in KINDS if one.type == "AWS::SageMaker::Endpoint")
+    found_usd, found_note = kind.price(aws.account(), REGION, {"EndpointName": ENDPOINT})
+    assert found_usd == pytest.approx(usd)
+    assert f"InService, {note}" in found_note

@@ -124,6 +124,16 @@ def test_pause_deletes_the_endpoint_and_keeps_its_configuration() -> None:
     assert world.coming == ["gone"]
 
 
+def test_pause_with_fallbacks_says_what_it_saves_at_least() -> None:
+    world = World("InService")
+    config: dict[str, Any] = world.answers["sagemaker.DescribeEndpointConfig"]  # type: ignore[assignment]
+    del config["ProductionVariants"][0]["InstanceType"]
+    names = ("ml.g5.xlarge", "ml.g6.xlarge")
+    pools = [{"InstanceType": name, "Priority": i} for i, name in enumerate(names, 1)]
+    config["ProductionVariants"][0]["InstancePools"] = pools
+    assert "That saves at least 1.127 USD an hour (822 a month)." in world.switch().pause()
+
+
 def test_a_second_pause_changes_nothing() -> None:
     world = World("gone")
     assert "is paused already" in world.switch().pause()
