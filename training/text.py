@@ -141,17 +141,20 @@ def batch(rng: random.Random, drawings: list[Drawing], size: int, usual: Usual) 
 
 
 def train(
-    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, drawings: list[Drawing], minutes: float, peak: float
+    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, known: bool, drawings: list[Drawing], minutes: float, peak: float
 ) -> None:
-    reader = Reader(len(drawings))
+    reader, alone = Reader(len(drawings)), 0.0
     if READER.exists():
         reader.load_state_dict(torch.load(READER))
+    elif known:
+        alone = 0.1  # a new reader would undo what the encoder knows: it learns to read it first
     parameters = [*encoder.parameters(), *reader.parameters()]
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     half = half_is_faster()
     rng, start, step, usual = random.Random(1), time.monotonic(), 0, Usual()
     while (past := (time.monotonic() - start) / 60 / minutes) < 1:
         optimizer.param_groups[0]["lr"] = peak * min(1.0, (step + 1) / 100) * (1.01 - past)
+        encoder.requires_grad_(past >= alone)
         texts, wanted, pictures = batch(rng, drawings, 32, usual)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             states = encoder(token_ids(tokenizer, texts)).last_hidden_state.float()
@@ -181,13 +184,14 @@ def main() -> None:
     torch.manual_seed(0)
     drawings = load_drawings()
     folder = WORK / "text_encoder"
-    if folder.exists():
+    known = folder.exists()
+    if known:
         tokenizer, encoder = load_tokenizer(), CLIPTextModel.from_pretrained(folder)
     else:
         train_tokenizer(corpus(drawings), WORK / "tokenizer")
         tokenizer = load_tokenizer()
         encoder = new_encoder(tokenizer)
-    train(encoder.train(), tokenizer, drawings, arguments.minutes, arguments.rate)
+    train(encoder.train(), tokenizer, known, drawings, arguments.minutes, arguments.rate)
     encoder.save_pretrained(folder)
 
 
