@@ -18,6 +18,7 @@ from stacks.cloud9 import Cloud9Stack
 from stacks.images import check_class
 from stacks.instances import choose_instances
 from stacks.model import ModelStack
+from stacks.parts.own_key import encrypt_all
 from stacks.parts.page import PageError
 from stacks.regions import check_region
 from stacks.settings import SettingsError, parse_settings
@@ -58,6 +59,8 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     if settings.cloud9:
         Cloud9Stack(app, "EaselCloud9", settings=settings, env=env)
 
+    if settings.kms_key_arn:
+        encrypt_all(app, settings.kms_key_arn)
     cdk.Tags.of(app).add("easel:app", "easel")
     cdk.Tags.of(app).add("easel:mode", settings.mode)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))

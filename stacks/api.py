@@ -23,6 +23,7 @@ from stacks.parts.findings import acknowledge
 from stacks.parts.function import Function
 from stacks.parts.gateway import Gateway
 from stacks.parts.grants import allow, allow_listing, allow_objects
+from stacks.parts.own_key import allow_key
 from stacks.parts.powertools import powertools
 from stacks.settings import Settings
 
@@ -60,6 +61,7 @@ class ApiStack(cdk.Stack):
         else:
             helper = self._runner(lost)
             api = self._realtime_api(helper.function)
+        allow_key(helper.role, bucket.encryption_key, "sqs")
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
         self.api = gateway.api
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)

@@ -71,6 +71,15 @@ def instance_types(model: Model) -> list[str]:
     return sorted((name for name in USD_PER_HOUR if not _lack(model, name)), key=USD_PER_HOUR.__getitem__)
 
 
+def has_ebs_volume(name: str) -> bool:
+    """False for types with disks of their own, for which SageMaker refuses size and key of a volume.
+
+    Source: `volume_size_supported` of the SageMaker SDK; g7 as users report it.
+    """
+    family = name.split(".")[1]
+    return "d" not in family and not family.startswith(("g5", "g6", "g7", "p5", "trn1"))
+
+
 def _lack(model: Model, name: str) -> str:
     """What the type has too little of, or nothing."""
     family = FAMILIES.get(name.split(".")[1])

@@ -18,8 +18,15 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
             f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and "
             f"set powertools_layer to its ARN, or deploy to one of {have}."
         )
+    _check_region_of("kms_key_arn", settings.kms_key_arn, region)
     if region.startswith("cn-") and settings.hub_url == HUB and isinstance(model.source, HubSource):
         raise SettingsError(
             f"{HUB} cannot be reached from {region}, where {model.id} is. Set hub_url to a mirror, or choose a "
             "model that comes from a folder or from S3, such as model=emoji."
         )
+
+
+def _check_region_of(setting: str, arn: str, region: str) -> None:
+    theirs = arn.split(":")[3] if arn else region
+    if region and theirs != region:
+        raise SettingsError(f"{setting} is of {theirs}, and Easel goes to {region}. Name one of {region}.")

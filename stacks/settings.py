@@ -73,6 +73,8 @@ class Settings:
     """Calls of the API's function at the same time, taken from the account's own; 0: as many as the account has."""
     removal: Removal = "destroy"
     """What `cdk destroy` does with the bucket."""
+    kms_key_arn: str = ""
+    """A key of yours that encrypts bucket, topics, queue, logs and, where the instance can, its disk; empty: AWS's."""
     cloud9_cidr: str = ""
     """Who may reach port 8080 of a Cloud9 environment; empty: no such rule."""
     cloud9_environment_id: str = ""
@@ -87,6 +89,7 @@ class Settings:
         _check_numbers(self)
         _check_hub(self)
         _check_instances(self)
+        _check_key(self.kms_key_arn)
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
@@ -178,6 +181,14 @@ def _check_hub(settings: Settings) -> None:
         raise SettingsError(
             "hub_token_secret is the name or ARN of a secret, never the token itself, which templates and logs "
             "would show: aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
+        )
+
+
+def _check_key(arn: str) -> None:
+    if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f-]{36}|mrk-[0-9a-f]{32})|", arn, re.ASCII):
+        raise SettingsError(
+            f"kms_key_arn looks like arn:aws:kms:us-east-1:123456789012:key/…. Given: {arn!r}. Rights know no alias; "
+            "its key: aws kms describe-key --key-id alias/yours --query KeyMetadata.Arn --output text"
         )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.parts.emptied import keep_log_of_emptying
-from stacks.parts.findings import acknowledge
+from stacks.parts.private_bucket import PrivateBucket
 from stacks.settings import Settings
 
 PASSING = ("jobs/", "idempotency/", "answers/", "failures/", "imports/")
@@ -30,14 +31,13 @@ class StorageStack(cdk.Stack):
         super().__init__(scope, id, description="Easel: the bucket of jobs, pictures and releases", **options)
         destroy = settings.removal == "destroy"
         days = cdk.Duration.days
-        self.bucket = s3.Bucket(
+        arn = settings.kms_key_arn
+        self.bucket = PrivateBucket(
             self,
             "Store",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
+            unlogged=_S1,
+            key=kms.Key.from_key_arn(self, "Key", arn) if arn else None,
+            removal=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,
             # The page reads pictures by presigned links; the signature is what protects them.
             cors=[s3.CorsRule(allowed_methods=[s3.HttpMethods.GET], allowed_origins=["*"], allowed_headers=["*"])],
             lifecycle_rules=[
@@ -45,10 +45,7 @@ class StorageStack(cdk.Stack):
                 s3.LifecycleRule(prefix="releases/", tag_filters=UNREFERENCED, expiration=days(1)),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=days(1)),
             ],
-            removal_policy=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,
-            auto_delete_objects=destroy,
         )
         cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # it goes last, or not at all
-        acknowledge(self.bucket, {"AwsSolutions-S1": _S1})
         if destroy:
             keep_log_of_emptying(self, self, log_days=settings.log_days)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from easel.cloud import after, before, here
+from easel.cloud import after, before, here, options
 from easel.cloud.account import Account, open_account
 from easel.cloud.check import Check, Mark, guarded
 from easel.cloud.deployed import find_deployed
@@ -57,7 +57,8 @@ class Doctor:
         else:
             nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
             yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))
-        for name, look in (("import", before.importing), ("files", before.files), ("token", before.token)):
+        asked = {"import": before.importing, "files": before.files, "token": before.token, "key": options.key}
+        for name, look in asked.items():
             if check := guarded(name, partial(look, account, plan)):
                 yield check
         yield guarded("lambda", lambda: before.concurrency(account, plan))

@@ -50,6 +50,10 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The model's repository wants a token with its licence accepted, or is gone: see `easel doctor`, model.",
     ),
     (
+        r"KMS|kms:|\bkey/[0-9a-f-]{36}",
+        "The KMS key may not be used: its policy needs the statements of docs/options.md, and it must be enabled.",
+    ),
+    (
         r"Access ?Denied|is not authorized to perform|not authorized to access",
         "The endpoint's role lacks a right: npx cdk deploy --all puts it as the templates have it.",
     ),

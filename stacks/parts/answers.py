@@ -22,9 +22,11 @@ class Answers(Construct):
 
     def config(self) -> Config.AsyncInferenceConfigProperty:
         """One call at a time on an instance: the model fills the card."""
+        key = self._bucket.encryption_key
         return Config.AsyncInferenceConfigProperty(
             client_config=Config.AsyncInferenceClientConfigProperty(max_concurrent_invocations_per_instance=1),
             output_config=Config.AsyncInferenceOutputConfigProperty(
+                kms_key_id=key.key_arn if key else None,
                 s3_output_path=f"s3://{self._bucket.bucket_name}/answers",
                 s3_failure_path=f"s3://{self._bucket.bucket_name}/failures",
                 notification_config=Config.AsyncInferenceNotificationConfigProperty(

@@ -12,10 +12,12 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks import images
+from stacks.instances import has_ebs_volume
 from stacks.parts.answers import Answers
 from stacks.parts.endpoint_role import EndpointRole
 from stacks.parts.grants import allow
 from stacks.parts.logs import Logs
+from stacks.parts.own_key import allow_volumes
 from stacks.parts.rollback import Rollback
 from stacks.parts.served_model import ServedModel
 from stacks.parts.serving_image import ServingImage
@@ -34,13 +36,14 @@ POOL_SECONDS = 1800
 
 
 class Endpoint(Construct):
-    """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode."""
+    """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode, and `key`
+    where the bucket has one."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
     ) -> None:
         super().__init__(scope, id)
-        self.settings = settings
+        self.settings, self.key = settings, bucket.encryption_key
         self.answers = Answers(self, "Answers", bucket=bucket) if settings.mode == "async" else None
         # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
         kind = settings.mode + sha256(",".join(settings.pool).encode()).hexdigest()[:6]
@@ -55,6 +58,9 @@ class Endpoint(Construct):
             log_group=logs,
             answers=self.answers,
         )
+        self._volume_key = self.key if all(map(has_ebs_volume, settings.pool)) else None
+        if self._volume_key:
+            allow_volumes(role, self._volume_key)
         watched = self._watch_updates(name, role)
         if settings.shell == "on":
             role.let_in_a_shell()
@@ -102,8 +108,13 @@ class Endpoint(Construct):
             routing_config=None if self.answers else least_busy,
             enable_ssm_access=True if settings.shell == "on" else None,
         )
-        asynchronous = self.answers.config() if self.answers else None
-        return Config(self, "Config", production_variants=[variant], async_inference_config=asynchronous)
+        return Config(
+            self,
+            "Config",
+            production_variants=[variant],
+            async_inference_config=self.answers.config() if self.answers else None,
+            kms_key_id=self._volume_key.key_arn if self._volume_key else None,
+        )
 
 
 def _instances(pool: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from stacks.parts.answers import Answers
 from stacks.parts.grants import allow, allow_anywhere, allow_listing, allow_objects
+from stacks.parts.own_key import allow_key
 
 
 class EndpointRole(iam.Role):
@@ -40,6 +41,7 @@ class EndpointRole(iam.Role):
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
             allow_objects(self, bucket, put, "answers/*", "failures/*")
             allow(self, ["sns:Publish"], [topic.topic_arn for topic in answers.topics])
+            allow_key(self, bucket.encryption_key, "sns")
 
     def let_in_a_shell(self) -> None:
         """For the agent of SSM in the container."""

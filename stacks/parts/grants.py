@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
 from stacks.parts.findings import acknowledge
+from stacks.parts.own_key import READ, WRITE, allow_key
 
 _STORE = "EaselStorage:ExportsOutputFnGetAttStore1D2A845BArnE59B7AE7"
 """The bucket's ARN as the IAM5 rule writes it."""
@@ -30,6 +31,8 @@ def allow_anywhere(
 def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *patterns: str) -> None:
     """`patterns` are keys of the store with `*` for what is not known when the stack is made."""
     allow(role, actions, [bucket.arn_for_objects(pattern) for pattern in patterns])
+    if "s3:GetObject" in actions or "s3:PutObject" in actions:
+        allow_key(role, bucket.encryption_key, "s3", WRITE if "s3:PutObject" in actions else READ)
     why = "The names below this prefix of our own bucket come from jobs and releases that are yet to be"
     acknowledge(role, {f"AwsSolutions-IAM5[Resource::{_STORE}/{pattern}]": why for pattern in patterns})
 

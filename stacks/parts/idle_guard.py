@@ -12,6 +12,7 @@ from constructs import Construct
 from stacks.parts.endpoint import VARIANT, Endpoint
 from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow, allow_anywhere
+from stacks.parts.own_key import allow_key
 
 LOOKS_EVERY = Duration.minutes(15)
 _FORGETTING = (
@@ -53,5 +54,6 @@ def _let_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None:
     sagemaker = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
     allow(role, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], [endpoint.arn])
     allow(role, ["sns:Publish"], [topic.topic_arn])
+    allow_key(role, endpoint.key, "sns")
     allow_anywhere(role, ["cloudwatch:GetMetricStatistics"], "Metrics know no resource; it reads numbers")
     allow_anywhere(role, ["application-autoscaling:DeregisterScalableTarget"], _FORGETTING, sagemaker)

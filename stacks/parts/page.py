@@ -1,4 +1,8 @@
-"""The built page in a bucket that only CloudFront reads."""
+"""The built page in a bucket that only CloudFront reads.
+
+S3's own encryption also where there is a key of one's own: the page is no secret, and CloudFront would have to be named
+in the key's policy.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 import aws_cdk as cdk
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
@@ -14,6 +17,7 @@ from stacks.parts.emptied import keep_log_of_emptying
 from stacks.parts.findings import acknowledge
 from stacks.parts.function import Function
 from stacks.parts.grants import allow
+from stacks.parts.private_bucket import PrivateBucket
 
 CUSTOM = Path(__file__).parent.parent / "custom"
 _S1 = "Server access logs arrive after the bucket was emptied, so that destroy fails; the page is no secret"
@@ -35,25 +39,10 @@ class Page(Construct):
                 "leaves the page out, of a destroy too."
             )
         self.patterns = ["/", *(f"/{path.name}/*" if path.is_dir() else f"/{path.name}" for path in _entries(folder))]
-        self.bucket = self._private_bucket()
+        self.bucket = PrivateBucket(self, "Files", unlogged=_S1)
         keep_log_of_emptying(cdk.Stack.of(self), self, log_days=log_days)
         built = assets.Asset(self, "Built", path=str(folder))
         self._write(built, self._writer(built, log_days))
-
-    def _private_bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "Files",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-            auto_delete_objects=True,
-        )
-        acknowledge(bucket, {"AwsSolutions-S1": _S1})
-        return bucket
 
     def _writer(self, built: assets.Asset, log_days: int) -> Function:
         writer = Function(

@@ -63,12 +63,26 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         },
         None,
     ),
-    "gov": ({"instance_type": "ml.g5.xlarge"}, cdk.Environment(account="123456789012", region="us-gov-west-1")),
+    "gov": (
+        {
+            "instance_type": "ml.g5.xlarge",
+            "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
+        },
+        cdk.Environment(account="123456789012", region="us-gov-west-1"),
+    ),
+    "own": (
+        {
+            "mode": "realtime",
+            "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+        },
+        cdk.Environment(account="123456789012", region="us-east-1"),
+    ),
     "hub": ({"model": "hub", "instance_type": "ml.m5.large", "hub_token_secret": "hub-token"}, None),
     "china": (
         {
             "api_auth": "none",
             "removal": "retain",
+            "kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
             "cloud9_cidr": "2001:db8::7/128",
             "cloud9_security_group_id": "sg-0123456789abcdef0",
         },

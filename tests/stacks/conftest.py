@@ -61,5 +61,11 @@ def china(assembly: Callable[[str], Assembly]) -> Assembly:
 
 
 @pytest.fixture
+def own(assembly: Callable[[str], Assembly]) -> Assembly:
+    """With all that can be one's own."""
+    return assembly("own")
+
+
+@pytest.fixture
 def gov(assembly: Callable[[str], Assembly]) -> Assembly:
     return assembly("gov")

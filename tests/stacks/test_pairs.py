@@ -22,6 +22,11 @@ Row = dict[str, dict[str, str]]
 Check = Callable[[Assembly, Settings], None]
 
 ENVIRONMENT, GROUP = "0123456789abcdef0123456789abcdef", "sg-0123456789abcdef0"
+ENCRYPTED = {
+    "AWS::Logs::LogGroup": "KmsKeyId",
+    "AWS::SNS::Topic": "KmsMasterKeyId",
+    "AWS::SQS::Queue": "KmsMasterKeyId",
+}
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
 
 FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
@@ -48,6 +53,10 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
     "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}),
     "removal": ({}, {"removal": "retain"}),
+    "kms_key_arn": (
+        {},
+        {"kms_key_arn": "arn:{partition}:kms:{region}:123456789012:key/mrk-0123456789abcdef0123456789abcdef"},
+    ),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
 }
 """What is set together, by name; the first is the default."""
@@ -94,6 +103,9 @@ def test_every_setting_is_in_the_plan() -> None:
 def test_what_is_set_together_shows(row: Row, tmp_path: Path, catalogue: Path) -> None:
     told = {key: value for one in row.values() for key, value in one.items()}
     region = told.pop("region", "")
+    there = region or "us-east-1"
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(there.rsplit("-", 2)[0], "aws")
+    told = {key: value.replace("{region}", there).replace("{partition}", partition) for key, value in told.items()}
     env = cdk.Environment(account="123456789012", region=region) if region else None
     assembly = synthesise(tmp_path, catalogue, told, env)
     settings = parse_settings({"model": "tiny", **told})
@@ -195,6 +207,23 @@ def shows_where_the_model_is_from(assembly: Assembly, settings: Settings) -> Non
     assert assembly.outputs("EaselModel")["Model"] == settings.model
 
 
+def shows_the_key(assembly: Assembly, settings: Settings) -> None:
+    key = settings.kms_key_arn
+    (store,) = assembly.resources("AWS::S3::Bucket", "EaselStorage").values()
+    (encryption,) = store["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"].get("KMSMasterKeyID", "") == key
+    found = {
+        one["Properties"].get(name, "") for kind, name in ENCRYPTED.items() for one in assembly.resources(kind).values()
+    }
+    assert found == {key}
+    config = assembly.only("AWS::SageMaker::EndpointConfig")
+    output = config.get("AsyncInferenceConfig", {}).get("OutputConfig", {"KmsKeyId": key})
+    assert output.get("KmsKeyId", "") == key
+    disk = "" if settings.instance_type == "ml.g5.xlarge" else key
+    assert config.get("KmsKeyId", "") == disk
+    assert ("kms:" in json.dumps(assembly.resources("AWS::IAM::Policy"))) is bool(key)
+
+
 def shows_cloud9(assembly: Assembly, settings: Settings) -> None:
     rules = [one["Properties"] for one in assembly.resources("AWS::EC2::SecurityGroupIngress").values()]
     assert [rule.get("CidrIp") or rule["CidrIpv6"] for rule in rules] == ([settings.cloud9_cidr] * settings.cloud9)
@@ -218,6 +247,7 @@ CHECKS: tuple[Check, ...] = (
     shows_how_it_is_updated_and_entered,
     shows_how_long_things_stay,
     shows_where_the_model_is_from,
+    shows_the_key,
     shows_cloud9,
     shows_the_layer,
 )

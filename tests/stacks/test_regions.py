@@ -77,6 +77,15 @@ def test_a_model_of_the_hub_in_china_wants_a_mirror(region: str) -> None:
     )
 
 
+def test_a_key_of_another_region() -> None:
+    settings = Settings(kms_key_arn="arn:aws:kms:eu-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef")
+    check_region("eu-west-1", settings, EMOJI)
+    check_region("", settings, EMOJI)
+    with pytest.raises(SettingsError) as refusal:
+        check_region("us-east-1", settings, EMOJI)
+    assert str(refusal.value) == ("kms_key_arn is of eu-west-1, and Easel goes to us-east-1. Name one of us-east-1.")
+
+
 def test_the_app_refuses_before_it_makes_anything() -> None:
     app = cdk.App(context={"model": "emoji"})
     with pytest.raises(SettingsError, match="no serving image in mx-central-1"):

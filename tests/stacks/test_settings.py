@@ -10,6 +10,7 @@ from stacks.parts.logs import LOG_DAYS as KNOWN_DAYS
 from stacks.settings import LOG_DAYS, Settings, SettingsError, parse_settings
 
 GROUP = {"cloud9_security_group_id": "sg-0123456789abcdef0"}
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 READ = [
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
@@ -32,6 +33,7 @@ READ = [
     ("result_days", "3650", 3650),
     ("log_days", "3653", 3653),
     ("removal", "retain", "retain"),
+    ("kms_key_arn", KEY, KEY),
     ("site", "off", "off"),
     ("powertools_layer", "arn:aws:lambda:eu-west-1:1:layer:x:1", "arn:aws:lambda:eu-west-1:1:layer:x:1"),
 ]
@@ -116,6 +118,12 @@ def test_every_key_is_tested_here() -> None:
             "instance_fallbacks has 5 types; it can have 4.",
         ),
         ({"model": 3}, "model must be a text, not 3."),
+        (
+            {"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:alias/mine"},
+            "kms_key_arn looks like arn:aws:kms:us-east-1:123456789012:key/…. Given: "
+            "'arn:aws:kms:eu-west-1:123456789012:alias/mine'. Rights know no alias; its key: aws kms describe-key "
+            "--key-id alias/yours --query KeyMetadata.Arn --output text",
+        ),
         (GROUP, "The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32."),
         (
             {"cloud9_cidr": "203.0.113.7/32"},

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from easel.cli import app as cli
-from easel.cloud import before, here
+from easel.cloud import before, here, options
 from easel.cloud import doctor as doctor_module
 from easel.cloud.account import open_account
 from easel.cloud.check import Check
@@ -294,6 +294,47 @@ def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: str, said: s
     assert check
     assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
     assert before.token(aws.account(), read_plan(["model=sdxl"], ROOT)) is None
+
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-0123456789abcdef0123456789abcdef"
+LETS_IN = [f"logs.{REGION}.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com", "sns.amazonaws.com"]
+
+
+def key_of(services: list[str], **told: str) -> dict[str, Any]:
+    """A key in the state and of the kind `told`, whose policy lets `services` in."""
+    metadata = {"KeyId": "mrk-0", "KeyState": "Enabled", "KeySpec": "SYMMETRIC_DEFAULT", **told}
+    policy = json.dumps({"Statement": [{"Principal": {"Service": services}}]}, indent=2)
+    return {"kms.DescribeKey": {"KeyMetadata": metadata}, "kms.GetKeyPolicy": {"Policy": policy}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "mark", "said"),
+    [
+        (key_of(LETS_IN), "ok", "The key is enabled, and its policy lets AWS's services in."),
+        (key_of(LETS_IN[1:]), "failed", f"The key's policy does not let in {LETS_IN[0]}."),
+        (key_of([]), "failed", f"The key's policy does not let in {', '.join(LETS_IN)}."),
+        (key_of(LETS_IN, KeyState="PendingDeletion"), "failed",
+         "The key is PendingDeletion and SYMMETRIC_DEFAULT; it must be Enabled and SYMMETRIC_DEFAULT."),
+        (key_of(LETS_IN, KeySpec="RSA_2048"), "failed",
+         "The key is Enabled and RSA_2048; it must be Enabled and SYMMETRIC_DEFAULT."),
+        ({"kms.DescribeKey": refusal("NotFoundException", "no such key")}, "failed", f"There is no key {KEY}."),
+    ],
+)  # fmt: skip
+def test_a_key_of_ones_own(
+    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: str, said: str
+) -> None:
+    world = healthy()
+    world.answers |= answers
+    check = found(world, plan=read_plan(["model=emoji", f"kms_key_arn={KEY}"], ROOT))["key"]
+    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+
+
+def test_a_key_where_there_are_no_budgets() -> None:
+    arn = KEY.replace("arn:aws:", "arn:aws-cn:").replace(REGION, "cn-north-1")
+    aws = FakeAws(**key_of(["logs.cn-north-1.amazonaws.com", "cloudwatch.amazonaws.com", "sns.amazonaws.com"]))
+    check = options.key(aws.account("cn-north-1"), read_plan(["model=emoji", f"kms_key_arn={arn}"], ROOT))
+    assert check
+    assert check.mark == "ok"
 
 
 @pytest.mark.parametrize(
