@@ -9,6 +9,7 @@ import argparse
 import ipaddress
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from sagemaker_endpoint import AsyncEndpoint, RealtimeEndpoint
 LAPTOP = "http://127.0.0.1:7860"
 PRESET = 512
 BODY_BYTES = 64 * 1024
+"""What the API takes beside a picture to start from, which this form does not send."""
 TEXTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in (Path(__file__).parent / "texts").glob("*.json")
 }
@@ -81,7 +83,8 @@ def predictor() -> str:
     g.limits = backend().limits()
     order = form.parse(request.form, g.limits)
     picture = backend().draw(order)
-    fragment = render_template("image.html", text=text(), order=order, picture=picture)
+    warnings = [worded(warning) for warning in picture.warnings]
+    fragment = render_template("image.html", text=text(), order=order, picture=picture, warnings=warnings)
     return page(result=fragment) if wants_page() else fragment
 
 
@@ -94,6 +97,14 @@ def text() -> Mapping[str, Any]:
     wanted = (tag.replace("_", "-").split("-")[0].lower() for tag in request.accept_languages.values())
     found: Mapping[str, Any] = TEXTS[next((tag for tag in wanted if tag in TEXTS), "en")]
     return found
+
+
+def worded(warning: str) -> str:
+    """A warning of the model in the page's language; in its own words where texts/ does not know it."""
+    for pattern, words in text()["warnings"].items():
+        if found := re.fullmatch(pattern, warning):
+            return str(words.format(**found.groupdict()))
+    return warning
 
 
 def wants_page() -> bool:

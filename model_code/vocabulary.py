@@ -41,7 +41,13 @@ class Vocabulary:
     def _near(self, text: str) -> list[str]:
         words = re.findall(r"\w+", text.lower())[:50]
         near = [match for word in words for match in get_close_matches(word, self._names(), n=2, cutoff=0.7)]
-        return list(dict.fromkeys([*near, *(thing[0] for thing in self.things)]))[:OFFERED]
+        others = (_in_script(thing, text.isascii()) for thing in self.things)
+        return list(dict.fromkeys([*near, *others]))[:OFFERED]
+
+
+def _in_script(thing: tuple[str, ...], ascii: bool) -> str:
+    """The name that whoever wrote the prompt can read, as far as there is one."""
+    return next((name for name in thing if name.isascii() == ascii), thing[0])
 
 
 def _said(name: str, text: str) -> bool:

@@ -4,15 +4,24 @@ import json
 import logging
 import re
 import string
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+import calling
+import contract
+import drawing
 from backends import STATUS, DrawError, Limits, Order, Picture
-from cloud9.app import TEXTS, choose_backend, create_app, is_loopback
+from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app, is_loopback
+from contract import GenerationRequest, parse_profile
+from stacks.catalogue import read_model
 from tests.cloud9.pictures import png, shown
+from vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
 FORM = {"inputContent": "A cute panda is sitting on the sofa", "width": "512", "length": "256"}
@@ -106,6 +115,48 @@ def test_texts_are_the_same_in_both_languages() -> None:
     assert STATUS.keys() <= english["problems"].keys()
     for code, words in english["problems"].items():
         assert places(words) == places(chinese["problems"][code]), code
+
+
+def test_warnings_of_the_model_are_worded_in_chinese(browser: FlaskClient, backend: Memory) -> None:
+    """The sentences are the container's own, so that the page keeps up with them."""
+    emoji = parse_profile(read_model("emoji", ROOT).profile)
+    square = GenerationRequest(
+        prompt=("a",), width=512, height=512, num_inference_steps=1, guidance_scale=1, seed=7, scheduler="ddim"
+    )
+    long = SimpleNamespace(tokenizer=_Letters(12))
+    backend.warnings = (
+        *drawing._enlarged(square, 128, 128, emoji),
+        *drawing._enlarged(replace(square, height=256), 128, 128, emoji),
+        *calling._truncations(long, {}, ["b" * 11]),
+        *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
+        "Something new.",
+    )
+    page = browser.post("/predictor", data=FORM, headers=CHINESE).text
+    assert re.findall(r"<br>(.*?)(?=<br>|</small>)", page) == [
+        "Emoji 以 128x128 绘制，图像已缩放到 512x512。",
+        "Emoji 以 128x128 绘制，图像已缩放到 512x256，并延伸边缘补满画面。",
+        "提示词有 11 个词元，此模型只读取前 10 个。",
+        "此模型能画 2 种事物，提示词中一种也没有找到。可以试试：熊猫, 猫。完整列表见 GET /models。",
+        "Something new.",
+    ]
+    assert "the picture was scaled to 512x512." in browser.post("/predictor", data=FORM).text
+
+
+class _Letters:
+    """A tokenizer that makes a token of each letter."""
+
+    def __init__(self, room: int) -> None:
+        self.model_max_length = room
+
+    def num_special_tokens_to_add(self) -> int:
+        return 2
+
+    def __call__(self, text: str, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=list(text))
+
+
+def test_a_form_may_be_as_long_as_what_the_api_takes_beside_a_picture() -> None:
+    assert contract.BODY_BYTES.maximum - 4 * contract.INIT_IMAGE_BYTES // 3 == BODY_BYTES
 
 
 def places(words: list[str]) -> set[str]:

@@ -32,6 +32,11 @@ def test_a_slip_of_the_pen_gets_the_name_that_was_meant_first() -> None:
     assert told.count(",") == OFFERED - 1
 
 
+def test_who_writes_chinese_is_offered_chinese() -> None:
+    (told,) = THINGS.advice(["一架木琴"])
+    assert "instance 熊猫, 猫, 巴士, key, owl; " in told
+
+
 def test_several_prompts_are_told_of_once() -> None:
     (told,) = THINGS.advice(["木琴", "cat", "harp"])
     assert "2 of the prompts" in told
