@@ -21,6 +21,7 @@ check: $(VENV)/dev web/node_modules  ## lint, format and types
 	$(BIN)/ruff format --check .
 	cmp lambda/contract.py model_code/contract.py
 	cmp stacks/custom/importer/classes.py model_code/classes.py
+	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
 	$(BIN)/mypy app.py stacks
@@ -33,9 +34,10 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-mirror:  ## copy the contract to lambda/, and the known classes to the importer
+mirror:  ## copy the contract and the embedded model's names to lambda/, and the known classes to the importer
 	cp model_code/contract.py lambda/contract.py
 	cp model_code/classes.py stacks/custom/importer/classes.py
+	cp models/emoji/vocabulary.json lambda/vocabulary.json
 
 page: web/dist/index.html  ## the page, built for a deploy
 

@@ -167,6 +167,9 @@ class Model(View):
     enlarges: Annotated[bool, Field(description="Draws at its first size and enlarges to the size asked for")]
     suggestions: Annotated[list[str], Field(description="Prompts to start from")]
     draws: Annotated[list[str], Field(description="All that it can draw; empty: whatever is asked")]
+    draws_in: Annotated[
+        dict[Literal["zh-CN"], list[str]], Field(description="`draws` in other languages, in the same order")
+    ]
 
 
 class Models(View):

@@ -35,8 +35,13 @@ def picture(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
 
 
 def test_mirrors() -> None:
-    for name, mirror in (("contract.py", "lambda"), ("classes.py", "stacks/custom/importer")):
-        assert (ROOT / mirror / name).read_bytes() == (ROOT / "model_code" / name).read_bytes(), "make mirror"
+    mirrors = (
+        ("model_code/contract.py", "lambda"),
+        ("model_code/classes.py", "stacks/custom/importer"),
+        ("models/emoji/vocabulary.json", "lambda"),
+    )
+    for file, folder in mirrors:
+        assert (ROOT / folder / Path(file).name).read_bytes() == (ROOT / file).read_bytes(), "make mirror"
 
 
 @pytest.mark.parametrize("case", golden("accepted"))

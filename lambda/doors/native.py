@@ -16,6 +16,7 @@ import contract
 import views
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
 from jobs import Jobs
+from names import in_chinese
 from openapi import RECENT, document
 from ports import EndpointState, Progress, Ticket
 from proxy import ANSWER_BYTES, Answer, Call, Route, encoded_size, render
@@ -274,6 +275,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         enlarges=profile.enlarges,
         suggestions=list(profile.suggestions),
         draws=list(profile.draws),
+        draws_in={"zh-CN": in_chinese(profile.draws)},
     )
 
 

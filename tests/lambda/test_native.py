@@ -227,7 +227,7 @@ def test_models_tell_what_can_be_asked(world: World) -> None:
     assert model["defaults"]["num_inference_steps"] == 20
     assert model["schedulers"] == list(PROFILE.schedulers)
     assert (model["formats"], model["suggestions"]) == (["png", "webp", "jpeg"], ["a red apple"])
-    assert model["draws"] == ["apple", "pear"]
+    assert (model["draws"], model["draws_in"]) == (["apple", "pear"], {"zh-CN": ["苹果", "梨"]})
     asked = {"prompt": "a", "init_image": STARTED["init_image"]}
     default = contract.parse_request(json.dumps(asked), PROFILE)
     assert model["defaults"] == {name: getattr(default, name) for name in model["defaults"]}

@@ -133,8 +133,15 @@ test('the theme is there before the first paint, and the choice is kept', async 
 
 test('the language is changed in place and kept', async () => {
   const page = await openPage()
+  const suggested = () => page.locator('.stage .empty li').allTextContents()
+  expect((await suggested()).filter((prompt) => /\p{Script=Han}/u.test(prompt))).toEqual([])
   await page.getByRole('button', { name: '中文' }).click()
   await page.getByRole('button', { name: '生成' }).waitFor()
+  expect((await suggested()).filter((prompt) => !/\p{Script=Han}/u.test(prompt))).toEqual([])
+  await page.locator('nav button:nth-child(3)').click()
+  await page.getByText('它能画的 261 种事物').click()
+  await page.getByText('猴子、大猩猩、狗').waitFor()
+  await picture(page, 'zh-CN-names')
   await page.reload()
   await page.getByRole('button', { name: '生成' }).waitFor()
   expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN')

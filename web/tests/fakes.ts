@@ -35,6 +35,7 @@ export function aModel(): Model {
     enlarges: false,
     suggestions: ['a red apple'],
     draws: [],
+    draws_in: { 'zh-CN': [] },
   }
 }
 

@@ -377,6 +377,13 @@ export interface components {
              * @description All that it can draw; empty: whatever is asked
              */
             draws: string[];
+            /**
+             * Draws In
+             * @description `draws` in other languages, in the same order
+             */
+            draws_in: {
+                [key: string]: string[];
+            };
         };
         /**
          * Models

@@ -105,6 +105,8 @@ export default {
     help: 'This list',
     drop: 'Drop or paste a picture anywhere to load the parameters inside it.',
     model: 'Model: {name}, licence:',
+    draws: 'The {count} things that it draws',
+    comma: ', ',
   },
   notice: {
     copied: 'Copied.',

@@ -102,6 +102,8 @@ export default {
     help: '本列表',
     drop: '把图片拖放或粘贴到页面任意位置，即可载入其中的参数。',
     model: '模型：{name}，许可证：',
+    draws: '它能画的 {count} 种事物',
+    comma: '、',
   },
   notice: {
     copied: '已复制。',
