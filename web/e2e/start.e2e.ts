@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { EASEL, generate, openPage, picture } from './browser'
+import { EASEL, generate, modelKnown, openPage, picture } from './browser'
 
 const fixture = (name: string) => new URL(`../tests/fixtures/${name}`, import.meta.url).pathname
 const CHINESE = '一只可爱的熊猫，坐在沙发上'
@@ -21,6 +21,12 @@ async function drop(page: Page, bytes: Buffer, name: string, type: string) {
 async function download(page: Page): Promise<Buffer> {
   const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()])
   return readFile(await saved.path())
+}
+
+/** Whether the words about the progress lie over the picture so far. */
+async function hidesPicture(page: Page): Promise<boolean> {
+  const [words, seen] = await Promise.all(['.progress', '.preview img'].map((one) => page.locator(one).boundingBox()))
+  return words!.y < seen!.y + seen!.height && seen!.y < words!.y + words!.height
 }
 
 async function newestJob() {
@@ -81,6 +87,40 @@ test('a file that is no picture is said beside it at once, and nothing is sent',
   await page.locator('#init_image-error').waitFor({ state: 'detached' })
 })
 
+test('a picture that is over the limit is made smaller until it is not', async () => {
+  const limit = 2000
+  const page = await openPage()
+  await page.route(/\/models$/, async (route) => {
+    const answer = await (await route.fetch()).json()
+    answer.models[0].bounds.init_image_bytes = limit
+    await route.fulfill({ json: answer })
+  })
+  await page.reload()
+  await modelKnown(page)
+  await drop(page, await noise(page), 'noise.png', 'image/png')
+  await page.getByAltText('Picture to start from').waitFor()
+  const [sent] = await Promise.all([page.waitForRequest((request) => request.method() === 'POST'), generate(page)])
+  const { init_image, width, height } = sent.postDataJSON() as { init_image: string; width: number; height: number }
+  const bytes = Buffer.from(init_image, 'base64')
+  expect(bytes.length).toBeGreaterThan(0)
+  expect(bytes.length).toBeLessThanOrEqual(limit)
+  await page.locator('.stage .picture img').waitFor()
+  expect((await newestJob()).parameters).toMatchObject({ width, height })
+})
+
+/** What no JPEG makes small. */
+async function noise(page: Page): Promise<Buffer> {
+  const base64 = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 256, height: 256 })
+    const context = canvas.getContext('2d')!
+    const picture = context.createImageData(256, 256)
+    picture.data.forEach((_, i) => (picture.data[i] = i % 4 === 3 ? 255 : Math.random() * 256))
+    context.putImageData(picture, 0, 0)
+    return canvas.toDataURL('image/png').split(',')[1]!
+  })
+  return Buffer.from(base64, 'base64')
+}
+
 test('while it is drawn the picture is seen, and nothing moves', async () => {
   const page = await openPage({ steps: 30 })
   const places = () => page.locator('.mat, .bar, .panel, .progress').evaluateAll((all) => all.map((one) => JSON.stringify(one.getBoundingClientRect())))
@@ -92,6 +132,7 @@ test('while it is drawn the picture is seen, and nothing moves', async () => {
   await preview.waitFor()
   const first = (await preview.getAttribute('src'))!
   expect(await places()).toEqual(before)
+  expect(await hidesPicture(page)).toBe(false)
   await page.waitForFunction((first) => ![first, undefined].includes(document.querySelector<HTMLImageElement>('.preview img')?.src), first)
   const { width, height } = (await preview.boundingBox())!
   await picture(page, 'preview')
@@ -108,8 +149,10 @@ test('on a phone the picture comes into sight while it is drawn, whole', async (
   await page.locator('.bar button').click()
   await page.waitForFunction(() => {
     const [stage, bar] = ['.mat:has(.preview)', '.bar:has(button)'].map((one) => document.querySelector(one)?.getBoundingClientRect())
-    return stage && bar && stage.top >= 0 && stage.bottom <= bar.top
+    const progress = document.querySelector('.progress')?.getBoundingClientRect()
+    return stage && bar && progress && stage.top >= 0 && progress.bottom <= bar.top
   })
+  expect(await hidesPicture(page)).toBe(false)
   await picture(page, 'preview-phone')
 })
 

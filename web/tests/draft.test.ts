@@ -67,7 +67,16 @@ test('the best file within the limit is sent, and the limit itself is within', (
   const [above, at, below] = [file(limit + 1), file(limit), file(limit - 1)]
   expect(bestWithin(limit, [above, at, below]) === at).toBe(true)
   expect(bestWithin(limit - 1, [above, at, below]) === below).toBe(true)
-  expect(bestWithin(limit - 2, [above, at, below]) === below).toBe(true)
+  expect(() => bestWithin(limit - 2, [above, at, below])).toThrow(RangeError)
+})
+
+test('no file is made after the one that fits', () => {
+  function* files() {
+    yield 'AAAA'
+    yield 'AAA='
+    throw new Error('made one more')
+  }
+  expect(bestWithin(2, files())).toBe('AAA=')
 })
 
 describe('toRequest', () => {
