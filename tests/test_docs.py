@@ -12,7 +12,8 @@ from stacks.instances import instance_types
 from stacks.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*/*.md"), *ROOT.glob("examples/*.md")]
+FOLDERS = ("docs/**", "models/*", "examples", "training", "web")
+PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md"))]
 
 
 def test_every_error_code_has_its_place() -> None:
@@ -32,8 +33,16 @@ def test_every_request_field_is_told() -> None:
 
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+        for target, part in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.relative_to(ROOT)} links to {target}"
+            assert not part or part in _parts(there), f"{page.relative_to(ROOT)} links to {target}#{part}"
+
+
+def _parts(page: Path) -> set[str]:
+    """What GitHub calls the headings."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_commands_exist() -> None:
