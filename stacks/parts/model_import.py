@@ -127,6 +127,9 @@ def _source(model: Model) -> dict[str, Any]:
 def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model: Model) -> None:
     objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     allow_objects(role, bucket, objects, "releases/*", "sources/*", "imports/*")
+    # An upload that was killed is taken up again, or thrown away.
+    allow_objects(role, bucket, ["s3:ListMultipartUploadParts", "s3:DeleteObject"], "releases/*")
+    allow(role, ["s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
     allow_listing(role, bucket, "releases/*", "sources/*")
     if isinstance(model.source, S3Source):
         _allow_reading(role, model.source.uri)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+pause = time.sleep
+"""Ours, since the tests of the importer have nobody else wait."""
 LFS_BYTES = 100_000
 """Files from this size on are kept by their SHA-256."""
 
@@ -34,6 +37,8 @@ class Repository:
     broken: set[str] = field(default_factory=set)
     drops: Counter[str] = field(default_factory=Counter)
     """How often a file's connection is to break in the middle."""
+    holds: int | None = None
+    """Ranges from this byte on are not answered, until it is None again: then their connections end."""
     failures: int = 0
     """How many requests get 503 before one is answered."""
     expired: int = 0
@@ -41,12 +46,16 @@ class Repository:
 
 
 class HubServer:
-    """Serves one repository, `org/model`, on two ports. `requests` and `tokens` tell what came, by server."""
+    """Serves one repository, `org/model`, on two ports.
+
+    `requests` and `tokens` tell what came, by server; `sent` how many bytes of a file went out.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self.requests: list[tuple[str, str, str]] = []
         self.tokens: dict[str, set[str]] = {"hub": set(), "store": set()}
+        self.sent: Counter[str] = Counter()
         self._servers = [self._server("store", None), self._server("hub", None)]
         self.store, self.url = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
 
@@ -116,6 +125,8 @@ class HubServer:
                 if asked and repository.ranges:
                     low, _, high = asked.removeprefix("bytes=").partition("-")
                     first, end = int(low), int(high) + 1
+                if repository.holds is not None and first >= repository.holds:
+                    return self.hold()
                 with file.open("rb") as opened:
                     opened.seek(first)
                     body = opened.read(end - first) if self.command == "GET" else b""
@@ -124,8 +135,14 @@ class HubServer:
                 if body and repository.drops[name]:
                     repository.drops[name] -= 1
                     return self.drop(body, end - first)
+                hub.sent[name] += len(body)
                 told = {"Content-Range": f"bytes {first}-{end - 1}/{size}"} if end - first < size or asked else {}
                 return self.answer(206 if asked and repository.ranges else 200, told, body, end - first)
+
+            def hold(self) -> None:
+                while hub.repository.holds is not None:
+                    pause(0.02)
+                self.close_connection = True
 
             def drop(self, body: bytes, size: int) -> None:
                 self.send_response(206)

@@ -7,22 +7,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 from moto import mock_aws
 
 from stacks.custom.importer import __main__ as program
-from stacks.custom.importer import choice, hub, progress, stream
+from stacks.custom.importer import choice, hub, progress, stream, upload
 from stacks.custom.importer.bucket import Bucket
 from stacks.custom.importer.failure import ImportFailed
 from stacks.custom.importer.files import File
+from tests.conftest import ROOT
 from tests.stacks.hub import LFS_BYTES, HubServer, Repository
 
 INDEX = {
@@ -62,8 +70,11 @@ SOURCE = {"kind": "hub", "repository": "org/model", "revision": "main", "variant
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Nobody waits here but who asks for this."""
+    sleep = time.sleep
     monkeypatch.setattr("time.sleep", lambda _: None)
+    return sleep
 
 
 @pytest.fixture
@@ -86,14 +97,17 @@ class Stage:
     s3: Any
     server: HubServer
     repository: Repository
-    request: dict[str, Any] = field(default_factory=dict)
+
+    def asked(self, **more: Any) -> dict[str, str]:
+        """The variables that CodeBuild gives to the program."""
+        told = {"bucket": "store", "state": "imports/1.json", "code": "c0de", "hub_url": self.server.url}
+        return {"EASEL_IMPORT": json.dumps({**told, "source": SOURCE, **more})}
 
     def run(self, **more: Any) -> dict[str, Any]:
         """Runs the program as CodeBuild does; the state that it leaves."""
         self.server.requests.clear()
-        asked = {"bucket": "store", "state": "imports/1.json", "code": "c0de", "hub_url": self.server.url}
-        self.request = {**asked, "source": SOURCE, **more}
-        os.environ["EASEL_IMPORT"] = json.dumps(self.request)
+        self.server.sent.clear()
+        os.environ.update(self.asked(**more))
         try:
             ended = program.main()
         finally:
@@ -378,6 +392,130 @@ def test_a_file_of_another_models_release_is_copied(stage: Stage) -> None:
     assert state["fetched"] == 2  # the two weights of the other variant
 
 
+# --- a run that was killed -----------------------------------------------------------------------
+
+
+@contextmanager
+def door_to(s3: Any) -> Iterator[str]:
+    """The address of moto's S3 for another process."""
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def relay(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {**self.headers, "host": "s3.amazonaws.com"}
+            answer = requests.request(self.command, f"https://s3.amazonaws.com{self.path}", headers=headers, data=body)
+            self.send_response(answer.status_code)
+            for name in {"etag", "content-type", "last-modified"} & {name.lower() for name in answer.headers}:
+                self.send_header(name, answer.headers[name])
+            for name in (one for one in answer.headers if one.lower().startswith("x-amz-")):
+                self.send_header(name, answer.headers[name])
+            self.send_header("content-length", answer.headers.get("content-length", str(len(answer.content))))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            """The test reads the store."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def parts_of(s3: Any) -> int:
+    """How many parts the one open upload has."""
+    uploads = s3.list_multipart_uploads(Bucket="store").get("Uploads", [])
+    return sum(
+        len(s3.list_parts(Bucket="store", Key=one["Key"], UploadId=one["UploadId"]).get("Parts", ())) for one in uploads
+    )
+
+
+def test_a_killed_import_goes_on_in_the_middle_of_the_file(
+    stage: Stage, large: bytes, waiting: Callable[[float], None]
+) -> None:
+    stage.repository.holds = 2 * stream.PIECE
+    with door_to(stage.s3) as store:
+        killed = subprocess.Popen(
+            (sys.executable, "-m", "importer"), cwd=ROOT / "stacks/custom", stdout=subprocess.DEVNULL,
+            env=os.environ | stage.asked() | {"AWS_ENDPOINT_URL": store},
+        )  # fmt: skip
+        end = time.monotonic() + 60
+        while parts_of(stage.s3) < 2:
+            assert killed.poll() is None
+            assert time.monotonic() < end
+            waiting(0.05)
+        killed.kill()
+        killed.wait()
+    stage.repository.holds = None
+    state = stage.run()
+    assert stage.server.sent[LARGE] == len(large) - 2 * stream.PIECE
+    assert stage.released(state["prefix"])[LARGE] == large
+    assert (state["fetched"], state["bytes"][0]) == (1, state["bytes"][1])
+    assert parts_of(stage.s3) == 0
+
+
+def leave(stage: Stage, *uploads: dict[int, bytes]) -> str:
+    """The key of the large file, after runs that were killed when they had sent these parts."""
+    stage.repository.drops[LARGE] = 10_000
+    assert "breaks off" in stage.run()["error"]
+    stage.repository.drops.clear()
+    (index,) = (key for key in stage.released() if key.endswith("model_index.json"))
+    where = {"Bucket": "store", "Key": f"releases/{index.removesuffix('model_index.json')}{LARGE}"}
+    content = (stage.repository.folder / LARGE).read_bytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    for parts in uploads:
+        made = stage.s3.create_multipart_upload(**where, Metadata={"digest": digest})
+        for number, body in parts.items():
+            stage.s3.upload_part(**where, UploadId=made["UploadId"], PartNumber=number, Body=body)
+    return where["Key"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [([[2]], 0), ([[1, 3]], 1), ([[1, 2, 3]], 2), ([[1], [1, 2], [2]], 2)],
+    ids=["no beginning", "a gap", "all but the check", "several"],
+)
+def test_what_of_a_killed_upload_is_kept(stage: Stage, large: bytes, sent: list[list[int]], kept: int) -> None:
+    pieces = {number: large[(number - 1) * stream.PIECE : number * stream.PIECE] for number in (1, 2, 3)}
+    leave(stage, *({number: pieces[number] for number in parts} for parts in sent))
+    state = stage.run()
+    assert stage.server.sent[LARGE] == len(large) - kept * stream.PIECE
+    assert stage.released(state["prefix"])[LARGE] == large
+    assert parts_of(stage.s3) == 0
+
+
+def test_a_beginning_that_is_not_right_is_thrown_away(stage: Stage, large: bytes) -> None:
+    key = leave(stage, {1: os.urandom(stream.PIECE)})
+    assert re.match(f"{LARGE} has the sha256", stage.run()["error"])
+    assert (key.removeprefix("releases/") in stage.released(), parts_of(stage.s3)) == (False, 0)
+    state = stage.run()
+    assert (stage.server.sent[LARGE], stage.released(state["prefix"])[LARGE]) == (len(large), large)
+
+
+def test_a_second_kill_loses_nothing(stage: Stage, large: bytes) -> None:
+    key = leave(stage, {1: large[: stream.PIECE]})
+    stage.repository.drops[LARGE] = 10_000
+    assert "breaks off" in stage.run()["error"]
+    assert stage.s3.head_object(Bucket="store", Key=key)["ContentLength"] == stream.PIECE
+    stage.repository.drops.clear()
+    assert "error" not in stage.run()
+    assert stage.server.sent[LARGE] == len(large) - stream.PIECE
+
+
+def test_s3_copies_a_beginning_in_parts_that_it_takes() -> None:
+    assert list(upload._spans(0)) == []
+    spans = list(upload._spans(upload.COPY * 2 + 1))
+    assert [first for first, _ in spans[1:]] == [end for _, end in spans[:-1]]
+    assert (spans[0][0], spans[-1][1]) == (0, upload.COPY * 2 + 1)
+    assert min(end - first for first, end in spans) > upload.COPY / 2
+
+
 # --- from S3 -------------------------------------------------------------------------------------
 
 
@@ -431,15 +569,9 @@ def test_no_more_is_fetched_than_the_window_holds(monkeypatch: pytest.MonkeyPatc
     assert len(asked) <= stream.AHEAD
 
 
-def test_parts_grow_with_the_file(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    bucket = Bucket(s3, "store")
-    monkeypatch.setattr(s3, "upload_fileobj", lambda *_, **more: seen.append(more["Config"].multipart_chunksize))
-    opened: Any = None
-    for size in (stream.PIECE * 10_000, stream.PIECE * 10_000 + 1):
-        bucket.upload(opened, "k", File("a", size, "sha256:0", "", "a"))
-    assert seen[0] == stream.PIECE
-    assert seen[1] == stream.PIECE + 1
+def test_parts_grow_with_the_file() -> None:
+    sizes = (stream.PIECE * 10_000, stream.PIECE * 10_000 + 1)
+    assert [upload.part_size(File("a", size, "", "", "a")) for size in sizes] == [stream.PIECE, stream.PIECE + 1]
 
 
 def test_two_imports_at_once_agree_on_the_commit(s3: Any) -> None:

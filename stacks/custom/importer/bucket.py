@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import Executor
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from .files import File
-from .stream import PIECE, Stream
+from .progress import Progress
+from .stream import Fetch
+from .upload import COPY, upload
 
 RELEASES = "releases/"
-PARTS = 10_000
-"""The most that an upload has."""
-CONFIG = TransferConfig(multipart_threshold=PIECE, multipart_chunksize=PIECE, max_concurrency=8)
-COPYING = TransferConfig(multipart_threshold=256 * 1024**2, multipart_chunksize=256 * 1024**2, max_concurrency=8)
+COPYING = TransferConfig(multipart_threshold=COPY, multipart_chunksize=COPY, max_concurrency=8)
 """For copies inside S3, which move no byte here."""
 
 
@@ -43,13 +43,9 @@ class Bucket:
     def put(self, key: str, body: bytes, file: File) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=body, Metadata=_metadata(file))
 
-    def upload(self, stream: Stream, key: str, file: File) -> None:
-        """In parts, of which a few wait in memory. Nothing stays of an upload that fails."""
-        config = CONFIG
-        if file.size > PIECE * PARTS:
-            part = -(-file.size // PARTS)
-            config = TransferConfig(multipart_threshold=part, multipart_chunksize=part, max_concurrency=2)
-        self.s3.upload_fileobj(stream, self.name, key, ExtraArgs={"Metadata": _metadata(file)}, Config=config)
+    def upload(self, key: str, file: File, fetch: Fetch, pool: Executor, progress: Progress) -> None:
+        """In parts, of which a few wait in memory; goes on where a killed run ended. Raises ImportFailed."""
+        upload(self.s3, {"Bucket": self.name, "Key": key}, file, fetch, pool, progress)
 
     def read(self, key: str) -> bytes | None:
         try:

@@ -47,6 +47,10 @@ class Plan:
         return cls(**told, files=files)
 
 
+class DamagedError(ImportFailed):
+    """The bytes are not those on record."""
+
+
 class Digest:
     """Computes the kind of digest that a file has on record, piece by piece."""
 
@@ -61,10 +65,10 @@ class Digest:
         self._hash.update(data)
 
     def verify(self) -> None:
-        """Raises ImportFailed unless all that came is the file on record."""
+        """Raises DamagedError unless all that came is the file on record."""
         kind, _, wanted = self.file.digest.partition(":")
         if self._hash.hexdigest() != wanted:
-            raise ImportFailed(
+            raise DamagedError(
                 f"{self.file.name} has the {kind} {self._hash.hexdigest()}, on record is {wanted}: it was damaged "
                 "on its way or changed at its source. Nothing of it was kept. Deploy again; if it stays, use another "
                 "hub_url."

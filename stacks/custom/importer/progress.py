@@ -25,6 +25,11 @@ class Progress:
             self._moved += size
             self.bytes += size
 
+    def keep(self, size: int) -> None:
+        """Bytes of a file under way that were in the bucket already."""
+        with self._lock:
+            self.bytes += size
+
     def settle(self, already: int = 0) -> None:
         """One more file is in the release; `already` bytes of it needed no source."""
         with self._lock:

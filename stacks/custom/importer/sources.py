@@ -16,7 +16,7 @@ from .failure import ImportFailed
 from .files import Digest, File, Plan
 from .hub import Hub
 from .progress import Progress
-from .stream import PIECE, Stream
+from .stream import PIECE
 
 Told = dict[str, Any]
 
@@ -53,11 +53,7 @@ class HubSource:
             bucket.put(key, data, file)
             self._progress.add(file.size)
             return
-        stream = Stream(file, functools.partial(self._fetch, file), self._pool, self._progress.add)
-        try:
-            bucket.upload(stream, key, file)
-        finally:
-            stream.close()
+        bucket.upload(key, file, functools.partial(self._fetch, file), self._pool, self._progress)
 
     def _fetch(self, file: File, first: int, end: int) -> bytes:
         return self._hub(file.origin.rpartition("@")[0]).fetch(file, first, end)

@@ -17,10 +17,17 @@ Fetch = Callable[[int, int], bytes]
 
 
 class Stream:
-    """Reads `file` by `fetch(first, end)`. The last bytes are not given out before the digest is found right."""
+    """Reads `file` by `fetch(first, end)`, and its first `begun` bytes by `again(first, end)`.
 
-    def __init__(self, file: File, fetch: Fetch, pool: Executor, told: Callable[[int], None]) -> None:
+    The last bytes are not given out before the digest is found right. `told` hears of what was fetched.
+    """
+
+    def __init__(
+        self, file: File, fetch: Fetch, pool: Executor, told: Callable[[int], None], begun: int = 0,
+        again: Fetch | None = None,
+    ) -> None:  # fmt: skip
         self._file, self._fetch, self._pool, self._told = file, fetch, pool, told
+        self._begun, self._again = begun, again or fetch
         self._next = self._given = 0
         self._waiting: deque[Future[bytes]] = deque()
         self._piece, self._used = b"", 0
@@ -38,6 +45,11 @@ class Stream:
             wanted -= len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def skip(self, amount: int) -> None:
+        """Reads so many bytes for the digest alone."""
+        while amount:
+            amount -= len(self.read(min(amount, PIECE)))
+
     def close(self) -> None:
         for waiting in self._waiting:
             waiting.cancel()
@@ -46,14 +58,20 @@ class Stream:
         if self._given == self._file.size:
             return False
         while self._next < self._file.size and len(self._waiting) < AHEAD:
-            end = min(self._next + PIECE, self._file.size)
-            self._waiting.append(self._pool.submit(self._fetch, self._next, end))
-            self._next = end
+            self._waiting.append(self._request())
         data = self._waiting.popleft().result()
         self._digest.update(data)
+        fetched = self._given >= self._begun
         self._given += len(data)
         if self._given == self._file.size:
             self._digest.verify()
-        self._told(len(data))
+        if fetched:
+            self._told(len(data))
         self._piece, self._used = data, 0
         return True
+
+    def _request(self) -> Future[bytes]:
+        """The next range: of what was begun or of the rest, never of both."""
+        first, begun = self._next, self._next < self._begun
+        self._next = min(first + PIECE, self._begun if begun else self._file.size)
+        return self._pool.submit(self._again if begun else self._fetch, first, self._next)
