@@ -73,6 +73,12 @@ class Settings:
     """Calls of the API's function at the same time, taken from the account's own; 0: as many as the account has."""
     removal: Removal = "destroy"
     """What `cdk destroy` does with the bucket."""
+    vpc_subnet_ids: str = ""
+    """Subnets of yours that SageMaker fetches model and requests through, with commas between."""
+    vpc_security_group_ids: str = ""
+    """Their security groups, with commas between."""
+    vpc_id: str = ""
+    """The VPC of those subnets; with it the import of a model runs in them, too."""
     kms_key_arn: str = ""
     """A key of yours that encrypts bucket, topics, queue, logs and, where the instance can, its disk; empty: AWS's."""
     cloud9_cidr: str = ""
@@ -90,13 +96,22 @@ class Settings:
         _check_hub(self)
         _check_instances(self)
         _check_key(self.kms_key_arn)
+        _check_network(self)
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
     @property
     def pool(self) -> tuple[str, ...]:
         """The instance types in the order in which AWS tries them."""
-        return (self.instance_type, *filter(None, self.instance_fallbacks.split(",")))
+        return (self.instance_type, *_list(self.instance_fallbacks))
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        return _list(self.vpc_subnet_ids)
+
+    @property
+    def security_groups(self) -> tuple[str, ...]:
+        return _list(self.vpc_security_group_ids)
 
     @property
     def cloud9(self) -> bool:
@@ -184,6 +199,24 @@ def _check_hub(settings: Settings) -> None:
         )
 
 
+LISTS = {"vpc_subnet_ids": ("subnet", 2, 16), "vpc_security_group_ids": ("sg", 1, 5)}
+"""What their ids begin with, and how many of them SageMaker takes: the subnets in two zones at least."""
+
+
+def _check_network(settings: Settings) -> None:
+    for key, (start, least, most) in LISTS.items():
+        text, id = getattr(settings, key), rf"{start}-[0-9a-f]{{8,17}}"
+        _check_text(text, rf"|{id}(,{id})*", f"{key} looks like {start}-0a1b2c3d,{start}-4e5f6a7b.")
+        ids = _list(text)
+        if len(set(ids)) != len(ids) or (ids and not least <= len(ids) <= most):
+            raise SettingsError(f"{key} is {text}; it can be {least} to {most} different ids.")
+    if bool(settings.subnets) != bool(settings.security_groups):
+        raise SettingsError("vpc_subnet_ids and vpc_security_group_ids go together: set both, or none.")
+    _check_text(settings.vpc_id, r"|vpc-[0-9a-f]{8,17}", "vpc_id looks like vpc-0a1b2c3d.")
+    if settings.vpc_id and not settings.subnets:
+        raise SettingsError("vpc_id alone says not where: set vpc_subnet_ids and vpc_security_group_ids, too.")
+
+
 def _check_key(arn: str) -> None:
     if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f-]{36}|mrk-[0-9a-f]{32})|", arn, re.ASCII):
         raise SettingsError(
@@ -223,6 +256,11 @@ def _check_cloud9(settings: Settings) -> None:
     _check_text(
         settings.cloud9_security_group_id, r"sg-[0-9a-f]{8,17}|", "cloud9_security_group_id looks like sg-0a1b2c3d."
     )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    """The items of a text with commas between."""
+    return tuple(filter(None, text.split(",")))
 
 
 def _check_text(text: str, pattern: str, said: str) -> None:

@@ -57,7 +57,13 @@ class Doctor:
         else:
             nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
             yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))
-        asked = {"import": before.importing, "files": before.files, "token": before.token, "key": options.key}
+        asked = {
+            "import": before.importing,
+            "files": before.files,
+            "token": before.token,
+            "key": options.key,
+            "network": options.network,
+        }
         for name, look in asked.items():
             if check := guarded(name, partial(look, account, plan)):
                 yield check

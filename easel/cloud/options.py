@@ -1,8 +1,10 @@
-"""What `easel doctor` asks AWS of what is the user's own and only named in a setting."""
+"""What `easel doctor` asks AWS of what is the user's own and only named in a setting. It describes, and no more."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from easel.cloud.account import Account, explained
 from easel.cloud.check import Check
@@ -40,3 +42,59 @@ def key(account: Account, plan: Plan) -> Check | None:
 def _callers(account: Account) -> list[str]:
     names = [name.format(region=account.region) for name in CALLERS]
     return [name for name in names if not (name.startswith("budgets") and account.partition in NO_BUDGETS)]
+
+
+def network(account: Account, plan: Plan) -> Check | None:
+    """Whether SageMaker reaches S3 through the user's subnets; None where none are named."""
+    settings = plan.settings
+    if not settings.subnets:
+        return None
+    try:
+        with explained():
+            client = account.client("ec2")
+            subnets = client.describe_subnets(SubnetIds=list(settings.subnets))["Subnets"]
+            groups = client.describe_security_groups(GroupIds=list(settings.security_groups))["SecurityGroups"]
+    except CommandError as error:
+        if error.where not in ("InvalidSubnetID.NotFound", "InvalidGroup.NotFound", "InvalidGroupId.NotFound"):
+            raise
+        return Check("network", "failed", f"{error.why.rstrip('.')}.", "Mend vpc_subnet_ids or vpc_security_group_ids")
+    vpcs = {one["VpcId"] for one in [*subnets, *groups]} | ({settings.vpc_id} - {""})
+    if len(vpcs) > 1:
+        said = f"Subnets, security groups and vpc_id are of several VPCs: {', '.join(sorted(vpcs))}."
+        return Check("network", "failed", said, "Name those of one VPC")
+    if len({one["AvailabilityZone"] for one in subnets}) < 2:
+        said = f"All subnets are in {subnets[0]['AvailabilityZone']}; SageMaker wants two zones."
+        return Check("network", "failed", said, "Add a subnet in another zone to vpc_subnet_ids")
+    if lost := _without_s3(account, vpcs.pop(), settings.subnets):
+        said = f"There is no way from {', '.join(lost)} to S3, where the model is."
+        return Check("network", "failed", said, "Add a gateway endpoint of S3, which is free: see docs/options.md")
+    return Check("network", "ok", f"{len(subnets)} subnets in {len(groups)} security groups, with a way to S3.")
+
+
+def _without_s3(account: Account, vpc: str, subnets: Iterable[str]) -> list[str]:
+    """By a gateway or an interface endpoint, or by a default route that is not an internet gateway's: SageMaker's
+    interfaces have no public address."""
+    here = [{"Name": "vpc-id", "Values": [vpc]}]
+    with explained():
+        endpoints = [
+            one for one in account.all("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=here)
+            if one["ServiceName"].endswith(f".{account.region}.s3")
+        ]  # fmt: skip
+        tables = list(account.all("ec2", "describe_route_tables", "RouteTables", Filters=here))
+    if any(one.get("PrivateDnsEnabled") for one in endpoints):
+        return []
+    through = {table for one in endpoints for table in one.get("RouteTableIds", ())}
+    return [id for id in subnets if not any(_leads(table, through) for table in _tables_of(id, tables))]
+
+
+def _tables_of(subnet: str, tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Its own table, or the VPC's main one."""
+    own = [one for one in tables if any(link.get("SubnetId") == subnet for link in one["Associations"])]
+    return own or [one for one in tables if any(link.get("Main") for link in one["Associations"])]
+
+
+def _leads(table: dict[str, Any], through: set[str]) -> bool:
+    if table["RouteTableId"] in through:
+        return True
+    default = [one for one in table["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0"]
+    return any(not one.get("GatewayId", "").startswith("igw-") for one in default)

@@ -18,6 +18,7 @@ from stacks.parts.endpoint_role import EndpointRole
 from stacks.parts.grants import allow
 from stacks.parts.logs import Logs
 from stacks.parts.own_key import allow_volumes
+from stacks.parts.own_network import allow_interfaces
 from stacks.parts.rollback import Rollback
 from stacks.parts.served_model import ServedModel
 from stacks.parts.serving_image import ServingImage
@@ -61,6 +62,7 @@ class Endpoint(Construct):
         self._volume_key = self.key if all(map(has_ebs_volume, settings.pool)) else None
         if self._volume_key:
             allow_volumes(role, self._volume_key)
+        allow_interfaces(role, settings)
         watched = self._watch_updates(name, role)
         if settings.shell == "on":
             role.let_in_a_shell()
@@ -68,6 +70,7 @@ class Endpoint(Construct):
             self,
             "Model",
             isolated=settings.shell == "off",
+            network=_network(settings),
             role=role,
             image=image.uri,
             release=release,
@@ -115,6 +118,11 @@ class Endpoint(Construct):
             async_inference_config=self.answers.config() if self.answers else None,
             kms_key_id=self._volume_key.key_arn if self._volume_key else None,
         )
+
+
+def _network(settings: Settings) -> sagemaker.CfnModel.VpcConfigProperty | None:
+    subnets, groups = list(settings.subnets), list(settings.security_groups)
+    return sagemaker.CfnModel.VpcConfigProperty(subnets=subnets, security_group_ids=groups) if subnets else None
 
 
 def _instances(pool: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
@@ -26,6 +27,30 @@ def allow_anywhere(
     """For actions that know no resource."""
     allow(role, actions, ["*"], conditions)
     acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": why})
+
+
+def allow_unnamed(
+    role: iam.Role,
+    actions: Sequence[str],
+    service: str,
+    kind: str,
+    why: str,
+    conditions: Mapping[str, object] | None = None,
+) -> None:
+    """For every `kind` of a service in this account and region, where nobody knows the names beforehand."""
+    arn = cdk.Stack.of(role).format_arn(service=service, resource=kind, resource_name="*")
+    allow(role, actions, [arn], conditions)
+    acknowledge_arn(role, f"{service}:{{region}}:{{account}}:{kind}/*", why)
+
+
+def acknowledge_arn(role: iam.Role, pattern: str, why: str) -> None:
+    """Answers IAM5 for an ARN as the rule writes it; `pattern` is what follows the partition."""
+    stack = cdk.Stack.of(role)
+    region = "<AWS::Region>" if cdk.Token.is_unresolved(stack.region) else stack.region
+    account = "<AWS::AccountId>" if cdk.Token.is_unresolved(stack.account) else stack.account
+    rest = pattern.format(region=region, account=account)
+    for partition in ("<AWS::Partition>", "aws", "aws-cn", "aws-us-gov"):
+        acknowledge(role, {f"AwsSolutions-IAM5[Resource::arn:{partition}:{rest}]": why})
 
 
 def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *patterns: str) -> None:

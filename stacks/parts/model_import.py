@@ -18,6 +18,7 @@ from stacks.parts.findings import acknowledge
 from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow, allow_listing, allow_objects
 from stacks.parts.logs import Logs
+from stacks.parts.own_network import allow_interfaces
 from stacks.settings import Settings
 
 Project = codebuild.CfnProject
@@ -42,7 +43,7 @@ class ModelImport(Construct):
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
         allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
         _allow_import(role, bucket, settings, model)
-        project = self._project(role, logs.log_group_name)
+        project = self._project(role, logs.log_group_name, settings)
         follower = self._follower(bucket, project, settings.log_days)
         again = iam.Policy(self, "Again", roles=[follower.role])  # its own, or the function would wait for itself
         again.add_statements(
@@ -70,7 +71,7 @@ class ModelImport(Construct):
         )
         self.prefix = imported.get_att_string("Prefix")
 
-    def _project(self, role: iam.Role, log_group: str) -> codebuild.CfnProject:
+    def _project(self, role: iam.Role, log_group: str, settings: Settings) -> codebuild.CfnProject:
         importer = assets.Asset(
             self, "Importer", path=str(CUSTOM), exclude=["__pycache__", ".*"], ignore_mode=cdk.IgnoreMode.GIT
         )
@@ -93,6 +94,7 @@ class ModelImport(Construct):
             logs_config=Project.LogsConfigProperty(
                 cloud_watch_logs=Project.CloudWatchLogsConfigProperty(status="ENABLED", group_name=log_group)
             ),
+            vpc_config=_network(settings),
             timeout_in_minutes=IMPORT_MINUTES,
             queued_timeout_in_minutes=QUEUE_MINUTES,
         )
@@ -117,6 +119,13 @@ class ModelImport(Construct):
         return follower
 
 
+def _network(settings: Settings) -> Project.VpcConfigProperty | None:
+    if not settings.vpc_id:
+        return None
+    subnets, groups = list(settings.subnets), list(settings.security_groups)
+    return Project.VpcConfigProperty(vpc_id=settings.vpc_id, subnets=subnets, security_group_ids=groups)
+
+
 def _source(model: Model) -> dict[str, Any]:
     """As the importer reads it: the entry's own words."""
     kind = "hub" if isinstance(model.source, HubSource) else "s3"
@@ -131,6 +140,8 @@ def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model:
     allow_objects(role, bucket, ["s3:ListMultipartUploadParts", "s3:DeleteObject"], "releases/*")
     allow(role, ["s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
     allow_listing(role, bucket, "releases/*", "sources/*")
+    if settings.vpc_id:
+        allow_interfaces(role, settings)
     if isinstance(model.source, S3Source):
         _allow_reading(role, model.source.uri)
     if settings.hub_token_secret:

@@ -6,9 +6,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.parts.findings import acknowledge
 from stacks.parts.function import CUSTOM, Function
-from stacks.parts.grants import allow, allow_anywhere, allow_listing, allow_objects
+from stacks.parts.grants import allow_anywhere, allow_listing, allow_objects, allow_unnamed
 
 _WHY = "It looks what of this account and region still needs a release, and changes nothing of SageMaker"
 
@@ -31,9 +30,7 @@ class Retirement(Construct):
         allow_listing(looker.role, bucket, "releases/*")
         allow_anywhere(looker.role, ["sagemaker:ListEndpointConfigs"], _WHY)
         for action, kind in {"DescribeEndpointConfig": "endpoint-config", "DescribeModel": "model"}.items():
-            arn = cdk.Stack.of(self).format_arn(service="sagemaker", resource=kind, resource_name="*")
-            allow(looker.role, [f"sagemaker:{action}"], [arn])
-        self._acknowledge(looker)
+            allow_unnamed(looker.role, [f"sagemaker:{action}"], "sagemaker", kind, _WHY)
         retirement = cdk.CustomResource(
             self,
             "Retirement",
@@ -43,12 +40,3 @@ class Retirement(Construct):
             properties={"Bucket": bucket.bucket_name, "Uri": uri},
         )
         retirement.node.add_dependency(looker.role)
-
-    def _acknowledge(self, looker: Function) -> None:
-        stack = cdk.Stack.of(self)
-        region = "<AWS::Region>" if cdk.Token.is_unresolved(stack.region) else stack.region
-        account = "<AWS::AccountId>" if cdk.Token.is_unresolved(stack.account) else stack.account
-        for partition in ("<AWS::Partition>", "aws", "aws-cn", "aws-us-gov"):
-            for kind in ("endpoint-config", "model"):
-                arn = f"arn:{partition}:sagemaker:{region}:{account}:{kind}/*"
-                acknowledge(looker.role, {f"AwsSolutions-IAM5[Resource::{arn}]": _WHY})

@@ -14,7 +14,7 @@ BODY_BYTES = 25 * 1024 * 1024
 
 class ServedModel(Model):
     """A container into which SageMaker lays the release. `seconds` is the longest call or load; `isolated`: it has no
-    network at all."""
+    network at all, and only SageMaker itself comes through `network`."""
 
     def __init__(
         self,
@@ -27,12 +27,14 @@ class ServedModel(Model):
         profile: str,
         seconds: int,
         isolated: bool,
+        network: Model.VpcConfigProperty | None,
     ) -> None:
         super().__init__(
             scope,
             id,
             execution_role_arn=role.role_arn,
             enable_network_isolation=isolated,
+            vpc_config=network,
             primary_container=Model.ContainerDefinitionProperty(
                 image=image,
                 environment={

@@ -66,6 +66,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "gov": (
         {
             "instance_type": "ml.g5.xlarge",
+            "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
+            "vpc_security_group_ids": "sg-0a1b2c3d",
             "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
         },
         cdk.Environment(account="123456789012", region="us-gov-west-1"),
@@ -77,7 +79,17 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         },
         cdk.Environment(account="123456789012", region="us-east-1"),
     ),
-    "hub": ({"model": "hub", "instance_type": "ml.m5.large", "hub_token_secret": "hub-token"}, None),
+    "hub": (
+        {
+            "model": "hub",
+            "instance_type": "ml.m5.large",
+            "hub_token_secret": "hub-token",
+            "vpc_id": "vpc-0a1b2c3d",
+            "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
+            "vpc_security_group_ids": "sg-0a1b2c3d,sg-1a2b3c4d",
+        },
+        None,
+    ),
     "china": (
         {
             "api_auth": "none",

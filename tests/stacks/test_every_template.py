@@ -94,6 +94,10 @@ def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -
         "application-autoscaling:DeregisterScalableTarget",
         "cloudwatch:GetMetricStatistics",
         "ec2:DescribeSecurityGroups",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeVpcs",
+        "ec2:DescribeDhcpOptions",
+        "ec2:DescribeSubnets",
         "sagemaker:ListEndpointConfigs",
     }
 

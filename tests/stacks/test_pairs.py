@@ -22,6 +22,7 @@ Row = dict[str, dict[str, str]]
 Check = Callable[[Assembly, Settings], None]
 
 ENVIRONMENT, GROUP = "0123456789abcdef0123456789abcdef", "sg-0123456789abcdef0"
+SUBNETS = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
 ENCRYPTED = {
     "AWS::Logs::LogGroup": "KmsKeyId",
     "AWS::SNS::Topic": "KmsMasterKeyId",
@@ -53,6 +54,11 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
     "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}),
     "removal": ({}, {"removal": "retain"}),
+    "network": (
+        {},
+        {"vpc_subnet_ids": SUBNETS, "vpc_security_group_ids": GROUP},
+        {"vpc_subnet_ids": SUBNETS, "vpc_security_group_ids": GROUP, "vpc_id": "vpc-0123456789abcdef0"},
+    ),
     "kms_key_arn": (
         {},
         {"kms_key_arn": "arn:{partition}:kms:{region}:123456789012:key/mrk-0123456789abcdef0123456789abcdef"},
@@ -207,6 +213,23 @@ def shows_where_the_model_is_from(assembly: Assembly, settings: Settings) -> Non
     assert assembly.outputs("EaselModel")["Model"] == settings.model
 
 
+def shows_the_network(assembly: Assembly, settings: Settings) -> None:
+    there = {"Subnets": SUBNETS.split(","), "SecurityGroupIds": [GROUP]}
+    config = assembly.only("AWS::SageMaker::Model").get("VpcConfig")
+    assert config == (there if settings.subnets else None)
+    for project in assembly.resources("AWS::CodeBuild::Project").values():
+        config = project["Properties"].get("VpcConfig")
+        assert config == ({**there, "VpcId": settings.vpc_id} if settings.vpc_id else None)
+    roles = {
+        id
+        for id, policy in assembly.resources("AWS::IAM::Policy").items()
+        if "ec2:CreateNetworkInterface" in json.dumps(policy)
+    }
+    assert len(roles) == bool(settings.subnets) + (bool(settings.vpc_id) and settings.model == "hub")
+    for function in assembly.resources("AWS::Lambda::Function").values():
+        assert "VpcConfig" not in function["Properties"]
+
+
 def shows_the_key(assembly: Assembly, settings: Settings) -> None:
     key = settings.kms_key_arn
     (store,) = assembly.resources("AWS::S3::Bucket", "EaselStorage").values()
@@ -247,6 +270,7 @@ CHECKS: tuple[Check, ...] = (
     shows_how_it_is_updated_and_entered,
     shows_how_long_things_stay,
     shows_where_the_model_is_from,
+    shows_the_network,
     shows_the_key,
     shows_cloud9,
     shows_the_layer,

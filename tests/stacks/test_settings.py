@@ -11,6 +11,7 @@ from stacks.settings import LOG_DAYS, Settings, SettingsError, parse_settings
 
 GROUP = {"cloud9_security_group_id": "sg-0123456789abcdef0"}
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+NET = {"vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d", "vpc_security_group_ids": "sg-0a1b2c3d"}
 READ = [
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
@@ -63,7 +64,7 @@ def test_every_key_is_read_from_text(key: str, text: str, value: object) -> None
 
 
 def test_every_key_is_tested_here() -> None:
-    elsewhere = {"cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id", "idle_hours"}
+    elsewhere = {*NET, "vpc_id", "cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id", "idle_hours"}
     assert {key for key, _, _ in READ} | elsewhere == {field.name for field in dataclasses.fields(Settings)}
 
 
@@ -119,6 +120,32 @@ def test_every_key_is_tested_here() -> None:
         ),
         ({"model": 3}, "model must be a text, not 3."),
         (
+            {**NET, "vpc_subnet_ids": "subnet-0a1b2c3d, subnet-1a2b3c4d"},
+            "vpc_subnet_ids looks like subnet-0a1b2c3d,subnet-4e5f6a7b. Given: 'subnet-0a1b2c3d, subnet-1a2b3c4d'.",
+        ),
+        (
+            {**NET, "vpc_subnet_ids": "subnet-0a1b2c3d"},
+            "vpc_subnet_ids is subnet-0a1b2c3d; it can be 2 to 16 different ids.",
+        ),
+        (
+            {**NET, "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-0a1b2c3d"},
+            "vpc_subnet_ids is subnet-0a1b2c3d,subnet-0a1b2c3d; it can be 2 to 16 different ids.",
+        ),
+        (
+            {**NET, "vpc_security_group_ids": ",".join(f"sg-0000000{i}" for i in range(6))},
+            "vpc_security_group_ids is sg-00000000,sg-00000001,sg-00000002,sg-00000003,sg-00000004,sg-00000005; it can "
+            "be 1 to 5 different ids.",
+        ),
+        (
+            {"vpc_security_group_ids": "sg-0a1b2c3d"},
+            "vpc_subnet_ids and vpc_security_group_ids go together: set both, or none.",
+        ),
+        ({**NET, "vpc_id": "mine"}, "vpc_id looks like vpc-0a1b2c3d. Given: 'mine'."),
+        (
+            {"vpc_id": "vpc-0a1b2c3d"},
+            "vpc_id alone says not where: set vpc_subnet_ids and vpc_security_group_ids, too.",
+        ),
+        (
             {"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:alias/mine"},
             "kms_key_arn looks like arn:aws:kms:us-east-1:123456789012:key/…. Given: "
             "'arn:aws:kms:eu-west-1:123456789012:alias/mine'. Rights know no alias; its key: aws kms describe-key "
@@ -171,6 +198,13 @@ def test_the_internet_is_refused_with_the_reason_and_three_safer_ways(cidr: str)
 @pytest.mark.parametrize("cidr", ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::7/128"])
 def test_one_network_is_taken(cidr: str) -> None:
     assert parse_settings({"cloud9_cidr": cidr, **GROUP}).cloud9
+
+
+def test_a_network_is_subnets_and_groups_with_or_without_their_vpc() -> None:
+    settings = parse_settings(NET)
+    assert settings.subnets == ("subnet-0a1b2c3d", "subnet-1a2b3c4d")
+    assert (settings.security_groups, settings.vpc_id) == (("sg-0a1b2c3d",), "")
+    assert parse_settings({**NET, "vpc_id": "vpc-0a1b2c3d"}).vpc_id == "vpc-0a1b2c3d"
 
 
 def test_settings_and_constructs_know_the_same_retentions() -> None:

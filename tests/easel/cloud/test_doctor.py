@@ -337,6 +337,71 @@ def test_a_key_where_there_are_no_budgets() -> None:
     assert check.mark == "ok"
 
 
+SUBNETS = ("subnet-0a1b2c3d", "subnet-1a2b3c4d")
+NETWORK = [f"vpc_subnet_ids={','.join(SUBNETS)}", "vpc_security_group_ids=sg-0a1b2c3d", "vpc_id=vpc-0a1b2c3d"]
+THERE = "2 subnets in 1 security groups, with a way to S3."
+LOST = "There is no way from {} to S3, where the model is."
+
+
+def routed(*tables: dict[str, Any], endpoints: tuple[dict[str, Any], ...] = (), **changes: Any) -> dict[str, Any]:
+    """A VPC of two subnets with these route tables."""
+    zones = changes.get("zones", ("a", "b"))
+    subnets = [
+        {"SubnetId": id, "VpcId": "vpc-0a1b2c3d", "AvailabilityZone": f"{REGION}{zone}"}
+        for id, zone in zip(SUBNETS, zones, strict=True)
+    ]
+    group = {"GroupId": "sg-0a1b2c3d", "VpcId": changes.get("vpc", "vpc-0a1b2c3d")}
+    return {
+        "ec2.DescribeSubnets": {"Subnets": subnets},
+        "ec2.DescribeSecurityGroups": {"SecurityGroups": [group]},
+        "ec2.DescribeRouteTables": {"RouteTables": list(tables)},
+        "ec2.DescribeVpcEndpoints": {"VpcEndpoints": list(endpoints)},
+    }
+
+
+def table(id: str, *subnets: str, **default: str) -> dict[str, Any]:
+    """The main one where no subnets are named. `default` is where 0.0.0.0/0 goes."""
+    links: list[dict[str, Any]] = [{"SubnetId": subnet} for subnet in subnets] or [{"Main": True}]
+    routes = [{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local"}]
+    if default:
+        routes.append({"DestinationCidrBlock": "0.0.0.0/0", **default})
+    return {"RouteTableId": id, "Associations": links, "Routes": routes}
+
+
+def endpoint(service: str, **more: Any) -> dict[str, Any]:
+    return {"ServiceName": f"com.amazonaws.{REGION}.{service}", **more}
+
+
+@pytest.mark.parametrize(
+    ("answers", "mark", "said"),
+    [
+        (routed(table("rtb-1"), endpoints=(endpoint("s3", RouteTableIds=["rtb-1"]),)), "ok", THERE),
+        (routed(table("rtb-1"), endpoints=(endpoint("s3", PrivateDnsEnabled=True),)), "ok", THERE),
+        (routed(table("rtb-1", NatGatewayId="nat-1")), "ok", THERE),
+        (routed(table("rtb-1", TransitGatewayId="tgw-1")), "ok", THERE),
+        (routed(table("rtb-1")), "failed", LOST.format(", ".join(SUBNETS))),
+        (routed(table("rtb-1", GatewayId="igw-1")), "failed", LOST.format(", ".join(SUBNETS))),
+        (routed(table("rtb-1"), endpoints=(endpoint("dynamodb", RouteTableIds=["rtb-1"]),)), "failed",
+         LOST.format(", ".join(SUBNETS))),
+        (routed(table("rtb-1"), table("rtb-2", SUBNETS[1]), endpoints=(endpoint("s3", RouteTableIds=["rtb-1"]),)),
+         "failed", LOST.format(SUBNETS[1])),
+        (routed(table("rtb-1", NatGatewayId="nat-1"), zones=("a", "a")), "failed",
+         f"All subnets are in {REGION}a; SageMaker wants two zones."),
+        (routed(table("rtb-1"), vpc="vpc-1"), "failed",
+         "Subnets, security groups and vpc_id are of several VPCs: vpc-0a1b2c3d, vpc-1."),
+        ({"ec2.DescribeSubnets": refusal("InvalidSubnetID.NotFound", "The subnet ID 'subnet-0a1b2c3d' does not exist")},
+         "failed", "The subnet ID 'subnet-0a1b2c3d' does not exist."),
+    ],
+)  # fmt: skip
+def test_subnets_of_ones_own(
+    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: str, said: str
+) -> None:
+    world = healthy()
+    world.answers |= answers
+    check = found(world, plan=read_plan(["model=emoji", *NETWORK], ROOT))["network"]
+    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+
+
 @pytest.mark.parametrize(
     ("answer", "mark", "said"),
     [
