@@ -250,9 +250,9 @@ def test_the_outputs_lead_to_the_first_picture(default: Assembly) -> None:
     assert after == " --include-value --query value --output text"
 
 
-def test_only_code_is_shipped(default: Assembly) -> None:
+def test_only_code_and_the_names_it_reads_are_shipped(default: Assembly) -> None:
     (handlers,) = {f["Code"]["S3Key"] for f in functions(default).values()}
     folder = default.folder / f"asset.{Path(handlers).stem}"
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert "cloud.py" in names
-    assert all(name.endswith(".py") for name in names), names
+    assert {"cloud.py", "vocabulary.json"} <= names
+    assert all(name.endswith(".py") for name in names - {"vocabulary.json"}), names
