@@ -5,11 +5,13 @@ import type { Model } from '@/api/types'
 import { failure } from '@/api/failure'
 import GenerateBar from '@/components/GenerateBar.vue'
 import HelpDialog from '@/components/HelpDialog.vue'
+import PictureFacts from '@/components/PictureFacts.vue'
 import PromptField from '@/components/PromptField.vue'
 import SeedField from '@/components/SeedField.vue'
 import SettingsDialog from '@/components/SettingsDialog.vue'
 import SizeChips from '@/components/SizeChips.vue'
-import { i18n } from '@/i18n'
+import type { Picture } from '@/history'
+import { i18n, loadMessages } from '@/i18n'
 import { createStudio, studioKey } from '@/studio'
 import { aModel, aService } from './fakes'
 
@@ -78,6 +80,33 @@ test('the help says on which terms the model draws', async () => {
   const { shown } = await show(HelpDialog)
   const link = shown.find('.licence a')
   expect([link.text(), link.attributes('href')]).toEqual(['MIT', 'https://example.org/licence'])
+})
+
+test('what the model warns of is worded in the person’s language', async () => {
+  const warnings = [
+    'Emoji draws 128x128; the picture was scaled to 512x512.',
+    'Emoji draws 128x128; the picture was scaled to 512x256, and its edges were extended to fill it.',
+    'init_image has 640x480 pixels; it was cut to the proportions of 512x512.',
+    'Prompt 1 has 90 tokens; this model reads the first 75.',
+    'This model draws 261 things and found none of them in the prompt. Try for instance 猴子, 狗; GET /models has the list.',
+    'Something new.',
+  ]
+  const picture = { parameters: { prompt: 'a', seed: 7 }, warnings } as unknown as Picture
+  const facts = mount(PictureFacts, { props: { picture }, global: { plugins: [i18n] } })
+  const told = () => facts.findAll('.warning').map((one) => one.text())
+  expect(told()).toEqual(warnings)
+  await loadMessages('zh-CN')
+  i18n.global.locale.value = 'zh-CN'
+  await flushPromises()
+  expect(told()).toEqual([
+    'Emoji 以 128x128 绘制，图片已缩放到 512x512。',
+    'Emoji 以 128x128 绘制，图片已缩放到 512x256，并延伸边缘补满画面。',
+    '起始图片为 640x480 像素，已按 512x512 的比例裁剪。',
+    '第 1 条提示词有 90 个词元，此模型只读取前 75 个。',
+    '此模型能画 261 种事物，提示词中一种也没有找到。可以试试：猴子, 狗。完整列表在帮助（?）里。',
+    'Something new.',
+  ])
+  i18n.global.locale.value = 'en'
 })
 
 test('settings that the API asked for say why they are open', async () => {

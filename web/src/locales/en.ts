@@ -95,6 +95,16 @@ export default {
     clear: 'Delete all',
     confirmClear: 'Delete all pictures of this browser? They cannot be brought back.',
   },
+  /** As the model says them, so that they are known again; those that others begin like come first. */
+  warnings: {
+    extended: '{model} draws {own}; the picture was scaled to {asked}, and its edges were extended to fill it.',
+    scaled: '{model} draws {own}; the picture was scaled to {asked}.',
+    cut: 'init_image has {own} pixels; it was cut to the proportions of {asked}.',
+    long: 'Prompt {number} has {tokens} tokens; this model reads the first {fits}.',
+    unknown: 'This model draws {things} things and found none of them in the prompt. Try for instance {names}; GET /models has the list.',
+    noNegative: 'This model takes no negative_prompt; it was left out.',
+    idleNegative: 'negative_prompt has no effect at a guidance_scale of 1 or less.',
+  },
   help: {
     title: 'Keyboard',
     generate: 'Generate',

@@ -92,6 +92,15 @@ export default {
     clear: '全部删除',
     confirmClear: '删除这个浏览器里的全部图片？删除后无法恢复。',
   },
+  warnings: {
+    extended: '{model} 以 {own} 绘制，图片已缩放到 {asked}，并延伸边缘补满画面。',
+    scaled: '{model} 以 {own} 绘制，图片已缩放到 {asked}。',
+    cut: '起始图片为 {own} 像素，已按 {asked} 的比例裁剪。',
+    long: '第 {number} 条提示词有 {tokens} 个词元，此模型只读取前 {fits} 个。',
+    unknown: '此模型能画 {things} 种事物，提示词中一种也没有找到。可以试试：{names}。完整列表在帮助（?）里。',
+    noNegative: '此模型不使用反向提示词，已略去。',
+    idleNegative: '引导强度不超过 1 时，反向提示词不起作用。',
+  },
   help: {
     title: '键盘快捷键',
     generate: '生成',
