@@ -39,17 +39,18 @@ class ModelStack(cdk.Stack):
             release=release.uri,
             profile=model.container_profile,
         )
-        Scaling(self, "Scaling", endpoint=self.endpoint)
+        if self.endpoint.up:
+            Scaling(self, "Scaling", endpoint=self.endpoint)
         retirement = Retirement(self, "Retirement", bucket=bucket, uri=release.uri, log_days=settings.log_days)
         retirement.node.add_dependency(self.endpoint)
         self.alerts = Alerts(self, "Alerts", email=settings.alert_email)
         self._limit_costs(settings)
 
-        warm = max(1, settings.min_instances)
+        warm, idle = (max(1, settings.min_instances), settings.min_instances) if self.endpoint.up else (0, 0)
         cdk.CfnOutput(self, "Model", value=model.id)
         cdk.CfnOutput(self, "EndpointName", value=self.endpoint.name)
         cdk.CfnOutput(self, "PriceWarm", value=price(settings.pool, warm))
-        cdk.CfnOutput(self, "PriceIdle", value=price(settings.pool, settings.min_instances))
+        cdk.CfnOutput(self, "PriceIdle", value=price(settings.pool, idle))
         cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.told)
         cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
         if settings.shell == "on":
@@ -65,7 +66,7 @@ class ModelStack(cdk.Stack):
                 f"{settings.budget_usd} USD a month of {SERVICE} in this account; alerts at 50, 100, forecast 100 %"
             )
         cdk.CfnOutput(self, "Budget", value=budget)
-        if hours := settings.idle_hours:
+        if self.endpoint.up and (hours := settings.idle_hours):
             IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=self.alerts.topic, log_days=settings.log_days)
             told = f"after {hours} hours without a call the endpoint is deleted; `easel resume` brings it back"
             cdk.CfnOutput(self, "IdleGuardDoes", value=told)
@@ -76,11 +77,13 @@ class ModelStack(cdk.Stack):
 
 def _next_update(settings: Settings) -> str:
     """What a deploy of another model or other code needs: synthesis cannot ask for the quota."""
-    most, kind = 2 * settings.max_instances, settings.instance_type
+    most, kind = settings.max_instances, " or ".join(settings.pool)
+    if settings.endpoint == "off":
+        return f"the endpoint is away; the next deploy without endpoint=off needs a quota of {most} x {kind}"
     watched = (
         "is watched for 10 minutes and rolled back by alarm" if settings.update == "blue_green" else "is not watched"
     )
     return (
-        f"starts new instances before the old ones stop and {watched}: needs a quota of up to {most} x {kind} for "
-        "endpoint usage; with less, destroy EaselApi and EaselModel first"
+        f"starts new instances before the old ones stop and {watched}: needs a quota of up to {2 * most} x "
+        f"{kind} for endpoint usage; with less, first npx cdk deploy EaselModel -c endpoint=off, then deploy"
     )

@@ -51,6 +51,8 @@ class Settings:
     """After so many hours without a call a realtime endpoint is deleted; 0: never. -1: 4 in realtime, 0 in async."""
     update: Update = "plain"
     """How a changed model or code comes: `blue_green` watches it for ten minutes and goes back when it fails."""
+    endpoint: Switch = "on"
+    """`off` takes the endpoint down and keeps all else: with a quota of one the old goes before the new comes."""
     shell: Switch = "off"
     """`on`: SSM can open a shell in the container, which then has a network. AWS must have allowed the account."""
     budget_usd: int = 50

@@ -1,14 +1,12 @@
-"""What `easel doctor` asks AWS before a deploy: whose account, what the region offers, what the quotas let through."""
+"""What `easel doctor` asks AWS before a deploy: whose account, what the region offers, what else is needed."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Mapping
-from typing import Any
 
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
 from easel.cloud.plan import Plan
+from easel.cloud.price_list import USAGE, prices
+from easel.cloud.quotas import find_quota
 from easel.command_error import CommandError
 from stacks.catalogue import FolderSource, S3Source
 from stacks.instances import instance_types
@@ -20,16 +18,6 @@ LEAST_CALLS = 10
 """Calls of Lambda at once. The API needs one for each caller who waits, up to 25 s."""
 MANY_CALLS = 100
 """Of so many AWS lets no function reserve a part."""
-PRICING = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
-"""Where the price list of a partition is asked for."""
-CONSOLES = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-}
-USAGE = {"async": "AsyncInf", "realtime": "Host"}
-"""What the price list calls an instance behind an endpoint of the mode."""
-PENDING = ("PENDING", "CASE_OPENED")
 
 
 def identity(account: Account) -> Check:
@@ -42,128 +30,29 @@ def identity(account: Account) -> Check:
 def region(account: Account, plan: Plan) -> Check:
     """From AWS's own price list: what is not sold is not there."""
     mode, instance = plan.settings.mode, plan.instance_type
-    prices = _prices(account, USAGE[mode])
-    if not prices and not _prices(account, USAGE["realtime"]):
+    sold = prices(account, USAGE[mode])
+    if not sold and not prices(account, USAGE["realtime"]):
         said = f"AWS's price list does not say what {account.region} offers."
         return Check("region", "unknown", said, "Look at the region's types in the console, or try")
-    if instance in prices:
-        said = f"{account.region} has {instance} for mode {mode}, at {prices[instance]:.4g} USD an hour while it runs."
+    if instance in sold:
+        said = f"{account.region} has {instance} for mode {mode}, at {sold[instance]:.4g} USD an hour while it runs."
         return Check("region", "ok", said)
-    fitting = [name for name in instance_types(plan.model) if name in prices] if plan.model else []
+    fitting = [name for name in instance_types(plan.model) if name in sold] if plan.model else []
     instead = f"-c instance_type={fitting[0]}, or another region" if fitting else "Another region, or another -c mode"
     return Check("region", "failed", f"{account.region} has no {instance} for mode {mode}.", instead)
-
-
-def _prices(account: Account, usage: str) -> Mapping[str, float]:
-    """USD per hour by instance type. GovCloud has no list of its own."""
-    where = PRICING.get(account.partition)
-    if where is None:
-        return {}
-    filters = [
-        {"Type": "TERM_MATCH", "Field": "regionCode", "Value": account.region},
-        {"Type": "CONTAINS", "Field": "usagetype", "Value": f"{usage}:ml."},
-    ]
-    with explained():
-        found = account.all(
-            "pricing", "get_products", "PriceList", region=where, ServiceCode="AmazonSageMaker", Filters=filters
-        )
-        return dict(_price(json.loads(item)) for item in found)
-
-
-def _price(item: Mapping[str, Any]) -> tuple[str, float]:
-    instance: str = item["product"]["attributes"]["usagetype"].rsplit(":", 1)[-1]
-    terms = item.get("terms", {}).get("OnDemand", {}).values()
-    prices = [next(iter(one["pricePerUnit"].values())) for term in terms for one in term["priceDimensions"].values()]
-    return instance, max(map(float, prices), default=0.0)
-
-
-def quota(account: Account, plan: Plan, *, request: bool) -> Check:
-    """A second instance comes for minutes when an update is deployed."""
-    return _quota_of(account, plan.instance_type, plan.settings.max_instances, request)
-
-
-def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:
-    """Whether the other types can be had, too; None where there are none."""
-    names, mode = plan.settings.pool[1:], plan.settings.mode
-    if not names:
-        return None
-    prices = _prices(account, USAGE[mode])
-    absent = [
-        Check("fallbacks", "failed", f"{account.region} has no {name} for mode {mode}.", "Take it out of the list")
-        for name in names if prices and name not in prices
-    ]  # fmt: skip
-    quotas = [_quota_of(account, name, plan.settings.max_instances, request) for name in names]
-    lacking = absent + [check for check in quotas if check.mark == "failed"]
-    if lacking:
-        return Check("fallbacks", "failed", " ".join(check.said for check in lacking), lacking[0].fix)
-    return Check("fallbacks", "ok", f"{', '.join(names)}: there, and with a quota.")
-
-
-def _quota_of(account: Account, instance: str, needed: int, request: bool) -> Check:
-    """By name: the codes differ."""
-    name = f"{instance} for endpoint usage"
-    found = _quota(account, "sagemaker", name)
-    if found is None:
-        return Check(
-            "quota", "failed", f"{account.region} has no quota '{name}': no such type there.", "Another region"
-        )
-    code, value = found
-    if value >= needed:
-        tight = "" if value > needed else "; an update may need one more for minutes"
-        return Check("quota", "ok", f"{name} is {value:g}, {needed} needed{tight}.")
-    said = f"{name} is {value:g} in {account.region}; {needed} needed."
-    if asked := _asked(account, code):
-        return Check("quota", "failed", f"{said} More was asked for ({asked}).", "Wait: hours to days")
-    if request:
-        return _request(account, code, needed, said)
-    return Check("quota", "failed", said, f"easel doctor --request, or {_page(account, 'sagemaker', code)}")
-
-
-def _page(account: Account, service: str, code: str) -> str:
-    host = f"{account.region}.{CONSOLES[account.partition]}"
-    return f"https://{host}/servicequotas/home/services/{service}/quotas/{code}"
-
-
-def _quota(account: Account, service: str, name: str) -> tuple[str, float] | None:
-    """Code and value: the account's, or where it has none of its own AWS's default."""
-    for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
-        with explained():
-            for one in account.all("service-quotas", operation, "Quotas", ServiceCode=service):
-                if one["QuotaName"] == name:
-                    return one["QuotaCode"], one["Value"]
-    return None
-
-
-def _asked(account: Account, code: str) -> str:
-    """The status of a request that is open; empty where there is none."""
-    history = "list_requested_service_quota_change_history_by_quota"
-    with explained():
-        asked = account.all(
-            "service-quotas", history, "RequestedQuotas", ServiceCode="sagemaker", QuotaCode=code
-        )  # fmt: skip
-        return next((str(one["Status"]) for one in asked if one["Status"] in PENDING), "")
-
-
-def _request(account: Account, code: str, needed: int, said: str) -> Check:
-    with explained():
-        told = account.client("service-quotas").request_service_quota_increase(
-            ServiceCode="sagemaker", QuotaCode=code, DesiredValue=float(needed)
-        )["RequestedQuota"]
-    return Check("quota", "failed", f"{said} {needed} was asked for now ({told['Status']}).", "Wait: hours to days")
 
 
 def importing(account: Account, plan: Plan) -> Check | None:
     """Whether the account may run the build that brings the model in; None where none is needed."""
     if plan.model is None or isinstance(plan.model.source, FolderSource):
         return None
-    found = _quota(account, "codebuild", BUILDS)
+    found = find_quota(account, "codebuild", BUILDS)
     if found is None:
         return Check("import", "unknown", f"{account.region} tells of no quota '{BUILDS}'.")
-    code, value = found
-    if value < 1:
-        said = f"CodeBuild, which brings the model in, may not run in {account.region}: '{BUILDS}' is {value:g}."
-        return Check("import", "failed", said, f"Ask for 1: {_page(account, 'codebuild', code)}")
-    return Check("import", "ok", f"CodeBuild may run {value:g} builds at once; one brings the model in.")
+    if found.value < 1:
+        said = f"CodeBuild, which brings the model in, may not run in {account.region}: '{BUILDS}' is {found.value:g}."
+        return Check("import", "failed", said, f"Ask for 1: {found.page(account)}")
+    return Check("import", "ok", f"CodeBuild may run {found.value:g} builds at once; one brings the model in.")
 
 
 def files(account: Account, plan: Plan) -> Check | None:

@@ -90,6 +90,7 @@ EPILOGS = {
     "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
     "looked at.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
-    "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy; destroy works either way.",
+    "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy, or deploy once with "
+    "-c endpoint=off; destroy works either way.",
     "resume": "\b\nExamples:\n  easel resume\n  easel resume --minutes 60",
 }

@@ -34,7 +34,8 @@ def find_deployed(account: Account) -> Deployed:
         )
     names = {kind: _newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
     if not all(names.values()):
-        fix = "npx cdk destroy --all, then npx cdk deploy --all"
+        away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE")  # by endpoint=off
+        fix = "npx cdk deploy --all" if away else "npx cdk destroy --all, then npx cdk deploy --all"
         raise CommandError("The stack has no endpoint", where=STACK, why=f"it is {status}", fix=fix, code=FAILED)
     config = _config_name(account, names[CONFIG])
     return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from easel.cloud import after, before, here, options
+from easel.cloud import after, before, here, options, quotas
 from easel.cloud.account import Account, open_account
 from easel.cloud.check import Check, Mark, guarded
 from easel.cloud.deployed import find_deployed
@@ -51,24 +51,27 @@ class Doctor:
         plan = self.plan
         if plan.instance_type:
             yield guarded("region", lambda: before.region(account, plan))
-            yield guarded("quota", lambda: before.quota(account, plan, request=self.request))
-            if check := guarded("fallbacks", lambda: before.fallbacks(account, plan, request=self.request)):
-                yield check
+            yield guarded("quota", lambda: quotas.quota(account, plan, request=self.request))
         else:
             nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
             yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))
-        asked = {
+        for name, look in self._perhaps().items():
+            if check := guarded(name, partial(look, account, plan)):
+                yield check
+        yield guarded("lambda", lambda: before.concurrency(account, plan))
+        yield guarded("bootstrap", lambda: before.bootstrap(account))
+
+    def _perhaps(self) -> dict[str, Callable[[Account, Plan], Check | None]]:
+        """What only some settings and models need."""
+        return {
+            "fallbacks": partial(quotas.fallbacks, request=self.request),
+            "update": partial(quotas.update, request=self.request),
             "import": before.importing,
             "files": before.files,
             "token": before.token,
             "key": options.key,
             "network": options.network,
         }
-        for name, look in asked.items():
-            if check := guarded(name, partial(look, account, plan)):
-                yield check
-        yield guarded("lambda", lambda: before.concurrency(account, plan))
-        yield guarded("bootstrap", lambda: before.bootstrap(account))
 
     def _after(self, account: Account) -> Iterator[Check]:
         nothing = Check("stacks", "ok", f"Nothing is deployed in {account.region} yet.")

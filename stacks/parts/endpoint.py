@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from aws_cdk import Aws, Fn
+from aws_cdk import Aws, Fn, Stack
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
@@ -38,13 +38,13 @@ POOL_SECONDS = 1800
 
 class Endpoint(Construct):
     """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode, and `key`
-    where the bucket has one."""
+    where the bucket has one. With `endpoint=off` there is all but the endpoint itself, and `up` is False."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
     ) -> None:
         super().__init__(scope, id)
-        self.settings, self.key = settings, bucket.encryption_key
+        self.settings, self.key, self.up = settings, bucket.encryption_key, settings.endpoint == "on"
         self.answers = Answers(self, "Answers", bucket=bucket) if settings.mode == "async" else None
         # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
         kind = settings.mode + sha256(",".join(settings.pool).encode()).hexdigest()[:6]
@@ -77,11 +77,16 @@ class Endpoint(Construct):
             profile=profile,
             seconds=max(CALL_SECONDS[settings.mode], START_SECONDS),  # MMS measures the load by it, too
         )
+        config = self._config(model)
+        if not self.up:
+            self.name = Fn.select(4, Fn.split("/", logs.log_group_name))
+            self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
+            return
         endpoint = sagemaker.CfnEndpoint(
             self,
             kind.capitalize(),  # one that scales can change neither mode nor instance types: then it is another
             endpoint_name=name,
-            endpoint_config_name=self._config(model).attr_endpoint_config_name,
+            endpoint_config_name=config.attr_endpoint_config_name,
             # In async mode each release starts once, which proves it, and autoscaling takes it to zero again.
             retain_all_variant_properties=None if self.answers else True,
             deployment_config=watched,
@@ -90,7 +95,7 @@ class Endpoint(Construct):
         self.name, self.arn = endpoint.attr_endpoint_name, endpoint.ref
 
     def _watch_updates(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
-        if self.settings.update == "plain":
+        if self.settings.update == "plain" or not self.up:
             return None
         rollback = Rollback(self, "Rollback", endpoint=name, variant=VARIANT)
         allow(role, ["cloudwatch:DescribeAlarms"], [alarm.attr_arn for alarm in rollback.alarms])

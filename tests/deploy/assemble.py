@@ -54,10 +54,12 @@ def hub_catalogue(folder: Path) -> Path:
     return folder
 
 
-def synthesise(output: Path, mode: str, code: Path = stacks.model.MODEL_CODE, catalogue: Path = ROOT) -> Path:
+def synthesise(
+    output: Path, mode: str, code: Path = stacks.model.MODEL_CODE, catalogue: Path = ROOT, **more: str
+) -> Path:
     """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` makes."""
     site = "on" if mode == "async" else "off"  # once is enough: each deploy of a stack takes seconds
-    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode, "site": site}
+    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     with mock.patch.object(stacks.model, "MODEL_CODE", code):
@@ -102,13 +104,18 @@ def drop_action(action: str) -> Callable[[dict[str, Any]], None]:
 
 def main(folder: Path) -> None:
     synthesise(folder / "async", "async")
-    synthesise(folder / "changed", "async", edited(folder / "changed-code", MARKING))
+    changed = edited(folder / "changed-code", MARKING)
+    synthesise(folder / "changed", "async", changed)
     hub = hub_catalogue(folder / "catalogue")
-    synthesise(folder / "imported", "async", folder / "changed-code", hub)
+    synthesise(folder / "imported", "async", changed, hub)
     synthesise(folder / "broken", "async", edited(folder / "broken-code", EXITING), hub)
     plain = synthesise(folder / "realtime", "realtime")
-    kept = altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
-    altered(kept, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))
+    altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
+    away = synthesise(folder / "realtime-away", "realtime", changed, endpoint="off")
+    altered(away, folder / "away", "EaselStorage", drop_auto_delete)
+    other = synthesise(folder / "realtime-other", "realtime", changed)
+    anew = altered(other, folder / "anew", "EaselStorage", drop_auto_delete)
+    altered(anew, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))
 
 
 if __name__ == "__main__":

@@ -120,8 +120,9 @@ class Cloud:
     def bootstrap(self) -> subprocess.CompletedProcess[str]:
         return self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
 
-    def deploy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
-        options = ("--all", "--require-approval", "never", "--progress", "events", "--concurrency", "3")
+    def deploy(self, assembly: Path, *stacks: str) -> subprocess.CompletedProcess[str]:
+        """All stacks, or some with what they stand on."""
+        options = (*(stacks or ("--all",)), "--require-approval", "never", "--progress", "events", "--concurrency", "3")
         return self.cdk("deploy", "--app", str(assembly), *options)
 
     def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:

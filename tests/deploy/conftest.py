@@ -39,8 +39,8 @@ class Deployed:
     def api(self) -> Caller:
         return Caller(self.cloud)
 
-    def deploy(self, name: str) -> subprocess.CompletedProcess[str]:
-        return self.cloud.deploy(self.assemblies / name)
+    def deploy(self, name: str, *stacks: str) -> subprocess.CompletedProcess[str]:
+        return self.cloud.deploy(self.assemblies / name, *stacks)
 
 
 def run_module(*command: str, stdin: str = "") -> str:

@@ -274,6 +274,23 @@ def test_a_paused_endpoint_says_so_and_comes_back(realtime: Deployed, stage: Sta
     assert pictures(realtime.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
 
 
+def test_another_release_comes_where_there_is_room_for_one_instance(realtime: Deployed) -> None:
+    """The old goes before the new comes; here out of a pause, in which an update finds no endpoint."""
+    assert realtime.cloud.easel("pause").returncode == 0
+    away = realtime.deploy("away", "EaselModel")
+    assert away.returncode == 0, away.stdout[-4000:]
+    assert realtime.cloud.client("sagemaker").list_endpoints()["Endpoints"] == []
+    targets = realtime.cloud.client("application-autoscaling")
+    assert targets.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert "fix   npx cdk deploy --all" in realtime.cloud.easel("resume").stderr
+    job = realtime.api.finished(realtime.api.call("POST", "/jobs", REQUEST).json["urls"]["get"])
+    assert job["error"]["code"] == "endpoint_missing"
+    anew = realtime.deploy("anew")
+    assert anew.returncode == 0, anew.stdout[-4000:]
+    assert MARK in realtime.api.call("POST", "/generate", REQUEST).json["warnings"]
+    assert len(targets.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]) == 1
+
+
 @pytest.fixture(scope="module")
 def forbidden(realtime: Deployed) -> Done:
     return realtime.deploy("forbidden")

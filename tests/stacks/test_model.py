@@ -15,7 +15,7 @@ from stacks.catalogue import read_model
 from stacks.parts.release import Release
 from stacks.prices import USD_PER_HOUR, price
 from stacks.settings import Settings
-from tests.stacks.assembly import ENTRY, Assembly
+from tests.stacks.assembly import ENTRY, Assembly, synthesise
 
 CONFIG, POLICY = "AWS::SageMaker::EndpointConfig", "AWS::ApplicationAutoScaling::ScalingPolicy"
 
@@ -172,6 +172,30 @@ def test_another_mode_or_instance_type_is_another_endpoint(default: Assembly, re
     assert f"Async{kind}" in first
     assert first != second
     assert f"easel-async{kind}" in default.only("AWS::SageMaker::Endpoint")["EndpointName"]["Fn::Join"][1][0]
+
+
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_the_endpoint_can_be_away_while_all_else_stays(tmp_path: Path, catalogue: Path, mode: str) -> None:
+    """So that the old goes before the new comes. What is left keeps its logical ids: nothing else is made anew."""
+    there, away = (
+        synthesise(tmp_path / switch, catalogue, {"mode": mode, "endpoint": switch, "site": "off"}, None)
+        for switch in ("on", "off")
+    )
+    ids = [{id: one["Type"] for id, one in each.templates["EaselModel"]["Resources"].items()} for each in (there, away)]
+    assert ids[1].items() <= ids[0].items()
+    gone = {kind for id, kind in ids[0].items() if id not in ids[1]}
+    assert {"AWS::SageMaker::Endpoint", "AWS::ApplicationAutoScaling::ScalableTarget", POLICY} <= gone
+    assert {"AWS::SageMaker::Model", CONFIG, "AWS::S3::Bucket"}.isdisjoint(gone)
+    assert there.templates["EaselStorage"] == away.templates["EaselStorage"]
+    outputs = away.outputs("EaselModel")
+    assert outputs["PriceWarm"] == outputs["PriceIdle"] == price(["ml.m5.large"], 0)
+    (logs,) = (id for id in away.resources("AWS::Logs::LogGroup", "EaselModel") if id.startswith("EndpointLogs"))
+    assert outputs["EndpointName"] == {"Fn::Select": [4, {"Fn::Split": ["/", {"Ref": logs}]}]}
+    name = there.only("AWS::SageMaker::Endpoint")["EndpointName"]
+    assert there.resources("AWS::Logs::LogGroup")[logs]["Properties"]["LogGroupName"] == {
+        "Fn::Join": ["", ["/aws/sagemaker/Endpoints/", name]]
+    }
+    assert json.loads((away.folder / "validation-report.json").read_text())["pluginReports"] == []
 
 
 def test_async_tells_of_every_end(default: Assembly) -> None:

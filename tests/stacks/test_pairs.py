@@ -52,7 +52,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {"queue_minutes": "5", "budget_usd": "9", "alert_email": "you@example.com", "api_concurrency": "7"},
     ),
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
-    "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}),
+    "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}, {"endpoint": "off"}),
     "removal": ({}, {"removal": "retain"}),
     "network": (
         {},
@@ -133,8 +133,11 @@ def shows_the_endpoint(assembly: Assembly, settings: Settings) -> None:
     pools = [(pool["Priority"], pool["InstanceType"]) for pool in variant.get("InstancePools", ())]
     assert pools == (list(enumerate(settings.pool, 1)) if settings.instance_fallbacks else [])
     assert variant.get("InstanceType") == (None if pools else settings.instance_type or "ml.m5.large")
-    target = assembly.only("AWS::ApplicationAutoScaling::ScalableTarget")
-    assert (target["MinCapacity"], target["MaxCapacity"]) == (settings.min_instances, settings.max_instances)
+    targets = assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
+    bounds = [(one["Properties"]["MinCapacity"], one["Properties"]["MaxCapacity"]) for one in targets]
+    there = settings.endpoint == "on"
+    assert bounds == [(settings.min_instances, settings.max_instances)] * there
+    assert len(assembly.resources("AWS::SageMaker::Endpoint")) == there
     assert variant["InitialInstanceCount"] == max(1, settings.min_instances)
 
 
@@ -159,8 +162,8 @@ def shows_the_limits(assembly: Assembly, settings: Settings) -> None:
 
 
 def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) -> None:
-    (endpoint,) = assembly.resources("AWS::SageMaker::Endpoint").values()
-    deployment = endpoint["Properties"].get("DeploymentConfig", {})
+    endpoints = [one["Properties"] for one in assembly.resources("AWS::SageMaker::Endpoint").values()]
+    deployment = endpoints[0].get("DeploymentConfig", {}) if endpoints else {}
     assert bool(deployment) is (settings.update == "blue_green")
     alarms = {one["AlarmName"]["Ref"] for one in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])}
     ours = assembly.resources("AWS::CloudWatch::Alarm", "EaselModel")
@@ -176,16 +179,18 @@ def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) 
     assert ("cloudwatch:DescribeAlarms" in policies) is bool(alarms)
     outputs = assembly.outputs("EaselModel")
     assert ("ShellCommand" in outputs) is shell
-    watched = "watched for 10 minutes and rolled back" if alarms else "is not watched"
-    assert watched in outputs["NextUpdate"]
-    assert f"a quota of up to {2 * settings.max_instances} x " in outputs["NextUpdate"]
+    said = outputs["NextUpdate"]
+    watched = "watched for 10 minutes and rolled back" if alarms else "is not watched" if endpoints else "is away"
+    assert watched in said
+    most = settings.max_instances
+    assert (f"a quota of up to {2 * most} x " if endpoints else f"needs a quota of {most} x ") in said
 
 
 def shows_the_money(assembly: Assembly, settings: Settings) -> None:
     budgets = [one["Properties"]["Budget"] for one in assembly.resources("AWS::Budgets::Budget").values()]
     assert {budget["BudgetLimit"]["Amount"] for budget in budgets} <= {settings.budget_usd}
     guards = assembly.resources("AWS::Events::Rule", "EaselModel")
-    assert len(guards) == bool(settings.idle_hours)
+    assert len(guards) == bool(settings.idle_hours and settings.endpoint == "on")
     mails = [one["Properties"] for one in assembly.resources("AWS::SNS::Subscription", "EaselModel").values()]
     assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
     functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]

@@ -23,6 +23,7 @@ READ = [
     ("max_instances", "100", 100),
     ("queue_minutes", "360", 360),
     ("update", "blue_green", "blue_green"),
+    ("endpoint", "off", "off"),
     ("shell", "on", "on"),
     ("budget_usd", "1000000", 1_000_000),
     ("alert_email", "you+easel@mail.example.com", "you+easel@mail.example.com"),

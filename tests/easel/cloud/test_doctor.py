@@ -29,7 +29,7 @@ from easel.cloud.plan import Plan, read_plan
 from easel.command_error import CommandError
 from stacks.catalogue import S3Source
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
-from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, stack
+from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, resources, stack
 from tests.easel.running import EASEL, ROOT
 
 QUOTA = {"QuotaName": "ml.m5.large for endpoint usage", "QuotaCode": "L-1", "Value": 2.0}
@@ -101,6 +101,7 @@ def test_all_in_order(found: Callable[..., dict[str, Check]]) -> None:
         "account": f"Account 1234…9012 as assumed-role/dev/me, in {REGION}.",
         "region": f"{REGION} has ml.m5.large for mode async, at 0.128 USD an hour while it runs.",
         "quota": "ml.m5.large for endpoint usage is 2, 1 needed.",
+        "update": "update=plain starts the new beside the old, up to 2, and ml.m5.large for endpoint usage is 2.",
         "lambda": "Lambda runs 1000 calls at once.",
         "bootstrap": "The bootstrap stack is version 33.",
         "stacks": "Deployed: EaselModel.",
@@ -195,7 +196,7 @@ def test_what_fails_is_said_with_the_way_out(
     ("call", "answer", "name", "said"),
     [
         ("service-quotas.ListServiceQuotas", {"Quotas": [{**QUOTA, "Value": 1.0}]}, "quota",
-         "ml.m5.large for endpoint usage is 1, 1 needed; an update may need one more for minutes."),
+         "ml.m5.large for endpoint usage is 1, 1 needed."),
         ("lambda.GetAccountSettings", calls(10), "lambda",
          "Lambda runs 10 calls at once: enough for a try, ask for 100 before many draw at once."),
         ("ssm.GetParameter", {"Parameter": {"Value": "6"}}, "bootstrap", "The bootstrap stack is version 6."),
@@ -207,6 +208,65 @@ def test_the_bound_itself_is_enough(
     world = healthy()
     world.answers[call] = answer
     assert found(world)[name] == Check(name, "ok", said)
+
+
+ONE = "starts the new beside the old, up to 2, and ml.m5.large for endpoint usage is 1"
+AWAY = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
+
+
+@pytest.mark.parametrize(
+    ("settings", "mark", "said", "fix"),
+    [
+        (["mode=realtime"], "ok", f"update=plain {ONE}: the old must go first.", AWAY),
+        ([], "ok", f"update=plain {ONE}: the old must go first.", f"Wait until it sleeps, or {AWAY}"),
+        (["update=blue_green"], "failed", f"update=blue_green {ONE}.",
+         f"-c update=plain, or easel doctor --request, or {PAGE}"),
+    ],
+)  # fmt: skip
+def test_a_quota_of_one_is_told_before_an_update(
+    found: Callable[..., dict[str, Check]], settings: list[str], mark: Any, said: str, fix: str
+) -> None:
+    world = healthy()
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [{**QUOTA, "Value": 1.0}]}
+    checks = found(world, plan=read_plan(["model=emoji", *settings], ROOT))
+    assert checks["update"] == Check("update", mark, said, fix)
+    assert checks["quota"].mark == "ok"
+
+
+def test_request_asks_for_what_the_update_needs(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [{**QUOTA, "Value": 1.0}]}
+    world.answers["service-quotas.RequestServiceQuotaIncrease"] = {"RequestedQuota": {"Status": "PENDING"}}
+    check = found(world, request=True, plan=read_plan(["model=emoji", "update=blue_green"], ROOT))["update"]
+    assert check.said == f"update=blue_green {ONE}. 2 was asked for now (PENDING)."
+    assert check.fix == "-c update=plain, or wait: hours to days"
+    (asked,) = world.calls("service-quotas.RequestServiceQuotaIncrease")
+    assert asked == {"ServiceCode": "sagemaker", "QuotaCode": "L-1", "DesiredValue": 2.0}
+
+
+@pytest.mark.parametrize(("setting", "value"), [("endpoint=off", 1.0), ("mode=async", 0.0)])
+def test_no_word_of_an_update_where_none_can_be(
+    found: Callable[..., dict[str, Check]], setting: str, value: float
+) -> None:
+    world = healthy()
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [{**QUOTA, "Value": value}]}
+    assert "update" not in found(world, plan=read_plan(["model=emoji", setting], ROOT))
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        ("UPDATE_COMPLETE", "npx cdk deploy --all"),
+        ("DELETE_FAILED", "npx cdk destroy --all, then npx cdk deploy --all"),
+    ],
+)
+def test_a_stack_without_its_endpoint(found: Callable[..., dict[str, Check]], status: str, fix: str) -> None:
+    world = healthy()
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack(status)]}
+    world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": []}
+    listed = [one for one in resources() if "Config" in one["ResourceType"]]
+    world.answers["cloudformation.ListStackResources"] = {"StackResourceSummaries": listed}
+    assert found(world)["endpoint"] == Check("endpoint", "failed", f"The stack has no endpoint: it is {status}.", fix)
 
 
 G5 = {"QuotaName": "ml.g5.xlarge for endpoint usage", "QuotaCode": "L-5", "Value": 1.0}

@@ -1,0 +1,122 @@
+"""What the account's quotas let through: the first deploy, the fallbacks, and later an update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from easel.cloud.account import Account, explained
+from easel.cloud.check import Check
+from easel.cloud.plan import Plan
+from easel.cloud.price_list import USAGE, prices
+
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+PENDING = ("PENDING", "CASE_OPENED")
+AWAY = "npx cdk deploy EaselModel -c endpoint=off"
+"""Makes room for an update where the quota has none."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    service: str
+    code: str
+    name: str
+    value: float
+
+    def page(self, account: Account) -> str:
+        """Where one asks for more."""
+        host = f"{account.region}.{CONSOLES[account.partition]}"
+        return f"https://{host}/servicequotas/home/services/{self.service}/quotas/{self.code}"
+
+    def more(self, account: Account, wanted: int, *, request: bool) -> tuple[str, str]:
+        """What is said of a request for more, which is made where `request` says so, and the way out."""
+        if asked := self._asked(account):
+            return f" More was asked for ({asked}).", "Wait: hours to days"
+        if not request:
+            return "", f"easel doctor --request, or {self.page(account)}"
+        with explained():
+            told = account.client("service-quotas").request_service_quota_increase(
+                ServiceCode=self.service, QuotaCode=self.code, DesiredValue=float(wanted)
+            )["RequestedQuota"]
+        return f" {wanted} was asked for now ({told['Status']}).", "Wait: hours to days"
+
+    def _asked(self, account: Account) -> str:
+        """The status of a request that is open; empty where there is none."""
+        history = "list_requested_service_quota_change_history_by_quota"
+        with explained():
+            asked = account.all(
+                "service-quotas", history, "RequestedQuotas", ServiceCode=self.service, QuotaCode=self.code
+            )
+            return next((str(one["Status"]) for one in asked if one["Status"] in PENDING), "")
+
+
+def find_quota(account: Account, service: str, name: str) -> Quota | None:
+    """By name: the codes differ. The account's, or where it has none of its own AWS's default."""
+    for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
+        if name in (listed := _listed(account, service, operation)):
+            return listed[name]
+    return None
+
+
+@cache
+def _listed(account: Account, service: str, operation: str) -> Mapping[str, Quota]:
+    """Those of SageMaker fill dozens of pages."""
+    with explained():
+        told = account.all("service-quotas", operation, "Quotas", ServiceCode=service)
+        return {one["QuotaName"]: Quota(service, one["QuotaCode"], one["QuotaName"], one["Value"]) for one in told}
+
+
+def quota(account: Account, plan: Plan, *, request: bool) -> Check:
+    return instances(account, f"{plan.instance_type} for endpoint usage", plan.settings.max_instances, request=request)
+
+
+def instances(account: Account, name: str, needed: int, *, request: bool) -> Check:
+    """Whether so many of what the quota counts may run."""
+    found = find_quota(account, "sagemaker", name)
+    if found is None:
+        said = f"{account.region} has no quota '{name}': no such type there."
+        return Check("quota", "failed", said, "Another region")
+    if found.value >= needed:
+        return Check("quota", "ok", f"{name} is {found.value:g}, {needed} needed.")
+    asked, fix = found.more(account, needed, request=request)
+    said = f"{name} is {found.value:g} in {account.region}; {needed} needed.{asked}"
+    return Check("quota", "failed", said, fix)
+
+
+def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:
+    """Whether the other types can be had, too; None where there are none."""
+    names, mode = plan.settings.pool[1:], plan.settings.mode
+    if not names:
+        return None
+    sold = prices(account, USAGE[mode])
+    absent = [
+        Check("fallbacks", "failed", f"{account.region} has no {name} for mode {mode}.", "Take it out of the list")
+        for name in names if sold and name not in sold
+    ]  # fmt: skip
+    most = plan.settings.max_instances
+    quotas = [instances(account, f"{name} for endpoint usage", most, request=request) for name in names]
+    if lacking := absent + [check for check in quotas if check.mark == "failed"]:
+        return Check("fallbacks", "failed", " ".join(check.said for check in lacking), lacking[0].fix)
+    return Check("fallbacks", "ok", f"{', '.join(names)}: there, and with a quota.")
+
+
+def update(account: Account, plan: Plan, *, request: bool) -> Check | None:
+    """Whether a later release can start beside the one that runs; None where `quota` has failed already."""
+    settings = plan.settings
+    found = find_quota(account, "sagemaker", f"{plan.instance_type} for endpoint usage")
+    if found is None or found.value < settings.max_instances or settings.endpoint == "off":
+        return None
+    most = 2 * settings.max_instances
+    said = f"update={settings.update} starts the new beside the old, up to {most}, and {found.name} is {found.value:g}"
+    if found.value >= most:
+        return Check("update", "ok", f"{said}.")
+    if settings.update == "plain":
+        asleep = "Wait until it sleeps, or " if settings.min_instances == 0 else ""
+        return Check("update", "ok", f"{said}: the old must go first.", f"{asleep}{AWAY}, then npx cdk deploy --all")
+    asked, fix = found.more(account, most, request=request)
+    return Check("update", "failed", f"{said}.{asked}", f"-c update=plain, or {fix[0].lower()}{fix[1:]}")
