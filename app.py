@@ -20,7 +20,7 @@ from stacks.instances import choose_instances
 from stacks.model import ModelStack
 from stacks.parts.own_key import encrypt_all
 from stacks.parts.page import PageError
-from stacks.regions import check_region
+from stacks.regions import check_front, check_region
 from stacks.settings import SettingsError, parse_settings
 from stacks.site import SiteStack, why_no_site
 from stacks.storage import StorageStack
@@ -34,7 +34,10 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
     check_class(model)
-    check_region(env.region or "" if env else "", settings, model)
+    region = env.region or "" if env else ""
+    check_region(region, settings, model)
+    no_site = why_no_site(settings, region)
+    check_front(region, settings, site=not no_site)
     settings = choose_instances(model, settings)
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)
@@ -47,15 +50,15 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
         bucket=storage.bucket,
         endpoint=endpoint.endpoint,
         alerts=endpoint.alerts.topic,
+        site=not no_site,
         env=env,
     )
     api.add_stack_dependency(endpoint)
-    if settings.site != "off":
-        if why := why_no_site(settings, env.region or "" if env else ""):
-            cdk.Annotations.of(api).add_info(f"No page: {why}.")
-        else:
-            site = SiteStack(app, "EaselSite", settings=settings, api=api.api, page=page, env=env)
-            site.add_stack_dependency(api)
+    if no_site:
+        cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
+    else:
+        site = SiteStack(app, "EaselSite", settings=settings, api=api.api, page=page, env=env)
+        site.add_stack_dependency(api)
     if settings.cloud9:
         Cloud9Stack(app, "EaselCloud9", settings=settings, env=env)
 

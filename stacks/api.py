@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_s3 as s3
@@ -20,6 +21,7 @@ from stacks.parts.answers import Answers
 from stacks.parts.dashboard import Dashboard
 from stacks.parts.endpoint import CALL_SECONDS, Endpoint
 from stacks.parts.findings import acknowledge
+from stacks.parts.firewall import Firewall, attach
 from stacks.parts.function import Function
 from stacks.parts.gateway import Gateway
 from stacks.parts.grants import allow, allow_listing, allow_objects
@@ -33,6 +35,11 @@ WAIT_SECONDS = 25
 """gateway 29 > function 28 > wait 25"""
 MARGIN_SECONDS = 240
 """For what comes after the picture: unpacking, and one more try of it."""
+
+_APIG3 = (
+    "A firewall costs money by the month; the throttle, the quota and max_instances bound what an attacker can spend. "
+    "waf=on has one, and CloudFront may have the user's own"
+)
 
 
 class ApiStack(cdk.Stack):
@@ -48,6 +55,7 @@ class ApiStack(cdk.Stack):
         bucket: s3.IBucket,
         endpoint: Endpoint,
         alerts: sns.ITopic,
+        site: bool,
         **options: Any,
     ) -> None:
         super().__init__(scope, id, description="Easel: the API", **options)
@@ -64,6 +72,7 @@ class ApiStack(cdk.Stack):
         allow_key(helper.role, bucket.encryption_key, "sqs")
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
         self.api = gateway.api
+        self._protect(gateway.api, behind_cloudfront=site)
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
         alarms.watch_api(gateway.api, api.function, lost)
         groups = [api.logs, helper.logs, endpoint.logs]
@@ -74,6 +83,16 @@ class ApiStack(cdk.Stack):
         if gateway.key:
             command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --include-value"
             cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
+
+    def _protect(self, api: apigateway.RestApi, *, behind_cloudfront: bool) -> None:
+        waf = self._settings.regional_waf
+        if waf == "on":
+            firewall = Firewall(self, "Firewall", stage=api.deployment_stage, behind_cloudfront=behind_cloudfront)
+            cdk.CfnOutput(self, "FirewallCosts", value=firewall.cost)
+        elif waf:
+            attach(self, waf, api.deployment_stage)
+        else:
+            acknowledge(api, {"AwsSolutions-APIG3": _APIG3})
 
     def _async_api(self) -> Function:
         api = self._api(deadline=600, variables={})

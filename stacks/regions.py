@@ -26,6 +26,17 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
         )
 
 
+def check_front(region: str, settings: Settings, *, site: bool) -> None:
+    """What stands before API and page. Raises SettingsError: it cannot stand there."""
+    if settings.regional_waf.startswith("arn:"):
+        _check_region_of("waf", settings.waf, region)
+    if settings.global_waf and not site:
+        raise SettingsError(
+            "waf is a global web ACL, which only CloudFront takes, and there is no site. Name a regional one, or set "
+            "waf=on."
+        )
+
+
 def _check_region_of(setting: str, arn: str, region: str) -> None:
     theirs = arn.split(":")[3] if arn else region
     if region and theirs != region:

@@ -60,6 +60,9 @@ class Settings:
     alert_email: str = ""
     """Who hears of alarms, of the budget and of the idle guard."""
     api_auth: ApiAuth = "key"
+    waf: str = "off"
+    """`on`: a firewall before the API, which costs by the month; or the ARN of a web ACL of yours, before the API or,
+    where it is a global one, before the site."""
     throttle_rate: int = 10
     """Requests a second: of a key, or of everybody where there are no keys."""
     throttle_burst: int = 20
@@ -99,6 +102,8 @@ class Settings:
         _check_instances(self)
         _check_key(self.kms_key_arn)
         _check_network(self)
+        acl = r"arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:(regional|global)/webacl/[\w-]+/[0-9a-f-]{36}"
+        _check_text(self.waf, f"off|on|{acl}", "waf is off, on, or the ARN of a web ACL of yours.")
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
@@ -114,6 +119,16 @@ class Settings:
     @property
     def security_groups(self) -> tuple[str, ...]:
         return _list(self.vpc_security_group_ids)
+
+    @property
+    def global_waf(self) -> str:
+        """ARN of a web ACL for CloudFront; empty where it is another or none."""
+        return self.waf if ":global/" in self.waf else ""
+
+    @property
+    def regional_waf(self) -> str:
+        """`on`, or the ARN of a web ACL for the API; empty where it is another or none."""
+        return "" if self.waf == "off" or self.global_waf else self.waf
 
     @property
     def cloud9(self) -> bool:

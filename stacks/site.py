@@ -29,8 +29,8 @@ _ELSEWHERE = {
 }
 _FINDINGS = {
     "AwsSolutions-CFR1": "Who may use Easel is a matter of its key, not of the country that the caller is in",
-    "AwsSolutions-CFR2": "A firewall costs money by the month; the key, the throttle and max_instances bound what an "
-    "attacker can spend",
+    "AwsSolutions-CFR2": "The page is a few files that everybody may read; a firewall, where waf asks for one, stands "
+    "before the API, which can be called without CloudFront as well",
     "AwsSolutions-CFR3": "Access logs need a bucket that outlives destroy; the function logs every request of the API",
     "AwsSolutions-CFR4": "Viewers get TLS 1.2 or newer only with a certificate of one's own domain; *.cloudfront.net "
     "has AWS's own, whose policy cannot be set",
@@ -39,6 +39,8 @@ _FINDINGS = {
 
 def why_no_site(settings: Settings, region: str) -> str:
     """Why the site cannot be there; empty where it can. Raises SettingsError where it was asked for all the same."""
+    if settings.site == "off":
+        return "site is off"
     reason = next((why for start, why in _ELSEWHERE.items() if region.startswith(start)), "")
     if settings.api_auth == "iam":
         reason = "with api_auth=iam the API takes signed requests, which a page cannot make"
@@ -51,7 +53,7 @@ def why_no_site(settings: Settings, region: str) -> str:
 
 
 class SiteStack(cdk.Stack):
-    """Costs nothing while nobody looks. `distribution` is there to be given a domain and a firewall."""
+    """Costs nothing while nobody looks."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, api: apigateway.IRestApi, page: Path, **options: Any
@@ -68,8 +70,10 @@ class SiteStack(cdk.Stack):
             default_root_object="index.html",
             additional_behaviors=dict.fromkeys(built.patterns, self._page(built)),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
+            web_acl_id=settings.global_waf or None,
         )
-        acknowledge(self.distribution, _FINDINGS)
+        answered = {"AwsSolutions-CFR2"} if settings.global_waf else set()
+        acknowledge(self.distribution, {rule: why for rule, why in _FINDINGS.items() if rule not in answered})
         cdk.CfnOutput(self, "SiteUrl", value=f"https://{self.distribution.domain_name}/")
 
     def _api(self, api: apigateway.IRestApi) -> cloudfront.BehaviorOptions:

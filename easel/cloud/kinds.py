@@ -90,6 +90,13 @@ def _key(account: Account, region: str, item: Item) -> tuple[float, str]:
     return 0.0 if state == "PendingDeletion" else USD_PER_MONTH["kms_key"], state
 
 
+def _web_acl(account: Account, region: str, item: Item) -> tuple[float, str]:
+    with explained():
+        asked = {"Name": item["Name"], "Id": item["Id"], "Scope": "REGIONAL"}
+        rules = len(account.client("wafv2", region).get_web_acl(**asked)["WebACL"].get("Rules", ()))
+    return USD_PER_MONTH["web_acl"] + rules * USD_PER_MONTH["web_acl_rule"], f"{rules} rules"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """`call` is service, operation and the member of its answer; `name` and `arn` are keys of an item."""
@@ -137,7 +144,7 @@ KINDS = (
          name="Id", arn="ARN", also="Comment", everywhere=True,
          remove="disable it in the console, then: aws cloudfront delete-distribution --id {name} --if-match …"),
     Kind(type="AWS::WAFv2::WebACL", call=("wafv2", "list_web_acls", "WebACLs"), name="Name", arn="ARN",
-         asked={"Scope": "REGIONAL"}, price=_flat("web_acl"), remove="delete {name} in the console of WAF"),
+         asked={"Scope": "REGIONAL"}, also="Description", price=_web_acl, remove="delete {name} in the console of WAF"),
     Kind(type="AWS::Logs::LogGroup", call=("logs", "describe_log_groups", "logGroups"), name="logGroupName",
          arn="arn", price=_stored, remove="aws logs delete-log-group --log-group-name {name}"),
     Kind(type="AWS::CloudWatch::Alarm", call=("cloudwatch", "describe_alarms", "MetricAlarms"), name="AlarmName",

@@ -23,8 +23,6 @@ _FINDINGS = {
     "and destroy could not take back; the function logs every request",
     "AwsSolutions-APIG2": "The contract checks every body in the function and names the field; the gateway's check "
     "would answer in another shape",
-    "AwsSolutions-APIG3": "A firewall costs money by the month; the throttle, the quota and max_instances bound what "
-    "an attacker can spend",
     "AwsSolutions-APIG4": "Keys (the default) are checked by the gateway on every method but the CORS preflight; "
     "api_auth=iam asks for signed requests",
     "AwsSolutions-APIG6": "Execution logs need the same role in the account's settings as access logs; the function "

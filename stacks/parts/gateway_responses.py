@@ -45,6 +45,13 @@ SAID = {
     Type.UNSUPPORTED_MEDIA_TYPE: Said(
         "unsupported_media_type", 415, "The body is not application/json", "Send content-type: application/json."
     ),
+    Type.WAF_FILTERED: Said(
+        "forbidden",
+        403,
+        "Not allowed",
+        "The firewall refused it: too many requests, or one like an attack. Wait five minutes, or ask the operator.",
+        "permission_error",
+    ),
     Type.THROTTLED: Said("throttled", 429, "Too many requests", "Wait a little.", "rate_limit_error", 5),
     Type.QUOTA_EXCEEDED: Said(
         "quota_exceeded", 429, "The key's quota is spent", "It is filled again tomorrow.", "rate_limit_error"

@@ -66,6 +66,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "gov": (
         {
             "instance_type": "ml.g5.xlarge",
+            "waf": "on",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d",
             "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
@@ -75,6 +76,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "own": (
         {
             "mode": "realtime",
+            "waf": "on",
             "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
         },
         cdk.Environment(account="123456789012", region="us-east-1"),
@@ -94,6 +96,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         {
             "api_auth": "none",
             "removal": "retain",
+            "waf": "arn:aws-cn:wafv2:cn-north-1:123456789012:regional/webacl/mine/01234567-89ab-cdef-0123-456789abcdef",
             "kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
             "cloud9_cidr": "2001:db8::7/128",
             "cloud9_security_group_id": "sg-0123456789abcdef0",

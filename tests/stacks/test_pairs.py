@@ -23,6 +23,9 @@ Check = Callable[[Assembly, Settings], None]
 
 ENVIRONMENT, GROUP = "0123456789abcdef0123456789abcdef", "sg-0123456789abcdef0"
 SUBNETS = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
+ACL = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
+REGIONAL = f"arn:{{partition}}:wafv2:{{region}}:123456789012:regional/{ACL}"
+GLOBAL = f"arn:aws:wafv2:us-east-1:123456789012:global/{ACL}"
 ENCRYPTED = {
     "AWS::Logs::LogGroup": "KmsKeyId",
     "AWS::SNS::Topic": "KmsMasterKeyId",
@@ -54,6 +57,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
     "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}, {"endpoint": "off"}),
     "removal": ({}, {"removal": "retain"}),
+    "waf": ({}, {"waf": "on"}, {"waf": REGIONAL}, {"waf": GLOBAL}),
     "network": (
         {},
         {"vpc_subnet_ids": SUBNETS, "vpc_security_group_ids": GROUP},
@@ -69,8 +73,10 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
 
 
 def refused(row: Row) -> bool:
-    """A site cannot be asked for where no page can be."""
-    return row.get("site") == {"site": "on"} and bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
+    """What needs a site cannot be asked for where no page can be."""
+    elsewhere = bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
+    asked, off = row.get("site") == {"site": "on"}, row.get("site") == {"site": "off"}
+    return (asked and elsewhere) or (row.get("waf") == {"waf": GLOBAL} and (elsewhere or off))
 
 
 def pairs(row: Row) -> set[Any]:
@@ -117,7 +123,7 @@ def test_what_is_set_together_shows(row: Row, tmp_path: Path, catalogue: Path) -
     settings = parse_settings({"model": "tiny", **told})
     for check in CHECKS:
         check(assembly, settings)
-    site = settings.site != "off" and not why_no_site(settings, region)
+    site = not why_no_site(settings, region)
     assert ("EaselSite" in assembly.templates) is site
     account = images.ACCOUNTS[region] if region else "FindInMap"
     assert account in json.dumps(assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"])
@@ -218,6 +224,21 @@ def shows_where_the_model_is_from(assembly: Assembly, settings: Settings) -> Non
     assert assembly.outputs("EaselModel")["Model"] == settings.model
 
 
+def shows_the_firewall(assembly: Assembly, settings: Settings) -> None:
+    ours = assembly.resources("AWS::WAFv2::WebACL")
+    attached = [one["Properties"]["WebACLArn"] for one in assembly.resources("AWS::WAFv2::WebACLAssociation").values()]
+    assert len(ours) == (settings.waf == "on")
+    assert attached == [{"Fn::GetAtt": [id, "Arn"]} for id in ours] or attached == [settings.regional_waf]
+    assert bool(attached) is bool(settings.regional_waf)
+    for one in assembly.resources("AWS::CloudFront::Distribution").values():
+        assert one["Properties"]["DistributionConfig"].get("WebACLId", "") == settings.global_waf
+    for acl in ours.values():
+        names = [rule["Name"] for rule in acl["Properties"]["Rules"]]
+        caller = ["Caller"] if "EaselSite" in assembly.templates else []
+        assert names == ["Common", *caller, "Address"]
+    assert ("FirewallCosts" in assembly.outputs("EaselApi")) is bool(ours)
+
+
 def shows_the_network(assembly: Assembly, settings: Settings) -> None:
     there = {"Subnets": SUBNETS.split(","), "SecurityGroupIds": [GROUP]}
     config = assembly.only("AWS::SageMaker::Model").get("VpcConfig")
@@ -275,6 +296,7 @@ CHECKS: tuple[Check, ...] = (
     shows_how_it_is_updated_and_entered,
     shows_how_long_things_stay,
     shows_where_the_model_is_from,
+    shows_the_firewall,
     shows_the_network,
     shows_the_key,
     shows_cloud9,

@@ -14,7 +14,7 @@ from app import ROOT, compose
 from stacks import images
 from stacks.catalogue import read_model
 from stacks.parts.powertools import REGIONS
-from stacks.regions import check_region
+from stacks.regions import check_front, check_region
 from stacks.settings import Settings, SettingsError
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
@@ -84,6 +84,24 @@ def test_a_key_of_another_region() -> None:
     with pytest.raises(SettingsError) as refusal:
         check_region("us-east-1", settings, EMOJI)
     assert str(refusal.value) == ("kms_key_arn is of eu-west-1, and Easel goes to us-east-1. Name one of us-east-1.")
+
+
+def test_a_web_acl_of_another_region() -> None:
+    acl = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
+    regional = Settings(waf=f"arn:aws:wafv2:eu-west-1:123456789012:regional/{acl}")
+    check_front("eu-west-1", regional, site=False)
+    with pytest.raises(
+        SettingsError, match=r"^waf is of eu-west-1, and Easel goes to us-east-1\. Name one of us-east-1"
+    ):
+        check_front("us-east-1", regional, site=True)
+    for_site = Settings(waf=f"arn:aws:wafv2:us-east-1:123456789012:global/{acl}")
+    check_front("eu-west-1", for_site, site=True)
+    with pytest.raises(SettingsError) as refusal:
+        check_front("eu-west-1", for_site, site=False)
+    assert str(refusal.value) == (
+        "waf is a global web ACL, which only CloudFront takes, and there is no site. Name a regional one, or set "
+        "waf=on."
+    )
 
 
 def test_the_app_refuses_before_it_makes_anything() -> None:

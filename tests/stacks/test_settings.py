@@ -29,6 +29,7 @@ READ = [
     ("alert_email", "you+easel@mail.example.com", "you+easel@mail.example.com"),
     ("api_concurrency", "1000", 1000),
     ("api_auth", "none", "none"),
+    ("waf", "on", "on"),
     ("throttle_rate", "1", 1),
     ("throttle_burst", "5000", 5000),
     ("daily_quota", "100000000", 100_000_000),
@@ -199,6 +200,26 @@ def test_the_internet_is_refused_with_the_reason_and_three_safer_ways(cidr: str)
 @pytest.mark.parametrize("cidr", ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::7/128"])
 def test_one_network_is_taken(cidr: str) -> None:
     assert parse_settings({"cloud9_cidr": cidr, **GROUP}).cloud9
+
+
+ACL = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
+REGIONAL, GLOBAL = (f"arn:aws:wafv2:us-east-1:123456789012:{scope}/{ACL}" for scope in ("regional", "global"))
+
+
+@pytest.mark.parametrize(
+    ("waf", "regional", "for_site"),
+    [("off", "", ""), ("on", "on", ""), (REGIONAL, REGIONAL, ""), (GLOBAL, "", GLOBAL)],
+)
+def test_a_web_acl_is_for_the_api_or_for_the_site(waf: str, regional: str, for_site: str) -> None:
+    settings = parse_settings({"waf": waf})
+    assert (settings.regional_waf, settings.global_waf) == (regional, for_site)
+
+
+@pytest.mark.parametrize("waf", ["", "true", "mine", f"{REGIONAL}/x", REGIONAL.replace("regional", "local")])
+def test_no_other_firewall_is_taken(waf: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"waf": waf})
+    assert str(refused.value) == f"waf is off, on, or the ARN of a web ACL of yours. Given: {waf!r}."
 
 
 def test_a_network_is_subnets_and_groups_with_or_without_their_vpc() -> None:

@@ -88,6 +88,14 @@ def make_everything(account: Account) -> None:
     for name in ("EaselApi-Errors-x", f"TargetTracking-endpoint/{ENDPOINT}/variant/AllTraffic-AlarmLow-1", "Other"):
         cloudwatch.put_metric_alarm(AlarmName=name, **rule, **metric)
     account.client("cloudwatch", "us-east-1").put_dashboard(DashboardName="EaselApi-Board-x", DashboardBody="{}")
+    rate = {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "IP"}}
+    shown = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "m"}
+    rule_of_acl = {"Name": "r", "Priority": 0, "Statement": rate, "Action": {"Block": {}}, "VisibilityConfig": shown}
+    account.client("wafv2").create_web_acl(
+        Name="FirewallAcl-x", Description="Easel", Scope="REGIONAL",
+        DefaultAction={"Allow": {}}, VisibilityConfig=shown,
+        Rules=[rule_of_acl, {**rule_of_acl, "Name": "s", "Priority": 1}],
+    )  # fmt: skip
     account.client("sns").create_topic(Name="EaselModel-Success-x")
     account.client("sqs").create_queue(QueueName="EaselApi-Lost-x")
     account.client("sagemaker").create_notebook_instance(
@@ -118,6 +126,7 @@ def test_everything_is_found_with_its_price(
         ("CloudWatch::Alarm", "EaselApi-Errors-x"): 0.1,
         ("CloudWatch::Alarm", "AllTraffic-AlarmLow-1"): 0.1,
         ("CloudWatch::Dashboard", "EaselApi-Board-x"): 3.0,
+        ("WAFv2::WebACL", "FirewallAcl-x"): 7.0,
         ("SNS::Topic", "EaselModel-Success-x"): 0,
         ("SQS::Queue", "EaselApi-Lost-x"): 0,
     }
@@ -127,8 +136,8 @@ def test_everything_is_found_with_its_price(
     assert len(seen.left) == len(expected) + 2
     assert report(seen, as_json=False) == 1
     said = capsys.readouterr().out
-    total = 2 * 730 * hour["ml.g4dn.xlarge"] + 730 * hour["ml.m5.xlarge"] + 2.8 + 1 + 0.4 + 0.2 + 3
-    assert f"14 left, about {total:.2f} USD a month without traffic (us-east-1, " in said
+    total = 2 * 730 * hour["ml.g4dn.xlarge"] + 730 * hour["ml.m5.xlarge"] + 2.8 + 1 + 0.4 + 0.2 + 3 + 7
+    assert f"15 left, about {total:.2f} USD a month without traffic (us-east-1, " in said
     assert f"aws sagemaker delete-endpoint --endpoint-name {ENDPOINT} --region {REGION}" in said
     assert said.index(ENDPOINT) < said.index("Notebook-x") < said.index("EaselApi-Board-x"), "the dearest first"
 
