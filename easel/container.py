@@ -63,8 +63,11 @@ class Container:
         return dict.fromkeys(("inference_id", "step", "steps", "preview")) | self._progress
 
     def run(self, code: ModuleType, model_dir: Path) -> None:
-        """Loads the model and answers calls for ever."""
-        self._model = code.model_fn(str(model_dir))
+        """Loads the model and answers calls for ever. Raises the reason where the model is refused."""
+        loaded = code.model_fn(str(model_dir))
+        if isinstance(loaded, Exception):
+            raise loaded
+        self._model = loaded
         while True:
             call = self.calls.get()
             started = time.monotonic()

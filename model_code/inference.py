@@ -12,9 +12,14 @@ from drawing import Model
 from journal import log, log_failure, name_call
 
 
-def model_fn(model_dir: str, context: Any = None) -> Model:
-    """The pipeline in `model_dir`, ready to draw. Raises EaselError `config_error` for a folder that is refused."""
-    return loading.load(Path(model_dir))
+def model_fn(model_dir: str, context: Any = None) -> Model | EaselError:
+    """The pipeline in `model_dir`, ready to draw, or why the folder is refused: the toolkit would swallow that, call it
+    healthy, and load anew at every call."""
+    try:
+        return loading.load(Path(model_dir))
+    except EaselError as error:
+        log("refused", code=error.code, message=error.message)
+        return error.with_traceback(None)
 
 
 def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> Received | EaselError:
@@ -25,8 +30,10 @@ def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = No
     return Received(body if isinstance(body, str) else bytes(body), time.monotonic())
 
 
-def predict_fn(data: Received | EaselError, model: Model) -> GenerationResult | EaselError:
+def predict_fn(data: Received | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:
     """The pictures, or the reason why there are none."""
+    if isinstance(model, EaselError):
+        return model
     if isinstance(data, EaselError):
         return data
     try:

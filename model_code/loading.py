@@ -1,8 +1,12 @@
 """A model folder, loaded once `layout` has nothing against it."""
 
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import vocabulary
 from classes import PIPELINES
@@ -31,7 +35,8 @@ def load(folder: Path) -> Model:
     at_once = IMAGES.maximum if hardware.device == "cuda" else 1
     model = Model(pipeline, profile, family.grid, at_once, Memory(), vocabulary=vocabulary.read(folder))
     _warm_up(model)
-    log("loaded", pipeline=pipeline_class, device=hardware.device, dtype=str(hardware.dtype), profile=profile.id)
+    told = {"device": hardware.device, "dtype": str(hardware.dtype), "threads": torch.get_num_threads()}
+    log("loaded", pipeline=pipeline_class, profile=profile.id, **told)
     return model
 
 
@@ -50,13 +55,45 @@ def _load_pipeline(folder: Path, pipeline_class: str, hardware: Hardware, weight
         folder,
         local_files_only=True,
         use_safetensors=True,
-        variant="fp16" if any(file.stem.endswith(".fp16") for file in weights) else None,
+        variant=_variant(weights),
         **{_dtype_keyword(diffusers.__version__): hardware.dtype},
+        **_load_encoders(folder, hardware.dtype),
     )
     pipeline = loaded.to(hardware.device)
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # a batch is decoded picture by picture: the decoder needs the most memory
     return pipeline
+
+
+def _variant(weights: Iterable[Path]) -> str | None:
+    return "fp16" if any(file.stem.endswith(".fp16") for file in weights) else None
+
+
+def _load_encoders(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """The parts of transformers, which fills what it does not find with noise and only logs it."""
+    import transformers
+
+    encoders = {}
+    for part, named in json.loads((folder / "model_index.json").read_bytes()).items():
+        weights = list((folder / part).glob("*.safetensors"))
+        if isinstance(named, list) and named[0] == "transformers" and weights:
+            encoders[part], told = getattr(transformers, named[1]).from_pretrained(
+                folder / part,
+                local_files_only=True,
+                use_safetensors=True,
+                variant=_variant(weights),
+                dtype=dtype,
+                output_loading_info=True,
+            )
+            _check_found(part, sorted(told["missing_keys"]), transformers.__version__)
+    return encoders
+
+
+def _check_found(part: str, missing: list[str], version: str) -> None:
+    if missing:
+        told = f"transformers {version} does not find {len(missing)} weights of {part}, such as {missing[0]}"
+        hint = "Newer versions name them otherwise: save the part with this version or an older one."
+        refuse("config_error", None, told, hint)
 
 
 def _import_diffusers() -> Any:

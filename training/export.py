@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from data import HERE, WORK, load_drawings
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 RELEASE = HERE.parent / "models" / "emoji"
@@ -46,12 +47,21 @@ def save_pipeline(
 
 
 def readable_by_all(folder: Path) -> None:
-    """CLIP's own two tokenizer files, for readers that know only those, and text states in full precision."""
+    """CLIP's own two tokenizer files, for readers that know only those, text states in full precision, and weights by
+    the names that every version of transformers finds."""
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(WORK / "tokenizer" / name, folder / "tokenizer" / name)
     config = folder / "text_encoder" / "config.json"
     settings = json.loads(config.read_text())
     config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+    name_weights(folder / "text_encoder" / "model.safetensors")
+
+
+def name_weights(file: Path) -> None:
+    """As CLIP's own checkpoints do. New versions of transformers leave `text_model.` out, and older ones, the serving
+    image's 5.5 among them, would then draw from random text states."""
+    weights = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
 
 
 def forget_paths(folder: Path) -> None:

@@ -30,6 +30,7 @@ class Model:
 def model_fn(model_dir, context=None):
     while (pathlib.Path(model_dir) / "loading").exists(): time.sleep(0.01)
     if (pathlib.Path(model_dir) / "broken").exists(): raise RuntimeError("no weights")
+    if (pathlib.Path(model_dir) / "refused").exists(): return RuntimeError("no model")
     model = Model(); model.dir = pathlib.Path(model_dir)
     return model
 def input_fn(body, content_type):
@@ -228,8 +229,9 @@ def running(pid: int) -> bool:
     return True
 
 
-def test_a_model_that_does_not_load_ends_it(serve: Callable[..., Served], release: Path) -> None:
-    (release / "broken").touch()
+@pytest.mark.parametrize("how", ["broken", "refused"])
+def test_a_model_that_does_not_load_ends_it(serve: Callable[..., Served], release: Path, how: str) -> None:
+    (release / how).touch()
     assert serve("--model-dir", str(release), "--port", "0").process.wait(10) == 1
 
 

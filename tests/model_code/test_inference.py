@@ -101,6 +101,16 @@ def test_what_the_contract_rejects_never_reaches_the_model(case: dict[str, Any],
     assert (answer.code, answer.param) == (case["code"], case["param"])
 
 
+def test_why_a_folder_is_refused_is_the_answer_to_every_call(tmp_path: Path) -> None:
+    """The toolkit swallows what model_fn raises, and calls it again at every call."""
+    model = inference.model_fn(str(tmp_path))
+    for body in ('{"prompt": "a"}', "not JSON"):
+        answer = inference.predict_fn(inference.input_fn(body, "application/json"), model)
+        assert isinstance(answer, EaselError)
+        assert (answer.code, answer.__traceback__) == ("config_error", None)
+        assert "model_index.json" in inference.output_fn(answer, "*/*")
+
+
 def test_an_error_is_an_answer_that_holds_no_memory(fake: Any) -> None:
     def paint(pictures: int, width: int, height: int) -> torch.Tensor:
         return fakes.grey(pictures, width, height) * torch.nan

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import classes
 import layout
@@ -174,6 +175,15 @@ def test_a_part_without_the_variant_is_loaded_as_it_is(tmp_path: Path) -> None:
     for part in ("unet", "vae"):
         mine, kept = getattr(loaded, part).state_dict(), getattr(pipeline, part).state_dict()
         assert all(mine[name].equal(kept[name]) for name in kept)
+
+
+def test_weights_by_names_that_transformers_does_not_find_are_refused(copy: Path) -> None:
+    """A folder that a newer version saved: without the check it draws from random text states."""
+    file = copy / "text_encoder" / "model.safetensors"
+    save_file({f"newer.{name}": weight for name, weight in load_file(file).items()}, file, metadata={"format": "pt"})
+    with pytest.raises(EaselError, match=r"does not find \d+ weights of text_encoder, such as ") as caught:
+        loading.load(copy)
+    assert caught.value.code == "config_error"
 
 
 def test_a_folder_alone_tells_what_it_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

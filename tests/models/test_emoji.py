@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from eye import Eye, load_eye
+from safetensors import safe_open
 from sheet import draw
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,12 @@ def test_the_folder_is_small_enough_for_a_repository() -> None:
 def test_the_weights_are_safetensors() -> None:
     files = [f for f in FOLDER.rglob("*") if f.is_file()]
     assert not {f.suffix for f in files} & {".bin", ".pt", ".ckpt", ".pkl"}
+
+
+def test_every_version_of_transformers_finds_the_text_encoder() -> None:
+    """That of the serving image knows CLIP's weights by their first names only; see training/export.py."""
+    with safe_open(FOLDER / "text_encoder" / "model.safetensors", "pt") as weights:
+        assert all(name.startswith("text_model.") for name in weights.keys())  # noqa: SIM118
 
 
 def test_the_catalogue_states_the_native_size(pipeline: StableDiffusionPipeline, settings: dict[str, Any]) -> None:
