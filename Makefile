@@ -27,7 +27,7 @@ check: $(VENV)/dev web/node_modules  ## lint, format and types
 	$(BIN)/mypy app.py stacks
 	cd cloud9 && ../$(BIN)/mypy .
 	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
-	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py
+	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 	npm --prefix web run check
 
 format: $(VENV)/dev

@@ -18,6 +18,8 @@ from stacks.cloud9 import Cloud9Stack
 from stacks.images import check_class
 from stacks.instances import choose_instances
 from stacks.model import ModelStack
+from stacks.notebook import NotebookStack
+from stacks.parts.cost_tags import tag_all
 from stacks.parts.own_key import encrypt_all
 from stacks.parts.page import PageError
 from stacks.regions import check_front, check_region
@@ -61,11 +63,12 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
         site.add_stack_dependency(api)
     if settings.cloud9:
         Cloud9Stack(app, "EaselCloud9", settings=settings, env=env)
+    if settings.notebook == "on":
+        NotebookStack(app, "EaselNotebook", settings=settings, env=env)
 
     if settings.kms_key_arn:
         encrypt_all(app, settings.kms_key_arn)
-    cdk.Tags.of(app).add("easel:app", "easel")
-    cdk.Tags.of(app).add("easel:mode", settings.mode)
+    tag_all(app, {"easel:app": "easel", "easel:mode": settings.mode})
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 

@@ -26,6 +26,11 @@ def price(instance_types: Sequence[str], instances: int) -> str:
     return f"{each} ({REGION}, {SEEN}; see {PAGE})"
 
 
+def monthly(what: str, amount: int, unit: str) -> str:
+    """USD per month of so much of a row of the table, as `price`."""
+    return f"about {USD_PER_MONTH[what] * amount:.4g} USD per month for {amount} {unit} ({REGION}, {SEEN}; see {PAGE})"
+
+
 def _price(instance_type: str, instances: int) -> str:
     usd = USD_PER_HOUR.get(instance_type)
     said = f"about {usd * instances:.4g} USD per hour" if usd else "a price that is not in our table"

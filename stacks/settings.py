@@ -90,6 +90,13 @@ class Settings:
     """Who may reach port 8080 of a Cloud9 environment; empty: no such rule."""
     cloud9_environment_id: str = ""
     cloud9_security_group_id: str = ""
+    notebook: Switch = "off"
+    """`on`: a SageMaker notebook instance with our notebook on it."""
+    notebook_instance_type: str = "ml.g4dn.xlarge"
+    notebook_gb: int = 20
+    """Its volume, which keeps what is below ~/SageMaker while the instance is stopped."""
+    notebook_idle_hours: int = 1
+    """After so many hours without use of Jupyter it stops; 0: never."""
     powertools_layer: str = ""
     """ARN of the Powertools layer; empty: the public one."""
 
@@ -189,6 +196,8 @@ BOUNDS = {
     "max_instances": (1, 100),
     "queue_minutes": (1, 360),
     "idle_hours": (0, 168),
+    "notebook_gb": (20, 16_384),
+    "notebook_idle_hours": (0, 168),
     "budget_usd": (0, 1_000_000),
     "api_concurrency": (0, 1_000),
     "throttle_rate": (1, 10_000),
@@ -249,6 +258,7 @@ _TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 
 def _check_instances(settings: Settings) -> None:
     _check_text(settings.instance_type, rf"|{_TYPE}", "instance_type looks like ml.g4dn.xlarge.")
+    _check_text(settings.notebook_instance_type, _TYPE, "notebook_instance_type looks like ml.g4dn.xlarge.")
     like = "instance_fallbacks looks like ml.g5.xlarge,ml.g6.xlarge."
     _check_text(settings.instance_fallbacks, rf"|{_TYPE}(,{_TYPE})*", like)
     if len(settings.pool) > POOL:

@@ -66,6 +66,7 @@ class Doctor:
         return {
             "fallbacks": partial(quotas.fallbacks, request=self.request),
             "update": partial(quotas.update, request=self.request),
+            "notebook": partial(quotas.notebook, request=self.request),
             "import": before.importing,
             "files": before.files,
             "token": before.token,

@@ -130,7 +130,8 @@ KINDS = (
          remove="aws sagemaker delete-model --model-name {name}"),
     Kind(type=f"{SAGEMAKER}NotebookInstance", call=("sagemaker", "list_notebook_instances", "NotebookInstances"),
          name="NotebookInstanceName", arn="NotebookInstanceArn", price=_notebook,
-         remove="aws sagemaker delete-notebook-instance --notebook-instance-name {name}"),
+         remove="stop it in the console, then: aws sagemaker delete-notebook-instance "
+         "--notebook-instance-name {name}"),
     Kind(type="AWS::ApplicationAutoScaling::ScalableTarget",
          call=("application-autoscaling", "describe_scalable_targets", "ScalableTargets"), name="ResourceId",
          asked={"ServiceNamespace": "sagemaker"},

@@ -17,7 +17,7 @@ from stacks.prices import PAGE, REGION, SEEN
 
 TAG = {"Key": "easel:app", "Values": ["easel"]}
 NAME = re.compile(
-    r"(^|/)(Easel[A-Z]\w*([-/]|$)|easel(storage|model|api|site|cloud9|notebook)[a-z0-9]*-|easel-(async|realtime)[0-9a-f]{6}-)"
+    r"(^|/)(Easel[A-Z]\w*([-/]|$)|easel(storage|model|api|site|cloud9|notebook)[a-z0-9]*-|easel-(async|realtime)[0-9a-f]{6}-|(sagemaker-)?easel-notebook-[0-9a-f]{8}\b)"
 )
 """What CloudFormation makes of our stacks' names, in both spellings, and the endpoint's own name."""
 GLOBAL = "us-east-1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from easel.cloud.account import Account, explained
@@ -86,6 +86,14 @@ def instances(account: Account, name: str, needed: int, *, request: bool) -> Che
     asked, fix = found.more(account, needed, request=request)
     said = f"{name} is {found.value:g} in {account.region}; {needed} needed.{asked}"
     return Check("quota", "failed", said, fix)
+
+
+def notebook(account: Account, plan: Plan, *, request: bool) -> Check | None:
+    """None where none is asked for."""
+    if plan.settings.notebook == "off":
+        return None
+    name = f"{plan.settings.notebook_instance_type} for notebook instance usage"
+    return replace(instances(account, name, 1, request=request), name="notebook")
 
 
 def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:

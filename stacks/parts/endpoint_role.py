@@ -26,14 +26,7 @@ class EndpointRole(iam.Role):
         answers: Answers | None,
     ) -> None:
         super().__init__(scope, id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-        write_log = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-        namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
-
-        allow(self, pull, [repository_arn])
-        allow_anywhere(self, ["ecr:GetAuthorizationToken"], "A token for ECR and metrics know no resource")
-        allow_anywhere(self, ["cloudwatch:PutMetricData"], "A token for ECR and metrics know no resource", namespaces)
-        allow(self, write_log, [log_group.log_group_arn])
+        allow_serving(self, repository_arn=repository_arn, log_group_arn=log_group.log_group_arn)
         allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
         passing = ["jobs/*", "answers/*", "failures/*"] if answers else []
         allow_listing(self, bucket, "releases/*", *passing)
@@ -47,3 +40,14 @@ class EndpointRole(iam.Role):
         """For the agent of SSM in the container."""
         channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
         allow_anywhere(self, channels, "The channels of SSM's agent know no resource; shell=off, the default, has none")
+
+
+def allow_serving(role: iam.Role, *, repository_arn: str, log_group_arn: str) -> None:
+    """What SageMaker needs for any endpoint: the image, the log, metrics."""
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    write_log = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
+    allow(role, pull, [repository_arn])
+    allow_anywhere(role, ["ecr:GetAuthorizationToken"], "A token for ECR and metrics know no resource")
+    allow_anywhere(role, ["cloudwatch:PutMetricData"], "A token for ECR and metrics know no resource", namespaces)
+    allow(role, write_log, [log_group_arn])

@@ -67,6 +67,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         {
             "instance_type": "ml.g5.xlarge",
             "waf": "on",
+            "notebook": "on",
+            "notebook_instance_type": "ml.m5.xlarge",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d",
             "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
@@ -77,6 +79,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         {
             "mode": "realtime",
             "waf": "on",
+            "notebook": "on",
             "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
         },
         cdk.Environment(account="123456789012", region="us-east-1"),

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from cfnlint.api import ManualArgs, lint
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
+from app import ROOT
 from stacks.parts.endpoint import VARIANT
 from tests.stacks.assembly import Assembly
 
@@ -20,6 +22,8 @@ NAMES = {
     "AWS::SQS::Queue": "QueueName",
     "AWS::SageMaker::Model": "ModelName",
     "AWS::SageMaker::EndpointConfig": "EndpointConfigName",
+    "AWS::SageMaker::NotebookInstance": "NotebookInstanceName",
+    "AWS::SageMaker::NotebookInstanceLifecycleConfig": "NotebookInstanceLifecycleConfigName",
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::ApiGateway::ApiKey": "Name",
     "AWS::ApiGateway::UsagePlan": "UsagePlanName",
@@ -99,6 +103,9 @@ def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -
         "ec2:DescribeDhcpOptions",
         "ec2:DescribeSubnets",
         "sagemaker:ListEndpointConfigs",
+        "sagemaker:ListEndpoints",
+        "sagemaker:ListModels",
+        "s3:ListAllMyBuckets",
     }
 
 
@@ -128,15 +135,46 @@ def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None
 
 
 def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
-    """Another id is another bucket: the jobs and releases of everybody who updates would be gone."""
+    """Another id is another bucket: the jobs and releases of everybody who updates would be gone, and so for what
+    people wrote on their notebook instances."""
     assert list(each.resources("AWS::S3::Bucket", "EaselStorage")) == ["Store1D2A845B"]
+    assert list(each.resources("AWS::SageMaker::NotebookInstance")) in ([], ["Notebook"])
+
+
+def tags_of(resource: dict[str, Any]) -> dict[str, str] | None:
+    """None where the type takes none, as CloudFormation's own schema has it."""
+    if resource["Type"].startswith(("Custom::", "AWS::CDK::")):
+        return None
+    tagging = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema.get("tagging", {})
+    if not tagging.get("taggable"):
+        return None
+    tags = resource["Properties"].get(tagging["tagProperty"].rpartition("/")[2], [])
+    return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def test_everything_that_takes_tags_is_ours(each: Assembly) -> None:
-    for kind in ("AWS::S3::Bucket", "AWS::SageMaker::Endpoint", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"):
-        for resource in each.resources(kind).values():
-            tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
-            assert tags["easel:app"] == "easel"
+    """Also what the CDK makes by itself: by these tags costs are told apart, and leftovers are found."""
+    resources = [one for template in each.templates.values() for one in template["Resources"].items()]
+    tagged = {id: tags for id, resource in resources if (tags := tags_of(resource)) is not None}
+    assert len(tagged) > 20
+    mode = "async" if "AsyncInferenceConfig" in each.only("AWS::SageMaker::EndpointConfig") else "realtime"
+    ours = {"easel:app": "easel", "easel:mode": mode}.items()
+    assert [id for id, tags in tagged.items() if not ours <= tags.items()] == []
+
+
+def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
+    page = (ROOT / "docs/aws.md").read_text()
+    section = page.partition("### What a destroy keeps")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `([\w:]+)`", section, re.MULTILINE))
+    kept = {
+        resource["Type"]
+        for template in each.templates.values()
+        for resource in template["Resources"].values()
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy")
+        if resource.get(policy, "Delete") != "Delete"
+    }
+    assert kept <= told, "each DeletionPolicy and UpdateReplacePolicy that is not Delete has a row there"
+    assert kept == (told if "Retain" in json.dumps(each.templates["EaselStorage"]) else set())
 
 
 def test_no_setting_of_the_account_is_touched(each: Assembly) -> None:

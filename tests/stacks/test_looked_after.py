@@ -47,6 +47,18 @@ def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Ass
         assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), f"add {stack} to NAME of easel/cloud/leftovers.py"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "easel-notebook-0a1b2c3d",
+        "sagemaker-easel-notebook-0a1b2c3d-123456789012",
+        "/aws/sagemaker/Endpoints/easel-notebook-0a1b2c3d",
+    ],
+)
+def test_leftovers_knows_what_the_notebook_makes(name: str) -> None:
+    assert NAME.search(name)
+
+
 @pytest.mark.parametrize("name", ["easel", "easel-photos", "weaselmodel-x", "Easels-x", "/aws/lambda/myeasel-x"])
 def test_leftovers_leaves_the_things_of_others(name: str) -> None:
     assert not NAME.search(name)

@@ -67,6 +67,11 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {},
         {"kms_key_arn": "arn:{partition}:kms:{region}:123456789012:key/mrk-0123456789abcdef0123456789abcdef"},
     ),
+    "notebook": (
+        {},
+        {"notebook": "on"},
+        {"notebook": "on", "notebook_instance_type": "ml.m5.xlarge", "notebook_gb": "50", "notebook_idle_hours": "0"},
+    ),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
 }
 """What is set together, by name; the first is the default."""
@@ -281,6 +286,21 @@ def shows_cloud9(assembly: Assembly, settings: Settings) -> None:
     assert settings.cloud9_security_group_id in text
 
 
+def shows_the_notebook(assembly: Assembly, settings: Settings) -> None:
+    assert ("EaselNotebook" in assembly.templates) is (settings.notebook == "on")
+    if settings.notebook == "on":
+        one = assembly.only("AWS::SageMaker::NotebookInstance")
+        asked = (settings.notebook_instance_type, settings.notebook_gb)
+        assert (one["InstanceType"], one["VolumeSizeInGB"]) == asked
+        assert one["DirectInternetAccess"] == ("Disabled" if settings.subnets else "Enabled")
+        assert one.get("SubnetId", "") == next(iter(settings.subnets), "")
+        assert one.get("SecurityGroupIds", []) == list(settings.security_groups)
+        assert one.get("KmsKeyId", "") == settings.kms_key_arn
+        outputs = assembly.outputs("EaselNotebook")
+        assert ("NotebookIdleStop" in outputs) is bool(settings.notebook_idle_hours)
+        assert f"for {settings.notebook_gb} GB" in outputs["NotebookPriceStopped"]
+
+
 def shows_the_layer(assembly: Assembly, settings: Settings) -> None:
     functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]
     layers = [function["Layers"] for function in functions if "Layers" in function]
@@ -300,5 +320,6 @@ CHECKS: tuple[Check, ...] = (
     shows_the_network,
     shows_the_key,
     shows_cloud9,
+    shows_the_notebook,
     shows_the_layer,
 )

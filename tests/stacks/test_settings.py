@@ -38,6 +38,10 @@ READ = [
     ("removal", "retain", "retain"),
     ("kms_key_arn", KEY, KEY),
     ("site", "off", "off"),
+    ("notebook", "on", "on"),
+    ("notebook_instance_type", "ml.t3.medium", "ml.t3.medium"),
+    ("notebook_gb", "16384", 16_384),
+    ("notebook_idle_hours", "0", 0),
     ("powertools_layer", "arn:aws:lambda:eu-west-1:1:layer:x:1", "arn:aws:lambda:eu-west-1:1:layer:x:1"),
 ]
 
@@ -119,6 +123,13 @@ def test_every_key_is_tested_here() -> None:
         (
             {"instance_fallbacks": ",".join(["ml.g5.xlarge"] * 5)},
             "instance_fallbacks has 5 types; it can have 4.",
+        ),
+        ({"notebook": "yes"}, "notebook is 'yes'; it can be off, on."),
+        ({"notebook_gb": "19"}, "notebook_gb is 19; it can be 20 to 16384."),
+        ({"notebook_idle_hours": "169"}, "notebook_idle_hours is 169; it can be 0 to 168."),
+        (
+            {"notebook_instance_type": ""},
+            "notebook_instance_type looks like ml.g4dn.xlarge. Given: ''.",
         ),
         ({"model": 3}, "model must be a text, not 3."),
         (

@@ -269,6 +269,25 @@ def test_a_stack_without_its_endpoint(found: Callable[..., dict[str, Check]], st
     assert found(world)["endpoint"] == Check("endpoint", "failed", f"The stack has no endpoint: it is {status}.", fix)
 
 
+@pytest.mark.parametrize(
+    ("value", "mark", "said", "fix"),
+    [
+        (1.0, "ok", "ml.g4dn.xlarge for notebook instance usage is 1, 1 needed.", ""),
+        (0.0, "failed", "ml.g4dn.xlarge for notebook instance usage is 0 in eu-west-1; 1 needed.",
+         f"easel doctor --request, or {PAGE.replace('L-1', 'L-9')}"),
+    ],
+)  # fmt: skip
+def test_the_notebook_has_a_quota_of_its_own(
+    found: Callable[..., dict[str, Check]], value: float, mark: Any, said: str, fix: str
+) -> None:
+    world = healthy()
+    own = {"QuotaName": "ml.g4dn.xlarge for notebook instance usage", "QuotaCode": "L-9", "Value": value}
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [QUOTA, own]}
+    checks = found(world, plan=read_plan(["model=emoji", "notebook=on"], ROOT))
+    assert checks["notebook"] == Check("notebook", mark, said, fix)
+    assert "notebook" not in found(healthy())
+
+
 G5 = {"QuotaName": "ml.g5.xlarge for endpoint usage", "QuotaCode": "L-5", "Value": 1.0}
 G6 = {"QuotaName": "ml.g6.xlarge for endpoint usage", "QuotaCode": "L-6", "Value": 0.0}
 

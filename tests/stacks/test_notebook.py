@@ -1,0 +1,114 @@
+"""The notebook instance: only when asked for, with our notebook, stopped when idle, and with few rights."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from stacks.notebook import ROOT
+from stacks.parts.lifecycle import CONTENT_CHARACTERS
+from tests.stacks.assembly import Assembly
+
+INSTANCE, LIFECYCLE = "AWS::SageMaker::NotebookInstance", "AWS::SageMaker::NotebookInstanceLifecycleConfig"
+
+
+def text(content: Any) -> str:
+    """A script as the template has it, with the names of references in their place."""
+    inner = content["Fn::Base64"]
+    parts = inner["Fn::Join"][1] if isinstance(inner, dict) else [inner]
+    return "".join(part if isinstance(part, str) else next(iter(part.values())) for part in parts)
+
+
+def scripts(assembly: Assembly) -> dict[str, str]:
+    hooks = assembly.only(LIFECYCLE)
+    return {name: text(hooks[name][0]["Content"]) for name in ("OnCreate", "OnStart")}
+
+
+def shipped(assembly: Assembly) -> Path:
+    """The folder that goes onto the instance, found by its hash in the script that fetches it."""
+    key = scripts(assembly)["OnCreate"].partition(".zip")[0].rpartition("/")[2]
+    return assembly.folder / f"asset.{key}"
+
+
+def test_nobody_gets_it_unasked(default: Assembly) -> None:
+    assert "EaselNotebook" not in default.templates
+
+
+def test_it_is_the_articles_on_a_platform_that_starts(own: Assembly) -> None:
+    one = own.only(INSTANCE)
+    assert (one["InstanceType"], one["VolumeSizeInGB"]) == ("ml.g4dn.xlarge", 20)
+    assert one["PlatformIdentifier"] == "notebook-al2023-v1"
+    assert one["InstanceMetadataServiceConfiguration"] == {"MinimumInstanceMetadataServiceVersion": "2"}
+    assert (one["RootAccess"], one["DirectInternetAccess"]) == ("Disabled", "Enabled")
+
+
+def test_in_subnets_of_the_users_it_has_no_other_way_out(gov: Assembly) -> None:
+    one = gov.only(INSTANCE)
+    assert one["DirectInternetAccess"] == "Disabled"
+    assert (one["SubnetId"], one["SecurityGroupIds"]) == ("subnet-0a1b2c3d", ["sg-0a1b2c3d"])
+    assert one["KmsKeyId"].startswith("arn:aws-us-gov:kms:")
+
+
+def test_the_outputs_say_what_it_costs_while_it_runs_and_after(own: Assembly) -> None:
+    outputs = own.outputs("EaselNotebook")
+    where = "(us-east-1, 2026-11; see https://aws.amazon.com/sagemaker/ai/pricing/)"
+    assert outputs["NotebookPrice"] == f"about 0.7364 USD per hour for 1 x ml.g4dn.xlarge {where}"
+    assert outputs["NotebookPriceStopped"] == f"about 2.8 USD per month for 20 GB {where}"
+    assert outputs["NotebookIdleStop"].startswith("after 1 hours without use the instance stops")
+    assert outputs["NotebookName"] == {"Fn::GetAtt": ["Notebook", "NotebookInstanceName"]}
+
+
+def test_what_is_shipped_is_all_that_the_notebook_reads_and_nothing_of_the_machine(own: Assembly) -> None:
+    folder = shipped(own)
+    for name in ("notebooks/stable_diffusion.ipynb", "notebooks/requirements.txt", "requirements-laptop.txt"):
+        assert (folder / name).read_bytes() == (ROOT / name).read_bytes()
+    assert {path.name for path in folder.iterdir()} >= {"model_code", "models", "stacks", "easel"}
+    assert (folder / "models/emoji/model_index.json").is_file()
+    names = {path.name for path in folder.rglob("*")}
+    assert names.isdisjoint({".venv", "node_modules", "__pycache__", ".git", "cdk.out", "tests", "web"})
+
+
+def test_the_notebooks_first_cells_import_from_what_is_shipped(own: Assembly) -> None:
+    program = (
+        "import sys; sys.path[:0] = ['model_code', '.']; from stacks import images; import contract\n"
+        "print(images.tag('ml.m5.large'), contract.ModelProfile.__name__, images.__file__)"
+    )
+    ran = subprocess.run(["python3", "-P", "-c", program], cwd=shipped(own), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert str(ROOT) not in ran.stdout
+
+
+def test_the_scripts_are_whole_and_of_a_size_that_sagemaker_takes(own: Assembly) -> None:
+    for name, script in scripts(own).items():
+        assert "@" not in script.replace("@dataclass", ""), f"{name} has a value that nobody set"
+        assert len(script.encode()) * 4 / 3 < CONTENT_CHARACTERS
+        assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+
+
+def test_it_may_stop_itself_and_no_other(own: Assembly) -> None:
+    policies = own.resources("AWS::IAM::Policy", "EaselNotebook")
+    (stop,) = (one["Properties"] for id, one in policies.items() if id.startswith("Stop"))
+    assert stop["PolicyDocument"]["Statement"] == [
+        {"Action": "sagemaker:StopNotebookInstance", "Effect": "Allow", "Resource": {"Ref": "Notebook"}}
+    ]
+    documents = [json.dumps(one["Properties"]["PolicyDocument"]) for one in policies.values()]
+    assert ['NotebookInstance"' in document for document in documents].count(True) == 1
+
+
+def test_its_rights_are_there_before_its_first_script_runs(own: Assembly) -> None:
+    (one,) = own.resources(INSTANCE).values()
+    policies = own.resources("AWS::IAM::Policy", "EaselNotebook")
+    assert [id for id in policies if id in one["DependsOn"]] == [id for id in policies if id.startswith("Role")]
+
+
+def test_it_touches_nothing_but_what_the_notebook_names(own: Assembly) -> None:
+    policies = own.resources("AWS::IAM::Policy", "EaselNotebook").values()
+    for statement in (one for policy in policies for one in policy["Properties"]["PolicyDocument"]["Statement"]):
+        resource = json.dumps(statement["Resource"])
+        if "*" in resource and resource != '"*"':
+            assert "easel-notebook-*" in resource or "/aws/sagemaker/NotebookInstances:*" in resource
+        if "iam:PassRole" in statement["Action"]:
+            assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+            assert '"Role' in resource
