@@ -25,6 +25,7 @@ from stacks.parts.firewall import Firewall, attach
 from stacks.parts.function import Function
 from stacks.parts.gateway import Gateway
 from stacks.parts.grants import allow, allow_listing, allow_objects
+from stacks.parts.own_domain import GatewayDomain
 from stacks.parts.own_key import allow_key
 from stacks.parts.powertools import powertools
 from stacks.settings import Settings
@@ -73,6 +74,10 @@ class ApiStack(cdk.Stack):
         gateway = Gateway(self, "Gateway", settings=settings, function=api.function)
         self.api = gateway.api
         self._protect(gateway.api, behind_cloudfront=site)
+        if settings.domain_name and not site:
+            domain = GatewayDomain(self, "Domain", settings=settings, api=gateway.api)
+            cdk.CfnOutput(self, "DomainUrl", value=f"https://{settings.domain_name}/")
+            cdk.CfnOutput(self, "DomainRecord", value=domain.record)
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
         alarms.watch_api(gateway.api, api.function, lost)
         groups = [api.logs, helper.logs, endpoint.logs]

@@ -7,6 +7,9 @@ from stacks.images import ACCOUNTS
 from stacks.parts.powertools import REGIONS
 from stacks.settings import HUB, Settings, SettingsError
 
+CLOUDFRONT = "us-east-1"
+"""Where CloudFront looks for certificates, wherever the rest is."""
+
 
 def check_region(region: str, settings: Settings, model: Model) -> None:
     """`region` is empty where the template is for any. Raises SettingsError: something we need is not there."""
@@ -34,6 +37,14 @@ def check_front(region: str, settings: Settings, *, site: bool) -> None:
         raise SettingsError(
             "waf is a global web ACL, which only CloudFront takes, and there is no site. Name a regional one, or set "
             "waf=on."
+        )
+    if not site:
+        _check_region_of("certificate_arn", settings.certificate_arn, region)
+    elif (arn := settings.certificate_arn) and (theirs := arn.split(":")[3]) != CLOUDFRONT:
+        raise SettingsError(
+            f"certificate_arn is of {theirs}, and CloudFront takes certificates of {CLOUDFRONT} alone. Request one "
+            f"there: aws acm request-certificate --region {CLOUDFRONT} --domain-name {settings.domain_name} "
+            "--validation-method DNS; or set site=off, then the domain is the API's."
         )
 
 

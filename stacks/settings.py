@@ -78,6 +78,12 @@ class Settings:
     """Calls of the API's function at the same time, taken from the account's own; 0: as many as the account has."""
     removal: Removal = "destroy"
     """What `cdk destroy` does with the bucket."""
+    domain_name: str = ""
+    """Of yours, for the site, or where there is none for the API."""
+    certificate_arn: str = ""
+    """The domain's certificate in ACM: of us-east-1 for the site, else of the region."""
+    hosted_zone_id: str = ""
+    """A zone of yours in Route 53 that gets the domain's records; empty: an output says which to make."""
     vpc_subnet_ids: str = ""
     """Subnets of yours that SageMaker fetches model and requests through, with commas between."""
     vpc_security_group_ids: str = ""
@@ -109,6 +115,7 @@ class Settings:
         _check_instances(self)
         _check_key(self.kms_key_arn)
         _check_network(self)
+        _check_domain(self)
         acl = r"arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:(regional|global)/webacl/[\w-]+/[0-9a-f-]{36}"
         _check_text(self.waf, f"off|on|{acl}", "waf is off, on, or the ARN of a web ACL of yours.")
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
@@ -223,6 +230,20 @@ def _check_hub(settings: Settings) -> None:
             "hub_token_secret is the name or ARN of a secret, never the token itself, which templates and logs "
             "would show: aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
         )
+
+
+def _check_domain(settings: Settings) -> None:
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    like = "domain_name looks like draw.example.com, in small letters."
+    _check_text(settings.domain_name, rf"|(?=.{{1,253}}$)({label}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])", like)
+    arn = r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}|"
+    like = "certificate_arn looks like arn:aws:acm:us-east-1:123456789012:certificate/…."
+    _check_text(settings.certificate_arn, arn, like)
+    _check_text(settings.hosted_zone_id, r"|Z[A-Z0-9]{1,31}", "hosted_zone_id looks like Z0123456789ABCDEFGHIJ.")
+    if bool(settings.domain_name) != bool(settings.certificate_arn):
+        raise SettingsError("domain_name and certificate_arn go together: set both, or none.")
+    if settings.hosted_zone_id and not settings.domain_name:
+        raise SettingsError("hosted_zone_id is for the records of a domain: set domain_name and certificate_arn, too.")
 
 
 LISTS = {"vpc_subnet_ids": ("subnet", 2, 16), "vpc_security_group_ids": ("sg", 1, 5)}

@@ -9,10 +9,12 @@ import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from stacks.parts.findings import acknowledge
 from stacks.parts.gateway import STAGE, TIMEOUT
+from stacks.parts.own_domain import certificate, point
 from stacks.parts.page import Page
 from stacks.parts.page_headers import PageHeaders
 from stacks.settings import Settings, SettingsError
@@ -71,10 +73,20 @@ class SiteStack(cdk.Stack):
             additional_behaviors=dict.fromkeys(built.patterns, self._page(built)),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             web_acl_id=settings.global_waf or None,
+            domain_names=[settings.domain_name] if settings.domain_name else None,
+            certificate=certificate(self, settings) if settings.domain_name else None,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if settings.domain_name else None,
         )
-        answered = {"AwsSolutions-CFR2"} if settings.global_waf else set()
-        acknowledge(self.distribution, {rule: why for rule, why in _FINDINGS.items() if rule not in answered})
-        cdk.CfnOutput(self, "SiteUrl", value=f"https://{self.distribution.domain_name}/")
+        answered = {"AwsSolutions-CFR2": settings.global_waf, "AwsSolutions-CFR4": settings.domain_name}
+        acknowledge(self.distribution, {rule: why for rule, why in _FINDINGS.items() if not answered.get(rule)})
+        cdk.CfnOutput(self, "SiteUrl", value=f"https://{settings.domain_name or self.distribution.domain_name}/")
+        if settings.domain_name:
+            cdk.CfnOutput(self, "DomainRecord", value=self._point(settings))
+
+    def _point(self, settings: Settings) -> str:
+        """CloudFront answers by IPv6 as well."""
+        zone = targets.CloudFrontTarget.CLOUDFRONT_ZONE_ID
+        return point(self, settings, to=self.distribution.domain_name, zone=zone, kinds=("A", "AAAA"))
 
     def _api(self, api: apigateway.IRestApi) -> cloudfront.BehaviorOptions:
         """Passed on as it comes, but for Host, by which the gateway knows its own; a key never travels in the clear."""

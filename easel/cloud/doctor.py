@@ -72,6 +72,7 @@ class Doctor:
             "token": before.token,
             "key": options.key,
             "network": options.network,
+            "certificate": options.certificate,
         }
 
     def _after(self, account: Account) -> Iterator[Check]:

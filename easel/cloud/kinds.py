@@ -171,6 +171,8 @@ KINDS = (
          arn="FunctionArn", remove="aws lambda delete-function --function-name {name}"),
     Kind(type="AWS::ApiGateway::RestApi", call=("apigateway", "get_rest_apis", "items"), name="id",
          also="description", remove="aws apigateway delete-rest-api --rest-api-id {name}"),
+    Kind(type="AWS::ApiGateway::DomainName", call=("apigateway", "get_domain_names", "items"), name="domainName",
+         remove="aws apigateway delete-domain-name --domain-name {name}"),
     Kind(type="AWS::ApiGateway::ApiKey", call=("apigateway", "get_api_keys", "items"), name="id", also="name",
          remove="aws apigateway delete-api-key --api-key {name}"),
     Kind(type="AWS::ApiGateway::UsagePlan", call=("apigateway", "get_usage_plans", "items"), name="id", also="name",
@@ -182,6 +184,7 @@ KINDS = (
 )  # fmt: skip
 
 FREE = {
+    "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet",
     "AWS::ApiGateway::Deployment", "AWS::ApiGateway::GatewayResponse", "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Resource", "AWS::ApiGateway::Stage", "AWS::ApiGateway::UsagePlanKey",
     "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CDK::Metadata", "AWS::CloudFront::CachePolicy",

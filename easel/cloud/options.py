@@ -98,3 +98,25 @@ def _leads(table: dict[str, Any], through: set[str]) -> bool:
         return True
     default = [one for one in table["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0"]
     return any(not one.get("GatewayId", "").startswith("igw-") for one in default)
+
+
+def certificate(account: Account, plan: Plan) -> Check | None:
+    """Whether the domain's certificate is issued and for the domain; None where none is named."""
+    arn, domain = plan.settings.certificate_arn, plan.settings.domain_name
+    if not arn:
+        return None
+    try:
+        with explained():
+            told = account.client("acm", arn.split(":")[3]).describe_certificate(CertificateArn=arn)["Certificate"]
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        return Check("certificate", "failed", f"There is no certificate {arn}.", "Mend certificate_arn")
+    names = {told["DomainName"], *told.get("SubjectAlternativeNames", ())}
+    if not names & {domain, f"*.{domain.partition('.')[2]}"}:
+        said = f"The certificate is for {', '.join(sorted(names))}, not for {domain}."
+        return Check("certificate", "failed", said, "Request one for the domain")
+    if told["Status"] != "ISSUED":
+        said, fix = f"The certificate is {told['Status']}.", "Make the DNS record that ACM names: describe-certificate"
+        return Check("certificate", "failed", said, fix)
+    return Check("certificate", "ok", f"The certificate for {domain} is issued.")

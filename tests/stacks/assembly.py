@@ -69,6 +69,9 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "waf": "on",
             "notebook": "on",
             "notebook_instance_type": "ml.m5.xlarge",
+            "domain_name": "draw.example.com",
+            "certificate_arn": "arn:aws-us-gov:acm:us-gov-west-1:123456789012:certificate/"
+            "01234567-89ab-cdef-0123-456789abcdef",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d",
             "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
@@ -80,6 +83,9 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "mode": "realtime",
             "waf": "on",
             "notebook": "on",
+            "domain_name": "draw.example.com",
+            "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
+            "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
             "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
         },
         cdk.Environment(account="123456789012", region="us-east-1"),
@@ -99,6 +105,10 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         {
             "api_auth": "none",
             "removal": "retain",
+            "domain_name": "draw.example.cn",
+            "certificate_arn": "arn:aws-cn:acm:cn-north-1:123456789012:certificate/"
+            "01234567-89ab-cdef-0123-456789abcdef",
+            "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
             "waf": "arn:aws-cn:wafv2:cn-north-1:123456789012:regional/webacl/mine/01234567-89ab-cdef-0123-456789abcdef",
             "kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
             "cloud9_cidr": "2001:db8::7/128",

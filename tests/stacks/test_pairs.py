@@ -23,6 +23,7 @@ Check = Callable[[Assembly, Settings], None]
 
 ENVIRONMENT, GROUP = "0123456789abcdef0123456789abcdef", "sg-0123456789abcdef0"
 SUBNETS = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
+CERTIFICATE = "arn:{partition}:acm:{region}:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
 ACL = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
 REGIONAL = f"arn:{{partition}}:wafv2:{{region}}:123456789012:regional/{ACL}"
 GLOBAL = f"arn:aws:wafv2:us-east-1:123456789012:global/{ACL}"
@@ -57,6 +58,11 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "hub": ({}, {"model": "hub", "hub_url": "https://hub.example.org", "hub_token_secret": "hub-token"}),
     "endpoint": ({}, {"update": "blue_green"}, {"shell": "on"}, {"endpoint": "off"}),
     "removal": ({}, {"removal": "retain"}),
+    "domain": (
+        {},
+        {"domain_name": "draw.example.com", "certificate_arn": CERTIFICATE},
+        {"domain_name": "draw.example.com", "certificate_arn": CERTIFICATE, "hosted_zone_id": "Z0123456789"},
+    ),
     "waf": ({}, {"waf": "on"}, {"waf": REGIONAL}, {"waf": GLOBAL}),
     "network": (
         {},
@@ -229,6 +235,25 @@ def shows_where_the_model_is_from(assembly: Assembly, settings: Settings) -> Non
     assert assembly.outputs("EaselModel")["Model"] == settings.model
 
 
+def shows_the_domain(assembly: Assembly, settings: Settings) -> None:
+    name, site = settings.domain_name, "EaselSite" in assembly.templates
+    for one in assembly.resources("AWS::CloudFront::Distribution").values():
+        config = one["Properties"]["DistributionConfig"]
+        assert config.get("Aliases", []) == [name] * bool(name)
+        assert config.get("ViewerCertificate", {}).get("AcmCertificateArn", "") == settings.certificate_arn
+    gateway = [one["Properties"] for one in assembly.resources("AWS::ApiGateway::DomainName").values()]
+    assert [one["DomainName"] for one in gateway] == [name] * (bool(name) and not site)
+    for one in gateway:
+        assert one["RegionalCertificateArn"] == settings.certificate_arn
+    records = [one["Properties"] for one in assembly.resources("AWS::Route53::RecordSet").values()]
+    assert len(records) == (1 + site) * bool(settings.hosted_zone_id)
+    for record in records:
+        assert (record["Name"], record["HostedZoneId"]) == (name, settings.hosted_zone_id)
+    outputs = assembly.outputs("EaselSite" if site else "EaselApi")
+    assert ("DomainRecord" in outputs) is bool(name)
+    assert ("CNAME" in json.dumps(outputs)) is (bool(name) and not records)
+
+
 def shows_the_firewall(assembly: Assembly, settings: Settings) -> None:
     ours = assembly.resources("AWS::WAFv2::WebACL")
     attached = [one["Properties"]["WebACLArn"] for one in assembly.resources("AWS::WAFv2::WebACLAssociation").values()]
@@ -316,6 +341,7 @@ CHECKS: tuple[Check, ...] = (
     shows_how_it_is_updated_and_entered,
     shows_how_long_things_stay,
     shows_where_the_model_is_from,
+    shows_the_domain,
     shows_the_firewall,
     shows_the_network,
     shows_the_key,

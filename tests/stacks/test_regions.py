@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,27 @@ def test_a_web_acl_of_another_region() -> None:
     assert str(refusal.value) == (
         "waf is a global web ACL, which only CloudFront takes, and there is no site. Name a regional one, or set "
         "waf=on."
+    )
+
+
+def test_the_site_takes_certificates_of_one_region_and_the_api_its_own() -> None:
+    there = Settings(
+        domain_name="draw.example.com",
+        certificate_arn="arn:aws:acm:eu-west-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
+    )
+    check_front("eu-west-1", there, site=False)
+    check_front("", there, site=False)
+    with pytest.raises(SettingsError, match=r"^certificate_arn is of eu-west-1, and Easel goes to eu-west-3\."):
+        check_front("eu-west-3", there, site=False)
+    with pytest.raises(SettingsError) as refusal:
+        check_front("eu-west-1", there, site=True)
+    assert str(refusal.value) == (
+        "certificate_arn is of eu-west-1, and CloudFront takes certificates of us-east-1 alone. Request one there: aws "
+        "acm request-certificate --region us-east-1 --domain-name draw.example.com --validation-method DNS; or set "
+        "site=off, then the domain is the API's."
+    )
+    check_front(
+        "eu-west-1", replace(there, certificate_arn=there.certificate_arn.replace("eu-west-1", "us-east-1")), site=True
     )
 
 

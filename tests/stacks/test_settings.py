@@ -12,6 +12,10 @@ from stacks.settings import LOG_DAYS, Settings, SettingsError, parse_settings
 GROUP = {"cloud9_security_group_id": "sg-0123456789abcdef0"}
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 NET = {"vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d", "vpc_security_group_ids": "sg-0a1b2c3d"}
+DOMAIN = {
+    "domain_name": "draw.example.com",
+    "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
+}
 READ = [
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
@@ -70,7 +74,16 @@ def test_every_key_is_read_from_text(key: str, text: str, value: object) -> None
 
 
 def test_every_key_is_tested_here() -> None:
-    elsewhere = {*NET, "vpc_id", "cloud9_cidr", "cloud9_environment_id", "cloud9_security_group_id", "idle_hours"}
+    elsewhere = {
+        *DOMAIN,
+        "hosted_zone_id",
+        *NET,
+        "vpc_id",
+        "cloud9_cidr",
+        "cloud9_environment_id",
+        "cloud9_security_group_id",
+        "idle_hours",
+    }
     assert {key for key, _, _ in READ} | elsewhere == {field.name for field in dataclasses.fields(Settings)}
 
 
@@ -231,6 +244,48 @@ def test_no_other_firewall_is_taken(waf: str) -> None:
     with pytest.raises(SettingsError) as refused:
         parse_settings({"waf": waf})
     assert str(refused.value) == f"waf is off, on, or the ARN of a web ACL of yours. Given: {waf!r}."
+
+
+@pytest.mark.parametrize("name", ["draw.example.com", "a.xn--fiqs8s", "x" * 63 + ".example.org", "example.co"])
+def test_a_domain_has_a_certificate(name: str) -> None:
+    settings = parse_settings({**DOMAIN, "domain_name": name, "hosted_zone_id": "Z0123456789ABCDEFGHIJ"})
+    assert (settings.domain_name, settings.hosted_zone_id) == (name, "Z0123456789ABCDEFGHIJ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["https://draw.example.com", "Draw.example.com", "draw", "draw.example.com.", "-a.example.com", "*.example.com",
+     "x" * 64 + ".example.com", ".".join(["x" * 60] * 5)],
+)  # fmt: skip
+def test_what_is_no_domain_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({**DOMAIN, "domain_name": name})
+    assert str(refused.value) == f"domain_name looks like draw.example.com, in small letters. Given: {name!r}."
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        (
+            {**DOMAIN, "certificate_arn": "arn:aws:iam::123456789012:server-certificate/mine"},
+            "certificate_arn looks like arn:aws:acm:us-east-1:123456789012:certificate/…. Given: "
+            "'arn:aws:iam::123456789012:server-certificate/mine'.",
+        ),
+        ({"domain_name": "draw.example.com"}, "domain_name and certificate_arn go together: set both, or none."),
+        (
+            {"hosted_zone_id": "Z0123456789"},
+            "hosted_zone_id is for the records of a domain: set domain_name and certificate_arn, too.",
+        ),
+        (
+            {**DOMAIN, "hosted_zone_id": "example.com"},
+            "hosted_zone_id looks like Z0123456789ABCDEFGHIJ. Given: 'example.com'.",
+        ),
+    ],
+)
+def test_half_a_domain_is_refused(context: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(context)
+    assert str(refused.value) == said
 
 
 def test_a_network_is_subnets_and_groups_with_or_without_their_vpc() -> None:

@@ -416,6 +416,34 @@ def test_a_key_where_there_are_no_budgets() -> None:
     assert check.mark == "ok"
 
 
+CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("told", "mark", "said"),
+    [
+        ({"DomainName": "draw.example.com", "Status": "ISSUED"}, "ok",
+         "The certificate for draw.example.com is issued."),
+        ({"DomainName": "x.org", "SubjectAlternativeNames": ["*.example.com"], "Status": "ISSUED"}, "ok",
+         "The certificate for draw.example.com is issued."),
+        ({"DomainName": "draw.example.com", "Status": "PENDING_VALIDATION"}, "failed",
+         "The certificate is PENDING_VALIDATION."),
+        ({"DomainName": "example.com", "SubjectAlternativeNames": ["*.draw.example.com"], "Status": "ISSUED"}, "failed",
+         "The certificate is for *.draw.example.com, example.com, not for draw.example.com."),
+        (None, "failed", f"There is no certificate {CERTIFICATE}."),
+    ],
+)  # fmt: skip
+def test_a_certificate_of_ones_own(
+    found: Callable[..., dict[str, Check]], told: dict[str, Any] | None, mark: str, said: str
+) -> None:
+    world = healthy()
+    missing = refusal("ResourceNotFoundException", "Could not find certificate")
+    world.answers["acm.DescribeCertificate"] = {"Certificate": told} if told else missing
+    settings = ["model=emoji", "domain_name=draw.example.com", f"certificate_arn={CERTIFICATE}"]
+    check = found(world, plan=read_plan(settings, ROOT))["certificate"]
+    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+
+
 SUBNETS = ("subnet-0a1b2c3d", "subnet-1a2b3c4d")
 NETWORK = [f"vpc_subnet_ids={','.join(SUBNETS)}", "vpc_security_group_ids=sg-0a1b2c3d", "vpc_id=vpc-0a1b2c3d"]
 THERE = "2 subnets in 1 security groups, with a way to S3."

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from easel.cloud.account import Account
 from easel.cloud.kinds import KINDS
-from easel.cloud.leftovers import Found, Leftover, look, report
+from easel.cloud.leftovers import Found, Leftover, _ours, look, report
 from easel.terminal import Terminal
 from stacks.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import REGION, Done, FakeAws, refusal
@@ -26,6 +26,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "DescribeStacks": {"Stacks": []},
     "GetRestApis": {"items": []},
     "GetApiKeys": {"items": []},
+    "GetDomainNames": {"items": []},
     "GetUsagePlans": {"items": []},
 }
 """What CloudFormation and API Gateway answer; moto's own need packages that nothing else here does."""
@@ -148,6 +149,13 @@ def test_what_is_removed_is_no_longer_found(account: Account) -> None:
     assert "AWS::SageMaker::Endpoint" in found(account)
     account.client("sagemaker").delete_endpoint(EndpointName=ENDPOINT)
     assert "AWS::SageMaker::Endpoint" not in found(account)
+
+
+def test_a_domain_is_ours_by_its_tag() -> None:
+    (kind,) = (one for one in KINDS if one.type == "AWS::ApiGateway::DomainName")
+    tagged = {"arn:aws:apigateway:eu-west-1::/domainnames/draw.example.com"}
+    assert _ours(kind, {"domainName": "draw.example.com"}, tagged)
+    assert not _ours(kind, {"domainName": "example.com"}, tagged)
 
 
 def test_a_stack_is_removed_by_the_cdk(
