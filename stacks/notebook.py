@@ -14,6 +14,8 @@ from constructs import Construct
 from stacks.parts.findings import acknowledge
 from stacks.parts.lifecycle import Lifecycle
 from stacks.parts.notebook_role import NotebookRole
+from stacks.parts.own_key import allow_volumes
+from stacks.parts.own_network import allow_interfaces
 from stacks.prices import monthly, price
 from stacks.settings import Settings
 
@@ -39,6 +41,8 @@ class NotebookStack(cdk.Stack):
         super().__init__(scope, id, description="Easel: a notebook instance with our notebook", **options)
         code = _shipped(self)
         role = NotebookRole(self, "Role", code=code, instance_type=settings.notebook_instance_type)
+        allow_interfaces(role, settings)
+        allow_volumes(role, settings.kms_key_arn)
         lifecycle = Lifecycle(self, "Lifecycle", code=code, idle_hours=settings.notebook_idle_hours)
         notebook = Instance(
             self,

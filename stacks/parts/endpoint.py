@@ -59,9 +59,8 @@ class Endpoint(Construct):
             log_group=logs,
             answers=self.answers,
         )
-        self._volume_key = self.key if all(map(has_ebs_volume, settings.pool)) else None
-        if self._volume_key:
-            allow_volumes(role, self._volume_key)
+        self._volume_key = settings.kms_key_arn if all(map(has_ebs_volume, settings.pool)) else ""
+        allow_volumes(role, self._volume_key)
         allow_interfaces(role, settings)
         watched = self._watch_updates(name, role)
         if settings.shell == "on":
@@ -121,7 +120,7 @@ class Endpoint(Construct):
             "Config",
             production_variants=[variant],
             async_inference_config=self.answers.config() if self.answers else None,
-            kms_key_id=self._volume_key.key_arn if self._volume_key else None,
+            kms_key_id=self._volume_key or None,
         )
 
 

@@ -30,9 +30,9 @@ def allow_key(role: iam.Role, key: kms.IKey | None, service: str, actions: tuple
         role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[key.key_arn], conditions=via))
 
 
-def allow_volumes(role: iam.Role, key: kms.IKey) -> None:
-    """Lets SageMaker, in the role's name, hand the key to EBS for the disks of instances."""
-    granted = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-    grant = iam.PolicyStatement(actions=["kms:CreateGrant"], resources=[key.key_arn], conditions=granted)
-    role.add_to_policy(grant)
-    role.add_to_policy(iam.PolicyStatement(actions=["kms:DescribeKey"], resources=[key.key_arn]))
+def allow_volumes(role: iam.Role, arn: str) -> None:
+    """Lets SageMaker, in the role's name, hand the key to EBS for the disks of instances. Empty: there is no key."""
+    if arn:
+        granted = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        role.add_to_policy(iam.PolicyStatement(actions=["kms:CreateGrant"], resources=[arn], conditions=granted))
+        role.add_to_policy(iam.PolicyStatement(actions=["kms:DescribeKey"], resources=[arn]))
