@@ -17,6 +17,7 @@ from stacks.parts.idle_guard import IdleGuard
 from stacks.parts.release import Release
 from stacks.parts.retirement import Retirement
 from stacks.parts.scaling import Scaling
+from stacks.parts.settled import Settled
 from stacks.prices import price
 from stacks.settings import Settings
 
@@ -40,7 +41,9 @@ class ModelStack(cdk.Stack):
             profile=model.container_profile,
         )
         if self.endpoint.up:
-            Scaling(self, "Scaling", endpoint=self.endpoint)
+            settled = Settled(self, "Settled", endpoint=self.endpoint, log_days=settings.log_days)
+            scaling = Scaling(self, "Scaling", endpoint=self.endpoint)
+            scaling.node.add_dependency(settled)  # nobody changes the endpoint while that is waited for
         retirement = Retirement(self, "Retirement", bucket=bucket, uri=release.uri, log_days=settings.log_days)
         retirement.node.add_dependency(self.endpoint)
         self.alerts = Alerts(self, "Alerts", email=settings.alert_email)

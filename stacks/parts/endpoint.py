@@ -15,7 +15,7 @@ from stacks import images
 from stacks.instances import has_ebs_volume
 from stacks.parts.answers import Answers
 from stacks.parts.endpoint_role import EndpointRole
-from stacks.parts.grants import allow
+from stacks.parts.grants import allow_anywhere
 from stacks.parts.logs import Logs
 from stacks.parts.own_key import allow_volumes
 from stacks.parts.own_network import allow_interfaces
@@ -32,6 +32,7 @@ CALL_SECONDS = {"async": 960, "realtime": 60}
 START_SECONDS = 900
 DOWNLOAD_SECONDS = 1800
 """Bounds for a start that does not succeed; SageMaker's own are longer and cannot be cut short."""
+_READING = "Who asks for alarms by name asks for all of them: a right to single ones does not let SageMaker see them"
 POOL_SECONDS = 1800
 """For the search through all fallbacks."""
 
@@ -97,7 +98,7 @@ class Endpoint(Construct):
         if self.settings.update == "plain" or not self.up:
             return None
         rollback = Rollback(self, "Rollback", endpoint=name, variant=VARIANT)
-        allow(role, ["cloudwatch:DescribeAlarms"], [alarm.attr_arn for alarm in rollback.alarms])
+        allow_anywhere(role, ["cloudwatch:DescribeAlarms"], _READING)
         return rollback.config
 
     def _config(self, model: sagemaker.CfnModel) -> Config:

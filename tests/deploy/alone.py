@@ -1,4 +1,7 @@
-"""`python -m tests.deploy.alone MODEL` draws the request on standard input with the four functions and nothing else."""
+"""`python -m tests.deploy.alone MODEL [FOLDER]`: the four functions alone draw the request on standard input.
+
+A line of JSON for the model of the catalogue, then one for the same model with the weights of FOLDER.
+"""
 
 import os
 import sys
@@ -7,15 +10,16 @@ from contract import render_profile
 from easel.catalogue import find
 
 
-def main(model: str) -> None:
-    entry = find(model)
+def main(model: str, *folders: str) -> None:
+    entry, request = find(model), sys.stdin.read()
     os.environ["EASEL_MODEL_PROFILE"] = render_profile(entry.profile)
     import inference
 
-    loaded = inference.model_fn(str(entry.folder))
-    data = inference.input_fn(sys.stdin.read(), "application/json")
-    print("\n" + inference.output_fn(inference.predict_fn(data, loaded), "application/json"))
+    for folder in (str(entry.folder), *folders):
+        loaded = inference.model_fn(folder)
+        data = inference.input_fn(request, "application/json")
+        print("\n" + inference.output_fn(inference.predict_fn(data, loaded), "application/json"))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

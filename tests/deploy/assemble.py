@@ -16,7 +16,7 @@ import aws_cdk as cdk
 
 import app
 import stacks.model
-from tests.deploy.agreed import MARK, MODEL
+from tests.deploy.agreed import MARK, MODEL, OTHER
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import ROOT
 
@@ -33,7 +33,12 @@ def predict_fn(data, model):
 """
 EXITING = """
 
-raise SystemExit("the third release cannot start")
+raise SystemExit("this release cannot start")
+"""
+REFUSING = """
+
+def predict_fn(data, model):
+    raise RuntimeError("this release cannot draw")
 """
 
 
@@ -46,11 +51,11 @@ def edited(folder: Path, added: str) -> Path:
 
 
 def hub_catalogue(folder: Path) -> Path:
-    """A catalogue in which the model comes from a hub."""
+    """A catalogue with another entry, of a model on a hub."""
     entry = json.loads((ROOT / "models" / f"{MODEL}.json").read_text())
-    source = {"kind": "hub", "repository": "org/model", "revision": "main"}
+    other = {"id": OTHER, "name": "Other", "source": {"kind": "hub", "repository": "org/model", "revision": "main"}}
     (folder / "models").mkdir(parents=True)
-    (folder / "models" / f"{MODEL}.json").write_text(json.dumps({**entry, "source": source}))
+    (folder / "models" / f"{OTHER}.json").write_text(json.dumps({**entry, **other}))
     return folder
 
 
@@ -59,7 +64,8 @@ def synthesise(
 ) -> Path:
     """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` makes."""
     site = "on" if mode == "async" else "off"  # once is enough: each deploy of a stack takes seconds
-    settings = {"model": MODEL, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
+    model = MODEL if catalogue == ROOT else OTHER
+    settings = {"model": model, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     with mock.patch.object(stacks.model, "MODEL_CODE", code):
@@ -103,18 +109,22 @@ def drop_action(action: str) -> Callable[[dict[str, Any]], None]:
 
 
 def main(folder: Path) -> None:
+    changed, exiting = edited(folder / "changed-code", MARKING), edited(folder / "exiting-code", EXITING)
+    refusing = edited(folder / "refusing-code", REFUSING)
     synthesise(folder / "async", "async")
-    changed = edited(folder / "changed-code", MARKING)
     synthesise(folder / "changed", "async", changed)
     hub = hub_catalogue(folder / "catalogue")
     synthesise(folder / "imported", "async", changed, hub)
-    synthesise(folder / "broken", "async", edited(folder / "broken-code", EXITING), hub)
-    plain = synthesise(folder / "realtime", "realtime")
+    synthesise(folder / "broken", "async", exiting, hub)
+    synthesise(folder / "exiting", "async", exiting, removal="retain")
+    plain = synthesise(folder / "realtime", "realtime", update="blue_green")
     altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
+    plain = synthesise(folder / "realtime-refusing", "realtime", refusing, update="blue_green")
+    altered(plain, folder / "refusing", "EaselStorage", drop_auto_delete)
     away = synthesise(folder / "realtime-away", "realtime", changed, endpoint="off")
     altered(away, folder / "away", "EaselStorage", drop_auto_delete)
-    other = synthesise(folder / "realtime-other", "realtime", changed)
-    anew = altered(other, folder / "anew", "EaselStorage", drop_auto_delete)
+    plain = synthesise(folder / "realtime-other", "realtime", changed, update="blue_green")
+    anew = altered(plain, folder / "anew", "EaselStorage", drop_auto_delete)
     altered(anew, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))
 
 

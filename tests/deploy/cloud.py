@@ -8,6 +8,8 @@ import ssl
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,10 +51,12 @@ class Cloud:
             "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate), "MINISTACK_SSL_KEY": str(key),
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "LAMBDA_EXECUTOR": "local", "HUB_URL": hub, "NODE_PATH": str(SDK), "TMPDIR": str(folder),
+            "HOLD": str(folder / "hold"),
             **{f"AWS_ENDPOINT_URL_{name}": f"http://127.0.0.1:{stand_ins}"
                for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME", "APPLICATION_AUTO_SCALING", "BUDGETS")},
         }  # fmt: skip
         self.stand_ins = stand_ins
+        (folder / "hold").mkdir()
 
     def __enter__(self) -> Self:
         program = ("env", f"PYTHONPATH={ROOT}", project_python(), *CONTAINER)
@@ -105,28 +109,39 @@ class Cloud:
             verify=str(self.certificate),
         )  # fmt: skip
 
-    def cdk(self, *arguments: str, seconds: int = 600) -> subprocess.CompletedProcess[str]:
-        """Runs the CDK's command line; its exit status and all it said come back."""
+    def begin(self, *arguments: str) -> "Running":
+        """Starts the CDK's command line."""
         environment = self.common | {
             "CDK_HOME": str(self.folder / "cdk-home"), "CDK_DISABLE_CLI_TELEMETRY": "true",
         }  # fmt: skip
-        done = subprocess.run(
-            (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
-        )  # fmt: skip
-        (self.folder / f"cdk-{arguments[0]}-{time.monotonic():.0f}.log").write_text(done.stdout)
-        return done
+        log = self.folder / f"cdk-{arguments[0]}-{time.monotonic():.1f}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=environment,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        return Running(process, log)
+
+    def cdk(self, *arguments: str, seconds: int = 600) -> subprocess.CompletedProcess[str]:
+        """Runs the CDK's command line; its exit status and all it said come back."""
+        return self.begin(*arguments).ended(seconds)
 
     def bootstrap(self) -> subprocess.CompletedProcess[str]:
         return self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
 
-    def deploy(self, assembly: Path, *stacks: str) -> subprocess.CompletedProcess[str]:
+    def begin_deploy(self, assembly: Path, *stacks: str) -> "Running":
         """All stacks, or some with what they stand on."""
-        options = (*(stacks or ("--all",)), "--require-approval", "never", "--progress", "events", "--concurrency", "3")
-        return self.cdk("deploy", "--app", str(assembly), *options)
+        options = ("--require-approval", "never", "--progress", "events", "--concurrency", "3")
+        return self.begin("deploy", "--app", str(assembly), *(stacks or ("--all",)), *options)
+
+    def deploy(self, assembly: Path, *stacks: str) -> subprocess.CompletedProcess[str]:
+        return self.begin_deploy(assembly, *stacks).ended()
+
+    def begin_destroy(self, assembly: Path) -> "Running":
+        return self.begin("destroy", "--app", str(assembly), "--all", "--force")
 
     def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
-        return self.cdk("destroy", "--app", str(assembly), "--all", "--force")
+        return self.begin_destroy(assembly).ended()
 
     def easel(self, *words: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
         """Runs `easel` as the person who deployed."""
@@ -138,6 +153,16 @@ class Cloud:
             (project_python(), "-m", "easel", *words), cwd=ROOT, env=self.common | own, text=True,
             capture_output=True, timeout=seconds,
         )  # fmt: skip
+
+    @contextlib.contextmanager
+    def hold(self, status: str) -> Iterator[None]:
+        """Meanwhile no endpoint leaves this state; one in service comes into it, if it is one that befalls them."""
+        file = self.folder / "hold" / status
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def container(self) -> psutil.Process:
         """The newest process that serves a model."""
@@ -152,6 +177,33 @@ class Cloud:
         """The outputs of all stacks, by name."""
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
         return {out["OutputKey"]: out["OutputValue"] for stack in stacks for out in stack.get("Outputs", [])}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command line at work. Ending it does not end what AWS does."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+    def ended(self, seconds: int = 600) -> subprocess.CompletedProcess[str]:
+        """Waits for its end."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        said = self.log.read_text(errors="replace")
+        return subprocess.CompletedProcess(self.process.args, self.process.returncode, said)
 
 
 def _free_ports() -> tuple[int, int]:

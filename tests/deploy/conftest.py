@@ -1,7 +1,11 @@
-"""Two emulated accounts with Easel in them: asynchronous, and realtime with a bucket that is not emptied."""
+"""Two emulated accounts with Easel in them: asynchronous, and realtime with a bucket that is not emptied.
+
+In the second one updates of the endpoint are watched.
+"""
 
 import base64
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +46,12 @@ class Deployed:
     def deploy(self, name: str, *stacks: str) -> subprocess.CompletedProcess[str]:
         return self.cloud.deploy(self.assemblies / name, *stacks)
 
+    def endpoint(self) -> dict[str, Any]:
+        """What SageMaker says of the one endpoint; empty where there is none."""
+        sagemaker = self.cloud.client("sagemaker")
+        names = [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]]
+        return dict(sagemaker.describe_endpoint(EndpointName=names[0])) if names else {}
+
 
 def run_module(*command: str, stdin: str = "") -> str:
     """Runs a module of ours with the project's own interpreter."""
@@ -55,9 +65,12 @@ def run_module(*command: str, stdin: str = "") -> str:
 
 @dataclass
 class Stage:
+    """`drawn_alone` by the catalogue's model, `drawn_otherwise` by the one on the hub."""
+
     asynchronous: Deployed
     realtime: Deployed
     drawn_alone: list[bytes]
+    drawn_otherwise: list[bytes]
 
 
 @pytest.fixture(scope="session")
@@ -66,16 +79,17 @@ def stage(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stag
     tools.set_up()
     assemblies = tmp_path_factory.mktemp("assemblies")
     with ExitStack() as running, ThreadPoolExecutor() as pool:
-        hub = running.enter_context(HubServer(Repository(tools.ROOT / "models" / MODEL)))
+        other = other_model(tmp_path_factory.mktemp("hub") / "model")
+        hub = running.enter_context(HubServer(Repository(other)))
         synthesis = pool.submit(run_module, "tests.deploy.assemble", str(assemblies))
-        alone = pool.submit(draw_alone)
+        alone = pool.submit(draw_alone, other)
 
         def deployed(name: str) -> Deployed:
             cloud = running.enter_context(Cloud(tmp_path_factory.mktemp(name), hub.url))
             return first_deploy(cloud, synthesis, assemblies, name, hub)
 
         accounts = [pool.submit(deployed, name) for name in ("async", "kept")]
-        yield Stage(accounts[0].result(), accounts[1].result(), alone.result())
+        yield Stage(accounts[0].result(), accounts[1].result(), *alone.result())
 
 
 def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: str, hub: HubServer) -> Deployed:
@@ -88,9 +102,19 @@ def first_deploy(cloud: Cloud, synthesis: Future[str], assemblies: Path, name: s
     return Deployed(cloud, bare, assemblies, hub)
 
 
-def draw_alone() -> list[bytes]:
-    answer = json.loads(run_module("tests.deploy.alone", MODEL, stdin=json.dumps(REQUEST)).splitlines()[-1])
-    return pictures(answer)
+def other_model(folder: Path) -> Path:
+    """The same model with its latents read too large, so that it draws too strongly."""
+    shutil.copytree(tools.ROOT / "models" / MODEL, folder)
+    settings = json.loads((folder / "vae" / "config.json").read_text())
+    (folder / "vae" / "config.json").write_text(
+        json.dumps({**settings, "scaling_factor": settings["scaling_factor"] / 2})
+    )
+    return folder
+
+
+def draw_alone(other: Path) -> list[list[bytes]]:
+    told = run_module("tests.deploy.alone", MODEL, str(other), stdin=json.dumps(REQUEST))
+    return [pictures(json.loads(line)) for line in told.splitlines() if '"generated_images"' in line]
 
 
 def pictures(answer: dict[str, Any]) -> list[bytes]:

@@ -12,16 +12,20 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from stacks.storage import UNREFERENCED
 from tests.conftest import ROOT
 from tests.deploy import tools
-from tests.deploy.agreed import MARK, REQUEST
+from tests.deploy.agreed import MARK, OTHER, REQUEST
 from tests.deploy.client import Answer, Caller
+from tests.deploy.cloud import Cloud
 from tests.deploy.conftest import Deployed, Stage, pictures
 from tests.deploy.emulator.service import ACCOUNT
 from tests.deploy.inventory import inventory
@@ -48,6 +52,13 @@ def asynchronous(stage: Stage) -> Deployed:
     return stage.asynchronous
 
 
+@pytest.fixture(scope="module")
+def address(asynchronous: Deployed) -> str:
+    """Where the API was after the first deploy."""
+    return asynchronous.cloud.outputs()["ApiUrl"]
+
+
+@pytest.mark.usefixtures("address")
 def test_deploy_tells_the_address_the_key_the_model_and_the_price(asynchronous: Deployed) -> None:
     outputs = asynchronous.cloud.outputs()
     told = {"ApiUrl", "ApiKeyCommand", "Model", "PriceWarm", "PriceIdle", "Budget", "AlertsGoTo"}
@@ -183,13 +194,25 @@ def imported(asynchronous: Deployed, updated: Done) -> Done:
     return asynchronous.deploy("imported")
 
 
-def test_a_model_of_the_hub_is_imported_and_draws_the_same(
-    asynchronous: Deployed, imported: Done, stage: Stage
+def test_another_model_comes_from_the_hub_to_the_same_address(
+    asynchronous: Deployed, imported: Done, stage: Stage, address: str
 ) -> None:
     assert imported.returncode == 0, imported.stdout[-4000:] + asynchronous.cloud.tail()
-    assert pictures(asynchronous.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
+    assert asynchronous.cloud.outputs()["ApiUrl"] == address
+    assert [one["id"] for one in asynchronous.api.call("GET", "/models").json["models"]] == [OTHER]
+    drawn = pictures(asynchronous.api.call("POST", "/generate", REQUEST).json)
+    assert drawn == stage.drawn_otherwise != stage.drawn_alone
     (manifest,) = manifests(asynchronous)
     assert manifest["commits"] == {"org/model": asynchronous.hub.repository.commit}
+
+
+def test_of_the_releases_the_one_that_nothing_points_at_expires(asynchronous: Deployed, imported: Done) -> None:
+    """By the bucket's rule, which MiniStack does not keep. CloudFormation may have to go back to one of the newest."""
+    assert imported.returncode == 0
+    first, second, third = releases(asynchronous)
+    assert (expiring(asynchronous, first), expiring(asynchronous, second), expiring(asynchronous, third)) == (
+        {True}, {False}, {False},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -228,17 +251,85 @@ def test_other_code_is_released_by_copies_inside_s3(asynchronous: Deployed, roll
 
 
 @pytest.fixture(scope="module")
-def destroyed(asynchronous: Deployed, rolled_back: Done) -> Done:
+def asleep(asynchronous: Deployed, rolled_back: Done) -> str:
+    """As autoscaling does when nobody calls."""
     assert rolled_back.returncode != 0
-    return asynchronous.cloud.destroy(asynchronous.assemblies / "changed")
+    scale(asynchronous, 0)
+    until(lambda: asynchronous.endpoint()["EndpointStatus"] == "InService")
+    return str(asynchronous.endpoint()["EndpointName"])
 
 
-def test_destroy_leaves_nothing(asynchronous: Deployed, destroyed: Done) -> None:
-    assert destroyed.returncode == 0, destroyed.stdout[-4000:]
+def test_an_endpoint_without_instances_is_asleep(asynchronous: Deployed, asleep: str) -> None:
+    assert asynchronous.endpoint()["ProductionVariants"][0]["CurrentInstanceCount"] == 0
+    assert asynchronous.api.call("GET", "/health").json["endpoint"]["status"] == "asleep"
+
+
+@pytest.fixture(scope="module")
+def destroyed(asynchronous: Deployed, asleep: str) -> Done:
+    """While the endpoint wakes, in a stack that was rolled back."""
+    cloud = asynchronous.cloud
+    with cloud.hold("Updating"):
+        scale(asynchronous, 1)
+        destroying = cloud.begin_destroy(asynchronous.assemblies / "changed")
+        until(lambda: "DELETE_IN_PROGRESS" in events(cloud).get("Custom::EaselWaitForEndpoint", []))
+        time.sleep(1)
+        assert destroying.alive
+        assert asynchronous.endpoint()["EndpointStatus"] == "Updating"
+        assert cloud.client("application-autoscaling").describe_scalable_targets(
+            ServiceNamespace="sagemaker"
+        )["ScalableTargets"] == []  # fmt: skip
+    return destroying.ended()
+
+
+def test_destroy_waits_for_an_endpoint_that_changes_and_leaves_nothing(asynchronous: Deployed, destroyed: Done) -> None:
+    assert destroyed.returncode == 0, destroyed.stdout[-4000:] + asynchronous.cloud.tail()
+    assert "Custom::EaselWaitForEndpoint" in destroyed.stdout
     assert asynchronous.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
     assert inventory(asynchronous.cloud) == asynchronous.bare
     proof = asynchronous.cloud.easel("leftovers")
     assert (proof.returncode, proof.stdout) == (0, "Nothing of Easel's is left.\n"), proof.stdout + proof.stderr
+
+
+@pytest.fixture(scope="module")
+def hasty(asynchronous: Deployed, destroyed: Done) -> Done:
+    """Ctrl-C while the endpoint of a release that cannot start is Creating, and a destroy at once; removal=retain."""
+    assert destroyed.returncode == 0
+    cloud, assembly = asynchronous.cloud, asynchronous.assemblies / "exiting"
+    with cloud.hold("Creating"):
+        deploying = cloud.begin_deploy(assembly, "EaselModel")
+        until(lambda: asynchronous.endpoint().get("EndpointStatus") == "Creating" or not deploying.alive)
+        deploying.interrupt()
+        return cloud.destroy(assembly)
+
+
+def test_an_endpoint_that_is_created_keeps_its_role_and_the_doctor_says_to_wait(
+    asynchronous: Deployed, hasty: Done
+) -> None:
+    """SageMaker refuses, and whether CloudFormation tries again is not known: here it does not."""
+    assert hasty.returncode != 0
+    assert "Cannot update in-progress endpoint" in flat(hasty.stdout)
+    assert asynchronous.cloud.statuses()["EaselModel"] == "DELETE_FAILED"
+    sagemaker, iam = asynchronous.cloud.client("sagemaker"), asynchronous.cloud.client("iam")
+    (model,) = sagemaker.list_models()["Models"]
+    role = sagemaker.describe_model(ModelName=model["ModelName"])["ExecutionRoleArn"].rpartition("/")[2]
+    assert iam.list_role_policies(RoleName=role)["PolicyNames"] != []
+    told = json.loads(asynchronous.cloud.easel("doctor", "--json").stdout)
+    (stacks,) = (check for check in told["checks"] if check["name"] == "stacks")
+    assert "EaselModel is DELETE_FAILED" in stacks["said"]
+    assert "wait until it is InService or Failed" in stacks["fix"]
+
+
+def test_destroying_again_takes_the_failed_endpoint_and_keeps_the_bucket_as_it_was_told(
+    asynchronous: Deployed, hasty: Done
+) -> None:
+    assert hasty.returncode != 0
+    until(lambda: asynchronous.endpoint()["EndpointStatus"] == "Failed")
+    again = asynchronous.cloud.destroy(asynchronous.assemblies / "exiting")
+    assert again.returncode == 0, again.stdout[-4000:]
+    assert asynchronous.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
+    s3, bucket = store(asynchronous)
+    assert inventory(asynchronous.cloud) - asynchronous.bare == {f"s3: {bucket}"}
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="releases/")["KeyCount"] > 0
 
 
 # --- realtime ------------------------------------------------------------------------------------
@@ -255,6 +346,26 @@ def test_realtime_draws_what_the_model_alone_draws(realtime: Deployed, stage: St
     assert pictures(answer.json) == stage.drawn_alone
 
 
+@pytest.fixture(scope="module")
+def gone_back(realtime: Deployed) -> Done:
+    """A release that starts and cannot draw, with `update=blue_green`, while somebody calls."""
+    deploying = realtime.cloud.begin_deploy(realtime.assemblies / "refusing")
+    while deploying.alive:
+        realtime.api.call("POST", "/generate", {**REQUEST, "num_inference_steps": 1})
+    return deploying.ended()
+
+
+def test_an_alarm_brings_the_release_before_back(realtime: Deployed, gone_back: Done, stage: Stage) -> None:
+    assert gone_back.returncode != 0
+    assert re.search(r"rolled back, because of alarms in ALARM: \S*Refusing", flat(gone_back.stdout))
+    assert realtime.cloud.statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert pictures(realtime.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
+    told = json.loads(realtime.cloud.easel("doctor", "--json").stdout)
+    found = {check["name"]: check for check in told["checks"]}
+    assert "because of alarms in ALARM" in found["stacks"]["said"]
+    assert found["endpoint"]["ok"] is True, found["endpoint"]
+
+
 def test_a_realtime_container_that_dies_draws_the_job_again(realtime: Deployed) -> None:
     api = realtime.api
     job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 20}).json
@@ -262,13 +373,16 @@ def test_a_realtime_container_that_dies_draws_the_job_again(realtime: Deployed) 
     assert api.finished(job["urls"]["get"], seconds=180)["status"] == "succeeded"
 
 
-def test_a_paused_endpoint_says_so_and_comes_back(realtime: Deployed, stage: Stage) -> None:
+def test_a_paused_endpoint_says_so_refuses_another_release_and_comes_back(realtime: Deployed, stage: Stage) -> None:
     paused = realtime.cloud.easel("pause")
     assert (paused.returncode, "is paused." in paused.stdout) == (0, True), paused.stdout + paused.stderr
     assert "is paused already" in realtime.cloud.easel("pause").stdout
     job = realtime.api.finished(realtime.api.call("POST", "/jobs", REQUEST).json["urls"]["get"])
     assert job["error"]["code"] == "endpoint_missing"
     assert "easel resume" in job["error"]["hint"]
+    changed = realtime.deploy("refusing")
+    assert (changed.returncode != 0, "Could not find endpoint" in flat(changed.stdout)) == (True, True)
+    assert realtime.cloud.statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
     resumed = realtime.cloud.easel("resume")
     assert (resumed.returncode, "is in service again" in resumed.stdout) == (0, True), resumed.stdout + resumed.stderr
     assert pictures(realtime.api.call("POST", "/generate", REQUEST).json) == stage.drawn_alone
@@ -303,8 +417,26 @@ def test_a_missing_permission_is_told_without_secrets(realtime: Deployed, forbid
     assert not re.search(rf"{ACCOUNT}|arn:|EaselApi|EaselModel|easel-realtime|sagemaker", answer.body.decode(), re.I)
 
 
-def test_a_full_bucket_fails_the_destroy_loudly_and_a_paused_endpoint_does_not(realtime: Deployed) -> None:
-    assert realtime.cloud.easel("pause").returncode == 0
+def test_the_doctor_sees_that_another_configuration_runs(realtime: Deployed, forbidden: Done) -> None:
+    """As after an update that SageMaker took back without a word; here somebody made one by hand."""
+    assert forbidden.returncode == 0
+    sagemaker, endpoint = realtime.cloud.client("sagemaker"), realtime.endpoint()
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    sagemaker.create_endpoint_config(EndpointConfigName="by-hand", ProductionVariants=config["ProductionVariants"])
+    sagemaker.update_endpoint(EndpointName=endpoint["EndpointName"], EndpointConfigName="by-hand")
+    until(lambda: realtime.endpoint()["EndpointStatus"] == "InService")
+    told = json.loads(realtime.cloud.easel("doctor", "--json").stdout)
+    (found,) = (check for check in told["checks"] if check["name"] == "endpoint")
+    assert found["ok"] is False
+    assert found["said"].startswith(f"It runs by-hand, though {endpoint['EndpointConfigName']} was deployed")
+    sagemaker.delete_endpoint_config(EndpointConfigName="by-hand")
+
+
+def test_a_full_bucket_fails_the_destroy_loudly_and_an_endpoint_that_the_guard_took_does_not(
+    realtime: Deployed,
+) -> None:
+    assert guard(realtime) == "deleted"
+    until(lambda: not realtime.endpoint())
     destroyed = realtime.cloud.destroy(realtime.assemblies / "kept")
     assert destroyed.returncode != 0
     assert "The bucket you tried to delete is not empty" in flat(destroyed.stdout)
@@ -343,10 +475,69 @@ def kill_while_drawing(deployed: Deployed, seconds: float = 30) -> None:
     raise AssertionError("the container drew nothing")
 
 
-def manifests(deployed: Deployed) -> list[dict[str, Any]]:
-    """What the imported releases say of themselves."""
+def until(condition: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def scale(deployed: Deployed, instances: int) -> None:
+    """What autoscaling asks of SageMaker."""
+    endpoint = deployed.endpoint()
+    variant = {
+        "VariantName": endpoint["ProductionVariants"][0]["VariantName"],
+        "DesiredInstanceCount": instances,
+    }
+    deployed.cloud.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=endpoint["EndpointName"], DesiredWeightsAndCapacities=[variant]
+    )
+
+
+def guard(deployed: Deployed, hours: float = 0.0001) -> str:
+    """What the idle guard does where nobody called for so long."""
+    functions = deployed.cloud.client("lambda")
+    (found,) = (one for one in functions.list_functions()["Functions"] if one["Handler"] == "handlers.idle.handler")
+    variables = {**found["Environment"]["Variables"], "EASEL_IDLE_HOURS": str(hours)}
+    functions.update_function_configuration(FunctionName=found["FunctionName"], Environment={"Variables": variables})
+    time.sleep(hours * 3600)
+    return str(json.loads(functions.invoke(FunctionName=found["FunctionName"])["Payload"].read()))
+
+
+def events(cloud: Cloud) -> dict[str, list[str]]:
+    """What happened to the resources of each type in EaselModel."""
+    found: dict[str, list[str]] = {}
+    for event in cloud.client("cloudformation").describe_stack_events(StackName="EaselModel")["StackEvents"]:
+        found.setdefault(event["ResourceType"], []).append(event["ResourceStatus"])
+    return found
+
+
+def store(deployed: Deployed) -> tuple[Any, str]:
+    """A client of S3, and the bucket."""
     s3 = deployed.cloud.client("s3")
     (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"] if "store" in one["Name"])
+    return s3, bucket
+
+
+def releases(deployed: Deployed) -> list[str]:
+    """Their prefixes, the oldest first."""
+    s3, bucket = store(deployed)
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="releases/")["Contents"]
+    entrances = [item for item in listed if item["Key"].endswith("/code/inference.py")]
+    return [item["Key"].removesuffix("code/inference.py") for item in sorted(entrances, key=itemgetter("LastModified"))]
+
+
+def expiring(deployed: Deployed, prefix: str) -> set[bool]:
+    """Whether the objects of a release carry the mark that the bucket's rule deletes by."""
+    s3, bucket = store(deployed)
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
+    tags = (s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] for key in keys)
+    return {UNREFERENCED.items() <= {tag["Key"]: tag["Value"] for tag in one}.items() for one in tags}
+
+
+def manifests(deployed: Deployed) -> list[dict[str, Any]]:
+    """What the imported releases say of themselves."""
+    s3, bucket = store(deployed)
     listed = s3.list_objects_v2(Bucket=bucket, Prefix="releases/")["Contents"]
     keys = [item["Key"] for item in listed if item["Key"].endswith("/release.json")]
     told = [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from tests.deploy.emulator.autoscaling import DIMENSION, AutoScaling
 from tests.deploy.emulator.buckets import Buckets
+from tests.deploy.emulator.fleet import Hold
 from tests.deploy.emulator.inference import Runtime
 from tests.deploy.emulator.sagemaker import SageMaker
 from tests.deploy.emulator.service import ACCOUNT, REGION, Service, ServiceError
@@ -47,11 +49,12 @@ NOT_MODELLED = {"ValidationException", "UnknownOperationException", "AccessDenie
 
 
 class Folder:
-    """As much of S3 and SNS as an endpoint needs."""
+    """As much of S3, SNS and CloudWatch as an endpoint needs."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.published: list[tuple[str, dict[str, Any]]] = []
+        self.ringing: set[str] = set()
 
     def client(self, _: str) -> "Folder":
         return self
@@ -75,6 +78,11 @@ class Folder:
 
     def publish(self, TopicArn: str, Message: str) -> None:  # noqa: N803
         self.published.append((TopicArn.rsplit(":", 1)[-1], json.loads(Message)))
+
+    def describe_alarms(self, AlarmNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        states = {True: "ALARM", False: "OK"}
+        told = [{"AlarmName": name, "StateValue": states[name in self.ringing]} for name in AlarmNames]
+        return {"MetricAlarms": told}
 
 
 class Door:
@@ -100,10 +108,12 @@ class Door:
 class World:
     """Fresh stand-ins behind the door."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, folder: Path) -> None:
         self.store, self.now, self.denied = Folder(), time.time(), ""
+        self.counted: list[str] = []
+        self.folder, self.roles = folder, {ROLE}
         program = (sys.executable, "-c", PROGRAM, "{model_dir}", "{port}")
-        self.control = SageMaker(program, lambda _: self.store)
+        self.control = SageMaker(program, self.act_as, Hold(folder), lambda metric, _: self.counted.append(metric))
         planes = [
             Service("sagemaker", self.control),
             Service("application-autoscaling", AutoScaling(self.control.endpoints)),
@@ -116,6 +126,28 @@ class World:
     def authorize(self, path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str) -> None:
         if action == self.denied:
             raise ServiceError("AccessDeniedException", f"not authorized to perform: {action} on resource: {resource}")
+
+    def act_as(self, role: str) -> Any:
+        if role not in self.roles:
+            raise ServiceError("ValidationException", f"Could not assume role {role}.")
+        return self.store
+
+    @contextmanager
+    def hold(self, status: str) -> Iterator[None]:
+        (self.folder / status).touch()
+        yield
+        (self.folder / status).unlink()
+
+    @property
+    def status(self) -> str:
+        return str(self.sagemaker.describe_endpoint(EndpointName="Endpoint")["EndpointStatus"])
+
+    def gone(self) -> bool:
+        """Waits for the end of a deletion."""
+        while found := self.sagemaker.list_endpoints()["Endpoints"]:
+            assert found[0]["EndpointStatus"] == "Deleting"
+            time.sleep(0.05)
+        return True
 
     def model(self, **environment: str) -> None:
         container = {"Image": "image", "ModelDataSource": {"S3DataSource": SOURCE}, "Environment": environment}
@@ -171,11 +203,11 @@ def door() -> Iterator[Door]:
 
 
 @pytest.fixture
-def world(door: Door) -> Iterator[World]:
-    made = World(door)
+def world(door: Door, tmp_path: Path) -> Iterator[World]:
+    made = World(door, tmp_path)
     yield made
     for endpoint in list(made.control.endpoints.values()):
-        endpoint.delete()
+        endpoint.end()
 
 
 def refused(world: World, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -254,6 +286,82 @@ def test_an_update_that_fails_keeps_the_old_fleet(world: World) -> None:
     assert world.runtime.invoke_endpoint(EndpointName="Endpoint", Body=b"x")["Body"].read() == b"x"
 
 
+@pytest.mark.parametrize("status", ["Updating", "SystemUpdating", "RollingBack"])
+def test_an_endpoint_on_its_way_is_neither_changed_nor_deleted(world: World, status: str) -> None:
+    world.endpoint()
+    counts = {"DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]}
+    calls: dict[str, dict[str, Any]] = {
+        "delete_endpoint": {}, "update_endpoint": {"EndpointConfigName": "Config"},
+        "update_endpoint_weights_and_capacities": counts,
+    }  # fmt: skip
+    with world.hold(status):
+        if status == "Updating":
+            world.sagemaker.update_endpoint_weights_and_capacities(EndpointName="Endpoint", **counts)
+        assert world.status == status
+        for call, more in calls.items():
+            answer = refused(world, "sagemaker", call, EndpointName="Endpoint", **more)
+            assert answer["Error"]["Message"].startswith('Cannot update in-progress endpoint "arn:aws:sagemaker:')
+    assert world.settled()["EndpointStatus"] == "InService"
+    world.sagemaker.delete_endpoint(EndpointName="Endpoint")
+    assert world.gone()
+
+
+def test_an_endpoint_that_is_created_is_not_deleted_before_it_failed(world: World) -> None:
+    with world.hold("Creating"):
+        world.store.objects["releases/1/code/behaviour.json"] = b'{"exit": true}'
+        world.model()
+        world.config()
+        world.sagemaker.create_endpoint(EndpointName="Endpoint", EndpointConfigName="Config")
+        assert (
+            "in-progress" in refused(world, "sagemaker", "delete_endpoint", EndpointName="Endpoint")["Error"]["Message"]
+        )
+    assert world.settled()["EndpointStatus"] == "Failed"
+    assert refused(world, "sagemaker", "update_endpoint", EndpointName="Endpoint", EndpointConfigName="Config")
+    with world.hold("Deleting"):
+        world.sagemaker.delete_endpoint(EndpointName="Endpoint")
+        assert world.status == "Deleting"
+        assert refused(world, "sagemaker", "create_endpoint", EndpointName="Endpoint", EndpointConfigName="Config")
+    assert world.gone()
+
+
+@pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService"])
+def test_what_failed_later_can_be_deleted(world: World, status: str) -> None:
+    world.endpoint()
+    with world.hold(status):
+        assert world.status == status
+        world.sagemaker.delete_endpoint(EndpointName="Endpoint")
+    assert world.gone()
+
+
+def test_an_endpoint_is_not_deleted_without_its_role(world: World) -> None:
+    world.endpoint()
+    world.roles.clear()
+    assert "assume role" in refused(world, "sagemaker", "delete_endpoint", EndpointName="Endpoint")["Error"]["Message"]
+
+
+WATCHED = {
+    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "Refusing"}, {"AlarmName": "Crashing"}]},
+    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}},
+}
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_a_watched_update_goes_back_when_an_alarm_rings(world: World, rings: bool) -> None:
+    world.endpoint()
+    world.config("Second")
+    world.store.objects["releases/1/code/behaviour.json"] = b'{"status": 400}'
+    world.sagemaker.update_endpoint(EndpointName="Endpoint", EndpointConfigName="Second", DeploymentConfig=WATCHED)
+    while world.sagemaker.describe_endpoint(EndpointName="Endpoint")["EndpointConfigName"] != "Second":
+        time.sleep(0.05)
+    assert world.status == "Updating"
+    refused(world, "sagemaker-runtime", "invoke_endpoint", EndpointName="Endpoint", Body=b"x")
+    assert world.counted == ["Invocation4XXErrors"]
+    world.store.ringing = {"Crashing"} if rings else {"another"}
+    found = world.settled()
+    assert found["EndpointConfigName"] == ("Config" if rings else "Second")
+    assert found.get("FailureReason", "").endswith("ALARM: Crashing.") is rings
+
+
 # --- runtime -------------------------------------------------------------------------------------
 
 
@@ -288,6 +396,7 @@ def test_the_two_modes_exclude_each_other(world: World) -> None:
     world.endpoint(asynchronous=True)
     assert refused(world, "sagemaker-runtime", "invoke_endpoint", EndpointName="Endpoint", Body=b"x")
     world.sagemaker.delete_endpoint(EndpointName="Endpoint")
+    assert world.gone()
     world.config("Realtime")
     world.sagemaker.create_endpoint(EndpointName="Endpoint", EndpointConfigName="Realtime")
     world.settled()
@@ -354,6 +463,24 @@ def test_an_asynchronous_call_that_is_refused(world: World, more: dict[str, Any]
     world.endpoint(asynchronous=True)
     told = {"EndpointName": "Endpoint", "InputLocation": "s3://store/jobs/1/request.json", **more}
     assert refused(world, "sagemaker-runtime", "invoke_endpoint_async", **told)["Error"]["Code"] == "ValidationError"
+
+
+def test_at_zero_instances_a_call_waits(world: World) -> None:
+    world.endpoint(asynchronous=True)
+
+    def scale(count: int) -> int:
+        wanted = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+        world.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName="Endpoint", DesiredWeightsAndCapacities=wanted
+        )
+        return int(world.settled()["ProductionVariants"][0]["CurrentInstanceCount"])
+
+    assert scale(0) == 0
+    world.call_async(b"in")
+    time.sleep(0.3)
+    assert world.store.published == []
+    assert scale(1) == 1
+    assert world.notice()[0] == "SuccessTopic"
 
 
 # --- autoscaling ---------------------------------------------------------------------------------

@@ -13,20 +13,24 @@ Made = tuple[str, dict[str, str]]
 
 
 def answering(
-    work: Callable[[Event], Made | None], stop: Callable[[Event], None] | None = None
+    work: Callable[[Event], Made | None],
+    stop: Callable[[Event], None] | None = None,
+    wait: Callable[[Event], Made | None] | None = None,
 ) -> Callable[[Event, Any], None]:
     """A Lambda handler that runs `work(event)` and reports its end, good or bad; None is no end yet.
 
-    Deleting keeps what was written until the bucket goes; `stop` may end what still runs, and fails no deletion.
+    Deleting keeps what was written until the bucket goes; `stop` may end what still runs, and fails no deletion. `wait`
+    is the work of a deletion that has to come about.
     """
 
     def handler(event: Event, context: Any) -> None:
         here = event.get("PhysicalResourceId", "none")
-        if event["RequestType"] == "Delete":
+        deleting = event["RequestType"] == "Delete"
+        if deleting and not wait:
             _stop(stop, event)
             return _tell(event, here, {"Status": "SUCCESS"})
         try:
-            made = work(event)
+            made = wait(event) if deleting and wait else work(event)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:900]
             print(reason)

@@ -8,15 +8,17 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import boto3
 from ministack import app
 from ministack.services import ssm
 
-from . import builds, cdn, cloudformation, identity
+from . import builds, cdn, cloudformation, deletion, identity
 from .autoscaling import AutoScaling
 from .budgets import Budgets
+from .fleet import Hold
 from .inference import Runtime
 from .sagemaker import SageMaker
 from .service import REGION, Service
@@ -31,6 +33,13 @@ def root_client(name: str) -> Any:
     return boto3.client(name, region_name=REGION)
 
 
+def count(metric: str, where: dict[str, str]) -> None:
+    """MiniStack asks its alarms each time, and looks at no dimension."""
+    dimensions = [{"Name": name, "Value": value} for name, value in where.items()]
+    datum = {"MetricName": metric, "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}
+    root_client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
+
+
 def end_with_starter() -> None:
     """Standard input is a pipe that only the starter holds."""
     sys.stdin.buffer.read()
@@ -38,7 +47,8 @@ def end_with_starter() -> None:
 
 
 def main(port: int, program: list[str]) -> None:
-    control = SageMaker(program, functools.partial(identity.act_as, principal="sagemaker.amazonaws.com"))
+    act_as = functools.partial(identity.act_as, principal="sagemaker.amazonaws.com")
+    control = SageMaker(program, act_as, Hold(Path(os.environ["HOLD"])), count)
     backends = {
         "sagemaker": control, "application-autoscaling": AutoScaling(control.endpoints), "budgets": Budgets(),
     }  # fmt: skip
@@ -46,6 +56,7 @@ def main(port: int, program: list[str]) -> None:
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
     serve(Gateway(runtime, [*planes.values()], identity.authorize), port)
     cloudformation.register(planes, control, root_client)
+    deletion.Deletions().take_over()
     builds.register(functools.partial(identity.act_as, principal="codebuild.amazonaws.com"), os.environ["HUB_URL"])
     cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
@@ -55,8 +66,8 @@ def main(port: int, program: list[str]) -> None:
     try:
         app.main()
     finally:
-        for endpoint in control.endpoints.values():
-            endpoint.delete()
+        for endpoint in list(control.endpoints.values()):
+            endpoint.end()
 
 
 if __name__ == "__main__":

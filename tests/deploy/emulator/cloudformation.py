@@ -8,6 +8,7 @@ from typing import Any
 from botocore.model import Shape
 from ministack.services.cloudformation import provisioners, stacks
 
+from . import deletion
 from .buckets import Buckets, Made
 from .sagemaker import SageMaker, Shelf
 from .service import ACCOUNT, Parameters, Service, ServiceError
@@ -99,9 +100,9 @@ class Endpoints:
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Made:
         made = self.plain.create(logical_id, without(properties, ONLY_UPDATES), stack)
         try:
-            self._stabilise(made[1]["EndpointName"])
+            self._stabilise(made[1]["EndpointName"], stack)
         except RuntimeError:
-            self.plain.delete(made[0], properties)
+            self.delete(made[0], properties)
             raise
         return made
 
@@ -109,19 +110,26 @@ class Endpoints:
         name = self.control.shelf.name_of(arn)
         if old["EndpointConfigName"] != new["EndpointConfigName"]:
             call(self.service, "UpdateEndpoint", **{**without(new, {"Tags"}), "EndpointName": name})
-            self._stabilise(name)
+            self._stabilise(name, stack)
         return arn, {"EndpointName": name, "Id": arn}
 
-    def _stabilise(self, name: str) -> None:
+    def delete(self, arn: str, properties: Parameters) -> None:
+        """Whether CloudFormation tries again where SageMaker refuses is not known: here it does not."""
+        self.plain.delete(arn, properties)
+        while self.control.shelf.name_of(arn) in self.control.shelf.records:
+            time.sleep(0.1)
+
+    def _stabilise(self, name: str, stack: str) -> None:
         end = time.monotonic() + STABLE_SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end and stack not in deletion.cancelled:
             found = call(self.service, "DescribeEndpoint", EndpointName=name)
             if failure := found.get("FailureReason"):
                 raise RuntimeError(f"Resource of type 'AWS::SageMaker::Endpoint' did not stabilize. {failure}")
             if found["EndpointStatus"] == "InService":
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"{name} is not in service after {STABLE_SECONDS} s")
+        if stack not in deletion.cancelled:
+            raise RuntimeError(f"{name} is not in service after {STABLE_SECONDS} s")
 
 
 class Scaling:
@@ -217,7 +225,7 @@ def register(planes: Mapping[str, Service], control: SageMaker, client: Callable
     ours = {
         "AWS::SageMaker::Model": named(sagemaker, control.models),
         "AWS::SageMaker::EndpointConfig": named(sagemaker, control.configs),
-        "AWS::SageMaker::Endpoint": Handler(endpoints.create, endpoints.update, endpoints.plain.delete),
+        "AWS::SageMaker::Endpoint": Handler(endpoints.create, endpoints.update, endpoints.delete),
         "AWS::ApplicationAutoScaling::ScalableTarget": in_place(scaling.put_target, scaling.delete_target),
         "AWS::ApplicationAutoScaling::ScalingPolicy": in_place(scaling.put_policy, scaling.delete_policy),
         "AWS::Budgets::Budget": replacing(budgets.create, budgets.delete),

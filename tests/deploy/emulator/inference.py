@@ -69,9 +69,17 @@ class Runtime:
     def _work(self) -> None:
         while True:
             call = self.queue.get()
+            if fleet := self._awake(call):
+                call.run(fleet)
+
+    def _awake(self, call: "AsyncCall") -> Fleet | None:
+        """The fleet for a call, once it has an instance; None where the call or the endpoint is gone by then."""
+        while not call.expired(self.clock()):
             endpoint = self.endpoints.get(call.parameters["EndpointName"])
-            if endpoint and endpoint.fleet and not call.expired(self.clock()):
-                call.run(endpoint.fleet)
+            if not endpoint or not endpoint.fleet or endpoint.fleet.instances:
+                return endpoint.fleet if endpoint else None
+            time.sleep(0.1)
+        return None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 import boto3
 
 from .container import Container
-from .fleet import Endpoint, Fleet
+from .fleet import MOVING, Endpoint, Fleet, Hold
 from .service import ACCOUNT, REGION, Parameters, ServiceError
 
 HEALTH_SECONDS = 480
 """ContainerStartupHealthCheckTimeoutInSeconds where the configuration has none."""
+HASTE = 60
+"""So much shorter than there is the time for which a new fleet is watched."""
+
+
+Count = Callable[[str, dict[str, str]], None]
 
 
 class Shelf:
@@ -54,14 +59,20 @@ class Shelf:
 
 
 class SageMaker:
-    """`act_as` gives the session of an execution role; `command` is the serving program."""
+    """`act_as` gives the session of an execution role; `command` is the serving program.
 
-    def __init__(self, command: Sequence[str], act_as: Callable[[str], boto3.Session]) -> None:
-        self.command, self.act_as = command, act_as
+    `count` hears of a metric and its dimensions.
+    """
+
+    def __init__(
+        self, command: Sequence[str], act_as: Callable[[str], boto3.Session], hold: Hold, count: Count
+    ) -> None:
+        self.command, self.act_as, self.hold, self.count = command, act_as, hold, count
         self.models = Shelf("Model", "model", "model")
         self.configs = Shelf("EndpointConfig", "endpoint-config", "endpoint configuration")
         self.shelf = Shelf("Endpoint", "endpoint", "endpoint")
         self.endpoints: dict[str, Endpoint] = {}
+        self.roles: dict[str, str] = {}
         self.create_model, self.describe_model = self.models.create, self.models.describe
         self.delete_model, self.list_models = self.models.delete, self.models.summaries
         self.describe_endpoint_config, self.list_endpoint_configs = self.configs.describe, self.configs.summaries
@@ -87,53 +98,91 @@ class SageMaker:
         name, config = parameters["EndpointName"], parameters["EndpointConfigName"]
         self.configs.find(config)
         arn = self.shelf.create(parameters)
-        self.endpoints[name] = Endpoint(name, self._bring_up)
+        self.endpoints[name] = Endpoint(name, functools.partial(self._bring_up, name), self.hold)
         self.endpoints[name].deploy(config)
         return arn
 
     def update_endpoint(self, parameters: Parameters) -> Parameters:
         name, config = parameters["EndpointName"], parameters["EndpointConfigName"]
         self.configs.find(config)
-        record = self.shelf.find(name)
-        if self.endpoints[name].status != "InService":
-            raise ServiceError("ValidationException", f'Cannot update in-progress endpoint "{self.shelf.arn(name)}".')
-        self.endpoints[name].deploy(config)
-        return {"EndpointArn": record["EndpointArn"]}
+        endpoint = self._at_rest(name, "InService", "UpdateRollbackFailed")
+        endpoint.deploy(config, functools.partial(self._watch, parameters.get("DeploymentConfig", {}), name))
+        return {"EndpointArn": self.shelf.arn(name)}
+
+    def update_endpoint_weights_and_capacities(self, parameters: Parameters) -> Parameters:
+        name, (wanted,) = parameters["EndpointName"], parameters["DesiredWeightsAndCapacities"]
+        self._at_rest(name, "InService").scale(wanted["DesiredInstanceCount"])
+        return {"EndpointArn": self.shelf.arn(name)}
+
+    def delete_endpoint(self, parameters: Parameters) -> None:
+        """Without its execution role SageMaker leaves behind what it made with it: here that is refused."""
+        name = parameters["EndpointName"]
+        endpoint = self._at_rest(name)
+        if name in self.roles:
+            self.act_as(self.roles[name])
+
+        def forget() -> None:
+            self.shelf.delete(parameters)
+            del self.endpoints[name]
+
+        endpoint.delete(forget)
+
+    def _at_rest(self, name: str, *statuses: str) -> Endpoint:
+        """The endpoint, if it is not on its way to another state, and is in one of `statuses` where they are given."""
+        record, endpoint = self.shelf.find(name), self.endpoints[name]
+        if (status := endpoint.status) in MOVING or (statuses and status not in statuses):
+            raise ServiceError("ValidationException", f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+        return endpoint
+
+    def _watch(self, deployment: Parameters, name: str) -> None:
+        """Raises as soon as an alarm rings; both fleets are there as long as this looks."""
+        names = [one["AlarmName"] for one in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+        traffic = deployment.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
+        end = time.monotonic() + traffic.get("WaitIntervalInSeconds", 0) / HASTE
+        cloudwatch = self.act_as(self.roles[name]).client("cloudwatch") if names else None
+        while cloudwatch and time.monotonic() < end:
+            alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            if ringing := [one["AlarmName"] for one in alarms if one["StateValue"] == "ALARM"]:
+                told = f"The deployment was rolled back, because of alarms in ALARM: {', '.join(ringing)}."
+                raise ServiceError("ValidationException", told)
+            time.sleep(0.2)
 
     def describe_endpoint(self, parameters: Parameters) -> Parameters:
         return self._described(parameters["EndpointName"])
 
     def list_endpoints(self, _: Parameters) -> Parameters:
         told = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        described = [self._described(name) for name in self.endpoints]
+        described = [self._described(name) for name in list(self.endpoints) if name in self.shelf.records]
         return {"Endpoints": [{key: one[key] for key in told} for one in described]}
-
-    def delete_endpoint(self, parameters: Parameters) -> None:
-        self.shelf.delete(parameters)
-        self.endpoints.pop(parameters["EndpointName"]).delete()
 
     def _described(self, name: str) -> Parameters:
         record, endpoint = self.shelf.find(name), self.endpoints[name]
-        config = self.configs.find(record["EndpointConfigName"]) if endpoint.fleet is None else endpoint.fleet.config
+        config = endpoint.fleet.config if endpoint.fleet else record  # it may have been deleted meanwhile
         return {
             "EndpointName": name, "EndpointArn": record["EndpointArn"], "EndpointStatus": endpoint.status,
             "EndpointConfigName": config["EndpointConfigName"], "CreationTime": endpoint.created,
             "LastModifiedTime": endpoint.modified,
             **({"FailureReason": endpoint.failure} if endpoint.failure else {}),
-            **({"ProductionVariants": [_running(config["ProductionVariants"][0])]} if endpoint.fleet else {}),
+            **({"ProductionVariants": [_running(endpoint.fleet)]} if endpoint.fleet else {}),
         }  # fmt: skip
 
-    def _bring_up(self, config_name: str) -> Fleet:
+    def _bring_up(self, endpoint: str, config_name: str) -> Fleet:
         config = self.configs.find(config_name)
         variant = config["ProductionVariants"][0]
         model = self.models.find(variant["ModelName"])
+        self.roles[endpoint] = model["ExecutionRoleArn"]
         session = self.act_as(model["ExecutionRoleArn"])
         s3 = session.client("s3")
         seconds = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS)
         launch = functools.partial(Container.start, self.command, model["PrimaryContainer"], s3, seconds)
-        return Fleet(config, s3, session.client("sns"), launch)
+        where = {"EndpointName": endpoint, "VariantName": variant["VariantName"]}
+
+        def failed(status: int) -> None:
+            self.count("Invocation4XXErrors" if 400 <= status < 500 else "Invocation5XXErrors", where)
+
+        return Fleet(config, s3, session.client("sns"), launch, failed)
 
 
-def _running(variant: Parameters) -> Parameters:
-    count = variant["InitialInstanceCount"]
-    return {"VariantName": variant["VariantName"], "CurrentInstanceCount": count, "DesiredInstanceCount": count}
+def _running(fleet: Fleet) -> Parameters:
+    name = fleet.config["ProductionVariants"][0]["VariantName"]
+    return {"VariantName": name, "CurrentInstanceCount": fleet.instances, "DesiredInstanceCount": fleet.instances}

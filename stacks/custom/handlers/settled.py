@@ -1,0 +1,69 @@
+"""Custom resource: lets a destroy wait until SageMaker can delete the endpoint, and says in its log what it waits for.
+
+Of an endpoint on its way to another state, as when autoscaling changes it, SageMaker refuses the deletion.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from .answer import Event, Made, answering
+
+MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+POLL_SECONDS = 5
+HAND_OVER_MS = 60_000
+LIMIT_SECONDS = 50 * 60
+"""CloudFormation waits an hour for a custom resource."""
+
+
+class StillMovingError(RuntimeError):
+    """What SageMaker is still at, and what to do."""
+
+
+def handler(event: Event, context: Any) -> None:
+    answering(stand_by, wait=lambda event: wait(event, context))(event, context)
+
+
+def stand_by(event: Event) -> Made:
+    """Nothing to do while the endpoint is needed. With another endpoint comes another one, and this one goes."""
+    return event["ResourceProperties"]["Endpoint"], {}
+
+
+def wait(event: Event, context: Any) -> Made | None:
+    """Ends when the endpoint is at rest or gone; None: another run of this function waits. Raises StillMovingError."""
+    endpoint = event["ResourceProperties"]["Endpoint"]
+    since = float(event.get("Since") or time.time())
+    while (status := state(endpoint)) in MOVING:
+        waited = time.time() - since
+        print(
+            f"{endpoint} is {status}, and SageMaker deletes no endpoint in that state. Waiting, {waited:.0f} s so far"
+        )
+        if waited > LIMIT_SECONDS:
+            raise StillMovingError(
+                f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker deletes none in that "
+                "state. It is there, and billed while its instances run. When `easel doctor` says that it has settled: "
+                "npx cdk destroy --all"
+            )
+        if context.get_remaining_time_in_millis() < HAND_OVER_MS:
+            again = json.dumps({**event, "Since": since}).encode()
+            function = context.invoked_function_arn
+            boto3.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=again)
+            return None
+        time.sleep(POLL_SECONDS)
+    print(f"{endpoint} is {status or 'gone'}: it can be deleted")
+    return event["PhysicalResourceId"], {}
+
+
+def state(endpoint: str) -> str:
+    """Empty where there is no such endpoint."""
+    try:
+        return str(boto3.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointStatus"])
+    except ClientError as error:
+        if "Could not find" in str(error):
+            return ""
+        raise
