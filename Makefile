@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test check format mirror page synth docs clean help
+.PHONY: up test check parity format mirror page synth docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -29,6 +29,9 @@ check: $(VENV)/dev web/node_modules  ## lint, format and types
 	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
 	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 	npm --prefix web run check
+
+parity: $(VENV)/dev node_modules  ## the serving image's own software against the laptop's: Linux, Java, Python 3.12, 6 GB
+	$(BIN)/python -m tests.parity
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -28,8 +28,9 @@ def main() -> None:
     os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{asked.model}.json")
     started = time.monotonic()
     import inference
+    import loading
 
-    model = inference.model_fn(str(ROOT / "models" / asked.model))
+    model = loading.load(ROOT / "models" / asked.model)
     ready = time.monotonic() - started
     plain, ours = (lambda: _plain(model), lambda: _ours(inference, model))
     first = _seconds(ours)

@@ -27,12 +27,13 @@ def tools(folder: Path) -> Path:
     return folder
 
 
-def offline() -> list[str]:
-    """The command that takes the network away, where it may be used."""
+def apart(*namespaces: str) -> list[str]:
+    """The command that enters new namespaces (`--net`, `--mount`), or nothing where this user may make none."""
     unshare = shutil.which("unshare")
-    for options in (["--net"], ["--user", "--map-root-user", "--net"]):
-        if unshare and subprocess.run([unshare, *options, "true"], capture_output=True).returncode == 0:
-            return [unshare, *options]
+    for options in ([], ["--user", "--map-root-user"]):
+        command = [unshare or "", *options, *namespaces]
+        if unshare and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
     return []
 
 
@@ -56,7 +57,7 @@ def _processor_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="emoji")
-    model, shut = parser.parse_args().model, offline()
+    model, shut = parser.parse_args().model, apart("--net")
     where = {**machine(), "network": "none" if shut else "there"}
     cdk = [str(ROOT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet", "--no-notices", "-c", f"model={model}"]
     with tempfile.TemporaryDirectory() as folder:

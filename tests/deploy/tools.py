@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -14,7 +13,7 @@ EMULATOR_PYTHON = EMULATOR_VENV / "bin" / "python"
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 SDK = HERE / "node_modules"
 """What Lambda gives to Node functions and the emulator does not: the AWS SDK."""
-INSTALL_SECONDS = 600
+INSTALL_SECONDS = 1800
 
 
 class MissingToolError(RuntimeError):
@@ -35,13 +34,18 @@ def set_up() -> None:
 
 def install_emulator() -> None:
     """Does nothing where it is installed as requirements.txt has it."""
-    wanted = HERE / "requirements.txt"
-    installed = EMULATOR_VENV / wanted.name
+    install(EMULATOR_VENV, HERE / "requirements.txt", "--require-hashes")
+
+
+def install(folder: Path, wanted: Path, *options: str, python: str = sys.executable) -> bool:
+    """A venv of what `wanted` pins. False: it is there already, and as `wanted` has it."""
+    installed = folder / wanted.name
     if installed.is_file() and installed.read_bytes() == wanted.read_bytes():
-        return
-    venv.create(EMULATOR_VENV, clear=True, with_pip=True)
-    _run(str(EMULATOR_PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(wanted))
+        return False
+    _run(python, "-m", "venv", "--clear", str(folder))
+    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *options, "-r", str(wanted))
     shutil.copyfile(wanted, installed)
+    return True
 
 
 def _run(*command: str, cwd: Path = ROOT) -> None:

@@ -95,11 +95,11 @@ def test_a_family_draws_the_size_asked_for(
     family: Callable[[], Any], scheduler: str, warnings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """72 is no multiple of 16: it is drawn larger and cropped."""
-    import inference
+    import loading
 
     profile = replace(PROFILE, scheduler=scheduler, schedulers=(scheduler,))
     monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(profile))
-    model = inference.model_fn(str(tiny.saved(family(), tmp_path / "model")))
+    model = loading.load(tiny.saved(family(), tmp_path / "model"))
     steps: list[tuple[int, int]] = []
     model.on_step = lambda step, of: steps.append((step, of))
     drawn = draw(model, width=72, negative_prompt="c", scheduler=scheduler)

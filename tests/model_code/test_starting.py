@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 import contract
 import drawing
-import inference
+import loading
 import starting
 from contract import EaselError, render_profile
 from tests.model_code import fakes, tiny
@@ -255,6 +255,6 @@ def test_the_catalogue_says_of_a_class_what_is_true(entry: Path) -> None:
 
 def test_a_folder_alone_tells_that_it_can(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EASEL_MODEL_PROFILE", raising=False)
-    model = inference.model_fn(str(folder))
+    model = loading.load(folder)
     assert model.profile.image_to_image
     assert "image_to_image" in render_profile(model.profile)

@@ -1,0 +1,80 @@
+"""What `make parity` stands on: Linux's namespaces, Java, and the serving image's packages in a venv of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.synth import apart
+from tests.deploy.tools import ROOT, MissingToolError, install
+
+WANTED = Path(__file__).with_name("requirements.txt")
+VENV = ROOT / ".cache" / "parity-venv"
+ROOM = ("--mount", "--net")
+MISFIT = "transformers_utils.py", "from transformers.file_utils import is_tf_available, is_torch_available\n"
+"""The one line of the toolkit 2.6.0 that transformers 5 refuses; the image has a 2.7.0 that no package index has."""
+FIT = "from transformers.utils import is_torch_available\n\nis_tf_available = bool  # False: transformers 5 has none\n"
+
+
+def set_up() -> None:
+    """Installs what is missing. Raises MissingToolError, which says what to do."""
+    if not _java():
+        raise MissingToolError(
+            "make parity needs Java (17 or newer), since the serving image's server is a Java program. Install it, for "
+            "instance `sudo apt-get install openjdk-17-jre-headless`, then try again."
+        )
+    if not apart(*ROOM):
+        raise MissingToolError(
+            "make parity needs mount and network namespaces of its own (`unshare --mount --net`), since the server "
+            "writes to /etc and /opt: run it on Linux, as a user who may make user namespaces."
+        )
+    install(VENV, WANTED, "--no-deps", python=_python())
+    _mend()
+
+
+def versions() -> dict[str, str]:
+    """Of all that is run, by name."""
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", WANTED.read_text(), re.MULTILINE))
+    named = list(pins)[: list(pins).index("sagemaker-huggingface-inference-toolkit") + 1]
+    python = subprocess.run([VENV / "bin" / "python", "-V"], capture_output=True, text=True, check=True).stdout
+    return {"python": python.split()[1], "java": _java(), **{name: pins[name] for name in named}}
+
+
+def _java() -> str:
+    """Its version, or nothing where there is none."""
+    java = shutil.which("java")
+    told = subprocess.run([java, "-version"], capture_output=True, text=True).stderr if java else ""
+    found = re.search(r'version "([^"]+)"', told)
+    return found[1] if found else ""
+
+
+def _python() -> str:
+    """A Python 3.12, as the image has."""
+    for candidate in _pythons():
+        told = subprocess.run([candidate, "-V"], capture_output=True, text=True).stdout
+        if told.startswith("Python 3.12."):
+            return candidate
+    raise MissingToolError(
+        "make parity needs Python 3.12, as the image has it. Install it, or name it: PYTHON312=/path make parity"
+    )
+
+
+def _pythons() -> Iterator[str]:
+    named = os.environ.get("PYTHON312") or shutil.which("python3.12")
+    if named:
+        yield named
+    yield from map(str, sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python3.12")))
+
+
+def _mend() -> None:
+    (file,) = VENV.glob(f"lib/python3.12/site-packages/sagemaker_huggingface_inference_toolkit/{MISFIT[0]}")
+    source = file.read_text()
+    if FIT in source:
+        return
+    if MISFIT[1] not in source:
+        raise MissingToolError(f"{file.name} of the toolkit is not as expected: look at MISFIT in {__name__}.")
+    file.write_text(source.replace(MISFIT[1], FIT))

@@ -1,0 +1,37 @@
+"""The committed record of `make parity`: it must be of what lies here now. If not: `make parity`, and commit it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from stacks import images
+from tests.parity import environment, messages
+from tests.parity.__main__ import RECORD
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(RECORD.read_text())
+    return loaded
+
+
+def test_every_message_of_today_was_sent(record: dict[str, Any]) -> None:
+    told = [line["message"] for line in record["messages"]]
+    assert told == [message.name for message in messages.golden() + messages.others()]
+
+
+def test_nothing_differed(record: dict[str, Any]) -> None:
+    assert [line for line in record["messages"] if line["differs"]] == []
+    assert [check for check in record["checks"] if not check["holds"]] == []
+    assert record["tolerance"] == {"largest": messages.LARGEST, "mean": messages.MEAN}
+
+
+def test_it_ran_what_the_image_has(record: dict[str, Any]) -> None:
+    told = record["versions"]
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", environment.WANTED.read_text(), re.MULTILINE))
+    assert {name: version for name, version in told.items() if name not in ("python", "java")}.items() <= pinned.items()
+    assert told["python"].startswith("3.12.")
+    for tag in (images.GPU_TAG, images.CPU_TAG):
+        assert tag.startswith(f"{told['torch']}-transformers{told['transformers']}-") and "-py312-" in tag
