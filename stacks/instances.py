@@ -96,6 +96,11 @@ def _lack(model: Model, name: str) -> str:
     return ""
 
 
+def processors(name: str) -> int:
+    """Virtual ones: 4 of an `xlarge` in every family that we know of."""
+    return round(4 * _units(name))
+
+
 def _units(name: str) -> float:
     """`large` is 0.5, `xlarge` 1, `2xlarge` 2."""
     size = name.split(".")[2]

@@ -12,7 +12,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks import images
-from stacks.instances import has_ebs_volume
+from stacks.instances import has_ebs_volume, processors
 from stacks.parts.answers import Answers
 from stacks.parts.endpoint_role import EndpointRole
 from stacks.parts.grants import allow_anywhere
@@ -75,6 +75,7 @@ class Endpoint(Construct):
             image=image.uri,
             release=release,
             profile=profile,
+            threads=min(map(processors, settings.pool)),
             seconds=max(CALL_SECONDS[settings.mode], START_SECONDS),  # MMS measures the load by it, too
         )
         config = self._config(model)

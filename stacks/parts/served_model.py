@@ -13,8 +13,8 @@ BODY_BYTES = 25 * 1024 * 1024
 
 
 class ServedModel(Model):
-    """A container into which SageMaker lays the release. `seconds` is the longest call or load; `isolated`: it has no
-    network at all, and only SageMaker itself comes through `network`."""
+    """A container into which SageMaker lays the release. `seconds` is the longest call or load, `threads` how many may
+    compute; `isolated`: it has no network at all, and only SageMaker itself comes through `network`."""
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class ServedModel(Model):
         release: str,
         profile: str,
         seconds: int,
+        threads: int,
         isolated: bool,
         network: Model.VpcConfigProperty | None,
     ) -> None:
@@ -44,6 +45,7 @@ class ServedModel(Model):
                     "MMS_MAX_RESPONSE_SIZE": str(BODY_BYTES),
                     "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(seconds),
                     "MMS_JOB_QUEUE_SIZE": "4",  # beyond: 503 at once, rather than drawn after its caller has left
+                    "OMP_NUM_THREADS": str(threads),  # without it the image's server allows one
                     "OMP_WAIT_POLICY": "PASSIVE",  # on a CPU, threads that spin take the cores from the drawing
                     "EASEL_MODEL_PROFILE": profile,
                 },

@@ -15,6 +15,7 @@ from stacks.catalogue import read_model
 from stacks.parts.release import Release
 from stacks.prices import USD_PER_HOUR, price
 from stacks.settings import Settings
+from tests.parity.__main__ import RECORD
 from tests.stacks.assembly import ENTRY, Assembly, synthesise
 
 CONFIG, POLICY = "AWS::SageMaker::EndpointConfig", "AWS::ApplicationAutoScaling::ScalingPolicy"
@@ -72,8 +73,10 @@ def test_a_release_that_hangs_ends(default: Assembly) -> None:
     assert [part["Below"] for part in release["Parts"]] == ["", "code/"]
 
 
-@pytest.mark.parametrize(("mode", "seconds"), [("default", "960"), ("realtime", "900")])
-def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("mode", "seconds", "threads"), [("default", "960", "4"), ("realtime", "900", "2")])
+def test_the_container_is_told_what_it_needs(
+    mode: str, seconds: str, threads: str, request: pytest.FixtureRequest
+) -> None:
     assembly: Assembly = request.getfixturevalue(mode)
     environment = assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
     profile = environment.pop("EASEL_MODEL_PROFILE")
@@ -86,8 +89,17 @@ def test_the_container_is_told_what_it_needs(mode: str, seconds: str, request: p
         "MMS_MAX_RESPONSE_SIZE": "26214400",
         "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": seconds,
         "MMS_JOB_QUEUE_SIZE": "4",
+        "OMP_NUM_THREADS": threads,
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+
+
+def test_these_variables_are_those_that_parity_was_run_with(default: Assembly) -> None:
+    """tests/parity; the profile, and what depends on the instance type, are another model's here."""
+    ran = json.loads(RECORD.read_text())["variables"]
+    now = default.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    other = dict.fromkeys(("EASEL_MODEL_PROFILE", "OMP_NUM_THREADS"))
+    assert ran | other == now | other
 
 
 def test_a_gpu_gets_the_gpu_image_and_its_driver(default: Assembly) -> None:
