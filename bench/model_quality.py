@@ -165,7 +165,7 @@ def diversity(bench: Bench, drawings: Sequence[Drawing], seeds: int = 4) -> dict
         cutouts, rng = [Image.fromarray(c) for c in load_cutouts()], random.Random(0)
         places = {d.code: i for i, d in enumerate(load_drawings())}
         scenes = [Scene(first=places[drawings[i].code]) for i in chosen]
-        figures["data"] = spread([[compose(rng, s, cutouts, set()) for _ in range(seeds)] for s in scenes])
+        figures["data"] = spread([[compose(rng, s, cutouts) for _ in range(seeds)] for s in scenes])
     return figures
 
 

@@ -13,7 +13,7 @@ from data import SIZE, WORK, load_cutouts, load_drawings
 from diffusers import AutoencoderKL
 from PIL import Image
 from pool import load_pool, to_tensor
-from scenes import ONE_WAY, compose, random_scene
+from scenes import compose, random_scene
 from torch import Tensor, nn
 
 
@@ -47,11 +47,10 @@ class Pictures:
         drawings = load_drawings()
         self.rng, self.chosen = random.Random(4), range(len(drawings))
         self.cutouts = [Image.fromarray(c) for c in load_cutouts()]
-        self.one_way = {i for i, d in enumerate(drawings) if d.emoji in ONE_WAY}
 
     def batch(self, size: int) -> Tensor:
         scenes = [random_scene(self.rng, self.chosen, 0.3) for _ in range(size)]
-        made = [compose(self.rng, s, self.cutouts, self.one_way) for s in scenes]
+        made = [compose(self.rng, s, self.cutouts) for s in scenes]
         return to_tensor(made).float() / 127.5 - 1
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from export import new_scheduler, save_pipeline
 from pool import load_pool
 from scenes import NORMAL, Scene, caption
 from sheet import draw, tile
-from text import LENGTH, WIDTH, load_tokenizer, token_ids
+from text import LENGTH, MAP, WIDTH, load_tokenizer, token_ids
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
@@ -26,6 +27,9 @@ STOP = WORK / "stop"
 STATES = WORK / "states.pt"
 ENCODER = WORK / "text_encoder" / "model.safetensors"
 CAPTIONS, BLOCK = 2, 128
+DEPTH = 24
+FOCUSED = {0: (0, 4, 6), 1: (4, 7, 3)}
+"""Heads in each attention of the last 4×4 block that are held to look at the patch of their place (`focus.py`)."""
 PROMPTS = ["panda", "熊猫", "red apple", "pizza", "a cute cat", "马", "rocket", "house"]
 PROMPTS += ["A cute panda is sitting on the sofa", "一只可爱的熊猫坐在沙发上"]
 PROMPTS += ["a red car next to a tree", "dog on a blue background"]
@@ -49,7 +53,7 @@ def new_unet() -> UNet2DConditionModel:
 def share(scene: Scene) -> float:
     """How often a scene of the pool is drawn, beside a drawing alone on white."""
     if scene.second >= 0:
-        return 0.5
+        return 0.3
     return 1.0 if scene.ground == 0 and scene.size == NORMAL else 0.4
 
 
@@ -89,7 +93,29 @@ class Captions:
 
 def noisy_times(size: int) -> Tensor:
     """More often late than early: what is drawn is decided where there is mostly noise."""
-    return (1000 * torch.rand(size) ** 0.65).long().clamp(max=999)
+    return (1000 * torch.rand(size) ** 0.5).long().clamp(max=999)
+
+
+class Looks:
+    """How far the heads of `FOCUSED` look from the patch of their place, as mean -log of its share."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        self.asked: dict[int, Tensor] = {}
+        self.answered: dict[int, Tensor] = {}
+        for block in FOCUSED:
+            attention = unet.up_blocks[0].attentions[block].transformer_blocks[0].attn2
+            attention.to_q.register_forward_hook(partial(self.keep, self.asked, block))
+            attention.to_k.register_forward_hook(partial(self.keep, self.answered, block))
+
+    def keep(self, kept: dict[int, Tensor], block: int, _module: nn.Module, _inputs: Any, made: Tensor) -> None:
+        kept[block] = made.unflatten(-1, (-1, DEPTH))[:, :, list(FOCUSED[block])].float().transpose(1, 2)
+
+    def astray(self) -> Tensor:
+        shares = [
+            (self.asked[b] @ self.answered[b].transpose(2, 3) / DEPTH**0.5).log_softmax(-1).diagonal(LENGTH - MAP, 2, 3)
+            for b in FOCUSED
+        ]
+        return -torch.stack(shares).mean()
 
 
 class Average:
@@ -124,6 +150,7 @@ class Training:
         self.latents = (pool.latents * self.scale).to(device)
         self.weights = torch.tensor([share(s) for s in pool.scenes])
         self.unet = new_unet().to(device, memory_format=torch.channels_last)
+        self.looks = Looks(self.unet)
         self.captions, self.scheduler, self.half = Captions(device), new_scheduler(), half_is_faster()
         self.average, self.device, self.peak, self.step = Average(self.unet), device, peak, 0
         self.optimizer = torch.optim.AdamW(
@@ -138,7 +165,8 @@ class Training:
         noisy = self.scheduler.add_noise(latents, noise, times).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             made = self.unet(noisy, times, encoder_hidden_states=states).sample
-        return (made.float() - self.scheduler.get_velocity(latents, noise, times)).square().mean()
+        missed = (made.float() - self.scheduler.get_velocity(latents, noise, times)).square().mean()
+        return missed + 0.03 * self.looks.astray()
 
     def share_gradients(self) -> None:
         """The mean over the workers, in one message."""

@@ -10,7 +10,7 @@ import torch
 from data import WORK, load_cutouts, load_drawings
 from diffusers import AutoencoderKL
 from PIL import Image
-from scenes import ABOVE, BESIDE, BIG, COLOURS, ONE_WAY, SMALL, Scene, compose
+from scenes import ABOVE, BESIDE, BIG, COLOURS, SMALL, Scene, compose
 from torch import Tensor
 
 
@@ -84,7 +84,6 @@ def main() -> None:
     arguments = parser.parse_args()
     rng, drawings = random.Random(arguments.seed), load_drawings()
     cutouts = [Image.fromarray(c) for c in load_cutouts()]
-    one_way = {i for i, d in enumerate(drawings) if d.emoji in ONE_WAY}
     chosen = list(range(len(drawings)))
     scenes = [s for i in chosen for s in single_scenes(rng, i, arguments.singles)]
     scenes += pair_scenes(rng, chosen, arguments.pairs)
@@ -92,7 +91,7 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(WORK / "autoencoder").eval().to(memory_format=torch.channels_last)
     pixels, latents = [], []
     for start in range(0, len(scenes), 64):
-        block = to_tensor([compose(rng, s, cutouts, one_way) for s in scenes[start : start + 64]])
+        block = to_tensor([compose(rng, s, cutouts) for s in scenes[start : start + 64]])
         pixels.append(block)
         latents.append(encode(vae, block))
         print(f"\r{start + 64}/{len(scenes)}", end="", flush=True)

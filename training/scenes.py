@@ -23,8 +23,6 @@ COLOURS: Final = {
     "black": ("黑", (28, 28, 32)),
 }
 COLOUR_NAMES: Final = list(COLOURS)
-# Mirrored, these would be wrong rather than different: they carry writing or a fixed direction.
-ONE_WAY: Final = {"🛑", "⏰", "🎵", "🌙"}
 SINGLE_EN: Final = (
     ["{n}"] * 6
     + ["{a} {n}"] * 3
@@ -135,27 +133,25 @@ def paste(canvas: Image.Image, cutout: Image.Image, scale: float, centre: tuple[
 
 
 def places(rng: random.Random, scene: Scene) -> list[tuple[float, tuple[float, float]]]:
-    """Scale and centre of each drawing."""
-    near = rng.uniform
+    """Scale and centre of each drawing, near its usual place (`canonical.py`): the farther, the softer the model."""
+
+    def near(value: float, by: float = 0.02) -> float:
+        return value + rng.uniform(-by, by)
+
     if scene.relation == BESIDE:
-        y = near(0.46, 0.54)
-        return [(near(0.46, 0.54), (0.26 + near(-0.02, 0.02), y)), (near(0.46, 0.54), (0.74 + near(-0.02, 0.02), y))]
+        y = near(0.5)
+        return [(near(0.5, 0.03), (near(0.26, 0.015), y)), (near(0.5, 0.03), (near(0.74, 0.015), y))]
     if scene.relation == ABOVE:
-        x = near(0.46, 0.54)
-        return [(near(0.5, 0.58), (x, 0.29)), (near(0.54, 0.62), (x, 0.71))]
-    low, high = {SMALL: (0.35, 0.5), NORMAL: (0.8, 0.96), BIG: (1.0, 1.1)}[scene.size]
-    scale = near(low, high)
-    room = abs(1 - scale) / 2
-    return [(scale, (0.5 + near(-room, room), 0.5 + near(-room, room)))]
+        x = near(0.5)
+        return [(near(0.54, 0.03), (x, 0.29)), (near(0.58, 0.03), (x, 0.71))]
+    scale, by = {SMALL: (0.43, 0.06), NORMAL: (0.89, 0.05), BIG: (1.05, 0.05)}[scene.size]
+    return [(near(scale, by), (near(0.5, 0.025), near(0.5, 0.025)))]
 
 
-def compose(rng: random.Random, scene: Scene, cutouts: list[Image.Image], one_way: set[int]) -> Image.Image:
+def compose(rng: random.Random, scene: Scene, cutouts: list[Image.Image]) -> Image.Image:
     """A picture of the scene; every call is another one."""
     canvas = Image.new("RGB", (SIZE, SIZE), COLOURS[COLOUR_NAMES[scene.ground]][1])
     shown = [i for i in (scene.first, scene.second) if i >= 0]
     for index, (scale, centre) in reversed(list(zip(shown, places(rng, scene), strict=True))):
-        cutout = cutouts[index]
-        if index not in one_way and rng.random() < 0.5:
-            cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        paste(canvas, cutout, scale, centre)
+        paste(canvas, cutouts[index], scale, centre)
     return canvas

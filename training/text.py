@@ -135,7 +135,7 @@ def targets(scenes: list[Scene], drawings: int) -> Tensor:
 
 
 def batch(rng: random.Random, drawings: list[Drawing], size: int, usual: Usual) -> tuple[list[str], Tensor, Tensor]:
-    scenes = [random_scene(rng, range(len(drawings)), 0.35) for _ in range(size)]
+    scenes = [random_scene(rng, range(len(drawings)), 0.45) for _ in range(size)]
     pictures = torch.stack([usual(s) for s in scenes])
     return [caption(rng, s, drawings) for s in scenes], targets(scenes, len(drawings)), pictures
 
