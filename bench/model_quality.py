@@ -91,10 +91,18 @@ class Bench:
         settings = {"steps": self.steps, "guidance": self.guidance, "seed": 1000, **changes}
         return draw(self.pipeline, prompts, **settings)
 
-    def recognised(self, questions: Sequence[Question], **changes: Any) -> float:
+    def recognised(self, questions: Sequence[Question]) -> float:
         """The part of single-drawing questions whose nearest drawing is the one asked for."""
-        seen = self.eye.nearest(self.pictures([q.prompt for q in questions], **changes))
-        return sum(s[0] == q.codes[0] for s, q in zip(seen, questions, strict=True)) / len(questions)
+        return self.judged(questions)["recognised"]
+
+    def judged(self, questions: Sequence[Question], **changes: Any) -> dict[str, float]:
+        """The part recognised, and the mean likeness (cosine of features) to the drawing that was asked for."""
+        pictures = self.pictures([q.prompt for q in questions], **changes)
+        codes = [q.codes[0] for q in questions]
+        right = [near[0] == code for near, code in zip(self.eye.nearest(pictures), codes, strict=True)]
+        asked = torch.tensor([[code == known for known in self.eye.codes] for code in codes])
+        likeness = (self.eye.look(pictures) @ self.eye.features.T).masked_fill(~asked, -1).amax(1)
+        return {"recognised": sum(right) / len(right), "likeness": likeness.mean().item()}
 
     def pairs_recognised(self, questions: Sequence[Question], count: int) -> float:
         """The part of pairs with both drawings among the `count` nearest of their halves."""
@@ -169,9 +177,9 @@ def diversity(bench: Bench, drawings: Sequence[Drawing], seeds: int = 4) -> dict
     return figures
 
 
-def curves(bench: Bench, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    by_steps = {str(n): bench.recognised(questions, steps=n) for n in STEPS}
-    by_guidance = {str(g): bench.recognised(questions, guidance=g) for g in GUIDANCE}
+def curves(bench: Bench, questions: Sequence[Question]) -> dict[str, dict[str, dict[str, float]]]:
+    by_steps = {str(n): bench.judged(questions, steps=n) for n in STEPS}
+    by_guidance = {str(g): bench.judged(questions, guidance=g) for g in GUIDANCE}
     return {"steps": by_steps, "guidance": by_guidance}
 
 

@@ -42,12 +42,15 @@ def prompts() -> list[str]:
 def plot(results: dict[str, Any]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
     for axis, name in zip(axes, ("steps", "guidance"), strict=True):
-        curve = {float(k): 100 * v for k, v in results["curves"][name].items()}
-        axis.plot(list(curve), list(curve.values()), marker="o")
+        points = results["curves"][name]
+        for figure_name in ("recognised", "likeness"):
+            values = [100 * point[figure_name] for point in points.values()]
+            axis.plot([float(p) for p in points], values, marker="o", label=figure_name)
         axis.axvline(results[name], linestyle=":", color="grey")
         axis.set(xlabel=name, ylim=(0, 102))
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("recognised, %")
+    axes[0].set_ylabel("%")
+    axes[0].legend()
     figure.tight_layout()
     figure.savefig(RELEASE / "curves.png", dpi=110)
 
