@@ -344,7 +344,8 @@ def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
 def test_help_has_examples_that_exist(tmp_path: Path) -> None:
     for command in ("up", "generate", "doctor", "leftovers", "pause", "resume"):
         words = easel(command, "--help", at=tmp_path).stdout
-        options, _, examples = re.sub(r"\$\(.*\)", "", words).partition("Examples:")
+        options, _, rest = re.sub(r"\$\(.*\)", "", words).partition("Examples:")
+        examples = "\n".join(re.findall(rf" easel {command}(.*)", rest))
         used = set(re.findall(r"(?<=\s)-{1,2}[a-z-]+", examples))
         assert used
         assert used <= set(re.findall(r"(?<=\s)-{1,2}[a-z-]+", options))
