@@ -143,7 +143,7 @@ test('while it is drawn the picture is seen, and nothing moves', async () => {
 })
 
 test('on a phone the picture comes into sight while it is drawn, whole', async () => {
-  const page = await openPage({ steps: 100, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true })
+  const page = await openPage({ steps: 150, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true })
   await page.locator('input[type=file]').setInputFiles(fixture('bare.png'))
   await page.locator('#prompt').fill('a red apple')
   await page.locator('.bar button').click()
