@@ -10,6 +10,7 @@ from text import LENGTH, MAP, READER, WIDTH
 from torch import Tensor
 
 SHARP = 32.0
+"""The logit by which the own patch stands out before the fit softens it."""
 
 
 def fit(inputs: Tensor, wanted: Tensor) -> Tensor:

@@ -66,3 +66,10 @@ class Function(Construct):
                 max_event_age=asynchronous.max_event_age,
             )
         acknowledge(self.function, {"AwsSolutions-L1": _L1})
+
+    def allow_itself(self) -> iam.Policy:
+        """The right to call itself, in a policy of its own, or the function would wait for itself."""
+        again = iam.Policy(self, "Again", roles=[self.role])
+        call = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
+        again.add_statements(call)
+        return again

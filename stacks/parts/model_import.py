@@ -45,10 +45,6 @@ class ModelImport(Construct):
         _allow_import(role, bucket, settings, model)
         project = self._project(role, logs.log_group_name, settings)
         follower = self._follower(bucket, project, settings.log_days)
-        again = iam.Policy(self, "Again", roles=[follower.role])  # its own, or the function would wait for itself
-        again.add_statements(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[follower.function.function_arn])
-        )
         request = {"code": code, "source": _source(model), "hub_url": settings.hub_url.rstrip("/")}
         if settings.hub_token_secret:
             request["token_secret"] = settings.hub_token_secret
@@ -64,7 +60,7 @@ class ModelImport(Construct):
                 "Request": json.dumps(request, sort_keys=True),
             },
         )
-        imported.node.add_dependency(follower.role, again, project, role)
+        imported.node.add_dependency(follower.role, follower.allow_itself(), project, role)
         cdk.Annotations.of(self).add_info(
             f"The import of {model.name} ({model.licence}, {model.licence_url}) may take minutes. How far it is: "
             f"aws logs tail {log_group} --follow"

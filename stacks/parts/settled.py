@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks.parts.endpoint import Endpoint
@@ -32,10 +31,6 @@ class Settled(Construct):
         ours = cdk.Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name="easel-*")
         allow(waiter.role, ["sagemaker:DescribeEndpoint"], [ours])
         acknowledge_arn(waiter.role, "sagemaker:{region}:{account}:endpoint/easel-*", _WHY)
-        again = iam.Policy(self, "Again", roles=[waiter.role])  # its own, or the function would wait for itself
-        again.add_statements(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[waiter.function.function_arn])
-        )
         wait = cdk.CustomResource(
             self,
             "WaitForEndpoint",
@@ -44,4 +39,4 @@ class Settled(Construct):
             service_timeout=cdk.Duration.minutes(LIMIT_MINUTES),
             properties={"Endpoint": endpoint.name},
         )
-        wait.node.add_dependency(waiter.role, again)
+        wait.node.add_dependency(waiter.role, waiter.allow_itself())

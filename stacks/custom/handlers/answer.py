@@ -7,9 +7,12 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import boto3
+
 Event = Mapping[str, Any]
 Made = tuple[str, dict[str, str]]
 """Physical id and attributes."""
+HAND_OVER_MS = 60_000
 
 
 def answering(
@@ -40,6 +43,15 @@ def answering(
         return _tell(event, made[0], {"Status": "SUCCESS", "Data": made[1]})
 
     return handler
+
+
+def handed_over(event: Event, context: Any, **kept: Any) -> bool:
+    """Whether this run was near its end, and the function called itself with `kept` in the event to go on."""
+    if context.get_remaining_time_in_millis() >= HAND_OVER_MS:
+        return False
+    again = json.dumps({**event, **kept}).encode()
+    boto3.client("lambda").invoke(FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=again)
+    return True
 
 
 def _stop(stop: Callable[[Event], None] | None, event: Event) -> None:

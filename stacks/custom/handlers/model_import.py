@@ -11,10 +11,9 @@ from typing import Any
 
 import boto3
 
-from .answer import Event, Made, answering
+from .answer import Event, Made, answering, handed_over
 
 POLL_SECONDS = 10
-HAND_OVER_MS = 60_000
 
 
 class NotImportedError(RuntimeError):
@@ -34,10 +33,7 @@ def follow(event: Event, context: Any) -> Made | None:
         print(state.get("told", told.get("currentPhase", "")))
         if told["buildStatus"] != "IN_PROGRESS":
             return ended(told, state)
-        if context.get_remaining_time_in_millis() < HAND_OVER_MS:
-            again = json.dumps({**event, "Build": build}).encode()
-            function = context.invoked_function_arn
-            boto3.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=again)
+        if handed_over(event, context, Build=build):
             return None
         time.sleep(POLL_SECONDS)
 

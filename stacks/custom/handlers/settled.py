@@ -5,18 +5,16 @@ Of an endpoint on its way to another state, as when autoscaling changes it, Sage
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
-from .answer import Event, Made, answering
+from .answer import Event, Made, answering, handed_over
 
 MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 POLL_SECONDS = 5
-HAND_OVER_MS = 60_000
 LIMIT_SECONDS = 50 * 60
 """CloudFormation waits an hour for a custom resource."""
 
@@ -49,10 +47,7 @@ def wait(event: Event, context: Any) -> Made | None:
                 "state. It is there, and billed while its instances run. When `easel doctor` says that it has settled: "
                 "npx cdk destroy --all"
             )
-        if context.get_remaining_time_in_millis() < HAND_OVER_MS:
-            again = json.dumps({**event, "Since": since}).encode()
-            function = context.invoked_function_arn
-            boto3.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=again)
+        if handed_over(event, context, Since=since):
             return None
         time.sleep(POLL_SECONDS)
     print(f"{endpoint} is {status or 'gone'}: it can be deleted")
