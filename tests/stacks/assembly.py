@@ -38,6 +38,11 @@ ENTRY = {
 }
 
 HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
+SOURCES = {
+    "hub": HUB,
+    "s3": {"kind": "s3", "uri": "s3://mine/model/"},
+}
+"""Of the entries beside `tiny`, by their id."""
 
 VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
@@ -65,6 +70,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     ),
     "gov": (
         {
+            "model": "hub",
+            "mode": "realtime",
             "instance_type": "ml.g5.xlarge",
             "waf": "on",
             "notebook": "on",
@@ -81,6 +88,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "own": (
         {
             "mode": "realtime",
+            "update": "blue_green",
             "waf": "on",
             "notebook": "on",
             "domain_name": "draw.example.com",
@@ -95,6 +103,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "model": "hub",
             "instance_type": "ml.m5.large",
             "hub_token_secret": "hub-token",
+            "shell": "on",
             "vpc_id": "vpc-0a1b2c3d",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d,sg-1a2b3c4d",
@@ -103,6 +112,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     ),
     "china": (
         {
+            "model": "hub",
+            "hub_url": "https://mirror.example.cn",
             "api_auth": "none",
             "removal": "retain",
             "domain_name": "draw.example.cn",

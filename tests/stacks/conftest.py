@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.stacks.assembly import ENTRY, HUB, VARIANTS, Assembly, synthesise, write_model
+from tests.stacks.assembly import ENTRY, SOURCES, VARIANTS, Assembly, synthesise, write_model
 
 
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_model(tmp_path_factory.mktemp("catalogue"))
-    (root / "models" / "hub.json").write_text(json.dumps({**ENTRY, "id": "hub", "source": HUB}))
+    for id, source in SOURCES.items():
+        (root / "models" / f"{id}.json").write_text(json.dumps({**ENTRY, "id": id, "source": source}))
     return root
 
 

@@ -80,8 +80,24 @@ def test_nothing_is_written_for_one_partition(each: Assembly) -> None:
 def test_no_statement_allows_everybody(each: Assembly) -> None:
     for statement in statements(each):
         if statement["Effect"] == "Allow":
-            assert as_list(statement.get("Principal", {})) != ["*"]
-            assert statement.get("Principal", {}) == {} or "*" not in as_list(statement["Principal"].get("AWS", []))
+            assert "NotPrincipal" not in statement
+            assert "*" not in named(statement.get("Principal", {}))
+
+
+def named(principal: Any) -> list[Any]:
+    """Everybody whom a statement names, of whatever kind."""
+    kinds = principal.values() if isinstance(principal, dict) else [principal]
+    return [one for kind in kinds for one in as_list(kind)]
+
+
+def test_no_function_may_be_called_by_everybody(each: Assembly) -> None:
+    permissions = [one["Properties"] for one in each.resources("AWS::Lambda::Permission").values()]
+    assert permissions
+    for permission in permissions:
+        assert permission["Principal"].endswith(".amazonaws.com")
+        assert "SourceArn" in permission
+        assert "FunctionUrlAuthType" not in permission
+    assert not [one for one in each.resources("AWS::ApiGateway::RestApi").values() if "Policy" in one["Properties"]]
 
 
 def test_no_statement_allows_every_action(each: Assembly) -> None:
@@ -95,6 +111,11 @@ def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -
     assert anywhere <= {
         "ecr:GetAuthorizationToken",
         "cloudwatch:PutMetricData",
+        "cloudwatch:DescribeAlarms",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
         "application-autoscaling:DeregisterScalableTarget",
         "cloudwatch:GetMetricStatistics",
         "ec2:DescribeSecurityGroups",
@@ -134,11 +155,26 @@ def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None
         assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups, id
 
 
+STATEFUL = {
+    "AWS::S3::Bucket": {"Store1D2A845B", "PageFiles79CCA538"},  # jobs and releases
+    "AWS::SageMaker::NotebookInstance": {"Notebook"},  # what people wrote there
+    "AWS::ApiGateway::RestApi": {"GatewayApi4EDF2151"},  # the address that callers have
+    "AWS::ApiGateway::DomainName": {"Domain15DC21D9"},  # what a DNS record of somebody leads to
+    "AWS::ApiGateway::ApiKey": {"GatewayApiKey4CB353A3"},  # the key that callers have
+    "AWS::CloudFront::Distribution": {"Distribution830FAC52"},  # the page's address
+    "AWS::SNS::Topic": {  # subscriptions that somebody has confirmed
+        "AlertsTopicCF7C81C9", "EndpointAnswersSuccessAA467CA9", "EndpointAnswersErrorB920AC0C",
+    },
+    "AWS::SQS::Queue": {"LostDF84CB6B"},  # events that wait for somebody
+}  # fmt: skip
+"""What another logical id would make anew, and so lose."""
+
+
 def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
-    """Another id is another bucket: the jobs and releases of everybody who updates would be gone, and so for what
-    people wrote on their notebook instances."""
-    assert list(each.resources("AWS::S3::Bucket", "EaselStorage")) == ["Store1D2A845B"]
-    assert list(each.resources("AWS::SageMaker::NotebookInstance")) in ([], ["Notebook"])
+    for kind, ids in STATEFUL.items():
+        assert each.resources(kind).keys() <= ids, kind
+    always = ("AWS::S3::Bucket", "AWS::ApiGateway::RestApi", "AWS::SNS::Topic", "AWS::SQS::Queue")
+    assert all(each.resources(kind) for kind in always)
 
 
 def tags_of(resource: dict[str, Any]) -> dict[str, str] | None:
@@ -179,6 +215,25 @@ def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
 
 def test_no_setting_of_the_account_is_touched(each: Assembly) -> None:
     assert each.resources("AWS::ApiGateway::Account") == {}
+
+
+def test_async_sleeps_and_wakes_by_metrics_of_the_endpoint_alone(each: Assembly) -> None:
+    """With the variant as a second dimension there are no such metrics, and nothing would ever wake it."""
+    policies = [one["Properties"] for one in each.resources("AWS::ApplicationAutoScaling::ScalingPolicy").values()]
+    kinds = sorted(policy["PolicyType"] for policy in policies)
+    if "AsyncInferenceConfig" not in each.only("AWS::SageMaker::EndpointConfig"):
+        assert kinds == ["TargetTrackingScaling"]
+        return
+    assert kinds == ["StepScaling", "TargetTrackingScaling"]
+    (tracking,) = (
+        policy["TargetTrackingScalingPolicyConfiguration"]["CustomizedMetricSpecification"]
+        for policy in policies
+        if policy["PolicyType"] == "TargetTrackingScaling"
+    )
+    alarms = [one["Properties"] for one in each.resources("AWS::CloudWatch::Alarm", "EaselModel").values()]
+    (waiting,) = (one for one in alarms if one["MetricName"] == "HasBacklogWithoutCapacity")
+    for metric in (tracking, waiting):
+        assert [one["Name"] for one in metric["Dimensions"]] == ["EndpointName"]
 
 
 def test_scaling_is_of_the_variant_that_there_is(each: Assembly) -> None:

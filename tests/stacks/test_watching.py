@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from app import ROOT
+from easel.cloud.after import HARMLESS
 from stacks.parts.alarms import SAYS
 from stacks.parts.endpoint import VARIANT
 from tests.stacks.assembly import Assembly
@@ -49,6 +50,17 @@ def test_an_alarm_says_what_to_do_and_to_whom(each: Assembly) -> None:
         assert len(alarm["AlarmDescription"]) <= 1024
         assert len(alarm["AlarmActions"]) == 1
         assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_alarm_says_what_to_do_even_if_that_is_nothing(each: Assembly) -> None:
+    """Also those that wake an endpoint and that take an update back."""
+    found = {id: one["Properties"]["AlarmDescription"] for id, one in each.resources(ALARM).items()}
+    for id, text in found.items():
+        ways_out = ("`easel doctor`", "Raise ", "Read ", "Deploy ", "`easel pause`", "Another instance_type", HARMLESS)
+        assert any(way in text for way in ways_out), id
+    own = {id for id in found if not id.startswith("Alarms")}
+    assert own == each.resources(ALARM, "EaselModel").keys()
+    assert all(found[id].endswith(HARMLESS) for id in own if not id.startswith("EndpointRollback"))
 
 
 def test_commands_of_the_alarms_are_ours() -> None:

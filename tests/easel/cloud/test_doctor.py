@@ -18,6 +18,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from classes import PIPELINES
 from easel.cli import app as cli
 from easel.cloud import before, here, options
 from easel.cloud import doctor as doctor_module
@@ -27,7 +28,7 @@ from easel.cloud.doctor import Doctor, report
 from easel.cloud.hints import HINTS, hint_for
 from easel.cloud.plan import Plan, read_plan
 from easel.command_error import CommandError
-from stacks.catalogue import S3Source
+from stacks.catalogue import HubSource, S3Source, read_model
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
 from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, resources, stack
 from tests.easel.running import EASEL, ROOT
@@ -337,6 +338,7 @@ def test_what_the_api_reserves_must_leave_a_hundred(total: int, mark: str) -> No
 
 
 BUILDS = {"QuotaName": before.BUILDS, "QuotaCode": "L-2", "Value": 1.0}
+STORE = "aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
 BUILDS_PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/codebuild/quotas/L-2"
 
 
@@ -356,26 +358,28 @@ def test_the_build_that_imports(value: float, mark: str, said: str, fix: str) ->
 
 
 @pytest.mark.parametrize(
-    ("secret", "answer", "mark", "said"),
+    ("secret", "answer", "mark", "said", "fix"),
     [
-        ("", {}, "failed", "The hub wants a token for this model, and hub_token_secret names none."),
-        ("hub-token", {"Name": "hub-token"}, "ok", "The secret hub-token is there."),
-        ("hub-token", {"Name": "hub-token", "DeletedDate": NOW}, "failed", "The secret hub-token was deleted."),
+        ("", {}, "failed", "The hub wants a token for this model, and hub_token_secret names none.",
+         f"{STORE}, then -c hub_token_secret=hub-token"),
+        ("hub-token", {"Name": "hub-token"}, "ok", "The secret hub-token is there.", ""),
+        ("hub-token", {"Name": "hub-token", "DeletedDate": NOW}, "failed", "The secret hub-token was deleted.",
+         "aws secretsmanager restore-secret --secret-id hub-token"),
         ("hub-token", refusal("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
-         "failed", "There is no secret hub-token in eu-west-1."),
+         "failed", "There is no secret hub-token in eu-west-1.", STORE),
     ],
 )  # fmt: skip
-def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: str, said: str) -> None:
+def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: Any, said: str, fix: str) -> None:
     plan = read_plan(["model=sdxl", f"hub_token_secret={secret}"], ROOT)
     assert plan.model
     aws = FakeAws(**{"secretsmanager.DescribeSecret": answer})
     check = before.token(aws.account(), replace(plan, model=replace(plan.model, gated=True)))
-    assert check
-    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+    assert check == Check("token", mark, said, fix)
     assert before.token(aws.account(), read_plan(["model=sdxl"], ROOT)) is None
 
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-0123456789abcdef0123456789abcdef"
+LET_IN = "Add the statements of docs/options.md: aws kms put-key-policy"
 LETS_IN = [f"logs.{REGION}.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com", "sns.amazonaws.com"]
 
 
@@ -387,25 +391,28 @@ def key_of(services: list[str], **told: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("answers", "mark", "said"),
+    ("answers", "mark", "said", "fix"),
     [
-        (key_of(LETS_IN), "ok", "The key is enabled, and its policy lets AWS's services in."),
-        (key_of(LETS_IN[1:]), "failed", f"The key's policy does not let in {LETS_IN[0]}."),
-        (key_of([]), "failed", f"The key's policy does not let in {', '.join(LETS_IN)}."),
+        (key_of(LETS_IN), "ok", "The key is enabled, and its policy lets AWS's services in.", ""),
+        (key_of(LETS_IN[1:]), "failed", f"The key's policy does not let in {LETS_IN[0]}.", LET_IN),
+        (key_of([]), "failed", f"The key's policy does not let in {', '.join(LETS_IN)}.", LET_IN),
         (key_of(LETS_IN, KeyState="PendingDeletion"), "failed",
-         "The key is PendingDeletion and SYMMETRIC_DEFAULT; it must be Enabled and SYMMETRIC_DEFAULT."),
+         "The key is PendingDeletion and SYMMETRIC_DEFAULT; it must be Enabled and SYMMETRIC_DEFAULT.",
+         "aws kms enable-key, or another key"),
         (key_of(LETS_IN, KeySpec="RSA_2048"), "failed",
-         "The key is Enabled and RSA_2048; it must be Enabled and SYMMETRIC_DEFAULT."),
-        ({"kms.DescribeKey": refusal("NotFoundException", "no such key")}, "failed", f"There is no key {KEY}."),
+         "The key is Enabled and RSA_2048; it must be Enabled and SYMMETRIC_DEFAULT.",
+         "aws kms enable-key, or another key"),
+        ({"kms.DescribeKey": refusal("NotFoundException", "no such key")}, "failed", f"There is no key {KEY}.",
+         "Mend kms_key_arn"),
     ],
 )  # fmt: skip
 def test_a_key_of_ones_own(
-    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: str, said: str
+    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: Any, said: str, fix: str
 ) -> None:
     world = healthy()
     world.answers |= answers
     check = found(world, plan=read_plan(["model=emoji", f"kms_key_arn={KEY}"], ROOT))["key"]
-    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+    assert check == Check("key", mark, said, fix)
 
 
 def test_a_key_where_there_are_no_budgets() -> None:
@@ -420,33 +427,35 @@ CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/01234567-89ab-cdef-0
 
 
 @pytest.mark.parametrize(
-    ("told", "mark", "said"),
+    ("told", "mark", "said", "fix"),
     [
         ({"DomainName": "draw.example.com", "Status": "ISSUED"}, "ok",
-         "The certificate for draw.example.com is issued."),
+         "The certificate for draw.example.com is issued.", ""),
         ({"DomainName": "x.org", "SubjectAlternativeNames": ["*.example.com"], "Status": "ISSUED"}, "ok",
-         "The certificate for draw.example.com is issued."),
+         "The certificate for draw.example.com is issued.", ""),
         ({"DomainName": "draw.example.com", "Status": "PENDING_VALIDATION"}, "failed",
-         "The certificate is PENDING_VALIDATION."),
+         "The certificate is PENDING_VALIDATION.", "Make the DNS record that ACM names: describe-certificate"),
         ({"DomainName": "example.com", "SubjectAlternativeNames": ["*.draw.example.com"], "Status": "ISSUED"}, "failed",
-         "The certificate is for *.draw.example.com, example.com, not for draw.example.com."),
-        (None, "failed", f"There is no certificate {CERTIFICATE}."),
+         "The certificate is for *.draw.example.com, example.com, not for draw.example.com.",
+         "Request one for the domain"),
+        (None, "failed", f"There is no certificate {CERTIFICATE}.", "Mend certificate_arn"),
     ],
 )  # fmt: skip
 def test_a_certificate_of_ones_own(
-    found: Callable[..., dict[str, Check]], told: dict[str, Any] | None, mark: str, said: str
+    found: Callable[..., dict[str, Check]], told: dict[str, Any] | None, mark: Any, said: str, fix: str
 ) -> None:
     world = healthy()
     missing = refusal("ResourceNotFoundException", "Could not find certificate")
     world.answers["acm.DescribeCertificate"] = {"Certificate": told} if told else missing
     settings = ["model=emoji", "domain_name=draw.example.com", f"certificate_arn={CERTIFICATE}"]
     check = found(world, plan=read_plan(settings, ROOT))["certificate"]
-    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+    assert check == Check("certificate", mark, said, fix)
 
 
 SUBNETS = ("subnet-0a1b2c3d", "subnet-1a2b3c4d")
 NETWORK = [f"vpc_subnet_ids={','.join(SUBNETS)}", "vpc_security_group_ids=sg-0a1b2c3d", "vpc_id=vpc-0a1b2c3d"]
 THERE = "2 subnets in 1 security groups, with a way to S3."
+GATEWAY = "Add a gateway endpoint of S3, which is free: see docs/options.md"
 LOST = "There is no way from {} to S3, where the model is."
 
 
@@ -480,49 +489,50 @@ def endpoint(service: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("answers", "mark", "said"),
+    ("answers", "mark", "said", "fix"),
     [
-        (routed(table("rtb-1"), endpoints=(endpoint("s3", RouteTableIds=["rtb-1"]),)), "ok", THERE),
-        (routed(table("rtb-1"), endpoints=(endpoint("s3", PrivateDnsEnabled=True),)), "ok", THERE),
-        (routed(table("rtb-1", NatGatewayId="nat-1")), "ok", THERE),
-        (routed(table("rtb-1", TransitGatewayId="tgw-1")), "ok", THERE),
-        (routed(table("rtb-1")), "failed", LOST.format(", ".join(SUBNETS))),
-        (routed(table("rtb-1", GatewayId="igw-1")), "failed", LOST.format(", ".join(SUBNETS))),
+        (routed(table("rtb-1"), endpoints=(endpoint("s3", RouteTableIds=["rtb-1"]),)), "ok", THERE, ""),
+        (routed(table("rtb-1"), endpoints=(endpoint("s3", PrivateDnsEnabled=True),)), "ok", THERE, ""),
+        (routed(table("rtb-1", NatGatewayId="nat-1")), "ok", THERE, ""),
+        (routed(table("rtb-1", TransitGatewayId="tgw-1")), "ok", THERE, ""),
+        (routed(table("rtb-1")), "failed", LOST.format(", ".join(SUBNETS)), GATEWAY),
+        (routed(table("rtb-1", GatewayId="igw-1")), "failed", LOST.format(", ".join(SUBNETS)), GATEWAY),
         (routed(table("rtb-1"), endpoints=(endpoint("dynamodb", RouteTableIds=["rtb-1"]),)), "failed",
-         LOST.format(", ".join(SUBNETS))),
+         LOST.format(", ".join(SUBNETS)), GATEWAY),
         (routed(table("rtb-1"), table("rtb-2", SUBNETS[1]), endpoints=(endpoint("s3", RouteTableIds=["rtb-1"]),)),
-         "failed", LOST.format(SUBNETS[1])),
+         "failed", LOST.format(SUBNETS[1]), GATEWAY),
         (routed(table("rtb-1", NatGatewayId="nat-1"), zones=("a", "a")), "failed",
-         f"All subnets are in {REGION}a; SageMaker wants two zones."),
+         f"All subnets are in {REGION}a; SageMaker wants two zones.",
+         "Add a subnet in another zone to vpc_subnet_ids"),
         (routed(table("rtb-1"), vpc="vpc-1"), "failed",
-         "Subnets, security groups and vpc_id are of several VPCs: vpc-0a1b2c3d, vpc-1."),
+         "Subnets, security groups and vpc_id are of several VPCs: vpc-0a1b2c3d, vpc-1.", "Name those of one VPC"),
         ({"ec2.DescribeSubnets": refusal("InvalidSubnetID.NotFound", "The subnet ID 'subnet-0a1b2c3d' does not exist")},
-         "failed", "The subnet ID 'subnet-0a1b2c3d' does not exist."),
+         "failed", "The subnet ID 'subnet-0a1b2c3d' does not exist.", "Mend vpc_subnet_ids or vpc_security_group_ids"),
     ],
 )  # fmt: skip
 def test_subnets_of_ones_own(
-    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: str, said: str
+    found: Callable[..., dict[str, Check]], answers: dict[str, Any], mark: Any, said: str, fix: str
 ) -> None:
     world = healthy()
     world.answers |= answers
     check = found(world, plan=read_plan(["model=emoji", *NETWORK], ROOT))["network"]
-    assert (check.mark, check.said, bool(check.fix)) == (mark, said, mark == "failed")
+    assert check == Check("network", mark, said, fix)
 
 
 @pytest.mark.parametrize(
-    ("answer", "mark", "said"),
+    ("answer", "mark", "said", "fix"),
     [
-        ({}, "ok", "s3://mine/a/ holds a diffusers pipeline."),
-        (refusal("404", "Not Found"), "failed", "There is no s3://mine/a/model_index.json."),
+        ({}, "ok", "s3://mine/a/ holds a diffusers pipeline.", ""),
+        (refusal("404", "Not Found"), "failed", "There is no s3://mine/a/model_index.json.",
+         "Mend source.uri of the entry"),
     ],
-)
-def test_a_model_in_s3(answer: Any, mark: str, said: str) -> None:
+)  # fmt: skip
+def test_a_model_in_s3(answer: Any, mark: Any, said: str, fix: str) -> None:
     plan = read_plan(["model=sdxl"], ROOT)
     assert plan.model
     aws = FakeAws(**{"s3.HeadObject": answer})
     check = before.files(aws.account(), replace(plan, model=replace(plan.model, source=S3Source(uri="s3://mine/a/"))))
-    assert check
-    assert (check.mark, check.said) == (mark, said)
+    assert check == Check("files", mark, said, fix)
     assert aws.calls("s3.HeadObject") == [{"Bucket": "mine", "Key": "a/model_index.json"}]
     assert before.files(aws.account(), plan) is None
 
@@ -585,7 +595,24 @@ def test_what_may_not_be_asked_is_not_green(found: Callable[..., dict[str, Check
 def test_what_moves_is_not_green(found: Callable[..., dict[str, Check]], status: str) -> None:
     world = healthy()
     world.answers["sagemaker.DescribeEndpoint"] = configured(CONFIG, status)
-    assert found(world)["endpoint"].mark == "unknown"
+    said = f"{NAME} is {status}."
+    assert found(world)["endpoint"] == Check("endpoint", "unknown", said, "Wait some minutes, then look again")
+
+
+def test_a_stack_that_changes_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("UPDATE_IN_PROGRESS")]}
+    said = "EaselModel is UPDATE_IN_PROGRESS."
+    assert found(world)["stacks"] == Check("stacks", "unknown", said, "Wait until it has ended")
+
+
+def test_what_no_price_list_and_no_quota_tells_of_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    world.answers["pricing.GetProducts"] = prices()
+    said, fix = f"AWS's price list does not say what {REGION} offers.", "Look at the region's types in the console"
+    assert found(world)["region"] == Check("region", "unknown", said, f"{fix}, or try")
+    importing = before.importing(world.account(), read_plan(["model=sdxl"], ROOT))
+    assert importing == Check("import", "unknown", f"{REGION} tells of no quota '{before.BUILDS}'.")
 
 
 def test_a_known_failure_is_shown_with_the_last_lines(found: Callable[..., dict[str, Check]]) -> None:
@@ -598,18 +625,25 @@ def test_a_known_failure_is_shown_with_the_last_lines(found: Callable[..., dict[
 def test_a_silent_container_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["logs.DescribeLogStreams"] = refusal("ResourceNotFoundException", "The specified log group …")
-    assert found(world)["log"].mark == "unknown"
+    said = "The container has written nothing yet."
+    assert found(world)["log"] == Check("log", "unknown", said, "Look again when the endpoint started")
 
 
 def test_a_model_that_no_instance_holds(found: Callable[..., dict[str, Check]]) -> None:
     broken = read_plan(["model=nope"], ROOT)
     checks = found(healthy(), plan=broken)
-    assert checks["model"].mark == "failed"
-    assert checks["model"].said.startswith("There is no model 'nope'")
-    assert checks["region"].mark == checks["quota"].mark == "unknown"
+    ways_out = "easel models lists what there is; docs/aws.md says what fits"
+    assert checks["model"] == Check("model", "failed", broken.refusal, ways_out)
+    assert broken.refusal.startswith("There is no model 'nope'")
+    nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
+    for name in ("region", "quota"):
+        assert checks[name] == Check(name, "unknown", nothing)
 
 
 # --- this machine --------------------------------------------------------------------------------
+
+
+NEWER = "https://nodejs.org, 22 or newer"
 
 
 def program(folder: Path, says: str) -> Path:
@@ -627,15 +661,23 @@ def program(folder: Path, says: str) -> Path:
         ("", "failed", "Node is of no version; the CDK needs 20 or newer."),
     ],
 )
-def test_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, mark: str, said: str) -> None:
+def test_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, mark: Any, said: str) -> None:
     program(tmp_path, says)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    assert (here.node(ROOT).mark, here.node(ROOT).said) == (mark, said)
+    assert here.node(ROOT) == Check("node", mark, said, NEWER if mark == "failed" else "")
 
 
 def test_no_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert here.node(ROOT).said == "Node is not installed; the CDK runs on it."
+    assert here.node(ROOT) == Check("node", "failed", "Node is not installed; the CDK runs on it.", NEWER)
+
+
+def test_a_node_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = program(tmp_path, "")
+    path.write_text("#!/not/there\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = f"{path} does not run: [Errno 2] No such file or directory: '{path}'."
+    assert here.node(ROOT) == Check("node", "failed", said, "Install it again: https://nodejs.org")
 
 
 def test_the_cdk_is_the_pinned_one(tmp_path: Path) -> None:
@@ -666,26 +708,26 @@ def mine(tmp_path: Path) -> Plan:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda at: (at / "unet/weights.bin").write_bytes(b""), "unet/weights.bin is not safe to read"),
+        (lambda at: (at / "unet/weights.bin").write_bytes(b""),
+         "unet/weights.bin is not safe to read. Keep weights as .safetensors and no code beside them."),
         (lambda at: (at / "model_index.json").write_text('{"_class_name": "Evil"}'),
-         "model_index.json asks for the pipeline 'Evil'"),
-        (lambda at: (at / "out").symlink_to("/etc/hosts"), "out leads out of the folder"),
+         f"model_index.json asks for the pipeline 'Evil'. Use one of: {', '.join(PIPELINES)}."),
+        (lambda at: (at / "out").symlink_to("/etc/hosts"), "out leads out of the folder. Put the file itself there."),
         (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").unlink(), "it holds no weights (*.safetensors)."),
         (lambda at: (at / ("x" * 255)).write_bytes(b""), ""),
-        (lambda at: (at / "model_index.json").unlink(), "model_index.json is missing or no JSON object"),
+        (lambda at: (at / "model_index.json").unlink(),
+         "model_index.json is missing or no JSON object. Point at a folder that diffusers saved."),
     ],
     ids=["pickle", "class", "link", "weights", "longest", "index"],
 )  # fmt: skip
 def test_a_folder_that_the_container_would_refuse(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
     plan = mine(tmp_path)
-    fine = here.folder(plan)
-    assert fine
-    assert fine.mark == "ok"
+    fine = Check("folder", "ok", f"{tmp_path / 'mine'}: safetensors only, known classes, 0.00 GB.")
+    assert here.folder(plan) == fine
     spoil(tmp_path / "mine")
-    check = here.folder(plan)
-    assert check
-    assert check.mark == ("failed" if said else "ok")
-    assert said in check.said
+    said = f"{tmp_path / 'mine'} cannot be released: {said}" if said else ""
+    fix = "docs/aws.md, 'A model folder of yours', says what belongs there"
+    assert here.folder(plan) == (Check("folder", "failed", said, fix) if said else fine)
 
 
 def test_a_folder_is_checked_where_torch_is_missing() -> None:
@@ -706,41 +748,48 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert here.disk(plan, tmp_path).mark == "ok"
     usage.free = needed - 1
-    check = here.disk(plan, tmp_path)
-    assert (check.mark, check.said) == ("failed", f"1.0 GB are free at {tmp_path}; 1.0 are needed.")
+    said = f"1.0 GB are free at {tmp_path}; 1.0 are needed."
+    assert here.disk(plan, tmp_path) == Check("disk", "failed", said, "rm -rf cdk.out, or make room")
 
 
-HUB_URL = "https://hub.test/stabilityai/stable-diffusion-xl-base-1.0/resolve/"
+SDXL = read_model("sdxl", ROOT)
+assert isinstance(SDXL.source, HubSource)
+XL, COMMIT = SDXL.source.repository, SDXL.source.revision
+LICENSED = f"sdxl: licence {SDXL.licence} ({SDXL.licence_url}), no gate"
+ACCEPT = f"Accept the licence at https://hub.test/{XL}, then export HF_TOKEN=… and store it for hub_token_secret"
 
 
 @pytest.mark.parametrize(
-    ("status", "mark", "said"),
+    ("status", "token", "mark", "said", "fix"),
     [
-        (200, "ok", "the hub has stabilityai/stable-diffusion-xl-base-1.0 at"),
-        (401, "failed", "does not give stabilityai/stable-diffusion-xl-base-1.0 to strangers, and HF_TOKEN is not set"),
-        (404, "failed", "the hub has no stabilityai/stable-diffusion-xl-base-1.0 at"),
-        (500, "unknown", "the hub answers 500."),
+        (200, "", "ok", f"the hub has {XL} at {COMMIT[:12]}.", ""),
+        (401, "", "failed", f"the hub does not give {XL} to strangers, and HF_TOKEN is not set (401).", ACCEPT),
+        (403, "hf_x", "failed", f"the hub does not give {XL} to the owner of HF_TOKEN (403).", ACCEPT),
+        (404, "", "failed", f"the hub has no {XL} at {COMMIT[:12]} any more.",
+         "Take another model, or a copy: -c model=path/to/yours"),
+        (500, "", "unknown", "the hub answers 500.", "Try again later"),
     ],
-)
-def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, mark: str, said: str) -> None:
-    asked: list[str] = []
+)  # fmt: skip
+def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark: Any, said: str, fix: str) -> None:
+    asked: list[tuple[str, Any]] = []
 
-    def head(url: str, **_: Any) -> httpx.Response:
-        asked.append(url)
+    def head(url: str, **more: Any) -> httpx.Response:
+        asked.append((url, more["headers"]))
         return httpx.Response(status)
 
     monkeypatch.setattr(httpx, "head", head)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("HF_TOKEN", token)
     check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test/"], ROOT))
-    assert check.mark == mark
-    assert said in check.said
-    assert asked[0].startswith(HUB_URL)
+    assert check == Check("model", mark, f"{LICENSED}; {said}", fix)
+    sent = {"authorization": f"Bearer {token}"} if token else {}
+    assert asked == [(f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)]
 
 
 def test_the_hub_out_of_reach_is_not_green() -> None:
-    check = here.model(read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT))
-    assert check.mark == "unknown"
-    assert "cannot be reached from here (ConnectError)" in check.said
+    said = f"{LICENSED}; https://127.0.0.1:1 cannot be reached from here (ConnectError)."
+    fix = "Check the network, or set hub_url to a mirror"
+    unseen = here.model(read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT))
+    assert unseen == Check("model", "unknown", said, fix)
 
 
 # --- the command ---------------------------------------------------------------------------------
