@@ -19,7 +19,7 @@ from stacks.catalogue import Model
 from stacks.parts.alarms import Alarms
 from stacks.parts.answers import Answers
 from stacks.parts.dashboard import Dashboard
-from stacks.parts.endpoint import CALL_SECONDS, Endpoint
+from stacks.parts.endpoint import Endpoint
 from stacks.parts.findings import acknowledge
 from stacks.parts.firewall import Firewall, attach
 from stacks.parts.function import Function
@@ -28,6 +28,7 @@ from stacks.parts.grants import allow, allow_listing, allow_objects
 from stacks.parts.own_domain import GatewayDomain
 from stacks.parts.own_key import allow_key
 from stacks.parts.powertools import powertools
+from stacks.serving import CALL_SECONDS
 from stacks.settings import Settings
 
 LAMBDA = Path(__file__).parent.parent / "lambda"

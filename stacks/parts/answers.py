@@ -7,6 +7,8 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stacks.serving import CALLS_AT_ONCE
+
 Config = sagemaker.CfnEndpointConfig
 
 
@@ -21,10 +23,11 @@ class Answers(Construct):
         self.topics = (self.success, self.error)
 
     def config(self) -> Config.AsyncInferenceConfigProperty:
-        """One call at a time on an instance: the model fills the card."""
         key = self._bucket.encryption_key
         return Config.AsyncInferenceConfigProperty(
-            client_config=Config.AsyncInferenceClientConfigProperty(max_concurrent_invocations_per_instance=1),
+            client_config=Config.AsyncInferenceClientConfigProperty(
+                max_concurrent_invocations_per_instance=CALLS_AT_ONCE
+            ),
             output_config=Config.AsyncInferenceOutputConfigProperty(
                 kms_key_id=key.key_arn if key else None,
                 s3_output_path=f"s3://{self._bucket.bucket_name}/answers",

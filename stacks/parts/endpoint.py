@@ -11,8 +11,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks import images
-from stacks.instances import has_ebs_volume, processors
+from stacks import images, serving
+from stacks.instances import has_ebs_volume
 from stacks.parts.answers import Answers
 from stacks.parts.endpoint_role import EndpointRole
 from stacks.parts.grants import allow_anywhere
@@ -27,11 +27,6 @@ from stacks.settings import Settings
 Config = sagemaker.CfnEndpointConfig
 
 VARIANT = "AllTraffic"
-CALL_SECONDS = {"async": 960, "realtime": 60}
-"""The longest that one call may take: in async mode what `lambda/aws.py` asks for, else SageMaker's limit."""
-START_SECONDS = 900
-DOWNLOAD_SECONDS = 1800
-"""Bounds for a start that does not succeed; SageMaker's own are longer and cannot be cut short."""
 _READING = "Who asks for alarms by name asks for all of them: a right to single ones does not let SageMaker see them"
 POOL_SECONDS = 1800
 """For the search through all fallbacks."""
@@ -74,9 +69,7 @@ class Endpoint(Construct):
             role=role,
             image=image.uri,
             release=release,
-            profile=profile,
-            threads=min(map(processors, settings.pool)),
-            seconds=max(CALL_SECONDS[settings.mode], START_SECONDS),  # MMS measures the load by it, too
+            environment=serving.environment(settings.pool, settings.mode, profile),
         )
         config = self._config(model)
         if not self.up:
@@ -112,8 +105,8 @@ class Endpoint(Construct):
             initial_instance_count=max(1, settings.min_instances),
             initial_variant_weight=1,
             inference_ami_version=images.GPU_AMI if images.has_gpu(settings.instance_type) else None,
-            container_startup_health_check_timeout_in_seconds=START_SECONDS,
-            model_data_download_timeout_in_seconds=DOWNLOAD_SECONDS,
+            container_startup_health_check_timeout_in_seconds=serving.START_SECONDS,
+            model_data_download_timeout_in_seconds=serving.DOWNLOAD_SECONDS,
             routing_config=None if self.answers else least_busy,
             enable_ssm_access=True if settings.shell == "on" else None,
         )

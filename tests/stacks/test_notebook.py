@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from stacks.catalogue import read_model
 from stacks.notebook import ROOT
 from stacks.parts.lifecycle import CONTENT_CHARACTERS
+from tests.easel.cloud.fake_aws import FakeAws
 from tests.stacks.assembly import Assembly
 
+NOTEBOOK = ROOT / "notebooks" / "stable_diffusion.ipynb"
 INSTANCE, LIFECYCLE = "AWS::SageMaker::NotebookInstance", "AWS::SageMaker::NotebookInstanceLifecycleConfig"
 
 
@@ -112,3 +118,36 @@ def test_it_touches_nothing_but_what_the_notebook_names(own: Assembly) -> None:
         if "iam:PassRole" in statement["Action"]:
             assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
             assert '"Role' in resource
+
+
+def made(**settings: Any) -> dict[str, Any]:
+    """What the notebook's cell asks of SageMaker, by operation; AWS's own models say that it may be asked so."""
+    cells = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
+    (source,) = (cell for cell in cells if "def serve_on_aws()" in cell)
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:x/y"
+    aws = FakeAws(
+        **{f"sagemaker.Create{kind}": {f"{kind}Arn": arn} for kind in ("Model", "EndpointConfig", "Endpoint")}
+    )
+    names = {"NAME": "easel-notebook-0a1b2c3d", "BUCKET": "b", "PREFIX": "releases/0/", "SHELL": False}
+    told = {**names, "ROLE_ARN": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
+    told["sagemaker"] = aws.account("us-east-1").client("sagemaker")
+    exec(re.split(r"\ndef serve_on_laptop", source)[0] + "\nserve_on_aws()", told)
+    return {name.removeprefix("sagemaker.Create"): asked for name, asked in aws.asked}
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("async", "ml.g4dn.xlarge"), ("realtime", "ml.m5.large")])
+def test_its_endpoint_is_run_as_that_of_the_stacks(
+    mode: str, kind: str, default: Assembly, realtime: Assembly, catalogue: Path
+) -> None:
+    """The same variables, time-outs, queue and driver; `default` and `realtime` have these types."""
+    profile = read_model("tiny", catalogue).container_profile
+    asked = made(MODE=mode, INSTANCE_TYPE=kind, PROFILE=profile)
+    stack = default if mode == "async" else realtime
+    model, config = stack.only("AWS::SageMaker::Model"), stack.only("AWS::SageMaker::EndpointConfig")
+    assert asked["Model"]["PrimaryContainer"]["Environment"] == model["PrimaryContainer"]["Environment"]
+    assert asked["Model"]["EnableNetworkIsolation"] is model["EnableNetworkIsolation"]
+    own = {"ModelName", "InitialVariantWeight", "RoutingConfig"}
+    (mine,), (theirs,) = (one["ProductionVariants"] for one in (asked["EndpointConfig"], config))
+    assert {**mine, **dict.fromkeys(own)} == {**theirs, **dict.fromkeys(own)}
+    mine, theirs = (one.get("AsyncInferenceConfig", {}) for one in (asked["EndpointConfig"], config))
+    assert mine.get("ClientConfig") == theirs.get("ClientConfig")
