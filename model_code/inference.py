@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import answering
-import loading
+import refusals
 from answering import Received
 from contract import EaselError, GenerationResult, render_error, render_result
 from drawing import Model
@@ -13,13 +13,8 @@ from journal import log, log_failure, name_call
 
 
 def model_fn(model_dir: str, context: Any = None) -> Model | EaselError:
-    """The pipeline in `model_dir`, ready to draw, or why the folder is refused: the toolkit would swallow that, call it
-    healthy, and load anew at every call."""
-    try:
-        return loading.load(Path(model_dir))
-    except EaselError as error:
-        log("refused", code=error.code, message=error.message)
-        return error.with_traceback(None)
+    """The pipeline in `model_dir`, ready to draw, or why the folder is refused."""
+    return refusals.load(Path(model_dir))
 
 
 def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> Received | EaselError:
@@ -32,6 +27,8 @@ def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = No
 
 def predict_fn(data: Received | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:
     """The pictures, or the reason why there are none."""
+    if isinstance(model, refusals.NotLoadedError):
+        model = model.now()
     if isinstance(model, EaselError):
         return model
     if isinstance(data, EaselError):

@@ -28,8 +28,11 @@ def log(event: str, **facts: Any) -> None:
 
 
 def log_failure(error: Exception) -> None:
-    """Type and place. The message only of a RuntimeError: that is torch, which has seen no prompt to quote."""
+    """The message only of a RuntimeError: that is torch, which has seen no prompt to quote."""
+    log("failed", message=str(error)[:500] if isinstance(error, RuntimeError) else None, **traced(error))
+
+
+def traced(error: Exception) -> dict[str, Any]:
+    """Type and place."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
-    message = str(error)[:500] if isinstance(error, RuntimeError) else None
-    where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
-    log("failed", error=type(error).__name__, message=message, where=where)
+    return {"error": type(error).__name__, "where": [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]}

@@ -31,6 +31,8 @@ _UNSAFE = {
     ".so",
 }
 _INDEX_BYTES = 100_000
+_HEADER_BYTES = 100_000_000
+"""The longest header that the library `safetensors` reads."""
 
 
 def check(folder: Path) -> str:
@@ -69,6 +71,20 @@ def _check_file(folder: Path, file: Path) -> None:
         _refuse(f"{name} is not safe to read", "Keep weights as .safetensors and no code beside them.")
     if file.name in ("config.json", "tokenizer_config.json") and "auto_map" in _json(file):
         _refuse(f"{name} asks for code of its own (auto_map)", "Use a model that needs none.")
+    if file.suffix == ".safetensors" and not _whole(file):
+        _refuse(f"{name} is damaged or cut off", "Fetch it anew; a pointer of Git LFS is no weights.")
+
+
+def _whole(file: Path) -> bool:
+    """Whether the header of safetensors is there and the tensors that it tells of fill the rest of the file."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(min(length, _HEADER_BYTES)))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        return bool(8 + length + max(ends, default=0) == file.stat().st_size)
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
+        return False
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The card's memory is full: ask for a smaller size or fewer pictures, or take a larger -c instance_type.",
     ),
     (
-        r"\bSIGKILL\b|signal 9|exit code 137|Worker died|MemoryError",
+        r"\bSIGKILL\b|signal 9|exit code 137|Worker died|MemoryError|can(no|')t allocate memory",
         "The machine's own memory ran out, usually while loading: take the next larger -c instance_type.",
     ),
     (

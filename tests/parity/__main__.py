@@ -53,7 +53,8 @@ def run(outside: str) -> bool:
         lines = [messages.compare(one, own, _ask(image, one)) for one, own in zip(asked, ours, strict=True)]
         checks += behaviour.check(image, variables)
     checks.append(behaviour.large(SCRATCH / "large", variables))
-    checks.append(behaviour.broken(folder, SCRATCH / "broken", variables, room.lay))
+    for spoil in (behaviour.lose_names, behaviour.lose_a_part):
+        checks.append(behaviour.broken(folder, SCRATCH / spoil.__name__, variables, room.lay, spoil))
     _write(variables, lines, checks)
     return all(not line["differs"] for line in lines) and all(check["holds"] for check in checks)
 

@@ -151,12 +151,25 @@ def large(folder: Path, environment: Environment) -> dict[str, Any]:
         return _row(large_answer.__doc__ or "", large_answer(server, environment))
 
 
-def broken(release: Path, folder: Path, environment: Environment, lay: Callable[[Path], None]) -> dict[str, Any]:
-    """A server on a release whose text encoder a newer transformers has saved."""
-    shutil.copytree(release, folder / "release")
-    file = folder / "release" / "text_encoder" / "model.safetensors"
+def lose_names(release: Path) -> None:
+    """weights that are not found"""
+    file = release / "text_encoder" / "model.safetensors"
     weights = {name.removeprefix("text_model."): weight for name, weight in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
+
+
+def lose_a_part(release: Path) -> None:
+    """a part without weights, which diffusers itself refuses,"""
+    for file in (release / "unet").glob("*.safetensors"):
+        file.unlink()
+
+
+def broken(
+    release: Path, folder: Path, environment: Environment, lay: Callable[[Path], None], spoil: Callable[[Path], None]
+) -> dict[str, Any]:
+    """A server on a release that does not load, by what the docstring of `spoil` says."""
+    shutil.copytree(release, folder / "release")
+    spoil(folder / "release")
     lay(folder / "release")
     with Image(environment, folder / "server") as server:
         server.wait()
@@ -164,8 +177,10 @@ def broken(release: Path, folder: Path, environment: Environment, lay: Callable[
         ping = server.call(b"", path="/ping", method="GET").status
     codes = [_told(answer) for answer in answers]
     seen = f"/ping {ping}, calls {answers[0].status} {codes[0]} after {answers[0].seconds:.1f} s, then {codes[1]}"
-    sentence = "A release with weights that are not found tells every caller so, as `config_error`; /ping says 200."
-    return _row(sentence, (codes == ["config_error"] * 2 and ping == 200, f"{seen} after {answers[1].seconds:.2f} s"))
+    sentence = f"A release with {spoil.__doc__} loads once and tells each caller so, as `config_error`; /ping says 200."
+    once = answers[1].seconds < 1 and server.log.count('"refused"') == 1
+    right = codes == ["config_error"] * 2 and ping == 200 and once
+    return _row(sentence, (right, f"{seen} after {answers[1].seconds:.2f} s"))
 
 
 def _row(sentence: str, seen: Seen) -> dict[str, Any]:

@@ -697,7 +697,7 @@ def test_the_cdk_is_the_pinned_one(tmp_path: Path) -> None:
 def mine(tmp_path: Path) -> Plan:
     """A model folder of one's own with its entry beside it, small and in order."""
     shutil.copytree(ROOT / "models/emoji", tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
-    (tmp_path / "mine/unet/diffusion_pytorch_model.safetensors").write_bytes(b"x")
+    (tmp_path / "mine/unet/diffusion_pytorch_model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
     entry = json.loads((ROOT / "models/emoji.json").read_text())
     (tmp_path / "mine.json").write_text(
         json.dumps({**entry, "id": "mine", "source": {"kind": "folder", "path": "mine"}})
@@ -715,10 +715,13 @@ def mine(tmp_path: Path) -> Plan:
         (lambda at: (at / "out").symlink_to("/etc/hosts"), "out leads out of the folder. Put the file itself there."),
         (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").unlink(), "it holds no weights (*.safetensors)."),
         (lambda at: (at / ("x" * 255)).write_bytes(b""), ""),
+        (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").write_text("version https://git-lfs.…/spec/v1"),
+         "unet/diffusion_pytorch_model.safetensors is damaged or cut off. Fetch it anew; a pointer of Git LFS is no "
+         "weights."),
         (lambda at: (at / "model_index.json").unlink(),
          "model_index.json is missing or no JSON object. Point at a folder that diffusers saved."),
     ],
-    ids=["pickle", "class", "link", "weights", "longest", "index"],
+    ids=["pickle", "class", "link", "weights", "longest", "pointer", "index"],
 )  # fmt: skip
 def test_a_folder_that_the_container_would_refuse(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
     plan = mine(tmp_path)
@@ -871,6 +874,11 @@ def test_the_region_is_the_cdks(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- hints ---------------------------------------------------------------------------------------
 
 
+def refused(error: str, cause: str) -> str:
+    """The container's line of a folder that did not load (model_code/refusals.py)."""
+    return json.dumps({"event": "refused", "code": "config_error", "cause": cause, "error": error})
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -881,6 +889,10 @@ def test_the_region_is_the_cdks(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB", "card's memory"),
         ("[INFO] W-9000-model org.pytorch - Worker died.", "own memory"),
+        (refused("RuntimeError", "DefaultCPUAllocator: can't allocate memory: you tried …"), "own memory"),
+        (refused("OutOfMemoryError", "CUDA out of memory. Tried …"), "card's memory"),
+        (refused("ModuleNotFoundError", "No module named 'diffusers'"), "lacks a module"),
+        (refused("SafetensorError", "Error while deserializing header"), "refuses the model folder"),
         ('{"code":400,"type":"InternalServerException","message":"No module named \'diffusers\'"}', "lacks a module"),
         ("The NVIDIA driver on your system is too old (found version 11040)", "driver"),
         ("CUDA error: an illegal memory access was encountered", "no process recovers"),
