@@ -8,13 +8,15 @@ from typing import Any
 
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
-from easel.cloud.deployed import Deployed
+from easel.cloud.deployed import Deployed, newest, resources_of, stack_status
 from easel.cloud.hints import hint_for
 from easel.cloud.pause import MOVING
+from easel.cloud.plan import Plan
 from easel.command_error import CommandError
 
 PREFIX = "Easel"
 """With it begin the names of our stacks and so of what CloudFormation names after them."""
+STORAGE, BUCKET = "EaselStorage", "AWS::S3::Bucket"
 HARMLESS = "Nothing to do."
 """So ends the description of an alarm that is part of the machinery."""
 LOG_LINES, SHOWN = 50, 5
@@ -57,6 +59,21 @@ def first_failure(account: Account, stack: str) -> str:
             if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == "User Initiated":
                 break
     return first.rstrip(".")
+
+
+def encryption(account: Account, plan: Plan) -> Check | None:
+    """Whether the next deploy would take from our roles the key of what is there; None where it would not."""
+    if stack_status(account, STORAGE) is None or not (bucket := newest(resources_of(account, STORAGE), BUCKET)):
+        return None
+    with explained():
+        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    used = {rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "") for rule in told["Rules"]}
+    if not (lost := used - {"", plan.settings.kms_key_arn}):
+        return None
+    key = lost.pop()
+    named = "another one" if plan.settings.kms_key_arn else "none"
+    said = f"The bucket is encrypted with {key}; the settings name {named}: a deploy makes what is there unreadable."
+    return Check("encryption", "failed", said, f"-c kms_key_arn={key}, or destroy first: docs/options.md, KMS key")
 
 
 def endpoint(account: Account, deployed: Deployed) -> Check:

@@ -28,11 +28,8 @@ def find_deployed(account: Account) -> Deployed:
     if status is None:
         fix = "npx cdk deploy --all, or another --region"
         raise CommandError("Easel is not deployed", where=account.region, why=f"there is no stack {STACK}", fix=fix)
-    with explained():
-        resources = list(
-            account.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=STACK)
-        )
-    names = {kind: _newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
+    resources = resources_of(account, STACK)
+    names = {kind: newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
     if not all(names.values()):
         away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE")  # by endpoint=off
         fix = "npx cdk deploy --all" if away else "npx cdk destroy --all, then npx cdk deploy --all"
@@ -53,6 +50,12 @@ def stack_status(account: Account, name: str) -> str | None:
     return str(stacks[0]["StackStatus"])
 
 
+def resources_of(account: Account, stack: str) -> list[dict[str, Any]]:
+    """What CloudFormation says that the stack has."""
+    with explained():
+        return list(account.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack))
+
+
 def template(account: Account) -> dict[str, Any]:
     """The resources of the stack as they were deployed."""
     with explained():
@@ -61,7 +64,8 @@ def template(account: Account) -> dict[str, Any]:
     return resources
 
 
-def _newest(resources: list[dict[str, Any]], kind: str) -> str:
+def newest(resources: list[dict[str, Any]], kind: str) -> str:
+    """What AWS calls the one that was changed last and is not on its way out; empty where there is none."""
     found = [
         one for one in resources
         if one["ResourceType"] == kind and one.get("PhysicalResourceId") and "DELETE" not in one["ResourceStatus"]

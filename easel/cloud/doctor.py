@@ -73,6 +73,7 @@ class Doctor:
             "key": options.key,
             "network": options.network,
             "certificate": options.certificate,
+            "firewall": options.firewall,
         }
 
     def _after(self, account: Account) -> Iterator[Check]:
@@ -81,6 +82,8 @@ class Doctor:
         yield stacks
         if stacks is nothing:
             return
+        if check := guarded("encryption", lambda: after.encryption(account, self.plan)):
+            yield check
         try:
             deployed = find_deployed(account)
         except CommandError as error:

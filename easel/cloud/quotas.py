@@ -114,17 +114,22 @@ def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:
 
 
 def update(account: Account, plan: Plan, *, request: bool) -> Check | None:
-    """Whether a later release can start beside the one that runs; None where `quota` has failed already."""
+    """Whether a later release can start beside the one that runs, of whichever type; None where `quota` has failed
+    already. A fallback that `fallbacks` refuses is left to that."""
     settings = plan.settings
-    found = find_quota(account, "sagemaker", f"{plan.instance_type} for endpoint usage")
-    if found is None or found.value < settings.max_instances or settings.endpoint == "off":
+    first, *others = (find_quota(account, "sagemaker", f"{name} for endpoint usage") for name in settings.pool)
+    if first is None or first.value < settings.max_instances or settings.endpoint == "off":
         return None
+    found = [first, *(one for one in others if one and one.value >= settings.max_instances)]
     most = 2 * settings.max_instances
-    said = f"update={settings.update} starts the new beside the old, up to {most}, and {found.name} is {found.value:g}"
-    if found.value >= most:
+    told = ", ".join(f"{one.name} is {one.value:g}" for one in found)
+    said = f"update={settings.update} starts the new beside the old, up to {most}, and {told}"
+    lacking = [one for one in found if one.value < most]
+    if not lacking:
         return Check("update", "ok", f"{said}.")
     if settings.update == "plain":
         asleep = "Wait until it sleeps, or " if settings.min_instances == 0 else ""
         return Check("update", "ok", f"{said}: the old must go first.", f"{asleep}{AWAY}, then npx cdk deploy --all")
-    asked, fix = found.more(account, most, request=request)
-    return Check("update", "failed", f"{said}.{asked}", f"-c update=plain, or {fix[0].lower()}{fix[1:]}")
+    asked, fixes = zip(*(one.more(account, most, request=request) for one in lacking), strict=True)
+    fix = f"-c update=plain, or {fixes[0][0].lower()}{fixes[0][1:]}"
+    return Check("update", "failed", f"{said}.{''.join(dict.fromkeys(asked))}", fix)

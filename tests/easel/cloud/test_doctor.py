@@ -320,6 +320,38 @@ def test_each_fallback_is_looked_at(
     assert checks["quota"].mark == "ok"
 
 
+FALLING = ["model=emoji", "instance_type=ml.g4dn.xlarge", "instance_fallbacks=ml.g5.xlarge,ml.g6.xlarge"]
+BESIDE = "starts the new beside the old, up to 2, and ml.g4dn.xlarge for endpoint usage is 2"
+
+
+@pytest.mark.parametrize(
+    ("update", "g5", "g6", "mark", "said", "fix"),
+    [
+        ("blue_green", 2.0, 2.0, "ok",
+         ", ml.g5.xlarge for endpoint usage is 2, ml.g6.xlarge for endpoint usage is 2.", ""),
+        ("plain", 1.0, 2.0, "ok",
+         ", ml.g5.xlarge for endpoint usage is 1, ml.g6.xlarge for endpoint usage is 2: the old must go first.",
+         f"Wait until it sleeps, or {AWAY}"),
+        ("blue_green", 2.0, 1.0, "failed",
+         ", ml.g5.xlarge for endpoint usage is 2, ml.g6.xlarge for endpoint usage is 1.",
+         f"-c update=plain, or easel doctor --request, or {PAGE.replace('L-1', 'L-6')}"),
+        ("blue_green", 2.0, 0.0, "ok", ", ml.g5.xlarge for endpoint usage is 2.", ""),
+    ],
+)  # fmt: skip
+def test_an_update_needs_room_on_whichever_type_runs(
+    found: Callable[..., dict[str, Check]], update: str, g5: float, g6: float, mark: Any, said: str, fix: str
+) -> None:
+    """A fallback without a quota is told of once, by `fallbacks`."""
+    world = healthy()
+    first = {**QUOTA, "QuotaName": "ml.g4dn.xlarge for endpoint usage"}
+    world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": [first, {**G5, "Value": g5}, {**G6, "Value": g6}]}
+    names = ("ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g6.xlarge")
+    world.answers["pricing.GetProducts"] = prices(*(f"EU-AsyncInf:{name}" for name in names))
+    checks = found(world, plan=read_plan([*FALLING, f"update={update}"], ROOT))
+    assert checks["update"] == Check("update", mark, f"update={update} {BESIDE}{said}", fix)
+    assert (checks["fallbacks"].mark == "ok") is (g6 > 0)
+
+
 def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["service-quotas.ListServiceQuotas"] = {"Quotas": []}
@@ -450,6 +482,84 @@ def test_a_certificate_of_ones_own(
     settings = ["model=emoji", "domain_name=draw.example.com", f"certificate_arn={CERTIFICATE}"]
     check = found(world, plan=read_plan(settings, ROOT))["certificate"]
     assert check == Check("certificate", mark, said, fix)
+
+
+ACL = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
+REGIONAL = f"arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/{ACL}"
+GLOBAL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/{ACL}"
+NO_ACL = refusal("WAFNonexistentItemException", "AWS WAF couldn't perform the operation")
+
+
+@pytest.mark.parametrize(
+    ("waf", "more", "answer", "mark", "said", "fix"),
+    [
+        (REGIONAL, [], {}, "ok", "The web ACL mine is there, for the API.", ""),
+        (GLOBAL, [], {}, "ok", "The web ACL mine is there, for the site.", ""),
+        (REGIONAL, [], NO_ACL, "failed", f"There is no web ACL {REGIONAL}.", "Mend waf, or -c waf=on"),
+        (REGIONAL.replace(REGION, "eu-west-3"), [], {}, "failed",
+         f"The web ACL is of eu-west-3, and Easel goes to {REGION}.", f"Name one of {REGION}, or -c waf=on"),
+        (GLOBAL, ["site=off"], {}, "failed",
+         "The web ACL is a global one, for CloudFront, and site=off leaves it out.",
+         f"A regional web ACL of {REGION}, or -c waf=on"),
+        (GLOBAL, ["api_auth=iam"], {}, "failed",
+         "The web ACL is a global one, for CloudFront, and api_auth=iam leaves it out.",
+         f"A regional web ACL of {REGION}, or -c waf=on"),
+    ],
+)  # fmt: skip
+def test_a_web_acl_of_ones_own(
+    found: Callable[..., dict[str, Check]], waf: str, more: list[str], answer: Any, mark: Any, said: str, fix: str
+) -> None:
+    world = healthy()
+    world.answers["wafv2.GetWebACL"] = answer
+    assert found(world, plan=read_plan(["model=emoji", f"waf={waf}", *more], ROOT))["firewall"] == Check(
+        "firewall", mark, said, fix
+    )
+    if mark == "ok":
+        scope, id = "CLOUDFRONT" if waf == GLOBAL else "REGIONAL", ACL.rpartition("/")[2]
+        assert world.calls("wafv2.GetWebACL") == [{"Name": "mine", "Id": id, "Scope": scope}]
+    assert "firewall" not in found(healthy(), plan=read_plan(["model=emoji", "waf=on"], ROOT))
+
+
+def test_a_global_web_acl_where_there_is_no_cloudfront() -> None:
+    check = options.firewall(FakeAws().account("cn-north-1"), read_plan(["model=emoji", f"waf={GLOBAL}"], ROOT))
+    assert check
+    assert check.said == "The web ACL is a global one, for CloudFront, and cn-north-1 has none."
+
+
+def stored(key: str) -> dict[str, Any]:
+    """A deployed bucket, encrypted with a KMS key or, where that is empty, with S3's own."""
+    by = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}
+    rules = [{"ApplyServerSideEncryptionByDefault": by, "BucketKeyEnabled": bool(key)}]
+    ids = {"LogicalResourceId": "Store1D2A845B", "PhysicalResourceId": "easelstorage-store1d2a845b-x"}
+    bucket = {
+        **ids,
+        "ResourceType": "AWS::S3::Bucket",
+        "ResourceStatus": "CREATE_COMPLETE",
+        "LastUpdatedTimestamp": NOW,
+    }
+    return {
+        "cloudformation.ListStackResources": {"StackResourceSummaries": [*resources(), bucket]},
+        "s3.GetBucketEncryption": {"ServerSideEncryptionConfiguration": {"Rules": rules}},
+    }
+
+
+OTHER = KEY.replace("mrk-0", "mrk-1")
+
+
+@pytest.mark.parametrize(
+    ("used", "set_now", "named"),
+    [(KEY, "", "none"), (KEY, OTHER, "another one"), (KEY, KEY, ""), ("", KEY, ""), ("", "", "")],
+)
+def test_a_key_that_would_be_taken_away_is_told(
+    found: Callable[..., dict[str, Check]], used: str, set_now: str, named: str
+) -> None:
+    world = healthy()
+    world.answers |= stored(used) | key_of(LETS_IN)
+    check = found(world, plan=read_plan(["model=emoji", f"kms_key_arn={set_now}"], ROOT)).get("encryption")
+    said = f"The bucket is encrypted with {KEY}; the settings name {named}: a deploy makes what is there unreadable."
+    fix = f"-c kms_key_arn={KEY}, or destroy first: docs/options.md, KMS key"
+    assert check == (Check("encryption", "failed", said, fix) if named else None)
+    assert world.calls("s3.GetBucketEncryption") == [{"Bucket": "easelstorage-store1d2a845b-x"}]
 
 
 SUBNETS = ("subnet-0a1b2c3d", "subnet-1a2b3c4d")
