@@ -11,6 +11,7 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.parts.endpoint_role import allow_shell
 from stacks.parts.findings import acknowledge
 from stacks.parts.lifecycle import Lifecycle
 from stacks.parts.notebook_role import NotebookRole
@@ -43,6 +44,8 @@ class NotebookStack(cdk.Stack):
         role = NotebookRole(self, "Role", code=code, instance_type=settings.notebook_instance_type)
         allow_interfaces(role, settings)
         allow_volumes(role, settings.kms_key_arn)
+        if settings.shell == "on":  # the endpoint that the notebook makes has its role
+            allow_shell(role)
         lifecycle = Lifecycle(self, "Lifecycle", code=code, idle_hours=settings.notebook_idle_hours)
         notebook = Instance(
             self,

@@ -54,7 +54,8 @@ class Settings:
     endpoint: Switch = "on"
     """`off` takes the endpoint down and keeps all else: with a quota of one the old goes before the new comes."""
     shell: Switch = "off"
-    """`on`: SSM can open a shell in the container, which then has a network. AWS must have allowed the account."""
+    """`on`: SSM can open a shell in the container, which then has a network. AWS must have allowed the account. With
+    `notebook` its role gets the right, too."""
     budget_usd: int = 50
     """A month; 0: no budget."""
     alert_email: str = ""

@@ -14,7 +14,7 @@ from constructs import Construct
 from stacks import images, serving
 from stacks.instances import has_ebs_volume
 from stacks.parts.answers import Answers
-from stacks.parts.endpoint_role import EndpointRole
+from stacks.parts.endpoint_role import EndpointRole, allow_shell
 from stacks.parts.grants import allow_anywhere
 from stacks.parts.logs import Logs
 from stacks.parts.own_key import allow_volumes
@@ -60,7 +60,7 @@ class Endpoint(Construct):
         allow_interfaces(role, settings)
         watched = self._watch_updates(name, role)
         if settings.shell == "on":
-            role.let_in_a_shell()
+            allow_shell(role)
         model = ServedModel(
             self,
             "Model",

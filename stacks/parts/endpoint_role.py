@@ -36,10 +36,11 @@ class EndpointRole(iam.Role):
             allow(self, ["sns:Publish"], [topic.topic_arn for topic in answers.topics])
             allow_key(self, bucket.encryption_key, "sns")
 
-    def let_in_a_shell(self) -> None:
-        """For the agent of SSM in the container."""
-        channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
-        allow_anywhere(self, channels, "The channels of SSM's agent know no resource; shell=off, the default, has none")
+
+def allow_shell(role: iam.Role) -> None:
+    """For the agent of SSM in the container."""
+    channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
+    allow_anywhere(role, channels, "The channels of SSM's agent know no resource; shell=off, the default, has none")
 
 
 def allow_serving(role: iam.Role, *, repository_arn: str, log_group_arn: str) -> None:

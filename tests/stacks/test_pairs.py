@@ -329,6 +329,8 @@ def shows_the_notebook(assembly: Assembly, settings: Settings) -> None:
         assert one.get("SubnetId", "") == next(iter(settings.subnets), "")
         assert one.get("SecurityGroupIds", []) == list(settings.security_groups)
         assert one.get("KmsKeyId", "") == settings.kms_key_arn
+        policies = json.dumps(assembly.resources("AWS::IAM::Policy", "EaselNotebook"))
+        assert policies.count("ssmmessages:") == (4 if settings.shell == "on" else 0)
         outputs = assembly.outputs("EaselNotebook")
         assert ("NotebookIdleStop" in outputs) is bool(settings.notebook_idle_hours)
         assert f"for {settings.notebook_gb} GB" in outputs["NotebookPriceStopped"]
