@@ -11,7 +11,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stacks.parts.endpoint import Endpoint
+from stacks.parts.endpoint import VARIANT, Endpoint
 from stacks.parts.metrics import Metrics
 
 HOUR = Duration.hours(1)
@@ -49,7 +49,7 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, topic: sns.ITopic) -> None:
         super().__init__(scope, id)
         self.all: list[cloudwatch.IAlarm] = []
-        self._action, self._metrics = actions.SnsAction(topic), Metrics(endpoint)
+        self._action, self._metrics = actions.SnsAction(topic), Metrics(endpoint.name, VARIANT)
         self._watch_jobs()
         self._watch_idle_instances()
         if endpoint.answers:

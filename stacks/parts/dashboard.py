@@ -10,7 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.parts.endpoint import Endpoint
+from stacks.parts.endpoint import VARIANT, Endpoint
 from stacks.parts.metrics import Metrics
 from stacks.prices import USD_PER_HOUR
 
@@ -38,7 +38,7 @@ class Dashboard(cloudwatch.Dashboard):
         groups: Sequence[logs.ILogGroup],
     ) -> None:
         super().__init__(scope, id, default_interval=Duration.hours(12))
-        self._metrics, self._endpoint, self._api = Metrics(endpoint), endpoint, api
+        self._metrics, self._endpoint, self._api = Metrics(endpoint.name, VARIANT), endpoint, api
         self.add_widgets(cloudwatch.AlarmStatusWidget(alarms=list(alarms), title="Alarms", width=24, height=3))
         self.add_widgets(*self._requests())
         self.add_widgets(*self._times())

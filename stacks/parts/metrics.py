@@ -5,8 +5,6 @@ from __future__ import annotations
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from stacks.parts.endpoint import VARIANT, Endpoint
-
 Metric = cloudwatch.Metric
 NAMESPACE, SERVICE = "Easel", "easel"
 """What `lambda/telemetry.py` writes under."""
@@ -14,11 +12,11 @@ FIVE_MINUTES = Duration.minutes(5)
 
 
 class Metrics:
-    """Metrics of one endpoint and of the API before it."""
+    """Metrics of one endpoint, by its name, and of the API before it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = {"EndpointName": endpoint.name}
-        self._variant = {**self._endpoint, "VariantName": VARIANT}
+    def __init__(self, endpoint: str, variant: str) -> None:
+        self._endpoint = {"EndpointName": endpoint}
+        self._variant = {**self._endpoint, "VariantName": variant}
 
     def easel(self, name: str, dimension: str, of: str, statistic: str, label: str = "") -> Metric:
         """Of our functions, for one value of one dimension: `JobSeconds` by `status`, `Errors` by `code`."""

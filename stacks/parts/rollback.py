@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.parts.metrics import Metrics
+
 Endpoint = sagemaker.CfnEndpoint
+MINUTE = Duration.minutes(1)
 BAKE_SECONDS = 600
 LIMIT_SECONDS = 3600
 """For the start of the new fleet and the watch over it."""
-METRICS = {"Refusing": "Invocation4XXErrors", "Crashing": "Invocation5XXErrors"}
-"""Any of them is a broken release: our container answers every error as data, with status 200."""
+CALLS = {"Refusing": "Invocation4XXErrors", "Crashing": "Invocation5XXErrors"}
+"""What SageMaker counts. Our container answers every error as data, with status 200, so any of these is its end."""
+JOBS = {"NotLoading": "config_error", "NotDrawing": "model_error"}
+"""What our functions count of those answers: codes that no request brings about."""
 
 
 class Rollback(Construct):
@@ -21,26 +27,22 @@ class Rollback(Construct):
 
     def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str) -> None:
         super().__init__(scope, id)
-        where = {"EndpointName": endpoint, "VariantName": variant}
-        self.alarms = [self._alarm(id, metric, where) for id, metric in METRICS.items()]
-        self.config = _watched([alarm.ref for alarm in self.alarms])
+        metrics = Metrics(endpoint, variant)
+        watched = {id: metrics.calls(name) for id, name in CALLS.items()}
+        watched |= {id: metrics.easel("JobErrors", "code", code, "Sum") for id, code in JOBS.items()}
+        self.config = _watched([self._alarm(id, metric).alarm_name for id, metric in watched.items()])
 
-    def _alarm(self, id: str, metric: str, where: dict[str, str]) -> cloudwatch.CfnAlarm:
-        dimensions = [cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value) for name, value in where.items()]
-        return cloudwatch.CfnAlarm(
+    def _alarm(self, id: str, metric: cloudwatch.Metric) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
             self,
             id,
             alarm_description="The container fails. During an update SageMaker goes back to the release before; at "
             "other times run `easel doctor`, which reads the container's last lines.",
-            namespace="AWS/SageMaker",
-            metric_name=metric,
-            dimensions=dimensions,
-            statistic="Sum",
-            period=60,
+            metric=metric.with_(period=MINUTE),
             evaluation_periods=1,
             threshold=1,
-            comparison_operator="GreaterThanOrEqualToThreshold",
-            treat_missing_data="notBreaching",
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 

@@ -115,6 +115,20 @@ def test_a_drawing_that_starts_from_a_drawing_tells_how_it_was_drawn(real: Lapto
     assert "Denoising strength: 0.4, " in texts[1]["parameters"]
 
 
+def test_one_id_leads_from_the_gateway_to_the_model(real: Laptop) -> None:
+    """From the `request_id` that the caller has to the container's own line of the picture."""
+    request = real.http.post("/generate", json=REQUEST, timeout=60).headers["x-request-id"]
+    (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
+    drawn = logged(real, "model", "event", "drawn")
+    assert [line["images"] for line in drawn if line["inference_id"] == accepted["inference_id"]] == [2]
+
+
+def logged(laptop: Laptop, name: str, key: str, value: str) -> list[dict[str, Any]]:
+    """The lines of a log that are of this kind."""
+    lines = [json.loads(line) for line in (laptop.data / f"{name}.log").read_text().splitlines() if line[:1] == "{"]
+    return [line for line in lines if line.get(key) == value]
+
+
 def test_progress_tells_steps_and_shows_the_picture_so_far(real: Laptop) -> None:
     assert "preview" in real.http.get("/models").json()["models"][0]["features"]
     id = real.submit("a red apple", num_inference_steps=15)

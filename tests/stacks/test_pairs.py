@@ -191,8 +191,10 @@ def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) 
     alarms = {one["AlarmName"]["Ref"] for one in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])}
     ours = assembly.resources("AWS::CloudWatch::Alarm", "EaselModel")
     assert alarms == {id for id in ours if id.startswith("EndpointRollback")}
-    for id in alarms:
-        assert {one["Name"] for one in ours[id]["Properties"]["Dimensions"]} == {"EndpointName", "VariantName"}
+    dimensions = [{one["Name"] for one in ours[id]["Properties"]["Dimensions"]} for id in alarms]
+    assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code"})] == (
+        [2, 2] if alarms else [0, 0]
+    )
     shell = settings.shell == "on"
     (variant,) = assembly.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
     assert variant.get("EnableSSMAccess", False) is shell

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from app import ROOT
+from contract import ERRORS
 from easel.cloud.after import HARMLESS
 from stacks.parts.alarms import SAYS
 from stacks.parts.endpoint import VARIANT
@@ -76,6 +77,27 @@ def test_alarms_of_our_metrics_are_of_metrics_that_are_written(default: Assembly
         (dimension,) = dimensions(alarm) - {"service"}
         assert dimension in written()[alarm["MetricName"]]
         assert {"Name": "service", "Value": "easel"} in alarm["Dimensions"]
+
+
+def test_an_update_is_taken_back_by_every_way_in_which_a_release_fails(own: Assembly) -> None:
+    """What the container's server refuses SageMaker counts; what our container answers as an error, our functions."""
+    alarms = [one["Properties"] for id, one in own.resources(ALARM, "EaselModel").items() if "Rollback" in id]
+    watched = {
+        (one["Namespace"], one["MetricName"], *(d["Value"] for d in one["Dimensions"] if d["Name"] == "code"))
+        for one in alarms
+    }
+    assert watched == {
+        ("AWS/SageMaker", "Invocation4XXErrors"),
+        ("AWS/SageMaker", "Invocation5XXErrors"),
+        ("Easel", "JobErrors", "config_error"),
+        ("Easel", "JobErrors", "model_error"),
+    }
+    assert {"config_error", "model_error"} <= ERRORS.keys()
+    assert "code" in written()["JobErrors"]
+    how = {(one["Statistic"], one["Period"], one["EvaluationPeriods"], one["Threshold"]) for one in alarms}
+    assert how == {("Sum", 60, 1, 1)}
+    named = own.only("AWS::SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert len(named) == len(alarms)
 
 
 def test_sagemakers_metrics_have_the_dimensions_that_sagemaker_gives_them(default: Assembly) -> None:
