@@ -46,6 +46,7 @@ page: web/dist/index.html  ## the page, built for a deploy
 
 synth: $(VENV)/dev node_modules page  ## the CloudFormation templates, without an account
 	npx cdk synth --quiet
+	@echo "The templates are in order. Next: $(BIN)/easel doctor"
 
 docs: $(VENV)/dev  ## the notebook's rendered copy, drawn anew
 	$(BIN)/python notebooks/render.py

@@ -130,7 +130,7 @@ def models() -> None:
         typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
 
 
-for command in (commands.doctor, commands.leftovers, commands.pause, commands.resume):
+for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):
     app.command(epilog=as_typed(commands.EPILOGS[command.__name__]))(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -61,6 +62,24 @@ def leftovers(
         raise typer.Exit(report(look(account, regions, Terminal()), as_json))
 
 
+def outputs(
+    region: Region = None,
+    export: Annotated[bool, typer.Option("--export", help="Print EASEL_URL and EASEL_KEY for the shell.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what the deploy told: page, API, model, prices; or the API's address and key for this shell."""
+    with told():
+        from easel.cloud import outputs as deployed
+        from easel.cloud.account import open_account
+
+        account = open_account(region)
+        found = deployed.read_outputs(account)
+        if export:
+            typer.echo(deployed.exports(account, found))
+        else:
+            typer.echo(json.dumps(found, ensure_ascii=False) if as_json else as_typed(deployed.report(found)))
+
+
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
     """Take a realtime endpoint down, so that it costs nothing, until `easel resume`."""
     with told():
@@ -89,6 +108,8 @@ EPILOGS = {
     "leftovers": "\b\nExamples:\n  easel leftovers\n  easel leftovers --region us-east-1 --region eu-west-1\n"
     "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
     "looked at.",
+    "outputs": '\b\nExamples:\n  easel outputs\n  easel outputs --export\n  eval "$(easel outputs --export)"\n\n'
+    "Only --export shows the key.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy, or deploy once with "
     "-c endpoint=off; destroy works either way.",

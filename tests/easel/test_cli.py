@@ -342,7 +342,7 @@ def test_help_is_quick_and_needs_nothing(command: list[str]) -> None:
 
 
 def test_help_has_examples_that_exist(tmp_path: Path) -> None:
-    for command in ("up", "generate", "doctor", "leftovers", "pause", "resume"):
+    for command in ("up", "generate", "doctor", "outputs", "leftovers", "pause", "resume"):
         words = easel(command, "--help", at=tmp_path).stdout
         options, _, rest = re.sub(r"\$\(.*\)", "", words).partition("Examples:")
         examples = "\n".join(re.findall(rf" easel {command}(.*)", rest))
