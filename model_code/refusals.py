@@ -63,6 +63,9 @@ def explain(error: Exception) -> EaselError:
     if isinstance(error, RuntimeError) and ran_out(error):
         told = "the model does not fit into the GPU's memory"
         return EaselError("gpu_out_of_memory", told, hint="Deploy a larger instance_type, or a smaller model.")
+    if isinstance(error, RuntimeError) and lost_context(error):
+        told = "the card is in an error from which no process recovers"
+        return EaselError("model_error", told, hint="The model is started anew; send the request again.")
     if isinstance(error, ImportError):
         told = f"the serving image lacks {error.name or 'a module'}, which the model needs"
         return EaselError("config_error", told, hint="Deploy another model: docs/models.md has those that it runs.")

@@ -189,5 +189,6 @@ def test_a_lost_card_is_for_another_process(monkeypatch: pytest.MonkeyPatch) -> 
     given_up: list[str] = []
     monkeypatch.setattr(memory.Memory, "give_up", lambda self: given_up.append("yes"))
     monkeypatch.setattr(loading, "load", Loads(None, RuntimeError("CUDA error: an illegal memory access")))
-    assert call(inference.model_fn("/opt/ml/model"))["error"]["code"] == "config_error"
+    told = call(inference.model_fn("/opt/ml/model"))["error"]
+    assert (told["code"], told["hint"]) == ("model_error", "The model is started anew; send the request again.")
     assert given_up == ["yes"]
