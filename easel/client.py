@@ -19,6 +19,8 @@ SUBMIT_PAUSES = (1.0, 3.0)
 LOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries its idempotency key, so that the second one is the first one's."""
 _LATER = (429, 502, 503, 504)
+KEY = "Give the key: --key or EASEL_KEY. That of a deploy: easel outputs --export"
+"""Instead of the API's own hint, which speaks to programs."""
 _EXITS = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
 
 
@@ -137,6 +139,6 @@ def _good(response: httpx.Response) -> httpx.Response:
         told.get("title", f"The API answered {status}"),
         where=" · ".join([f"{response.request.method} {response.request.url.copy_with(query=None)}", *fields]),
         why=told.get("detail") or told.get("message") or response.reason_phrase,
-        fix=told.get("hint") or ("Give the key: --key or EASEL_KEY." if status in (401, 403) else ""),
+        fix=KEY if status == 401 else told.get("hint") or (KEY if status == 403 else ""),
         code=_EXITS.get(status, USAGE if status < 500 else FAILED),
     )

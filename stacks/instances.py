@@ -40,7 +40,7 @@ def choose_instances(model: Model, settings: Settings) -> Settings:
     chosen = replace(settings, instance_type=instance_for(model, settings.instance_type))
     first, *fallbacks = chosen.pool
     for name in fallbacks:
-        instance_for(model, name)
+        instance_for(model, name, "instance_fallbacks")
         if has_gpu(name) is not has_gpu(first):
             kinds = ["has a GPU" if has_gpu(one) else "has none" for one in (first, name)]
             raise CatalogueError(
@@ -52,14 +52,14 @@ def choose_instances(model: Model, settings: Settings) -> Settings:
     return chosen
 
 
-def instance_for(model: Model, asked: str) -> str:
-    """The type asked for, or where none is the cheapest that holds the model.
+def instance_for(model: Model, asked: str, setting: str = "instance_type") -> str:
+    """The type asked for in `setting`, or where none is the cheapest that holds the model.
 
     Raises CatalogueError: it cannot hold the model, with those that can. A type that is not in our table is believed.
     """
     held = instance_types(model)
     if asked and (reason := _lack(model, asked)):
-        would = f"Set instance_type to {', '.join(held)}." if held else "No type of our table can."
+        would = f"Set {setting} to {', '.join(held)}." if held else "No type of our table can."
         raise CatalogueError(f"{asked} cannot hold {model.id}: {reason}. {would}")
     if not asked and not held:
         raise CatalogueError(f"{model.id}: no instance type of our table holds it. Set instance_type.")

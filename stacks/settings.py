@@ -119,6 +119,9 @@ class Settings:
         _check_domain(self)
         acl = r"arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:(regional|global)/webacl/[\w-]+/[0-9a-f-]{36}"
         _check_text(self.waf, f"off|on|{acl}", "waf is off, on, or the ARN of a web ACL of yours.")
+        layer = r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+|"
+        like = "powertools_layer looks like arn:aws:lambda:us-east-1:123456789012:layer:powertools:1."
+        _check_text(self.powertools_layer, layer, like)
         _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
@@ -175,7 +178,8 @@ def parse_settings(context: Mapping[str, Any]) -> Settings:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    swapped = [name for name in known if sorted(name) == sorted(key)]
+    near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
 
 

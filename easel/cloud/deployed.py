@@ -33,7 +33,9 @@ def find_deployed(account: Account) -> Deployed:
     if not all(names.values()):
         away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE")  # by endpoint=off
         fix = "npx cdk deploy --all" if away else "npx cdk destroy --all, then npx cdk deploy --all"
-        raise CommandError("The stack has no endpoint", where=STACK, why=f"it is {status}", fix=fix, code=FAILED)
+        off = status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+        why = "it was deployed with endpoint=off" if off else f"it is {status}"
+        raise CommandError("The stack has no endpoint", where=STACK, why=why, fix=fix, code=FAILED)
     config = _config_name(account, names[CONFIG])
     return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
 

@@ -19,6 +19,7 @@ GB = 10**9
 SPARE_BYTES = GB
 """For the templates and the packages of the CDK."""
 HUB_SECONDS = 10
+QUIET_NODE = 22
 NAME_BYTES = 255
 """The longest name of a file that SageMaker takes in uncompressed model data."""
 
@@ -37,7 +38,8 @@ def node(root: Path) -> Check:
     if found is None or int(found[1]) < wanted:
         said = f"Node is {version or 'of no version'}; the CDK needs {wanted} or newer."
         return Check("node", "failed", said, "https://nodejs.org, 22 or newer")
-    return Check("node", "ok", f"Node is {version}.")
+    old = "" if int(found[1]) >= QUIET_NODE else f" The CDK warns of its end; {QUIET_NODE} or newer spares you that."
+    return Check("node", "ok", f"Node is {version}.{old}")
 
 
 def cdk(root: Path) -> Check:

@@ -217,6 +217,9 @@ def test_what_a_terminal_gets(api: tuple[str, type[Api]], tmp_path: Path) -> Non
     assert (code, "\x1b[" in got, "It waits." in got) == (0, False, True)
 
 
+TYPED = " ".join(EASEL)
+
+
 def refusal(code: str, status: int, **more: Any) -> tuple[int, dict[str, Any]]:
     return status, {
         "title": "A side is not a multiple of 8",
@@ -235,7 +238,10 @@ def refusal(code: str, status: int, **more: Any) -> tuple[int, dict[str, Any]]:
           "  fix   Send 504."]),
         ((403, {"message": "Forbidden"}), 3,
          ["Error: The API answered 403", "  where POST {url}/jobs", "  why   Forbidden",
-          "  fix   Give the key: --key or EASEL_KEY."]),
+          f"  fix   Give the key: --key or EASEL_KEY. That of a deploy: {TYPED} outputs --export"]),
+        (refusal("unauthorized", 401, title="No valid API key", detail="x", hint="y"), 3,
+         ["Error: No valid API key", "  where POST {url}/jobs", "  why   x",
+          f"  fix   Give the key: --key or EASEL_KEY. That of a deploy: {TYPED} outputs --export"]),
         ((500, {"title": "Something went wrong in Easel", "detail": "x", "hint": "y"}), 1,
          ["Error: Something went wrong in Easel", "  where POST {url}/jobs", "  why   x", "  fix   y"]),
         ((200, ["no job"]), 3,

@@ -95,7 +95,13 @@ def test_fallbacks_come_after_the_type_that_was_chosen() -> None:
 @pytest.mark.parametrize(
     ("model", "first", "fallbacks", "said"),
     [
-        (KLEIN, "", "ml.g6e.xlarge,ml.g4dn.xlarge", "ml.g4dn.xlarge cannot hold flux.2-klein-4b: it needs 19 GiB"),
+        (
+            KLEIN,
+            "",
+            "ml.g6e.xlarge,ml.g4dn.xlarge",
+            "ml.g4dn.xlarge cannot hold flux.2-klein-4b: it needs 19 GiB of GPU memory, and the type has a GPU of 14.5 GiB. "
+            "Set instance_fallbacks to",
+        ),
         (
             EMOJI,
             "ml.m5.large",

@@ -16,6 +16,7 @@ DOMAIN = {
     "domain_name": "draw.example.com",
     "certificate_arn": "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef",
 }
+LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
 READ = [
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
@@ -46,7 +47,7 @@ READ = [
     ("notebook_instance_type", "ml.t3.medium", "ml.t3.medium"),
     ("notebook_gb", "16384", 16_384),
     ("notebook_idle_hours", "0", 0),
-    ("powertools_layer", "arn:aws:lambda:eu-west-1:1:layer:x:1", "arn:aws:lambda:eu-west-1:1:layer:x:1"),
+    ("powertools_layer", LAYER, LAYER),
 ]
 
 
@@ -92,6 +93,11 @@ def test_every_key_is_tested_here() -> None:
     [
         ({"instancetype": "ml.g5.xlarge"}, "'instancetype' is not a setting. Did you mean 'instance_type'?"),
         ({"max_instance": "2"}, "'max_instance' is not a setting. Did you mean 'max_instances'?"),
+        ({"modle": "emoji"}, "'modle' is not a setting. Did you mean 'model'?"),
+        (
+            {"powertools_layer": "mine"},
+            "powertools_layer looks like arn:aws:lambda:us-east-1:123456789012:layer:powertools:1. Given: 'mine'.",
+        ),
         (
             {"colour": "red"},
             f"'colour' is not a setting. Known: {', '.join(field.name for field in dataclasses.fields(Settings))}.",
