@@ -99,8 +99,8 @@ def test_fallbacks_come_after_the_type_that_was_chosen() -> None:
             KLEIN,
             "",
             "ml.g6e.xlarge,ml.g4dn.xlarge",
-            "ml.g4dn.xlarge cannot hold flux.2-klein-4b: it needs 19 GiB of GPU memory, and the type has a GPU of 14.5 GiB. "
-            "Set instance_fallbacks to",
+            "ml.g4dn.xlarge cannot hold flux.2-klein-4b: it needs 19 GiB of GPU memory, and the type has a "
+            "GPU of 14.5 GiB. Set instance_fallbacks to",
         ),
         (
             EMOJI,
