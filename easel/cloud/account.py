@@ -57,10 +57,7 @@ class Account:
 
     def all(self, service: str, operation: str, member: str, *, region: str = "", **asked: Any) -> Iterator[Any]:
         """Every item below `member` ("A.B" goes deeper) of all pages of an operation."""
-        client = self.client(service, region)
-        paged = client.can_paginate(operation)
-        pages = client.get_paginator(operation).paginate(**asked) if paged else [getattr(client, operation)(**asked)]
-        for page in pages:
+        for page in _pages(self.client(service, region), operation, asked):
             for name in member.split("."):
                 page = page.get(name) or {}
             yield from page
@@ -68,6 +65,20 @@ class Account:
     def regions(self) -> list[str]:
         """Those that are switched on in this account."""
         return sorted(region["RegionName"] for region in self.all("ec2", "describe_regions", "Regions"))
+
+
+def _pages(client: Any, operation: str, asked: dict[str, Any]) -> Iterator[Any]:
+    """WAF's lists have pages of which boto3 does not know."""
+    if client.can_paginate(operation):
+        yield from client.get_paginator(operation).paginate(**asked)
+        return
+    more: dict[str, str] = {}
+    while True:
+        page = getattr(client, operation)(**asked, **more)
+        yield page
+        if page.get("NextMarker") in (None, more.get("NextMarker")):
+            return
+        more = {"NextMarker": page["NextMarker"]}
 
 
 def open_account(region: str | None) -> Account:

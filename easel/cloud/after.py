@@ -8,15 +8,17 @@ from typing import Any
 
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
-from easel.cloud.deployed import Deployed, newest, resources_of, stack_status
+from easel.cloud.deployed import STACKS, Deployed, newest, resources_of, stack_status
 from easel.cloud.hints import hint_for
 from easel.cloud.pause import MOVING
 from easel.cloud.plan import Plan
 from easel.command_error import CommandError
 
-PREFIX = "Easel"
-"""With it begin the names of our stacks and so of what CloudFormation names after them."""
+OURS = tuple(f"{name}-" for name in STACKS)
+"""So begins what CloudFormation names after our stacks."""
 STORAGE, BUCKET = "EaselStorage", "AWS::S3::Bucket"
+UNMADE = "REVIEW_IN_PROGRESS"
+"""Nothing goes on, whatever it is called: a change set that nobody ran."""
 HARMLESS = "Nothing to do."
 """So ends the description of an alarm that is part of the machinery."""
 LOG_LINES, SHOWN = 50, 5
@@ -27,11 +29,14 @@ def stacks(account: Account) -> Check | None:
     with explained():
         found = [
             one for one in account.all("cloudformation", "describe_stacks", "Stacks")
-            if one["StackName"].startswith(PREFIX)
+            if one["StackName"] in STACKS
         ]  # fmt: skip
     if not found:
         return None
     for one in found:
+        if one["StackStatus"] == UNMADE:
+            said = f"{one['StackName']} is {UNMADE}: its first deploy was prepared, and not run."
+            return Check("stacks", "failed", said, "npx cdk deploy --all")
         if one["StackStatus"].endswith("_IN_PROGRESS"):
             return Check("stacks", "unknown", f"{one['StackName']} is {one['StackStatus']}.", "Wait until it has ended")
         if "FAILED" in one["StackStatus"] or "ROLLBACK" in one["StackStatus"]:
@@ -41,11 +46,19 @@ def stacks(account: Account) -> Check | None:
 
 def _broken(account: Account, stack: dict[str, Any]) -> Check:
     why = first_failure(account, stack["StackId"] if "StackId" in stack else stack["StackName"])
-    again = "npx cdk deploy --all again, when the reason is gone"
-    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
-        again = f"npx cdk destroy {stack['StackName']}, then deploy again"
     said = f"{stack['StackName']} is {stack['StackStatus']}{f': {why}' if why else ''}."
-    return Check("stacks", "failed", said, hint_for(why) or again)
+    return Check("stacks", "failed", said, hint_for(why) or _way_out(stack["StackName"], stack["StackStatus"]))
+
+
+def _way_out(name: str, status: str) -> str:
+    """Which of its commands CloudFormation takes in this state."""
+    if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
+        return f"npx cdk destroy {name}, then deploy again"
+    if status == "DELETE_FAILED":
+        return "npx cdk destroy --all again, when the reason is gone"
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return f"npx cdk rollback {name}, when the reason is gone; then deploy again"
+    return "npx cdk deploy --all again, when the reason is gone"
 
 
 def first_failure(account: Account, stack: str) -> str:
@@ -108,7 +121,7 @@ def alarms(account: Account) -> Check:
     with explained():
         ringing = [
             alarm for alarm in account.all("cloudwatch", "describe_alarms", "MetricAlarms", StateValue="ALARM")
-            if alarm["AlarmName"].startswith(PREFIX)
+            if alarm["AlarmName"].startswith(OURS)
             and not alarm.get("AlarmDescription", "").endswith(HARMLESS)
         ]  # fmt: skip
     if not ringing:

@@ -59,7 +59,7 @@ def leftovers(
         with explained():
             regions = account.regions() if all_regions else region or [account.region]
             account.client("sts").get_caller_identity()
-        raise typer.Exit(report(look(account, regions, Terminal()), as_json))
+        raise typer.Exit(report(look(account, regions, Terminal(), all_regions=all_regions), as_json))
 
 
 def outputs(

@@ -9,6 +9,8 @@ from typing import Any
 from easel.cloud.account import Account, explained, missing
 from easel.command_error import FAILED, CommandError
 
+STACKS = ("EaselStorage", "EaselModel", "EaselApi", "EaselSite", "EaselCloud9", "EaselNotebook")
+"""Theirs are the names before the first dash of what CloudFormation names."""
 STACK = "EaselModel"
 ENDPOINT, CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 
@@ -31,7 +33,8 @@ def find_deployed(account: Account) -> Deployed:
     resources = resources_of(account, STACK)
     names = {kind: newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
     if not all(names.values()):
-        away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE")  # by endpoint=off
+        # By endpoint=off, or not there yet.
+        away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE", "REVIEW_IN_PROGRESS")
         fix = "npx cdk deploy --all" if away else "npx cdk destroy --all, then npx cdk deploy --all"
         off = status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
         why = "it was deployed with endpoint=off" if off else f"it is {status}"

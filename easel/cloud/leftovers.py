@@ -6,20 +6,28 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from easel.cloud.account import Account, explained
+from easel.cloud.deployed import STACKS
 from easel.cloud.kinds import KINDS, Item, Kind
 from easel.command_error import CommandError
+from easel.invocation import as_typed
 from easel.terminal import Terminal
 from stacks.prices import PAGE, REGION, SEEN
 
 TAG = {"Key": "easel:app", "Values": ["easel"]}
+STACK_TYPE = "AWS::CloudFormation::Stack"
 NAME = re.compile(
-    r"(^|/)(Easel[A-Z]\w*([-/]|$)|easel(storage|model|api|site|cloud9|notebook)[a-z0-9]*-|easel-(async|realtime)[0-9a-f]{6}-|(sagemaker-)?easel-notebook-[0-9a-f]{8}\b)"
+    rf"(^|/)(({'|'.join(STACKS)})([-/]|$)|({'|'.join(STACKS).lower()})-[a-z0-9]+[0-9a-f]{{8}}-"
+    r"|easel-(async|realtime)[0-9a-f]{6}-|(sagemaker-)?easel-notebook-[0-9a-f]{8}\b)"
 )
-"""What CloudFormation makes of our stacks' names, in both spellings, and the endpoint's own name."""
+"""What CloudFormation makes of our stacks' names, in both spellings, and the endpoint's own name. No more: what is
+called alike may be somebody else's, and a command that deletes stands beside it."""
+BESIDE = re.compile(rf"Easel|({'|'.join(STACKS)}|EaselA)-\w.*")
+"""Our descriptions, and names of keys and plans, which CloudFormation may cut short."""
+ELSEWHERE = "easel leftovers --all-regions   (an Easel of another region may need what is global)"
 GLOBAL = "us-east-1"
 """Who is asked for what belongs to no region."""
 AT_ONCE = 8
@@ -50,15 +58,20 @@ class Found:
     unseen: list[str] = field(default_factory=list)
 
 
-def look(account: Account, regions: Sequence[str], terminal: Terminal) -> Found:
-    """Everything of ours in the regions, and what belongs to no region."""
+def look(account: Account, regions: Sequence[str], terminal: Terminal, *, all_regions: bool = False) -> Found:
+    """Everything of ours in the regions, and what belongs to no region.
+
+    That may be in use by an Easel which only a look into `all_regions` would show: then nothing says how it goes.
+    """
     found = Found()
-    places = ["global", *regions]
+    places = ["global", *dict.fromkeys(regions)]
     with terminal.waiting(f"Looking into {', '.join(places)}") as tick, ThreadPoolExecutor(AT_ONCE) as pool:
         for one in pool.map(lambda place: _look(account, place), places):
             tick()
             found.left += one.left
             found.unseen += one.unseen
+    if not all_regions or found.unseen:
+        found.left = [replace(one, remove=ELSEWHERE) if one.region == "global" else one for one in found.left]
     return found
 
 
@@ -101,11 +114,19 @@ def _of_kind(account: Account, kind: Kind, place: str, region: str, tagged: set[
     for item in items:
         if _ours(kind, item, tagged):
             name = item[kind.name] if kind.name else item
-            usd, note = kind.price(account, region, item)
+            usd, note = _price(account, kind, region, item)
             yield Leftover(
                 region=place, type=kind.type, name=name, usd_per_month=usd, note=note,
                 remove=kind.remove.format(name=name),
             )  # fmt: skip
+
+
+def _price(account: Account, kind: Kind, region: str, item: Any) -> tuple[float | None, str]:
+    """What is there is told of, also where AWS does not say what it costs."""
+    try:
+        return kind.price(account, region, item)
+    except CommandError as error:
+        return None, f"{error.what}: {error.why}"
 
 
 def _number(account: Account) -> str:
@@ -117,9 +138,11 @@ def _ours(kind: Kind, item: Any, tagged: set[str]) -> bool:
     """By the name, by a text beside it, or by the tag."""
     name = str(item[kind.name] if kind.name else item)
     short = re.split(r"[:/]", name)[-1]
+    if kind.type == STACK_TYPE:
+        return name in STACKS
     if NAME.search(name) or NAME.search(short):
         return True
-    if kind.also and re.match(r"Easel\b|Easel[A-Z]", str(_get(item, kind.also))):
+    if kind.also and BESIDE.fullmatch(str(_get(item, kind.also))):
         return True
     if kind.arn:
         return str(item[kind.arn]).removesuffix(":*").lower() in tagged
@@ -153,11 +176,11 @@ def _lines(found: Found, total: float) -> Iterator[str]:
         yield "Nothing of Easel's was found." if found.unseen else "Nothing of Easel's is left."
         return
     yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic ({REGION}, {SEEN}; see {PAGE})."
-    if any(one.type == "AWS::CloudFormation::Stack" for one in found.left):
+    if any(one.type == STACK_TYPE for one in found.left):
         yield "To remove them: npx cdk destroy --all   (with the settings of the deploy)"
     else:
         yield "To remove them:"
-        yield from (f"  {one.remove}{_where(one)}" for one in found.left)
+        yield from dict.fromkeys(f"  {as_typed(one.remove)}{_where(one)}" for one in found.left)
 
 
 def _where(one: Leftover) -> str:

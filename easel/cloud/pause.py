@@ -54,7 +54,8 @@ class Switch:
         deployed = self._deployed()
         state = self._settled(deployed.endpoint)
         if state == "InService":
-            self._restore_scaling(deployed)
+            if not self._is_async(deployed):
+                self._restore_scaling(deployed)
             return f"{deployed.endpoint} is in service already."
         self._check_realtime(deployed)
         if state != GONE:  # of a failed endpoint SageMaker keeps nothing but the name
@@ -69,13 +70,16 @@ class Switch:
 
     def _check_realtime(self, deployed: Deployed) -> None:
         """The alarm that wakes an async endpoint holds on to a policy that goes with it; CloudFormation makes both."""
-        if "AsyncInferenceConfig" in self._config(deployed):
+        if self._is_async(deployed):
             raise CommandError(
                 "Only CloudFormation can bring an async endpoint back",
                 where=deployed.endpoint,
                 why="it was deleted or failed, and the alarm that wakes it belongs to it",
                 fix="npx cdk deploy --all --revert-drift",
             )
+
+    def _is_async(self, deployed: Deployed) -> bool:
+        return "AsyncInferenceConfig" in self._config(deployed)
 
     def _deployed(self) -> Deployed:
         deployed = find_deployed(self._account)

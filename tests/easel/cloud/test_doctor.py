@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from classes import PIPELINES
 from easel.cli import app as cli
-from easel.cloud import before, here, options
+from easel.cloud import after, before, here, options
 from easel.cloud import doctor as doctor_module
 from easel.cloud.account import open_account
 from easel.cloud.check import Check
@@ -121,6 +121,33 @@ def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None
     assert not {"endpoint", "alarms", "log"} & checks.keys()
 
 
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        ("ROLLBACK_FAILED", "npx cdk destroy EaselModel, then deploy again"),
+        ("DELETE_FAILED", "npx cdk destroy --all again, when the reason is gone"),
+        ("UPDATE_ROLLBACK_FAILED", "npx cdk rollback EaselModel, when the reason is gone; then deploy again"),
+        ("UPDATE_ROLLBACK_COMPLETE", "npx cdk deploy --all again, when the reason is gone"),
+        ("REVIEW_IN_PROGRESS", "npx cdk deploy --all"),
+    ],
+)
+def test_the_way_out_is_one_that_cloudformation_takes(status: str, fix: str) -> None:
+    """Of a stack that could not be deleted it takes no deploy; one that was never made is not on its way."""
+    world = healthy()
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack(status)]}
+    world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": []}
+    check = after.stacks(world.account())
+    assert check is not None
+    assert (check.mark, check.fix) == ("failed", fix)
+
+
+def test_the_stacks_of_others_are_not_looked_at() -> None:
+    world = healthy()
+    theirs = [{**stack("ROLLBACK_COMPLETE"), "StackName": name} for name in ("EaselPainter", "EaselApi-prod")]
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": theirs}
+    assert after.stacks(world.account()) is None
+
+
 def configured(config: str, status: str, **more: Any) -> dict[str, Any]:
     told = {"EndpointName": NAME, "EndpointArn": "a" * 20, "CreationTime": NOW, "LastModifiedTime": NOW}
     return {**told, "EndpointConfigName": config, "EndpointStatus": status, **more}
@@ -141,6 +168,7 @@ EVENTS = [
 ]
 PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/L-1"
 SMALL = {"Quotas": [{**QUOTA, "Value": 0.0}]}
+THEIRS = {"AlarmName": "EaselPainter-Errors", "AlarmDescription": "Of somebody else."}
 ALARM = {"AlarmName": "EaselApi-Errors", "AlarmDescription": "Jobs fail: read the functions' log."}
 ASLEEP = {"AlarmName": "EaselModel-ScalingWaiting", "AlarmDescription": "A job waits. Nothing to do."}
 TRACKED = {"AlarmName": f"TargetTracking-endpoint/{NAME}/variant/AllTraffic-AlarmLow-1"}
@@ -170,7 +198,7 @@ FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
      f"It runs Old, though {CONFIG} was deployed: {ROLLED_BACK}", "Read its log below; then npx cdk deploy --all"),
     ("sagemaker.DescribeEndpoint", configured(CONFIG, "Failed", FailureReason="did not pass the ping health check"),
      "endpoint", f"{NAME} is Failed: did not pass the ping health check.", hint_for("ping health check")),
-    ("cloudwatch.DescribeAlarms", {"MetricAlarms": [ASLEEP, ALARM, TRACKED]}, "alarms",
+    ("cloudwatch.DescribeAlarms", {"MetricAlarms": [ASLEEP, THEIRS, ALARM, TRACKED]}, "alarms",
      "1 in ALARM: EaselApi-Errors.", "Jobs fail: read the functions' log."),
     ("logs.GetLogEvents", logged("start", "torch.cuda.OutOfMemoryError: CUDA out of memory.", "bye"), "log",
      "At 2026-11-24 06:00 UTC the container said: torch.cuda.OutOfMemoryError: CUDA out of memory.",
@@ -259,6 +287,7 @@ def test_no_word_of_an_update_where_none_can_be(
     [
         ("UPDATE_COMPLETE", "it was deployed with endpoint=off", "npx cdk deploy --all"),
         ("UPDATE_ROLLBACK_COMPLETE", "it is UPDATE_ROLLBACK_COMPLETE", "npx cdk deploy --all"),
+        ("REVIEW_IN_PROGRESS", "it is REVIEW_IN_PROGRESS", "npx cdk deploy --all"),
         ("DELETE_FAILED", "it is DELETE_FAILED", "npx cdk destroy --all, then npx cdk deploy --all"),
     ],
 )

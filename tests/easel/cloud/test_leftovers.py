@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from easel.cloud.account import Account
 from easel.cloud.kinds import KINDS
-from easel.cloud.leftovers import Found, Leftover, _ours, look, report
+from easel.cloud.leftovers import Found, Leftover, _of_kind, _ours, look, report
 from easel.terminal import Terminal
 from stacks.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import REGION, Done, FakeAws, refusal
@@ -165,6 +165,76 @@ def test_a_stack_is_removed_by_the_cdk(
     assert "AWS::CloudFormation::Stack" in found(account)
     report(look(account, [REGION], Terminal()), as_json=False)
     assert "npx cdk destroy --all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("type", "item"),
+    [
+        ("S3::Bucket", {"Name": "easelmodels-2024"}),
+        ("S3::Bucket", {"Name": "easelapi-user-uploads"}),
+        ("CloudFormation::Stack", {"StackName": "EaselApi-prod", "StackId": "s"}),
+        ("CloudFormation::Stack", {"StackName": "EaselPainter", "StackId": "s"}),
+        ("SecretsManager::Secret", {"Name": "EaselHubToken", "ARN": "a"}),
+        ("Lambda::Function", {"FunctionName": "EaselPainter-Api", "FunctionArn": "a"}),
+        ("Logs::LogGroup", {"logGroupName": "/aws/lambda/EaselPainter-Api", "arn": "a"}),
+        ("IAM::Role", {"RoleName": "EaselAdmin", "Arn": "a"}),
+        ("CloudFront::Distribution", {"Id": "E1", "ARN": "a", "Comment": "Easel Studio, the shop"}),
+        ("ApiGateway::RestApi", {"id": "x", "description": "EaselPainter's API"}),
+        ("ApiGateway::ApiKey", {"id": "x", "name": "EaselPainter"}),
+    ],
+)
+def test_what_is_only_called_alike_is_not_ours(type: str, item: dict[str, str]) -> None:
+    (kind,) = (one for one in KINDS if one.type == f"AWS::{type}")
+    assert not _ours(kind, item, set())
+
+
+@pytest.mark.parametrize("name", ["EaselA-Gatew-1A2B3C4D5E6F", "EaselApi-GatewayApiKey-x"])
+def test_a_key_is_ours_by_its_name(name: str) -> None:
+    (kind,) = (one for one in KINDS if one.type == "AWS::ApiGateway::ApiKey")
+    assert _ours(kind, {"id": "x", "name": name}, set())
+
+
+def test_what_has_no_price_is_told_of() -> None:
+    """Above all an endpoint whose configuration somebody deleted: it goes on to be billed."""
+    summary = {"EndpointArn": "a" * 20, "CreationTime": NOW, "LastModifiedTime": NOW, "EndpointStatus": "InService"}
+    told = {**summary, "EndpointName": ENDPOINT, "EndpointConfigName": "c"}
+    summaries = [{**summary, "EndpointName": name} for name in (ENDPOINT, f"{ENDPOINT}4")]
+    aws = FakeAws(**{
+        "sagemaker.ListEndpoints": {"Endpoints": summaries},
+        "sagemaker.DescribeEndpoint": told,
+        "sagemaker.DescribeEndpointConfig": refusal("ValidationException", "Could not find endpoint configuration"),
+    })  # fmt: skip
+    (kind,) = (one for one in KINDS if one.type == "AWS::SageMaker::Endpoint")
+    left = list(_of_kind(aws.account(), kind, REGION, REGION, set()))
+    assert [(one.name, one.usd_per_month) for one in left] == [(ENDPOINT, None), (f"{ENDPOINT}4", None)]
+    assert "Could not find endpoint configuration" in left[0].note
+
+
+def test_pages_that_boto3_does_not_know_are_turned() -> None:
+    def page(asked: dict[str, str]) -> dict[str, Any]:
+        last = asked.get("NextMarker") == "m"
+        return {"WebACLs": [{"Name": "b" if last else "a"}], "NextMarker": "m"}
+
+    aws = FakeAws(**{"wafv2.ListWebACLs": page})
+    listed = aws.account().all("wafv2", "list_web_acls", "WebACLs", Scope="REGIONAL")
+    assert [one["Name"] for one in listed] == ["a", "b"]
+
+
+def test_what_is_global_may_be_needed_by_an_easel_elsewhere(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.client("cloudwatch", "us-east-1").put_dashboard(DashboardName="EaselApi-Board-x", DashboardBody="{}")
+    assert report(look(account, [REGION], Terminal()), as_json=False) == 1
+    said = capsys.readouterr().out
+    assert "delete-dashboards" not in said
+    assert "easel leftovers --all-regions" in said
+    report(look(account, [REGION], Terminal(), all_regions=True), as_json=False)
+    assert "aws cloudwatch delete-dashboards --dashboard-names EaselApi-Board-x" in capsys.readouterr().out
+
+
+def test_a_region_that_is_named_twice_is_looked_at_once(account: Account) -> None:
+    account.client("sns").create_topic(Name="EaselModel-Success-x")
+    assert len(look(account, [REGION, REGION], Terminal()).left) == 1
 
 
 def test_only_the_regions_asked_for(account: Account) -> None:

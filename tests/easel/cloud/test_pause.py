@@ -124,6 +124,13 @@ def test_pause_deletes_the_endpoint_and_keeps_its_configuration() -> None:
     assert world.coming == ["gone"]
 
 
+def test_resume_leaves_an_async_endpoint_that_is_in_service_alone() -> None:
+    """Its policies name what only CloudFormation can put in."""
+    world = World("InService", mode="async")
+    assert world.switch().resume() == f"{NAME} is in service already."
+    assert not world.calls("application-autoscaling.PutScalingPolicy")
+
+
 def test_pause_with_fallbacks_says_what_it_saves_at_least() -> None:
     world = World("InService")
     config: dict[str, Any] = world.answers["sagemaker.DescribeEndpointConfig"]  # type: ignore[assignment]
