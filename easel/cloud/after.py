@@ -38,10 +38,22 @@ def stacks(account: Account) -> Check | None:
             said = f"{one['StackName']} is {UNMADE}: its first deploy was prepared, and not run."
             return Check("stacks", "failed", said, "npx cdk deploy --all")
         if one["StackStatus"].endswith("_IN_PROGRESS"):
-            return Check("stacks", "unknown", f"{one['StackName']} is {one['StackStatus']}.", "Wait until it has ended")
+            return _moving(account, one)
         if "FAILED" in one["StackStatus"] or "ROLLBACK" in one["StackStatus"]:
             return _broken(account, one)
     return Check("stacks", "ok", f"Deployed: {', '.join(sorted(one['StackName'] for one in found))}.")
+
+
+def _moving(account: Account, stack: dict[str, Any]) -> Check:
+    """What it is at for longest, and how long."""
+    said = f"{stack['StackName']} is {stack['StackStatus']}"
+    listed = resources_of(account, stack["StackName"])
+    at = [one for one in listed if one["ResourceStatus"].endswith("_IN_PROGRESS")]
+    if at:
+        longest = min(at, key=lambda one: one["LastUpdatedTimestamp"])
+        minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
+        said += f", at {longest['LogicalResourceId']} for {minutes:.0f} min"
+    return Check("stacks", "unknown", f"{said}.", "Wait until it has ended")
 
 
 def _broken(account: Account, stack: dict[str, Any]) -> Check:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easel.cloud.account import Account, explained, missing
-from easel.command_error import FAILED, CommandError
+from easel.command_error import ENVIRONMENT, FAILED, CommandError
 
 STACKS = ("EaselStorage", "EaselModel", "EaselApi", "EaselSite", "EaselCloud9", "EaselNotebook")
 """Theirs are the names before the first dash of what CloudFormation names."""
@@ -33,14 +33,23 @@ def find_deployed(account: Account) -> Deployed:
     resources = resources_of(account, STACK)
     names = {kind: newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
     if not all(names.values()):
-        # By endpoint=off, or not there yet.
-        away = status in ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE", "REVIEW_IN_PROGRESS")
-        fix = "npx cdk deploy --all" if away else "npx cdk destroy --all, then npx cdk deploy --all"
-        off = status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-        why = "it was deployed with endpoint=off" if off else f"it is {status}"
-        raise CommandError("The stack has no endpoint", where=STACK, why=why, fix=fix, code=FAILED)
+        raise _without_endpoint(status)
     config = _config_name(account, names[CONFIG])
     return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
+
+
+def _without_endpoint(status: str) -> CommandError:
+    """A stack of this status has none: why, and which command it takes."""
+    what, why, code = "The stack has no endpoint", f"it is {status}", FAILED
+    if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        why, fix = "it was deployed with endpoint=off", "npx cdk deploy --all"
+    elif status in ("UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
+        fix = "npx cdk deploy --all"
+    elif status.endswith("_IN_PROGRESS"):
+        what, fix, code = f"{what} yet", "Wait until it has ended", ENVIRONMENT
+    else:
+        fix = "npx cdk destroy --all, then npx cdk deploy --all"
+    return CommandError(what, where=STACK, why=why, fix=fix, code=code)
 
 
 def stack_status(account: Account, name: str) -> str | None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -744,6 +745,25 @@ def test_a_stack_that_changes_is_not_green(found: Callable[..., dict[str, Check]
     world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("UPDATE_IN_PROGRESS")]}
     said = "EaselModel is UPDATE_IN_PROGRESS."
     assert found(world)["stacks"] == Check("stacks", "unknown", said, "Wait until it has ended")
+
+
+def test_a_first_deploy_is_not_taken_for_a_failure(found: Callable[..., dict[str, Check]]) -> None:
+    """The import may take most of an hour before there is an endpoint."""
+    world, now = healthy(), datetime.now(UTC)
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("CREATE_IN_PROGRESS")]}
+    made, *_ = resources()
+    begun = {"ResourceType": "Custom::EaselImport", "ResourceStatus": "CREATE_IN_PROGRESS"}
+    listed = [
+        {**made, "ResourceType": "AWS::SNS::Topic"},
+        {**made, **begun, "LogicalResourceId": "Alarm", "LastUpdatedTimestamp": now},
+        {**made, **begun, "LogicalResourceId": "ReleaseImport", "LastUpdatedTimestamp": now - timedelta(minutes=6)},
+    ]
+    world.answers["cloudformation.ListStackResources"] = {"StackResourceSummaries": listed}
+    checks, wait = found(world), "Wait until it has ended"
+    said = "EaselModel is CREATE_IN_PROGRESS, at ReleaseImport for 6 min."
+    assert checks["stacks"] == Check("stacks", "unknown", said, wait)
+    said = "The stack has no endpoint yet: it is CREATE_IN_PROGRESS."
+    assert checks["endpoint"] == Check("endpoint", "unknown", said, wait)
 
 
 def test_what_no_price_list_and_no_quota_tells_of_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
