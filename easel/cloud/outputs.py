@@ -10,7 +10,7 @@ from easel.cloud.deployed import newest, resources_of
 from easel.command_error import ENVIRONMENT, CommandError
 
 API, KEY = "EaselApi", "AWS::ApiGateway::ApiKey"
-STACKS = ("EaselSite", API, "EaselModel", "EaselNotebook")
+ORDER = ("EaselSite", API, "EaselModel", "EaselNotebook")
 MACHINERY = ("ExportsOutput", "PublishOutput")
 """So begins what one stack tells another and nobody else."""
 
@@ -19,7 +19,7 @@ def read_outputs(account: Account) -> dict[str, str]:
     """By name, the page first. Raises CommandError where Easel is not deployed."""
     with explained():
         found = {one["StackName"]: one for one in account.all("cloudformation", "describe_stacks", "Stacks")}
-    told = [out for name in STACKS if name in found for out in found[name].get("Outputs", ())]
+    told = [out for name in ORDER if name in found for out in found[name].get("Outputs", ())]
     outputs = {out["OutputKey"]: out["OutputValue"] for out in told if not out["OutputKey"].startswith(MACHINERY)}
     if not outputs:
         why, fix = "no stack of Easel has told anything", "npx cdk deploy --all, or another --region"
