@@ -78,7 +78,7 @@ def test_the_container_is_told_what_it_needs(
     mode: str, seconds: str, threads: str, request: pytest.FixtureRequest
 ) -> None:
     assembly: Assembly = request.getfixturevalue(mode)
-    environment = assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    environment = dict(assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"])
     profile = environment.pop("EASEL_MODEL_PROFILE")
     assert json.loads(profile)["id"] == "tiny"
     assert "suggestions" not in profile
