@@ -44,7 +44,7 @@ mirror:  ## copy the contract and the embedded model's names to lambda/, and the
 
 page: web/dist/index.html  ## the page, built for a deploy
 
-synth: $(VENV)/dev node_modules page  ## the CloudFormation templates, without an account
+synth: $(VENV)/cloud node_modules page  ## the CloudFormation templates, without an account
 	npx cdk synth --quiet
 	@echo "The templates are in order. Next: $(BIN)/easel doctor"
 
@@ -65,8 +65,13 @@ $(VENV)/laptop: requirements-laptop.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(VENV)/dev: requirements.txt requirements-dev.txt requirements-data.txt $(VENV)/laptop
-	@echo "Installing the packages of tests and stacks (once, a few minutes)"
+$(VENV)/cloud: requirements.txt $(VENV)/laptop
+	@echo "Installing the packages of the stacks (once, a minute)"
+	@$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements-data.txt $(VENV)/cloud
+	@echo "Installing the packages of the tests (once, a few minutes)"
 	@$(BIN)/pip install --quiet -r requirements-dev.txt
 	@$(BIN)/pip install --quiet --no-deps -r requirements-data.txt
 	@touch $@

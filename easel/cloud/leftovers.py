@@ -175,7 +175,8 @@ def _lines(found: Found, total: float) -> Iterator[str]:
     if not found.left:
         yield "Nothing of Easel's was found." if found.unseen else "Nothing of Easel's is left."
         return
-    yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic ({REGION}, {SEEN}; see {PAGE})."
+    source = f"{REGION}, {SEEN}; see {PAGE}"
+    yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic, before free tiers ({source})."
     if any(one.type == STACK_TYPE for one in found.left):
         yield "To remove them: npx cdk destroy --all   (with the settings of the deploy)"
     else:

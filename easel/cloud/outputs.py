@@ -22,7 +22,8 @@ def read_outputs(account: Account) -> dict[str, str]:
     told = [out for name in ORDER if name in found for out in found[name].get("Outputs", ())]
     outputs = {out["OutputKey"]: out["OutputValue"] for out in told if not out["OutputKey"].startswith(MACHINERY)}
     if not outputs:
-        why, fix = "no stack of Easel has told anything", "npx cdk deploy --all, or another --region"
+        why = "no stack of Easel has told anything"
+        fix = "npx cdk deploy --all, or wait for its end (easel doctor), or another --region"
         raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix, code=ENVIRONMENT)
     return outputs
 

@@ -138,7 +138,7 @@ def test_everything_is_found_with_its_price(
     assert report(seen, as_json=False) == 1
     said = capsys.readouterr().out
     total = 2 * 730 * hour["ml.g4dn.xlarge"] + 730 * hour["ml.m5.xlarge"] + 2.8 + 1 + 0.4 + 0.2 + 3 + 7
-    assert f"15 left, about {total:.2f} USD a month without traffic (us-east-1, " in said
+    assert f"15 left, about {total:.2f} USD a month without traffic, before free tiers (us-east-1, " in said
     assert f"aws sagemaker delete-endpoint --endpoint-name {ENDPOINT} --region {REGION}" in said
     assert said.index(ENDPOINT) < said.index("Notebook-x") < said.index("EaselApi-Board-x"), "the dearest first"
 
