@@ -21,6 +21,7 @@ UNMADE = "REVIEW_IN_PROGRESS"
 """Nothing goes on, whatever it is called: a change set that nobody ran."""
 HARMLESS = "Nothing to do."
 """So ends the description of an alarm that is part of the machinery."""
+IMPORT, IMPORT_LOG = "Custom::EaselImport", "/easel/EaselModel/import"
 LOG_LINES, SHOWN = 50, 5
 
 
@@ -45,15 +46,17 @@ def stacks(account: Account) -> Check | None:
 
 
 def _moving(account: Account, stack: dict[str, Any]) -> Check:
-    """What it is at for longest, and how long."""
-    said = f"{stack['StackName']} is {stack['StackStatus']}"
+    """What it is at for longest, how long, and of an import how far."""
+    said, wait = f"{stack['StackName']} is {stack['StackStatus']}", "Wait until it has ended"
     listed = resources_of(account, stack["StackName"])
     at = [one for one in listed if one["ResourceStatus"].endswith("_IN_PROGRESS")]
-    if at:
-        longest = min(at, key=lambda one: one["LastUpdatedTimestamp"])
-        minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
-        said += f", at {longest['LogicalResourceId']} for {minutes:.0f} min"
-    return Check("stacks", "unknown", f"{said}.", "Wait until it has ended")
+    if not at:
+        return Check("stacks", "unknown", f"{said}.", wait)
+    longest = min(at, key=lambda one: one["LastUpdatedTimestamp"])
+    minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
+    said += f", at {longest['LogicalResourceId']} for {minutes:.0f} min."
+    lines = _last_lines(account, IMPORT_LOG) if longest["ResourceType"] == IMPORT else []
+    return Check("stacks", "unknown", said, wait, tuple(line for _, line in lines[-1:]))
 
 
 def _broken(account: Account, stack: dict[str, Any]) -> Check:
@@ -145,13 +148,7 @@ def alarms(account: Account) -> Check:
 
 def log(account: Account, deployed: Deployed) -> Check:
     """The newest lines of the endpoint's containers, held against the known failures."""
-    try:
-        with explained():
-            lines = list(_last_lines(account, f"/aws/sagemaker/Endpoints/{deployed.endpoint}"))
-    except CommandError as error:
-        if error.where != "ResourceNotFoundException":
-            raise
-        lines = []
+    lines = _last_lines(account, f"/aws/sagemaker/Endpoints/{deployed.endpoint}")
     if not lines:
         return Check("log", "unknown", "The container has written nothing yet.", "Look again when the endpoint started")
     shown = tuple(line for _, line in lines[-SHOWN:])
@@ -163,7 +160,18 @@ def log(account: Account, deployed: Deployed) -> Check:
     return Check("log", "failed", said, hint_for(line), shown)
 
 
-def _last_lines(account: Account, group: str) -> Iterator[tuple[datetime, str]]:
+def _last_lines(account: Account, group: str) -> list[tuple[datetime, str]]:
+    """Of the newest stream; none where there is no such group yet."""
+    try:
+        with explained():
+            return list(_newest_events(account, group))
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        return []
+
+
+def _newest_events(account: Account, group: str) -> Iterator[tuple[datetime, str]]:
     logs = account.client("logs")
     streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=1)
     for stream in streams["logStreams"]:

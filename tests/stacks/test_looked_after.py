@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from easel.cloud.after import IMPORT, IMPORT_LOG
 from easel.cloud.before import BOOTSTRAP
 from easel.cloud.deployed import STACK
 from easel.cloud.kinds import known
@@ -32,6 +33,12 @@ def test_the_doctor_asks_for_the_bootstrap_that_the_templates_need(default: Asse
     artifacts = json.loads((default.folder / "manifest.json").read_text())["artifacts"].values()
     needed = {one["properties"].get("requiresBootstrapStackVersion", 0) for one in artifacts if "properties" in one}
     assert max(needed) == BOOTSTRAP
+
+
+def test_the_doctor_knows_where_an_import_tells_how_far_it_is(hub: Assembly) -> None:
+    assert len(hub.resources(IMPORT, STACK)) == 1
+    groups = hub.resources("AWS::Logs::LogGroup", STACK).values()
+    assert IMPORT_LOG in [group["Properties"].get("LogGroupName") for group in groups]
 
 
 def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:

@@ -759,9 +759,15 @@ def test_a_first_deploy_is_not_taken_for_a_failure(found: Callable[..., dict[str
         {**made, **begun, "LogicalResourceId": "ReleaseImport", "LastUpdatedTimestamp": now - timedelta(minutes=6)},
     ]
     world.answers["cloudformation.ListStackResources"] = {"StackResourceSummaries": listed}
+    progress = "3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s"
+    world.answers["logs.DescribeLogStreams"] = {"logStreams": [{"logStreamName": "s"}]}
+    world.answers["logs.GetLogEvents"] = {
+        "events": [{"timestamp": 1, "message": f"{one}\n"} for one in ("a", progress)]
+    }
     checks, wait = found(world), "Wait until it has ended"
+    assert world.calls("logs.DescribeLogStreams")[0]["logGroupName"] == "/easel/EaselModel/import"
     said = "EaselModel is CREATE_IN_PROGRESS, at ReleaseImport for 6 min."
-    assert checks["stacks"] == Check("stacks", "unknown", said, wait)
+    assert checks["stacks"] == Check("stacks", "unknown", said, wait, (progress,))
     said = "The stack has no endpoint yet: it is CREATE_IN_PROGRESS."
     assert checks["endpoint"] == Check("endpoint", "unknown", said, wait)
 
