@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
-from easel.cloud.deployed import STACKS, Deployed, newest, resources_of, stack_status
+from easel.cloud.deployed import STACK, STACKS, Deployed, newest, outputs_of, resources_of, stack_status
 from easel.cloud.hints import hint_for
 from easel.cloud.pause import MOVING
 from easel.cloud.plan import Plan
@@ -87,6 +88,20 @@ def first_failure(account: Account, stack: str) -> str:
             if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == "User Initiated":
                 break
     return first.rstrip(".")
+
+
+def change(account: Account, plan: Plan) -> Check | None:
+    """Whether a deploy with these settings, one of which may have been left off, brings another endpoint."""
+    told = outputs_of(account).get(STACK, {})
+    mode = re.match(r"easel-(async|realtime)", told.get("EndpointName", ""))
+    has = {"model": told.get("Model"), "mode": mode and mode[1]}
+    comes = {"model": plan.model and plan.model.id, "mode": plan.settings.mode}
+    other = [key for key in has if has[key] and comes[key] and has[key] != comes[key]]
+    if not other:
+        return None
+    said = ", ".join(f"{key} {comes[key]} in the place of {has[key]}" for key in other)
+    keep = " ".join(f"-c {key}={has[key]}" for key in other)
+    return Check("change", "ok", f"A deploy with these settings brings {said}.", f"To keep what is there: {keep}")
 
 
 def encryption(account: Account, plan: Plan) -> Check | None:

@@ -64,6 +64,15 @@ def stack_status(account: Account, name: str) -> str | None:
     return str(stacks[0]["StackStatus"])
 
 
+def outputs_of(account: Account) -> dict[str, dict[str, str]]:
+    """What each stack told, by name."""
+    with explained():
+        return {
+            one["StackName"]: {out["OutputKey"]: out["OutputValue"] for out in one.get("Outputs", ())}
+            for one in account.all("cloudformation", "describe_stacks", "Stacks")
+        }
+
+
 def resources_of(account: Account, stack: str) -> list[dict[str, Any]]:
     """What CloudFormation says that the stack has."""
     with explained():

@@ -82,8 +82,9 @@ class Doctor:
         yield stacks
         if stacks is nothing:
             return
-        if check := guarded("encryption", lambda: after.encryption(account, self.plan)):
-            yield check
+        for name, look in {"change": after.change, "encryption": after.encryption}.items():
+            if check := guarded(name, partial(look, account, self.plan)):
+                yield check
         try:
             deployed = find_deployed(account)
         except CommandError as error:

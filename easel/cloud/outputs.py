@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from easel.cloud.account import Account, explained
-from easel.cloud.deployed import newest, resources_of
+from easel.cloud.deployed import newest, outputs_of, resources_of
 from easel.command_error import ENVIRONMENT, CommandError
 
 API, KEY = "EaselApi", "AWS::ApiGateway::ApiKey"
@@ -17,10 +17,9 @@ MACHINERY = ("ExportsOutput", "PublishOutput")
 
 def read_outputs(account: Account) -> dict[str, str]:
     """By name, the page first. Raises CommandError where Easel is not deployed."""
-    with explained():
-        found = {one["StackName"]: one for one in account.all("cloudformation", "describe_stacks", "Stacks")}
-    told = [out for name in ORDER if name in found for out in found[name].get("Outputs", ())]
-    outputs = {out["OutputKey"]: out["OutputValue"] for out in told if not out["OutputKey"].startswith(MACHINERY)}
+    found = outputs_of(account)
+    told = {key: value for name in ORDER for key, value in found.get(name, {}).items()}
+    outputs = {key: value for key, value in told.items() if not key.startswith(MACHINERY)}
     if not outputs:
         why = "no stack of Easel has told anything"
         fix = "npx cdk deploy --all, or wait for its end (easel doctor), or another --region"

@@ -740,6 +740,31 @@ def test_what_moves_is_not_green(found: Callable[..., dict[str, Check]], status:
     assert found(world)["endpoint"] == Check("endpoint", "unknown", said, "Wait some minutes, then look again")
 
 
+@pytest.mark.parametrize(
+    ("model", "endpoint", "said", "fix"),
+    [
+        ("emoji", "easel-async0a1b2c-1", "", ""),
+        ("sdxl", "easel-async0a1b2c-1", "model emoji in the place of sdxl", "-c model=sdxl"),
+        (
+            "sd-1.5",
+            "easel-realtime0a1b2c-1",
+            "model emoji in the place of sd-1.5, mode async in the place of realtime",
+            "-c model=sd-1.5 -c mode=realtime",
+        ),
+    ],
+)
+def test_a_setting_that_was_left_off_is_seen(
+    found: Callable[..., dict[str, Check]], model: str, endpoint: str, said: str, fix: str
+) -> None:
+    world = healthy()
+    outputs = [
+        {"OutputKey": key, "OutputValue": value} for key, value in (("Model", model), ("EndpointName", endpoint))
+    ]
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [{**stack("UPDATE_COMPLETE"), "Outputs": outputs}]}
+    said, fix = f"A deploy with these settings brings {said}.", f"To keep what is there: {fix}"
+    assert found(world).get("change") == (Check("change", "ok", said, fix) if model != "emoji" else None)
+
+
 def test_a_stack_that_changes_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("UPDATE_IN_PROGRESS")]}
