@@ -1,6 +1,7 @@
 """Synthesises what the deploy test deploys: the app as it stands, and with one thing changed or broken.
 
-`python -m tests.deploy.assemble FOLDER`. One process makes all: loading the CDK costs more than a synthesis.
+`python -m tests.deploy.assemble FOLDER [KEY]`, with a key only what is deployed with it. One process makes all: loading
+the CDK costs more than a synthesis.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import aws_cdk as cdk
 
 import app
 import stacks.model
-from tests.deploy.agreed import MARK, MODEL, OTHER
+from tests.deploy.agreed import MARK, MODEL, NETWORK, OTHER
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import ROOT
 
@@ -128,5 +129,13 @@ def main(folder: Path) -> None:
     altered(anew, folder / "forbidden", "EaselApi", drop_action("sagemaker:InvokeEndpoint"))
 
 
+def main_with_key(folder: Path, key: str) -> None:
+    """All that an account of one's own may bring: the key, a network, a firewall and the notebook."""
+    changed, hub = edited(folder / "changed-code", MARKING), hub_catalogue(folder / "catalogue")
+    own = {"kms_key_arn": key, "waf": "on", "notebook": "on", "site": "off", **NETWORK}
+    synthesise(folder / "own", "async", stacks.model.MODEL_CODE, hub, **own)
+    synthesise(folder / "own-changed", "async", changed, hub, **own)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1])) if len(sys.argv) == 2 else main_with_key(Path(sys.argv[1]), sys.argv[2])

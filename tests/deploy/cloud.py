@@ -137,8 +137,8 @@ class Cloud:
     def deploy(self, assembly: Path, *stacks: str) -> subprocess.CompletedProcess[str]:
         return self.begin_deploy(assembly, *stacks).ended()
 
-    def begin_destroy(self, assembly: Path) -> "Running":
-        return self.begin("destroy", "--app", str(assembly), "--all", "--force")
+    def begin_destroy(self, assembly: Path, *stacks: str) -> "Running":
+        return self.begin("destroy", "--app", str(assembly), *(stacks or ("--all",)), "--force")
 
     def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
         return self.begin_destroy(assembly).ended()

@@ -1,10 +1,11 @@
-"""Two emulated accounts with Easel in them: asynchronous, and realtime with a bucket that is not emptied.
+"""Emulated accounts with Easel in them: asynchronous, and realtime with a bucket that is not emptied.
 
-In the second one updates of the endpoint are watched.
+In the second one updates of the endpoint are watched. A third has all that a user may bring: key, network, firewall.
 """
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -73,8 +74,41 @@ class Stage:
     drawn_otherwise: list[bytes]
 
 
+@dataclass
+class Own(Deployed):
+    """An account with a key that was there before."""
+
+    key: str
+
+
+def documented_policy() -> Any:
+    """What docs/options.md says that a key's policy needs."""
+    page = (tools.ROOT / "docs/options.md").read_text()
+    return json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+
+
 @pytest.fixture(scope="session")
-def stage(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def own_begun(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Own]]:
+    """It is deployed while the tests of the other accounts run; not at all where no test asks for it."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("own-assemblies", "own-hub", "own")]
+    asked = any("own" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    if asked:
+        tools.set_up()
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+        yield pool.submit(deploy_own, running, pool, *folders) if asked else Future()
+
+
+def deploy_own(running: ExitStack, pool: ThreadPoolExecutor, assemblies: Path, models: Path, folder: Path) -> Own:
+    hub = running.enter_context(HubServer(Repository(other_model(models / "model"))))
+    cloud = running.enter_context(Cloud(folder, hub.url))
+    made = cloud.client("kms").create_key(Policy=json.dumps(documented_policy()))
+    key = made["KeyMetadata"]["Arn"]
+    synthesis = pool.submit(run_module, "tests.deploy.assemble", str(assemblies), key)
+    return Own(**vars(first_deploy(cloud, synthesis, assemblies, "own", hub)), key=key)
+
+
+@pytest.fixture(scope="session")
+def stage(page: None, own_begun: Future[Own], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Everything that can be made side by side is."""
     tools.set_up()
     assemblies = tmp_path_factory.mktemp("assemblies")

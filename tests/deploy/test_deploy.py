@@ -207,7 +207,7 @@ def test_another_model_comes_from_the_hub_to_the_same_address(
 
 
 def test_of_the_releases_the_one_that_nothing_points_at_expires(asynchronous: Deployed, imported: Done) -> None:
-    """By the bucket's rule, which MiniStack does not keep. CloudFormation may have to go back to one of the newest."""
+    """By the bucket's rule, which test_own.py plays. CloudFormation may have to go back to one of the newest."""
     assert imported.returncode == 0
     first, second, third = releases(asynchronous)
     assert (expiring(asynchronous, first), expiring(asynchronous, second), expiring(asynchronous, third)) == (

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from tests.deploy.emulator.autoscaling import DIMENSION, AutoScaling
 from tests.deploy.emulator.buckets import Buckets
 from tests.deploy.emulator.fleet import Hold
 from tests.deploy.emulator.inference import Runtime
+from tests.deploy.emulator.rights import Right
 from tests.deploy.emulator.sagemaker import SageMaker
 from tests.deploy.emulator.service import ACCOUNT, REGION, Service, ServiceError
 from tests.deploy.emulator.wire import Gateway, serve
@@ -113,7 +114,9 @@ class World:
         self.counted: list[str] = []
         self.folder, self.roles = folder, {ROLE}
         program = (sys.executable, "-c", PROGRAM, "{model_dir}", "{port}")
-        self.control = SageMaker(program, self.act_as, Hold(folder), lambda metric, _: self.counted.append(metric))
+        self.control = SageMaker(
+            program, self.act_as, self.permit, Hold(folder), lambda metric, _: self.counted.append(metric)
+        )
         planes = [
             Service("sagemaker", self.control),
             Service("application-autoscaling", AutoScaling(self.control.endpoints)),
@@ -131,6 +134,10 @@ class World:
         if role not in self.roles:
             raise ServiceError("ValidationException", f"Could not assume role {role}.")
         return self.store
+
+    def permit(self, role: str, rights: Sequence[Right]) -> None:
+        if self.denied in {action for action, *_ in rights}:
+            raise ServiceError("ValidationException", f"{role} may not {self.denied}")
 
     @contextmanager
     def hold(self, status: str) -> Iterator[None]:
@@ -153,7 +160,7 @@ class World:
         container = {"Image": "image", "ModelDataSource": {"S3DataSource": SOURCE}, "Environment": environment}
         self.sagemaker.create_model(ModelName="Model", ExecutionRoleArn=ROLE, PrimaryContainer=container)
 
-    def config(self, name: str = "Config", asynchronous: bool = False) -> None:
+    def config(self, name: str = "Config", asynchronous: bool = False, **own: Any) -> None:
         topics = {kind: f"arn:aws:sns:{REGION}:{ACCOUNT}:{kind}" for kind in ("SuccessTopic", "ErrorTopic")}
         paths = {"S3OutputPath": "s3://store/answers", "S3FailurePath": "s3://store/failures"}
         output = {"OutputConfig": {**paths, "NotificationConfig": topics}}
@@ -163,7 +170,7 @@ class World:
             "InstanceType": "ml.m5.large",
             "InitialInstanceCount": 1,
         }
-        more = {"AsyncInferenceConfig": output} if asynchronous else {}
+        more = {"AsyncInferenceConfig": output, **own} if asynchronous else own
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[one], **more)
 
     def endpoint(self, asynchronous: bool = False, **behaviour: Any) -> dict[str, Any]:
@@ -273,6 +280,15 @@ def test_a_container_that_exits_fails_the_endpoint(world: World) -> None:
     found = world.endpoint(exit=True)
     assert found["EndpointStatus"] == "Failed"
     assert "did not pass the ping health check" in found["FailureReason"]
+
+
+def test_an_endpoint_fails_without_the_right_to_the_key_of_its_disk(world: World) -> None:
+    world.model()
+    world.denied = "kms:CreateGrant"
+    world.config(KmsKeyId=f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1")
+    world.sagemaker.create_endpoint(EndpointName="Endpoint", EndpointConfigName="Config")
+    found = world.settled()
+    assert (found["EndpointStatus"], found["FailureReason"]) == ("Failed", f"{ROLE} may not kms:CreateGrant")
 
 
 def test_an_update_that_fails_keeps_the_old_fleet(world: World) -> None:
@@ -534,6 +550,30 @@ def test_a_full_bucket_is_not_deleted() -> None:
         Buckets(inner, lambda _: Bucket("one")).delete("store", {})
     Buckets(inner, lambda _: Bucket()).delete("store", {})
     assert deleted == ["store"]
+
+
+def test_what_a_template_says_of_a_bucket_is_told_to_s3() -> None:
+    said: dict[str, Any] = {}
+
+    class S3:
+        def __getattr__(self, name: str) -> Any:
+            return lambda Bucket, **told: said.update({name: next(iter(told.values()), None)})  # noqa: N803
+
+    inner: dict[str, Any] = {"create": lambda *_: ("store", {})}
+    key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "arn"}
+    told = {
+        "LifecycleConfiguration": {"Rules": [{"Status": "Enabled", "Prefix": "jobs/", "ExpirationInDays": "14"}]},
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": key, "BucketKeyEnabled": "true"}]
+        },
+    }
+    Buckets(inner, lambda _: S3()).create("Store", told, "stack")
+    rule = {"Status": "Enabled", "Filter": {"Prefix": "jobs/"}, "Expiration": {"Days": 14}}
+    assert said["put_bucket_lifecycle_configuration"] == {"Rules": [rule]}
+    default = {"ApplyServerSideEncryptionByDefault": key, "BucketKeyEnabled": True}
+    assert said["put_bucket_encryption"] == {"Rules": [default]}
+    Buckets({"update": inner["create"]}, lambda _: S3()).update("store", told, {}, "stack")
+    assert {"delete_bucket_lifecycle", "delete_bucket_encryption"} <= said.keys()
 
 
 def test_a_bucket_name_follows_the_rules() -> None:

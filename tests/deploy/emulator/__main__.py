@@ -15,11 +15,12 @@ import boto3
 from ministack import app
 from ministack.services import ssm
 
-from . import builds, cdn, cloudformation, deletion, identity
+from . import builds, cdn, cloudformation, deletion, identity, keys
 from .autoscaling import AutoScaling
 from .budgets import Budgets
 from .fleet import Hold
 from .inference import Runtime
+from .notebooks import Notebooks
 from .sagemaker import SageMaker
 from .service import REGION, Service
 from .wire import Gateway, serve
@@ -47,15 +48,21 @@ def end_with_starter() -> None:
 
 
 def main(port: int, program: list[str]) -> None:
-    act_as = functools.partial(identity.act_as, principal="sagemaker.amazonaws.com")
-    control = SageMaker(program, act_as, Hold(Path(os.environ["HOLD"])), count)
-    backends = {
-        "sagemaker": control, "application-autoscaling": AutoScaling(control.endpoints), "budgets": Budgets(),
-    }  # fmt: skip
-    planes = {name: Service(name, backend) for name, backend in backends.items()}
+    principal = "sagemaker.amazonaws.com"
+    act_as = functools.partial(identity.act_as, principal=principal)
+    permit = functools.partial(identity.permit, principal=principal)
+    hold = Hold(Path(os.environ["HOLD"]))
+    control = SageMaker(program, act_as, permit, hold, count)
+    notebooks = Notebooks(act_as, permit, hold, Path(os.environ["TMPDIR"]) / "instances")
+    planes = {
+        "sagemaker": Service("sagemaker", control, notebooks),
+        "application-autoscaling": Service("application-autoscaling", AutoScaling(control.endpoints)),
+        "budgets": Service("budgets", Budgets()),
+    }
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
     serve(Gateway(runtime, [*planes.values()], identity.authorize), port)
-    cloudformation.register(planes, control, root_client)
+    cloudformation.register(planes, control, notebooks, root_client)
+    keys.take_over()
     deletion.Deletions().take_over()
     builds.register(functools.partial(identity.act_as, principal="codebuild.amazonaws.com"), os.environ["HUB_URL"])
     cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))

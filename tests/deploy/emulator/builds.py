@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,17 +19,23 @@ from ministack.services import codebuild
 from .service import ACCOUNT, REGION, Parameters
 
 HUB = "https://huggingface.co"
+PATIENCE_SECONDS = 4
+"""StartBuild answers when a build has ended, or after so long: whoever follows one asks every ten seconds."""
 
 
 def register(act_as: Callable[[str], boto3.Session], hub: str) -> None:
     """Has MiniStack run builds by us. Who asks for the hub is led to `hub`, as a name server would."""
     usual = codebuild._start_build
 
-    def start(asked: Parameters) -> Parameters:
+    def start(asked: Parameters) -> Any:
         project = codebuild._projects.get(asked.get("projectName", ""))
         if project:
             project["environment"]["environmentVariables"] = asked.get("environmentVariablesOverride", [])
-        answer: Parameters = usual(asked)
+        answer = usual(asked)
+        build = json.loads(answer[2]).get("build", {}).get("id")
+        end = time.monotonic() + PATIENCE_SECONDS
+        while build and codebuild._builds[build]["buildStatus"] == "IN_PROGRESS" and time.monotonic() < end:
+            time.sleep(0.05)
         return answer
 
     def execute(build_id: str, project: Parameters) -> None:

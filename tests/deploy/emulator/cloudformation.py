@@ -1,15 +1,18 @@
 """The CloudFormation types that MiniStack 1.5.33 lacks, as handlers of its own engine."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.model import Shape
+from ministack.services import tagging
 from ministack.services.cloudformation import provisioners, stacks
 
-from . import deletion
+from . import deletion, keys
 from .buckets import Buckets, Made
+from .notebooks import Notebooks
 from .sagemaker import SageMaker, Shelf
 from .service import ACCOUNT, Parameters, Service, ServiceError
 
@@ -132,6 +135,47 @@ class Endpoints:
             raise RuntimeError(f"{name} is not in service after {STABLE_SECONDS} s")
 
 
+class NotebookInstances:
+    """AWS::SageMaker::NotebookInstance. As its type's rights say, one that runs is stopped before it is deleted."""
+
+    def __init__(self, service: Service, shelf: Shelf) -> None:
+        self.service, self.shelf = service, shelf
+        self.plain = named(service, shelf)
+
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Made:
+        """Named as if CloudFormation did not begin with the stack's name: only tags tell whose it is."""
+        name = f"{logical_id}-{uuid.uuid4().hex[:12]}"
+        made = self.plain.create(logical_id, {"NotebookInstanceName": name, **properties}, stack)
+        if self._resting(name) == "Failed":
+            reason = self.shelf.find(name)["FailureReason"]
+            self.delete(made[0], properties)
+            raise RuntimeError(f"Resource of type 'AWS::SageMaker::NotebookInstance' did not stabilize. {reason}")
+        return made
+
+    def update(self, arn: str, old: Parameters, new: Parameters, stack: str, logical_id: str) -> Made:
+        if old != new:
+            raise ValueError(f"a change of {logical_id} is not in the stand-in")
+        return arn, {"NotebookInstanceName": self.shelf.name_of(arn), "Id": arn}
+
+    def delete(self, arn: str, _: Parameters) -> None:
+        name = self.shelf.name_of(arn)
+        if self._resting(name) == "InService":
+            call(self.service, "StopNotebookInstance", NotebookInstanceName=name)
+        if self._resting(name):
+            call(self.service, "DeleteNotebookInstance", NotebookInstanceName=name)
+        self._resting(name)
+
+    def _resting(self, name: str) -> str:
+        """Its state, once it is on its way to no other; empty: there is none."""
+        end = time.monotonic() + STABLE_SECONDS
+        while time.monotonic() < end:
+            status = str(self.shelf.records.get(name, {}).get("NotebookInstanceStatus", ""))
+            if status not in ("Pending", "Stopping", "Deleting"):
+                return status
+            time.sleep(0.1)
+        raise RuntimeError(f"{name} is still {status} after {STABLE_SECONDS} s")
+
+
 class Scaling:
     """The scalable target and its policies. Their physical ids are those of CloudFormation."""
 
@@ -192,6 +236,21 @@ class Ingress:
         self.client("ec2").revoke_security_group_ingress(GroupId=properties["GroupId"], SecurityGroupRuleIds=[rule])
 
 
+class Firewalls:
+    """AWS::WAFv2::WebACLAssociation: a web ACL before a stage of the API."""
+
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        self.client = client
+
+    def create(self, _: str, properties: Parameters, __: str) -> Made:
+        arn, acl = properties["ResourceArn"], properties["WebACLArn"]
+        self.client("wafv2").associate_web_acl(ResourceArn=arn, WebACLArn=acl)
+        return f"{arn}|{acl}", {}
+
+    def delete(self, _: str, properties: Parameters) -> None:
+        self.client("wafv2").disassociate_web_acl(ResourceArn=properties["ResourceArn"])
+
+
 class Budgets:
     """AWS::Budgets::Budget, which CloudFormation names where nobody else does."""
 
@@ -217,19 +276,25 @@ def in_place(put: Create, delete: Delete) -> Handler:
     return Handler(put, update, delete)
 
 
-def register(planes: Mapping[str, Service], control: SageMaker, client: Callable[[str], Any]) -> None:
+def register(
+    planes: Mapping[str, Service], control: SageMaker, notebooks: Notebooks, client: Callable[[str], Any]
+) -> None:
     """Gives MiniStack our types; `client` makes a client of the emulated account's root."""
     sagemaker, budgets = planes["sagemaker"], Budgets(planes["budgets"])
     endpoints, scaling = Endpoints(sagemaker, control), Scaling(planes["application-autoscaling"])
-    ingress = Ingress(client)
+    ingress, firewalls = Ingress(client), Firewalls(client)
+    instances = NotebookInstances(sagemaker, notebooks.shelf)
     ours = {
         "AWS::SageMaker::Model": named(sagemaker, control.models),
         "AWS::SageMaker::EndpointConfig": named(sagemaker, control.configs),
         "AWS::SageMaker::Endpoint": Handler(endpoints.create, endpoints.update, endpoints.delete),
+        "AWS::SageMaker::NotebookInstance": Handler(instances.create, instances.update, instances.delete),
+        "AWS::SageMaker::NotebookInstanceLifecycleConfig": named(sagemaker, notebooks.configs),
         "AWS::ApplicationAutoScaling::ScalableTarget": in_place(scaling.put_target, scaling.delete_target),
         "AWS::ApplicationAutoScaling::ScalingPolicy": in_place(scaling.put_policy, scaling.delete_policy),
         "AWS::Budgets::Budget": replacing(budgets.create, budgets.delete),
         "AWS::EC2::SecurityGroupIngress": replacing(ingress.create, ingress.delete),
+        "AWS::WAFv2::WebACLAssociation": replacing(firewalls.create, firewalls.delete),
     }
     known = provisioners._RESOURCE_HANDLERS
     for name, handler in ours.items():
@@ -237,6 +302,10 @@ def register(planes: Mapping[str, Service], control: SageMaker, client: Callable
         known[name] = {**vars(handler), "update_with_logical_id": True}
     buckets = Buckets(dict(known["AWS::S3::Bucket"]), client)
     known["AWS::S3::Bucket"].update(create=buckets.create, update=buckets.update, delete=buckets.delete)
+    for name, guard in {"AWS::Logs::LogGroup": keys.for_log_group, "AWS::SNS::Topic": keys.for_topic}.items():
+        known[name]["create"] = guard(known[name]["create"])
+    shelves = (control.models, control.configs, control.shelf, notebooks.shelf)
+    tagging._COLLECTORS["sagemaker"] = lambda: (one for shelf in shelves for one in shelf.tagged())
     _run_on_worker_threads({*ours, "AWS::S3::Bucket"})
 
 

@@ -1,7 +1,7 @@
 """IAM of the stand-ins, by MiniStack's own evaluator: who may call, and what a service's role may do."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import boto3
 from ministack.core import responses
@@ -15,6 +15,7 @@ from ministack.core.iam_evaluator import (
 from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sts
 
+from .rights import Right
 from .service import ACCOUNT, REGION, ServiceError
 
 
@@ -50,6 +51,17 @@ def act_as(role_arn: str, principal: str) -> boto3.Session:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
     sts.register_session(access_key, {"Arn": arn, "UserId": f"{name}:SageMaker", **keys})
     return boto3.Session(access_key, keys["SecretAccessKey"], keys["SessionToken"], REGION)
+
+
+def permit(role_arn: str, rights: Sequence[Right], principal: str) -> None:
+    """Raises what a service answers that may not do one of these in the name of a role."""
+    keys = act_as(role_arn, principal).get_credentials().get_frozen_credentials()
+    responses.set_request_account_id(ACCOUNT)
+    for action, resource, context in rights:
+        service = action.partition(":")[0]
+        if enforce(keys.access_key, action, service, REGION, resource_arn=resource, service_context=context):
+            told = f"User: {role_arn} is not authorized to perform: {action} on resource: {resource}"
+            raise ServiceError("ValidationException", told)
 
 
 def _trusts(role: Mapping[str, str], principal: str) -> bool:

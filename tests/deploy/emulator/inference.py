@@ -92,6 +92,8 @@ class AsyncCall:
     failure: str
     topics: Mapping[str, str]
     received: float
+    key: str = ""
+    """Of KMS, for what is written."""
 
     @classmethod
     def accept(cls, output: Parameters, parameters: Parameters, now: float) -> "AsyncCall":
@@ -104,6 +106,7 @@ class AsyncCall:
             f"{failures}/{name}-error.out" if failures else "",
             output.get("NotificationConfig", {}),
             now,
+            output.get("KmsKeyId", ""),
         )
 
     def expired(self, now: float) -> bool:
@@ -131,10 +134,10 @@ class AsyncCall:
             self._put(fleet, self.failure, reason.encode(), "text/plain")
         self._notify(fleet, "ErrorTopic", "Failed", {"failureReason": reason})
 
-    @staticmethod
-    def _put(fleet: Fleet, location: str, body: bytes, content_type: str) -> None:
+    def _put(self, fleet: Fleet, location: str, body: bytes, content_type: str) -> None:
         bucket, key = split_uri(location)
-        fleet.s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+        encrypted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.key} if self.key else {}
+        fleet.s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, **encrypted)
 
     def _notify(self, fleet: Fleet, topic: str, status: str, outcome: Parameters) -> None:
         """A notification that is refused is lost: the service only counts it (NotificationFailures)."""

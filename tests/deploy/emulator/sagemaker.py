@@ -2,12 +2,13 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import boto3
 
 from .container import Container
 from .fleet import MOVING, Endpoint, Fleet, Hold
+from .rights import Permit, disk, interfaces
 from .service import ACCOUNT, REGION, Parameters, ServiceError
 
 HEALTH_SECONDS = 480
@@ -53,21 +54,25 @@ class Shelf:
         self.find(parameters[f"{self.prefix}Name"])
         del self.records[parameters[f"{self.prefix}Name"]]
 
+    def tagged(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """ARNs and tags, for the tagging API."""
+        return ((record[f"{self.prefix}Arn"], record.get("Tags", [])) for record in list(self.records.values()))
+
     def summaries(self, _: Parameters) -> Parameters:
         told = (f"{self.prefix}Name", f"{self.prefix}Arn", "CreationTime")
         return {f"{self.prefix}s": [{key: record[key] for key in told} for record in self.records.values()]}
 
 
 class SageMaker:
-    """`act_as` gives the session of an execution role; `command` is the serving program.
+    """`act_as` gives the session of an execution role, `permit` asks for its rights; `command` is the serving program.
 
     `count` hears of a metric and its dimensions.
     """
 
     def __init__(
-        self, command: Sequence[str], act_as: Callable[[str], boto3.Session], hold: Hold, count: Count
+        self, command: Sequence[str], act_as: Callable[[str], boto3.Session], permit: Permit, hold: Hold, count: Count
     ) -> None:
-        self.command, self.act_as, self.hold, self.count = command, act_as, hold, count
+        self.command, self.act_as, self.permit, self.hold, self.count = command, act_as, permit, hold, count
         self.models = Shelf("Model", "model", "model")
         self.configs = Shelf("EndpointConfig", "endpoint-config", "endpoint configuration")
         self.shelf = Shelf("Endpoint", "endpoint", "endpoint")
@@ -82,9 +87,6 @@ class SageMaker:
         arn = parameters["ResourceArn"]
         records = (record for shelf in (self.models, self.configs, self.shelf) for record in shelf.records.items())
         return {"Tags": next(one.get("Tags", []) for name, one in records if arn.endswith(f"/{name.lower()}"))}
-
-    def list_notebook_instances(self, _: Parameters) -> Parameters:
-        return {"NotebookInstances": []}
 
     def create_endpoint_config(self, parameters: Parameters) -> Parameters:
         for variant in parameters["ProductionVariants"]:
@@ -172,6 +174,9 @@ class SageMaker:
         model = self.models.find(variant["ModelName"])
         self.roles[endpoint] = model["ExecutionRoleArn"]
         session = self.act_as(model["ExecutionRoleArn"])
+        network = model.get("VpcConfig", {"Subnets": [], "SecurityGroupIds": []})
+        needed = [*disk(config.get("KmsKeyId")), *interfaces(network["Subnets"], network["SecurityGroupIds"])]
+        self.permit(model["ExecutionRoleArn"], needed)
         s3 = session.client("s3")
         seconds = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS)
         launch = functools.partial(Container.start, self.command, model["PrimaryContainer"], s3, seconds)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import botocore.session
@@ -31,13 +31,13 @@ def _model(name: str) -> ServiceModel:
 
 
 class Service:
-    """The operations that `backend` has a method for; every other one is an error, never a quiet 200."""
+    """The operations that one of `backends` has a method for; every other one is an error, never a quiet 200."""
 
-    def __init__(self, name: str, backend: object) -> None:
-        self.model, self.name, self.backend = _model(name), name, backend
+    def __init__(self, name: str, *backends: object) -> None:
+        self.model, self.name, self.backends = _model(name), name, backends
 
     def operation(self, name: str) -> OperationModel:
-        if name not in self.model.operation_names or not hasattr(self.backend, xform_name(name)):
+        if name not in self.model.operation_names or not self._doing(name):
             raise ServiceError("UnknownOperationException", f"{self.name}:{name} is not in the stand-in")
         return self.model.operation_model(name)
 
@@ -45,10 +45,14 @@ class Service:
         model = self.operation(name)
         if problems := faults(model.input_shape, parameters):
             raise ServiceError("ValidationException", f"{len(problems)} validation error: {'; '.join(problems)}")
-        answer: Parameters = getattr(self.backend, xform_name(name))(parameters) or {}
+        answer: Parameters = self._doing(name)[0](parameters) or {}
         if problems := faults(model.output_shape, answer):
             raise AssertionError(f"{name} answered what {self.name} cannot: {problems}")
         return answer
+
+    def _doing(self, name: str) -> list[Callable[[Parameters], Parameters | None]]:
+        method = xform_name(name)
+        return [getattr(one, method) for one in self.backends if hasattr(one, method)]
 
 
 def faults(shape: Shape | None, value: Parameters) -> list[str]:

@@ -19,6 +19,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 SHELVES = [
     Shelf("Endpoint", "endpoint", ""), Shelf("EndpointConfig", "endpoint-config", ""), Shelf("Model", "model", ""),
+    Shelf("NotebookInstance", "notebook-instance", ""),
 ]  # fmt: skip
 
 
