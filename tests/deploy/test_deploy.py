@@ -63,6 +63,8 @@ def test_deploy_tells_the_address_the_key_the_model_and_the_price(asynchronous: 
     outputs = asynchronous.cloud.outputs()
     told = {"ApiUrl", "ApiKeyCommand", "Model", "PriceWarm", "PriceIdle", "Budget", "AlertsGoTo"}
     assert told <= outputs.keys()
+    shell = asynchronous.cloud.easel("outputs", "--export").stdout.splitlines()
+    assert shell == [f"export EASEL_URL={outputs['ApiUrl']}", f"export EASEL_KEY={asynchronous.api.key}"]
     assert asynchronous.api.call("GET", "/health").json["endpoint"]["status"] == "ready"
 
 
