@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -18,6 +19,13 @@ CONTAINER_BYTES = 1024
 """The longest value that SageMaker takes for a container's variable."""
 FUNCTION_BYTES = 3072
 """Lambda takes 4 KB for all variables of a function."""
+
+SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
+SCHEDULERS = (
+    "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
+    "flow_euler", "flow_heun",
+)  # fmt: skip
+"""What requests can ask for: the contract's bounds and names."""
 
 Dtype = Literal["float16", "bfloat16", "float32"]
 
@@ -134,7 +142,7 @@ def read_model(name: str, root: Path) -> Model:
     Raises CatalogueError.
     """
     path = Path(f"{name.removesuffix('.json')}.json") if "/" in name else root / "models" / f"{name}.json"
-    if not path.is_file():
+    if not _is_file(path):
         raise CatalogueError(
             f"There is no model {name!r}: {path} does not exist. The catalogue has: {', '.join(model_ids(root))}."
         )
@@ -153,10 +161,17 @@ def released_folder(model: Model) -> Path:
     return model.source.path
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than a name can be
+        return False
+
+
 def _read(path: Path) -> Model:
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CatalogueError(f"it is not JSON: {error}.") from None
     beside: dict[str, Any] = {"source": {"kind": "folder", "path": path.stem}}
     model = _typed(Model, beside | _object(entry, "the entry"), "the entry")
@@ -254,18 +269,34 @@ def _check(model: Model) -> None:
     _check_forms(model, _FORMS)
     if not model.sizes or not model.schedulers:
         raise CatalogueError("it needs one size and one scheduler at least.")
-    for key in ("max_side", "steps", "host_memory_gib"):
-        if getattr(model, key) <= 0:
-            raise CatalogueError(f"{key} is {getattr(model, key)}; it must be more than 0.")
+    _check_numbers(model)
+    if unknown := [name for name in model.schedulers if name not in SCHEDULERS]:
+        raise CatalogueError(f"schedulers has {unknown[0]!r}; it can have {', '.join(SCHEDULERS)}.")
     if model.scheduler not in model.schedulers:
         raise CatalogueError(f"scheduler {model.scheduler!r} is not among its schedulers.")
     for width, height in model.sizes:
-        if max(width, height) > model.max_side or width % 8 or height % 8:
-            raise CatalogueError(f"size {width}x{height}: sides are multiples of 8, at most max_side {model.max_side}.")
+        if max(width, height) > model.max_side or min(width, height) < SIDES[0] or width % 8 or height % 8:
+            raise CatalogueError(
+                f"size {width}x{height}: sides are multiples of 8, {SIDES[0]} at least, at most max_side "
+                f"{model.max_side}."
+            )
     if isinstance(model.source, HubSource):
         _check_hub(model.source)
     if isinstance(model.source, S3Source):
         _check_forms(model.source, {"uri": (r"s3://[a-z0-9.-]{3,63}/(\S*[^/\s]/)?", "like s3://bucket/prefix/")})
+
+
+def _check_numbers(model: Model) -> None:
+    """JSON in Python knows NaN, which no comparison holds."""
+    for key, (low, high) in {"max_side": SIDES, "steps": STEPS, "guidance_scale": GUIDANCE}.items():
+        if not low <= getattr(model, key) <= high:
+            raise CatalogueError(f"{key} is {getattr(model, key)}; it can be {low} to {high}.")
+    if not 0 < model.host_memory_gib < math.inf:
+        raise CatalogueError(f"host_memory_gib is {model.host_memory_gib}; it must be more than 0.")
+    if not 0 <= model.gpu_memory_gib < math.inf:
+        raise CatalogueError(f"gpu_memory_gib is {model.gpu_memory_gib}; it must be 0 (for a CPU) or more.")
+    if model.budget is not None and model.budget <= 0:
+        raise CatalogueError(f"budget is {model.budget}; it must be more than 0.")
 
 
 def _check_hub(source: HubSource) -> None:

@@ -32,6 +32,10 @@ FAMILIES: Mapping[str, Family] = {
 """Those we know of. Source: AWS's pages of the EC2 instance types."""
 
 
+ARM = r"ml\.([a-z]+\d+g|p6e-gb)"
+"""Graviton and Grace: a g after the generation's number."""
+
+
 def choose_instances(model: Model, settings: Settings) -> Settings:
     """The settings with the type that was asked for, or where none was the cheapest that holds the model.
 
@@ -82,9 +86,12 @@ def has_ebs_volume(name: str) -> bool:
 
 def _lack(model: Model, name: str) -> str:
     """What the type has too little of, or nothing."""
+    if re.match(ARM, name):
+        return "its processors are ARM's, and the serving image is for x86 alone"
     family = FAMILIES.get(name.split(".")[1])
     if family is None:
-        return ""
+        lacks = model.gpu_memory_gib and not has_gpu(name)
+        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has no GPU" if lacks else ""
     if model.gpu_memory_gib > family.gpu_gib:
         has = f"has a GPU of {family.gpu_gib:g} GiB" if family.gpu_gib else "has no GPU"
         return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type {has}"

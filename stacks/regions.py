@@ -22,6 +22,9 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
             f"set powertools_layer to its ARN, or deploy to one of {have}."
         )
     _check_region_of("kms_key_arn", settings.kms_key_arn, region)
+    if settings.hub_token_secret.startswith("arn:"):
+        _check_region_of("hub_token_secret", settings.hub_token_secret, region)
+    _check_region_of("powertools_layer", settings.powertools_layer, region)
     if region.startswith("cn-") and settings.hub_url == HUB and isinstance(model.source, HubSource):
         raise SettingsError(
             f"{HUB} cannot be reached from {region}, where {model.id} is. Set hub_url to a mirror, or choose a "

@@ -228,7 +228,12 @@ def _check_numbers(settings: Settings) -> None:
 
 
 def _check_hub(settings: Settings) -> None:
-    _check_text(settings.hub_url, r"https://[^\s/?#]+(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
+    if "@" in settings.hub_url:
+        raise SettingsError(
+            "hub_url holds a name or a password, which templates and logs would show. Leave it out; a token goes into "
+            "the secret of hub_token_secret."
+        )
+    _check_text(settings.hub_url, r"https://[\w.\[\]:-]+(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
     name = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[\w/+=.@-]{1,512}|"
     if not re.fullmatch(name, settings.hub_token_secret, re.ASCII) or settings.hub_token_secret.startswith("hf_"):
         raise SettingsError(
@@ -326,6 +331,8 @@ def _check_cidr(cidr: str) -> None:
         network = ipaddress.ip_network(cidr)
     except ValueError as error:
         raise SettingsError(f"cloud9_cidr {cidr!r}: {error}. One address is written 203.0.113.7/32.") from None
+    if not re.fullmatch(r"[0-9a-fA-F:.]+/\d+", cidr, re.ASCII):
+        raise SettingsError(f"cloud9_cidr {cidr!r} must end with the bits that count. Write {network}.")
     if network.prefixlen < (8 if network.version == 4 else 32):
         raise SettingsError(
             f"cloud9_cidr {cidr} would open port 8080 of your development machine, with the AWS credentials on it, to "

@@ -154,13 +154,14 @@ def _allow_reading(role: iam.Role, uri: str) -> None:
 
 
 def _allow_secret(role: iam.Role, secret: str) -> None:
+    """By name, or by ARN with or without the six characters that Secrets Manager puts behind the name."""
     arn = secret
     if not secret.startswith("arn:"):
-        stack = cdk.Stack.of(role)
-        arn = stack.format_arn(
+        arn = cdk.Stack.of(role).format_arn(
             service="secretsmanager",
             resource="secret",
-            resource_name=f"{secret}-??????",
+            resource_name=secret,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-    allow(role, ["secretsmanager:GetSecretValue"], [arn])
+    given = [secret] if secret.startswith("arn:") else []
+    allow(role, ["secretsmanager:GetSecretValue"], [*given, f"{arn}-??????"])

@@ -13,6 +13,7 @@ import classes
 import contract
 from app import ROOT
 from contract import ModelProfile, parse_profile
+from stacks import catalogue
 from stacks.catalogue import (
     CONTAINER_BYTES,
     FUNCTION_BYTES,
@@ -41,6 +42,12 @@ def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
 
 def test_the_profile_has_the_fields_of_the_contract() -> None:
     assert {field.name for field in fields(ModelProfile)} == set(PROFILE)
+
+
+def test_the_catalogue_and_the_contract_have_the_same_bounds() -> None:
+    bounds = [(bound.minimum, bound.maximum) for bound in (contract.SIDE, contract.STEPS, contract.GUIDANCE)]
+    assert bounds == [catalogue.SIDES, catalogue.STEPS, catalogue.GUIDANCE]
+    assert catalogue.SCHEDULERS == contract.SCHEDULERS
 
 
 def test_the_catalogue_is_what_is_documented() -> None:
@@ -95,10 +102,17 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"sizes": [[64]]}, "sizes holds [64]; see the other entries"),
         ({"sizes": "64x64"}, "sizes holds '64x64'; see the other entries"),
         ({"sizes": []}, "it needs one size and one scheduler at least."),
-        ({"sizes": [[64, 60]]}, "size 64x60: sides are multiples of 8, at most max_side 128."),
-        ({"sizes": [[136, 64]]}, "size 136x64: sides are multiples of 8, at most max_side 128."),
+        ({"sizes": [[64, 60]]}, "size 64x60: sides are multiples of 8, 64 at least, at most max_side 128."),
+        ({"sizes": [[136, 64]]}, "size 136x64: sides are multiples of 8, 64 at least, at most max_side 128."),
+        ({"sizes": [[0, 64]]}, "size 0x64: sides are multiples of 8, 64 at least"),
+        ({"max_side": 4096}, "max_side is 4096; it can be 64 to 2048."),
+        ({"steps": 151}, "steps is 151; it can be 1 to 150."),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan; it can be 0 to 30."),
+        ({"gpu_memory_gib": float("nan")}, "gpu_memory_gib is nan; it must be 0 (for a CPU) or more."),
+        ({"budget": 0}, "budget is 0; it must be more than 0."),
+        ({"schedulers": ["ddim", "magic"]}, "schedulers has 'magic'; it can have ddim, "),
         ({"scheduler": "lms"}, "scheduler 'lms' is not among its schedulers."),
-        ({"steps": 0}, "steps is 0; it must be more than 0."),
+        ({"steps": 0}, "steps is 0; it can be 1 to 150."),
         ({"id": "other"}, "id is 'other'; it must be the name of the file, 'tiny'."),
         ({"id": "../x"}, "id is '../x'; it must be lower-case letters"),
         ({"licence_url": "http://x"}, "licence_url is 'http://x'; it must be a link that starts with https://."),
@@ -149,6 +163,8 @@ def test_what_cannot_be_released_is_refused(tmp_path: Path, source: dict[str, ob
 
 
 def test_an_unknown_model_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="There is no model 'xxx"):
+        read_model("x" * 300, write_model(tmp_path))
     with pytest.raises(CatalogueError, match=r"no model 'tinny'.*The catalogue has: tiny\."):
         read_model("tinny", write_model(tmp_path))
 

@@ -119,6 +119,20 @@ def test_fallbacks_that_cannot_serve_are_refused(model: Model, first: str, fallb
     assert str(refusal.value).startswith(said)
 
 
+@pytest.mark.parametrize("name", ["ml.c7g.xlarge", "ml.m6gd.2xlarge", "ml.c6gn.large", "ml.p6e-gb200.36xlarge"])
+def test_the_image_does_not_start_on_arm(name: str) -> None:
+    with pytest.raises(CatalogueError, match="its processors are ARM's, and the serving image is for x86 alone"):
+        instance_for(EMOJI, name)
+
+
+@pytest.mark.parametrize("name", ["ml.r5.4xlarge", "ml.inf2.xlarge"])
+def test_a_type_without_a_gpu_holds_no_model_that_needs_one(name: str) -> None:
+    """Also where it is not in the table: it would start, and draw for minutes."""
+    with pytest.raises(CatalogueError, match="and the type has no GPU"):
+        instance_for(SD, name)
+    assert instance_for(EMOJI, name) == name
+
+
 def test_a_type_outside_of_the_table_is_believed() -> None:
     assert instance_for(KLEIN, "ml.p5.48xlarge") == "ml.p5.48xlarge"
 

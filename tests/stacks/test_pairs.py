@@ -32,7 +32,7 @@ ENCRYPTED = {
     "AWS::SNS::Topic": "KmsMasterKeyId",
     "AWS::SQS::Queue": "KmsMasterKeyId",
 }
-LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
+LAYER = "arn:{partition}:lambda:{region}:123456789012:layer:mine:1"
 
 FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "region": ({}, {"region": "cn-north-1"}, {"region": "us-gov-west-1"}),
@@ -342,7 +342,7 @@ def shows_the_layer(assembly: Assembly, settings: Settings) -> None:
     functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]
     layers = [function["Layers"] for function in functions if "Layers" in function]
     assert layers
-    assert all((one == [LAYER]) is bool(settings.powertools_layer) for one in layers)
+    assert all((one == [settings.powertools_layer]) is bool(settings.powertools_layer) for one in layers)
 
 
 CHECKS: tuple[Check, ...] = (

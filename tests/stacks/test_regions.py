@@ -16,10 +16,10 @@ from stacks import images
 from stacks.catalogue import read_model
 from stacks.parts.powertools import REGIONS
 from stacks.regions import check_front, check_region
-from stacks.settings import Settings, SettingsError
+from stacks.settings import Settings, SettingsError, parse_settings
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
-LAYER = "arn:aws:lambda:me-central-1:123456789012:layer:powertools:1"
+LAYER = "arn:aws:lambda:{}:123456789012:layer:powertools:1"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_region_that_has_all(region: str) -> None:
 
 def test_a_region_without_the_image() -> None:
     with pytest.raises(SettingsError) as refusal:
-        check_region("mx-central-1", Settings(powertools_layer=LAYER), EMOJI)
+        check_region("mx-central-1", Settings(powertools_layer=LAYER.format("mx-central-1")), EMOJI)
     assert str(refusal.value) == (
         f"AWS has no serving image in mx-central-1. It has one in {', '.join(sorted(images.ACCOUNTS))}."
     )
@@ -57,7 +57,7 @@ def test_a_region_without_the_image() -> None:
 
 @pytest.mark.parametrize("region", sorted(images.ACCOUNTS.keys() - REGIONS))
 def test_a_region_without_the_layer(region: str) -> None:
-    check_region(region, Settings(powertools_layer=LAYER), EMOJI)
+    check_region(region, Settings(powertools_layer=LAYER.format(region)), EMOJI)
     with pytest.raises(SettingsError) as refusal:
         check_region(region, Settings(), EMOJI)
     assert str(refusal.value).startswith(
@@ -69,9 +69,9 @@ def test_a_region_without_the_layer(region: str) -> None:
 
 @pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1"])
 def test_a_model_of_the_hub_in_china_wants_a_mirror(region: str) -> None:
-    check_region(region, Settings(powertools_layer=LAYER, hub_url="https://hub.example.cn"), SD)
+    check_region(region, Settings(powertools_layer=LAYER.format(region), hub_url="https://hub.example.cn"), SD)
     with pytest.raises(SettingsError) as refusal:
-        check_region(region, Settings(powertools_layer=LAYER), SD)
+        check_region(region, Settings(powertools_layer=LAYER.format(region)), SD)
     assert str(refusal.value) == (
         f"https://huggingface.co cannot be reached from {region}, where sd-1.5 is. Set hub_url to a mirror, or "
         "choose a model that comes from a folder or from S3, such as model=emoji."
@@ -131,3 +131,17 @@ def test_the_app_refuses_before_it_makes_anything() -> None:
     with pytest.raises(SettingsError, match="no serving image in mx-central-1"):
         compose(app, env=cdk.Environment(account="123456789012", region="mx-central-1"))
     assert app.node.children == []
+
+
+@pytest.mark.parametrize(
+    ("key", "arn"),
+    [
+        ("hub_token_secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hub-token"),
+        ("powertools_layer", "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"),
+    ],
+)
+def test_a_secret_and_a_layer_are_of_the_region(key: str, arn: str) -> None:
+    settings = parse_settings({key: arn})
+    check_region("eu-west-1", settings, EMOJI)
+    with pytest.raises(SettingsError, match=f"{key} is of eu-west-1, and Easel goes to eu-west-3"):
+        check_region("eu-west-3", settings, EMOJI)

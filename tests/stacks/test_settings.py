@@ -197,6 +197,19 @@ def test_every_key_is_tested_here() -> None:
             ("cloud9_cidr '203.0.113.7/24': 203.0.113.7/24 has host bits set. One address is written 203.0.113.7/32."),
         ),
         (
+            {"cloud9_cidr": "203.0.113.7", **GROUP},
+            "cloud9_cidr '203.0.113.7' must end with the bits that count. Write 203.0.113.7/32.",
+        ),
+        (
+            {"cloud9_cidr": "203.0.113.0/255.255.255.0", **GROUP},
+            "cloud9_cidr '203.0.113.0/255.255.255.0' must end with the bits that count. Write 203.0.113.0/24.",
+        ),
+        (
+            {"hub_url": "https://me:hf_secret@hub.example.org"},
+            "hub_url holds a name or a password, which templates and logs would show. Leave it out; a token goes into "
+            "the secret of hub_token_secret.",
+        ),
+        (
             {"cloud9_cidr": "me", **GROUP},
             (
                 "cloud9_cidr 'me': 'me' does not appear to be an IPv4 or IPv6 network. One address is written "
