@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 pause = time.sleep
 """Ours, since the tests of the importer have nobody else wait."""
+API = "/api"
+"""Among `drops`: what the hub tells of the repository."""
 LFS_BYTES = 100_000
 """Files from this size on are kept by their SHA-256."""
 
@@ -41,6 +43,8 @@ class Repository:
     """Ranges from this byte on are not answered, until it is None again: then their connections end."""
     failures: int = 0
     """How many requests get 503 before one is answered."""
+    retry_after: str = ""
+    """What they say of when to come again."""
     expired: int = 0
     """How many requests of the store get 403, as when a signed link is too old."""
 
@@ -89,7 +93,7 @@ class HubServer:
                 repository = hub.repository
                 if repository.failures:
                     repository.failures -= 1
-                    return self.answer(503)
+                    return self.answer(503, {"Retry-After": repository.retry_after} if repository.retry_after else {})
                 return self.hub() if role == "hub" else self.file(unquote(urlsplit(self.path).path)[1:])
 
             def hub(self) -> None:
@@ -100,7 +104,11 @@ class HubServer:
                     revision = path.rpartition("/")[2]
                     if revision not in ("main", repository.commit):
                         return self.answer(404, {"X-Error-Code": "RevisionNotFound"})
-                    return self.answer(200, {"content-type": "application/json"}, described(repository))
+                    body = described(repository)
+                    if repository.drops[API]:
+                        repository.drops[API] -= 1
+                        return self.drop(body, len(body))
+                    return self.answer(200, {"content-type": "application/json"}, body)
                 return self.resolve(path)
 
             def resolve(self, path: str) -> None:

@@ -31,7 +31,7 @@ from stacks.custom.importer.bucket import Bucket
 from stacks.custom.importer.failure import ImportFailed
 from stacks.custom.importer.files import File
 from tests.conftest import ROOT
-from tests.stacks.hub import LFS_BYTES, HubServer, Repository
+from tests.stacks.hub import API, LFS_BYTES, HubServer, Repository
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -316,6 +316,41 @@ def test_broken_connections_and_bad_moments_are_waited_out(stage: Stage, large: 
     assert state["bytes"] == [sum(map(len, TAKEN.values())) - len(TAKEN[LARGE]) + len(large)] * 2
 
 
+def test_what_the_hub_tells_of_a_repository_may_break_off_too(stage: Stage) -> None:
+    stage.repository.drops[API] = 5
+    assert "error" not in stage.run()
+
+
+def test_a_hub_that_always_breaks_off_is_no_bug_of_ours(stage: Stage) -> None:
+    stage.repository.drops[API] = 10_000
+    assert "breaks off, 6 times in a row" in stage.run()["error"]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("86400", hub.PATIENCE), ("7", 7), ("soon", None)])
+def test_a_hub_is_waited_for_within_a_bound(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, asked: str, waited: int | None
+) -> None:
+    """CodeBuild would be paid for the day that it asks for, and end without a word of it."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    stage.repository.failures, stage.repository.retry_after = 1, asked
+    assert "error" not in stage.run()
+    assert waited in slept if waited else max(slept, default=0) <= hub.PATIENCE
+    assert max(slept, default=0) <= hub.PATIENCE
+
+
+@pytest.mark.parametrize(
+    "target", ["http://hub.example.org/x", "http://169.254.169.254/", "file:///etc/passwd", "http://["]
+)
+def test_no_redirect_leads_out_of_https(target: str) -> None:
+    """What the hub says a file should be is believed: nobody on the way may say it."""
+    secure = hub.Hub("https://hub.example.org", "org/model", "hf_secret")
+    with pytest.raises(ImportFailed, match="which is no address of HTTPS"):
+        secure._onward("https://hub.example.org/a", target)
+    assert secure._onward("https://hub.example.org/a", "/b") == "https://hub.example.org/b"
+    assert secure._onward("https://hub.example.org/a", "https://store.example.org/b") == "https://store.example.org/b"
+
+
 def test_what_came_before_an_interruption_stays(stage: Stage, large: bytes) -> None:
     stage.repository.drops[LARGE] = 10_000
     error = stage.run()["error"]
@@ -598,6 +633,11 @@ def test_a_hub_that_is_none_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatc
     assert "is no answer of a hub. Is hub_url right?" in stage.run()["error"]
     monkeypatch.setattr("tests.stacks.hub.described", lambda _: b'{"siblings": [{}]}')
     assert "what no hub would" in stage.run()["error"]
+    blob = {"rfilename": "unet/config.json", "size": 2, "blobId": "a" * 40}
+    for lie in ({"size": -1}, {"blobId": "../x"}, {"lfs": {"size": 1, "sha256": "ä" * 64}}):
+        told = json.dumps({"sha": "c" * 40, "siblings": [{**blob, **lie}]}).encode()
+        monkeypatch.setattr("tests.stacks.hub.described", lambda _, told=told: told)
+        assert "what no hub would" in stage.run()["error"]
 
 
 def test_the_window_bounds_the_connections() -> None:

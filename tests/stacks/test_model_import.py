@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import aws_cdk as cdk
 import boto3
 import pytest
+from aws_cdk import aws_iam as iam
+from aws_cdk.assertions import Template
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from stacks.custom.handlers import model_import, retirement
-from stacks.parts.model_import import IMPORT_MINUTES, QUEUE_MINUTES, WAIT_MINUTES
+from stacks.parts.model_import import IMPORT_MINUTES, QUEUE_MINUTES, WAIT_MINUTES, _allow_secret
 from stacks.settings import Settings, SettingsError
 from tests.stacks.assembly import HUB, Assembly
 
@@ -45,6 +50,15 @@ def test_the_release_waits_for_the_import(hub: Assembly) -> None:
     release = hub.only("Custom::EaselRelease")
     assert release["Prefix"] == {"Fn::GetAtt": [imported, "Prefix"]}
     assert [part["Below"] for part in release["Parts"]] == ["code/"]
+
+
+def test_a_secret_may_be_named_by_its_arn_with_or_without_the_characters_behind_its_name() -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hub-token"
+    role = iam.Role(cdk.Stack(), "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+    _allow_secret(role, arn)
+    (policy,) = Template.from_stack(cdk.Stack.of(role)).find_resources("AWS::IAM::Policy").values()
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == [arn, f"{arn}-??????"]
 
 
 def test_the_import_may_read_the_one_secret(hub: Assembly) -> None:
@@ -202,6 +216,20 @@ def test_an_import_is_started_followed_and_told(
     assert "1.20 of 4.57 GB, 96.3 MB/s" in capsys.readouterr().out
 
 
+def test_an_answer_fits_what_cloudformation_takes(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a hub calls its licence, and in whatever letters something failed."""
+    put_state(
+        s3, prefix="releases/0123456789abcdef/", commits={"org/" + "m" * 5000: "c" * 40}, licence="\ud83d熊" * 5000
+    )
+    follow(monkeypatch, CodeBuild({"buildStatus": "SUCCEEDED"}), event(), Context())
+    put_state(s3, error="熊" * 5000)
+    follow(monkeypatch, CodeBuild({"buildStatus": "FAILED"}), event(), Context())
+    assert [answered["Status"] for answered in told] == ["SUCCESS", "FAILED"]
+    assert all(len(json.dumps(answered, ensure_ascii=False).encode()) < 4096 for answered in told)
+
+
 def test_a_long_import_is_handed_over_before_the_function_ends(
     s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +285,16 @@ def test_deleting_stops_what_still_runs_and_never_fails(
 # --- older releases ------------------------------------------------------------------------------
 
 
+@dataclass
+class Patient:
+    """Of a function that has so many milliseconds left."""
+
+    left: int = 600_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
+
+
 def tags(s3: Any, key: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = s3.get_object_tagging(Bucket="store", Key=key)["TagSet"]
     return found
@@ -281,7 +319,7 @@ def test_only_old_releases_that_nothing_points_at_expire(s3: Any, monkeypatch: p
     point("s3://store/releases/b/", "second")
     point("s3://elsewhere/releases/a/", "foreign")
     boto3.client("sagemaker").delete_model(ModelName="foreign")
-    retirement.retire({"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}})
+    retirement.retire({"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}}, Patient())
     expiring = {key.split("/")[1] for key in keys if tags(s3, key) == [retirement.TAG]}
     kept = {key.split("/")[1] for key in keys if tags(s3, key) == []}
     assert (expiring, kept) == (set("ad"), set("bcef"))
@@ -294,8 +332,29 @@ def test_releases_are_ordered_by_their_newest_object(s3: Any) -> None:
 
 
 def test_what_cannot_be_looked_up_fails_no_deploy(s3: Any) -> None:
-    made = retirement.retire({"ResourceProperties": {"Bucket": "gone", "Uri": "s3://gone/releases/c/"}})
+    made = retirement.retire({"ResourceProperties": {"Bucket": "gone", "Uri": "s3://gone/releases/c/"}}, Patient())
     assert made == ("retirement", {})
+
+
+@pytest.mark.parametrize("cut", ["network", "time"])
+def test_neither_does_what_cannot_be_looked_up_in_time(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cut: str
+) -> None:
+    """An account may have thousands of configurations. Where not all were looked at, nothing expires."""
+    for name in "abcd":
+        s3.put_object(Bucket="store", Key=f"releases/{name}/x", Body=b"x")
+    point("s3://store/releases/b/", "second")
+    asked = {"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}}
+    if cut == "network":
+        monkeypatch.setattr(retirement, "_models", lambda *_: _raise(EndpointConnectionError(endpoint_url="x")))
+    context = Patient(59_999 if cut == "time" else 600_000)
+    assert retirement.retire(asked, context) == ("retirement", {})
+    assert "older releases stay for now: " in capsys.readouterr().out
+    assert not any(tags(s3, f"releases/{name}/x") for name in "abcd")
+
+
+def _raise(error: Exception) -> Iterator[str]:
+    raise error
 
 
 def test_the_rule_deletes_what_the_function_tags(default: Assembly) -> None:

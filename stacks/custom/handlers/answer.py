@@ -35,7 +35,7 @@ def answering(
         try:
             made = wait(event) if deleting and wait else work(event)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[:900]
+            reason = short(f"{type(error).__name__}: {error}", 900)
             print(reason)
             return _tell(event, here, {"Status": "FAILED", "Reason": f"{reason} (log: {context.log_stream_name})"})
         if made is None:
@@ -62,11 +62,16 @@ def _stop(stop: Callable[[Event], None] | None, event: Event) -> None:
         print(f"{type(error).__name__}: {error}")
 
 
+def short(text: str, limit: int) -> str:
+    """At most `limit` bytes of UTF-8: CloudFormation takes 4,096 in all, and fails without a word of them otherwise."""
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
 def _tell(event: Event, physical_id: str, outcome: dict[str, Any]) -> None:
     body = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
     request = urllib.request.Request(  # noqa: S310  the URL is CloudFormation's own
         event["ResponseURL"],
-        data=json.dumps({**body, "PhysicalResourceId": physical_id, **outcome}).encode(),
+        data=json.dumps({**body, "PhysicalResourceId": physical_id, **outcome}, ensure_ascii=False).encode(),
         method="PUT",
         headers={"content-type": ""},
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from .answer import Event, Made, answering, handed_over
+from .answer import Event, Made, answering, handed_over, short
 
 POLL_SECONDS = 10
 
@@ -81,7 +81,8 @@ def state_key(event: Event) -> str:
 def ended(build: dict[str, Any], state: dict[str, Any]) -> Made:
     if build["buildStatus"] == "SUCCEEDED" and "prefix" in state:
         commits = " ".join(f"{name}@{commit}" for name, commit in state["commits"].items())
-        return state["prefix"], {"Prefix": state["prefix"], "Commits": commits, "Licence": state["licence"]}
+        told = {"Commits": short(commits, 900), "Licence": short(state["licence"], 200)}
+        return state["prefix"], {"Prefix": state["prefix"], **told}
     raise NotImportedError(state.get("error") or _why(build))
 
 

@@ -6,13 +6,13 @@ The bucket's rule deletes what carries the tag. A release that is deployed again
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from .answer import Event, Made, answering
+from .answer import HAND_OVER_MS, Event, Made, answering
 
 RELEASES = "releases/"
 KEPT = 2
@@ -20,25 +20,30 @@ KEPT = 2
 TAG = {"Key": "easel:release", "Value": "unreferenced"}
 
 
-def retire(event: Event) -> Made:
+class TooManyError(RuntimeError):
+    """There are more endpoint configurations in the account than could be looked at."""
+
+
+def handler(event: Event, context: Any) -> None:
+    answering(lambda event: retire(event, context))(event, context)
+
+
+def retire(event: Event, context: Any) -> Made:
     """A release too many costs cents, a deploy that is rolled back more: what fails here is told in the log alone."""
     asked = event["ResourceProperties"]
     try:
-        for prefix in unreferenced(asked["Bucket"], asked["Uri"]):
+        for prefix in unreferenced(asked["Bucket"], asked["Uri"], context):
             print(f"nothing points at {prefix}: it expires")
-    except ClientError as error:
+    except (BotoCoreError, ClientError, TooManyError) as error:
         print(f"older releases stay for now: {error}")
     return "retirement", {}
 
 
-handler = answering(retire)
-
-
-def unreferenced(bucket: str, current: str) -> list[str]:
+def unreferenced(bucket: str, current: str, context: Any) -> list[str]:
     """Tags the objects of every release that may go; their prefixes."""
     s3 = boto3.client("s3")
     releases = _by_age(s3, bucket)
-    wanted = {current, *referenced(), *(f"s3://{bucket}/{prefix}" for prefix in [*releases][:KEPT])}
+    wanted = {current, *referenced(context), *(f"s3://{bucket}/{prefix}" for prefix in [*releases][:KEPT])}
     going = [prefix for prefix in releases if not any(_overlap(f"s3://{bucket}/{prefix}", uri) for uri in wanted)]
     for key in (key for prefix in going for key in releases[prefix]):
         s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [TAG]})
@@ -57,13 +62,21 @@ def _by_age(s3: Any, bucket: str) -> dict[str, list[str]]:
     return {prefix: keys[prefix] for prefix in sorted(keys, key=lambda prefix: changed[prefix], reverse=True)}
 
 
-def referenced() -> set[str]:
-    """What the models of all endpoint configurations of this account and region read."""
+def referenced(context: Any) -> set[str]:
+    """What the models of all endpoint configurations of this account and region read. Raises TooManyError."""
     sagemaker = boto3.client("sagemaker")
     pages = sagemaker.get_paginator("list_endpoint_configs").paginate()
     names = [config["EndpointConfigName"] for page in pages for config in page["EndpointConfigs"]]
-    models = {model for name in names for model in _models(sagemaker, name)}
-    return {uri for model in models for uri in _data(sagemaker, model)}
+    models = {model for name in _in_time(names, context) for model in _models(sagemaker, name)}
+    return {uri for model in _in_time(models, context) for uri in _data(sagemaker, model)}
+
+
+def _in_time(names: Iterable[str], context: Any) -> Iterator[str]:
+    """Without an answer CloudFormation would take the deploy back."""
+    for name in names:
+        if context.get_remaining_time_in_millis() < HAND_OVER_MS:
+            raise TooManyError("this account has too many endpoint configurations to look at all of them")
+        yield name
 
 
 def _models(sagemaker: Any, config: str) -> Iterator[str]:

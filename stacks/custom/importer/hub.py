@@ -17,9 +17,23 @@ from .files import File
 CONNECTIONS = 16
 TRIES = 6
 """Of each request; the waits between them add up to about half a minute."""
+PATIENCE = 60
+"""Seconds that one wait for a hub takes at most, whatever it asks for: CodeBuild is paid by the minute."""
 _REDIRECTS = 5
+_DIGEST = re.compile("sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40}")
 _SMALL_BYTES = 64 * 1024 * 1024
 """The largest answer that is no range of a file."""
+
+
+class Patient(urllib3.Retry):
+    """Waits as long as a hub asks for, within PATIENCE."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        try:
+            asked = super().get_retry_after(response)
+        except urllib3.exceptions.InvalidHeader:
+            return None
+        return None if asked is None else min(asked, PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class Hub:
 
     def __init__(self, url: str, repository: str, token: str = "") -> None:
         self.url, self.repository, self._token = url.rstrip("/"), repository, token
-        retries = urllib3.Retry(
+        retries = Patient(
             total=TRIES - 1,
             backoff_factor=1,
             backoff_max=15,
@@ -107,26 +121,50 @@ class Hub:
             answer.drain_conn()
             if not target:
                 return url
-            url = urllib.parse.urljoin(url, target)
+            url = self._onward(url, target)
             if not self._is_hub(url):
                 return url
         raise ImportFailed(f"{self.url} redirects {path} in a circle.")
 
     def _json(self, path: str, revision: str) -> dict[str, Any]:
-        url = self.url + path
-        for _ in range(_REDIRECTS):  # a repository that was renamed
+        url, lost = self.url + path, urllib3.exceptions.HTTPError()
+        for again in range(TRIES):
+            try:
+                return dict(json.loads(self._small(url, revision)))
+            except urllib3.exceptions.HTTPError as error:  # it broke off in the middle
+                lost = error
+                time.sleep(min(again, 5))
+            except (ValueError, TypeError, RecursionError):
+                raise ImportFailed(f"{url} is no answer of a hub. Is hub_url right?") from None
+        raise self._unreachable(url, lost) from lost
+
+    def _small(self, url: str, what: str) -> bytes:
+        """The answer to a GET, past the redirects of a repository that was renamed."""
+        for _ in range(_REDIRECTS):
             answer = self._get(url, {})
             if not (target := answer.get_redirect_location()):
                 break
-            answer.drain_conn()
-            url = urllib.parse.urljoin(url, target)
-        self._check(answer, revision)
+            answer.close()
+            url = self._onward(url, target)
+        self._check(answer, what)
         try:
-            return dict(json.loads(answer.read(_SMALL_BYTES)))
-        except (ValueError, TypeError):
-            raise ImportFailed(f"{url} is no answer of a hub. Is hub_url right?") from None
+            data: bytes = answer.read(_SMALL_BYTES)
+            return data
         finally:
             answer.close()
+
+    def _onward(self, url: str, target: str) -> str:
+        """Where a redirect leads. Raises ImportFailed: out of HTTPS, where anybody could say what is right."""
+        try:
+            onward = urllib.parse.urljoin(url, target)
+            scheme = urllib.parse.urlsplit(onward).scheme
+        except ValueError:
+            onward = scheme = ""
+        if scheme not in ("https", urllib.parse.urlsplit(self.url).scheme):
+            raise ImportFailed(
+                f"{self._host(url)} redirects to {target[:200]!r}, which is no address of HTTPS. Is hub_url right?"
+            )
+        return onward
 
     def _get(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         return self._request("GET", url, {"Accept-Encoding": "identity", **headers})
@@ -185,10 +223,13 @@ class Hub:
 
 
 def _file(told: dict[str, Any], origin: str) -> File:
+    """Raises KeyError, TypeError or ValueError for what no hub says."""
     lfs = told.get("lfs")
     digest = f"sha256:{lfs['sha256']}" if lfs else f"git-sha1:{told['blobId']}"
-    name = str(told["rfilename"])
-    return File(name, int(lfs["size"] if lfs else told["size"]), digest, origin, name)
+    size, name = int(lfs["size"] if lfs else told["size"]), str(told["rfilename"])
+    if size < 0 or not _DIGEST.fullmatch(digest):
+        raise ValueError(name)
+    return File(name, size, digest, origin, name)
 
 
 def _licence(told: dict[str, Any]) -> str:
