@@ -61,6 +61,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "cloud9": (
         {
             "api_auth": "iam",
+            "shell": "on",
             "instance_type": "ml.g6.xlarge",
             "instance_fallbacks": "ml.g4dn.xlarge",
             "cloud9_cidr": "203.0.113.7/32",
@@ -103,7 +104,6 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "model": "hub",
             "instance_type": "ml.m5.large",
             "hub_token_secret": "hub-token",
-            "shell": "on",
             "vpc_id": "vpc-0a1b2c3d",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d,sg-1a2b3c4d",
