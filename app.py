@@ -15,16 +15,15 @@ from cdk_nag import AwsSolutionsChecks
 from stacks.api import ApiStack
 from stacks.catalogue import CatalogueError, read_model
 from stacks.cloud9 import Cloud9Stack
-from stacks.images import check_class
 from stacks.instances import choose_instances
 from stacks.model import ModelStack
 from stacks.notebook import NotebookStack
 from stacks.parts.cost_tags import tag_all
 from stacks.parts.own_key import encrypt_all
 from stacks.parts.page import PageError
-from stacks.regions import check_front, check_region
+from stacks.regions import check_place
 from stacks.settings import SettingsError, parse_settings
-from stacks.site import SiteStack, why_no_site
+from stacks.site import SiteStack
 from stacks.storage import StorageStack
 
 ROOT = Path(__file__).parent
@@ -35,11 +34,7 @@ def compose(app: cdk.App, *, root: Path = ROOT, page: Path = PAGE, env: cdk.Envi
     """All stacks that the app's context asks for, checked by AwsSolutions."""
     settings = parse_settings(app.node.get_all_context())
     model = read_model(settings.model, root)
-    check_class(model)
-    region = env.region or "" if env else ""
-    check_region(region, settings, model)
-    no_site = why_no_site(settings, region)
-    check_front(region, settings, site=not no_site)
+    no_site = check_place(env.region or "" if env else "", settings, model)
     settings = choose_instances(model, settings)
 
     storage = StorageStack(app, "EaselStorage", settings=settings, env=env)

@@ -17,18 +17,13 @@ from stacks.parts.gateway import STAGE, TIMEOUT
 from stacks.parts.own_domain import certificate, point
 from stacks.parts.page import Page
 from stacks.parts.page_headers import PageHeaders
-from stacks.settings import Settings, SettingsError
+from stacks.settings import Settings
 
 PATIENCE = TIMEOUT.plus(cdk.Duration.seconds(6))
 """What CloudFront waits for the API: longer than the gateway, so that it is the gateway that says why."""
 ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 """Those that CloudFront would keep for ten seconds and give to the next caller, whatever the cache policy says."""
 
-_ELSEWHERE = {
-    "cn-": "CloudFront in China needs an ICP filing and a domain of your own",
-    "us-gov-": "CloudFront is not in AWS GovCloud",
-    "us-iso": "CloudFront is not in this partition",
-}
 _FINDINGS = {
     "AwsSolutions-CFR1": "Who may use Easel is a matter of its key, not of the country that the caller is in",
     "AwsSolutions-CFR2": "The page is a few files that everybody may read; a firewall, where waf asks for one, stands "
@@ -37,21 +32,6 @@ _FINDINGS = {
     "AwsSolutions-CFR4": "Viewers get TLS 1.2 or newer only with a certificate of one's own domain; *.cloudfront.net "
     "has AWS's own, whose policy cannot be set",
 }
-
-
-def why_no_site(settings: Settings, region: str) -> str:
-    """Why the site cannot be there; empty where it can. Raises SettingsError where it was asked for all the same."""
-    if settings.site == "off":
-        return "site is off"
-    reason = next((why for start, why in _ELSEWHERE.items() if region.startswith(start)), "")
-    if settings.api_auth == "iam":
-        reason = "with api_auth=iam the API takes signed requests, which a page cannot make"
-    if reason and settings.site == "on":
-        raise SettingsError(
-            f"site is on, but {reason}. Set site=off; `EASEL_TARGET=<ApiUrl> npm run dev` in web/ shows the page on "
-            "your own machine."
-        )
-    return reason
 
 
 class SiteStack(cdk.Stack):

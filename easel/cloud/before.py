@@ -8,8 +8,10 @@ from easel.cloud.plan import Plan
 from easel.cloud.price_list import USAGE, prices
 from easel.cloud.quotas import find_quota
 from easel.command_error import CommandError
-from stacks.catalogue import FolderSource, S3Source
+from stacks.catalogue import CatalogueError, FolderSource, S3Source
 from stacks.instances import instance_types
+from stacks.regions import check_place
+from stacks.settings import SettingsError
 
 BOOTSTRAP = 6
 """The oldest version of the CDK's bootstrap stack that our templates take."""
@@ -25,6 +27,16 @@ def identity(account: Account) -> Check:
         told = account.client("sts").get_caller_identity()
     number, who = told["Account"], told["Arn"].split(":", 5)[5]
     return Check("account", "ok", f"Account {number[:4]}…{number[-4:]} as {who}, in {account.region}.")
+
+
+def settings(account: Account, plan: Plan) -> Check | None:
+    """What synthesis would refuse in this region; None where it would not."""
+    if plan.model:
+        try:
+            check_place(account.region, plan.settings, plan.model)
+        except (SettingsError, CatalogueError) as error:
+            return Check("settings", "failed", str(error), "docs/aws.md has all settings")
+    return None
 
 
 def region(account: Account, plan: Plan) -> Check:

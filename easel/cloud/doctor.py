@@ -64,6 +64,7 @@ class Doctor:
     def _perhaps(self) -> dict[str, Callable[[Account, Plan], Check | None]]:
         """What only some settings and models need."""
         return {
+            "settings": before.settings,
             "fallbacks": partial(quotas.fallbacks, request=self.request),
             "update": partial(quotas.update, request=self.request),
             "notebook": partial(quotas.notebook, request=self.request),

@@ -13,8 +13,8 @@ import aws_cdk as cdk
 import pytest
 
 from stacks import images
+from stacks.regions import why_no_site
 from stacks.settings import Settings, parse_settings
-from stacks.site import why_no_site
 from stacks.storage import PASSING
 from tests.stacks.assembly import Assembly, synthesise
 

@@ -14,8 +14,7 @@ import pytest
 from app import ROOT, compose
 from stacks import images
 from stacks.catalogue import read_model
-from stacks.parts.powertools import REGIONS
-from stacks.regions import check_front, check_region
+from stacks.regions import LAYERS, check_front, check_region
 from stacks.settings import Settings, SettingsError, parse_settings
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
@@ -42,7 +41,7 @@ def test_the_tags_are_those_of_the_sdk(sdk: Any, kind: str, tag: str) -> None:
     assert tag == f"2.6.0-transformers5.5.3-{kind}-{python}-{sdk['container_version'][kind]}"
 
 
-@pytest.mark.parametrize("region", ["", *sorted(images.ACCOUNTS.keys() & REGIONS)])
+@pytest.mark.parametrize("region", ["", *sorted(images.ACCOUNTS.keys() & LAYERS)])
 def test_a_region_that_has_all(region: str) -> None:
     check_region(region, Settings(), EMOJI)
 
@@ -55,7 +54,7 @@ def test_a_region_without_the_image() -> None:
     )
 
 
-@pytest.mark.parametrize("region", sorted(images.ACCOUNTS.keys() - REGIONS))
+@pytest.mark.parametrize("region", sorted(images.ACCOUNTS.keys() - LAYERS))
 def test_a_region_without_the_layer(region: str) -> None:
     check_region(region, Settings(powertools_layer=LAYER.format(region)), EMOJI)
     with pytest.raises(SettingsError) as refusal:

@@ -987,6 +987,32 @@ def test_the_hub_out_of_reach_is_not_green() -> None:
     assert unseen == Check("model", "unknown", said, fix)
 
 
+@pytest.mark.parametrize(
+    ("settings", "region", "said"),
+    [
+        (["site=on"], "us-gov-west-1", "site is on, but CloudFront is not in AWS GovCloud."),
+        ([], "mx-central-1", "AWS has no serving image in mx-central-1."),
+        (["kms_key_arn=arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"], "us-east-1",
+         "kms_key_arn is of eu-west-1, and Easel goes to us-east-1."),
+    ],
+)  # fmt: skip
+def test_what_synthesis_would_refuse_is_told_before(settings: list[str], region: str, said: str) -> None:
+    check = before.settings(FakeAws().account(region), read_plan(["model=emoji", *settings], ROOT))
+    assert check is not None
+    assert (check.name, check.mark) == ("settings", "failed")
+    assert check.said.startswith(said)
+
+
+def test_a_class_that_the_image_lacks_is_told_before() -> None:
+    plan = read_plan(["model=emoji"], ROOT)
+    assert before.settings(FakeAws().account(), plan) is None
+    assert plan.model
+    newer = replace(plan, model=replace(plan.model, diffusers="0.42.0"))
+    check = before.settings(FakeAws().account(), newer)
+    assert check is not None
+    assert check.said.startswith("emoji needs diffusers 0.42.0")
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
