@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 3
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 SKEWED = ("RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException")
-UNKNOWN = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId")
+UNKNOWN = (
+    "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId", "OptInRequired",
+)  # fmt: skip
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
 NO_CREDENTIALS = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "UnauthorizedSSOTokenError",
@@ -129,6 +132,8 @@ def _refused(operation: str, told: dict[str, str]) -> CommandError:
         return _missing("AWS does not accept the signature", operation, message, "Set the clock of this machine")
     if code in UNKNOWN:
         return _missing("AWS does not know these credentials", operation, message, "Check AWS_PROFILE and the region")
+    if code in THROTTLED:
+        return _missing("AWS takes no more calls at the moment", operation, message, "Wait a minute, then run it again")
     if code in DENIED:
         return _missing(f"You may not call {operation}", "IAM", message, f"Ask for the right to {operation}")
     return CommandError(f"AWS refused {operation}", where=code, why=message, fix="", code=FAILED)

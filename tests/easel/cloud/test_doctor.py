@@ -987,6 +987,24 @@ def test_the_hub_out_of_reach_is_not_green() -> None:
     assert unseen == Check("model", "unknown", said, fix)
 
 
+@pytest.mark.parametrize("call", ["cloudformation.ListStackResources", "sagemaker.ListEndpointConfigs"])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("ThrottlingException", "AWS takes no more calls at the moment"),
+        ("OptInRequired", "AWS does not know these credentials"),
+    ],
+)
+def test_what_aws_does_not_say_is_not_known_to_fail(
+    found: Callable[..., dict[str, Check]], call: str, code: str, said: str
+) -> None:
+    world = healthy()
+    world.answers[call] = refusal(code, "Rate exceeded")
+    check = found(world)["endpoint"]
+    assert check.mark == "unknown"
+    assert check.said.startswith(said)
+
+
 @pytest.mark.parametrize(
     ("settings", "region", "said"),
     [
