@@ -14,7 +14,7 @@ from typing import Any
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.deployed import STACK, Deployed, find_deployed, template
 from easel.cloud.hints import hint_for
-from easel.command_error import FAILED, CommandError
+from easel.command_error import ENVIRONMENT, FAILED, CommandError
 from easel.terminal import Terminal
 from stacks.prices import HOURS_PER_MONTH, USD_PER_HOUR
 
@@ -22,6 +22,8 @@ GONE = "gone"
 """The state of an endpoint that does not exist."""
 MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 LOOK_SECONDS = 5.0
+TRIES = 6
+"""So often in a row AWS may not say how it goes."""
 TARGET, POLICY = "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"
 
 Sleep = Callable[[float], None]
@@ -106,6 +108,17 @@ class Switch:
                 return GONE
             raise
 
+    def _patient_state(self, endpoint: str) -> str:
+        """In so long a wait AWS may be out of reach for a moment; given up, it would leave the scaling behind."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._state(endpoint)
+            except CommandError as error:
+                if error.code != ENVIRONMENT:
+                    raise
+                self._sleep(LOOK_SECONDS)
+        return self._state(endpoint)
+
     def _settled(self, endpoint: str) -> str:
         """SageMaker deletes no endpoint that is on its way to another state."""
         if (state := self._state(endpoint)) not in MOVING:
@@ -115,7 +128,7 @@ class Switch:
     def _wait(self, endpoint: str, done: Callable[[str], bool], text: str) -> str:
         with self._terminal.waiting(text) as tick:
             for _ in range(max(1, int(self._minutes * 60 / LOOK_SECONDS))):
-                if done(state := self._state(endpoint)):
+                if done(state := self._patient_state(endpoint)):
                     return state
                 self._sleep(LOOK_SECONDS)
                 tick()

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from easel.cloud.account import Account
-from easel.cloud.pause import Switch
+from easel.cloud.pause import TRIES, Switch
 from easel.command_error import CommandError
 from easel.terminal import Terminal
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
@@ -122,6 +123,23 @@ def test_pause_deletes_the_endpoint_and_keeps_its_configuration() -> None:
     )
     assert world.calls("sagemaker.DeleteEndpoint") == [{"EndpointName": NAME}]
     assert world.coming == ["gone"]
+
+
+@pytest.mark.parametrize(("lost", "resumed"), [(TRIES - 1, True), (TRIES, False)])
+def test_a_wait_outlives_a_moment_without_aws(lost: int, resumed: bool) -> None:
+    """A resume that ends early leaves an endpoint that does not scale."""
+    world, failures = World("gone"), [EndpointConnectionError(endpoint_url="x")] * lost
+
+    def describe(asked: Any) -> Any:
+        creating = bool(world.calls("sagemaker.CreateEndpoint"))
+        return failures.pop() if creating and failures else world.describe(asked)
+
+    world.answers["sagemaker.DescribeEndpoint"] = describe
+    if resumed:
+        assert "is in service again" in world.switch().resume()
+        assert world.calls("application-autoscaling.PutScalingPolicy")
+    else:
+        assert failure(world.switch().resume)[0] == "Error: AWS cannot be reached"
 
 
 def test_resume_leaves_an_async_endpoint_that_is_in_service_alone() -> None:
