@@ -10,13 +10,11 @@ from contract import EaselError
 from easel.container_client import ContainerDiedError
 from easel.model_process import ModelProcess
 from easel.queue import Queue
-from finishing import Finisher, draw
+from finishing import STRIKES, Finisher, draw
 from ports import Clock, Predictor, Store, Ticket
 
 LOOK_SECONDS = 0.5
 """How often it looks after the container while nothing is to be done."""
-STRIKES = 2
-"""A job on which the container died so often is given up."""
 REFUSED_SECONDS = 30.0
 """The pause when not even a failure can be stored."""
 

@@ -122,7 +122,7 @@ def _model_error(response: Any, message: str) -> EaselError:
     if status == 0:
         return _error("model_timeout")
     error = read_failure(f"{response.get('OriginalMessage', '')} {message}")
-    busy = status in (503, 507) and error.code in ("model_error", "container_died")
+    busy = status in (503, 507) and error.code == "model_error"
     return EaselError("model_busy", "the model is busy") if busy else error
 
 

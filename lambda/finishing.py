@@ -21,6 +21,8 @@ def ignore(record: Record, outcome: Outcome) -> None:
 _TRIES = 3
 _UNTOUCHED = ("throttled", "upstream_unavailable", "model_loading", "model_busy")
 """Refusals after which nothing is being drawn: the call may be made again."""
+STRIKES = 2
+"""A job on which the model died so often is given up."""
 
 
 class Finisher:
@@ -110,11 +112,14 @@ def draw(ticket: Ticket, finisher: Finisher, predictor: Predictor, clock: Clock)
 
 
 def _predict(ticket: Ticket, body: bytes, predictor: Predictor, clock: Clock) -> bytes:
+    deaths = 0
     for _ in range(_TRIES - 1):
         try:
             return predictor.predict(ticket, body)
         except EaselError as error:
-            if error.code not in _UNTOUCHED:
+            died = error.code == "container_died"
+            deaths += died
+            if error.code not in _UNTOUCHED and not (died and deaths < STRIKES):
                 raise
         clock.sleep(uniform(1, 5))  # noqa: S311  # so that refused runners do not come back together
     return predictor.predict(ticket, body)

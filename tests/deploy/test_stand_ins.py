@@ -404,7 +404,7 @@ def test_what_the_container_refuses_is_a_model_error(world: World) -> None:
 def test_a_container_that_dies_is_started_again(world: World) -> None:
     world.endpoint()
     answer = refused(world, "sagemaker-runtime", "invoke_endpoint", EndpointName="Endpoint", Body=b"die")
-    assert answer["OriginalStatusCode"] == 507
+    assert answer["OriginalStatusCode"] == 500
     assert world.runtime.invoke_endpoint(EndpointName="Endpoint", Body=b"x")["Body"].read() == b"x"
 
 
@@ -442,7 +442,7 @@ def test_an_answer_lies_in_the_store_and_is_told(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "body", "reason"),
-    [({"status": 400}, b"bad", "client error (400)"), ({}, b"die", "(507)"), ({"sleep": 3}, b"slow", "timed out")],
+    [({"status": 400}, b"bad", "client error (400)"), ({}, b"die", "(500)"), ({"sleep": 3}, b"slow", "timed out")],
 )
 def test_a_failure_lies_in_the_store_and_is_told(
     world: World, behaviour: dict[str, Any], body: bytes, reason: str

@@ -171,14 +171,17 @@ def model_error(status: int, text: str) -> Fault:
 
 
 OOM = '{"error":{"code":"nan_output","message":"m","hint":"h","param":null}}'
+WORKER_DIED = '{"code": 500, "type": "InternalServerException", "message": "Worker died."}'
+QUEUE_FULL = '{"code": 503, "type": "ServiceUnavailableException", "message": "No worker is available"}'
 LONG = "1 validation error: Member must have length less than or equal to 6291456"
 FAULTS = [
     ("any exception of the container", model_error(400, "No module named 'x'"), "model_error"),
     ("the container's own error inside", model_error(400, OOM), "nan_output"),
     ("out of memory", model_error(500, "CUDA out of memory. Tried to allocate"), "gpu_out_of_memory"),
     ("the model's time is over", model_error(0, "Your invocation timed out while waiting"), "model_timeout"),
-    ("worker died", model_error(503, "Worker died."), "model_busy"),
-    ("queue full", model_error(507, "insufficient"), "model_busy"),
+    ("worker died", model_error(500, WORKER_DIED), "container_died"),
+    ("queue full", model_error(503, QUEUE_FULL), "model_busy"),
+    ("out of the host's memory", model_error(507, "Out of resources"), "model_busy"),
     ("response not loaded", model_error(500, "could not load the entire response body"), "model_bad_response"),
     ("a page", model_error(500, "<html>Internal"), "model_error"),
     ("not ready", Fault(429, "ModelNotReadyException"), "model_loading"),

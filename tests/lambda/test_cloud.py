@@ -163,7 +163,7 @@ REASONS = [
     ("Request timed out before a response was received", "model_timeout"),
     ("Request expired in the queue", "job_expired"),
     ("Received server error (500) from primary: CUDA out of memory", "gpu_out_of_memory"),
-    ("Received server error (503): Worker died.", "container_died"),
+    ("Received server error (500): Worker died.", "container_died"),
     ("Received client error (400) from primary", "model_error"),
     ("", "model_error"),
 ]

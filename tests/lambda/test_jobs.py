@@ -343,6 +343,7 @@ class Predictor:
 
 
 BUSY, LATE = EaselError("model_busy", "busy"), EaselError("model_timeout", "late")
+DIED = EaselError("container_died", "died")
 
 
 @pytest.mark.parametrize(
@@ -353,9 +354,13 @@ BUSY, LATE = EaselError("model_busy", "busy"), EaselError("model_timeout", "late
         ([BUSY, BUSY, BUSY], 3, "failed"),
         ([LATE], 1, "failed"),
         ([BUSY, LATE], 2, "failed"),
+        ([DIED, answer_to(REQUEST)], 2, "succeeded"),
+        ([DIED, DIED, answer_to(REQUEST)], 2, "failed"),
+        ([DIED, BUSY, DIED], 3, "failed"),
+        ([DIED, LATE], 2, "failed"),
     ],
 )
-def test_a_runner_tries_again_only_what_was_not_begun(
+def test_a_runner_tries_again_only_what_was_not_begun_or_died_once(
     world: World, answers: list[bytes | EaselError], calls: int, status: str
 ) -> None:
     record, predictor = accept(world), Predictor(*answers)

@@ -10,8 +10,8 @@ from typing import Any
 from .container import Container, Reply
 from .service import Parameters, ServiceError
 
-WORKER_DIED = '{"code": 507, "type": "InternalServerException", "message": "Worker died."}'
-"""What the serving toolkit in the image answers when the process that holds the model dies."""
+WORKER_DIED = '{"code": 500, "type": "InternalServerException", "message": "Worker died."}'
+"""What the image's server answers when the process that holds the model dies (bench/results/serving_parity.json)."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Fleet:
         if isinstance(error, TimeoutError):
             return model_error(0, "Your invocation timed out while waiting for a response from container primary.")
         self.container.stop()
-        return model_error(507, WORKER_DIED)
+        return model_error(500, WORKER_DIED)
 
     def resize(self, instances: int) -> None:
         """Whatever their number, one container stands for all of them."""
