@@ -41,9 +41,9 @@ class ModelStack(cdk.Stack):
             profile=model.container_profile,
         )
         if self.endpoint.up:
-            settled = Settled(self, "Settled", endpoint=self.endpoint, log_days=settings.log_days)
+            self._settled = Settled(self, "Settled", endpoint=self.endpoint, log_days=settings.log_days)
             scaling = Scaling(self, "Scaling", endpoint=self.endpoint)
-            scaling.node.add_dependency(settled)  # nobody changes the endpoint while that is waited for
+            scaling.node.add_dependency(self._settled)  # nobody changes the endpoint while that is waited for
         retirement = Retirement(self, "Retirement", bucket=bucket, uri=release.uri, log_days=settings.log_days)
         retirement.node.add_dependency(self.endpoint)
         self.alerts = Alerts(self, "Alerts", email=settings.alert_email)
@@ -70,7 +70,9 @@ class ModelStack(cdk.Stack):
             )
         cdk.CfnOutput(self, "Budget", value=budget)
         if self.endpoint.up and (hours := settings.idle_hours):
-            IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=self.alerts.topic, log_days=settings.log_days)
+            topic = self.alerts.topic
+            guard = IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=topic, log_days=settings.log_days)
+            guard.node.add_dependency(self._settled)  # nor takes it away then
             told = f"after {hours} hours without a call the endpoint is deleted; `easel resume` brings it back"
             cdk.CfnOutput(self, "IdleGuardDoes", value=told)
 

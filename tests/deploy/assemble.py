@@ -122,6 +122,8 @@ def main(folder: Path) -> None:
     altered(plain, folder / "kept", "EaselStorage", drop_auto_delete)
     plain = synthesise(folder / "realtime-refusing", "realtime", refusing, update="blue_green")
     altered(plain, folder / "refusing", "EaselStorage", drop_auto_delete)
+    plain = synthesise(folder / "realtime-exiting", "realtime", exiting, update="blue_green")
+    altered(plain, folder / "unhealthy", "EaselStorage", drop_auto_delete)
     away = synthesise(folder / "realtime-away", "realtime", changed, endpoint="off")
     altered(away, folder / "away", "EaselStorage", drop_auto_delete)
     plain = synthesise(folder / "realtime-other", "realtime", changed, update="blue_green")

@@ -102,7 +102,7 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """The account's root, as the person who looks whether anything is left."""
-        own = {"sagemaker", "application-autoscaling", "budgets"}
+        own = {"sagemaker", "sagemaker-runtime", "application-autoscaling", "budgets"}
         url = f"http://127.0.0.1:{self.stand_ins}" if service in own else self.url
         return boto3.client(
             service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test",
@@ -138,10 +138,11 @@ class Cloud:
         return self.begin_deploy(assembly, *stacks).ended()
 
     def begin_destroy(self, assembly: Path, *stacks: str) -> "Running":
+        """All stacks, or some with what stands on them."""
         return self.begin("destroy", "--app", str(assembly), *(stacks or ("--all",)), "--force")
 
-    def destroy(self, assembly: Path) -> subprocess.CompletedProcess[str]:
-        return self.begin_destroy(assembly).ended()
+    def destroy(self, assembly: Path, *stacks: str) -> subprocess.CompletedProcess[str]:
+        return self.begin_destroy(assembly, *stacks).ended()
 
     def easel(self, *words: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
         """Runs `easel` as the person who deployed."""

@@ -5,6 +5,7 @@ this cannot show.
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -20,12 +21,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from stacks.custom.handlers.settled import POLL_SECONDS
 from stacks.storage import UNREFERENCED
 from tests.conftest import ROOT
 from tests.deploy import tools
 from tests.deploy.agreed import MARK, OTHER, REQUEST
 from tests.deploy.client import Answer, Caller
-from tests.deploy.cloud import Cloud
+from tests.deploy.cloud import Cloud, Running
 from tests.deploy.conftest import Deployed, Stage, pictures
 from tests.deploy.emulator.service import ACCOUNT
 from tests.deploy.inventory import inventory
@@ -268,15 +270,17 @@ def test_an_endpoint_without_instances_is_asleep(asynchronous: Deployed, asleep:
 
 @pytest.fixture(scope="module")
 def destroyed(asynchronous: Deployed, asleep: str) -> Done:
-    """While the endpoint wakes, in a stack that was rolled back."""
+    """While the endpoint wakes, in a stack that was rolled back: it finds no instance, goes back, and is maintained."""
     cloud = asynchronous.cloud
-    with cloud.hold("Updating"):
-        scale(asynchronous, 1)
-        destroying = cloud.begin_destroy(asynchronous.assemblies / "changed")
-        until(lambda: "DELETE_IN_PROGRESS" in events(cloud).get("Custom::EaselWaitForEndpoint", []))
-        time.sleep(1)
-        assert destroying.alive
-        assert asynchronous.endpoint()["EndpointStatus"] == "Updating"
+    with contextlib.ExitStack() as later:
+        with cloud.hold("Updating"):
+            scale(asynchronous, 1)
+            destroying = cloud.begin_destroy(asynchronous.assemblies / "changed")
+            stands_by(asynchronous, destroying, "Updating")
+            later.enter_context(cloud.hold("RollingBack"))
+        stands_by(asynchronous, destroying, "RollingBack")
+        later.enter_context(cloud.hold("SystemUpdating"))
+        stands_by(asynchronous, destroying, "SystemUpdating")
         assert cloud.client("application-autoscaling").describe_scalable_targets(
             ServiceNamespace="sagemaker"
         )["ScalableTargets"] == []  # fmt: skip
@@ -321,17 +325,43 @@ def test_an_endpoint_that_is_created_keeps_its_role_and_the_doctor_says_to_wait(
     assert "wait until it is InService or Failed" in stacks["fix"]
 
 
-def test_destroying_again_takes_the_failed_endpoint_and_keeps_the_bucket_as_it_was_told(
-    asynchronous: Deployed, hasty: Done
-) -> None:
+@pytest.fixture(scope="module")
+def emptied(asynchronous: Deployed, hasty: Done) -> Done:
     assert hasty.returncode != 0
     until(lambda: asynchronous.endpoint()["EndpointStatus"] == "Failed")
-    again = asynchronous.cloud.destroy(asynchronous.assemblies / "exiting")
-    assert again.returncode == 0, again.stdout[-4000:]
+    return asynchronous.cloud.destroy(asynchronous.assemblies / "exiting")
+
+
+def test_destroying_again_takes_the_failed_endpoint_and_keeps_the_bucket_as_it_was_told(
+    asynchronous: Deployed, emptied: Done
+) -> None:
+    assert emptied.returncode == 0, emptied.stdout[-4000:]
     assert asynchronous.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
     s3, bucket = store(asynchronous)
     assert inventory(asynchronous.cloud) - asynchronous.bare == {f"s3: {bucket}"}
     assert s3.list_objects_v2(Bucket=bucket, Prefix="releases/")["KeyCount"] > 0
+
+
+@pytest.fixture(scope="module")
+def stored(asynchronous: Deployed, emptied: Done) -> set[str]:
+    """The account with the bucket alone."""
+    assert emptied.returncode == 0
+    assert asynchronous.deploy("async", "EaselStorage").returncode == 0
+    return inventory(asynchronous.cloud)
+
+
+@pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService"])
+def test_destroy_takes_an_endpoint_that_cannot_serve_at_once(
+    asynchronous: Deployed, stored: set[str], status: str
+) -> None:
+    cloud = asynchronous.cloud
+    deployed = asynchronous.deploy("async", "EaselModel")
+    assert deployed.returncode == 0, deployed.stdout[-4000:]
+    with cloud.hold(status):
+        assert asynchronous.endpoint()["EndpointStatus"] == status
+        done = cloud.destroy(asynchronous.assemblies / "async", "EaselModel")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert inventory(cloud) == stored
 
 
 # --- realtime ------------------------------------------------------------------------------------
@@ -434,12 +464,51 @@ def test_the_doctor_sees_that_another_configuration_runs(realtime: Deployed, for
     sagemaker.delete_endpoint_config(EndpointConfigName="by-hand")
 
 
-def test_a_full_bucket_fails_the_destroy_loudly_and_an_endpoint_that_the_guard_took_does_not(
-    realtime: Deployed,
+@pytest.fixture(scope="module")
+def half_way(realtime: Deployed, forbidden: Done) -> tuple[Done, Done]:
+    """A destroy during a watched update to a release that cannot start, and the end of that update."""
+    assert forbidden.returncode == 0
+    cloud = realtime.cloud
+    with cloud.hold("Updating"):
+        deploying = cloud.begin_deploy(realtime.assemblies / "unhealthy", "EaselModel")
+        until(lambda: realtime.endpoint()["EndpointStatus"] == "Updating" or not deploying.alive)
+        refused = cloud.destroy(realtime.assemblies / "kept")
+    return refused, deploying.ended()
+
+
+def test_a_stack_that_is_updated_is_not_destroyed(half_way: tuple[Done, Done]) -> None:
+    """Those that stand on it are gone by then."""
+    refused, _ = half_way
+    assert refused.returncode != 0
+    assert "cannot be deleted while in status UPDATE_IN_PROGRESS" in flat(refused.stdout)
+    assert "EaselApi: destroyed" in refused.stdout
+
+
+def test_a_watched_update_that_does_not_start_goes_back(
+    realtime: Deployed, half_way: tuple[Done, Done], stage: Stage
 ) -> None:
-    assert guard(realtime) == "deleted"
-    until(lambda: not realtime.endpoint())
-    destroyed = realtime.cloud.destroy(realtime.assemblies / "kept")
+    _, ended = half_way
+    assert ended.returncode != 0
+    assert "did not pass the ping health check" in flat(ended.stdout)
+    assert realtime.cloud.statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    drawn = realtime.cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=realtime.endpoint()["EndpointName"], ContentType="application/json", Body=json.dumps(REQUEST)
+    )
+    answer = json.loads(drawn["Body"].read())
+    assert MARK in answer["warnings"]
+    assert pictures(answer) == stage.drawn_alone
+
+
+def test_a_full_bucket_fails_the_destroy_loudly_and_an_endpoint_that_the_guard_takes_does_not(
+    realtime: Deployed, half_way: tuple[Done, Done]
+) -> None:
+    """The update has ended by now."""
+    cloud = realtime.cloud
+    with cloud.hold("Deleting"):
+        assert guard(realtime) == "deleted"
+        destroying = cloud.begin_destroy(realtime.assemblies / "kept")
+        stands_by(realtime, destroying, "Deleting")
+    destroyed = destroying.ended()
     assert destroyed.returncode != 0
     assert "The bucket you tried to delete is not empty" in flat(destroyed.stdout)
     assert realtime.cloud.statuses() == {"CDKToolkit": "CREATE_COMPLETE", "EaselStorage": "DELETE_FAILED"}
@@ -504,6 +573,19 @@ def guard(deployed: Deployed, hours: float = 0.0001) -> str:
     functions.update_function_configuration(FunctionName=found["FunctionName"], Environment={"Variables": variables})
     time.sleep(hours * 3600)
     return str(json.loads(functions.invoke(FunctionName=found["FunctionName"])["Payload"].read()))
+
+
+def stands_by(deployed: Deployed, destroying: Running, status: str) -> None:
+    """A destroy that has come to the endpoint looks at it, and goes no further."""
+
+    def waiting() -> list[str]:
+        return events(deployed.cloud).get("Custom::EaselWaitForEndpoint", [])
+
+    until(lambda: deployed.endpoint().get("EndpointStatus") == status and "DELETE_IN_PROGRESS" in waiting())
+    time.sleep(POLL_SECONDS + 1)
+    assert deployed.endpoint().get("EndpointStatus") == status
+    assert "DELETE_COMPLETE" not in waiting()
+    assert destroying.alive
 
 
 def events(cloud: Cloud) -> dict[str, list[str]]:

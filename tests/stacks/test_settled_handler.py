@@ -111,7 +111,7 @@ def test_nothing_is_waited_for_while_the_endpoint_is_needed(clock: Clock, put: A
     assert clock.slept == 0
 
 
-@pytest.mark.parametrize("status", ["InService", "Failed", "OutOfService", "UpdateRollbackFailed", "Deleting", ""])
+@pytest.mark.parametrize("status", ["InService", "Failed", "OutOfService", "UpdateRollbackFailed", ""])
 def test_what_can_be_deleted_is_not_waited_for(clock: Clock, put: Any, status: str) -> None:
     put(status)
     assert settled.wait(asked("Delete"), context(clock)) == ("e", {})
@@ -119,7 +119,7 @@ def test_what_can_be_deleted_is_not_waited_for(clock: Clock, put: Any, status: s
 
 
 @pytest.mark.parametrize("after", ["InService", "Failed", ""])
-@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
+@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"])
 def test_what_moves_is_waited_for_and_the_log_says_so(
     clock: Clock, put: Any, told: Any, capsys: pytest.CaptureFixture[str], status: str, after: str
 ) -> None:
@@ -129,7 +129,7 @@ def test_what_moves_is_waited_for_and_the_log_says_so(
     settled.handler(asked("Delete", url), context(clock))
     assert (heard[0]["Status"], clock.slept) == ("SUCCESS", 3)
     said = capsys.readouterr().out
-    assert f"e is {status}, and SageMaker deletes no endpoint in that state. Waiting, 10 s so far" in said
+    assert f"e is {status}: SageMaker deletes no endpoint before that has ended. Waiting, 10 s so far" in said
     assert said.splitlines()[-1] == f"e is {after or 'gone'}: it can be deleted"
 
 
@@ -158,6 +158,7 @@ def test_the_wait_lies_between_the_endpoint_and_all_that_changes_it(each: Assemb
     ((waiting, wait),) = each.resources("Custom::EaselWaitForEndpoint", "EaselModel").items()
     (target,) = each.resources("AWS::ApplicationAutoScaling::ScalableTarget", "EaselModel").values()
     (endpoint,) = each.resources("AWS::SageMaker::Endpoint", "EaselModel")
-    assert waiting in target["DependsOn"]
+    clocks = each.resources("AWS::Events::Rule", "EaselModel").values()  # of the idle guard, in mode realtime
+    assert all(waiting in one["DependsOn"] for one in (target, *clocks))
     assert endpoint in json.dumps(wait)
     assert int(wait["Properties"]["ServiceTimeout"]) > settled.LIMIT_SECONDS

@@ -1,6 +1,7 @@
 """Custom resource: lets a destroy wait until SageMaker can delete the endpoint, and says in its log what it waits for.
 
-Of an endpoint on its way to another state, as when autoscaling changes it, SageMaker refuses the deletion.
+Of an endpoint on its way to another state, as when autoscaling changes it, SageMaker refuses the deletion; also of one
+that is being deleted already, as by `easel pause`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from .answer import Event, Made, answering, handed_over
 
-MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 POLL_SECONDS = 5
 LIMIT_SECONDS = 50 * 60
 """CloudFormation waits an hour for a custom resource."""
@@ -39,13 +40,14 @@ def wait(event: Event, context: Any) -> Made | None:
     while (status := state(endpoint)) in MOVING:
         waited = time.time() - since
         print(
-            f"{endpoint} is {status}, and SageMaker deletes no endpoint in that state. Waiting, {waited:.0f} s so far"
+            f"{endpoint} is {status}: SageMaker deletes no endpoint before that has ended. "
+            f"Waiting, {waited:.0f} s so far"
         )
         if waited > LIMIT_SECONDS:
             raise StillMovingError(
-                f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker deletes none in that "
-                "state. It is there, and billed while its instances run. When `easel doctor` says that it has settled: "
-                "npx cdk destroy --all"
+                f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker deletes none before "
+                "that has ended. It is there, and billed while its instances run. When `easel doctor` says that it has "
+                "settled: npx cdk destroy --all"
             )
         if handed_over(event, context, Since=since):
             return None
