@@ -51,12 +51,11 @@ class ModelStack(cdk.Stack):
 
         warm, idle = (max(1, settings.min_instances), settings.min_instances) if self.endpoint.up else (0, 0)
         cdk.CfnOutput(self, "Model", value=model.id)
-        cdk.CfnOutput(self, "EndpointName", value=self.endpoint.name)
         cdk.CfnOutput(self, "PriceWarm", value=price(settings.pool, warm))
         cdk.CfnOutput(self, "PriceIdle", value=price(settings.pool, idle))
         cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.told)
         cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
-        if settings.shell == "on":
+        if settings.shell == "on" and self.endpoint.up:
             target = f"sagemaker-endpoint:{self.endpoint.name}_{VARIANT}_<instance>"
             cdk.CfnOutput(self, "ShellCommand", value=f"aws ssm start-session --target {target}")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+import aws_cdk as cdk
 from aws_cdk import Aws, Fn, Stack
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
@@ -34,7 +35,8 @@ POOL_SECONDS = 1800
 
 class Endpoint(Construct):
     """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode, and `key`
-    where the bucket has one. With `endpoint=off` there is all but the endpoint itself, and `up` is False."""
+    where the bucket has one. With `endpoint=off` there is all but the endpoint itself, and `up` is False; `name` and
+    `arn` then serve other stacks only."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
@@ -73,7 +75,9 @@ class Endpoint(Construct):
         )
         config = self._config(model)
         if not self.up:
-            self.name = Fn.select(4, Fn.split("/", logs.log_group_name))
+            # Others may take what a stack tells, but not put it together: so there is the name as an output.
+            cdk.CfnOutput(Stack.of(self), "EndpointName", value=name)
+            self.name = Fn.get_stack_output(Stack.of(self).stack_name, "EndpointName")
             self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
             return
         endpoint = sagemaker.CfnEndpoint(
@@ -87,6 +91,7 @@ class Endpoint(Construct):
         )
         endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
         self.name, self.arn = endpoint.attr_endpoint_name, endpoint.ref
+        cdk.CfnOutput(Stack.of(self), "EndpointName", value=self.name)
 
     def _watch_updates(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
         if self.settings.update == "plain" or not self.up:

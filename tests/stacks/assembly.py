@@ -12,6 +12,7 @@ from typing import Any
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 
 import aws_cdk as cdk
+from cfnlint.api import ManualArgs, lint
 
 import app as composition
 
@@ -153,6 +154,14 @@ class Assembly:
         (resource,) = self.resources(kind, stack).values()
         properties: dict[str, Any] = resource["Properties"]
         return properties
+
+    def lint(self) -> list[str]:
+        """What cfn-lint finds, but for dependencies that the CDK writes out and a reference implies."""
+        settings = ManualArgs(regions=[self.region], ignore_checks=["W3005"])
+        found = [
+            match for path in self.folder.glob("*.template.json") for match in lint(path.read_text(), config=settings)
+        ]
+        return [f"{match.rule.id} {match.message}" for match in found]
 
     def outputs(self, stack: str) -> dict[str, Any]:
         return {name: output["Value"] for name, output in self.templates[stack]["Outputs"].items()}

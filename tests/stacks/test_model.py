@@ -201,12 +201,13 @@ def test_the_endpoint_can_be_away_while_all_else_stays(tmp_path: Path, catalogue
     assert there.templates["EaselStorage"] == away.templates["EaselStorage"]
     outputs = away.outputs("EaselModel")
     assert outputs["PriceWarm"] == outputs["PriceIdle"] == price(["ml.m5.large"], 0)
-    (logs,) = (id for id in away.resources("AWS::Logs::LogGroup", "EaselModel") if id.startswith("EndpointLogs"))
-    assert outputs["EndpointName"] == {"Fn::Select": [4, {"Fn::Split": ["/", {"Ref": logs}]}]}
     name = there.only("AWS::SageMaker::Endpoint")["EndpointName"]
-    assert there.resources("AWS::Logs::LogGroup")[logs]["Properties"]["LogGroupName"] == {
-        "Fn::Join": ["", ["/aws/sagemaker/Endpoints/", name]]
-    }
+    assert outputs["EndpointName"] == name
+    told = {"Fn::GetStackOutput": {"StackName": "EaselModel", "OutputName": "EndpointName"}}
+    functions = away.resources("AWS::Lambda::Function", "EaselApi").values()
+    variables = [one["Properties"].get("Environment", {}).get("Variables", {}) for one in functions]
+    assert told in [one.get("EASEL_ENDPOINT") for one in variables]
+    assert away.lint() == []
     assert json.loads((away.folder / "validation-report.json").read_text())["pluginReports"] == []
 
 
