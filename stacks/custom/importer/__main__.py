@@ -75,7 +75,8 @@ def _token(secret: str) -> str:
     except ClientError as error:
         raise ImportFailed(
             f"The secret hub_token_secret cannot be read ({error.response['Error']['Code']}). It must be in "
-            f"this region and account: aws secretsmanager describe-secret --secret-id {secret}"
+            "this region and account, and encrypted with AWS's own key, as the import may use no other: "
+            f"aws secretsmanager describe-secret --secret-id {secret}"
         ) from None
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise ImportFailed("The secret hub_token_secret holds no token. Store the token alone, as a plain text.")
