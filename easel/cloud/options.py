@@ -123,34 +123,17 @@ def certificate(account: Account, plan: Plan) -> Check | None:
 
 
 def firewall(account: Account, plan: Plan) -> Check | None:
-    """Whether a web ACL of the user's is there, and where it can stand; None where none is named."""
-    arn = plan.settings.waf
+    """Whether a web ACL of the user's is there; None where none is named."""
+    arn, everywhere = plan.settings.waf, bool(plan.settings.global_waf)
     if not arn.startswith("arn:"):
         return None
-    everywhere, theirs = bool(plan.settings.global_waf), arn.split(":")[3]
-    if everywhere and (said := _no_cloudfront(account, plan)):
-        fix = f"A regional web ACL of {account.region}, or -c waf=on"
-        return Check("firewall", "failed", f"The web ACL is a global one, for CloudFront, and {said}.", fix)
-    if not everywhere and theirs != account.region:
-        said = f"The web ACL is of {theirs}, and Easel goes to {account.region}."
-        return Check("firewall", "failed", said, f"Name one of {account.region}, or -c waf=on")
     _, _, name, id = arn.split("/")
     scope = "CLOUDFRONT" if everywhere else "REGIONAL"
     try:
         with explained():
-            account.client("wafv2", theirs).get_web_acl(Name=name, Id=id, Scope=scope)
+            account.client("wafv2", arn.split(":")[3]).get_web_acl(Name=name, Id=id, Scope=scope)
     except CommandError as error:
         if error.where != "WAFNonexistentItemException":
             raise
         return Check("firewall", "failed", f"There is no web ACL {arn}.", "Mend waf, or -c waf=on")
     return Check("firewall", "ok", f"The web ACL {name} is there, for the {'site' if everywhere else 'API'}.")
-
-
-def _no_cloudfront(account: Account, plan: Plan) -> str:
-    """Why there is no site before which it could stand; empty where there is one."""
-    reasons = {
-        f"{account.region} has none": account.partition != "aws",
-        "site=off leaves it out": plan.settings.site == "off",
-        "api_auth=iam leaves it out": plan.settings.api_auth == "iam",
-    }
-    return next((why for why, so in reasons.items() if so), "")

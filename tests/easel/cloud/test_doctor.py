@@ -522,39 +522,23 @@ NO_ACL = refusal("WAFNonexistentItemException", "AWS WAF couldn't perform the op
 
 
 @pytest.mark.parametrize(
-    ("waf", "more", "answer", "mark", "said", "fix"),
+    ("waf", "answer", "mark", "said", "fix"),
     [
-        (REGIONAL, [], {}, "ok", "The web ACL mine is there, for the API.", ""),
-        (GLOBAL, [], {}, "ok", "The web ACL mine is there, for the site.", ""),
-        (REGIONAL, [], NO_ACL, "failed", f"There is no web ACL {REGIONAL}.", "Mend waf, or -c waf=on"),
-        (REGIONAL.replace(REGION, "eu-west-3"), [], {}, "failed",
-         f"The web ACL is of eu-west-3, and Easel goes to {REGION}.", f"Name one of {REGION}, or -c waf=on"),
-        (GLOBAL, ["site=off"], {}, "failed",
-         "The web ACL is a global one, for CloudFront, and site=off leaves it out.",
-         f"A regional web ACL of {REGION}, or -c waf=on"),
-        (GLOBAL, ["api_auth=iam"], {}, "failed",
-         "The web ACL is a global one, for CloudFront, and api_auth=iam leaves it out.",
-         f"A regional web ACL of {REGION}, or -c waf=on"),
+        (REGIONAL, {}, "ok", "The web ACL mine is there, for the API.", ""),
+        (GLOBAL, {}, "ok", "The web ACL mine is there, for the site.", ""),
+        (REGIONAL, NO_ACL, "failed", f"There is no web ACL {REGIONAL}.", "Mend waf, or -c waf=on"),
     ],
 )  # fmt: skip
 def test_a_web_acl_of_ones_own(
-    found: Callable[..., dict[str, Check]], waf: str, more: list[str], answer: Any, mark: Any, said: str, fix: str
+    found: Callable[..., dict[str, Check]], waf: str, answer: Any, mark: Any, said: str, fix: str
 ) -> None:
     world = healthy()
     world.answers["wafv2.GetWebACL"] = answer
-    assert found(world, plan=read_plan(["model=emoji", f"waf={waf}", *more], ROOT))["firewall"] == Check(
-        "firewall", mark, said, fix
-    )
-    if mark == "ok":
-        scope, id = "CLOUDFRONT" if waf == GLOBAL else "REGIONAL", ACL.rpartition("/")[2]
-        assert world.calls("wafv2.GetWebACL") == [{"Name": "mine", "Id": id, "Scope": scope}]
+    check = found(world, plan=read_plan(["model=emoji", f"waf={waf}"], ROOT))["firewall"]
+    assert check == Check("firewall", mark, said, fix)
+    scope, id = "CLOUDFRONT" if waf == GLOBAL else "REGIONAL", ACL.rpartition("/")[2]
+    assert world.calls("wafv2.GetWebACL") == [{"Name": "mine", "Id": id, "Scope": scope}]
     assert "firewall" not in found(healthy(), plan=read_plan(["model=emoji", "waf=on"], ROOT))
-
-
-def test_a_global_web_acl_where_there_is_no_cloudfront() -> None:
-    check = options.firewall(FakeAws().account("cn-north-1"), read_plan(["model=emoji", f"waf={GLOBAL}"], ROOT))
-    assert check
-    assert check.said == "The web ACL is a global one, for CloudFront, and cn-north-1 has none."
 
 
 def stored(key: str) -> dict[str, Any]:
