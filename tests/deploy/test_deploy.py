@@ -45,6 +45,8 @@ app()
 """
 """The `easel` command where names below localhost mean this machine, as they should and on many do not."""
 
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
 
 # --- asynchronous --------------------------------------------------------------------------------
 
@@ -193,8 +195,27 @@ def test_a_second_deploy_is_live(asynchronous: Deployed, updated: Done, stage: S
 
 
 @pytest.fixture(scope="module")
-def imported(asynchronous: Deployed, updated: Done) -> Done:
+def damaged(asynchronous: Deployed, updated: Done) -> Done:
+    """The hub sends something else than it has on record."""
     assert updated.returncode == 0
+    asynchronous.hub.repository.broken.add(WEIGHTS)
+    done = asynchronous.deploy("imported", "EaselModel")
+    asynchronous.hub.repository.broken.clear()
+    return done
+
+
+def test_a_damaged_file_becomes_no_release(asynchronous: Deployed, damaged: Done) -> None:
+    assert damaged.returncode != 0
+    assert f"{WEIGHTS} has the sha256" in flat(damaged.stdout), damaged.stdout[-4000:]
+    assert asynchronous.cloud.statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert MARK in asynchronous.api.call("POST", "/generate", REQUEST).json["warnings"]
+
+
+@pytest.fixture(scope="module")
+def imported(asynchronous: Deployed, damaged: Done) -> Done:
+    """From the store that the hub redirects to, in spite of a connection that breaks in the middle."""
+    assert damaged.returncode != 0
+    asynchronous.hub.repository.drops[WEIGHTS] = 1
     return asynchronous.deploy("imported")
 
 
@@ -206,6 +227,7 @@ def test_another_model_comes_from_the_hub_to_the_same_address(
     assert [one["id"] for one in asynchronous.api.call("GET", "/models").json["models"]] == [OTHER]
     drawn = pictures(asynchronous.api.call("POST", "/generate", REQUEST).json)
     assert drawn == stage.drawn_otherwise != stage.drawn_alone
+    assert asynchronous.hub.repository.drops[WEIGHTS] == 0
     (manifest,) = manifests(asynchronous)
     assert manifest["commits"] == {"org/model": asynchronous.hub.repository.commit}
 

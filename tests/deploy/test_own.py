@@ -404,12 +404,16 @@ def first(own: Own, job: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def second(own: Own, first: str) -> str:
-    """Of other code, deployed over it."""
+    """Of other code, deployed over it. The hub's branch has moved on meanwhile; the model has not."""
     time.sleep(1)
+    commit, own.hub.repository.commit = own.hub.repository.commit, "d" * 40
     updated = own.deploy("own-changed", "EaselModel")
     assert updated.returncode == 0, updated.stdout[-4000:] + own.cloud.tail()
     assert MARK in own.api.call("POST", "/generate", REQUEST).json["warnings"]
-    return releases(own)[-1]
+    (s3, bucket), release = store(own), releases(own)[-1]
+    manifest = json.loads(s3.get_object(Bucket=bucket, Key=f"{release}release.json")["Body"].read())
+    assert manifest["commits"] == {"org/model": commit}
+    return release
 
 
 def test_a_release_that_nothing_points_at_goes_when_its_day_is_over(own: Own, first: str, second: str) -> None:

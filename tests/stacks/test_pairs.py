@@ -203,7 +203,7 @@ def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) 
     assert policies.count("ssmmessages:") == (4 if shell else 0)
     assert ("cloudwatch:DescribeAlarms" in policies) is bool(alarms)
     outputs = assembly.outputs("EaselModel")
-    assert ("ShellCommand" in outputs) is shell
+    assert ("ShellCommand" in outputs) is (shell and bool(endpoints))
     said = outputs["NextUpdate"]
     watched = "watched for 10 minutes and rolled back" if alarms else "is not watched" if endpoints else "is away"
     assert watched in said
