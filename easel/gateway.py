@@ -197,6 +197,8 @@ async def _tell(request: Request, error: EaselError) -> Response:
 
 
 async def _tell_status(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 404:  # a line break in the path, which no route takes
+        return await _tell(request, EaselError("not_found", "there is no such route"))
     if error.status_code == 405:
         return await _tell(request, EaselError("method_not_allowed", f"{request.method} is not for this path"))
     return Response(status_code=error.status_code, headers={"connection": "close"})

@@ -22,6 +22,8 @@ UNMADE = "REVIEW_IN_PROGRESS"
 """Nothing goes on, whatever it is called: a change set that nobody ran."""
 HARMLESS = "Nothing to do."
 """So ends the description of an alarm that is part of the machinery."""
+STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+"""So begins what somebody asked of a stack; a way back does not."""
 IMPORT, IMPORT_LOG = "Custom::EaselImport", "/easel/EaselModel/import"
 LOG_LINES, SHOWN = 50, 5
 
@@ -85,7 +87,7 @@ def first_failure(account: Account, stack: str) -> str:
             reason, status = event.get("ResourceStatusReason", ""), event["ResourceStatus"]
             if status.endswith("_FAILED") and "cancelled" not in reason:
                 first = f"{event['LogicalResourceId']}: {reason}"
-            if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == "User Initiated":
+            if event["ResourceType"] == "AWS::CloudFormation::Stack" and status in STARTS:
                 break
     return first.rstrip(".")
 

@@ -116,6 +116,12 @@ def test_a_worker_that_fails_is_told_without_detail(broken: Any) -> None:
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["/%0A0", "/jobs/%0A0", "/jobs/x%0Ay"])
+def test_a_path_with_a_line_break_leads_nowhere(path: str) -> None:
+    answer = send(client(Workers()), "DELETE", path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 def test_unknown_methods_are_told() -> None:
     answer = send(client(Workers()), "BREW", "/generate")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")

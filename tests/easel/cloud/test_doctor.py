@@ -162,9 +162,10 @@ def event(id: str, status: str, reason: str = "", kind: str = "AWS::SageMaker::E
 NO_INSTANCES = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances (ResourceLimitExceeded)"
 EVENTS = [
     event("EaselModel", "ROLLBACK_COMPLETE", kind="AWS::CloudFormation::Stack"),
+    event("EaselModel", "ROLLBACK_IN_PROGRESS", "User Initiated", "AWS::CloudFormation::Stack"),
     event("Logs", "CREATE_FAILED", "Resource creation cancelled"),
     event("Endpoint", "CREATE_FAILED", NO_INSTANCES),
-    event("EaselModel", "CREATE_IN_PROGRESS", "User Initiated", "AWS::CloudFormation::Stack"),
+    event("EaselModel", "CREATE_IN_PROGRESS", kind="AWS::CloudFormation::Stack"),
     event("Older", "CREATE_FAILED", "of another deploy"),
 ]
 PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/L-1"
