@@ -28,6 +28,8 @@ from stacks.settings import Settings
 Config = sagemaker.CfnEndpointConfig
 
 VARIANT = "AllTraffic"
+NAME = "EndpointName"
+"""The output that has it."""
 _READING = "Who asks for alarms by name asks for all of them: a right to single ones does not let SageMaker see them"
 POOL_SECONDS = 1800
 """For the search through all fallbacks."""
@@ -50,12 +52,7 @@ class Endpoint(Construct):
         self.logs = logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
         role = EndpointRole(
-            self,
-            "Role",
-            bucket=bucket,
-            repository_arn=image.repository_arn,
-            log_group=logs,
-            answers=self.answers,
+            self, "Role", bucket=bucket, repository_arn=image.repository_arn, log_group=logs, answers=self.answers
         )
         self._volume_key = settings.kms_key_arn if all(map(has_ebs_volume, settings.pool)) else ""
         allow_volumes(role, self._volume_key)
@@ -74,13 +71,19 @@ class Endpoint(Construct):
             environment=serving.environment(settings.pool, settings.mode, profile),
         )
         config = self._config(model)
-        if not self.up:
-            # Others may take what a stack tells, but not put it together: so there is the name as an output.
-            cdk.CfnOutput(Stack.of(self), "EndpointName", value=name)
-            self.name = Fn.get_stack_output(Stack.of(self).stack_name, "EndpointName")
+        if self.up:
+            endpoint = self._endpoint(kind, name, config, watched)
+            endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
+            self.name, self.arn, told = endpoint.attr_endpoint_name, endpoint.ref, endpoint.attr_endpoint_name
+        else:  # others may take what a stack tells, but not put it together
+            self.name, told = Fn.get_stack_output(Stack.of(self).stack_name, NAME), name
             self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
-            return
-        endpoint = sagemaker.CfnEndpoint(
+        cdk.CfnOutput(Stack.of(self), NAME, value=told)
+
+    def _endpoint(
+        self, kind: str, name: str, config: Config, watched: sagemaker.CfnEndpoint.DeploymentConfigProperty | None
+    ) -> sagemaker.CfnEndpoint:
+        return sagemaker.CfnEndpoint(
             self,
             kind.capitalize(),  # one that scales can change neither mode nor instance types: then it is another
             endpoint_name=name,
@@ -89,9 +92,6 @@ class Endpoint(Construct):
             retain_all_variant_properties=None if self.answers else True,
             deployment_config=watched,
         )
-        endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
-        self.name, self.arn = endpoint.attr_endpoint_name, endpoint.ref
-        cdk.CfnOutput(Stack.of(self), "EndpointName", value=self.name)
 
     def _watch_updates(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
         if self.settings.update == "plain" or not self.up:

@@ -21,6 +21,7 @@ from tests.deploy import tools
 from tests.deploy.agreed import MODEL, REQUEST
 from tests.deploy.client import Caller
 from tests.deploy.cloud import Cloud
+from tests.deploy.door import Door
 from tests.deploy.inventory import inventory
 from tests.stacks.hub import HubServer, Repository
 
@@ -52,6 +53,14 @@ class Deployed:
         sagemaker = self.cloud.client("sagemaker")
         names = [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]]
         return dict(sagemaker.describe_endpoint(EndpointName=names[0])) if names else {}
+
+
+@pytest.fixture(scope="session")
+def door() -> Iterator[Door]:
+    made = Door()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
 
 
 def run_module(*command: str, stdin: str = "") -> str:

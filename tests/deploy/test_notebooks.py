@@ -3,19 +3,20 @@
 import base64
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.deploy.door import Door
 from tests.deploy.emulator.fleet import Hold
 from tests.deploy.emulator.notebooks import Notebooks
 from tests.deploy.emulator.rights import Right
 from tests.deploy.emulator.service import ACCOUNT, REGION, Service, ServiceError
 from tests.deploy.emulator.wire import Gateway
-from tests.deploy.test_stand_ins import ROLE, Door, refused
+from tests.deploy.test_stand_ins import ROLE, refused
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
 
@@ -60,14 +61,6 @@ class World:
     def refused(self, operation: str, **more: Any) -> str:
         answer = refused(self, "sagemaker", operation, NotebookInstanceName="Mine", **more)  # type: ignore[arg-type]
         return str(answer["Error"]["Message"])
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    made = Door()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 @pytest.fixture

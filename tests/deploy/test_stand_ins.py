@@ -9,11 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.deploy.door import Door
 from tests.deploy.emulator.autoscaling import DIMENSION, AutoScaling
 from tests.deploy.emulator.buckets import Buckets
 from tests.deploy.emulator.fleet import Hold
@@ -21,7 +20,7 @@ from tests.deploy.emulator.inference import Runtime
 from tests.deploy.emulator.rights import Right
 from tests.deploy.emulator.sagemaker import SageMaker
 from tests.deploy.emulator.service import ACCOUNT, REGION, Service, ServiceError
-from tests.deploy.emulator.wire import Gateway, serve
+from tests.deploy.emulator.wire import Gateway
 
 PROGRAM = """
 import http.server, json, pathlib, sys, time
@@ -84,26 +83,6 @@ class Folder:
         states = {True: "ALARM", False: "OK"}
         told = [{"AlarmName": name, "StateValue": states[name in self.ringing]} for name in AlarmNames]
         return {"MetricAlarms": told}
-
-
-class Door:
-    """One port for all tests: making botocore's clients takes longer than the tests."""
-
-    def __init__(self) -> None:
-        self.gateway: Any = None
-        self.server = serve(self, 0)  # type: ignore[arg-type]
-        self.clients = {
-            name: self.client(name) for name in ("sagemaker", "sagemaker-runtime", "application-autoscaling")
-        }
-
-    def answer(self, *request: Any) -> Any:
-        return self.gateway.answer(*request)
-
-    def client(self, name: str) -> Any:
-        url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        once = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
-        keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
-        return boto3.client(name, REGION, endpoint_url=url, config=once, **keys)
 
 
 class World:
@@ -199,14 +178,6 @@ class World:
         while not self.store.published and time.monotonic() < end:
             time.sleep(0.05)
         return self.store.published.pop()
-
-
-@pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    made = Door()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 @pytest.fixture
