@@ -142,16 +142,23 @@ test('while it is drawn the picture is seen, and nothing moves', async () => {
   expect(await preview.count()).toBe(0)
 })
 
-test('on a phone the picture comes into sight while it is drawn, whole', async () => {
+test('on a phone the picture comes into sight while it is drawn, whole, and stays when a part of the page comes late', async () => {
   const page = await openPage({ steps: 150, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true })
+  let comes = () => {}
+  const slider = new Promise<void>((resolve) => (comes = resolve))
+  await page.route('**/SliderField-*.js', (route) => slider.then(() => route.continue()))
   await page.locator('input[type=file]').setInputFiles(fixture('bare.png'))
   await page.locator('#prompt').fill('a red apple')
   await page.locator('.bar button').click()
-  await page.waitForFunction(() => {
+  const inSight = () => {
     const [stage, bar] = ['.mat:has(.preview)', '.bar:has(button)'].map((one) => document.querySelector(one)?.getBoundingClientRect())
     const progress = document.querySelector('.progress')?.getBoundingClientRect()
     return stage && bar && progress && stage.top >= 0 && progress.bottom <= bar.top
-  })
+  }
+  await page.waitForFunction(inSight)
+  comes()
+  await page.getByRole('slider').waitFor({ state: 'attached' })
+  expect(await page.evaluate(inSight)).toBe(true)
   expect(await hidesPicture(page)).toBe(false)
   await picture(page, 'preview-phone')
 })
