@@ -17,7 +17,7 @@ from contract import EaselError, ModelProfile, parse_profile
 from doors.native import Native
 from finishing import Finisher, draw
 from jobs import Jobs
-from notices import Finalizer, read_notices
+from notices import Finalizer, read_records
 from ports import Endpoint, Ticket
 from service import Router, Service
 from telemetry import Telemetry
@@ -65,10 +65,10 @@ def api(event: Any, context: Any) -> dict[str, Any]:
 
 
 def finalizer(event: Any, context: Any) -> None:
-    """Messages of the asynchronous endpoint's two topics. Raises so that SNS sends again what the store refused."""
+    """Messages of the asynchronous endpoint's two topics. Raises so that Lambda calls again where the store refused."""
     made = _finalizer()
-    for notice in read_notices(event):
-        made.take(notice)
+    for record in read_records(event):
+        made.take(record)
 
 
 def runner(event: Any, context: Any) -> None:

@@ -37,7 +37,7 @@ def _own(text: str) -> EaselError | None:
     try:
         sent, _ = json.JSONDecoder().raw_decode(text)
         parse_answer(json.dumps(sent))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     except EaselError as error:
         return error if error.code != "model_bad_response" else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,33 +15,57 @@ from ports import Store, Ticket
 from telemetry import Telemetry
 
 _INPUT = "/request.json"
+_ANSWER = re.compile(r"answers/[\w.-]{1,200}", re.ASCII)
+"""What SageMaker calls an answer in the store: nothing else is read on a notice's word."""
+
+
+class AsideError(Exception):
+    """Why a record is left aside, in words of ours: nothing of it is quoted but an id of ours."""
+
+    def __init__(self, reason: str, inference_id: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.inference_id = reason, inference_id
 
 
 @dataclass(frozen=True)
 class Notice:
     """One message. `answer` is the `s3://` address of the container's answer, None for a failure."""
 
-    inference_id: str
+    ticket: Ticket
     answer: str | None
     failure: str
 
 
-def read_notices(event: Any) -> Iterator[Notice]:
-    """The messages of an SNS event. Raises EaselError where it is none."""
+def read_records(event: Any) -> list[Any]:
+    """Those of an SNS event. Raises EaselError where it is none."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        raise EaselError("expected_object", "the event is no SNS event of an asynchronous endpoint")
+    return records
+
+
+def read_notice(record: Any) -> Notice:
+    """Raises AsideError where a record is no notice of a job of ours."""
     try:
-        messages = [json.loads(record["Sns"]["Message"]) for record in event["Records"]]
-        yield from [_notice(message) for message in messages]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise EaselError("expected_object", "the event is no SNS event of an asynchronous endpoint") from None
+        message = json.loads(record["Sns"]["Message"])
+        asked, answered = message.get("requestParameters") or {}, message.get("responseParameters") or {}
+        folder = _text(asked, "inputLocation").removesuffix(_INPUT).split("/")
+        ticket = Ticket.parse(_text(message, "inferenceId") or "-".join(folder[-2:]))
+        completed = {"Completed": True, "Failed": False}[message["invocationStatus"]]
+        answer, failure = _text(answered, "outputLocation"), _text(message, "failureReason")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise AsideError("no notice of an asynchronous endpoint") from None
+    if ticket is None:
+        raise AsideError("not an id of ours")
+    return Notice(ticket, answer if completed else None, failure)
 
 
-def _notice(message: dict[str, Any]) -> Notice:
-    asked, answered = message.get("requestParameters") or {}, message.get("responseParameters") or {}
-    folder = str(asked.get("inputLocation", "")).removesuffix(_INPUT).split("/")
-    inference_id = message.get("inferenceId") or "-".join(folder[-2:])
-    if message["invocationStatus"] == "Completed":
-        return Notice(inference_id, str(answered.get("outputLocation", "")), "")
-    return Notice(inference_id, None, str(message.get("failureReason", "")))
+def _text(told: dict[str, Any], name: str) -> str:
+    """Empty where it is missing or null. Raises TypeError where it is no text."""
+    value = told.get(name)
+    if not isinstance(value, str | None):
+        raise TypeError(name)
+    return value or ""
 
 
 class Finalizer:
@@ -51,21 +76,27 @@ class Finalizer:
     ) -> None:
         self._finisher, self._store, self._key_of, self._telemetry = finisher, store, key_of, telemetry
 
-    def take(self, notice: Notice) -> None:
-        """Notices of jobs that nobody knows are dropped: their folder was deleted, or they are not ours."""
-        ticket = Ticket.parse(notice.inference_id)
-        if ticket is None:
-            return self._telemetry.dropped("not an id of ours")
+    def take(self, record: Any) -> None:
+        """One record of an event. One that no repetition would make a notice of a job that we know is left aside."""
         try:
-            self._end(ticket, notice)
+            self._end(read_notice(record))
+        except AsideError as error:
+            self._telemetry.dropped(error.reason, error.inference_id)
+
+    def _end(self, notice: Notice) -> None:
+        ticket = notice.ticket
+        try:
+            if notice.answer is None:
+                self._finisher.fail(ticket, read_failure(notice.failure))
+            else:
+                self._finisher.finish(ticket, self._answer(ticket, notice.answer))
         except EaselError as error:
             if error.code != "not_found":
                 raise
-            self._telemetry.dropped("no such job", notice.inference_id)
+            raise AsideError("no such job", ticket.inference_id) from None
 
-    def _end(self, ticket: Ticket, notice: Notice) -> None:
-        if notice.answer is None:
-            self._finisher.fail(ticket, read_failure(notice.failure))
-        else:
-            key = self._key_of(notice.answer)
-            self._finisher.finish(ticket, (self._store.read(key) if key else None) or b"")
+    def _answer(self, ticket: Ticket, uri: str) -> bytes:
+        key = self._key_of(uri)
+        if key is None or not _ANSWER.fullmatch(key):
+            raise AsideError("its answer is none of ours", ticket.inference_id)
+        return self._store.read(key) or b""

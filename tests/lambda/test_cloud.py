@@ -13,7 +13,6 @@ from moto import mock_aws
 
 import cloud
 from contract import EaselError, parse_request
-from notices import read_notices
 from ports import Ticket
 
 BUCKET = "easel-bucket"
@@ -207,12 +206,73 @@ def test_a_store_that_refuses_makes_sns_send_again(the_cloud: Cloud) -> None:
     assert refusal.value.code == "config_error"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{}, None, [], {"Records": [{}]}, {"Records": 7}, sns("x"), sns({}), sns([]), sns("null")], ids=str
-)
-def test_events_that_are_no_notices(wrong: Any) -> None:
+def forged(**changes: Any) -> Any:
+    """A notice of a job that exists, with other values; None takes a key away."""
+    return lambda message: {name: value for name, value in {**message, **changes}.items() if value is not None}
+
+
+ELSEWHERE = ["x", "s3://else/answers/1.out", "s3://else", f"s3://{BUCKET}/jobs/x", f"s3://{BUCKET}/answers/../jobs/x",
+    f"s3://{BUCKET}/answers/", f"s3://{BUCKET}/answers/\ud800", f"s3://{BUCKET}/answers/{'x' * 2000}"]  # fmt: skip
+STATUSES: tuple[Any, ...] = 7, [], "InProgress", "completed"
+FORGED: dict[str, Any] = {
+    "no JSON": lambda message: 'sec"ret',
+    "nothing": lambda message: "",
+    "too deep": lambda message: "[" * 100_000,
+    "a list": lambda message: ["secret"],
+    "a text": lambda message: json.dumps("secret"),
+    "null": lambda message: "null",
+    "a number": lambda message: "7",
+    **{
+        f"inferenceId: {id!r}": forged(inferenceId=id)
+        for id in (7, True, ["secret"], {"a": 1}, "../x", "secret", "\ud800")
+    },
+    "no status": forged(invocationStatus=None),
+    **{f"status: {status!r}": forged(invocationStatus=status) for status in STATUSES},
+    "no id, and a number for the input": forged(inferenceId=None, requestParameters={"inputLocation": 7}),
+    "no id, and a path for the input": forged(inferenceId=None, requestParameters={"inputLocation": "s3://b/../x"}),
+    "no id, and no parameters": forged(inferenceId=None, requestParameters=None),
+    "a list of parameters": forged(requestParameters=["secret"]),
+    "no answer": forged(responseParameters=None),
+    "a text for an answer": forged(responseParameters="secret"),
+    "a number for a location": forged(responseParameters={"outputLocation": 7}),
+    **{f"answer: {uri[:40]!a}": forged(responseParameters={"outputLocation": uri}) for uri in ELSEWHERE},
+    "a number for a reason": forged(invocationStatus="Failed", failureReason=7),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_is_no_notice_of_sagemakers_is_left_aside(
+    the_cloud: Cloud, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line without its contents, no exception for Lambda to call again, and the next record is dealt with."""
+    ticket, other = the_cloud.submit(), the_cloud.submit()
+    good = success(other, the_cloud.put("answers/2.out", answer_to(REQUEST)))
+    caplog.clear()
+    cloud.finalizer(sns(FORGED[name](success(ticket, f"s3://{BUCKET}/answers/none")), good), None)
+    dropped, ended = caplog.records
+    assert (dropped.message, dropped.levelname, ended.message) == ("dropped", "WARNING", "job")
+    assert vars(dropped)["reason"]
+    assert "secret" not in str(vars(dropped))
+    assert (the_cloud.job(ticket)["status"], the_cloud.job(other)["status"]) == ("queued", "succeeded")
+
+
+def test_a_record_that_is_none_of_sns_is_left_aside(the_cloud: Cloud) -> None:
+    ticket = the_cloud.submit()
+    good = sns(failure(ticket, "x"))["Records"]
+    cloud.finalizer({"Records": [{}, None, 7, {"Sns": []}, {"Sns": {}}, {"Sns": {"Message": 7}}, *good]}, None)
+    assert the_cloud.job(ticket)["status"] == "failed"
+
+
+def test_a_reason_that_is_nested_too_deep_is_only_words(the_cloud: Cloud) -> None:
+    ticket = the_cloud.submit()
+    cloud.finalizer(sns(failure(ticket, '{"error":' + "[" * 100_000)), None)
+    assert the_cloud.job(ticket)["error"]["code"] == "model_error"
+
+
+@pytest.mark.parametrize("wrong", [{}, None, [], "x", {"Records": 7}, {"Records": None}], ids=str)
+def test_events_that_are_not_of_sns(the_cloud: Cloud, wrong: Any) -> None:
     with pytest.raises(EaselError) as refusal:
-        list(read_notices(wrong))
+        cloud.finalizer(wrong, None)
     assert refusal.value.code == "expected_object"
 
 
