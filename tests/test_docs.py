@@ -6,6 +6,7 @@ from pathlib import Path
 
 import contract
 from easel.cli import app as cli
+from easel.cloud.commands import EPILOGS
 from stacks.catalogue import Model, model_ids, read_model
 from stacks.images import DIFFUSERS
 from stacks.instances import instance_types
@@ -92,6 +93,17 @@ def test_every_output_is_told() -> None:
     page = (ROOT / "docs/aws.md").read_text()
     for output in re.findall(r'CfnOutput\(self, "(\w+)"', sources):
         assert f"`{output}`" in page
+
+
+def test_page_readme_and_command_tell_the_same_ways_to_the_key() -> None:
+    texts = {page: (ROOT / page).read_text() for page in ("README.md", "README.zh-CN.md", "docs/aws.md")}
+    for language in ("en", "zh-CN"):
+        source = (ROOT / f"web/src/locales/{language}.ts").read_text()
+        texts[language] = "".join(re.findall(r"keyNote: '(.*)'", source))
+    for place, text in texts.items():
+        assert re.search(r"ApiKeyCommand`?[^#|]{0,60}easel outputs --export", text), place
+    assert "ApiKeyCommand" in EPILOGS["outputs"]
+    assert "--export" in EPILOGS["outputs"]
 
 
 def test_every_route_is_told() -> None:

@@ -109,7 +109,7 @@ EPILOGS = {
     "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
     "looked at.",
     "outputs": '\b\nExamples:\n  easel outputs\n  easel outputs --export\n  eval "$(easel outputs --export)"\n\n'
-    "Only --export shows the key.",
+    "The key itself is in --export alone; the command in ApiKeyCommand, which is AWS's, prints it too.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy, or deploy once with "
     "-c endpoint=off; destroy works either way.",

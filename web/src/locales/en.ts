@@ -87,7 +87,7 @@ export default {
     url: 'API address',
     urlPlaceholder: 'Where this page comes from',
     key: 'API key',
-    keyNote: 'Stays in this browser and is sent to the API only. After a deploy to AWS, the command in its output ApiKeyCommand prints it.',
+    keyNote: 'Stays in this browser and is sent to the API only. After a deploy to AWS, the command in the output ApiKeyCommand prints it, and so does easel outputs --export.',
     test: 'Test connection',
     save: 'Save',
     connected: 'Connected: {name} answered in {ms} ms.',

@@ -84,7 +84,7 @@ export default {
     url: 'API 地址',
     urlPlaceholder: '与本页面相同',
     key: 'API 密钥',
-    keyNote: '只保存在这个浏览器里，只发送给 API。部署到 AWS 后，输出项 ApiKeyCommand 里的命令会打印它。',
+    keyNote: '只保存在这个浏览器里，只发送给 API。部署到 AWS 后，输出项 ApiKeyCommand 里的命令会打印它，easel outputs --export 也会。',
     test: '测试连接',
     save: '保存',
     connected: '连接成功：{name} 在 {ms} 毫秒内应答。',
