@@ -22,10 +22,8 @@ UNKNOWN = (
 )  # fmt: skip
 THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
-NO_CREDENTIALS = {
-    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "UnauthorizedSSOTokenError",
-    "SSOTokenLoadError", "TokenRetrievalError", "ProfileNotFound", "LoginRefreshRequired",
-}  # fmt: skip
+NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
+LOGGED_OUT = {"SSOError", "TokenRetrievalError", "LoginError"}
 UNREACHABLE = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyConnectionError", "SSLError",
     "ConnectionClosedError", "HTTPClientError",
@@ -53,7 +51,7 @@ class Account:
             read_timeout=READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
-        with self._lock:
+        with self._lock, explained():  # a client reads the credentials when it is made
             if key not in self._clients:
                 self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
             return self._clients[key]
@@ -113,14 +111,16 @@ def _missing(what: str, where: str, why: str, fix: str) -> CommandError:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """What botocore raises inside, as a CommandError."""
+    """What botocore raises inside, as a CommandError; also what it lets through of a `credential_process` that is not
+    there, of an address that is none, and of an answer that is not AWS's."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise _refused(error.operation_name, error.response.get("Error", {})) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError, OSError, ValueError) as error:
         raise _failed(error) from error
 
 
@@ -141,15 +141,19 @@ def _refused(operation: str, told: dict[str, str]) -> CommandError:
 
 def _failed(error: Exception) -> CommandError:
     names = {kind.__name__ for kind in type(error).__mro__}
+    if names & LOGGED_OUT:
+        fix = "aws sso login, or aws login: as this shell's AWS_PROFILE was made"
+        return _missing("You are not logged in to AWS", "the shell", str(error), fix)
     if names & NO_CREDENTIALS:
         fix = "export AWS_PROFILE=… (aws configure sso makes one), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         return _missing("There are no AWS credentials", "the shell", str(error), fix)
     if names & UNREACHABLE:
         return _missing("AWS cannot be reached", "the network", str(error), "Check the network and the region")
-    return _missing("AWS could not be asked", type(error).__name__, str(error), "")
+    fix = "Check the shell's AWS settings: AWS_… variables, ~/.aws/config"
+    return _missing("AWS could not be asked", type(error).__name__, str(error), fix)
 
 
 def missing(error: CommandError) -> bool:
-    """Whether AWS says that the thing asked for does not exist."""
+    """Whether AWS says that the thing asked for does not exist, and not this machine that something of its own does."""
     text = error.why.lower()
-    return any(words in text for words in ("could not find", "does not exist", "not found"))
+    return error.code == FAILED and any(words in text for words in ("could not find", "does not exist", "not found"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, SSOTokenLoadError
 
-from easel.cloud.account import Account
+from easel.cloud.account import Account, open_account
 from easel.cloud.pause import TRIES, Switch
 from easel.command_error import CommandError
 from easel.terminal import Terminal
@@ -275,6 +276,40 @@ def test_nothing_is_deployed() -> None:
         "  why   there is no stack EaselModel",
         "  fix   npx cdk deploy --all, or another --region",
     ]
+
+
+@pytest.mark.parametrize("operation", ["cloudformation.DescribeStacks", "sagemaker.DescribeEndpoint"])
+def test_who_is_not_logged_in_hears_that_and_not_that_all_is_gone(operation: str) -> None:
+    """What boto3 says of this machine has the words by which AWS says that something is not there."""
+    world = World("InService")
+    world.answers[operation] = SSOTokenLoadError(error_msg="Token for my does not exist")
+    assert failure(world.switch().pause) == [
+        "Error: You are not logged in to AWS",
+        "  where the shell",
+        "  why   Error loading SSO Token: Token for my does not exist",
+        "  fix   aws sso login, or aws login: as this shell's AWS_PROFILE was made",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("source_profile = nope\nrole_arn = arn:aws:iam::123456789012:role/r", "AWS could not be asked"),
+        ("credential_process = /nonexistent/helper", "AWS could not be asked"),
+        ("credential_process = echo hello", "AWS could not be asked"),
+        ("credential_process = false", "There are no AWS credentials"),
+    ],
+)
+def test_a_profile_that_does_not_work_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, said: str
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"[profile mine]\n{settings}\n")
+    told = {"AWS_CONFIG_FILE": config, "AWS_SHARED_CREDENTIALS_FILE": tmp_path / "none", "AWS_PROFILE": "mine"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
+    lines = failure(lambda: Switch(open_account(REGION), 1, Terminal()).pause())
+    assert (lines[0], lines[3][:8]) == (f"Error: {said}", "  fix   ")
 
 
 def test_the_configuration_was_deleted() -> None:
