@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,19 @@ class Entry:
         return source.path if isinstance(source, FolderSource) else ROOT / "models" / self.model.id
 
 
-def entries() -> list[Entry]:
-    """Every model of the catalogue, by id."""
-    return [Entry(read_model(name, ROOT)) for name in model_ids(ROOT)]
+def entries() -> Iterator[Entry]:
+    """Every model of the catalogue, by id. Raises CommandError after them where an entry cannot be read."""
+    refused: list[CommandError] = []
+    for name in model_ids(ROOT):
+        try:
+            entry = find(name)
+        except CommandError as error:
+            error.fix = "Mend the entry, or take it out of models/"
+            refused.append(error)
+        else:
+            yield entry
+    if refused:
+        raise refused[0]
 
 
 def find(model: str) -> Entry:

@@ -124,10 +124,11 @@ def models() -> None:
     """List the models of the catalogue."""
     from easel.catalogue import entries
 
-    for entry in entries():
-        profile, (width, height) = entry.profile, entry.profile.sizes[0]
-        state = "here" if entry.here else "not on this machine"
-        typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
+    with told():
+        for entry in entries():
+            profile, (width, height) = entry.profile, entry.profile.sizes[0]
+            state = "here" if entry.here else "not on this machine"
+            typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
 
 
 for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):

@@ -112,23 +112,17 @@ class Model:
 
     @property
     def profile(self) -> str:
-        """JSON for the functions: what a request needs. Raises CatalogueError: it is too long for a variable."""
-        return self._render(FUNCTION_BYTES, PROFILE)
+        """JSON for the functions: what a request needs."""
+        return self._render(PROFILE)
 
     @property
     def container_profile(self) -> str:
         """JSON for the container, which tells nobody of the licence and of what there is to draw."""
-        return self._render(CONTAINER_BYTES, PROFILE[:-3])
+        return self._render(PROFILE[:-3])
 
-    def _render(self, limit: int, keys: tuple[str, ...]) -> str:
+    def _render(self, keys: tuple[str, ...]) -> str:
         value = {key: told for key in keys if (told := getattr(self, key)) not in (None, ())}
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if len(text.encode()) > limit:
-            raise CatalogueError(
-                f"{self.id}: the profile has {len(text.encode())} bytes; AWS takes {limit} in a variable. "
-                "Shorten the name, the licence, the suggestions, what it draws or the list of sizes."
-            )
-        return text
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def model_ids(root: Path) -> list[str]:
@@ -171,6 +165,8 @@ def _is_file(path: Path) -> bool:
 def _read(path: Path) -> Model:
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogueError(f"it cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise CatalogueError(f"it is not JSON: {error}.") from None
     beside: dict[str, Any] = {"source": {"kind": "folder", "path": path.stem}}
@@ -270,6 +266,7 @@ def _check(model: Model) -> None:
     if not model.sizes or not model.schedulers:
         raise CatalogueError("it needs one size and one scheduler at least.")
     _check_numbers(model)
+    _check_length(model)
     if unknown := [name for name in model.schedulers if name not in SCHEDULERS]:
         raise CatalogueError(f"schedulers has {unknown[0]!r}; it can have {', '.join(SCHEDULERS)}.")
     if model.scheduler not in model.schedulers:
@@ -297,6 +294,15 @@ def _check_numbers(model: Model) -> None:
         raise CatalogueError(f"gpu_memory_gib is {model.gpu_memory_gib}; it must be 0 (for a CPU) or more.")
     if model.budget is not None and model.budget <= 0:
         raise CatalogueError(f"budget is {model.budget}; it must be more than 0.")
+
+
+def _check_length(model: Model) -> None:
+    for profile, limit in ((model.profile, FUNCTION_BYTES), (model.container_profile, CONTAINER_BYTES)):
+        if (size := len(profile.encode(errors="replace"))) > limit:
+            raise CatalogueError(
+                f"the profile has {size} bytes; AWS takes {limit} in a variable. Shorten the name, the licence, the "
+                "suggestions, what it draws or the list of sizes."
+            )
 
 
 def _check_hub(source: HubSource) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from easel.command_error import USAGE, CommandError
 from stacks.catalogue import CatalogueError, Model, read_model
@@ -28,7 +29,7 @@ class Plan:
 
 def read_plan(context: Sequence[str], root: Path) -> Plan:
     """`context` as after `cdk -c`. Raises CommandError for a setting that cannot be used."""
-    told = json.loads((root / "cdk.json").read_text(encoding="utf-8")).get("context", {})
+    told = _context_of(root / "cdk.json")
     for pair in context:
         key, equals, value = pair.partition("=")
         if not equals:
@@ -43,6 +44,16 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
         return Plan(choose_instances(model, settings), model, "")
     except CatalogueError as error:
         return Plan(settings, None, str(error))
+
+
+def _context_of(file: Path) -> dict[str, Any]:
+    try:
+        context = json.loads(file.read_text(encoding="utf-8")).get("context", {})
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise _wrong(f"cdk.json cannot be read: {error}") from None
+    if not isinstance(context, dict):
+        raise _wrong(f'context in cdk.json is {context!r}; it must be an object, like {{"model": "emoji"}}')
+    return context
 
 
 def _wrong(why: str) -> CommandError:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
 from contract import INIT_IMAGE_BYTES
+from easel.cli import app as cli
 from stacks.catalogue import model_ids
 from tests.easel.running import EASEL, ROOT, Laptop, free_port, until
 
@@ -364,6 +367,17 @@ def test_models_and_version(tmp_path: Path) -> None:
         name: "here" if name == "emoji" else "not on this machine" for name in model_ids(ROOT)
     }
     assert re.fullmatch(r"easel \d+\.\d+\.\d+\n", easel("--version", at=tmp_path).stdout)
+
+
+def test_an_entry_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copy(ROOT / "models" / "emoji.json", tmp_path / "models")
+    (tmp_path / "models" / "aa.json").write_text("{")
+    monkeypatch.setattr("easel.catalogue.ROOT", tmp_path)
+    told = CliRunner().invoke(cli, ["models"])
+    assert (told.exit_code, told.stdout.split()[0]) == (2, "emoji")
+    assert told.stderr.startswith("Error: The model 'aa' cannot be read\n")
+    assert "aa.json: it is not JSON" in told.stderr
 
 
 def test_the_whole_way(laptop: Laptop, tmp_path: Path) -> None:

@@ -145,9 +145,8 @@ def test_an_entry_that_cannot_be_read_is_refused(tmp_path: Path, changes: dict[s
     ("changes", "limit"), [({"licence": "x" * CONTAINER_BYTES}, 1024), ({"suggestions": ["x" * FUNCTION_BYTES]}, 3072)]
 )
 def test_a_profile_that_fits_no_variable_is_refused(tmp_path: Path, changes: dict[str, object], limit: int) -> None:
-    model = read_model("tiny", write_model(tmp_path, **changes))
     with pytest.raises(CatalogueError, match=f"AWS takes {limit} in a variable"):
-        assert model.profile + model.container_profile
+        read_model("tiny", write_model(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
@@ -175,3 +174,10 @@ def test_broken_json_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "models" / "tiny.json").write_text(text)
     with pytest.raises(CatalogueError, match=said):
         read_model("tiny", tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that nobody can read, whoever runs the tests")
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+    (write_model(tmp_path) / "models" / "mine.json").symlink_to("/proc/self/mem")
+    with pytest.raises(CatalogueError, match=r"mine\.json: it cannot be read: "):
+        read_model("mine", tmp_path)

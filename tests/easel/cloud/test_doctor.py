@@ -1028,6 +1028,21 @@ def test_settings_are_those_of_the_cdk() -> None:
         assert refused.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"context": {"model": "emoji",}}', "cdk.json cannot be read: Expecting property name"),
+        ("[]", "cdk.json cannot be read: "),
+        ('{"context": ["model"]}', "context in cdk.json is ['model']; it must be an object"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "cdk.json").write_text(text)
+    with pytest.raises(CommandError) as refused:
+        read_plan([], tmp_path)
+    assert refused.value.why.startswith(said)
+
+
 def test_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     checks = [Check("a", "ok", "Fine."), Check("b", "failed", "Not.", "Do.", ("line",)), Check("c", "unknown", "Hm.")]
     assert report(iter(checks), as_json=False) == 1
