@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import os
 import re
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, current_app, g, render_template, request
+from httpx import InvalidURL
 from werkzeug.exceptions import HTTPException
 
 import form
 from backends import LENGTH, PROMPT, WIDTH, Backend, DrawError, Limits
-from easel_api import EaselApi
+from easel_api import EaselApi, is_loopback
 from sagemaker_endpoint import AsyncEndpoint, RealtimeEndpoint
 
 LAPTOP = "http://127.0.0.1:7860"
@@ -66,7 +66,13 @@ def choose_backend(environment: Mapping[str, str]) -> Backend:
         raise SystemExit("Set EASEL_URL or EASEL_ENDPOINT, not both.")
     if endpoint:
         return AsyncEndpoint(endpoint, bucket) if bucket else RealtimeEndpoint(endpoint)
-    return EaselApi(environment.get("EASEL_URL") or LAPTOP, environment.get("EASEL_KEY", ""))
+    try:
+        return EaselApi(environment.get("EASEL_URL") or LAPTOP, environment.get("EASEL_KEY", ""))
+    except (ImportError, ValueError, InvalidURL) as error:
+        raise SystemExit(
+            f"EASEL_URL, EASEL_KEY or a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {error}. "
+            "An address is like http://127.0.0.1:7860, a key is ASCII, and a proxy is like http://127.0.0.1:3128."
+        ) from None
 
 
 def index() -> str:
@@ -151,13 +157,6 @@ def secure(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def main() -> None:

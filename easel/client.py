@@ -31,7 +31,7 @@ class Api:
         self.url = url.rstrip("/")
         self._key = {"x-api-key": key} if key else {}
         _check(self.url, self._key)
-        self._http = httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=_host(url) not in LOOPBACK)
+        self._http = _open(by_proxy=_host(url) not in LOOPBACK)
 
     def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The job that the request made."""
@@ -90,6 +90,20 @@ class Api:
 
     def _stranger(self, why: str) -> NoReturn:
         raise CommandError("This is not Easel", where=self.url, why=why, fix="Check --url.", code=ENVIRONMENT)
+
+
+def _open(*, by_proxy: bool) -> httpx.Client:
+    """With `by_proxy` as the shell's variables say."""
+    try:
+        return httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=by_proxy)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise CommandError(
+            "The proxy cannot be used",
+            where="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
+            why=str(error),
+            fix="Name one like http://127.0.0.1:3128, or unset the variable.",
+            code=ENVIRONMENT,
+        ) from None
 
 
 def _check(url: str, headers: Mapping[str, str]) -> None:

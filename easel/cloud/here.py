@@ -73,8 +73,9 @@ def _hub(chosen: Model, source: HubSource, hub: str) -> Check:
     try:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         status = httpx.head(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True).status_code
-    except httpx.HTTPError as error:
-        said = f"{chosen.id}: {_licence(chosen)}; {hub} cannot be reached from here ({type(error).__name__})."
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # a proxy or a token may be at fault
+        why = type(error).__name__ if isinstance(error, httpx.HTTPError) else error
+        said = f"{chosen.id}: {_licence(chosen)}; {hub} cannot be reached from here ({why})."
         return Check("model", "unknown", said, "Check the network, or set hub_url to a mirror")
     said, fix = f"{chosen.id}: {_licence(chosen)}; the hub", ""
     if status in (401, 403):

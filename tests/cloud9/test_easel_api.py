@@ -157,6 +157,14 @@ def test_models_that_are_not_the_apis(api: EaselApi, loopback: Loopback, models:
         api.limits()
 
 
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, loopback: Loopback) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    api = EaselApi(loopback.url)
+    loopback.answers["GET /models"] = [answer(MODELS)]
+    assert api.limits() == Limits(64, 1024, 8, 2000)
+    api._http.close()
+
+
 def test_nobody_answers() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -17,8 +17,9 @@ import calling
 import contract
 import drawing
 from backends import STATUS, DrawError, Limits, Order, Picture
-from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app, is_loopback
+from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app
 from contract import GenerationRequest, parse_profile
+from easel_api import is_loopback
 from stacks.catalogue import read_model
 from tests.cloud9.pictures import png, shown
 from vocabulary import Vocabulary
@@ -306,6 +307,14 @@ def test_page_opens_while_the_backend_is_down(backend: Memory, monkeypatch: pyte
 def test_one_backend_at_a_time() -> None:
     with pytest.raises(SystemExit, match="not both"):
         choose_backend({"EASEL_URL": "http://127.0.0.1:7860", "EASEL_ENDPOINT": "easel"})
+
+
+def test_what_cannot_be_sent_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="EASEL_KEY"):
+        choose_backend({"EASEL_KEY": "schlüssel"})
+    monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
+    with pytest.raises(SystemExit, match="socks9"):
+        choose_backend({"EASEL_URL": "https://easel.example"})
 
 
 @pytest.mark.parametrize(

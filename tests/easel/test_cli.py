@@ -297,6 +297,11 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert "--url" in done.stderr
 
 
+def test_a_proxy_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    done = easel("generate", "a", "--url", "https://easel.example", at=tmp_path, ALL_PROXY="socks9://127.0.0.1:1")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, "Error: The proxy cannot be used")
+
+
 @pytest.mark.parametrize(
     "arguments", [["--url", "localhost:7860"], ["--size", "big"], ["--steps", "many"], ["--nope"]], ids=str
 )

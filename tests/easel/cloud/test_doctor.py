@@ -965,11 +965,14 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark:
     assert asked == [(f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)]
 
 
-def test_the_hub_out_of_reach_is_not_green() -> None:
+def test_the_hub_out_of_reach_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
     said = f"{LICENSED}; https://127.0.0.1:1 cannot be reached from here (ConnectError)."
     fix = "Check the network, or set hub_url to a mirror"
-    unseen = here.model(read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT))
-    assert unseen == Check("model", "unknown", said, fix)
+    plan = read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT)
+    assert here.model(plan) == Check("model", "unknown", said, fix)
+    monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
+    unseen = here.model(plan)
+    assert (unseen.mark, "socks9://127.0.0.1:1" in unseen.said) == ("unknown", True)
 
 
 @pytest.mark.parametrize("call", ["cloudformation.ListStackResources", "sagemaker.ListEndpointConfigs"])
