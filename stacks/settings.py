@@ -189,14 +189,14 @@ def _parse(key: str, value: Any, kind: Any) -> Any:
             raise SettingsError(f"{key} is {value!r}; it can be {', '.join(choices)}.")
         return value
     if kind is int:
-        return _integer(key, value)
+        return _bounded(key, _integer(key, value))
     if not isinstance(value, str):
         raise SettingsError(f"{key} must be a text, not {value!r}.")
     return value
 
 
 def _integer(key: str, value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
         return int(value)
     if type(value) is int:
         return value
@@ -219,10 +219,16 @@ BOUNDS = {
 }
 
 
+def _bounded(key: str, number: int) -> int:
+    low, high = BOUNDS.get(key, (number, number))
+    if not low <= number <= high:
+        raise SettingsError(f"{key} is {number}; it can be {low} to {high}.")
+    return number
+
+
 def _check_numbers(settings: Settings) -> None:
-    for key, (low, high) in BOUNDS.items():
-        if not low <= getattr(settings, key) <= high:
-            raise SettingsError(f"{key} is {getattr(settings, key)}; it can be {low} to {high}.")
+    for key in BOUNDS:
+        _bounded(key, getattr(settings, key))
     if settings.log_days not in LOG_DAYS:
         raise SettingsError(f"log_days is {settings.log_days}; it can be {', '.join(map(str, LOG_DAYS))}.")
 
@@ -233,7 +239,8 @@ def _check_hub(settings: Settings) -> None:
             "hub_url holds a name or a password, which templates and logs would show. Leave it out; a token goes into "
             "the secret of hub_token_secret."
         )
-    _check_text(settings.hub_url, r"https://[\w.\[\]:-]+(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
+    host = r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
+    _check_text(settings.hub_url, rf"https://{host}(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
     name = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[\w/+=.@-]{1,512}|"
     if not re.fullmatch(name, settings.hub_token_secret, re.ASCII) or settings.hub_token_secret.startswith("hf_"):
         raise SettingsError(

@@ -112,6 +112,9 @@ def test_every_key_is_tested_here() -> None:
         ({"max_instances": "٣"}, "max_instances must be a whole number, not '٣'."),
         ({"max_instances": "0"}, "max_instances is 0; it can be 1 to 100."),
         ({"min_instances": "-2"}, "min_instances is -2; it can be 0 to 100."),
+        ({"min_instances": "-1"}, "min_instances is -1; it can be 0 to 100."),
+        ({"queue_minutes": -1}, "queue_minutes is -1; it can be 1 to 360."),
+        ({"daily_quota": "10000000000"}, "daily_quota is 10000000000; it can be 1 to 100000000."),
         ({"min_instances": "2"}, "min_instances 2 is over max_instances 1."),
         (
             {"mode": "realtime", "min_instances": "0"},
@@ -203,6 +206,10 @@ def test_every_key_is_tested_here() -> None:
         (
             {"cloud9_cidr": "203.0.113.0/255.255.255.0", **GROUP},
             "cloud9_cidr '203.0.113.0/255.255.255.0' must end with the bits that count. Write 203.0.113.0/24.",
+        ),
+        (
+            {"hub_url": "https://mirror.example:port"},
+            "hub_url looks like https://huggingface.co. Given: 'https://mirror.example:port'.",
         ),
         (
             {"hub_url": "https://me:hf_secret@hub.example.org"},
