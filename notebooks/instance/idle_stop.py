@@ -38,11 +38,12 @@ def _idle(jupyter: str, started: float, hours: float) -> tuple[float, float, str
     now = time.time()
     try:
         kernels, status = _ask(f"{jupyter}/api/kernels"), _ask(f"{jupyter}/api/status")
-    except (OSError, ValueError) as error:
-        return now - started, max(hours, BLIND_HOURS), f"Jupyter cannot be asked ({error})"
-    if any(kernel["execution_state"] in ("busy", "starting") for kernel in kernels):
+        computes = any(kernel["execution_state"] in ("busy", "starting") for kernel in kernels)
+        used = datetime.fromisoformat(status["last_activity"].replace("Z", "+00:00")).timestamp()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return now - started, max(hours, BLIND_HOURS), f"Jupyter cannot be asked ({error!r})"
+    if computes:
         return 0.0, hours, "A kernel computes"
-    used = datetime.strptime(status["last_activity"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
     return now - max(used, started), hours, "Nobody computes"
 
 

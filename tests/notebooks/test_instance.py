@@ -34,12 +34,16 @@ class World:
     hours_ago: float = 0
     kernels: list[str] = field(default_factory=list)
     status: int = 200
+    other: Any = None
+    """What Jupyter answers instead of what is expected."""
     refused: bool = False
     asked: list[str] = field(default_factory=list)
     stopped: list[Any] = field(default_factory=list)
 
     def jupyter(self, path: str) -> Any:
         self.asked.append(path)
+        if self.other is not None:
+            return self.other
         if path.startswith("/api/kernels"):
             return [{"id": str(i), "execution_state": state} for i, state in enumerate(self.kernels)]
         used = datetime.fromtimestamp(time.time() - self.hours_ago * HOUR, UTC)
@@ -153,8 +157,14 @@ def test_where_jupyter_cannot_be_asked_it_stops_half_a_day_after_its_start(
     instance.world.status = 403
     done = instance.look(started_hours_ago=started)
     assert done.returncode == 0, done.stderr
-    assert "Jupyter cannot be asked (HTTP Error 403" in done.stdout
+    assert "Jupyter cannot be asked (<HTTPError 403" in done.stdout
     assert instance.world.stopped == STOPPED * stops
+
+
+def test_an_answer_that_is_not_jupyters_keeps_no_instance_running(instance: Instance) -> None:
+    instance.world.other = {"last_activity": None}
+    done = instance.look()
+    assert (done.returncode, instance.world.stopped) == (0, STOPPED), done.stderr
 
 
 def test_a_right_that_is_missing_is_told(instance: Instance) -> None:
