@@ -127,6 +127,8 @@ def _price(account: Account, kind: Kind, region: str, item: Any) -> tuple[float 
         return kind.price(account, region, item)
     except CommandError as error:
         return None, f"{error.what}: {error.why}"
+    except LookupError as error:
+        return None, f"AWS does not tell its {error}"
 
 
 def _number(account: Account) -> str:

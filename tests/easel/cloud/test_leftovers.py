@@ -197,17 +197,18 @@ def test_a_key_is_ours_by_its_name(name: str) -> None:
 def test_what_has_no_price_is_told_of() -> None:
     """Above all an endpoint whose configuration somebody deleted: it goes on to be billed."""
     summary = {"EndpointArn": "a" * 20, "CreationTime": NOW, "LastModifiedTime": NOW, "EndpointStatus": "InService"}
-    told = {**summary, "EndpointName": ENDPOINT, "EndpointConfigName": "c"}
+    told, named = {**summary, "EndpointName": ENDPOINT}, {"EndpointConfigName": "c"}
     summaries = [{**summary, "EndpointName": name} for name in (ENDPOINT, f"{ENDPOINT}4")]
     aws = FakeAws(**{
         "sagemaker.ListEndpoints": {"Endpoints": summaries},
-        "sagemaker.DescribeEndpoint": told,
+        "sagemaker.DescribeEndpoint": lambda of: told | (named if of["EndpointName"] == ENDPOINT else {}),
         "sagemaker.DescribeEndpointConfig": refusal("ValidationException", "Could not find endpoint configuration"),
     })  # fmt: skip
     (kind,) = (one for one in KINDS if one.type == "AWS::SageMaker::Endpoint")
     left = list(_of_kind(aws.account(), kind, REGION, REGION, set()))
     assert [(one.name, one.usd_per_month) for one in left] == [(ENDPOINT, None), (f"{ENDPOINT}4", None)]
     assert "Could not find endpoint configuration" in left[0].note
+    assert left[1].note == "AWS does not tell its 'EndpointConfigName'"
 
 
 def test_pages_that_boto3_does_not_know_are_turned() -> None:
