@@ -41,7 +41,7 @@ class Switch:
         deployed = self._deployed()
         config = self._config(deployed)
         if "AsyncInferenceConfig" in config:
-            return "Mode async needs no pause: it scales to zero by itself (with -c min_instances=0, the default)."
+            return self._sleeping(deployed)
         state = self._settled(deployed.endpoint)
         if state == GONE:
             return f"{deployed.endpoint} is paused already: it costs nothing by the hour. Back with: easel resume"
@@ -69,6 +69,18 @@ class Switch:
             raise self._not_started(deployed.endpoint)
         self._restore_scaling(deployed)
         return f"{deployed.endpoint} is in service again, with {deployed.config}."
+
+    def _sleeping(self, deployed: Deployed) -> str:
+        """Raises CommandError where the endpoint was deployed so that it never sleeps."""
+        targets = (one["Properties"] for one in template(self._account).values() if one["Type"] == TARGET)
+        if least := max((int(target["MinCapacity"]) for target in targets), default=0):
+            raise CommandError(
+                "An async endpoint is not paused",
+                where=deployed.endpoint,
+                why=f"it sleeps by itself, but min_instances={least} was deployed, which keeps it awake and billed",
+                fix="npx cdk deploy EaselModel -c min_instances=0, or -c endpoint=off, with your other settings",
+            )
+        return "Mode async needs no pause: it scales to zero by itself."
 
     def _check_realtime(self, deployed: Deployed) -> None:
         """The alarm that wakes an async endpoint holds on to a policy that goes with it; CloudFormation makes both."""

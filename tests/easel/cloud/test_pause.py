@@ -174,9 +174,16 @@ def test_pause_waits_for_a_change_to_end(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.splitlines() == ["The endpoint is Updating …", "The endpoint is going …"]
 
 
-def test_pause_of_what_sleeps_by_itself() -> None:
+@pytest.mark.parametrize("least", [0, 1])
+def test_pause_of_what_sleeps_by_itself(least: int) -> None:
+    """Unless it was deployed so that it does not: then it is billed, and nobody may believe that it is paused."""
     world = World("InService", mode="async")
-    assert "scales to zero by itself" in world.switch().pause()
+    body = json.dumps(TEMPLATE).replace('"MinCapacity": 1', f'"MinCapacity": {least}')
+    world.answers["cloudformation.GetTemplate"] = {"TemplateBody": body}
+    if least:
+        assert failure(world.switch().pause)[3].startswith("  fix   npx cdk deploy EaselModel -c min_instances=0, or")
+    else:
+        assert "scales to zero by itself" in world.switch().pause()
     assert not world.calls("sagemaker.DeleteEndpoint")
 
 
