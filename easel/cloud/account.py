@@ -42,6 +42,10 @@ class Account:
     def partition(self) -> str:
         return str(self._session.get_partition_for_region(self.region))
 
+    def has(self, service: str) -> bool:
+        """Whether the partition has the service somewhere: GovCloud has no CloudFront and no budgets."""
+        return bool(self._session.get_available_regions(service, self.partition, allow_non_regional=True))
+
     def client(self, service: str, region: str = "") -> Any:
         from botocore.config import Config
 

@@ -28,8 +28,8 @@ called alike may be somebody else's, and a command that deletes stands beside it
 BESIDE = re.compile(rf"Easel|({'|'.join(STACKS)}|EaselA)-\w.*")
 """Our descriptions, and names of keys and plans, which CloudFormation may cut short."""
 ELSEWHERE = "easel leftovers --all-regions   (an Easel of another region may need what is global)"
-GLOBAL = "us-east-1"
-"""Who is asked for what belongs to no region."""
+GLOBAL = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Who is asked, in each partition, for what belongs to no region."""
 AT_ONCE = 8
 
 
@@ -76,16 +76,14 @@ def look(account: Account, regions: Sequence[str], terminal: Terminal, *, all_re
 
 
 def _look(account: Account, place: str) -> Found:
-    found, region = Found(), GLOBAL if place == "global" else place
-    if account.partition == "aws-cn" and place == "global":
-        region = "cn-north-1"
+    found, region = Found(), GLOBAL.get(account.partition, account.region) if place == "global" else place
     try:
         tagged = _tagged(account, region)
     except CommandError as error:
         tagged = set()
         found.unseen.append(f"{place}: tags: {error.what}: {error.why}")
     for kind in KINDS:
-        if kind.everywhere == (place == "global"):
+        if kind.everywhere == (place == "global") and account.has(kind.call[0]):
             try:
                 found.left += _of_kind(account, kind, place, region, tagged)
             except CommandError as error:

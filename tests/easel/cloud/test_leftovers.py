@@ -233,6 +233,18 @@ def test_what_is_global_may_be_needed_by_an_easel_elsewhere(
     assert "aws cloudwatch delete-dashboards --dashboard-names EaselApi-Board-x" in capsys.readouterr().out
 
 
+def test_govcloud_has_its_own_place_for_what_is_global() -> None:
+    """Neither CloudFront nor budgets are there: asked for them, it could never prove that nothing is left."""
+    aws = FakeAws(**{
+        "resourcegroupstaggingapi.GetResources": {"ResourceTagMappingList": []},
+        "cloudwatch.ListDashboards": {"DashboardEntries": []},
+        "iam.ListRoles": {"Roles": []},
+    })  # fmt: skip
+    account = aws.account("us-gov-east-1")
+    assert look(account, [], Terminal()) == Found()
+    assert {region for _, region in account._clients} == {"us-gov-west-1"}
+
+
 def test_a_region_that_is_named_twice_is_looked_at_once(account: Account) -> None:
     account.client("sns").create_topic(Name="EaselModel-Success-x")
     assert len(look(account, [REGION, REGION], Terminal()).left) == 1
