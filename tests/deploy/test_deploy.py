@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,10 @@ def test_a_link_shows_one_object_and_no_other(asynchronous: Deployed) -> None:
     newest = api.call("GET", "/jobs").json["jobs"][0]["images"][0]["url"]
     assert follow(api, newest).status == 200
     assert follow(api, newest.replace("image-0.png", "job.json")).status == 403
+
+
+def test_one_id_leads_from_the_gateway_to_the_finalizer(asynchronous: Deployed) -> None:
+    assert_one_id(asynchronous, "cloud.finalizer")
 
 
 def test_a_job_can_be_cancelled(asynchronous: Deployed) -> None:
@@ -400,6 +404,10 @@ def test_realtime_draws_what_the_model_alone_draws(realtime: Deployed, stage: St
     assert pictures(answer.json) == stage.drawn_alone
 
 
+def test_one_id_leads_from_the_gateway_to_the_runner(realtime: Deployed) -> None:
+    assert_one_id(realtime, "cloud.runner")
+
+
 @pytest.fixture(scope="module")
 def gone_back(realtime: Deployed) -> Done:
     """A release that starts and cannot draw, with `update=blue_green`, while somebody calls."""
@@ -546,6 +554,48 @@ def assert_problem(answer: Answer, status: int, code: str) -> None:
     assert (problem["status"], problem["code"], problem["error"]["code"]) == (status, code, code)
 
 
+def assert_one_id(deployed: Deployed, ending: str) -> None:
+    """From the `request_id` that the caller has, by the job's record, to the lines of the model and of what ended it.
+
+    Nobody asks for the job meanwhile: the API would end it where it finds the answer first.
+    """
+    request = deployed.api.call("POST", "/jobs", REQUEST).headers["x-request-id"]
+    accepted = logged(deployed, "cloud.api", message="accepted", request_id=request)
+    folder = f"jobs/{accepted['owner']}/{accepted['job']}"
+    until(lambda: f"{folder}/outcome.json" in keys(deployed, folder))
+    s3, bucket = store(deployed)
+    record = json.loads(s3.get_object(Bucket=bucket, Key=f"{folder}/job.json")["Body"].read())
+    named = {"inference_id": f"{record['owner']}-{record['id']}"}
+    assert accepted["inference_id"] == named["inference_id"]
+    assert logged(deployed, ending, message="job", **named)["status"] == "succeeded"
+    lines = parsed((deployed.cloud.folder / "emulator.log").read_text(errors="replace").splitlines())
+    assert [line["images"] for line in lines if {"event": "drawn", **named}.items() <= line.items()] == [1]
+
+
+def logged(deployed: Deployed, handler: str, **facts: str) -> dict[str, Any]:
+    """The one line of a function's log with these facts, once it is there."""
+    functions, logs = deployed.cloud.client("lambda"), deployed.cloud.client("logs")
+    (found,) = (one for one in functions.list_functions()["Functions"] if one["Handler"] == handler)
+    lines: list[dict[str, Any]] = []
+
+    def come() -> bool:
+        """Of a line that was late the emulator hears at the next call."""
+        functions.invoke(FunctionName=found["FunctionName"], Payload=b'{"Records": []}')
+        told = logs.get_paginator("filter_log_events").paginate(logGroupName=found["LoggingConfig"]["LogGroup"])
+        every = parsed(event["message"] for page in told for event in page["events"])
+        lines[:] = [line for line in every if facts.items() <= line.items()]
+        return lines != []
+
+    until(come, seconds=60)
+    (line,) = lines
+    return line
+
+
+def parsed(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Those that are JSON."""
+    return [json.loads(line) for line in lines if line[:1] == "{"]
+
+
 def follow(api: Caller, link: str) -> Answer:
     """What a signed link gives to somebody without a key."""
     url = urlsplit(link)
@@ -623,6 +673,11 @@ def store(deployed: Deployed) -> tuple[Any, str]:
     s3 = deployed.cloud.client("s3")
     (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"] if "store" in one["Name"])
     return s3, bucket
+
+
+def keys(deployed: Deployed, prefix: str) -> set[str]:
+    s3, bucket = store(deployed)
+    return {item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ())}
 
 
 def releases(deployed: Deployed) -> list[str]:
