@@ -177,10 +177,10 @@ def _lines(found: Found, total: float) -> Iterator[str]:
         return
     source = f"{REGION}, {SEEN}; see {PAGE}"
     yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic, before free tiers ({source})."
-    if any(one.type == STACK_TYPE for one in found.left):
-        yield "To remove them: npx cdk destroy --all   (with the settings of the deploy)"
+    yield "To remove them:"
+    if deployed := dict.fromkeys(one.region for one in found.left if one.type == STACK_TYPE):
+        yield from (f"  AWS_REGION={one} npx cdk destroy --all   (with the settings of the deploy)" for one in deployed)
     else:
-        yield "To remove them:"
         yield from dict.fromkeys(f"  {as_typed(one.remove)}{_where(one)}" for one in found.left)
 
 

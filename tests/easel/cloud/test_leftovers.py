@@ -163,8 +163,10 @@ def test_a_stack_is_removed_by_the_cdk(
 ) -> None:
     monkeypatch.setitem(BESIDE, "DescribeStacks", {"Stacks": [STACK, {**STACK, "StackName": "Easelike"}]})
     assert "AWS::CloudFormation::Stack" in found(account)
-    report(look(account, [REGION], Terminal()), as_json=False)
-    assert "npx cdk destroy --all" in capsys.readouterr().out
+    report(look(account, [REGION, "eu-north-1"], Terminal()), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line.partition("  (")[0].strip() for line in lines[lines.index("To remove them:") + 1 :]]
+    assert commands == [f"AWS_REGION={region} npx cdk destroy --all" for region in (REGION, "eu-north-1")]
 
 
 @pytest.mark.parametrize(
