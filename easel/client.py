@@ -18,9 +18,13 @@ from easel.settings import LOOPBACK
 SUBMIT_PAUSES = (1.0, 3.0)
 LOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries its idempotency key, so that the second one is the first one's."""
+JOB = {"id", "status", "message", "progress"}
+"""What is looked at of a job that is under way."""
 _LATER = (429, 502, 503, 504)
 KEY = "Give the key: --key or EASEL_KEY. That of a deploy: easel outputs --export"
 """Instead of the API's own hint, which speaks to programs."""
+_ELSEWHERE = (301, 302, 307, 308, 404, 405, 501)
+"""What a server says that knows nothing of jobs."""
 _EXITS = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
 
 
@@ -58,7 +62,7 @@ class Api:
 
     def _json(self, method: str, path: str, pauses: Sequence[float], **more: Any) -> dict[str, Any]:
         value = _object(self._send(method, self.url + path, pauses, **more))
-        return value if "id" in value else self._stranger("its answer is not a job")
+        return value if value.keys() >= JOB else self._stranger("its answer is not a job")
 
     def _send(self, method: str, url: str, pauses: Sequence[float], **more: Any) -> httpx.Response:
         for pause in pauses:
@@ -153,6 +157,16 @@ def _good(response: httpx.Response) -> httpx.Response:
         told.get("title", f"The API answered {status}"),
         where=" · ".join([f"{response.request.method} {response.request.url.copy_with(query=None)}", *fields]),
         why=told.get("detail") or told.get("message") or response.reason_phrase,
-        fix=KEY if status == 401 else told.get("hint") or (KEY if status == 403 else ""),
+        fix=_way_out(status, told),
         code=_EXITS.get(status, USAGE if status < 500 else FAILED),
     )
+
+
+def _way_out(status: int, told: Mapping[str, Any]) -> str:
+    if status == 401:
+        return KEY
+    if hint := told.get("hint"):
+        return str(hint)
+    if status == 403:
+        return KEY
+    return "Check --url." if status in _ELSEWHERE and "code" not in told else ""

@@ -249,6 +249,11 @@ def refusal(code: str, status: int, **more: Any) -> tuple[int, dict[str, Any]]:
          ["Error: Something went wrong in Easel", "  where POST {url}/jobs", "  why   x", "  fix   y"]),
         ((200, ["no job"]), 3,
          ["Error: This is not Easel", "  where {url}", "  why   its answer is not a job", "  fix   Check --url."]),
+        ((405, {}), 2,
+         ["Error: The API answered 405", "  where POST {url}/jobs", "  why   Method Not Allowed",
+          "  fix   Check --url."]),
+        ((201, {"id": 101}), 3,
+         ["Error: This is not Easel", "  where {url}", "  why   its answer is not a job", "  fix   Check --url."]),
     ],
 )  # fmt: skip
 def test_a_refusal_has_four_parts(
