@@ -71,6 +71,7 @@ def _write(variables: dict[str, str], lines: list[dict[str, Any]], checks: list[
     record = {
         "date": time.strftime("%Y-%m-%d"),
         "versions": environment.versions(),
+        "weights": release.weights(SCRATCH / "release"),
         "machine": machine(),
         "tolerance": {"largest": messages.LARGEST, "mean": messages.MEAN},
         "variables": variables,

@@ -36,12 +36,16 @@ def set_up() -> None:
     _mend()
 
 
+def pins() -> dict[str, str]:
+    """What the image's Dockerfile pins, by name: the first block of the packages."""
+    block, _ = WANTED.read_text().split("\n\n", 1)
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", block, re.MULTILINE))
+
+
 def versions() -> dict[str, str]:
     """Of all that is run, by name."""
-    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", WANTED.read_text(), re.MULTILINE))
-    named = list(pins)[: list(pins).index("sagemaker-huggingface-inference-toolkit") + 1]
     python = subprocess.run([VENV / "bin" / "python", "-V"], capture_output=True, text=True, check=True).stdout
-    return {"python": python.split()[1], "java": _java(), **{name: pins[name] for name in named}}
+    return {"python": python.split()[1], "java": _java(), **pins()}
 
 
 def _java() -> str:

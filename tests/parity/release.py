@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,12 @@ def make(folder: Path, scratch: Path) -> dict[str, str]:
         download_model(s3, source, folder)
     environment: dict[str, str] = _only(template, "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
     return environment
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of weights below a folder, by its path there."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _synthesise(out: Path) -> dict[str, Any]:

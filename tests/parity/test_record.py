@@ -1,13 +1,13 @@
 """The committed record of `make parity`: it must be of what lies here now. If not: `make parity`, and commit it."""
 
 import json
-import re
 from typing import Any
 
 import pytest
 
 from stacks import images
-from tests.parity import environment, messages
+from tests.deploy.tools import ROOT
+from tests.parity import environment, messages, release
 from tests.parity.__main__ import RECORD
 
 
@@ -28,10 +28,14 @@ def test_nothing_differed(record: dict[str, Any]) -> None:
     assert record["tolerance"] == {"largest": messages.LARGEST, "mean": messages.MEAN}
 
 
+def test_it_ran_the_weights_that_are_released(record: dict[str, Any]) -> None:
+    told = "the record is older than the weights: make parity"
+    assert record["weights"] == release.weights(ROOT / "models" / release.SETTINGS["model"]), told
+
+
 def test_it_ran_what_the_image_has(record: dict[str, Any]) -> None:
     told = record["versions"]
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", environment.WANTED.read_text(), re.MULTILINE))
-    assert {name: version for name, version in told.items() if name not in ("python", "java")}.items() <= pinned.items()
+    assert {name: version for name, version in told.items() if name not in ("python", "java")} == environment.pins()
     assert told["python"].startswith("3.12.")
     for tag in (images.GPU_TAG, images.CPU_TAG):
         assert tag.startswith(f"{told['torch']}-transformers{told['transformers']}-") and "-py312-" in tag
