@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -102,8 +103,9 @@ class AsyncEndpoint:
 
 
 def client(service: str, config: Config) -> Any:
+    """AWS_REGION, which AWS's other tools read, boto3 alone would not see."""
     try:
-        return boto3.client(service, config=config)
+        return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
     except aws.BotoCoreError as error:
         raise SystemExit(f"{error} Are AWS_REGION and AWS_PROFILE right?") from None
 
