@@ -68,6 +68,8 @@ def outputs(
     as_json: Json = False,
 ) -> None:
     """Print what the deploy told: page, API, model, prices; or the API's address and key for this shell."""
+    if export and as_json:
+        raise typer.BadParameter("it prints lines for a shell, not JSON: give one of both", param_hint="--export")
     with told():
         from easel.cloud import outputs as deployed
         from easel.cloud.account import open_account

@@ -1081,7 +1081,13 @@ def test_offline_and_without_credentials(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["doctor", "-c", "modell=x"], ["doctor", "--region", "Frankfurt"], ["pause", "--minutes", "0"]]
+    "words",
+    [
+        ["doctor", "-c", "modell=x"],
+        ["doctor", "--region", "Frankfurt"],
+        ["pause", "--minutes", "0"],
+        ["outputs", "--export", "--json"],
+    ],
 )
 def test_wrong_usage(words: list[str]) -> None:
     done = CliRunner().invoke(cli, words)
