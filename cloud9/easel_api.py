@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +19,14 @@ KEY_REFUSED = frozenset({"unauthorized", "forbidden"})
 
 
 class EaselApi:
-    """Waits `wait_seconds` in all: longer than an endpoint needs to wake up from zero instances."""
+    """Waits `wait_seconds` in all: longer than an endpoint needs to wake up from zero instances.
+
+    Raises ImportError, ValueError or httpx.InvalidURL for an address, a key or a proxy that cannot be used.
+    """
 
     def __init__(self, url: str, key: str = "", wait_seconds: float = 900) -> None:
+        if not re.fullmatch("([!-~]([ -~]*[!-~])?)?", key):
+            raise ValueError("the key has characters that no header holds")
         headers = {"accept": "application/json"} | ({"x-api-key": key} if key else {})
         away = not is_loopback(urlsplit(url).hostname or "")  # no proxy reaches this machine
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=away)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import httpx
 
 from contract import dumps
 from easel.command_error import ENVIRONMENT, FAILED, USAGE, CommandError
-from easel.settings import LOOPBACK
+from easel.settings import LOOPBACK, SENDABLE
 
 SUBMIT_PAUSES = (1.0, 3.0)
 LOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -33,8 +34,8 @@ class Api:
 
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
+        _check(self.url, key)
         self._key = {"x-api-key": key} if key else {}
-        _check(self.url, self._key)
         self._http = _open(by_proxy=_host(url) not in LOOPBACK)
 
     def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,17 +111,19 @@ def _open(*, by_proxy: bool) -> httpx.Client:
         ) from None
 
 
-def _check(url: str, headers: Mapping[str, str]) -> None:
+def _check(url: str, key: str | None) -> None:
     """Refuses what cannot even be put into a call."""
     try:
-        httpx.Request("GET", url, headers=headers)
+        httpx.Request("GET", url)
         _host(url).encode("idna")
+        if key and not re.fullmatch(SENDABLE, key):
+            raise ValueError(key)
     except (httpx.InvalidURL, ValueError):
         raise CommandError(
             "Address or key cannot be used",
             where="--url, --key",
             why="they cannot be sent",
-            fix="Give an address like http://127.0.0.1:7860 and a key of ASCII characters.",
+            fix="Give an address like http://127.0.0.1:7860 and a key of ASCII characters, without spaces around it.",
             code=USAGE,
         ) from None
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that no other machine can use."""
+SENDABLE = r"[!-~]([ -~]*[!-~])?"
+"""What a key can be: other characters cannot be sent in a header."""
 EXAMPLE = {
     "prompt": ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"],
     "height": 512,

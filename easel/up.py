@@ -11,7 +11,7 @@ from easel.catalogue import find
 from easel.command_error import ENVIRONMENT, USAGE, CommandError
 from easel.home import Home
 from easel.service import Service
-from easel.settings import Settings
+from easel.settings import SENDABLE, Settings
 from easel.terminal import Terminal
 
 
@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
 
 
 def _check_key(settings: Settings, terminal: Terminal) -> None:
-    if settings.key and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", settings.key):
+    if settings.key and not re.fullmatch(SENDABLE, settings.key):
         raise CommandError(
             "The access key cannot be used",
             where="--key or EASEL_KEY",

@@ -310,8 +310,9 @@ def test_one_backend_at_a_time() -> None:
 
 
 def test_what_cannot_be_sent_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="EASEL_KEY"):
-        choose_backend({"EASEL_KEY": "schlüssel"})
+    for key in ("schlüssel", "k\r"):
+        with pytest.raises(SystemExit, match="EASEL_KEY"):
+            choose_backend({"EASEL_KEY": key})
     monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
     with pytest.raises(SystemExit, match="socks9"):
         choose_backend({"EASEL_URL": "https://easel.example"})

@@ -404,10 +404,11 @@ def test_the_whole_way(laptop: Laptop, tmp_path: Path) -> None:
         ["--url", "http://127.0.0.1:abc"],
         ["--url", "http://example..com"],
         ["--key", "é"],
+        ["--key", "k\r"],
         ["--guidance", "nan"],
         ["--size", f"{'9' * 5000}x64"],
     ],
-    ids=["bracket", "port", "dots", "key", "nan", "digits"],
+    ids=["bracket", "port", "dots", "key", "end of a line", "nan", "digits"],
 )
 def test_what_cannot_be_sent_is_said(arguments: list[str]) -> None:
     told = subprocess.run([*EASEL, "generate", "a", *arguments], capture_output=True, text=True, timeout=60)
