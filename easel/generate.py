@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class Picture:
 def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """Writes the pictures and prints one line each, or one JSON object. Raises CommandError."""
     terminal = Terminal()
+    _check_folder(folder)
     began = time.monotonic()
     job = api.submit(request)
     try:
@@ -125,6 +127,22 @@ def _write(folder: Path, name: str, body: bytes) -> Path:
             path = folder / f"{Path(name).stem}-{count}{Path(name).suffix}"
         path.write_bytes(body)
     except OSError as error:
-        why, fix = error.strerror or str(error), "Give another folder with -o."
-        raise CommandError("The picture cannot be written", where=str(folder), why=why, fix=fix) from None
+        raise _unwritable(folder, error.strerror or str(error)) from None
     return path
+
+
+def _check_folder(folder: Path) -> None:
+    """Before anything is drawn, and paid for: whether files could be written there. Makes nothing."""
+    try:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    except OSError as error:  # a name that is too long, a folder that is closed to us
+        raise _unwritable(folder, error.strerror or str(error), USAGE) from None
+    if not there.is_dir():
+        raise _unwritable(folder, f"{there} is no folder", USAGE)
+    if not os.access(there, os.W_OK):
+        raise _unwritable(folder, f"nothing may be written into {there}", USAGE)
+
+
+def _unwritable(folder: Path, why: str, code: int = FAILED) -> CommandError:
+    fix = "Give another folder with -o."
+    return CommandError("The picture cannot be written", where=str(folder), why=why, fix=fix, code=code)

@@ -117,6 +117,13 @@ def test_what_a_pipe_gets(api: tuple[str, type[Api]], tmp_path: Path) -> None:
     assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == b"picture 1"
 
 
+def test_a_folder_that_is_none_is_told_before_anything_is_drawn(api: tuple[str, type[Api]], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = easel("generate", "a", "-o", "file/out", "--url", api[0], at=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[2]) == (2, f"  why   {tmp_path}/file is no folder")
+    assert api[1].asked == []
+
+
 def test_every_option_reaches_the_api(api: tuple[str, type[Api]], tmp_path: Path) -> None:
     url, handler = api
     options = (
