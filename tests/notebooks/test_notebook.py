@@ -61,8 +61,9 @@ def check(notebook: Any) -> None:
 
 @pytest.mark.timeout(600)
 def test_laptop() -> None:
+    """Also where a proxy is set, which no container on this machine is behind."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    check(run(environment))
+    check(run(environment | {"ALL_PROXY": "http://127.0.0.1:1"}))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ def policy(*statements: dict[str, Any]) -> str:
 def test_emulated_aws(cloud: Cloud, role: str, mode: str) -> None:
     stand_ins = f"http://127.0.0.1:{cloud.stand_ins}"
     own = {"AWS_ENDPOINT_URL_SAGEMAKER": stand_ins, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": stand_ins}
+    own["AWS_DEFAULT_REGION"] = ""  # AWS_REGION is enough
     check(run(cloud.common | own, TARGET="aws", MODE=mode, ROLE_ARN=role))
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("sagemaker").list_models()["Models"] == []
