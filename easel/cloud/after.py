@@ -25,7 +25,10 @@ HARMLESS = "Nothing to do."
 STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """So begins what somebody asked of a stack; a way back does not."""
 IMPORT, IMPORT_LOG = "Custom::EaselImport", "/easel/EaselModel/import"
-LOG_LINES, SHOWN = 50, 5
+STREAMS, LOG_LINES, SHOWN = 50, 50, 5
+CALLS_LOG = "/data-log"
+"""So ends SageMaker's own log of an async endpoint's calls, which lies beside each container's:
+https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html"""
 
 
 def stacks(account: Account) -> Check | None:
@@ -178,7 +181,7 @@ def log(account: Account, deployed: Deployed) -> Check:
 
 
 def _last_lines(account: Account, group: str) -> list[tuple[datetime, str]]:
-    """Of the newest stream; none where there is no such group yet."""
+    """Of the newest stream of a container or a build; none where there is no such group yet."""
     try:
         with explained():
             return list(_newest_events(account, group))
@@ -190,10 +193,9 @@ def _last_lines(account: Account, group: str) -> list[tuple[datetime, str]]:
 
 def _newest_events(account: Account, group: str) -> Iterator[tuple[datetime, str]]:
     logs = account.client("logs")
-    streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=1)
-    for stream in streams["logStreams"]:
-        events = logs.get_log_events(
-            logGroupName=group, logStreamName=stream["logStreamName"], limit=LOG_LINES, startFromHead=False
-        )
+    newest = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=STREAMS)
+    names = [name for one in newest["logStreams"] if not (name := one["logStreamName"]).endswith(CALLS_LOG)]
+    for name in names[:1]:
+        events = logs.get_log_events(logGroupName=group, logStreamName=name, limit=LOG_LINES, startFromHead=False)
         for event in events["events"]:
             yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), event["message"].rstrip()

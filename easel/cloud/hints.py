@@ -26,7 +26,7 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The disk is too small for the model: take an instance type with a larger one, or one variant of the weights.",
     ),
     (
-        r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED",
+        r'CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|"refused".*"gpu_out_of_memory"',
         "The card's memory is full: ask for a smaller size or fewer pictures, or take a larger -c instance_type.",
     ),
     (
@@ -42,8 +42,12 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The host's driver is too old for the image: InferenceAmiVersion in stacks/images.py must fit its CUDA.",
     ),
     (
-        r"device-side assert|CUDA error",
+        r'device-side assert|CUDA error|"refused".*"container_died"',
         "The card is in an error from which no process recovers: SageMaker has to start a new container.",
+    ),
+    (
+        r'"refused".*"(nan|blank)_output"',
+        "The model drew NaN or black: take its own size and guidance_scale, or another scheduler; see docs/errors.md.",
     ),
     (
         r"403 Client Error|401 Client Error|gated repo|GatedRepoError|RepositoryNotFoundError",
@@ -94,7 +98,8 @@ HINTS: tuple[tuple[str, str], ...] = (
         "A call took longer than allowed: ask for fewer steps or a smaller size, or take -c mode=async.",
     ),
 )  # fmt: skip
-"""Pattern to way out, the more telling first. Sources: what users of SageMaker and diffusers reported publicly."""
+"""Pattern to way out, the more telling first. Sources: what users of SageMaker and diffusers reported publicly, and the
+lines of model_code/, of which only `refused` is the end of a job."""
 
 
 def hint_for(text: str) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 import inference
 from contract import ERRORS, EaselError, parse_answer, parse_profile
+from easel.cloud.hints import hint_for
 from tests.model_code import fakes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -134,6 +135,35 @@ def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys:
     line = json.loads(capsys.readouterr().out)
     assert line["message"] == "in the middle of it"
     assert line["where"][-1].startswith("test_inference.py:")
+
+
+@pytest.mark.parametrize(
+    ("fails", "above", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 0, "card's memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, ""),
+        (RuntimeError("CUDA error: device-side assert triggered"), 0, "no process recovers"),
+        (torch.nan, 0, "NaN or black"),
+        (0.0, 0, "NaN or black"),
+    ],
+    ids=["memory", "memory-of-two", "context", "nan", "black"],
+)
+def test_easel_doctor_knows_what_the_log_says_of_a_picture_that_failed(
+    fails: Any, above: int, words: str, fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch that was halved and then drawn is no failure."""
+
+    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
+        if pictures <= above:
+            return fakes.grey(pictures, width, height)
+        if isinstance(fails, Exception):
+            raise fails
+        return fakes.grey(pictures, width, height) * fails
+
+    assert ("error" in ask(fake(paint), num_images_per_prompt=2)) is bool(words)
+    lines = capsys.readouterr().out.splitlines()
+    told = {hint_for(line) for line in lines} - {""}
+    assert (bool(lines), [words in hint for hint in told]) == (True, [True] if words else [])
 
 
 def test_the_log_names_the_call(model: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -798,6 +798,28 @@ def test_a_known_failure_is_shown_with_the_last_lines(found: Callable[..., dict[
     assert world.calls("logs.DescribeLogStreams")[0]["logGroupName"] == GROUP
 
 
+def test_sagemakers_own_log_of_an_async_endpoints_calls_is_not_the_containers(
+    found: Callable[..., dict[str, Check]],
+) -> None:
+    """It lies in the same group and is the newest after every picture."""
+    said = {
+        "AllTraffic/i-1/data-log": "Inference request succeeded.",
+        "AllTraffic/i-0/data-log": "Inference request failed.",
+        "AllTraffic/i-0": "torch.OutOfMemoryError: CUDA out of memory.",
+        "AllTraffic/i-9": "Model server started.",
+    }
+    world = healthy()
+    world.answers["logs.DescribeLogStreams"] = lambda asked: {
+        "logStreams": [{"logStreamName": name} for name in said][: asked["limit"]]
+    }
+    world.answers["logs.GetLogEvents"] = lambda asked: logged(said[asked["logStreamName"]])
+    check = found(world)["log"]
+    assert (check.mark, check.lines) == ("failed", (said["AllTraffic/i-0"],))
+    for name in ("AllTraffic/i-0", "AllTraffic/i-9"):
+        del said[name]
+    assert found(world)["log"].said == "The container has written nothing yet."
+
+
 def test_a_silent_container_is_not_green(found: Callable[..., dict[str, Check]]) -> None:
     world = healthy()
     world.answers["logs.DescribeLogStreams"] = refusal("ResourceNotFoundException", "The specified log group …")
