@@ -106,8 +106,8 @@ def client(service: str, config: Config) -> Any:
     """AWS_REGION, which AWS's other tools read, boto3 alone would not see."""
     try:
         return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
-    except aws.BotoCoreError as error:
-        raise SystemExit(f"{error} Are AWS_REGION and AWS_PROFILE right?") from None
+    except (aws.BotoCoreError, OSError, ValueError) as error:  # also a `credential_process` that is not there
+        raise SystemExit(f"{str(error).rstrip('.')}. Are AWS_REGION and AWS_PROFILE right?") from None
 
 
 def picture_of(body: bytes) -> Picture:

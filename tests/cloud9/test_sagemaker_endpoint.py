@@ -188,6 +188,12 @@ def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
         RealtimeEndpoint("easel")
 
 
+def test_settings_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "no address")
+    with pytest.raises(SystemExit, match=r"no address\. Are AWS_REGION"):
+        RealtimeEndpoint("easel")
+
+
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
