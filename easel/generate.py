@@ -14,7 +14,7 @@ from typing import Any
 
 from contract import ERRORS, INIT_IMAGE_BYTES
 from easel.client import Api
-from easel.command_error import FAILED, USAGE, CommandError
+from easel.command_error import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.terminal import Terminal
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -46,6 +46,10 @@ def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> No
         job = _watch(api, job, terminal)
     except KeyboardInterrupt:
         terminal.say(_cancel(api, job["id"]))
+        raise
+    except CommandError as error:
+        if error.code == ENVIRONMENT:
+            terminal.say(f"The job goes on: GET {api.url}/jobs/{job['id']} has the pictures when it is done.")
         raise
     _check(job)
     pictures = _save(api, job, folder)

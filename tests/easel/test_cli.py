@@ -337,6 +337,15 @@ def test_ctrl_c_cancels_the_job(api: tuple[str, type[Api]], tmp_path: Path) -> N
     assert [path for method, path, _, _ in handler.asked if method == "DELETE"] == [f"/jobs/{ID}"]
 
 
+def test_a_job_that_is_lost_from_sight_is_named(api: tuple[str, type[Api]], tmp_path: Path) -> None:
+    url, handler = api
+    handler.do_GET = lambda self: self.answer(401, {"title": "No valid API key", "detail": "x"})  # type: ignore[method-assign]
+    done = easel("generate", "a", "--url", url, at=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[1:3]) == (
+        3, [f"The job goes on: GET {url}/jobs/{ID} has the pictures when it is done.", "Error: No valid API key"],
+    )  # fmt: skip
+
+
 def seconds_of(program: str, *arguments: str) -> tuple[float, str]:
     """Processor time of the quickest of three runs, and what the last one printed."""
     took = []
