@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test check parity format mirror page synth docs clean help
+.PHONY: up test check lint types parity format mirror page synth docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -16,7 +16,9 @@ up: $(VENV)/laptop web/dist/index.html  ## page, API and model on http://127.0.0
 test: $(VENV)/dev node_modules web/dist/index.html  ## every test; installs what it needs
 	$(BIN)/pytest $(ARGS)
 
-check: $(VENV)/dev web/node_modules  ## lint, format and types
+check: lint types  ## lint, format and types; make -j2 check uses two cores
+
+lint: $(VENV)/dev web/node_modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cmp lambda/contract.py model_code/contract.py
@@ -24,11 +26,13 @@ check: $(VENV)/dev web/node_modules  ## lint, format and types
 	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
-	$(BIN)/mypy app.py stacks
 	cd cloud9 && ../$(BIN)/mypy .
 	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
-	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 	npm --prefix web run check
+
+types: $(VENV)/dev
+	$(BIN)/mypy app.py stacks
+	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 
 parity: $(VENV)/dev node_modules  ## the serving image's own software against the laptop's: Linux, Java, Python 3.12, 6 GB
 	$(BIN)/python -m tests.parity
