@@ -122,7 +122,8 @@ class Settings:
         layer = r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+|"
         like = "powertools_layer looks like arn:aws:lambda:us-east-1:123456789012:layer:powertools:1."
         _check_text(self.powertools_layer, layer, like)
-        _check_text(self.alert_email, r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+|", "alert_email looks like you@example.com.")
+        mail = r"[!-?A-~]{1,64}@[\w.-]+\.[\w-]+|"  # in ASCII, as SNS takes it
+        _check_text(self.alert_email, mail, "alert_email looks like you@example.com.")
         _check_cloud9(self)
 
     @property

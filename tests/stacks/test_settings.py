@@ -131,6 +131,7 @@ def test_every_key_is_tested_here() -> None:
         ({"api_concurrency": "-1"}, "api_concurrency is -1; it can be 0 to 1000."),
         ({"api_concurrency": "1001"}, "api_concurrency is 1001; it can be 0 to 1000."),
         ({"alert_email": "you"}, "alert_email looks like you@example.com. Given: 'you'."),
+        ({"alert_email": "用户@example.com"}, "alert_email looks like you@example.com. Given: '用户@example.com'."),
         ({"alert_email": "a@b.c, d@e.f"}, "alert_email looks like you@example.com. Given: 'a@b.c, d@e.f'."),
         ({"throttle_rate": "0"}, "throttle_rate is 0; it can be 1 to 10000."),
         ({"throttle_burst": "5001"}, "throttle_burst is 5001; it can be 1 to 5000."),
