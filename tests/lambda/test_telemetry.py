@@ -58,6 +58,16 @@ def test_one_line_a_request_and_one_a_job_without_the_prompt(capsys: pytest.Capt
         assert word not in json.dumps(lines)
 
 
+def test_a_poll_that_finds_the_answer_first_tells_of_the_jobs_end(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Told(capsys)
+    _, accepted = told.world.call("POST", "/jobs", {"prompt": "a"})
+    assert [line["message"] for line in told.lines() if "message" in line] == ["accepted", "request"]
+    told.world.endpoint.draw_all()
+    for lines in (["job", "request"], ["request"]):
+        assert told.world.call("GET", f"/jobs/{accepted['id']}")[1]["status"] == "succeeded"
+        assert [line["message"] for line in told.lines() if "message" in line] == lines
+
+
 def test_a_refusal_is_one_line_with_its_code(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
