@@ -87,8 +87,8 @@ class ApiStack(cdk.Stack):
         cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
         cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
         if gateway.key:
-            command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --include-value"
-            cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --query value --output text")
+            command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --region {self.region}"
+            cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --include-value --query value --output text")
 
     def _protect(self, api: apigateway.RestApi, *, behind_cloudfront: bool) -> None:
         waf = self._settings.regional_waf

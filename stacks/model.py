@@ -57,7 +57,7 @@ class ModelStack(cdk.Stack):
         cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
         if settings.shell == "on" and self.endpoint.up:
             target = f"sagemaker-endpoint:{self.endpoint.name}_{VARIANT}_<instance>"
-            cdk.CfnOutput(self, "ShellCommand", value=f"aws ssm start-session --target {target}")
+            cdk.CfnOutput(self, "ShellCommand", value=f"aws ssm start-session --region {self.region} --target {target}")
 
     def _limit_costs(self, settings: Settings) -> None:
         """AWS Budgets is not in GovCloud; in China it does not tell SNS."""

@@ -71,9 +71,10 @@ class NotebookStack(cdk.Stack):
         self._tell(settings, notebook.attr_notebook_instance_name)
 
     def _tell(self, settings: Settings, name: str) -> None:
-        command = f"aws sagemaker create-presigned-notebook-instance-url --notebook-instance-name {name}"
+        command = f"aws sagemaker create-presigned-notebook-instance-url --region {self.region}"
+        query = "--query AuthorizedUrl --output text"
         cdk.CfnOutput(self, "NotebookName", value=name)
-        cdk.CfnOutput(self, "NotebookUrlCommand", value=f"{command} --query AuthorizedUrl --output text")
+        cdk.CfnOutput(self, "NotebookUrlCommand", value=f"{command} --notebook-instance-name {name} {query}")
         cdk.CfnOutput(self, "NotebookPrice", value=price([settings.notebook_instance_type], 1))
         cdk.CfnOutput(self, "NotebookPriceStopped", value=monthly("notebook_gb", settings.notebook_gb, "GB"))
         if hours := settings.notebook_idle_hours:

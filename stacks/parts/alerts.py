@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -34,5 +34,6 @@ class Alerts(Construct):
     def _told(self, email: str) -> str:
         if email:
             return f"{email}, once the link in AWS's mail is followed"
-        command = f"aws sns subscribe --topic-arn {self.topic.topic_arn} --protocol email --notification-endpoint"
+        to = f"--region {Stack.of(self).region} --topic-arn {self.topic.topic_arn}"
+        command = f"aws sns subscribe {to} --protocol email --notification-endpoint"
         return f"nobody yet: set -c alert_email=you@example.com, or: {command} you@example.com"

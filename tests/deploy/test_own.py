@@ -278,8 +278,8 @@ def aws(own: Own, command: str) -> str:
     _, service, operation, *words = shlex.split(command)
     told = dict(zip(words[::2], words[1::2], strict=True))
     query, form = told.pop("--query"), told.pop("--output")
-    assert form == "text"
     client = own.cloud.client(service)
+    assert (form, told.pop("--region")) == ("text", client.meta.region_name)
     name = operation.replace("-", "_")
     members = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[name]).input_shape.members
     options = {f"--{xform_name(member, '-')}": member for member in members}

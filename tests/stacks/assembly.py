@@ -164,7 +164,13 @@ class Assembly:
         return [f"{match.rule.id} {match.message}" for match in found]
 
     def outputs(self, stack: str) -> dict[str, Any]:
-        return {name: output["Value"] for name, output in self.templates[stack]["Outputs"].items()}
+        return {name: output["Value"] for name, output in self.templates[stack].get("Outputs", {}).items()}
+
+
+def flat(value: Any) -> str:
+    """A text of a template, with the names of references in their place."""
+    parts = value["Fn::Join"][1] if isinstance(value, dict) and "Fn::Join" in value else [value]
+    return "".join(part if isinstance(part, str) else str(next(iter(part.values()))) for part in parts)
 
 
 def write_model(root: Path, **changes: Any) -> Path:

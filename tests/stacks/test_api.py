@@ -245,8 +245,8 @@ def test_the_integrations_failures_are_never_to_be_sent_again(default: Assembly)
 def test_the_outputs_lead_to_the_first_picture(default: Assembly) -> None:
     outputs = default.outputs("EaselApi")
     assert {name for name in outputs if not name.startswith("Publish")} == {"ApiUrl", "ApiKeyCommand", "DashboardName"}
-    before, _, after = outputs["ApiKeyCommand"]["Fn::Join"][1]
-    assert before == "aws apigateway get-api-key --api-key "
+    before, _, where, region, after = outputs["ApiKeyCommand"]["Fn::Join"][1]
+    assert (before, where, region) == ("aws apigateway get-api-key --api-key ", " --region ", {"Ref": "AWS::Region"})
     assert after == " --include-value --query value --output text"
 
 

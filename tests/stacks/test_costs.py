@@ -60,8 +60,9 @@ def test_china_has_no_budgets_that_tell(china: Assembly) -> None:
 
 def test_the_outputs_say_who_is_told_and_of_what(default: Assembly, realtime: Assembly) -> None:
     nobody, somebody = default.outputs("EaselModel"), realtime.outputs("EaselModel")
-    first, _, last = nobody["AlertsGoTo"]["Fn::Join"][1]
-    assert first == "nobody yet: set -c alert_email=you@example.com, or: aws sns subscribe --topic-arn "
+    first, region, to, _, last = nobody["AlertsGoTo"]["Fn::Join"][1]
+    assert first == "nobody yet: set -c alert_email=you@example.com, or: aws sns subscribe --region "
+    assert (region, to) == ({"Ref": "AWS::Region"}, " --topic-arn ")
     assert last == " --protocol email --notification-endpoint you@example.com"
     assert somebody["AlertsGoTo"] == "you@example.com, once the link in AWS's mail is followed"
     told = "50 USD a month of Amazon SageMaker in this account; alerts at 50, 100, forecast 100 %"

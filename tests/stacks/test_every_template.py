@@ -11,7 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from app import ROOT
 from stacks.parts.endpoint import VARIANT
-from tests.stacks.assembly import Assembly
+from tests.stacks.assembly import Assembly, flat
 
 NAMES = {
     "AWS::S3::Bucket": "BucketName",
@@ -207,6 +207,15 @@ def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
     }
     assert kept <= told, "each DeletionPolicy and UpdateReplacePolicy that is not Delete has a row there"
     assert kept == (told if "Retain" in json.dumps(each.templates["EaselStorage"]) else set())
+
+
+def test_a_command_in_an_output_names_the_region(each: Assembly) -> None:
+    """The shell that runs it may be in another one: `easel outputs --region` prints them everywhere."""
+    told = {name: flat(value) for stack in each.templates for name, value in each.outputs(stack).items()}
+    commands = {name for name, value in told.items() if re.search(r"\baws [a-z]+ [a-z-]+ --", value)}
+    assert {name for name in told if name.endswith("Command")} <= commands
+    for name in commands:
+        assert re.search(rf" --region ({each.region}|AWS::Region) ", told[name]), told[name]
 
 
 def test_no_setting_of_the_account_is_touched(each: Assembly) -> None:

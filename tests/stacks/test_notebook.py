@@ -14,17 +14,15 @@ from stacks.catalogue import read_model
 from stacks.notebook import ROOT
 from stacks.parts.lifecycle import CONTENT_CHARACTERS
 from tests.easel.cloud.fake_aws import FakeAws
-from tests.stacks.assembly import Assembly
+from tests.stacks.assembly import Assembly, flat
 
 NOTEBOOK = ROOT / "notebooks" / "stable_diffusion.ipynb"
 INSTANCE, LIFECYCLE = "AWS::SageMaker::NotebookInstance", "AWS::SageMaker::NotebookInstanceLifecycleConfig"
 
 
 def text(content: Any) -> str:
-    """A script as the template has it, with the names of references in their place."""
-    inner = content["Fn::Base64"]
-    parts = inner["Fn::Join"][1] if isinstance(inner, dict) else [inner]
-    return "".join(part if isinstance(part, str) else next(iter(part.values())) for part in parts)
+    """A script as the template has it."""
+    return flat(content["Fn::Base64"])
 
 
 def scripts(assembly: Assembly) -> dict[str, str]:
