@@ -13,7 +13,7 @@ from contract import EaselError
 from easel.cloud.check import Check
 from easel.cloud.plan import Plan
 from layout import check
-from stacks.catalogue import FolderSource, HubSource, Model
+from stacks.catalogue import FolderSource, HubFiles, HubSource, Model
 
 GB = 10**9
 SPARE_BYTES = GB
@@ -66,10 +66,19 @@ def model(plan: Plan) -> Check:
 
 
 def _hub(chosen: Model, source: HubSource, hub: str) -> Check:
+    """Of the pipeline's repository, or of the first part's that cannot be had."""
+    found = _repository(chosen, source, "model_index.json", hub)
+    for part in source.parts.values():
+        if found.mark == "ok" and (other := _repository(chosen, part, "config.json", hub)).mark != "ok":
+            return other
+    return found
+
+
+def _repository(chosen: Model, source: HubFiles, file: str, hub: str) -> Check:
     import httpx
 
     token = os.environ.get("HF_TOKEN", "")
-    url = f"{hub}/{source.repository}/resolve/{source.revision}/model_index.json"
+    url = f"{hub}/{source.repository}/resolve/{source.revision}/{file}"
     try:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         status = httpx.head(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True).status_code

@@ -984,7 +984,17 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark:
     check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test/"], ROOT))
     assert check == Check("model", mark, f"{LICENSED}; {said}", fix)
     sent = {"authorization": f"Bearer {token}"} if token else {}
-    assert asked == [(f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)]
+    assert asked[0] == (f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)
+
+
+def test_a_part_that_is_gone_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = read_model("sdxl-lcm", ROOT).source
+    assert isinstance(source, HubSource)
+    *_, part = source.parts.values()
+    gone = f"https://huggingface.co/{part.repository}/resolve/{part.revision}/config.json"
+    monkeypatch.setattr(httpx, "head", lambda url, **_: httpx.Response(404 if url == gone else 200))
+    check = here.model(read_plan(["model=sdxl-lcm"], ROOT))
+    assert (check.mark, f"has no {part.repository} at" in check.said) == ("failed", True)
 
 
 def test_the_hub_out_of_reach_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
