@@ -5,7 +5,7 @@ What the checks are against: a `model_index.json` that names a library or class 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ _HEADER_BYTES = 100_000_000
 """The longest header that the library `safetensors` reads."""
 
 
-def check(folder: Path) -> str:
-    """The class of the pipeline in a folder that may be loaded. Raises EaselError `config_error`."""
+def check(folder: Path, names: Iterable[str] | None = None) -> str:
+    """The class of the pipeline in a folder that may be loaded, of all its files or of a release of `names`.
+
+    Raises EaselError `config_error`.
+    """
     index = _json(folder / "model_index.json")
     name = index.get("_class_name")
     if str(name) not in PIPELINES:
@@ -44,7 +47,7 @@ def check(folder: Path) -> str:
     for part, named in index.items():
         if not part.startswith("_") and isinstance(named, list):
             _check_component(part, named)
-    for file in _files(folder):
+    for file in _files(folder) if names is None else (folder / name for name in names):
         _check_file(folder, file)
     vocabulary.read(folder)
     return str(name)

@@ -146,15 +146,6 @@ def read_model(name: str, root: Path) -> Model:
         raise CatalogueError(f"{path}: {error}") from None
 
 
-def released_folder(model: Model) -> Path:
-    """The weights on this machine. Raises CatalogueError: they are not here, or are no diffusers pipeline."""
-    if not isinstance(model.source, FolderSource):
-        raise CatalogueError(f"{model.id}: only models with a folder as their source can be released today.")
-    if not (model.source.path / "model_index.json").is_file():
-        raise CatalogueError(f"{model.source.path} is not a diffusers pipeline: it has no model_index.json.")
-    return model.source.path
-
-
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()

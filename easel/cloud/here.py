@@ -13,15 +13,15 @@ from contract import EaselError
 from easel.cloud.check import Check
 from easel.cloud.plan import Plan
 from layout import check
-from stacks.catalogue import FolderSource, HubFiles, HubSource, Model
+from stacks.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model
+from stacks.model_folder import released_files
 
 GB = 10**9
 SPARE_BYTES = GB
 """For the templates and the packages of the CDK."""
 HUB_SECONDS = 10
 QUIET_NODE = 22
-NAME_BYTES = 255
-"""The longest name of a file that SageMaker takes in uncompressed model data."""
+MEND = "Mend the folder, or take another model: easel models"
 
 
 def node(root: Path) -> Check:
@@ -110,26 +110,17 @@ def _who(token: str) -> str:
 
 
 def folder(plan: Plan) -> Check | None:
-    """The layout of a model folder; None where the model is none."""
+    """What of a model folder would be released, and whether the container would load it; None where there is none."""
     if plan.model is None or not isinstance(plan.model.source, FolderSource):
         return None
     path = plan.model.source.path
-    if said := _refusal(path):
-        fix = "docs/aws.md, 'A model folder of yours', says what belongs there"
-        return Check("folder", "failed", f"{path} cannot be released: {said}", fix)
-    return Check("folder", "ok", f"{path}: safetensors only, known classes, {_size(path) / GB:.2f} GB.")
-
-
-def _refusal(path: Path) -> str:
-    """Why the container would refuse the folder, by the container's own check; empty where it would not."""
     try:
-        check(path)
+        check(path, released_files(path))
+    except CatalogueError as error:
+        return Check("folder", "failed", str(error), MEND)
     except EaselError as error:
-        return f"{error.message}. {error.hint}"
-    if not any(path.glob("*/*.safetensors")):
-        return "it holds no weights (*.safetensors)."
-    long = [file.name for file in path.rglob("*") if len(file.name.encode()) > NAME_BYTES]
-    return f"{long[0][:60]}… has a name of over {NAME_BYTES} bytes." if long else ""
+        return Check("folder", "failed", f"{path} would not load: {error.message}. {error.hint}", MEND)
+    return Check("folder", "ok", f"{path}: safetensors only, known classes, {_size(path) / GB:.2f} GB.")
 
 
 def disk(plan: Plan, root: Path) -> Check:
@@ -143,8 +134,12 @@ def disk(plan: Plan, root: Path) -> Check:
     return Check("disk", "ok", f"{said}, {needed / GB:.1f} needed.")
 
 
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _size(folder: Path) -> int:
+    """Of what would be released; 0 where nothing can be, which `folder` tells."""
+    try:
+        return sum((folder / name).stat().st_size for name in released_files(folder))
+    except CatalogueError:
+        return 0
 
 
 def _package(root: Path) -> dict[str, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.catalogue import FolderSource, Model, released_folder
+from stacks.catalogue import FolderSource, Model
+from stacks.model_folder import released_files
 from stacks.parts.function import CUSTOM, Function
 from stacks.parts.grants import allow, allow_listing, allow_objects
 from stacks.parts.model_import import ModelImport
@@ -29,9 +31,10 @@ class Release(Construct):
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: Path
     ) -> None:
         super().__init__(scope, id)
-        parts, manifest = {"code/": _folder(self, "Code", code)}, {}
+        parts, manifest = {"code/": _asset(self, "Code", code, [".*", "__pycache__", "*.md"])}, {}
         if isinstance(model.source, FolderSource):
-            parts = {"": _folder(self, "Weights", released_folder(model)), **parts}
+            weights = model.source.path
+            parts = {"": _asset(self, "Weights", weights, _all_but(released_files(weights))), **parts}
             prefix = f"releases/{_name(parts.values())}/"
             source = {"kind": "folder", "model": model.id}
             manifest = {"Manifest": json.dumps({"source": source, "commits": {}, "licence": model.licence})}
@@ -76,11 +79,16 @@ class Release(Construct):
         return writer
 
 
-def _folder(scope: Construct, id: str, path: Path) -> assets.Asset:
-    """A folder as a zip asset, without hidden files, caches and the model card."""
-    return assets.Asset(
-        scope, id, path=str(path), exclude=[".*", "__pycache__", "*.md"], ignore_mode=cdk.IgnoreMode.GIT
-    )
+def _asset(scope: Construct, id: str, path: Path, exclude: list[str]) -> assets.Asset:
+    """A folder as a zip asset, without what patterns like those of .gitignore name."""
+    return assets.Asset(scope, id, path=str(path), exclude=exclude, ignore_mode=cdk.IgnoreMode.GIT)
+
+
+def _all_but(names: Iterable[str]) -> list[str]:
+    """Patterns of everything in a folder but these files of it and of its subfolders."""
+    literal = [re.sub(r"([^\w/.-])", r"\\\1", name) for name in names]
+    inside = dict.fromkeys(name.rpartition("/")[0] for name in literal if "/" in name)
+    return ["/*", *(f"!/{folder}" for folder in inside), "/*/*", *(f"!/{name}" for name in literal)]
 
 
 def _name(parts: Iterable[assets.Asset]) -> str:

@@ -38,6 +38,14 @@ ENTRY = {
     "suggestions": ["a red apple"],
 }
 
+FOLDER = {
+    "model_index.json": json.dumps(
+        {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    ),
+    "unet/config.json": "{}",
+    "unet/diffusion_pytorch_model.safetensors": "weights",
+}
+"""The files of a model and what is in them; nothing that is synthesised reads weights."""
 HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
 SOURCES = {
     "hub": HUB,
@@ -176,12 +184,16 @@ def flat(value: Any) -> str:
 def write_model(root: Path, **changes: Any) -> Path:
     """A catalogue of one tiny model below `root`."""
     entry = {key: value for key, value in {**ENTRY, **changes}.items() if value is not None}
-    folder = root / "models" / "tiny"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model_index.json").write_text("{}")
-    (folder / "README.md").write_text("the card")
+    write_files(root / "models" / "tiny", {**FOLDER, "README.md": "the card"})
     (root / "models" / "tiny.json").write_text(json.dumps(entry))
     return root
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 def write_page(folder: Path) -> Path:

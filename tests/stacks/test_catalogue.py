@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from stacks.catalogue import (
     S3Source,
     model_ids,
     read_model,
-    released_folder,
 )
-from tests.stacks.assembly import write_model
+from stacks.model_folder import BELONGS, released_files
+from tests.stacks.assembly import FOLDER, write_files, write_model
 
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 
 
@@ -37,7 +39,7 @@ def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
     assert parse_profile(model.profile).suggestions == ("a red apple",)
     assert parse_profile(model.container_profile).suggestions == ()
     assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "image_to_image", "budget", "draws"}
-    assert (model.id, released_folder(model)) == ("tiny", tmp_path / "models" / "tiny")
+    assert (model.id, model.source) == ("tiny", FolderSource(path=tmp_path / "models" / "tiny"))
 
 
 def test_the_profile_has_the_fields_of_the_contract() -> None:
@@ -85,7 +87,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
 def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: str) -> None:
     write_model(tmp_path, source=None)
     path = tmp_path / "models" / "tiny"
-    assert released_folder(read_model(f"{path}{suffix}", Path("/nowhere"))) == path
+    assert read_model(f"{path}{suffix}", Path("/nowhere")).source == FolderSource(path=path)
 
 
 @pytest.mark.parametrize(
@@ -149,16 +151,68 @@ def test_a_profile_that_fits_no_variable_is_refused(tmp_path: Path, changes: dic
         read_model("tiny", write_model(tmp_path, **changes))
 
 
+BESIDE = {
+    "unet/diffusion_pytorch_model.bin": "pickle",
+    "unet/diffusion_pytorch_model.fp16.safetensors": "half",
+    "unet/diffusion_pytorch_model.bf16.safetensors": "other",
+    "unet/evil.py": "code",
+    "unet/.cache.json": "hidden",
+    "unet/deeper/config.json": "{}",
+    "all-in-one.ckpt": "pickle",
+    "all-in-one.safetensors": "weights",
+    "safety_checker/config.json": "{}",
+    "code/inference.py": "code",
+    "sheet.webp": "a picture",
+    ".git/config": "hidden",
+}
+"""What a whole download of a repository brings along."""
+
+
+def test_of_a_folder_the_files_of_one_variant_are_released(tmp_path: Path) -> None:
+    assert released_files(write_files(tmp_path / "plain", FOLDER)) == sorted(FOLDER)
+    whole = write_files(tmp_path / "whole", {**FOLDER, **BESIDE, "vocabulary.json": "[]"})
+    half = "unet/diffusion_pytorch_model.fp16.safetensors"
+    assert released_files(whole) == ["model_index.json", "unet/config.json", half, "vocabulary.json"]
+
+
+def test_of_the_embedded_model_everything_is_released_but_its_card_and_pictures() -> None:
+    folder = ROOT / "models" / "emoji"
+    files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert {*released_files(folder)} == {name for name in files if not name.endswith((".md", ".png", ".webp"))}
+
+
+def link(folder: Path, name: str) -> None:
+    """What a cache of the hub has in the place of a file or a folder."""
+    (folder / name).rename(folder.parent / "elsewhere")
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+
+
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("spoil", "said"),
     [
-        (HUB, "only models with a folder"),
-        ({"kind": "folder", "path": "gone"}, "it has no model_index.json"),
+        (lambda at: (at / "model_index.json").unlink(), "it is not a diffusers pipeline: it has no model_index.json."),
+        (lambda at: (at / "model_index.json").write_text("[]"), "model_index.json is no JSON object."),
+        (lambda at: (at / "model_index.json").write_text('{"_class_name": "EvilPipeline"}'),
+         "The pipeline is a 'EvilPipeline'. Known are ChromaPipeline,"),
+        (lambda at: (at / "model_index.json").write_text(FOLDER["model_index.json"].replace("diffusers", "os")),
+         "model_index.json asks for os.UNet2DConditionModel as unet. Only known classes"),
+        (lambda at: (at / "unet/config.json").write_text('{"auto_map": {}}'),
+         "unet/config.json asks for code of its own (auto_map)."),
+        (lambda at: (at / WEIGHTS).rename(at / "unet/model.bin"),
+         "unet has no safetensors of the variant 'fp16', nor plain ones, only model.bin. Pickled weights can run code"),
+        (lambda at: link(at, "model_index.json"), "model_index.json is a symbolic link. Put there what it"),
+        (lambda at: link(at, WEIGHTS), f"{WEIGHTS} is a symbolic link."),
+        (lambda at: link(at, "unet"), "unet is a symbolic link."),
     ],
-)
-def test_what_cannot_be_released_is_refused(tmp_path: Path, source: dict[str, object], said: str) -> None:
-    with pytest.raises(CatalogueError, match=said):
-        released_folder(read_model("tiny", write_model(tmp_path, source=source)))
+    ids=["no index", "index", "pipeline", "class", "code", "pickle", "linked index", "linked file", "linked folder"],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_released_is_refused(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
+    folder = write_files(tmp_path / "mine", FOLDER)
+    spoil(folder)
+    with pytest.raises(CatalogueError) as refusal:
+        released_files(folder)
+    assert str(refusal.value).startswith(f"{folder} cannot be released: {said}")
+    assert str(refusal.value).endswith(BELONGS)
 
 
 def test_an_unknown_model_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -11,21 +11,19 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from stacks import images
-from stacks.catalogue import read_model
+from stacks.catalogue import CatalogueError, read_model
 from stacks.parts.release import Release
 from stacks.prices import USD_PER_HOUR, price
 from stacks.settings import Settings
 from tests.parity.__main__ import RECORD
-from tests.stacks.assembly import ENTRY, Assembly, synthesise
+from tests.stacks.assembly import ENTRY, FOLDER, Assembly, synthesise, write_files
 
 CONFIG, POLICY = "AWS::SageMaker::EndpointConfig", "AWS::ApplicationAutoScaling::ScalingPolicy"
 
 
 def released(folder: Path, files: dict[str, str]) -> str:
     """The prefix that a release of `folder/weights` and `folder/code` with such files goes to."""
-    for name, body in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(body)
+    write_files(folder, files)
     app = cdk.App(outdir=str(folder / "out"))
     stack = cdk.Stack(app, "S")
     bucket = s3.Bucket(stack, "B")
@@ -40,17 +38,25 @@ def released(folder: Path, files: dict[str, str]) -> str:
 
 
 def test_a_release_is_named_by_its_content(tmp_path: Path) -> None:
-    files = {"weights/model_index.json": "{}", "code/inference.py": "a = 1"}
+    files = {**{f"weights/{name}": text for name, text in FOLDER.items()}, "code/inference.py": "a = 1"}
     beside = {
         "weights/README.md": "x",
+        "weights/unet/diffusion_pytorch_model.bin": "x",
+        "weights/unet/evil.py": "x",
         "code/__pycache__/inference.cpython-312.pyc": "x",
         "code/.mypy_cache/x.json": "x",
     }
     first = released(tmp_path / "first", files)
     assert released(tmp_path / "beside", {**files, **beside}) == first
+    (staged,) = (path.parent for path in (tmp_path / "beside/out").rglob("model_index.json"))
+    assert {path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file()} == {*FOLDER}
     code = released(tmp_path / "code", {**files, "code/inference.py": "a = 2"})
-    weights = released(tmp_path / "weights", {**files, "weights/model_index.json": "{ }"})
-    assert len({first, code, weights}) == 3
+    weights = released(tmp_path / "weights", {**files, "weights/unet/config.json": "{ }"})
+    odd = released(tmp_path / "odd", {**files, "weights/unet/*[a] !.json": "{}"})
+    assert len({first, code, weights, odd}) == 4
+    (tmp_path / "first/weights/unet/link.json").symlink_to("config.json")
+    with pytest.raises(CatalogueError, match="symbolic link"):
+        released(tmp_path / "first", {})
 
 
 def test_the_model_is_the_release_uncompressed_in_a_container_without_network(default: Assembly) -> None:

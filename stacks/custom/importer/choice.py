@@ -13,6 +13,8 @@ from .failure import ImportFailed
 INDEX = "model_index.json"
 NAME_BYTES = 255
 """The longest name that SageMaker takes in uncompressed model data."""
+UNSAID = "fp16"
+"""The variant of a folder of which nobody says which to take: whoever put it there put what is to be used."""
 STEMS = ("diffusion_pytorch_model", "model")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 _SMALL = re.compile(r"(?!model_index).*\.(json|jinja|model)|merges\.txt|vocab\.txt")
@@ -59,13 +61,16 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def read_object(path: str, content: bytes) -> dict[str, Any]:
-    """A JSON file as it may stand in a release. Raises ImportFailed; a symbolic link of git is no JSON either."""
+    """A JSON file as it may stand in a release. Raises ImportFailed: it is none, as a symbolic link of git is, or asks
+    for code of its own."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ImportFailed(f"{path} is no JSON object.")
+    if "auto_map" in value:
+        raise ImportFailed(f"{path} asks for code of its own (auto_map). Only models that need none are loaded.")
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from .bucket import Bucket
-from .choice import INDEX, choose, read_object
+from .choice import INDEX, UNSAID, choose, read_object
 from .failure import ImportFailed
 from .files import Digest, File, Plan
 from .hub import Hub
@@ -72,7 +72,7 @@ class S3Source:
         if INDEX not in files:
             raise ImportFailed(f"{self._told['uri']} holds no {INDEX}: it is no folder that diffusers saved.")
         read = _Checked(files, lambda file: self._get(file.name))
-        own = {"variant": "fp16", **self._told}  # whoever put a folder there put what is to be used
+        own = {"variant": UNSAID, **self._told}
         return _plan(own, {}, self._told.get("licence", "unknown"), files, {}, read)
 
     def bring(self, file: File, bucket: Bucket, key: str) -> None:
@@ -133,6 +133,6 @@ def check_content(file: File, data: bytes) -> bytes:
         digest = Digest(file)
         digest.update(data)
         digest.verify()
-    if file.path.endswith(".json") and "auto_map" in read_object(file.path, data):
-        raise ImportFailed(f"{file.path} asks for code of its own (auto_map). Only models that need none are loaded.")
+    if file.path.endswith(".json"):
+        read_object(file.path, data)
     return data

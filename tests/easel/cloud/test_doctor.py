@@ -30,6 +30,7 @@ from easel.cloud.hints import HINTS, hint_for
 from easel.cloud.plan import Plan, read_plan
 from easel.command_error import CommandError
 from stacks.catalogue import HubSource, S3Source, read_model
+from stacks.model_folder import BELONGS, released_files
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
 from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, resources, stack
 from tests.easel.running import EASEL, ROOT
@@ -896,7 +897,8 @@ def test_the_cdk_is_the_pinned_one(tmp_path: Path) -> None:
 def mine(tmp_path: Path) -> Plan:
     """A model folder of one's own with its entry beside it, small and in order."""
     shutil.copytree(ROOT / "models/emoji", tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
-    (tmp_path / "mine/unet/diffusion_pytorch_model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
+    for name in ("text_encoder/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"):
+        (tmp_path / f"mine/{name}.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
     entry = json.loads((ROOT / "models/emoji.json").read_text())
     (tmp_path / "mine.json").write_text(
         json.dumps({**entry, "id": "mine", "source": {"kind": "folder", "path": "mine"}})
@@ -907,29 +909,37 @@ def mine(tmp_path: Path) -> Plan:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda at: (at / "unet/weights.bin").write_bytes(b""),
-         "unet/weights.bin is not safe to read. Keep weights as .safetensors and no code beside them."),
+        (lambda at: (at / "unet/weights.bin").write_bytes(b""), ""),
+        (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").rename(at / "unet/weights.bin"),
+         "cannot be released: unet has no safetensors of the variant 'fp16', nor plain ones, only weights.bin. Pickled "
+         f"weights can run code when they are read: none is taken. {BELONGS}"),
         (lambda at: (at / "model_index.json").write_text('{"_class_name": "Evil"}'),
-         f"model_index.json asks for the pipeline 'Evil'. Use one of: {', '.join(PIPELINES)}."),
-        (lambda at: (at / "out").symlink_to("/etc/hosts"), "out leads out of the folder. Put the file itself there."),
-        (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").unlink(), "it holds no weights (*.safetensors)."),
+         f"cannot be released: The pipeline is a 'Evil'. Known are {', '.join(PIPELINES)}. {BELONGS}"),
+        (lambda at: (at / "out").symlink_to("/etc/hosts"),
+         "cannot be released: out is a symbolic link. Put there what it leads to, as cp -rL does. " + BELONGS),
+        (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").unlink(),
+         f"cannot be released: unet has no safetensors of the variant 'fp16', nor plain ones. {BELONGS}"),
         (lambda at: (at / ("x" * 255)).write_bytes(b""), ""),
         (lambda at: (at / "unet/diffusion_pytorch_model.safetensors").write_text("version https://git-lfs.…/spec/v1"),
-         "unet/diffusion_pytorch_model.safetensors is damaged or cut off. Fetch it anew; a pointer of Git LFS is no "
-         "weights."),
+         "would not load: unet/diffusion_pytorch_model.safetensors is damaged or cut off. Fetch it anew; a pointer of "
+         "Git LFS is no weights."),
+        (lambda at: (at / "vocabulary.json").write_text("{}"),
+         "would not load: vocabulary.json is no list of lists of names. Write a list of lists of names, like "
+         '[["panda", "熊猫"], ["cat"]], or leave the file out.'),
         (lambda at: (at / "model_index.json").unlink(),
-         "model_index.json is missing or no JSON object. Point at a folder that diffusers saved."),
+         f"cannot be released: it is not a diffusers pipeline: it has no model_index.json. {BELONGS}"),
     ],
-    ids=["pickle", "class", "link", "weights", "longest", "pointer", "index"],
+    ids=["beside", "pickle", "class", "link", "weights", "longest", "pointer", "vocabulary", "index"],
 )  # fmt: skip
-def test_a_folder_that_the_container_would_refuse(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
+def test_a_folder_that_the_deploy_or_the_container_would_refuse(
+    tmp_path: Path, spoil: Callable[[Path], Any], said: str
+) -> None:
     plan = mine(tmp_path)
     fine = Check("folder", "ok", f"{tmp_path / 'mine'}: safetensors only, known classes, 0.00 GB.")
     assert here.folder(plan) == fine
     spoil(tmp_path / "mine")
-    said = f"{tmp_path / 'mine'} cannot be released: {said}" if said else ""
-    fix = "docs/aws.md, 'A model folder of yours', says what belongs there"
-    assert here.folder(plan) == (Check("folder", "failed", said, fix) if said else fine)
+    failed = Check("folder", "failed", f"{tmp_path / 'mine'} {said}", here.MEND)
+    assert here.folder(plan) == (failed if said else fine)
 
 
 def test_a_folder_is_checked_where_torch_is_missing() -> None:
@@ -945,7 +955,8 @@ def test_a_folder_is_checked_where_torch_is_missing() -> None:
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = mine(tmp_path)
-    needed = here.SPARE_BYTES + 2 * sum(f.stat().st_size for f in (tmp_path / "mine").rglob("*") if f.is_file())
+    taken = [tmp_path / "mine" / name for name in released_files(tmp_path / "mine")]
+    needed = here.SPARE_BYTES + 2 * sum(file.stat().st_size for file in taken)
     usage = SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert here.disk(plan, tmp_path).mark == "ok"
