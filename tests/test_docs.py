@@ -1,6 +1,7 @@
 """What the documents say exists."""
 
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_easel_has_the_commands_that_are_told() -> None:
     for page in PAGES:
         told = re.findall(r"(?:^|`)(?:\.venv/bin/)?easel ([a-z]+)", page.read_text(), re.MULTILINE)
         assert set(told) <= known, page.name
+
+
+def test_the_pinned_cdk_has_the_options_of_a_deploy_that_are_told() -> None:
+    sources = [*PAGES, *(ROOT / "easel").rglob("*.py"), *(ROOT / "stacks").rglob("*.py")]
+    tails = [tail for page in sources for tail in re.findall(r"npx cdk deploy([^`\"\n;,()#]*)", page.read_text())]
+    told = {option for tail in tails for option in re.findall(r"--[\w-]+", tail)}
+    assert {"--all", "--revert-drift"} <= told
+    command = [str(ROOT / "node_modules/.bin/cdk"), "deploy", "--help"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told <= set(re.findall(r"--[\w-]+", known))
 
 
 def test_every_setting_is_told() -> None:

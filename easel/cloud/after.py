@@ -9,7 +9,7 @@ from typing import Any
 
 from easel.cloud.account import Account, explained, missing
 from easel.cloud.check import Check
-from easel.cloud.deployed import STACK, STACKS, Deployed, newest, outputs_of, resources_of, stack_status
+from easel.cloud.deployed import ANEW, STACK, STACKS, Deployed, newest, outputs_of, resources_of, stack_status
 from easel.cloud.hints import hint_for
 from easel.cloud.pause import MOVING
 from easel.cloud.plan import Plan
@@ -132,18 +132,27 @@ def endpoint(account: Account, deployed: Deployed) -> Check:
     except CommandError as error:
         if missing(error):
             said = f"{deployed.endpoint} does not exist: it is paused, or somebody deleted it."
-            return Check("endpoint", "failed", said, "easel resume")
+            return Check("endpoint", "failed", said, _anew(deployed, there=False))
         raise
     status, runs, reason = told["EndpointStatus"], told.get("EndpointConfigName", ""), told.get("FailureReason", "")
+    why = hint_for(reason) or "Read its log below."
     if status in MOVING:
         return Check("endpoint", "unknown", f"{deployed.endpoint} is {status}.", "Wait some minutes, then look again")
     if status != "InService":
         said = f"{deployed.endpoint} is {status}{f': {reason}' if reason else ''}."
-        return Check("endpoint", "failed", said, hint_for(reason) or "Read its log below; then npx cdk deploy --all")
+        return Check("endpoint", "failed", said, f"{why} Then {_anew(deployed, there=False)}")
     if runs != deployed.config:
         said = f"It runs {runs}, though {deployed.config} was deployed: SageMaker took the update back."
-        return Check("endpoint", "failed", said, hint_for(reason) or "Read its log below; then npx cdk deploy --all")
+        fix = f"{why} Then npx cdk deploy --all, if you mended something; if not, {_anew(deployed, there=True)}"
+        return Check("endpoint", "failed", said, fix)
     return Check("endpoint", "ok", f"It is InService with {runs}, as deployed; {_instances(told)}.")
+
+
+def _anew(deployed: Deployed, *, there: bool) -> str:
+    """What makes the endpoint as it was deployed; a deploy that changes nothing does nothing."""
+    if deployed.endpoint.startswith("easel-async"):
+        return ANEW
+    return "easel pause, then easel resume" if there else "easel resume"
 
 
 def _instances(told: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from easel.command_error import ENVIRONMENT, FAILED, CommandError
 STACKS = ("EaselStorage", "EaselModel", "EaselApi", "EaselSite", "EaselCloud9", "EaselNotebook")
 """Theirs are the names before the first dash of what CloudFormation names."""
 STACK = "EaselModel"
+ANEW = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
+"""Has CloudFormation delete the endpoint, if it is there, and make it again."""
 ENDPOINT, CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 
 

@@ -59,11 +59,11 @@ HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Access ?Denied|is not authorized to perform|not authorized to access",
-        "The endpoint's role lacks a right: npx cdk deploy --all puts it as the templates have it.",
+        "The endpoint's role lacks a right: npx cdk deploy --all --revert-drift puts it as the templates have it.",
     ),
     (
         r"(Could not|Failed to) (find|download) model data|NoSuchKey|No S3 objects found",
-        "The release is not in the bucket: npx cdk deploy --all writes it again.",
+        "The release is not in the bucket: npx cdk destroy EaselModel, then npx cdk deploy --all writes it again.",
     ),
     (
         r"Could not find endpoint",

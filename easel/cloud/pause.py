@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from easel.cloud.account import Account, explained, missing
-from easel.cloud.deployed import STACK, Deployed, find_deployed, template
+from easel.cloud.deployed import ANEW, STACK, Deployed, find_deployed, template
 from easel.cloud.hints import hint_for
 from easel.command_error import ENVIRONMENT, FAILED, CommandError
 from easel.terminal import Terminal
@@ -89,7 +89,7 @@ class Switch:
                 "Only CloudFormation can bring an async endpoint back",
                 where=deployed.endpoint,
                 why="it was deleted or failed, and the alarm that wakes it belongs to it",
-                fix="npx cdk deploy --all --revert-drift",
+                fix=ANEW,
             )
 
     def _is_async(self, deployed: Deployed) -> bool:

@@ -8,6 +8,7 @@ from functools import cache
 
 from easel.cloud.account import Account, explained
 from easel.cloud.check import Check
+from easel.cloud.deployed import ANEW
 from easel.cloud.plan import Plan
 from easel.cloud.price_list import USAGE, prices
 
@@ -17,8 +18,6 @@ CONSOLES = {
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
 PENDING = ("PENDING", "CASE_OPENED")
-AWAY = "npx cdk deploy EaselModel -c endpoint=off"
-"""Makes room for an update where the quota has none."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def update(account: Account, plan: Plan, *, request: bool) -> Check | None:
         return Check("update", "ok", f"{said}.")
     if settings.update == "plain":
         asleep = "Wait until it sleeps, or " if settings.min_instances == 0 else ""
-        return Check("update", "ok", f"{said}: the old must go first.", f"{asleep}{AWAY}, then npx cdk deploy --all")
+        return Check("update", "ok", f"{said}: the old must go first.", f"{asleep}{ANEW}")
     asked, fixes = zip(*(one.more(account, most, request=request) for one in lacking), strict=True)
     fix = f"-c update=plain, or {fixes[0][0].lower()}{fixes[0][1:]}"
     return Check("update", "failed", f"{said}.{''.join(dict.fromkeys(asked))}", fix)

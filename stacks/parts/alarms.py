@@ -20,6 +20,10 @@ IDLE_PERCENT = 10
 AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 BELOW = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
 _ACTIVITIES = "`aws application-autoscaling describe-scaling-activities --service-namespace sagemaker`"
+_AS_DEPLOYED = (
+    "Deploy again with the settings of the last deploy: `npx cdk deploy --all --revert-drift`; without this option a "
+    "deploy that changes nothing does nothing."
+)
 
 SAYS = {
     "ServerErrors": "The API answered 5xx five times in five minutes. Run `easel doctor`; the function's log has the "
@@ -30,15 +34,15 @@ SAYS = {
     "function's log, mend the cause, then purge the queue; the job expires by itself.",
     "FailingJobs": "Three jobs failed in five minutes. Run `easel doctor`: it reads the container's last lines and "
     "knows the usual causes. The dashboard has the failures by code.",
-    "WrongSettings": "A part of Easel lacks a right or a name. Deploy again with the settings of the last deploy; if "
-    "it stays, the field `cause` in the log of the API's function names what AWS refused.",
+    "WrongSettings": f"A part of Easel lacks a right or a name. {_AS_DEPLOYED} If it stays, the field `cause` in the "
+    "log of the API's function names what AWS refused.",
     "IdleInstance": "An instance has run for three hours and drawn nothing: it costs money for nothing. `easel pause` "
     f"in mode realtime; in mode async with min_instances=0, {_ACTIVITIES} says why it does not sleep. "
     "`npx cdk destroy --all` ends it in any case.",
     "NoCapacity": "Jobs have waited for 20 minutes and no instance came: the quota is used up, or AWS has no such "
     f"instance free. {_ACTIVITIES} says which. Another instance_type, or instance_fallbacks, helps in both cases.",
     "Undelivered": "SageMaker could not tell of a picture: the endpoint's role lacks a right, or a topic is gone. "
-    "Deploy EaselModel and EaselApi again. Jobs that were drawn are found by their next poll.",
+    f"{_AS_DEPLOYED} Jobs that were drawn are found by their next poll.",
 }
 """What the mail says, by alarm."""
 

@@ -149,7 +149,7 @@ def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys:
     ids=["memory", "memory-of-two", "context", "nan", "black"],
 )
 def test_easel_doctor_knows_what_the_log_says_of_a_picture_that_failed(
-    fails: Any, above: int, words: str, fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]
+    fails: Exception | float, above: int, words: str, fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A batch that was halved and then drawn is no failure."""
 

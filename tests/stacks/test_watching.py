@@ -70,6 +70,13 @@ def test_commands_of_the_alarms_are_ours() -> None:
             assert command.split()[0] in ("easel", "aws", "npx", "cause"), command
 
 
+def test_what_was_changed_by_hand_is_undone_by_a_deploy_that_looks_for_it() -> None:
+    """The CDK skips a stack whose template is the one that was deployed."""
+    for id, text in SAYS.items():
+        assert ("Deploy again" in text) is ("`npx cdk deploy --all --revert-drift`" in text), id
+    assert all("Deploy again" in SAYS[id] for id in ("WrongSettings", "Undelivered"))
+
+
 def test_alarms_of_our_metrics_are_of_metrics_that_are_written(default: Assembly) -> None:
     ours = {id: alarm for id, alarm in alarms(default).items() if alarm["Namespace"] == "Easel"}
     assert set(ours) == {"FailingJobs", "WrongSettings"}

@@ -25,6 +25,7 @@ from easel.cloud import after, before, here, options
 from easel.cloud import doctor as doctor_module
 from easel.cloud.account import open_account
 from easel.cloud.check import Check
+from easel.cloud.deployed import ANEW, Deployed
 from easel.cloud.doctor import Doctor, report
 from easel.cloud.hints import HINTS, hint_for
 from easel.cloud.plan import Plan, read_plan
@@ -176,6 +177,8 @@ ALARM = {"AlarmName": "EaselApi-Errors", "AlarmDescription": "Jobs fail: read th
 ASLEEP = {"AlarmName": "EaselModel-ScalingWaiting", "AlarmDescription": "A job waits. Nothing to do."}
 TRACKED = {"AlarmName": f"TargetTracking-endpoint/{NAME}/variant/AllTraffic-AlarmLow-1"}
 ROLLED_BACK = "SageMaker took the update back."
+MENDED = "Then npx cdk deploy --all, if you mended something; if not,"
+"""A deploy that changes nothing does nothing: the CDK skips the stack."""
 
 FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("pricing.GetProducts", {"": prices("EU-Host:ml.m5.large")}, "region",
@@ -198,9 +201,13 @@ FAILING: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("sagemaker.DescribeEndpoint", {"": refusal("ValidationException", "Could not find endpoint")}, "endpoint",
      f"{NAME} does not exist: it is paused, or somebody deleted it.", "easel resume"),
     ("sagemaker.DescribeEndpoint", configured("Old", "InService"), "endpoint",
-     f"It runs Old, though {CONFIG} was deployed: {ROLLED_BACK}", "Read its log below; then npx cdk deploy --all"),
+     f"It runs Old, though {CONFIG} was deployed: {ROLLED_BACK}",
+     f"Read its log below. {MENDED} easel pause, then easel resume"),
     ("sagemaker.DescribeEndpoint", configured(CONFIG, "Failed", FailureReason="did not pass the ping health check"),
-     "endpoint", f"{NAME} is Failed: did not pass the ping health check.", hint_for("ping health check")),
+     "endpoint", f"{NAME} is Failed: did not pass the ping health check.",
+     f"{hint_for('ping health check')} Then easel resume"),
+    ("sagemaker.DescribeEndpoint", configured(CONFIG, "Failed"), "endpoint", f"{NAME} is Failed.",
+     "Read its log below. Then easel resume"),
     ("cloudwatch.DescribeAlarms", {"MetricAlarms": [ASLEEP, THEIRS, ALARM, TRACKED]}, "alarms",
      "1 in ALARM: EaselApi-Errors.", "Jobs fail: read the functions' log."),
     ("logs.GetLogEvents", logged("start", "torch.cuda.OutOfMemoryError: CUDA out of memory.", "bye"), "log",
@@ -225,6 +232,24 @@ def test_what_fails_is_said_with_the_way_out(
 
 
 @pytest.mark.parametrize(
+    ("answer", "before"),
+    [
+        (refusal("ValidationException", "Could not find endpoint"), ""),
+        (configured(CONFIG, "Failed"), "Read its log below. Then "),
+        (configured("Old", "InService"), f"Read its log below. {MENDED} "),
+    ],
+    ids=["gone", "failed", "taken-back"],
+)
+def test_an_async_endpoint_comes_back_by_cloudformation(answer: Any, before: str) -> None:
+    """`easel resume` refuses it."""
+    world = healthy()
+    world.answers["sagemaker.DescribeEndpoint"] = answer
+    deployed = Deployed(stack_status="UPDATE_COMPLETE", endpoint="easel-async0a1b2c-0123", config=CONFIG)
+    check = after.endpoint(world.account(), deployed)
+    assert (check.mark, check.fix) == ("failed", f"{before}{ANEW}")
+
+
+@pytest.mark.parametrize(
     ("call", "answer", "name", "said"),
     [
         ("service-quotas.ListServiceQuotas", {"Quotas": [{**QUOTA, "Value": 1.0}]}, "quota",
@@ -243,14 +268,13 @@ def test_the_bound_itself_is_enough(
 
 
 ONE = "starts the new beside the old, up to 2, and ml.m5.large for endpoint usage is 1"
-AWAY = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
 
 
 @pytest.mark.parametrize(
     ("settings", "mark", "said", "fix"),
     [
-        (["mode=realtime"], "ok", f"update=plain {ONE}: the old must go first.", AWAY),
-        ([], "ok", f"update=plain {ONE}: the old must go first.", f"Wait until it sleeps, or {AWAY}"),
+        (["mode=realtime"], "ok", f"update=plain {ONE}: the old must go first.", ANEW),
+        ([], "ok", f"update=plain {ONE}: the old must go first.", f"Wait until it sleeps, or {ANEW}"),
         (["update=blue_green"], "failed", f"update=blue_green {ONE}.",
          f"-c update=plain, or easel doctor --request, or {PAGE}"),
     ],
@@ -364,7 +388,7 @@ BESIDE = "starts the new beside the old, up to 2, and ml.g4dn.xlarge for endpoin
          ", ml.g5.xlarge for endpoint usage is 2, ml.g6.xlarge for endpoint usage is 2.", ""),
         ("plain", 1.0, 2.0, "ok",
          ", ml.g5.xlarge for endpoint usage is 1, ml.g6.xlarge for endpoint usage is 2: the old must go first.",
-         f"Wait until it sleeps, or {AWAY}"),
+         f"Wait until it sleeps, or {ANEW}"),
         ("blue_green", 2.0, 1.0, "failed",
          ", ml.g5.xlarge for endpoint usage is 2, ml.g6.xlarge for endpoint usage is 1.",
          f"-c update=plain, or easel doctor --request, or {PAGE.replace('L-1', 'L-6')}"),
@@ -1185,7 +1209,8 @@ def refused(error: str, cause: str) -> str:
         ("The NVIDIA driver on your system is too old (found version 11040)", "driver"),
         ("CUDA error: an illegal memory access was encountered", "no process recovers"),
         ("huggingface_hub.errors.GatedRepoError: 403 Client Error", "licence"),
-        ("User: arn:… is not authorized to perform: s3:GetObject", "lacks a right"),
+        ("User: arn:… is not authorized to perform: s3:GetObject", "deploy --all --revert-drift"),
+        ("Could not find model data at s3://…/releases/0/", "npx cdk destroy EaselModel, then npx cdk deploy --all"),
         ('Could not find endpoint "arn:…"', "easel resume"),
         ("Cannot create already existing endpoint configuration", "easel leftovers"),
         ("The bucket you tried to delete is not empty", "empty it"),

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, SSOTokenLoadError
 
 from easel.cloud.account import Account, open_account
+from easel.cloud.deployed import ANEW
 from easel.cloud.pause import TRIES, Switch
 from easel.command_error import CommandError
 from easel.terminal import Terminal
@@ -262,8 +263,11 @@ def test_the_wait_is_bounded(states: tuple[str, ...], act: str) -> None:
     assert len(world.calls("sagemaker.DescribeEndpoint")) == 1 + 60 // 5
 
 
-def test_an_async_endpoint_is_left_to_cloudformation() -> None:
-    assert failure(World("gone", mode="async").switch().resume)[3].endswith("deploy --all --revert-drift")
+@pytest.mark.parametrize("state", ["gone", "Failed"])
+def test_an_async_endpoint_is_left_to_cloudformation(state: str) -> None:
+    world = World(state, mode="async")
+    assert failure(world.switch().resume)[3] == f"  fix   {ANEW}"
+    assert not world.calls("sagemaker.DeleteEndpoint")
 
 
 @pytest.mark.parametrize("act", ["pause", "resume"])
