@@ -15,9 +15,12 @@ from tests.deploy.tools import ROOT, MissingToolError, install
 WANTED = Path(__file__).with_name("requirements.txt")
 VENV = ROOT / ".cache" / "parity-venv"
 ROOM = ("--mount", "--net")
-MISFIT = "transformers_utils.py", "from transformers.file_utils import is_tf_available, is_torch_available\n"
+MISFIT = (
+    "sagemaker_huggingface_inference_toolkit/transformers_utils.py",
+    "from transformers.file_utils import is_tf_available, is_torch_available\n",
+    "from transformers.utils import is_torch_available\n\nis_tf_available = bool  # False: transformers 5 has none\n",
+)
 """The one line of the toolkit 2.6.0 that transformers 5 refuses; the image has a 2.7.0 that no package index has."""
-FIT = "from transformers.utils import is_torch_available\n\nis_tf_available = bool  # False: transformers 5 has none\n"
 
 
 def set_up() -> None:
@@ -33,7 +36,19 @@ def set_up() -> None:
             "writes to /etc and /opt: run it on Linux, as a user who may make user namespaces."
         )
     install(VENV, WANTED, "--no-deps", python=_python())
-    _mend()
+    (packages,) = VENV.glob("lib/python3.12/site-packages")
+    mend(packages, *MISFIT)
+
+
+def mend(packages: Path, name: str, line: str, fit: str) -> None:
+    """Replaces a line of a file below `packages`, once. Raises MissingToolError where the file has no such line."""
+    file = packages / name
+    source = file.read_text()
+    if fit in source:
+        return
+    if line not in source:
+        raise MissingToolError(f"{name} is not as expected: look at who mends it in tests/parity.")
+    file.write_text(source.replace(line, fit))
 
 
 def pins() -> dict[str, str]:
@@ -72,13 +87,3 @@ def _pythons() -> Iterator[str]:
     if named:
         yield named
     yield from map(str, sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python3.12")))
-
-
-def _mend() -> None:
-    (file,) = VENV.glob(f"lib/python3.12/site-packages/sagemaker_huggingface_inference_toolkit/{MISFIT[0]}")
-    source = file.read_text()
-    if FIT in source:
-        return
-    if MISFIT[1] not in source:
-        raise MissingToolError(f"{file.name} of the toolkit is not as expected: look at MISFIT in {__name__}.")
-    file.write_text(source.replace(MISFIT[1], FIT))

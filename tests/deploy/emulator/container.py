@@ -68,7 +68,7 @@ class Container:
         except BaseException:
             shutil.rmtree(self.folder)
             raise
-        self.port = _free_port()
+        self.port = free_port()
         filled = [part.format(model_dir=self.folder, port=self.port) for part in command]
         environment = {
             "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "SAGEMAKER_BIND_TO_PORT": str(self.port),
@@ -127,7 +127,7 @@ def _reply(answer: Any) -> Reply:
     return Reply(answer.status, answer.read(), answer.headers.get("content-type", "application/octet-stream"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
