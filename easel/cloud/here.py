@@ -15,6 +15,7 @@ from easel.cloud.plan import Plan
 from layout import check
 from stacks.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model
 from stacks.model_folder import released_files
+from stacks.settings import Settings
 
 GB = 10**9
 SPARE_BYTES = GB
@@ -61,23 +62,23 @@ def model(plan: Plan) -> Check:
     if plan.model is None:
         return Check("model", "failed", plan.refusal, "easel models lists what there is; docs/aws.md says what fits")
     if isinstance(plan.model.source, HubSource):
-        return _hub(plan.model, plan.model.source, plan.settings.hub_url.rstrip("/"))
+        return _hub(plan.model, plan.model.source, plan.settings)
     return Check("model", "ok", f"{plan.model.id}: {_licence(plan.model)}.")
 
 
-def _hub(chosen: Model, source: HubSource, hub: str) -> Check:
+def _hub(chosen: Model, source: HubSource, settings: Settings) -> Check:
     """Of the pipeline's repository, or of the first part's that cannot be had."""
-    found = _repository(chosen, source, "model_index.json", hub)
+    found = _repository(chosen, source, "model_index.json", settings)
     for part in source.parts.values():
-        if found.mark == "ok" and (other := _repository(chosen, part, "config.json", hub)).mark != "ok":
+        if found.mark == "ok" and (other := _repository(chosen, part, "config.json", settings)).mark != "ok":
             return other
     return found
 
 
-def _repository(chosen: Model, source: HubFiles, file: str, hub: str) -> Check:
+def _repository(chosen: Model, source: HubFiles, file: str, settings: Settings) -> Check:
     import httpx
 
-    token = os.environ.get("HF_TOKEN", "")
+    token, hub = os.environ.get("HF_TOKEN", ""), settings.hub_url.rstrip("/")
     url = f"{hub}/{source.repository}/resolve/{source.revision}/{file}"
     try:
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -86,12 +87,14 @@ def _repository(chosen: Model, source: HubFiles, file: str, hub: str) -> Check:
         why = type(error).__name__ if isinstance(error, httpx.HTTPError) else error
         said = f"{chosen.id}: {_licence(chosen)}; {hub} cannot be reached from here ({why})."
         return Check("model", "unknown", said, "Check the network, or set hub_url to a mirror")
-    said, fix = f"{chosen.id}: {_licence(chosen)}; the hub", ""
+    said = f"{chosen.id}: {_licence(chosen)}; the hub"
     if status in (401, 403):
-        fix = (
-            f"Accept the licence at {hub}/{source.repository}, then export HF_TOKEN=… and store it for hub_token_secret"
-        )
-        return Check("model", "failed", f"{said} does not give {source.repository} to {_who(token)} ({status}).", fix)
+        said = f"{said} does not give {source.repository} to {_who(token)} ({status})"
+        if settings.hub_token_secret and not token:
+            fix = "export HF_TOKEN=… of the same account to have it checked"
+            return Check("model", "unknown", f"{said}; the import sends {settings.hub_token_secret}.", fix)
+        fix = f"Accept the licence at {hub}/{source.repository}, then export HF_TOKEN=… and store it"
+        return Check("model", "failed", f"{said}.", f"{fix} for hub_token_secret")
     if status == 404:
         fix = "Take another model, or a copy: -c model=path/to/yours"
         return Check("model", "failed", f"{said} has no {source.repository} at {source.revision[:12]} any more.", fix)

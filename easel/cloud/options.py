@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from easel.cloud.account import Account, explained
@@ -33,10 +34,29 @@ def key(account: Account, plan: Plan) -> Check | None:
     if told["KeyState"] != "Enabled" or told.get("KeySpec") != "SYMMETRIC_DEFAULT":
         said = f"The key is {told['KeyState']} and {told.get('KeySpec')}; it must be Enabled and SYMMETRIC_DEFAULT."
         return Check("key", "failed", said, "aws kms enable-key, or another key")
-    if missing := [name for name in _callers(account) if f'"{name}"' not in json.dumps(json.loads(policy))]:
+    users, owner = set(_users(json.loads(policy))), arn.split(":")[4]
+    root = f"arn:{account.partition}:iam::{owner}:root"
+    missing = [] if users & {"*", owner, root} else [root]
+    if missing := missing + [name for name in _callers(account) if name not in users]:
         said = f"The key's policy does not let in {', '.join(missing)}."
         return Check("key", "failed", said, "Add the statements of docs/options.md: aws kms put-key-policy")
-    return Check("key", "ok", "The key is enabled, and its policy lets AWS's services in.")
+    return Check("key", "ok", "The key is enabled, and its policy lets our roles and AWS's services in.")
+
+
+def _users(policy: dict[str, Any]) -> Iterator[str]:
+    """Whom the statements of a key's policy let decrypt. No role may where none lets in its account, whatever the
+    role's own policies say: https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html"""
+    for statement in _listed(policy["Statement"]):
+        actions = [action.lower() for action in _listed(statement.get("Action", []))]
+        if statement["Effect"] == "Allow" and any(fnmatchcase("kms:decrypt", action) for action in actions):
+            named = statement.get("Principal", {})
+            for names in named.values() if isinstance(named, dict) else [named]:
+                yield from _listed(names)
+
+
+def _listed(told: Any) -> list[Any]:
+    """One thing stands alone in a policy, and several in a list."""
+    return told if isinstance(told, list) else [told]
 
 
 def _callers(account: Account) -> list[str]:

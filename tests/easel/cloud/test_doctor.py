@@ -470,21 +470,46 @@ def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: Any, said: s
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-0123456789abcdef0123456789abcdef"
 LET_IN = "Add the statements of docs/options.md: aws kms put-key-policy"
 LETS_IN = [f"logs.{REGION}.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com", "sns.amazonaws.com"]
+USABLE = "The key is enabled, and its policy lets our roles and AWS's services in."
+ROOT_USER = f"arn:aws:iam::{ACCOUNT}:root"
 
 
-def key_of(services: list[str], **told: str) -> dict[str, Any]:
-    """A key in the state and of the kind `told`, whose policy lets `services` in."""
+def lets(principal: Any, *actions: str, effect: str = "Allow") -> dict[str, Any]:
+    return {"Effect": effect, "Principal": principal, "Action": list(actions) or "kms:*", "Resource": "*"}
+
+
+def ruled(*statements: dict[str, Any], **told: str) -> dict[str, Any]:
+    """A key in the state and of the kind `told`, with these statements in its policy."""
     metadata = {"KeyId": "mrk-0", "KeyState": "Enabled", "KeySpec": "SYMMETRIC_DEFAULT", **told}
-    policy = json.dumps({"Statement": [{"Principal": {"Service": services}}]}, indent=2)
+    policy = json.dumps({"Statement": statements}, indent=2)
     return {"kms.DescribeKey": {"KeyMetadata": metadata}, "kms.GetKeyPolicy": {"Policy": policy}}
+
+
+def key_of(services: list[str], root: str = ROOT_USER, **told: str) -> dict[str, Any]:
+    """One that lets `services` and the account's roles in."""
+    return ruled(lets({"AWS": root}), lets({"Service": services}, "kms:Decrypt", "kms:GenerateDataKey*"), **told)
+
+
+def documented_policy() -> list[dict[str, Any]]:
+    page = (ROOT / "docs/options.md").read_text()
+    policy = page[page.index("```json") + 7 :].partition("```")[0].replace("us-east-1", REGION)
+    return [*json.loads(policy.replace("123456789012", ACCOUNT))["Statement"]]
 
 
 @pytest.mark.parametrize(
     ("answers", "mark", "said", "fix"),
     [
-        (key_of(LETS_IN), "ok", "The key is enabled, and its policy lets AWS's services in.", ""),
+        (key_of(LETS_IN), "ok", USABLE, ""),
         (key_of(LETS_IN[1:]), "failed", f"The key's policy does not let in {LETS_IN[0]}.", LET_IN),
         (key_of([]), "failed", f"The key's policy does not let in {', '.join(LETS_IN)}.", LET_IN),
+        (ruled(*documented_policy()), "ok", USABLE, ""),
+        (ruled(*documented_policy()[1:]), "failed", f"The key's policy does not let in {ROOT_USER}.", LET_IN),
+        (ruled(lets({"AWS": ROOT_USER}, "kms:Put*", "kms:DescribeKey"), *documented_policy()[1:]), "failed",
+         f"The key's policy does not let in {ROOT_USER}.", LET_IN),
+        (ruled(*documented_policy()[:2], lets({"Service": LETS_IN[1:]}, effect="Deny")), "failed",
+         f"The key's policy does not let in {', '.join(LETS_IN[1:])}.", LET_IN),
+        (ruled(lets({"AWS": [ACCOUNT]}), *documented_policy()[1:]), "ok", USABLE, ""),
+        (ruled(lets("*"), *documented_policy()[1:]), "ok", USABLE, ""),
         (key_of(LETS_IN, KeyState="PendingDeletion"), "failed",
          "The key is PendingDeletion and SYMMETRIC_DEFAULT; it must be Enabled and SYMMETRIC_DEFAULT.",
          "aws kms enable-key, or another key"),
@@ -506,7 +531,8 @@ def test_a_key_of_ones_own(
 
 def test_a_key_where_there_are_no_budgets() -> None:
     arn = KEY.replace("arn:aws:", "arn:aws-cn:").replace(REGION, "cn-north-1")
-    aws = FakeAws(**key_of(["logs.cn-north-1.amazonaws.com", "cloudwatch.amazonaws.com", "sns.amazonaws.com"]))
+    services = ["logs.cn-north-1.amazonaws.com", "cloudwatch.amazonaws.com", "sns.amazonaws.com"]
+    aws = FakeAws(**key_of(services, ROOT_USER.replace("arn:aws:", "arn:aws-cn:")))
     check = options.key(aws.account("cn-north-1"), read_plan(["model=emoji", f"kms_key_arn={arn}"], ROOT))
     assert check
     assert check.mark == "ok"
@@ -1020,6 +1046,20 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark:
     assert check == Check("model", mark, f"{LICENSED}; {said}", fix)
     sent = {"authorization": f"Bearer {token}"} if token else {}
     assert asked[0] == (f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)
+
+
+@pytest.mark.parametrize(("status", "token", "mark"), [(401, "", "unknown"), (403, "hf_x", "failed"), (200, "", "ok")])
+def test_a_secret_that_only_the_import_reads_is_not_known_to_fail(
+    monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark: Any
+) -> None:
+    monkeypatch.setattr(httpx, "head", lambda *_, **__: httpx.Response(status))
+    monkeypatch.setenv("HF_TOKEN", token)
+    check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test", "hub_token_secret=hub-token"], ROOT))
+    assert check.mark == mark
+    if mark == "unknown":
+        told = f"the hub does not give {XL} to strangers, and HF_TOKEN is not set (401); the import sends hub-token."
+        assert check.said == f"{LICENSED}; {told}"
+        assert check.fix == "export HF_TOKEN=… of the same account to have it checked"
 
 
 def test_a_part_that_is_gone_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
