@@ -1,9 +1,11 @@
 """The stand-ins of SageMaker and autoscaling, asked by botocore: what they answer is what it documents."""
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,10 +154,10 @@ class World:
         more = {"AsyncInferenceConfig": output, **own} if asynchronous else own
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[one], **more)
 
-    def endpoint(self, asynchronous: bool = False, **behaviour: Any) -> dict[str, Any]:
+    def endpoint(self, asynchronous: bool = False, queue: str = "4", **behaviour: Any) -> dict[str, Any]:
         """The description of the endpoint `Endpoint` once it is up or has failed."""
         self.store.objects["releases/1/code/behaviour.json"] = json.dumps(behaviour).encode()
-        self.model()
+        self.model(MMS_JOB_QUEUE_SIZE=queue)
         self.config(asynchronous=asynchronous)
         self.sagemaker.create_endpoint(EndpointName="Endpoint", EndpointConfigName="Config")
         return self.settled()
@@ -377,6 +379,19 @@ def test_a_container_that_dies_is_started_again(world: World) -> None:
     answer = refused(world, "sagemaker-runtime", "invoke_endpoint", EndpointName="Endpoint", Body=b"die")
     assert answer["OriginalStatusCode"] == 500
     assert world.runtime.invoke_endpoint(EndpointName="Endpoint", Body=b"x")["Body"].read() == b"x"
+
+
+def test_calls_beyond_the_queue_are_turned_away_at_once(world: World) -> None:
+    world.endpoint(queue="1", sleep=1)
+    call = functools.partial(world.runtime.invoke_endpoint, EndpointName="Endpoint", Body=b"x")
+    with ThreadPoolExecutor() as pool:
+        held = [pool.submit(call) for _ in range(2)]
+        time.sleep(0.5)
+        answer = refused(world, "sagemaker-runtime", "invoke_endpoint", EndpointName="Endpoint", Body=b"x")
+        assert not any(one.done() for one in held)
+        assert [one.result()["Body"].read() for one in held] == [b"x", b"x"]
+    assert (answer["OriginalStatusCode"], world.counted) == (503, ["Invocation5XXErrors"])
+    assert call()["Body"].read() == b"x"
 
 
 def test_the_two_modes_exclude_each_other(world: World) -> None:

@@ -193,7 +193,7 @@ def shows_how_it_is_updated_and_entered(assembly: Assembly, settings: Settings) 
     assert alarms == {id for id in ours if id.startswith("EndpointRollback")}
     dimensions = [{one["Name"] for one in ours[id]["Properties"]["Dimensions"]} for id in alarms]
     assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code"})] == (
-        [2, 2] if alarms else [0, 0]
+        [2, 3] if alarms else [0, 0]
     )
     shell = settings.shell == "on"
     (variant,) = assembly.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]

@@ -6,6 +6,8 @@ import ast
 import json
 from typing import Any
 
+import pytest
+
 from app import ROOT
 from contract import ERRORS
 from easel.cloud.after import HARMLESS
@@ -88,23 +90,71 @@ def test_alarms_of_our_metrics_are_of_metrics_that_are_written(default: Assembly
 
 def test_an_update_is_taken_back_by_every_way_in_which_a_release_fails(own: Assembly) -> None:
     """What the container's server refuses SageMaker counts; what our container answers as an error, our functions."""
-    alarms = [one["Properties"] for id, one in own.resources(ALARM, "EaselModel").items() if "Rollback" in id]
-    watched = {
-        (one["Namespace"], one["MetricName"], *(d["Value"] for d in one["Dimensions"] if d["Name"] == "code"))
-        for one in alarms
-    }
-    assert watched == {
+    alarms = rollbacks(own)
+    assert {watched(alarm) for alarm in alarms} == {
         ("AWS/SageMaker", "Invocation4XXErrors"),
-        ("AWS/SageMaker", "Invocation5XXErrors"),
+        ("AWS/SageMaker", "InvocationModelErrors"),
         ("Easel", "JobErrors", "config_error"),
+        ("Easel", "JobErrors", "container_died"),
         ("Easel", "JobErrors", "model_error"),
     }
-    assert {"config_error", "model_error"} <= ERRORS.keys()
+    assert {code for _, _, *codes in map(watched, alarms) for code in codes} <= ERRORS.keys()
     assert "code" in written()["JobErrors"]
-    how = {(one["Statistic"], one["Period"], one["EvaluationPeriods"], one["Threshold"]) for one in alarms}
-    assert how == {("Sum", 60, 1, 1)}
+    assert all({"Statistic", "Period", "EvaluationPeriods"} <= alarm.keys() for alarm in alarms)
     named = own.only("AWS::SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     assert len(named) == len(alarms)
+
+
+def rollbacks(assembly: Assembly) -> list[dict[str, Any]]:
+    return [one["Properties"] for id, one in assembly.resources(ALARM, "EaselModel").items() if "Rollback" in id]
+
+
+def watched(alarm: dict[str, Any]) -> tuple[str, ...]:
+    codes = (one["Value"] for one in alarm["Dimensions"] if one["Name"] == "code")
+    return (alarm["Namespace"], alarm["MetricName"], *codes)
+
+
+DIED, REFUSED = (0, 1, 1), (1, 0, 1)
+DRAWN, BUSY, LATE = (0, 0, 0), (0, 1, 1), (0, 0, 1)
+"""What SageMaker counts of a call as Invocation4XXErrors, Invocation5XXErrors and InvocationModelErrors."""
+COUNTED = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
+
+
+def rings(alarm: dict[str, Any], calls: list[tuple[int, tuple[int, int, int]]]) -> bool:
+    """Whether it would, by the seconds at which calls ended and what each was counted as; it looks every minute."""
+    if alarm["Namespace"] != "AWS/SageMaker":
+        return False
+    period, at = alarm["Period"], COUNTED.index(alarm["MetricName"])
+
+    def breaches(end: int) -> bool:
+        values = [counted[at] for second, counted in calls if end - period <= second < end]
+        return bool(values) and sum(values) / (len(values) if alarm["Statistic"] == "Average" else 1) >= 1
+
+    looks = range(60, calls[-1][0] + period * alarm["EvaluationPeriods"], 60)
+    return any(all(breaches(end - i * period) for i in range(alarm["EvaluationPeriods"])) for end in looks)
+
+
+def at(seconds: range, counted: tuple[int, int, int]) -> list[tuple[int, tuple[int, int, int]]]:
+    return [(second, counted) for second in seconds]
+
+
+@pytest.mark.parametrize(
+    ("calls", "back"),
+    [
+        (at(range(59, 600, 2), BUSY) + at(range(109, 600, 50), DRAWN), False),
+        (at(range(58, 60), BUSY) + at(range(118, 119), DRAWN), False),
+        (at(range(59, 200, 5), LATE) + at(range(200, 600, 20), DRAWN), False),
+        (at(range(30, 600, 30), DIED), True),
+        (at(range(30, 600, 60), LATE), True),
+        ([*at(range(30, 600, 60), DRAWN), (310, REFUSED)], True),
+    ],
+    ids=["load", "a burst", "a long load of the model", "dead", "hangs", "refuses"],
+)
+def test_a_busy_container_takes_no_update_back_and_a_dead_one_does(
+    own: Assembly, calls: list[tuple[int, tuple[int, int, int]]], back: bool
+) -> None:
+    """One in the drawing and four in the queue: beyond, a container that is well answers 503 (tests/parity)."""
+    assert any(rings(alarm, sorted(calls)) for alarm in rollbacks(own)) is back
 
 
 def test_sagemakers_metrics_have_the_dimensions_that_sagemaker_gives_them(default: Assembly) -> None:

@@ -12,24 +12,29 @@ from .service import Parameters, ServiceError
 
 WORKER_DIED = '{"code": 500, "type": "InternalServerException", "message": "Worker died."}'
 """What the image's server answers when the process that holds the model dies (bench/results/serving_parity.json)."""
+QUEUE_FULL = '{"code": 503, "type": "ServiceUnavailableException", "message": "No worker is available"}'
+"""And what to a call beyond its queue."""
 
 
 @dataclass
 class Fleet:
     """What serves one endpoint configuration. `s3` and `sns` act with the model's execution role.
 
-    `failed` hears of each call that the container did not answer with 200: its status, or 0.
+    `queue` calls wait beside the one that is answered; more are turned away. `failed` hears of each call that the
+    container did not answer with 200: its status, or 0.
     """
 
     config: Parameters
     s3: Any
     sns: Any
     launch: Callable[[], Container]
+    queue: int
     failed: Callable[[int], None]
 
     def __post_init__(self) -> None:
         self.container = self.launch()
         self.lock = threading.Lock()
+        self.room = threading.BoundedSemaphore(1 + self.queue)
         self.instances: int = self.config["ProductionVariants"][0]["InitialInstanceCount"]
 
     def invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
@@ -41,6 +46,14 @@ class Fleet:
             raise
 
     def _invoke(self, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
+        if not self.room.acquire(blocking=False):
+            raise model_error(503, QUEUE_FULL)
+        try:
+            return self._answered(body, headers, timeout)
+        finally:
+            self.room.release()
+
+    def _answered(self, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
         with self.lock:
             if not self.container.alive:
                 self.container = self.launch()

@@ -12,6 +12,8 @@ from .rights import Permit, disk, interfaces
 from .service import ACCOUNT, REGION, Parameters, ServiceError
 
 HEALTH_SECONDS = 480
+QUEUE_SIZE = 100
+"""Of the image's server where the model sets no other."""
 """ContainerStartupHealthCheckTimeoutInSeconds where the configuration has none."""
 HASTE = 60
 """So much shorter than there is the time for which a new fleet is watched."""
@@ -185,7 +187,8 @@ class SageMaker:
         def failed(status: int) -> None:
             self.count("Invocation4XXErrors" if 400 <= status < 500 else "Invocation5XXErrors", where)
 
-        return Fleet(config, s3, session.client("sns"), launch, failed)
+        queue = int(model["PrimaryContainer"].get("Environment", {}).get("MMS_JOB_QUEUE_SIZE", QUEUE_SIZE))
+        return Fleet(config, s3, session.client("sns"), launch, queue, failed)
 
 
 def _running(fleet: Fleet) -> Parameters:
