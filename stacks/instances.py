@@ -18,7 +18,7 @@ class Family:
 
     gpu_gib: float
     bfloat16: bool
-    host_gib: int
+    host_gib: float
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -26,14 +26,24 @@ FAMILIES: Mapping[str, Family] = {
     "g5": Family(22, True, 16),  # A10G
     "g6": Family(22, True, 16),  # L4
     "g6e": Family(44, True, 32),  # L40S
+    "p3": Family(15.7, False, 30.5),  # V100
     **dict.fromkeys(("c5", "c6i", "c7i"), Family(0, True, 8)),
     **dict.fromkeys(("m5", "m6i", "m7i"), Family(0, True, 16)),
 }
 """Those we know of. Source: AWS's pages of the EC2 instance types."""
 
 
-ARM = r"ml\.([a-z]+\d+g|p6e-gb)"
-"""Graviton and Grace: a g after the generation's number."""
+UNFIT: Mapping[str, str] = {
+    r"[a-z]+\d+g|p6e-gb": "its processors are ARM's, and the serving image is for x86 alone",
+    r"g4ad\.": "its GPUs are AMD's, and the serving image is for NVIDIA's alone",
+    r"gr?6f\.": "its GPU is a part of a card, which SageMaker does not offer for endpoints",
+    r"p2\.": "its GPUs (K80) are older than the serving image's CUDA 12.4 knows",
+    r"g7e?\.|p6-": "its GPUs (Blackwell) are newer than the serving image's CUDA 12.4 and its driver know",
+}
+"""How the names of types begin on which the serving image does not run, whatever the model, and why.
+
+Of ARM's (Graviton, Grace) a g follows the generation's number. CUDA 12 has no Kepler, Blackwell needs CUDA 12.8.
+"""
 
 
 def choose_instances(model: Model, settings: Settings) -> Settings:
@@ -86,8 +96,8 @@ def has_ebs_volume(name: str) -> bool:
 
 def _lack(model: Model, name: str) -> str:
     """What the type has too little of, or nothing."""
-    if re.match(ARM, name):
-        return "its processors are ARM's, and the serving image is for x86 alone"
+    if unfit := next((why for start, why in UNFIT.items() if re.match(rf"ml\.({start})", name)), ""):
+        return unfit
     family = FAMILIES.get(name.split(".")[1])
     if family is None:
         lacks = model.gpu_memory_gib and not has_gpu(name)

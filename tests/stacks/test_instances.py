@@ -9,7 +9,7 @@ import pytest
 
 from app import ROOT
 from stacks.catalogue import CatalogueError, Model, model_ids, read_model
-from stacks.images import DIFFUSERS, check_class
+from stacks.images import DIFFUSERS, GPU_TAG, check_class
 from stacks.instances import FAMILIES, choose_instances, instance_for, instance_types
 from stacks.prices import USD_PER_HOUR
 from stacks.settings import Settings
@@ -57,6 +57,7 @@ def test_a_class_that_the_image_lacks_is_refused() -> None:
     [
         (SD, "ml.m5.xlarge", "it needs 6 GiB of GPU memory, and the type has no GPU"),
         (KLEIN, "ml.g4dn.xlarge", "it needs 19 GiB of GPU memory, and the type has a GPU of 14.5 GiB"),
+        (KLEIN, "ml.p3.2xlarge", "it needs 19 GiB of GPU memory, and the type has a GPU of 15.7 GiB"),
         (KLEIN, "ml.g6.xlarge", "loading it needs 24 GiB of memory, and the type has 16"),
         (
             dataclasses.replace(KLEIN, gpu_memory_gib=14.5),
@@ -125,6 +126,24 @@ def test_the_image_does_not_start_on_arm(name: str) -> None:
         instance_for(EMOJI, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ml.p2.xlarge", r"its GPUs \(K80\) are older than the serving image's CUDA 12.4 knows"),
+        ("ml.g4ad.xlarge", "its GPUs are AMD's, and the serving image is for NVIDIA's alone"),
+        ("ml.g6f.large", "its GPU is a part of a card"),
+        ("ml.gr6f.4xlarge", "its GPU is a part of a card"),
+        ("ml.g7e.2xlarge", r"its GPUs \(Blackwell\) are newer than the serving image's CUDA 12.4 and its driver know"),
+        ("ml.p6-b200.48xlarge", r"its GPUs \(Blackwell\)"),
+    ],
+)
+@pytest.mark.parametrize("model", [EMOJI, SD, KLEIN], ids=lambda model: model.id)
+def test_the_image_does_not_run_on_every_gpu(model: Model, name: str, said: str) -> None:
+    assert GPU_TAG.startswith("2.6.0-") and "-cu124-" in GPU_TAG  # with other software they are others
+    with pytest.raises(CatalogueError, match=said):
+        instance_for(model, name)
+
+
 @pytest.mark.parametrize("name", ["ml.r5.4xlarge", "ml.inf2.xlarge"])
 def test_a_type_without_a_gpu_holds_no_model_that_needs_one(name: str) -> None:
     """Also where it is not in the table: it would start, and draw for minutes."""
@@ -135,6 +154,12 @@ def test_a_type_without_a_gpu_holds_no_model_that_needs_one(name: str) -> None:
 
 def test_a_type_outside_of_the_table_is_believed() -> None:
     assert instance_for(KLEIN, "ml.p5.48xlarge") == "ml.p5.48xlarge"
+
+
+def test_the_cards_before_the_t4_hold_what_the_t4_holds() -> None:
+    assert all(instance_for(read_model(name, ROOT), "ml.p3.2xlarge") for name in ("sd-1.5", "sdxl", "sdxl-lcm"))
+    with pytest.raises(CatalogueError, match="it draws in bfloat16"):
+        instance_for(dataclasses.replace(KLEIN, gpu_memory_gib=8), "ml.p3.2xlarge")
 
 
 def test_a_model_that_nothing_holds_wants_a_type() -> None:
