@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ def make(folder: Path, scratch: Path) -> dict[str, str]:
         for bucket in ("assets", "store"):
             s3.create_bucket(Bucket=bucket)
         parts = [{**part, "Bucket": "assets", "Key": _upload(s3, part["Key"], scratch)} for part in asked["Parts"]]
-        publish({"ResourceProperties": {**asked, "Bucket": "store", "Parts": parts}})
+        publish({"ResourceProperties": {**asked, "Bucket": "store", "Parts": parts}}, lambda: math.inf)
         source = {"S3DataType": "S3Prefix", "CompressionType": "None", "S3Uri": f"s3://store/{asked['Prefix']}"}
         download_model(s3, source, folder)
     environment: dict[str, str] = _only(template, "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]

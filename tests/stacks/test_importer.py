@@ -370,6 +370,15 @@ def test_the_token_opens_a_gated_repository_and_goes_to_the_hub_alone(stage: Sta
     assert "hf_secret" not in json.dumps([key.decode(errors="replace") for key in stage.released().values()])
 
 
+def test_a_model_that_is_in_the_bucket_needs_its_secret_no_more(stage: Stage) -> None:
+    """A stack that goes back to it may do so because another secret is to take the place of this one."""
+    secrets = boto3.client("secretsmanager")
+    secrets.create_secret(Name="hub", SecretString="hf_secret")
+    assert "error" not in stage.run(token_secret="hub")
+    secrets.delete_secret(SecretId="hub", ForceDeleteWithoutRecovery=True)
+    assert stage.run(token_secret="hub")["fetched"] == 0
+
+
 @pytest.mark.parametrize(
     ("change", "more", "said"),
     [

@@ -104,13 +104,13 @@ class LimitError(Exception):
 
 
 class CodeBuild:
-    """Answers what it is told, in turn; `asked` are the calls that change something."""
+    """Answers what it is told, in turn; `asked` are the calls that change something. `before` is an older build."""
 
     class exceptions:  # noqa: N801
         AccountLimitExceededException = LimitError
 
     def __init__(self, *builds: dict[str, Any]) -> None:
-        self.builds = list(builds)
+        self.builds, self.before = list(builds), dict[str, Any]()
         self.asked: list[dict[str, Any]] = []
 
     def start_build(self, **asked: Any) -> dict[str, Any]:
@@ -118,11 +118,13 @@ class CodeBuild:
         return {"build": {"id": "project:1"}}
 
     def batch_get_builds(self, ids: list[str]) -> dict[str, Any]:
+        if ids == ["project:0"]:
+            return {"builds": [{"id": "project:0", **self.before}]}
         assert ids == ["project:1"]
         return {"builds": [{"id": "project:1", "timeoutInMinutes": 50, **self.builds.pop(0)}]}
 
     def list_builds_for_project(self, projectName: str) -> dict[str, Any]:  # noqa: N803
-        return {"ids": [f"{projectName}:1"]}
+        return {"ids": [f"{projectName}:0"] if self.before else []}
 
     def stop_build(self, id: str) -> None:
         self.asked.append({"stopped": id})
@@ -187,7 +189,7 @@ def event(kind: str = "Create", **more: Any) -> dict[str, Any]:
 def follow(monkeypatch: pytest.MonkeyPatch, build: CodeBuild, asked: dict[str, Any], context: Context) -> Lambda:
     function, real = Lambda(), boto3.client
     made = {"codebuild": build, "lambda": function}
-    monkeypatch.setattr(boto3, "client", lambda name: made.get(name) or real(name))
+    monkeypatch.setattr(boto3, "client", lambda name, **more: made.get(name) or real(name, **more))
     model_import.handler(asked, context)
     return function
 
@@ -246,10 +248,14 @@ def test_a_long_import_is_handed_over_before_the_function_ends(
     [
         ({"buildStatus": "FAILED"}, {"error": "org/model is gated"}, "NotImportedError: org/model is gated"),
         ({"buildStatus": "TIMED_OUT"}, {}, "longer than 50 minutes. What is in the bucket stays: deploy again"),
-        ({"buildStatus": "FAULT", "phases": [{"contexts": [{"message": "no image"}]}]}, {}, "as FAULT. no image"),
+        ({"buildStatus": "FAULT", "phases": [{"phaseType": "BUILD", "contexts": [{"message": "no image"}]}]}, {},
+         "as FAULT. no image"),
+        ({"buildStatus": "TIMED_OUT", "queuedTimeoutInMinutes": 5,
+          "phases": [{"phaseType": "QUEUED", "phaseStatus": "TIMED_OUT"}]}, {},
+         "no room for the import within 5 minutes: as many builds run as this account may have"),
         ({"buildStatus": "SUCCEEDED"}, {}, "ended as SUCCEEDED"),
     ],
-)
+)  # fmt: skip
 def test_a_failure_says_why(
     s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, build: Any, state: Any, said: str
 ) -> None:
@@ -257,6 +263,36 @@ def test_a_failure_says_why(
     follow(monkeypatch, CodeBuild(build), event(), Context())
     assert said in told[0]["Reason"]
     assert told[0]["Status"] == "FAILED"
+
+
+def imports(request: str) -> dict[str, Any]:
+    """A running build of `request`."""
+    asked = event()["ResourceProperties"]
+    told = {**json.loads(asked["Request"]), "bucket": "store", "state": f"imports/{request}.json"}
+    variable = {"name": "EASEL_IMPORT", "value": json.dumps(told), "type": "PLAINTEXT"}
+    return {"buildStatus": "IN_PROGRESS", "environment": {"environmentVariables": [variable]}}
+
+
+def test_the_way_back_of_a_stack_stops_the_import_that_was_given_up(
+    s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would run on, and a new account has room for one: the way back would wait in the queue and fail."""
+    put_state(s3, prefix="releases/0123456789abcdef/", commits={}, licence="mit")
+    build = CodeBuild({"buildStatus": "SUCCEEDED"})
+    build.before = imports("update")
+    follow(monkeypatch, build, event("Update", PhysicalResourceId="releases/0123456789abcdef/"), Context())
+    stopped, started = build.asked
+    assert stopped == {"stopped": "project:0"}
+    assert started["idempotencyToken"] == "request"
+    assert told[0]["Status"] == "SUCCESS"
+
+
+def test_a_function_that_is_run_again_goes_on_with_its_own_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda may do so when CodeBuild has forgotten the token, and two builds would write the same release."""
+    build = CodeBuild()
+    build.before = imports("request")
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: build)
+    assert (model_import.start(event()), build.asked) == ("project:0", [])
 
 
 def test_an_account_without_builds_is_told_which_quota(
@@ -275,8 +311,9 @@ def test_deleting_stops_what_still_runs_and_never_fails(
     s3: Any, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = CodeBuild()
+    build.before = {"buildStatus": "IN_PROGRESS"}
     follow(monkeypatch, build, event("Delete", PhysicalResourceId="x"), Context())
-    assert build.asked == [{"stopped": "project:1"}]
+    assert build.asked == [{"stopped": "project:0"}]
     monkeypatch.setattr(build, "stop_build", lambda **_: 1 / 0)
     follow(monkeypatch, build, event("Delete", PhysicalResourceId="x"), Context())
     assert [answered["Status"] for answered in told] == ["SUCCESS", "SUCCESS"]

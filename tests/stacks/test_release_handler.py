@@ -9,6 +9,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -69,8 +70,13 @@ def event(kind: str = "Create", **more: str) -> dict[str, Any]:
     }
 
 
+@dataclass
 class Context:
-    log_stream_name = "stream"
+    log_stream_name: str = "stream"
+    left: int = 900_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
 
 
 def put_assets(s3: Any, weights: dict[str, bytes], code: dict[str, bytes] | None = None) -> None:
@@ -155,6 +161,17 @@ def test_every_byte_is_fetched_once(s3: Any, told: list[dict[str, Any]], monkeyp
     release.handler(event(), Context())
     assert told[0]["Status"] == "SUCCESS"
     assert sum(fetched) < 2 * len(BIG) + 2 * release.BLOCK
+
+
+def test_a_folder_that_takes_too_long_is_told_in_time(s3: Any, told: list[dict[str, Any]]) -> None:
+    """A function that ends without an answer lets CloudFormation wait, and fail without a reason."""
+    put_assets(s3, {"model_index.json": b"{}", "unet/model.safetensors": BIG})
+    release.handler(event(), Context(left=release.LAST_MS - 1))
+    (answered,) = told
+    assert answered["Status"] == "FAILED"
+    assert "too large to be unpacked by a function" in answered["Reason"]
+    assert "name their s3://…/ in the entry" in answered["Reason"]
+    assert stored(s3) == {}
 
 
 def test_a_file_that_is_cut_off_is_written_again(s3: Any, told: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
@@ -130,7 +131,7 @@ def test_what_moves_is_waited_for_and_the_log_says_so(
     assert (heard[0]["Status"], clock.slept) == ("SUCCESS", 3)
     said = capsys.readouterr().out
     assert f"e is {status}: SageMaker deletes no endpoint before that has ended. Waiting, 10 s so far" in said
-    assert said.splitlines()[-1] == f"e is {after or 'gone'}: it can be deleted"
+    assert said.splitlines()[-1] == f"e is {after or 'gone'}: its deletion goes on"
 
 
 def test_a_function_that_ends_hands_the_wait_over(clock: Clock, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +139,27 @@ def test_a_function_that_ends_hands_the_wait_over(clock: Clock, put: Any, monkey
     handed: list[dict[str, Any]] = []
     clients = {"lambda": SimpleNamespace(invoke=lambda **call: handed.append(json.loads(call["Payload"])))}
     usual = boto3.client
-    monkeypatch.setattr(boto3, "client", lambda name: clients.get(name) or usual(name))
+    monkeypatch.setattr(boto3, "client", lambda name, **more: clients.get(name) or usual(name, **more))
     assert settled.wait(asked("Delete"), context(clock)) is None
     assert handed[0]["Since"] == 1000.0
     put("InService")
     assert settled.wait(handed[0], context(clock)) == ("e", {})
+
+
+def test_an_endpoint_that_nobody_may_look_at_holds_no_destroy(
+    clock: Clock, put: Any, told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its rights taken away by hand, each destroy would fail here, and none reach the endpoint."""
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not allowed"}}, "DescribeEndpoint")
+
+    def refuse(**_: str) -> None:
+        raise denied
+
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: SimpleNamespace(describe_endpoint=refuse))
+    url, heard = told
+    settled.handler(asked("Delete", url), context(clock))
+    assert (heard[0]["Status"], clock.slept) == ("SUCCESS", 0)
+    assert "not allowed" in capsys.readouterr().out
 
 
 def test_a_wait_without_end_fails_with_the_reason(clock: Clock, put: Any, told: Any) -> None:

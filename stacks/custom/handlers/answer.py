@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 Event = Mapping[str, Any]
 Made = tuple[str, dict[str, str]]
 """Physical id and attributes."""
 HAND_OVER_MS = 60_000
+PATIENT = Config(retries={"mode": "standard", "max_attempts": 10})
+"""For who asks over and over: one refusal of a busy account ends neither a deploy nor a destroy."""
 
 
 def answering(

@@ -11,9 +11,10 @@ from typing import Any
 
 import boto3
 
-from .answer import Event, Made, answering, handed_over, short
+from .answer import PATIENT, Event, Made, answering, handed_over, short
 
 POLL_SECONDS = 10
+_ROOM = "ask for 'Concurrently running builds for Linux/Small environment' in Service Quotas, then deploy again"
 
 
 class NotImportedError(RuntimeError):
@@ -27,8 +28,9 @@ def handler(event: Event, context: Any) -> None:
 def follow(event: Event, context: Any) -> Made | None:
     """The end of the import; None: another run of this function waits for it. Raises NotImportedError."""
     build = event.get("Build") or start(event)
+    codebuild = boto3.client("codebuild", config=PATIENT)
     while True:
-        told = boto3.client("codebuild").batch_get_builds(ids=[build])["builds"][0]
+        told = codebuild.batch_get_builds(ids=[build])["builds"][0]
         state = progress(event)
         print(state.get("told", told.get("currentPhase", "")))
         if told["buildStatus"] != "IN_PROGRESS":
@@ -39,30 +41,41 @@ def follow(event: Event, context: Any) -> Made | None:
 
 
 def start(event: Event) -> str:
-    """The id of the build. Asked again for the same event, CodeBuild starts no second one."""
+    """The id of the build: of the one that runs for the same event, if there is one, as CodeBuild knows its token for
+    five minutes only. Others end: in the way back of a stack they would hold the place that a new account has."""
     asked = event["ResourceProperties"]
     request = json.dumps({**json.loads(asked["Request"]), "bucket": asked["Bucket"], "state": state_key(event)})
-    codebuild = boto3.client("codebuild")
+    variable = {"name": "EASEL_IMPORT", "value": request, "type": "PLAINTEXT"}
+    codebuild = boto3.client("codebuild", config=PATIENT)
+    for build in running(codebuild, asked["Project"]):
+        if variable in build["environment"].get("environmentVariables", ()):
+            return str(build["id"])
+        codebuild.stop_build(id=build["id"])
     try:
         build = codebuild.start_build(
             projectName=asked["Project"],
             idempotencyToken=event["RequestId"],
-            environmentVariablesOverride=[{"name": "EASEL_IMPORT", "value": request, "type": "PLAINTEXT"}],
+            environmentVariablesOverride=[variable],
         )["build"]
     except codebuild.exceptions.AccountLimitExceededException as error:
-        raise NotImportedError(
-            f"CodeBuild starts no build in this account: {error}. New accounts wait for their first quota: ask for "
-            "'Concurrently running builds for Linux/Small environment' in Service Quotas, then deploy again."
-        ) from None
+        told = f"CodeBuild starts no build in this account: {error}. New accounts wait for their first quota: {_ROOM}."
+        raise NotImportedError(told) from None
     print(f"started {build['id']}")
     return str(build["id"])
 
 
 def stop(event: Event) -> None:
     """Whoever deletes a stack in the middle of an import leaves no build behind."""
-    codebuild, project = boto3.client("codebuild"), event["ResourceProperties"]["Project"]
-    for build in codebuild.list_builds_for_project(projectName=project)["ids"][:5]:
-        codebuild.stop_build(id=build)
+    codebuild = boto3.client("codebuild", config=PATIENT)
+    for build in running(codebuild, event["ResourceProperties"]["Project"]):
+        codebuild.stop_build(id=build["id"])
+
+
+def running(codebuild: Any, project: str) -> list[dict[str, Any]]:
+    """Of its newest builds, those that have not ended."""
+    newest = codebuild.list_builds_for_project(projectName=project)["ids"][:5]
+    builds = codebuild.batch_get_builds(ids=newest)["builds"] if newest else []
+    return [build for build in builds if build["buildStatus"] == "IN_PROGRESS"]
 
 
 def progress(event: Event) -> dict[str, Any]:
@@ -87,10 +100,16 @@ def ended(build: dict[str, Any], state: dict[str, Any]) -> Made:
 
 
 def _why(build: dict[str, Any]) -> str:
+    phases = build.get("phases", [])
+    if any((phase["phaseType"], phase.get("phaseStatus")) == ("QUEUED", "TIMED_OUT") for phase in phases):
+        return (
+            f"CodeBuild had no room for the import within {build['queuedTimeoutInMinutes']} minutes: as many builds "
+            f"run as this account may have. Deploy again when one of them has ended, or {_ROOM}."
+        )
     if build["buildStatus"] == "TIMED_OUT":
         return (
             f"The import took longer than {build['timeoutInMinutes']} minutes. What is in the bucket stays: deploy "
             "again and it goes on."
         )
-    told = [context["message"] for phase in build.get("phases", []) for context in phase.get("contexts", [])]
+    told = [context["message"] for phase in phases for context in phase.get("contexts", [])]
     return f"The build {build['id']} ended as {build['buildStatus']}. {' '.join(filter(None, told))}"

@@ -7,7 +7,7 @@ import io
 import json
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import boto3
@@ -18,16 +18,30 @@ NAME_BYTES = 255
 """The longest name of a file that SageMaker takes in uncompressed model data."""
 BLOCK = 8 * 1024 * 1024
 MANIFEST = "release.json"
+LAST_MS = 30_000
+"""Left for the answer, without which CloudFormation waits in vain and says nothing of why."""
+
+Left = Callable[[], float]
+"""Milliseconds that this run has yet."""
 
 
 class RefusedError(ValueError):
     """A member of an archive that may not become an object."""
 
 
-def publish(event: Event) -> tuple[str, dict[str, str]]:
+class TooLargeError(RuntimeError):
+    """A model folder that a function cannot write in its time, and the way out."""
+
+
+def handler(event: Event, context: Any) -> None:
+    answering(lambda event: publish(event, context.get_remaining_time_in_millis))(event, context)
+
+
+def publish(event: Event, left: Left) -> tuple[str, dict[str, str]]:
     """Writes every member of the parts below the prefix. The prefix names the content: what is there is right.
 
     With `Manifest` (JSON: where the model is from) it adds `release.json`, which has also the digest of every file.
+    Raises RefusedError, TooLargeError.
     """
     asked = event["ResourceProperties"]
     bucket, prefix = asked["Bucket"], asked["Prefix"]
@@ -36,7 +50,7 @@ def publish(event: Event) -> tuple[str, dict[str, str]]:
     for key in there:  # it may have been about to expire
         s3.delete_object_tagging(Bucket=bucket, Key=key)
     told = "Manifest" not in asked or prefix + MANIFEST in there
-    files = [file for part in asked["Parts"] for file in _unpack(s3, bucket, prefix, part, there, told)]
+    files = [file for part in asked["Parts"] for file in _unpack(s3, bucket, prefix, part, there, told, left)]
     if not told:
         manifest = json.dumps({**json.loads(asked["Manifest"]), "files": files}, indent=1).encode()
         s3.put_object(Bucket=bucket, Key=prefix + MANIFEST, Body=manifest)
@@ -45,7 +59,7 @@ def publish(event: Event) -> tuple[str, dict[str, str]]:
 
 
 def _unpack(
-    s3: Any, bucket: str, prefix: str, part: dict[str, str], there: dict[str, int], told: bool
+    s3: Any, bucket: str, prefix: str, part: dict[str, str], there: dict[str, int], told: bool, left: Left
 ) -> Iterator[dict[str, Any]]:
     """Every file of a part, once it is in the bucket; what is there already only if it is yet to be told of."""
     with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
@@ -55,16 +69,13 @@ def _unpack(
             if present and told:
                 continue
             with archive.open(member) as source:
-                reading = ReadOnce(source)
+                reading = ReadOnce(source, left)
                 if present:
                     reading.exhaust()
                 else:
                     s3.upload_fileobj(reading, bucket, prefix + path)
                     print(f"wrote {prefix}{path}, {member.file_size} bytes")
             yield {"path": path, "size": member.file_size, "digest": f"sha256:{reading.digest.hexdigest()}"}
-
-
-handler = answering(publish)
 
 
 def checked_name(member: zipfile.ZipInfo) -> str:
@@ -88,10 +99,15 @@ def _sizes(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
 class ReadOnce:
     """A member that cannot be wound back: to learn its size, the upload would read all of it and start again."""
 
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source, self.digest = source, hashlib.sha256()
+    def __init__(self, source: IO[bytes], left: Left) -> None:
+        self._source, self._left, self.digest = source, left, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
+        if self._left() < LAST_MS:
+            raise TooLargeError(
+                "The model folder is too large to be unpacked by a function, which ends after 15 minutes. Put its "
+                "files into S3 and name their s3://…/ in the entry (docs/aws.md, A model folder of yours)"
+            )
         data = self._source.read(size)
         self.digest.update(data)
         return data

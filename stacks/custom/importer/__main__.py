@@ -62,8 +62,9 @@ def _source(request: dict[str, Any], s3: Any, pool: ThreadPoolExecutor, progress
     told = request["source"]
     if told["kind"] == "s3":
         return S3Source(told, s3, progress)
-    token = _token(request.get("token_secret", ""))
-    return HubSource(told, lambda repository: Hub(request["hub_url"], repository, token), pool, progress)
+    secret = request.get("token_secret", "")
+    # Read once the hub is asked: a stack goes back to a model that is in the bucket after its secret has gone, too.
+    return HubSource(told, lambda repository: Hub(request["hub_url"], repository, _token(secret)), pool, progress)
 
 
 def _token(secret: str) -> str:
