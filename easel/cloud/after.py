@@ -76,9 +76,13 @@ def _way_out(name: str, status: str) -> str:
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
         return f"npx cdk destroy {name}, then deploy again"
     if status == "DELETE_FAILED":
-        return "npx cdk destroy --all again, when the reason is gone"
+        forced = f"aws cloudformation delete-stack --stack-name {name} --deletion-mode FORCE_DELETE_STACK"
+        return (
+            f"npx cdk destroy --all again, when the reason is gone. If it stays, {forced} deletes the stack without "
+            "what it cannot delete; then easel leftovers"
+        )
     if status == "UPDATE_ROLLBACK_FAILED":
-        return f"npx cdk rollback {name}, when the reason is gone; then deploy again"
+        return f"npx cdk rollback {name}, when the reason is gone, or else with --force; then deploy again"
     return "npx cdk deploy --all again, when the reason is gone"
 
 

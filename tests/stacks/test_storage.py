@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from stacks.storage import PASSING
 from tests.stacks.assembly import Assembly
 
@@ -44,3 +46,11 @@ def test_destroy_empties_the_bucket_unless_it_is_to_stay(default: Assembly, chin
     assert (gone["DeletionPolicy"], kept["DeletionPolicy"]) == ("Delete", "Retain")
     assert len(default.resources("Custom::S3AutoDeleteObjects", STACK)) == 1
     assert china.resources("Custom::S3AutoDeleteObjects", STACK) == {}
+
+
+def test_no_function_may_bring_its_log_group_back_after_a_destroy(each: Assembly) -> None:
+    """Lambda makes one for a late line, where the role lets it: each of ours may write to its own, and make none."""
+    roles = [json.dumps(role) for role in each.resources("AWS::IAM::Role").values()]
+    functions = [role for role in roles if '"lambda.amazonaws.com"' in role]
+    assert len(functions) == len(each.resources("AWS::Lambda::Function"))
+    assert "AWSLambdaBasicExecutionRole" not in "".join(functions)

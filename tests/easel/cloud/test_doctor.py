@@ -128,8 +128,16 @@ def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None
     ("status", "fix"),
     [
         ("ROLLBACK_FAILED", "npx cdk destroy EaselModel, then deploy again"),
-        ("DELETE_FAILED", "npx cdk destroy --all again, when the reason is gone"),
-        ("UPDATE_ROLLBACK_FAILED", "npx cdk rollback EaselModel, when the reason is gone; then deploy again"),
+        (
+            "DELETE_FAILED",
+            "npx cdk destroy --all again, when the reason is gone. If it stays, aws cloudformation delete-stack "
+            "--stack-name EaselModel --deletion-mode FORCE_DELETE_STACK deletes the stack without what it cannot "
+            "delete; then easel leftovers",
+        ),
+        (
+            "UPDATE_ROLLBACK_FAILED",
+            "npx cdk rollback EaselModel, when the reason is gone, or else with --force; then deploy again",
+        ),
         ("UPDATE_ROLLBACK_COMPLETE", "npx cdk deploy --all again, when the reason is gone"),
         ("REVIEW_IN_PROGRESS", "npx cdk deploy --all"),
     ],
