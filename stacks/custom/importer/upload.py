@@ -93,8 +93,8 @@ def gather(s3: Any, where: Where, file: File) -> int:
     """How many bytes of the beginning of `file` lie at its key, once killed uploads were brought together there.
 
     S3 gives out no part of an open upload, so the longest run of parts becomes an object: one that is shorter than the
-    file, and so is never taken for it. Two imports of one release never run at once: CloudFormation and CodeBuild see
-    to that.
+    file, and so is never taken for it. Two imports of one release never run at once: who starts one ends the one
+    before.
     """
     there = _size(s3, where, file)
     for identity in _open(s3, where):
