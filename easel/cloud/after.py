@@ -68,7 +68,10 @@ def _moving(account: Account, stack: dict[str, Any]) -> Check:
 def _broken(account: Account, stack: dict[str, Any]) -> Check:
     why = first_failure(account, stack["StackId"] if "StackId" in stack else stack["StackName"])
     said = f"{stack['StackName']} is {stack['StackStatus']}{f': {why}' if why else ''}."
-    return Check("stacks", "failed", said, hint_for(why) or _way_out(stack["StackName"], stack["StackStatus"]))
+    hint = hint_for(why)
+    if stack["StackStatus"] in ("DELETE_FAILED", "UPDATE_ROLLBACK_FAILED") and "cdk deploy" in hint:
+        hint = ""  # CloudFormation takes none there
+    return Check("stacks", "failed", said, hint or _way_out(stack["StackName"], stack["StackStatus"]))
 
 
 def _way_out(name: str, status: str) -> str:

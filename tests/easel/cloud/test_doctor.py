@@ -128,6 +128,8 @@ def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None
     ("status", "fix"),
     [
         ("ROLLBACK_FAILED", "npx cdk destroy EaselModel, then deploy again"),
+        ("UPDATE_ROLLBACK_COMPLETE", "npx cdk deploy --all again, when the reason is gone"),
+        ("REVIEW_IN_PROGRESS", "npx cdk deploy --all"),
         (
             "DELETE_FAILED",
             "npx cdk destroy --all again, when the reason is gone. If it stays, aws cloudformation delete-stack "
@@ -138,8 +140,6 @@ def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None
             "UPDATE_ROLLBACK_FAILED",
             "npx cdk rollback EaselModel, when the reason is gone, or else with --force; then deploy again",
         ),
-        ("UPDATE_ROLLBACK_COMPLETE", "npx cdk deploy --all again, when the reason is gone"),
-        ("REVIEW_IN_PROGRESS", "npx cdk deploy --all"),
     ],
 )
 def test_the_way_out_is_one_that_cloudformation_takes(status: str, fix: str) -> None:
@@ -150,6 +150,17 @@ def test_the_way_out_is_one_that_cloudformation_takes(status: str, fix: str) -> 
     check = after.stacks(world.account())
     assert check is not None
     assert (check.mark, check.fix) == ("failed", fix)
+
+
+def test_where_it_takes_no_deploy_none_is_the_way_out_of_a_reason() -> None:
+    world = healthy()
+    world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("DELETE_FAILED")]}
+    denied = event("Emptying", "DELETE_FAILED", "AccessDenied: not authorized to perform s3:GetBucketTagging")
+    world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": [denied]}
+    check = after.stacks(world.account())
+    assert "cdk deploy" in hint_for(denied["ResourceStatusReason"])
+    assert check is not None
+    assert "FORCE_DELETE_STACK" in check.fix
 
 
 def test_the_stacks_of_others_are_not_looked_at() -> None:
