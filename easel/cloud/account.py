@@ -86,8 +86,11 @@ def _pages(client: Any, operation: str, asked: dict[str, Any]) -> Iterator[Any]:
         more = {"NextMarker": page["NextMarker"]}
 
 
-def open_account(region: str | None) -> Account:
-    """Reads the shell's settings as the CDK does, AWS_REGION first; asks nothing of AWS. Raises CommandError."""
+def open_account(region: str | None, *, otherwise: str = "") -> Account:
+    """Reads the shell's settings as the CDK does, AWS_REGION first; asks nothing of AWS. Raises CommandError.
+
+    `otherwise`: the region where nothing names one.
+    """
     try:
         import boto3
     except ImportError:
@@ -95,7 +98,7 @@ def open_account(region: str | None) -> Account:
         raise _missing("boto3 is not installed", ".venv", "a laptop alone does not need it", fix) from None
     with explained():
         session = boto3.Session()
-        found = region or os.environ.get("AWS_REGION") or session.region_name
+        found = region or os.environ.get("AWS_REGION") or session.region_name or otherwise
     if not found:
         raise _missing("No region is set", "AWS_REGION", "nothing names one", "export AWS_REGION=us-east-1")
     return Account(session, checked_region(found))

@@ -50,10 +50,10 @@ def leftovers(
     """List everything of Easel's that is still in the account, with its price a month."""
     with told():
         from easel.cloud.account import checked_region, explained, open_account
-        from easel.cloud.leftovers import look, report
+        from easel.cloud.leftovers import GLOBAL, look, report
         from easel.terminal import Terminal
 
-        account = open_account(region[0] if region else None)
+        account = open_account(region[0] if region else None, otherwise=GLOBAL["aws"] if all_regions else "")
         for name in region or ():
             checked_region(name)
         with explained():
@@ -109,7 +109,7 @@ EPILOGS = {
     "Exit codes: 0 all in order, 1 not, 2 asked wrongly.",
     "leftovers": "\b\nExamples:\n  easel leftovers\n  easel leftovers --region us-east-1 --region eu-west-1\n"
     "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
-    "looked at.",
+    "looked at, 2 asked wrongly, 3 no account or region to ask.",
     "outputs": '\b\nExamples:\n  easel outputs\n  easel outputs --export\n  eval "$(easel outputs --export)"\n\n'
     "The key itself is in --export alone; the command in ApiKeyCommand, which is AWS's, prints it too.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"

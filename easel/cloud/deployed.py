@@ -11,6 +11,8 @@ from easel.command_error import ENVIRONMENT, FAILED, CommandError
 
 STACKS = ("EaselStorage", "EaselModel", "EaselApi", "EaselSite", "EaselCloud9", "EaselNotebook")
 """Theirs are the names before the first dash of what CloudFormation names."""
+ALONE = {"EaselCloud9", "EaselNotebook"}
+"""Need no other stack."""
 STACK = "EaselModel"
 ANEW = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
 """Has CloudFormation delete the endpoint, if it is there, and make it again."""
@@ -38,6 +40,11 @@ def find_deployed(account: Account) -> Deployed:
         raise _without_endpoint(status)
     config = _config_name(account, names[CONFIG])
     return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
+
+
+def only_beside(account: Account) -> bool:
+    """Whether what is deployed is none of the stacks that an endpoint comes with."""
+    return outputs_of(account).keys() & set(STACKS) <= ALONE
 
 
 def _without_endpoint(status: str) -> CommandError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from easel.cloud import after, before, here, options, quotas
 from easel.cloud.account import Account, open_account
 from easel.cloud.check import Check, Mark, guarded
-from easel.cloud.deployed import find_deployed
+from easel.cloud.deployed import find_deployed, only_beside
 from easel.cloud.plan import Plan
 from easel.command_error import ENVIRONMENT, CommandError
 
@@ -87,6 +87,8 @@ class Doctor:
             if check := guarded(name, partial(look, account, self.plan)):
                 yield check
         try:
+            if only_beside(account):
+                return
             deployed = find_deployed(account)
         except CommandError as error:
             mark: Mark = "unknown" if error.code == ENVIRONMENT else "failed"

@@ -124,6 +124,35 @@ def test_before_the_first_deploy(found: Callable[..., dict[str, Check]]) -> None
     assert not {"endpoint", "alarms", "log"} & checks.keys()
 
 
+@pytest.mark.parametrize("names", [["EaselNotebook"], ["EaselCloud9"], ["EaselCloud9", "EaselNotebook"]])
+def test_what_needs_no_endpoint_misses_none(found: Callable[..., dict[str, Check]], names: list[str]) -> None:
+    """Nor is a deploy of all, which starts one, its way out."""
+    world = healthy()
+    stacks = [{**stack("CREATE_COMPLETE"), "StackName": name} for name in [*names, "Other"]]
+    world.answers["cloudformation.DescribeStacks"] = deployed_are(stacks)
+    checks = found(world)
+    assert checks["stacks"] == Check("stacks", "ok", f"Deployed: {', '.join(names)}.")
+    assert not {"endpoint", "alarms", "log"} & checks.keys()
+    assert {check.mark for name, check in checks.items() if name not in ("node", "cdk")} == {"ok"}
+
+
+def test_a_model_that_is_gone_is_missed(found: Callable[..., dict[str, Check]]) -> None:
+    world = healthy()
+    stacks = [{**stack("CREATE_COMPLETE"), "StackName": name} for name in ("EaselApi", "EaselNotebook")]
+    world.answers["cloudformation.DescribeStacks"] = deployed_are(stacks)
+    assert found(world)["endpoint"].said == "Easel is not deployed: there is no stack EaselModel."
+
+
+def deployed_are(stacks: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
+    """All of them, or the one asked for, as CloudFormation answers."""
+
+    def answer(asked: dict[str, Any]) -> Any:
+        named = [one for one in stacks if asked.get("StackName", one["StackName"]) == one["StackName"]]
+        return {"Stacks": named} if named else refusal("ValidationError", f"{asked['StackName']} does not exist")
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("status", "fix"),
     [
@@ -1239,7 +1268,8 @@ def test_the_region_is_the_cdks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_account(None).region == "us-west-2"
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
     assert open_account(None).region == "eu-west-3"
-    assert open_account("cn-north-1").partition == "aws-cn"
+    assert open_account("cn-north-1", otherwise="us-east-1").partition == "aws-cn"
+    assert open_account(None, otherwise="us-east-1").region == "eu-west-3"
 
 
 # --- hints ---------------------------------------------------------------------------------------

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
+from typer.testing import CliRunner
 
+from easel.cli import app as cli
 from easel.cloud.account import Account
 from easel.cloud.kinds import KINDS
 from easel.cloud.leftovers import Found, Leftover, _of_kind, _ours, look, report
@@ -257,6 +261,21 @@ def test_only_the_regions_asked_for(account: Account) -> None:
     assert not look(account, ["us-west-2"], Terminal()).left
     (topic,) = look(account, ["us-west-2", "eu-north-1"], Terminal()).left
     assert topic.region == "eu-north-1"
+
+
+def test_all_regions_need_none_set(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(boto3, "Session", lambda: account._session)
+    account.client("sns", "eu-north-1").create_topic(Name="EaselModel-Success-x")
+    regions = {"Regions": [{"RegionName": "eu-north-1"}]}
+    account._session.events.register("before-call.ec2.DescribeRegions", lambda **_: (Done(), regions))
+    done = CliRunner().invoke(cli, ["leftovers", "--all-regions", "--json"])
+    assert [one["region"] for one in json.loads(done.stdout)["left"]] == ["eu-north-1"]
+    refused = CliRunner().invoke(cli, ["leftovers"])
+    assert (refused.exit_code, "No region is set" in refused.stderr) == (3, True)
+    assert "3 no account or region to ask" in " ".join(CliRunner().invoke(cli, ["leftovers", "--help"]).stdout.split())
 
 
 def test_what_could_not_be_looked_at_is_no_proof(capsys: pytest.CaptureFixture[str]) -> None:
