@@ -135,7 +135,8 @@ def read_model(name: str, root: Path) -> Model:
 
     Raises CatalogueError.
     """
-    path = Path(f"{name.removesuffix('.json')}.json") if "/" in name else root / "models" / f"{name}.json"
+    file = f"{name.removesuffix('.json')}.json"
+    path = Path(file) if "/" in name else root / "models" / file
     if not _is_file(path):
         raise CatalogueError(
             f"There is no model {name!r}: {path} does not exist. The catalogue has: {', '.join(model_ids(root))}."

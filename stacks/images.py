@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from stacks.catalogue import CatalogueError, Model
+from stacks.custom.importer.classes import PIPELINES
 
 REPOSITORY = "huggingface-pytorch-inference"
 GPU_TAG = "2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04"
@@ -66,7 +67,9 @@ def tag(instance_type: str) -> str:
 
 
 def check_class(model: Model) -> None:
-    """Raises CatalogueError: the image's diffusers is too old for the model."""
+    """Raises CatalogueError: the container loads no such pipeline, or the image's diffusers is too old for it."""
+    if model.pipeline not in PIPELINES:
+        raise CatalogueError(f"{model.id} has the pipeline {model.pipeline!r}; it can be {', '.join(PIPELINES)}.")
     have, needed = (tuple(map(int, version.split("."))) for version in (DIFFUSERS, model.diffusers))
     if needed > have:
         raise CatalogueError(

@@ -72,7 +72,7 @@ class ModelStack(cdk.Stack):
             topic = self.alerts.topic
             guard = IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=topic, log_days=settings.log_days)
             guard.node.add_dependency(self._settled)  # nor takes it away then
-            told = f"after {hours} hours without a call the endpoint is deleted; `easel resume` brings it back"
+            told = f"after {hours} h without a call the endpoint is deleted; `easel resume` brings it back"
             cdk.CfnOutput(self, "IdleGuardDoes", value=told)
 
     def _has_budgets(self) -> bool:

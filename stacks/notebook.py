@@ -78,7 +78,8 @@ class NotebookStack(cdk.Stack):
         cdk.CfnOutput(self, "NotebookPrice", value=price([settings.notebook_instance_type], 1))
         cdk.CfnOutput(self, "NotebookPriceStopped", value=monthly("notebook_gb", settings.notebook_gb, "GB"))
         if hours := settings.notebook_idle_hours:
-            told = f"after {hours} hours without use the instance stops; start it again in the console"
+            start = f"aws sagemaker start-notebook-instance --region {self.region} --notebook-instance-name {name}"
+            told = f"after {hours} h without use the instance stops; this starts it again: {start}"
             cdk.CfnOutput(self, "NotebookIdleStop", value=told)
 
 

@@ -47,5 +47,6 @@ class StorageStack(cdk.Stack):
             ],
         )
         cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)  # it goes last, or not at all
+        cdk.CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
         if destroy:
             keep_log_of_emptying(self, self, log_days=settings.log_days)

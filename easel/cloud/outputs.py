@@ -10,7 +10,7 @@ from easel.cloud.deployed import newest, outputs_of, resources_of
 from easel.command_error import ENVIRONMENT, CommandError
 
 API, KEY = "EaselApi", "AWS::ApiGateway::ApiKey"
-ORDER = ("EaselSite", API, "EaselModel", "EaselNotebook")
+ORDER = ("EaselSite", API, "EaselModel", "EaselStorage", "EaselNotebook")
 MACHINERY = ("ExportsOutput", "PublishOutput")
 """So begins what one stack tells another and nobody else."""
 

@@ -65,6 +65,12 @@ class ModelImport(Construct):
             f"The import of {model.name} ({model.licence}, {model.licence_url}) may take minutes. How far it is: "
             f"aws logs tail {log_group} --follow"
         )
+        if model.gated and not settings.hub_token_secret:
+            cdk.Annotations.of(self).add_warning_v2(
+                "easel:gated",
+                f"The hub gives {model.name} to nobody without a token, and hub_token_secret names none; only a mirror "
+                "may need none. docs/aws.md, 'A model of the hub', says how a token gets into a secret.",
+            )
         self.prefix = imported.get_att_string("Prefix")
 
     def _project(self, role: iam.Role, log_group: str, settings: Settings) -> codebuild.CfnProject:

@@ -35,7 +35,9 @@ HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 
 
 def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
-    model = read_model("tiny", write_model(tmp_path))
+    root = write_model(tmp_path)
+    model = read_model("tiny", root)
+    assert read_model("tiny.json", root) == model
     assert parse_profile(model.profile).suggestions == ("a red apple",)
     assert parse_profile(model.container_profile).suggestions == ()
     assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "image_to_image", "budget", "draws"}

@@ -68,7 +68,7 @@ def test_the_outputs_say_who_is_told_and_of_what(default: Assembly, realtime: As
     told = "50 USD a month of Amazon SageMaker in this account; alerts at 50, 100, forecast 100 %"
     assert nobody["Budget"] == somebody["Budget"] == told
     assert "IdleGuardDoes" not in nobody
-    assert somebody["IdleGuardDoes"].startswith("after 4 hours without a call the endpoint is deleted; `easel resume`")
+    assert somebody["IdleGuardDoes"].startswith("after 4 h without a call the endpoint is deleted; `easel resume`")
 
 
 def test_mail_goes_to_who_was_named(default: Assembly, realtime: Assembly) -> None:

@@ -52,6 +52,12 @@ def test_a_class_that_the_image_lacks_is_refused() -> None:
     )
 
 
+def test_a_pipeline_that_the_container_does_not_load_is_refused() -> None:
+    with pytest.raises(CatalogueError) as refusal:
+        check_class(dataclasses.replace(SD, pipeline="FooPipeline"))
+    assert str(refusal.value).startswith("sd-1.5 has the pipeline 'FooPipeline'; it can be ChromaPipeline, ")
+
+
 @pytest.mark.parametrize(
     ("model", "asked", "reason"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -12,13 +13,16 @@ import aws_cdk as cdk
 import boto3
 import pytest
 from aws_cdk import aws_iam as iam
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.aws_s3 import Bucket
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
+from stacks.catalogue import read_model
 from stacks.custom.handlers import model_import, retirement
-from stacks.parts.model_import import IMPORT_MINUTES, QUEUE_MINUTES, WAIT_MINUTES, _allow_secret
+from stacks.parts.model_import import IMPORT_MINUTES, QUEUE_MINUTES, WAIT_MINUTES, ModelImport, _allow_secret
 from stacks.settings import Settings, SettingsError
+from tests.conftest import ROOT
 from tests.stacks.assembly import HUB, Assembly
 
 PROJECT = "AWS::CodeBuild::Project"
@@ -43,6 +47,19 @@ def test_what_is_asked_has_the_source_and_no_token(hub: Assembly) -> None:
     assert request["source"] == {**HUB, "parts": {}}
     assert (request["hub_url"], request["token_secret"]) == ("https://huggingface.co", "hub-token")
     assert len(json.dumps(request)) < 3000  # CodeBuild takes about 5,500 characters for all variables
+
+
+@pytest.mark.parametrize(
+    ("gated", "secret", "told"), [(True, "", True), (True, "hub-token", False), (False, "", False)]
+)
+def test_a_gated_model_without_a_token_is_told_of_before_the_deploy(gated: bool, secret: str, told: bool) -> None:
+    stack = cdk.Stack()
+    ModelImport(
+        stack, "Import", settings=Settings(hub_token_secret=secret), bucket=Bucket(stack, "Store"),
+        model=dataclasses.replace(read_model("sd-1.5", ROOT), gated=gated), code="0" * 16,
+    )  # fmt: skip
+    said = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("hub_token_secret names none"))
+    assert bool(said) is told
 
 
 def test_the_release_waits_for_the_import(hub: Assembly) -> None:

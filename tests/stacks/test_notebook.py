@@ -60,7 +60,7 @@ def test_the_outputs_say_what_it_costs_while_it_runs_and_after(own: Assembly) ->
     where = "(us-east-1, 2026-11; see https://aws.amazon.com/sagemaker/ai/pricing/)"
     assert outputs["NotebookPrice"] == f"about 0.7364 USD per hour for 1 x ml.g4dn.xlarge {where}"
     assert outputs["NotebookPriceStopped"] == f"about 2.8 USD per month for 20 GB {where}"
-    assert outputs["NotebookIdleStop"].startswith("after 1 hours without use the instance stops")
+    assert flat(outputs["NotebookIdleStop"]).startswith("after 1 h without use the instance stops")
     assert outputs["NotebookName"] == {"Fn::GetAtt": ["Notebook", "NotebookInstanceName"]}
 
 

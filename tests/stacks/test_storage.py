@@ -27,6 +27,11 @@ def test_a_page_elsewhere_may_read_pictures_by_their_links(default: Assembly) ->
     assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["GET"], ["*"])
 
 
+def test_the_bucket_is_told_to_who_calls_the_endpoint_by_its_name(default: Assembly) -> None:
+    (bucket,) = default.resources(BUCKET, STACK)
+    assert default.outputs(STACK)["BucketName"] == {"Ref": bucket}
+
+
 def test_plain_http_is_denied(default: Assembly) -> None:
     first, *_ = default.only("AWS::S3::BucketPolicy", STACK)["PolicyDocument"]["Statement"]
     assert (first["Effect"], first["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})

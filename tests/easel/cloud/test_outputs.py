@@ -26,7 +26,7 @@ STACKS = [
     stack("EaselApi", ApiUrl=URL),
     stack("Another", SiteUrl="https://elsewhere.example"),
     stack("EaselSite", SiteUrl="https://d111.cloudfront.net/"),
-    stack("EaselStorage", ExportsOutputRefStore="easelstorage-store-1"),
+    stack("EaselStorage", BucketName="easelstorage-store-1", ExportsOutputRefStore="easelstorage-store-1"),
 ]
 
 
@@ -48,8 +48,8 @@ def world(*stacks: dict[str, Any], keys: int = 1) -> FakeAws:
 
 def test_the_page_comes_first_and_machinery_not_at_all() -> None:
     found = read_outputs(world(*STACKS).account())
-    assert list(found) == ["SiteUrl", "ApiUrl", "Model", "PriceWarm"]
-    assert report(found).splitlines()[0] == "SiteUrl    https://d111.cloudfront.net/"
+    assert list(found) == ["SiteUrl", "ApiUrl", "Model", "PriceWarm", "BucketName"]
+    assert report(found).splitlines()[0] == "SiteUrl     https://d111.cloudfront.net/"
 
 
 def test_a_shell_reads_address_and_key() -> None:
@@ -66,7 +66,7 @@ def test_an_api_without_keys_needs_none() -> None:
 
 def test_what_is_not_deployed_is_said() -> None:
     with pytest.raises(CommandError) as refusal:
-        read_outputs(world(stack("Another", SiteUrl="x"), STACKS[-1]).account())
+        read_outputs(world(stack("Another", SiteUrl="x"), STACKS[2]).account())
     assert (refusal.value.args[0], refusal.value.where) == ("Easel is not deployed", REGION)
     account = world(STACKS[0]).account()
     with pytest.raises(CommandError, match="There is no API yet"):
