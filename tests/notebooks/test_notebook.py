@@ -33,6 +33,17 @@ def run(environment: Mapping[str, str], **settings: str) -> Any:
     return notebook
 
 
+def begun(environment: Mapping[str, str], *ids: str, **settings: str) -> Any:
+    """Executes some cells alone, as where those between failed."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    cells = {cell.id: cell for cell in notebook.cells}
+    notebook.cells = [cells[f"cell-{id}"] for id in ("01", "02", *ids, "31")]
+    notebook.cells[0].source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
+    options = {"timeout": 60, "allow_errors": True, "resources": {"metadata": {"path": str(NOTEBOOK.parent)}}}
+    NotebookClient(notebook, **options).execute(env=environment)
+    return notebook
+
+
 def pictures(notebook: Any) -> Iterator[Image.Image]:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
@@ -64,6 +75,17 @@ def test_laptop() -> None:
     """Also where a proxy is set, which no container on this machine is behind."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     check(run(environment | {"ALL_PROXY": "http://127.0.0.1:1"}))
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [((), "Nothing was made, so nothing is left.\n"), (("04", "12"), "folders left: none\n")],
+    ids=["at once", "after the release"],
+)
+def test_clean_up_where_a_step_failed_early(tmp_path: Path, ids: tuple[str, ...], told: str) -> None:
+    notebook = begun({**os.environ, "TMPDIR": str(tmp_path)}, *ids)
+    assert printed(notebook.cells[-1]) == told
+    assert list(tmp_path.glob("easel-release-*")) == []
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +123,13 @@ def test_emulated_aws(cloud: Cloud, role: str, mode: str) -> None:
     check(run(cloud.common | own, TARGET="aws", MODE=mode, ROLE_ARN=role))
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("sagemaker").list_models()["Models"] == []
+
+
+def test_the_accounts_root_is_asked_for_a_role_before_anything_is_made(cloud: Cloud) -> None:
+    *_, put, clean = begun(cloud.common, "14", TARGET="aws").cells
+    assert "Set ROLE_ARN to a role that SageMaker may assume" in put.outputs[0].evalue
+    assert printed(clean) == "Nothing was made, so nothing is left.\n"
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_outputs_are_stripped() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -118,16 +119,21 @@ def test_it_touches_nothing_but_what_the_notebook_names(own: Assembly) -> None:
             assert '"Role' in resource
 
 
+def cell(part: str) -> str:
+    """The source of the one cell that has this in it."""
+    (source,) = (s for s in ("".join(c["source"]) for c in json.loads(NOTEBOOK.read_text())["cells"]) if part in s)
+    return source
+
+
 def made(**settings: Any) -> dict[str, Any]:
     """What the notebook's cell asks of SageMaker, by operation; AWS's own models say that it may be asked so."""
-    cells = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
-    (source,) = (cell for cell in cells if "def serve_on_aws()" in cell)
+    source = cell("def serve_on_aws()")
     arn = "arn:aws:sagemaker:us-east-1:123456789012:x/y"
     aws = FakeAws(
         **{f"sagemaker.Create{kind}": {f"{kind}Arn": arn} for kind in ("Model", "EndpointConfig", "Endpoint")}
     )
     names = {"NAME": "easel-notebook-0a1b2c3d", "BUCKET": "b", "PREFIX": "releases/0/", "SHELL": False}
-    told = {**names, "ROLE_ARN": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
+    told = {**names, "role": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
     told["sagemaker"] = aws.account("us-east-1").client("sagemaker")
     exec(re.split(r"\ndef serve_on_laptop", source)[0] + "\nserve_on_aws()", told)
     return {name.removeprefix("sagemaker.Create"): asked for name, asked in aws.asked}
@@ -149,3 +155,49 @@ def test_its_endpoint_is_run_as_that_of_the_stacks(
     assert {**mine, **dict.fromkeys(own)} == {**theirs, **dict.fromkeys(own)}
     mine, theirs = (one.get("AsyncInferenceConfig", {}) for one in (asked["EndpointConfig"], config))
     assert mine.get("ClientConfig") == theirs.get("ClientConfig")
+
+
+def own_role(arn: str, trusted: str) -> str:
+    """What the notebook takes for the endpoint's role, where this caller runs it."""
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": trusted}, "Action": "sts:AssumeRole"}]}
+    about = {"Path": "/team/", "RoleId": "AROA0123456789ABCDEF", "CreateDate": 0}
+    role = {"Arn": ROLE, "RoleName": "Mine", "AssumeRolePolicyDocument": quote(json.dumps(trust)), **about}
+    told: dict[str, Any] = {"boto3": FakeAws(**{"iam.GetRole": {"Role": role}}).account(), "json": json}
+    exec(cell("def own_role(").partition("\nif TARGET")[0], told)
+    return str(told["own_role"](arn))
+
+
+ROLE, SESSION = "arn:aws:iam::123456789012:role/team/Mine", "arn:aws:sts::123456789012:assumed-role"
+
+
+def test_on_a_notebook_instance_the_endpoint_gets_the_notebooks_role() -> None:
+    assert own_role(f"{SESSION}/Mine/SageMaker", "sagemaker.amazonaws.com") == ROLE
+
+
+@pytest.mark.parametrize(
+    ("arn", "trusted"),
+    [
+        ("arn:aws:iam::123456789012:user/team/ann", "sagemaker.amazonaws.com"),
+        ("arn:aws:iam::123456789012:root", "sagemaker.amazonaws.com"),
+        ("arn:aws:sts::123456789012:federated-user/ann", "sagemaker.amazonaws.com"),
+        (f"{SESSION}/AWSReservedSSO_Admin_0123456789abcdef/ann", "sagemaker.amazonaws.com"),
+        (f"{SESSION}/Mine/i-0123456789abcdef0", "ec2.amazonaws.com"),
+    ],
+)
+def test_whoever_sagemaker_cannot_act_as_is_asked_for_a_role(arn: str, trusted: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot act as {arn}. Set ROLE_ARN to a role that SageMaker may assume"):
+        own_role(arn, trusted)
+
+
+def test_the_notebook_names_what_the_stacks_give_an_endpoints_role(default: Assembly) -> None:
+    (id,) = (id for id in default.resources("AWS::IAM::Role", "EaselModel") if "EndpointRole" in id)
+    policies = [one["Properties"] for one in default.resources("AWS::IAM::Policy", "EaselModel").values()]
+    statements = [s for one in policies if {"Ref": id} in one["Roles"] for s in one["PolicyDocument"]["Statement"]]
+    named = (one["Action"] for one in statements)
+    actions = {action for one in named for action in ([one] if isinstance(one, str) else one)}
+    ours = {action for action in actions if not action.startswith("sns:")}  # the notebook has no topics
+    assert "s3:PutObject" in ours
+    english, chinese = (line for line in cell("# Stable Diffusion").splitlines() if "`ROLE_ARN`" in line)
+    for told in (english, chinese):
+        assert ours <= set(re.findall(r"`(\w+:\w+)`", told))
+        assert "`sagemaker.amazonaws.com`" in told
