@@ -84,8 +84,11 @@ class ApiStack(cdk.Stack):
         groups = [api.logs, helper.logs, endpoint.logs]
         dashboard = Dashboard(self, "Dashboard", endpoint=endpoint, api=gateway.api, alarms=alarms.all, groups=groups)
 
-        cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
         cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
+        self._tell(gateway)
+
+    def _tell(self, gateway: Gateway) -> None:
+        cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
         if gateway.key:
             command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --region {self.region}"
             cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --include-value --query value --output text")

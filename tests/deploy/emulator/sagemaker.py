@@ -12,9 +12,9 @@ from .rights import Permit, disk, interfaces
 from .service import ACCOUNT, REGION, Parameters, ServiceError
 
 HEALTH_SECONDS = 480
+"""ContainerStartupHealthCheckTimeoutInSeconds where the configuration has none."""
 QUEUE_SIZE = 100
 """Of the image's server where the model sets no other."""
-"""ContainerStartupHealthCheckTimeoutInSeconds where the configuration has none."""
 HASTE = 60
 """So much shorter than there is the time for which a new fleet is watched."""
 
