@@ -22,7 +22,7 @@ lint: $(VENV)/dev web/node_modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cmp lambda/contract.py model_code/contract.py
-	cmp stacks/custom/importer/classes.py model_code/classes.py
+	cmp model_importer/classes.py model_code/loading/classes.py
 	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
@@ -43,7 +43,7 @@ format: $(VENV)/dev
 
 mirror:  ## copy the contract and the embedded model's names to lambda/, and the known classes to the importer
 	cp model_code/contract.py lambda/contract.py
-	cp model_code/classes.py stacks/custom/importer/classes.py
+	cp model_code/loading/classes.py model_importer/classes.py
 	cp models/emoji/vocabulary.json lambda/vocabulary.json
 
 page: web/dist/index.html  ## the page, built for a deploy

@@ -1,6 +1,6 @@
 """The cloud's composition root: settings in, stacks out. It alone reads context and environment.
 
-`npx cdk deploy --all -c key=value` runs it; `stacks/settings.py` has the keys.
+`npx cdk deploy --all -c key=value` runs it; `stacks/config/settings.py` has the keys.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from stacks.api import ApiStack
-from stacks.catalogue import CatalogueError, read_model
-from stacks.cloud9 import Cloud9Stack
-from stacks.instances import choose_instances
-from stacks.model import ModelStack
-from stacks.notebook import NotebookStack
-from stacks.parts.cost_tags import tag_all
-from stacks.parts.own_key import encrypt_all
-from stacks.parts.page import PageError
-from stacks.regions import check_place
-from stacks.settings import SettingsError, parse_settings
-from stacks.site import SiteStack
-from stacks.storage import StorageStack
+from stacks.api.stack import ApiStack
+from stacks.cloud9.stack import Cloud9Stack
+from stacks.common.cost_tags import tag_all
+from stacks.common.own_key import encrypt_all
+from stacks.config.catalogue import CatalogueError, read_model
+from stacks.config.instances import choose_instances
+from stacks.config.regions import check_place
+from stacks.config.settings import SettingsError, parse_settings
+from stacks.model.stack import ModelStack
+from stacks.notebook.stack import NotebookStack
+from stacks.site.page import PageError
+from stacks.site.stack import SiteStack
+from stacks.storage.stack import StorageStack
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "web" / "dist"

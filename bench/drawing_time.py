@@ -23,12 +23,12 @@ PROMPT = "a red apple"
 
 def main() -> None:
     asked = _arguments()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as easel/container.py
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as easel/laptop/container/server.py
     sys.path.insert(0, str(ROOT / "model_code"))
     os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{asked.model}.json")
     started = time.monotonic()
     import inference
-    import loading
+    from loading import load as loading
 
     model = loading.load(ROOT / "models" / asked.model)
     ready = time.monotonic() - started

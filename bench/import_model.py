@@ -116,7 +116,7 @@ def imported(hub: str, code: str = "c0de") -> tuple[float, float]:
     request = {"bucket": "store", "state": "imports/1.json", "code": code, "source": source, "hub_url": hub}
     began, most = time.monotonic(), 0
     environment = {**os.environ, "EASEL_IMPORT": json.dumps(request)}
-    program = subprocess.Popen([sys.executable, "-m", "importer"], cwd=ROOT / "stacks/custom", env=environment)
+    program = subprocess.Popen([sys.executable, "-m", "model_importer"], cwd=ROOT, env=environment)
     watched = psutil.Process(program.pid)
     while program.poll() is None:
         try:
@@ -132,7 +132,7 @@ def imported(hub: str, code: str = "c0de") -> tuple[float, float]:
 def measure(folder: Path, size: int, runs: int) -> dict[str, float]:
     names = write_model(folder / "model", size)
     took: dict[str, list[float]] = {"plain": [], "import": [], "memory": []}
-    with running(sys.executable, "-m", "tests.stacks.hub", str(folder / "model")) as server:
+    with running(sys.executable, "-m", "tests.model_importer.hub", str(folder / "model")) as server:
         assert server.stdout
         hub = server.stdout.readline().strip()
         for _ in range(runs):

@@ -10,8 +10,8 @@ import typer
 
 from easel import __version__
 from easel.cloud import commands
-from easel.command_error import told
-from easel.invocation import as_typed
+from easel.console.errors import told
+from easel.console.program_name import as_typed
 
 app = typer.Typer(
     help="Your own text-to-image service.",
@@ -56,11 +56,11 @@ def up(
     key: Annotated[
         str | None, typer.Option(envvar="EASEL_KEY", help="Callers must send it; needed where others reach --host.")
     ] = None,
-    container: Annotated[str, typer.Option(hidden=True)] = "easel.container",
+    container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
     """Run page, API and model on this machine until Ctrl-C."""
-    from easel.settings import Settings
-    from easel.up import run
+    from easel.laptop.settings import Settings
+    from easel.laptop.up import run
 
     with told():
         run(Settings(host=host, port=port, model=model, data=data, key=key or None, container=container))
@@ -112,8 +112,8 @@ def generate(
         "embed_parameters": embed or None,
     }
     with told():
-        from easel.client import Api
-        from easel.generate import encode, run
+        from easel.client.api import Api
+        from easel.client.generate import encode, run
 
         asked["init_image"] = init_image and encode(init_image)
         run(Api(url, key), {name: value for name, value in asked.items() if value is not None}, out, as_json)
@@ -122,7 +122,7 @@ def generate(
 @app.command()
 def models() -> None:
     """List the models of the catalogue."""
-    from easel.catalogue import entries
+    from easel.laptop.catalogue import entries
 
     with told():
         for entry in entries():

@@ -4,17 +4,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import answering
-import refusals
-from answering import Received
+import response
+from container_log import log, log_failure, name_call
 from contract import EaselError, GenerationResult, render_error, render_result
-from drawing import Model
-from journal import log, log_failure, name_call
+from generation.generate import Model
+from loading import load_errors
+from response import Received
 
 
 def model_fn(model_dir: str, context: Any = None) -> Model | EaselError:
     """The pipeline in `model_dir`, ready to draw, or why the folder is refused."""
-    return refusals.load(Path(model_dir))
+    return load_errors.load(Path(model_dir))
 
 
 def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> Received | EaselError:
@@ -27,14 +27,14 @@ def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = No
 
 def predict_fn(data: Received | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:
     """The pictures, or the reason why there are none."""
-    if isinstance(model, refusals.NotLoadedError):
+    if isinstance(model, load_errors.NotLoadedError):
         model = model.now()
     if isinstance(model, EaselError):
         return model
     if isinstance(data, EaselError):
         return data
     try:
-        return answering.answer(data, model)
+        return response.answer(data, model)
     except EaselError as error:
         log("refused", code=error.code)
         return error.with_traceback(None)  # its frames hold the tensors of the failed drawing

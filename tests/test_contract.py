@@ -37,7 +37,7 @@ def picture(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
 def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
-        ("model_code/classes.py", "stacks/custom/importer"),
+        ("model_code/loading/classes.py", "model_importer"),
         ("models/emoji/vocabulary.json", "lambda"),
     )
     for file, folder in mirrors:

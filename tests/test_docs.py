@@ -8,10 +8,10 @@ from pathlib import Path
 import contract
 from easel.cli import app as cli
 from easel.cloud.commands import EPILOGS
-from stacks.catalogue import Model, model_ids, read_model
-from stacks.images import DIFFUSERS
-from stacks.instances import instance_types
-from stacks.settings import Settings
+from stacks.config.catalogue import Model, model_ids, read_model
+from stacks.config.images import DIFFUSERS
+from stacks.config.instances import instance_types
+from stacks.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("docs/**", "models/*", "examples", "training", "web")
@@ -118,7 +118,7 @@ def test_page_readme_and_command_tell_the_same_ways_to_the_key() -> None:
 
 
 def test_every_route_is_told() -> None:
-    source = (ROOT / "lambda/doors/native.py").read_text()
+    source = (ROOT / "lambda/routes/native.py").read_text()
     routes = {f"{verb} {path}" for verb, path in re.findall(r'Route\("(\w+)", "([^"]+)"', source)}
     for page in ("README.md", "README.zh-CN.md"):
         told = set(re.findall(r"`((?:GET|POST|DELETE) /[^`]+)`", (ROOT / page).read_text()))

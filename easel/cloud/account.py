@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from easel.command_error import ENVIRONMENT, FAILED, USAGE, CommandError
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 
 if TYPE_CHECKING:
     import boto3

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from easel.command_error import told
-from easel.invocation import as_typed
+from easel.console.errors import told
+from easel.console.program_name import as_typed
 
 MINUTES = (1, 120)
 """What --minutes may be. SageMaker gives up a start by itself, after the time-outs of the stack."""
@@ -31,8 +31,8 @@ def doctor(
     with told():
         from easel import ROOT
         from easel.cloud.account import checked_region
-        from easel.cloud.doctor import Doctor, report
-        from easel.cloud.plan import read_plan
+        from easel.cloud.doctor.plan import read_plan
+        from easel.cloud.doctor.run import Doctor, report
 
         if region:
             checked_region(region)
@@ -50,8 +50,8 @@ def leftovers(
     """List everything of Easel's that is still in the account, with its price a month."""
     with told():
         from easel.cloud.account import checked_region, explained, open_account
-        from easel.cloud.leftovers import GLOBAL, look, report
-        from easel.terminal import Terminal
+        from easel.cloud.leftovers.scan import GLOBAL, look, report
+        from easel.console.terminal import Terminal
 
         account = open_account(region[0] if region else None, otherwise=GLOBAL["aws"] if all_regions else "")
         for name in region or ():
@@ -97,7 +97,7 @@ def resume(region: Region = None, minutes: Minutes = 45) -> None:
 def _switch(region: str | None, minutes: int, what: str) -> None:
     from easel.cloud.account import open_account
     from easel.cloud.pause import Switch
-    from easel.terminal import Terminal
+    from easel.console.terminal import Terminal
 
     switch = Switch(open_account(region), minutes, Terminal())
     typer.echo(as_typed(switch.pause() if what == "pause" else switch.resume()))

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 
 from easel.cloud.account import Account, explained
-from easel.cloud.deployed import newest, outputs_of, resources_of
-from easel.command_error import ENVIRONMENT, CommandError
+from easel.cloud.stack_state import newest, outputs_of, resources_of
+from easel.console.errors import ENVIRONMENT, CommandError
 
 API, KEY = "EaselApi", "AWS::ApiGateway::ApiKey"
 ORDER = ("EaselSite", API, "EaselModel", "EaselStorage", "EaselNotebook")

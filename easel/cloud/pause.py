@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from easel.cloud.account import Account, explained, missing
-from easel.cloud.deployed import ANEW, STACK, Deployed, find_deployed, template
-from easel.cloud.hints import hint_for
-from easel.command_error import ENVIRONMENT, FAILED, CommandError
-from easel.terminal import Terminal
-from stacks.prices import HOURS_PER_MONTH, USD_PER_HOUR
+from easel.cloud.known_failures import hint_for
+from easel.cloud.stack_state import ANEW, STACK, Deployed, find_deployed, template
+from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.console.terminal import Terminal
+from stacks.config.prices import HOURS_PER_MONTH, USD_PER_HOUR
 
 GONE = "gone"
 """The state of an endpoint that does not exist."""

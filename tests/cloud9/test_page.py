@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-import calling
 import contract
-import drawing
 from backends import STATUS, DrawError, Limits, Order, Picture
 from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app
 from contract import GenerationRequest, parse_profile
 from easel_api import is_loopback
-from stacks.catalogue import read_model
+from generation import generate as drawing
+from generation import pipeline_arguments
+from generation.vocabulary import Vocabulary
+from stacks.config.catalogue import read_model
 from tests.cloud9.pictures import png, shown
-from vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
 FORM = {"inputContent": "A cute panda is sitting on the sofa", "width": "512", "length": "256"}
@@ -128,7 +128,7 @@ def test_warnings_of_the_model_are_worded_in_chinese(browser: FlaskClient, backe
     backend.warnings = (
         *drawing._enlarged(square, 128, 128, emoji),
         *drawing._enlarged(replace(square, height=256), 128, 128, emoji),
-        *calling._truncations(long, {}, ["b" * 11]),
+        *pipeline_arguments._truncations(long, {}, ["b" * 11]),
         *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
         "Something new.",
     )

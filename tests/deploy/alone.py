@@ -7,7 +7,7 @@ import os
 import sys
 
 from contract import render_profile
-from easel.catalogue import find
+from easel.laptop.catalogue import find
 
 
 def main(model: str, *folders: str) -> None:

@@ -16,7 +16,7 @@ from unittest import mock
 import aws_cdk as cdk
 
 import app
-import stacks.model
+import stacks.model.stack
 from tests.deploy.agreed import MARK, MODEL, NETWORK, OTHER
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.tools import ROOT
@@ -45,7 +45,7 @@ def predict_fn(data, model):
 
 def edited(folder: Path, added: str) -> Path:
     """A copy of the container's code with some lines added."""
-    code = shutil.copytree(stacks.model.MODEL_CODE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    code = shutil.copytree(stacks.model.stack.MODEL_CODE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     with (code / "inference.py").open("a") as file:
         file.write(added)
     return code
@@ -61,7 +61,7 @@ def hub_catalogue(folder: Path) -> Path:
 
 
 def synthesise(
-    output: Path, mode: str, code: Path = stacks.model.MODEL_CODE, catalogue: Path = ROOT, **more: str
+    output: Path, mode: str, code: Path = stacks.model.stack.MODEL_CODE, catalogue: Path = ROOT, **more: str
 ) -> Path:
     """What `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` makes."""
     site = "on" if mode == "async" else "off"  # once is enough: each deploy of a stack takes seconds
@@ -69,7 +69,7 @@ def synthesise(
     settings = {"model": model, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
-    with mock.patch.object(stacks.model, "MODEL_CODE", code):
+    with mock.patch.object(stacks.model.stack, "MODEL_CODE", code):
         app.compose(root, root=catalogue, env=cdk.Environment(account=ACCOUNT, region=REGION))
     root.synth()
     return output
@@ -135,7 +135,7 @@ def main_with_key(folder: Path, key: str) -> None:
     """All that an account of one's own may bring: the key, a network, a firewall and the notebook."""
     changed, hub = edited(folder / "changed-code", MARKING), hub_catalogue(folder / "catalogue")
     own = {"kms_key_arn": key, "waf": "on", "notebook": "on", "site": "off", **NETWORK}
-    synthesise(folder / "own", "async", stacks.model.MODEL_CODE, hub, **own)
+    synthesise(folder / "own", "async", stacks.model.stack.MODEL_CODE, hub, **own)
     synthesise(folder / "own-changed", "async", changed, hub, **own)
 
 

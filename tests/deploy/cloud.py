@@ -29,7 +29,7 @@ from tests.deploy.tools import (
 )
 
 START_SECONDS = 60
-CONTAINER = ("-m", "easel.container", "--model-dir", "{model_dir}", "--port", "{port}")
+CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
 
 
 class Cloud:

@@ -23,7 +23,7 @@ from tests.deploy.client import Caller
 from tests.deploy.cloud import Cloud
 from tests.deploy.door import Door
 from tests.deploy.inventory import inventory
-from tests.stacks.hub import HubServer, Repository
+from tests.model_importer.hub import HubServer, Repository
 
 PROJECT = tools.plain_environment() | {
     "PYTHONPATH": f"{tools.ROOT}:{tools.ROOT / 'model_code'}",

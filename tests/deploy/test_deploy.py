@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stacks.custom.handlers.settled import POLL_SECONDS
-from stacks.storage import UNREFERENCED
+from custom_resources.wait_for_endpoint import POLL_SECONDS
+from stacks.storage.stack import UNREFERENCED
 from tests.conftest import ROOT
 from tests.deploy import tools
 from tests.deploy.agreed import MARK, OTHER, REQUEST
@@ -102,7 +102,7 @@ def test_a_link_shows_one_object_and_no_other(asynchronous: Deployed) -> None:
 
 
 def test_one_id_leads_from_the_gateway_to_the_finalizer(asynchronous: Deployed) -> None:
-    assert_one_id(asynchronous, "cloud.finalizer")
+    assert_one_id(asynchronous, "handlers.finalizer")
 
 
 def test_a_job_can_be_cancelled(asynchronous: Deployed) -> None:
@@ -405,7 +405,7 @@ def test_realtime_draws_what_the_model_alone_draws(realtime: Deployed, stage: St
 
 
 def test_one_id_leads_from_the_gateway_to_the_runner(realtime: Deployed) -> None:
-    assert_one_id(realtime, "cloud.runner")
+    assert_one_id(realtime, "handlers.runner")
 
 
 @pytest.fixture(scope="module")
@@ -560,7 +560,7 @@ def assert_one_id(deployed: Deployed, ending: str) -> None:
     Nobody asks for the job meanwhile: the API would end it where it finds the answer first.
     """
     request = deployed.api.call("POST", "/jobs", REQUEST).headers["x-request-id"]
-    accepted = logged(deployed, "cloud.api", message="accepted", request_id=request)
+    accepted = logged(deployed, "handlers.api", message="accepted", request_id=request)
     folder = f"jobs/{accepted['owner']}/{accepted['job']}"
     until(lambda: f"{folder}/outcome.json" in keys(deployed, folder))
     s3, bucket = store(deployed)
@@ -640,7 +640,11 @@ def scale(deployed: Deployed, instances: int) -> None:
 def guard(deployed: Deployed, hours: float = 0.0001) -> str:
     """What the idle guard does where nobody called for so long."""
     functions = deployed.cloud.client("lambda")
-    (found,) = (one for one in functions.list_functions()["Functions"] if one["Handler"] == "handlers.idle.handler")
+    (found,) = (
+        one
+        for one in functions.list_functions()["Functions"]
+        if one["Handler"] == "custom_resources.idle_guard.handler"
+    )
     variables = {**found["Environment"]["Variables"], "EASEL_IDLE_HOURS": str(hours)}
     functions.update_function_configuration(FunctionName=found["FunctionName"], Environment={"Variables": variables})
     time.sleep(hours * 3600)

@@ -21,7 +21,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from stacks.custom.importer.stream import PIECE
+from model_importer.stream import PIECE
 from tests.conftest import ROOT
 from tests.deploy.agreed import MARK, REQUEST
 from tests.deploy.conftest import Own, documented_policy, pictures
@@ -29,8 +29,8 @@ from tests.deploy.emulator.expiry import play
 from tests.deploy.emulator.service import ACCOUNT, REGION
 from tests.deploy.inventory import inventory
 from tests.deploy.test_deploy import Done, expiring, follow, releases, store, until
-from tests.stacks.hub import HubServer, Repository
-from tests.stacks.test_importer import LARGE, SOURCE, TAKEN, WEIGHTS, write
+from tests.model_importer.hub import HubServer, Repository
+from tests.model_importer.test_importer import LARGE, SOURCE, TAKEN, WEIGHTS, write
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -93,7 +93,7 @@ def test_a_role_that_may_not_use_the_key_reads_nothing(own: Own, job: dict[str, 
     """Links are signed by the API's role, and S3 asks in its name."""
     functions, iam = own.cloud.client("lambda").list_functions()["Functions"], own.cloud.client("iam")
     link = job["images"][0]["url"]
-    (signer,) = (one["Role"].rpartition("/")[2] for one in functions if one["Handler"] == "cloud.api")
+    (signer,) = (one["Role"].rpartition("/")[2] for one in functions if one["Handler"] == "handlers.api")
     whole, name = policy_with_keys(iam, signer)
     less = {**whole, "Statement": [one for one in whole["Statement"] if "kms:" not in json.dumps(one["Action"])]}
     iam.put_role_policy(RoleName=signer, PolicyName=name, PolicyDocument=json.dumps(less))
@@ -452,7 +452,9 @@ def look_for_unreferenced(own: Own, current: str) -> None:
     """What the custom resource does when another release is deployed."""
     (s3, bucket), functions = store(own), own.cloud.client("lambda")
     (found,) = (
-        one for one in functions.list_functions()["Functions"] if one["Handler"] == "handlers.retirement.handler"
+        one
+        for one in functions.list_functions()["Functions"]
+        if one["Handler"] == "custom_resources.release_expiry.handler"
     )
     told = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "imports/told.json"})
     asked = {"Bucket": bucket, "Uri": f"s3://{bucket}/{current}"}

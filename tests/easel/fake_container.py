@@ -1,4 +1,4 @@
-"""A container that draws nothing, at once: speaks /ping, /invocations and /progress like easel/container.py.
+"""A container that draws nothing, at once: speaks /ping, /invocations and /progress like easel/laptop/container/server.py.
 
 A prompt `slow <seconds>` takes so long, in ten steps; `die` kills the process; `say <code>` answers that error. Every
 call is noted in the file FAKE_JOURNAL, and FAKE_LOAD_SECONDS pass before /ping is 200.

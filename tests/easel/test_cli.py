@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from contract import INIT_IMAGE_BYTES
 from easel.cli import app as cli
-from stacks.catalogue import model_ids
+from stacks.config.catalogue import model_ids
 from tests.easel.running import EASEL, ROOT, Laptop, free_port, until
 
 ID = "f" * 44
@@ -399,7 +399,7 @@ def test_an_entry_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch
     (tmp_path / "models").mkdir()
     shutil.copy(ROOT / "models" / "emoji.json", tmp_path / "models")
     (tmp_path / "models" / "aa.json").write_text("{")
-    monkeypatch.setattr("easel.catalogue.ROOT", tmp_path)
+    monkeypatch.setattr("easel.laptop.catalogue.ROOT", tmp_path)
     told = CliRunner().invoke(cli, ["models"])
     assert (told.exit_code, told.stdout.split()[0]) == (2, "emoji")
     assert told.stderr.startswith("Error: The model 'aa' cannot be read\n")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from easel.catalogue import find
+from easel.laptop.catalogue import find
 from tests.easel.running import EASEL, MODEL, ROOT, Laptop, until
 
 REQUEST: dict[str, Any] = {
@@ -36,7 +36,7 @@ print(inference.output_fn(inference.predict_fn(data, model), "application/json")
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with Laptop(tmp_path_factory.mktemp("real"), container="easel.container") as running:
+    with Laptop(tmp_path_factory.mktemp("real"), container="easel.laptop.container.server") as running:
         yield running
 
 
@@ -91,7 +91,7 @@ def test_a_model_that_is_killed_while_it_draws_draws_again(real: Laptop, generat
     id = real.submit(**REQUEST)
     until(lambda: real.job(id)["progress"], 60)
     with contextlib.suppress(ProcessLookupError):
-        real.part("easel.lifeline").kill()
+        real.part("easel.laptop.container.parent_watchdog").kill()
     job = real.outcome(id, 90)
     assert (job["status"], job["error"]) == ("succeeded", None)
     files = [real.http.get(image["url"]).content for image in job["images"]]

@@ -8,8 +8,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easel.catalogue import find
-from openapi import document
+from easel.laptop.catalogue import find
+from routes.openapi import document
 from tests.easel.running import MODEL, Laptop
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)

@@ -10,11 +10,11 @@ from typing import Any
 
 import contract
 from contract import EaselError, GenerationRequest
-from doors.native import Native
-from jobs import Jobs
-from ports import EndpointState, Progress, Submission, Ticket
-from records import Outcome, Record
-from service import Router, Service
+from gateway.service import Router, Service
+from jobs.lifecycle import Jobs
+from jobs.ports import EndpointState, Progress, Submission, Ticket
+from jobs.records import Outcome, Record
+from routes.native import Native
 
 ROOT = Path(__file__).parent.parent.parent
 PROFILE = contract.parse_profile((ROOT / "examples/profile.json").read_text())

@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from faults import Fault, Server, serve
 from moto import mock_aws
 
-import aws
-from aws import AsyncEndpoint, BucketStore, RealtimeEndpoint, RealtimePredictor, Watch
+from aws import adapters as aws
+from aws.adapters import AsyncEndpoint, BucketStore, RealtimeEndpoint, RealtimePredictor, Watch
 from contract import DEADLINE_MS, EaselError
-from ports import Submission, Ticket
+from jobs.ports import Submission, Ticket
 
 TICKET = Ticket("0123456789abcdef", "0" * 44)
 BUCKET = "easel-bucket"

@@ -14,10 +14,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 import contract
 from contract import EaselError
-from finishing import draw
-from jobs import SUBMIT_GRACE_S
-from ports import Submission, Ticket
-from records import Outcome, Record, new_ticket
+from jobs.lifecycle import SUBMIT_GRACE_S
+from jobs.outcomes import draw
+from jobs.ports import Submission, Ticket
+from jobs.records import Outcome, Record, new_ticket
 
 REQUEST = contract.parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
 OWNER = "0123456789abcdef"

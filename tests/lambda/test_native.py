@@ -13,10 +13,10 @@ from fakes import MAGIC, PROFILE, ROOT, World, event
 
 import contract
 from contract import EaselError
-from doors.native import ROOM_BYTES
-from jobs import SUBMIT_GRACE_S
-from openapi import ARTICLE, RECENT, document
-from ports import EndpointState, Progress, Ticket
+from jobs.lifecycle import SUBMIT_GRACE_S
+from jobs.ports import EndpointState, Progress, Ticket
+from routes.native import ROOM_BYTES
+from routes.openapi import ARTICLE, RECENT, document
 
 APPLE = {"prompt": "a red apple", "seed": 7}
 MISSING = "0" * 44

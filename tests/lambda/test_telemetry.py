@@ -8,7 +8,7 @@ import pytest
 from fakes import World, event
 
 from contract import EaselError
-from telemetry import Telemetry
+from gateway.telemetry import Telemetry
 
 SECRET = "a very private\nprompt \x1b[31m"
 

@@ -1,6 +1,6 @@
 import os
 
-# Before torch is imported: see easel/container.py.
+# Before torch is imported: see easel/laptop/container/server.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import json

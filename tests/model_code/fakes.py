@@ -46,7 +46,7 @@ def grey(pictures: int, width: int, height: int) -> torch.Tensor:
 def model(paint: Paint, profile: ModelProfile) -> Any:
     from diffusers import DDIMScheduler
 
-    from drawing import Model
-    from memory import Memory
+    from generation.generate import Model
+    from generation.gpu_memory import Memory
 
     return Model(Pipeline(DDIMScheduler(), paint), profile, grid=8, at_once=8, memory=Memory(lambda: None))

@@ -89,7 +89,7 @@ def serve() -> Iterator[Callable[..., Served]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **variables: str) -> Served:
-        command = [sys.executable, "-m", "easel.container", *arguments]
+        command = [sys.executable, "-m", "easel.laptop.container.server", *arguments]
         settings: Any = {"cwd": ROOT, "env": os.environ | variables, "stdout": subprocess.PIPE, "text": True}
         process = subprocess.Popen(command, **settings)
         started.append(process)
@@ -207,7 +207,7 @@ def test_a_signal_ends_it_cleanly_even_in_a_call(served: Served, number: signal.
 def test_it_does_not_outlive_its_parent(release: Path) -> None:
     program = (
         "import subprocess, sys, time\n"
-        "command = [sys.executable, '-m', 'easel.container', '--model-dir', sys.argv[1], '--port', '0']\n"
+        "command = [sys.executable, '-m', 'easel.laptop.container.server', '--model-dir', sys.argv[1], '--port', '0']\n"
         "child = subprocess.Popen(command)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)"

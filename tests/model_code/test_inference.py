@@ -12,7 +12,7 @@ from PIL import Image
 
 import inference
 from contract import ERRORS, EaselError, parse_answer, parse_profile
-from easel.cloud.hints import hint_for
+from easel.cloud.known_failures import hint_for
 from tests.model_code import fakes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

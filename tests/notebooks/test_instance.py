@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from stacks.parts.lifecycle import SCRIPTS, script
+from stacks.notebook.lifecycle import SCRIPTS, script
 from tests.deploy.tools import make_certificate
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:notebook-instance/notebook-abc"

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from safetensors.torch import load_file, save_file
 
 import easel  # noqa: F401  (lambda/ and model_code/ on the path)
-from aws import translate
+from aws.adapters import translate
 from contract import EaselError, parse_answer
 from tests.parity.servers import Answer, Image
 

@@ -17,7 +17,7 @@ import boto3
 from moto import mock_aws
 
 import app
-from stacks.custom.handlers.release import publish
+from custom_resources.release import publish
 from tests.deploy.emulator.container import download_model
 from tests.deploy.tools import ROOT
 

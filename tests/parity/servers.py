@@ -99,7 +99,7 @@ class Server:
 
 def laptop(release: Path, environment: Mapping[str, str], folder: Path, port: int = 8081) -> Server:
     """What `make up` runs, with the laptop's packages and the same variables."""
-    command = [sys.executable, "-m", "easel.container", "--model-dir", str(release), "--port", str(port)]
+    command = [sys.executable, "-m", "easel.laptop.container.server", "--model-dir", str(release), "--port", str(port)]
     here = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return Server(command, here, port, folder)
 

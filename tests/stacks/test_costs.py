@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stacks.custom.handlers import idle
+from custom_resources import idle_guard
 from tests.stacks.assembly import Assembly
 
 BUDGET, SUBSCRIPTION, FUNCTION = "AWS::Budgets::Budget", "AWS::SNS::Subscription", "AWS::Lambda::Function"
@@ -18,7 +18,7 @@ def alerts(assembly: Assembly) -> str:
 
 def guard(assembly: Assembly) -> dict[str, Any]:
     found: list[dict[str, Any]] = [one["Properties"] for one in assembly.resources(FUNCTION, "EaselModel").values()]
-    (properties,) = (one for one in found if one["Handler"] == "handlers.idle.handler")
+    (properties,) = (one for one in found if one["Handler"] == "custom_resources.idle_guard.handler")
     return properties
 
 
@@ -91,7 +91,7 @@ def test_the_guard_looks_four_times_an_hour(realtime: Assembly) -> None:
 
 def test_the_guard_is_told_what_it_reads(realtime: Assembly) -> None:
     told = guard(realtime)["Environment"]["Variables"]
-    source = Path(idle.__file__).read_text()
+    source = Path(idle_guard.__file__).read_text()
     assert set(told) == {part.split('"')[1] for part in source.split("os.environ[")[1:]}
     assert (told["EASEL_IDLE_HOURS"], told["EASEL_VARIANT"]) == ("4", "AllTraffic")
 

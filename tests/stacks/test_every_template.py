@@ -10,7 +10,7 @@ from typing import Any
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from app import ROOT
-from stacks.parts.endpoint import VARIANT
+from stacks.model.endpoint import VARIANT
 from tests.stacks.assembly import Assembly, flat
 
 NAMES = {

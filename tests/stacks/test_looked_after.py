@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from easel.cloud.after import IMPORT, IMPORT_LOG
-from easel.cloud.before import BOOTSTRAP
-from easel.cloud.deployed import STACK
-from easel.cloud.kinds import known
-from easel.cloud.leftovers import NAME
+from easel.cloud.doctor.deployment import IMPORT, IMPORT_LOG
+from easel.cloud.doctor.preflight import BOOTSTRAP
+from easel.cloud.leftovers.resource_types import known
+from easel.cloud.leftovers.scan import NAME
 from easel.cloud.pause import POLICY, TARGET, TEMPLATE_ONLY
+from easel.cloud.stack_state import STACK
 from tests.stacks.assembly import Assembly
 
 
@@ -43,7 +43,9 @@ def test_the_doctor_knows_where_an_import_tells_how_far_it_is(hub: Assembly) -> 
 
 def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:
     types = {one["Type"] for template in each.templates.values() for one in template["Resources"].values()}
-    assert [one for one in sorted(types) if not known(one)] == [], "add it to KINDS or FREE of easel/cloud/kinds.py"
+    assert [one for one in sorted(types) if not known(one)] == [], (
+        "add it to KINDS or FREE of easel/cloud/leftovers/resource_types.py"
+    )
 
 
 def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Assembly) -> None:
@@ -51,7 +53,9 @@ def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Ass
         assert NAME.search(stack)
         assert NAME.search(f"{stack}-Thing1A2B-xyz")
         assert NAME.search(f"/easel/{stack}/import")
-        assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), f"add {stack} to NAME of easel/cloud/leftovers.py"
+        assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), (
+            f"add {stack} to NAME of easel/cloud/leftovers/scan.py"
+        )
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from stacks.catalogue import read_model
-from stacks.notebook import ROOT
-from stacks.parts.lifecycle import CONTENT_CHARACTERS
+from stacks.config.catalogue import read_model
+from stacks.notebook.lifecycle import CONTENT_CHARACTERS
+from stacks.notebook.stack import ROOT
 from tests.easel.cloud.fake_aws import FakeAws
 from tests.stacks.assembly import Assembly, flat
 

@@ -12,10 +12,10 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from stacks import images
-from stacks.regions import why_no_site
-from stacks.settings import Settings, parse_settings
-from stacks.storage import PASSING
+from stacks.config import images
+from stacks.config.regions import why_no_site
+from stacks.config.settings import Settings, parse_settings
+from stacks.storage.stack import PASSING
 from tests.stacks.assembly import Assembly, synthesise
 
 Row = dict[str, dict[str, str]]
@@ -220,7 +220,7 @@ def shows_the_money(assembly: Assembly, settings: Settings) -> None:
     mails = [one["Properties"] for one in assembly.resources("AWS::SNS::Subscription", "EaselModel").values()]
     assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
     functions = [one["Properties"] for one in assembly.resources("AWS::Lambda::Function", "EaselApi").values()]
-    (api,) = (one for one in functions if one["Handler"] == "cloud.api")
+    (api,) = (one for one in functions if one["Handler"] == "handlers.api")
     assert api.get("ReservedConcurrentExecutions", 0) == settings.api_concurrency
     ttl = int(api["Environment"]["Variables"]["EASEL_JOB_TTL_SECONDS"])
     assert 60 * settings.queue_minutes < ttl < 60 * settings.queue_minutes + 1300

@@ -14,11 +14,11 @@ import pytest
 from moto import mock_aws
 
 from app import ROOT, compose
-from stacks.custom.handlers import page
-from stacks.parts.page import PageError
-from stacks.regions import why_no_site
-from stacks.settings import Settings, SettingsError
-from stacks.site import ERRORS
+from custom_resources import page
+from stacks.config.regions import why_no_site
+from stacks.config.settings import Settings, SettingsError
+from stacks.site.page import PageError
+from stacks.site.stack import ERRORS
 from tests.stacks.assembly import Assembly
 
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"

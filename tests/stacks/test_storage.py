@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stacks.storage import PASSING
+from stacks.storage.stack import PASSING
 from tests.stacks.assembly import Assembly
 
 BUCKET, STACK = "AWS::S3::Bucket", "EaselStorage"

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "lambda"))
 
 import contract  # noqa: E402
-import openapi  # noqa: E402
+from routes import openapi  # noqa: E402
 
 profile = contract.parse_profile((ROOT / "examples/profile.json").read_text("utf-8"))
 any_model = replace(profile, schedulers=contract.SCHEDULERS)

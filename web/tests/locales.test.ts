@@ -26,7 +26,7 @@ test('both fill in the same values, and nothing is empty', () => {
 })
 
 test('both say how long waking takes as the API says it', () => {
-  const [, ...minutes] = /^_WAKE_MINUTES = \((\d+), (\d+)\)/m.exec(readFileSync(`${import.meta.dirname}/../../lambda/aws.py`, 'utf8'))!
+  const [, ...minutes] = /^_WAKE_MINUTES = \((\d+), (\d+)\)/m.exec(readFileSync(`${import.meta.dirname}/../../lambda/aws/adapters.py`, 'utf8'))!
   for (const { progress } of [en, zh]) expect(progress.waiting.match(/\d+/g)).toEqual(minutes)
 })
 

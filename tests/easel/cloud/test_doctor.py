@@ -19,19 +19,19 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from classes import PIPELINES
 from easel.cli import app as cli
-from easel.cloud import after, before, here, options
-from easel.cloud import doctor as doctor_module
 from easel.cloud.account import open_account
-from easel.cloud.check import Check
-from easel.cloud.deployed import ANEW, Deployed
-from easel.cloud.doctor import Doctor, report
-from easel.cloud.hints import HINTS, hint_for
-from easel.cloud.plan import Plan, read_plan
-from easel.command_error import CommandError
-from stacks.catalogue import HubSource, S3Source, read_model
-from stacks.model_folder import BELONGS, released_files
+from easel.cloud.doctor import deployment, local_machine, own_resources, preflight
+from easel.cloud.doctor import run as doctor_module
+from easel.cloud.doctor.check import Check
+from easel.cloud.doctor.plan import Plan, read_plan
+from easel.cloud.doctor.run import Doctor, report
+from easel.cloud.known_failures import HINTS, hint_for
+from easel.cloud.stack_state import ANEW, Deployed
+from easel.console.errors import CommandError
+from loading.classes import PIPELINES
+from stacks.config.catalogue import HubSource, S3Source, read_model
+from stacks.config.model_folder import BELONGS, released_files
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
 from tests.easel.cloud.test_pause import CONFIG, NAME, NOW, World, resources, stack
 from tests.easel.running import EASEL, ROOT
@@ -176,7 +176,7 @@ def test_the_way_out_is_one_that_cloudformation_takes(status: str, fix: str) -> 
     world = healthy()
     world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack(status)]}
     world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": []}
-    check = after.stacks(world.account())
+    check = deployment.stacks(world.account())
     assert check is not None
     assert (check.mark, check.fix) == ("failed", fix)
 
@@ -186,7 +186,7 @@ def test_where_it_takes_no_deploy_none_is_the_way_out_of_a_reason() -> None:
     world.answers["cloudformation.DescribeStacks"] = {"Stacks": [stack("DELETE_FAILED")]}
     denied = event("Emptying", "DELETE_FAILED", "AccessDenied: not authorized to perform s3:GetBucketTagging")
     world.answers["cloudformation.DescribeStackEvents"] = {"StackEvents": [denied]}
-    check = after.stacks(world.account())
+    check = deployment.stacks(world.account())
     assert "cdk deploy" in hint_for(denied["ResourceStatusReason"])
     assert check is not None
     assert "FORCE_DELETE_STACK" in check.fix
@@ -196,7 +196,7 @@ def test_the_stacks_of_others_are_not_looked_at() -> None:
     world = healthy()
     theirs = [{**stack("ROLLBACK_COMPLETE"), "StackName": name} for name in ("EaselPainter", "EaselApi-prod")]
     world.answers["cloudformation.DescribeStacks"] = {"Stacks": theirs}
-    assert after.stacks(world.account()) is None
+    assert deployment.stacks(world.account()) is None
 
 
 def configured(config: str, status: str, **more: Any) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def test_an_async_endpoint_comes_back_by_cloudformation(answer: Any, before: str
     world = healthy()
     world.answers["sagemaker.DescribeEndpoint"] = answer
     deployed = Deployed(stack_status="UPDATE_COMPLETE", endpoint="easel-async0a1b2c-0123", config=CONFIG)
-    check = after.endpoint(world.account(), deployed)
+    check = deployment.endpoint(world.account(), deployed)
     assert (check.mark, check.fix) == ("failed", f"{before}{ANEW}")
 
 
@@ -467,14 +467,14 @@ def test_a_quota_that_nobody_raised_has_the_default(found: Callable[..., dict[st
 @pytest.mark.parametrize(("total", "mark"), [(119, "failed"), (120, "ok")])
 def test_what_the_api_reserves_must_leave_a_hundred(total: int, mark: str) -> None:
     aws = FakeAws(**{"lambda.GetAccountSettings": calls(100, total)})
-    check = before.concurrency(aws.account(), read_plan(["api_concurrency=20"], ROOT))
+    check = preflight.concurrency(aws.account(), read_plan(["api_concurrency=20"], ROOT))
     assert check.mark == mark
     if mark == "failed":
         assert check.said == "Lambda runs 119 calls at once and keeps 100 for all: api_concurrency=20 is refused."
         assert check.fix.startswith("-c api_concurrency=0, or: ask for more")
 
 
-BUILDS = {"QuotaName": before.BUILDS, "QuotaCode": "L-2", "Value": 1.0}
+BUILDS = {"QuotaName": preflight.BUILDS, "QuotaCode": "L-2", "Value": 1.0}
 STORE = "aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
 BUILDS_PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/services/codebuild/quotas/L-2"
 
@@ -483,15 +483,15 @@ BUILDS_PAGE = "https://eu-west-1.console.aws.amazon.com/servicequotas/home/servi
     ("value", "mark", "said", "fix"),
     [
         (1.0, "ok", "CodeBuild may run 1 builds at once; one brings the model in.", ""),
-        (0.0, "failed", f"CodeBuild, which brings the model in, may not run in eu-west-1: '{before.BUILDS}' is 0.",
+        (0.0, "failed", f"CodeBuild, which brings the model in, may not run in eu-west-1: '{preflight.BUILDS}' is 0.",
          f"Ask for 1: {BUILDS_PAGE}"),
     ],
 )  # fmt: skip
 def test_the_build_that_imports(value: float, mark: str, said: str, fix: str) -> None:
     aws = FakeAws(**{"service-quotas.ListServiceQuotas": {"Quotas": [{**BUILDS, "Value": value}]}})
     sdxl = read_plan(["model=sdxl"], ROOT)
-    assert before.importing(aws.account(), sdxl) == Check("import", mark, said, fix)  # type: ignore[arg-type]
-    assert before.importing(aws.account(), read_plan(["model=emoji"], ROOT)) is None
+    assert preflight.importing(aws.account(), sdxl) == Check("import", mark, said, fix)  # type: ignore[arg-type]
+    assert preflight.importing(aws.account(), read_plan(["model=emoji"], ROOT)) is None
 
 
 @pytest.mark.parametrize(
@@ -510,9 +510,9 @@ def test_the_token_of_a_gated_model(secret: str, answer: Any, mark: Any, said: s
     plan = read_plan(["model=sdxl", f"hub_token_secret={secret}"], ROOT)
     assert plan.model
     aws = FakeAws(**{"secretsmanager.DescribeSecret": answer})
-    check = before.token(aws.account(), replace(plan, model=replace(plan.model, gated=True)))
+    check = preflight.token(aws.account(), replace(plan, model=replace(plan.model, gated=True)))
     assert check == Check("token", mark, said, fix)
-    assert before.token(aws.account(), read_plan(["model=sdxl"], ROOT)) is None
+    assert preflight.token(aws.account(), read_plan(["model=sdxl"], ROOT)) is None
 
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-0123456789abcdef0123456789abcdef"
@@ -581,7 +581,7 @@ def test_a_key_where_there_are_no_budgets() -> None:
     arn = KEY.replace("arn:aws:", "arn:aws-cn:").replace(REGION, "cn-north-1")
     services = ["logs.cn-north-1.amazonaws.com", "cloudwatch.amazonaws.com", "sns.amazonaws.com"]
     aws = FakeAws(**key_of(services, ROOT_USER.replace("arn:aws:", "arn:aws-cn:")))
-    check = options.key(aws.account("cn-north-1"), read_plan(["model=emoji", f"kms_key_arn={arn}"], ROOT))
+    check = own_resources.key(aws.account("cn-north-1"), read_plan(["model=emoji", f"kms_key_arn={arn}"], ROOT))
     assert check
     assert check.mark == "ok"
 
@@ -756,10 +756,12 @@ def test_a_model_in_s3(answer: Any, mark: Any, said: str, fix: str) -> None:
     plan = read_plan(["model=sdxl"], ROOT)
     assert plan.model
     aws = FakeAws(**{"s3.HeadObject": answer})
-    check = before.files(aws.account(), replace(plan, model=replace(plan.model, source=S3Source(uri="s3://mine/a/"))))
+    check = preflight.files(
+        aws.account(), replace(plan, model=replace(plan.model, source=S3Source(uri="s3://mine/a/")))
+    )
     assert check == Check("files", mark, said, fix)
     assert aws.calls("s3.HeadObject") == [{"Bucket": "mine", "Key": "a/model_index.json"}]
-    assert before.files(aws.account(), plan) is None
+    assert preflight.files(aws.account(), plan) is None
 
 
 def test_request_asks_once(found: Callable[..., dict[str, Check]]) -> None:
@@ -886,8 +888,8 @@ def test_what_no_price_list_and_no_quota_tells_of_is_not_green(found: Callable[.
     world.answers["pricing.GetProducts"] = prices()
     said, fix = f"AWS's price list does not say what {REGION} offers.", "Look at the region's types in the console"
     assert found(world)["region"] == Check("region", "unknown", said, f"{fix}, or try")
-    importing = before.importing(world.account(), read_plan(["model=sdxl"], ROOT))
-    assert importing == Check("import", "unknown", f"{REGION} tells of no quota '{before.BUILDS}'.")
+    importing = preflight.importing(world.account(), read_plan(["model=sdxl"], ROOT))
+    assert importing == Check("import", "unknown", f"{REGION} tells of no quota '{preflight.BUILDS}'.")
 
 
 def test_a_known_failure_is_shown_with_the_last_lines(found: Callable[..., dict[str, Check]]) -> None:
@@ -962,12 +964,12 @@ def program(folder: Path, says: str) -> Path:
 def test_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, mark: Any, said: str) -> None:
     program(tmp_path, says)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    assert here.node(ROOT) == Check("node", mark, said, NEWER if mark == "failed" else "")
+    assert local_machine.node(ROOT) == Check("node", mark, said, NEWER if mark == "failed" else "")
 
 
 def test_no_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert here.node(ROOT) == Check("node", "failed", "Node is not installed; the CDK runs on it.", NEWER)
+    assert local_machine.node(ROOT) == Check("node", "failed", "Node is not installed; the CDK runs on it.", NEWER)
 
 
 def test_a_node_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -975,21 +977,21 @@ def test_a_node_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_text("#!/not/there\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     said = f"{path} does not run: [Errno 2] No such file or directory: '{path}'."
-    assert here.node(ROOT) == Check("node", "failed", said, "Install it again: https://nodejs.org")
+    assert local_machine.node(ROOT) == Check("node", "failed", said, "Install it again: https://nodejs.org")
 
 
 def test_the_cdk_is_the_pinned_one(tmp_path: Path) -> None:
     shutil.copy(ROOT / "package.json", tmp_path)
     pinned = json.loads((ROOT / "package.json").read_text())["devDependencies"]["aws-cdk"]
     missing = Check("cdk", "failed", f"The CDK's command line {pinned} is not installed here.", "make synth")
-    assert here.cdk(tmp_path) == missing
+    assert local_machine.cdk(tmp_path) == missing
     installed = tmp_path / "node_modules/aws-cdk/package.json"
     installed.parent.mkdir(parents=True)
     installed.write_text('{"version": "3.0.0"}')
     other = f"The CDK's command line is 3.0.0; the stacks are tested with {pinned}."
-    assert here.cdk(tmp_path) == Check("cdk", "failed", other, "npm ci")
+    assert local_machine.cdk(tmp_path) == Check("cdk", "failed", other, "npm ci")
     installed.write_text(json.dumps({"version": pinned}))
-    assert here.cdk(tmp_path).mark == "ok"
+    assert local_machine.cdk(tmp_path).mark == "ok"
 
 
 def mine(tmp_path: Path) -> Plan:
@@ -1034,17 +1036,17 @@ def test_a_folder_that_the_deploy_or_the_container_would_refuse(
 ) -> None:
     plan = mine(tmp_path)
     fine = Check("folder", "ok", f"{tmp_path / 'mine'}: safetensors only, known classes, 0.00 GB.")
-    assert here.folder(plan) == fine
+    assert local_machine.folder(plan) == fine
     spoil(tmp_path / "mine")
-    failed = Check("folder", "failed", f"{tmp_path / 'mine'} {said}", here.MEND)
-    assert here.folder(plan) == (failed if said else fine)
+    failed = Check("folder", "failed", f"{tmp_path / 'mine'} {said}", local_machine.MEND)
+    assert local_machine.folder(plan) == (failed if said else fine)
 
 
 def test_a_folder_is_checked_where_torch_is_missing() -> None:
     program = (
         "import sys; sys.modules.update(torch=None, diffusers=None)\n"
-        "from easel import ROOT; from easel.cloud import here; from easel.cloud.plan import read_plan\n"
-        "print(here.folder(read_plan(['model=emoji'], ROOT)).text(lambda text, colour: text))"
+        "from easel import ROOT; from easel.cloud.doctor import local_machine; from easel.cloud.doctor.plan import read_plan\n"
+        "print(local_machine.folder(read_plan(['model=emoji'], ROOT)).text(lambda text, colour: text))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert ran.stdout.startswith("✓ folder")
@@ -1054,13 +1056,13 @@ def test_a_folder_is_checked_where_torch_is_missing() -> None:
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = mine(tmp_path)
     taken = [tmp_path / "mine" / name for name in released_files(tmp_path / "mine")]
-    needed = here.SPARE_BYTES + 2 * sum(file.stat().st_size for file in taken)
+    needed = local_machine.SPARE_BYTES + 2 * sum(file.stat().st_size for file in taken)
     usage = SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert here.disk(plan, tmp_path).mark == "ok"
+    assert local_machine.disk(plan, tmp_path).mark == "ok"
     usage.free = needed - 1
     said = f"1.0 GB are free at {tmp_path}; 1.0 are needed."
-    assert here.disk(plan, tmp_path) == Check("disk", "failed", said, "rm -rf cdk.out, or make room")
+    assert local_machine.disk(plan, tmp_path) == Check("disk", "failed", said, "rm -rf cdk.out, or make room")
 
 
 SDXL = read_model("sdxl", ROOT)
@@ -1090,7 +1092,7 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch, status: int, token: str, mark:
 
     monkeypatch.setattr(httpx, "head", head)
     monkeypatch.setenv("HF_TOKEN", token)
-    check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test/"], ROOT))
+    check = local_machine.model(read_plan(["model=sdxl", "hub_url=https://hub.test/"], ROOT))
     assert check == Check("model", mark, f"{LICENSED}; {said}", fix)
     sent = {"authorization": f"Bearer {token}"} if token else {}
     assert asked[0] == (f"https://hub.test/{XL}/resolve/{COMMIT}/model_index.json", sent)
@@ -1102,7 +1104,9 @@ def test_a_secret_that_only_the_import_reads_is_not_known_to_fail(
 ) -> None:
     monkeypatch.setattr(httpx, "head", lambda *_, **__: httpx.Response(status))
     monkeypatch.setenv("HF_TOKEN", token)
-    check = here.model(read_plan(["model=sdxl", "hub_url=https://hub.test", "hub_token_secret=hub-token"], ROOT))
+    check = local_machine.model(
+        read_plan(["model=sdxl", "hub_url=https://hub.test", "hub_token_secret=hub-token"], ROOT)
+    )
     assert check.mark == mark
     if mark == "unknown":
         told = f"the hub does not give {XL} to strangers, and HF_TOKEN is not set (401); the import sends hub-token."
@@ -1116,7 +1120,7 @@ def test_a_part_that_is_gone_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     *_, part = source.parts.values()
     gone = f"https://huggingface.co/{part.repository}/resolve/{part.revision}/config.json"
     monkeypatch.setattr(httpx, "head", lambda url, **_: httpx.Response(404 if url == gone else 200))
-    check = here.model(read_plan(["model=sdxl-lcm"], ROOT))
+    check = local_machine.model(read_plan(["model=sdxl-lcm"], ROOT))
     assert (check.mark, f"has no {part.repository} at" in check.said) == ("failed", True)
 
 
@@ -1124,9 +1128,9 @@ def test_the_hub_out_of_reach_is_not_green(monkeypatch: pytest.MonkeyPatch) -> N
     said = f"{LICENSED}; https://127.0.0.1:1 cannot be reached from here (ConnectError)."
     fix = "Check the network, or set hub_url to a mirror"
     plan = read_plan(["model=sdxl", "hub_url=https://127.0.0.1:1"], ROOT)
-    assert here.model(plan) == Check("model", "unknown", said, fix)
+    assert local_machine.model(plan) == Check("model", "unknown", said, fix)
     monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
-    unseen = here.model(plan)
+    unseen = local_machine.model(plan)
     assert (unseen.mark, "socks9://127.0.0.1:1" in unseen.said) == ("unknown", True)
 
 
@@ -1158,7 +1162,7 @@ def test_what_aws_does_not_say_is_not_known_to_fail(
     ],
 )  # fmt: skip
 def test_what_synthesis_would_refuse_is_told_before(settings: list[str], region: str, said: str) -> None:
-    check = before.settings(FakeAws().account(region), read_plan(["model=emoji", *settings], ROOT))
+    check = preflight.settings(FakeAws().account(region), read_plan(["model=emoji", *settings], ROOT))
     assert check is not None
     assert (check.name, check.mark) == ("settings", "failed")
     assert check.said.startswith(said)
@@ -1166,10 +1170,10 @@ def test_what_synthesis_would_refuse_is_told_before(settings: list[str], region:
 
 def test_a_class_that_the_image_lacks_is_told_before() -> None:
     plan = read_plan(["model=emoji"], ROOT)
-    assert before.settings(FakeAws().account(), plan) is None
+    assert preflight.settings(FakeAws().account(), plan) is None
     assert plan.model
     newer = replace(plan, model=replace(plan.model, diffusers="0.42.0"))
-    check = before.settings(FakeAws().account(), newer)
+    check = preflight.settings(FakeAws().account(), newer)
     assert check is not None
     assert check.said.startswith("emoji needs diffusers 0.42.0")
 
@@ -1276,7 +1280,7 @@ def test_the_region_is_the_cdks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(error: str, cause: str) -> str:
-    """The container's line of a folder that did not load (model_code/refusals.py)."""
+    """The container's line of a folder that did not load (model_code/loading/load_errors.py)."""
     return json.dumps({"event": "refused", "code": "config_error", "cause": cause, "error": error})
 
 

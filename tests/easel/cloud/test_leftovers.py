@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from easel.cli import app as cli
 from easel.cloud.account import Account
-from easel.cloud.kinds import KINDS
-from easel.cloud.leftovers import Found, Leftover, _of_kind, _ours, look, report
-from easel.terminal import Terminal
-from stacks.prices import USD_PER_HOUR
+from easel.cloud.leftovers.resource_types import KINDS
+from easel.cloud.leftovers.scan import Found, Leftover, _of_kind, _ours, look, report
+from easel.console.terminal import Terminal
+from stacks.config.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import REGION, Done, FakeAws, refusal
 from tests.easel.cloud.test_pause import NOW
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from easel.cloud.outputs import exports, read_outputs, report
-from easel.command_error import CommandError
+from easel.console.errors import CommandError
 from tests.easel.cloud.fake_aws import REGION, FakeAws
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

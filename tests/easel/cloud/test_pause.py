@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, SSOTokenLoadError
 
 from easel.cloud.account import Account, open_account
-from easel.cloud.deployed import ANEW
 from easel.cloud.pause import TRIES, Switch
-from easel.command_error import CommandError
-from easel.terminal import Terminal
+from easel.cloud.stack_state import ANEW
+from easel.console.errors import CommandError
+from easel.console.terminal import Terminal
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, refusal
 
 NAME, CONFIG = "easel-realtime0a1b2c-0123", "EndpointConfig1A2B-XyZ"

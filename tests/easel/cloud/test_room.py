@@ -20,7 +20,12 @@ def test_what_it_takes_of_the_stacks_needs_no_cdk() -> None:
         seen |= todo
         todo = set().union(*(imported(ROOT / f"{name.replace('.', '/')}.py") for name in todo))
         assert not {name for name in todo if name.split(".")[0] in ("aws_cdk", "constructs", "cdk_nag")}
-    assert {"stacks.settings", "stacks.catalogue", "stacks.prices", "stacks.instances"} <= seen
+    assert {
+        "stacks.config.settings",
+        "stacks.config.catalogue",
+        "stacks.config.prices",
+        "stacks.config.instances",
+    } <= seen
 
 
 def test_boto3_is_imported_when_a_command_runs_and_not_before() -> None:

@@ -1,0 +1,29 @@
+"""No process of ours outlives the one that started it, however that one ended.
+
+Its standard input is a pipe that only the starter holds: when the starter is gone, kill -9 included, the pipe closes.
+`python -m easel.laptop.container.parent_watchdog MODULE [ARGUMENT ...]` runs a module that way.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import threading
+
+
+def watch(fd: int = 0) -> None:
+    """End this process as soon as `fd` closes."""
+    threading.Thread(target=_wait, args=(fd,), daemon=True, name="lifeline").start()
+
+
+def _wait(fd: int) -> None:
+    while os.read(fd, 1024):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    watch()
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

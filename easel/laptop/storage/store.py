@@ -1,0 +1,96 @@
+"""The store of lambda/jobs/ports.py in a folder: what dies half-way, dies without a trace."""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contract import EaselError
+from easel.laptop.gateway.signed_links import Signer
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class FolderStore:
+    """Keys are paths below `root`. Every object is written elsewhere first and then put in its place in one step.
+
+    Survives the death of any process at any moment; a power cut may cost the last second.
+    """
+
+    def __init__(self, root: Path, signer: Signer) -> None:
+        self._root, self._signer = root, signer
+        self._drafts = root.with_name(f"{root.name}.drafts")
+        self._drafts.mkdir(parents=True, exist_ok=True)
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return (self._root / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def create(self, key: str, body: bytes) -> bool:
+        with self._draft(key, body) as draft:
+            try:
+                os.link(draft, self._root / key)
+            except FileExistsError:
+                return False
+        return True
+
+    def write(self, key: str, body: bytes, media_type: str = "application/json") -> None:
+        """The media type is not kept: the suffix of the key tells it."""
+        with self._draft(key, body) as draft:
+            draft.replace(self._root / key)
+
+    def delete(self, key: str) -> None:
+        (self._root / key).unlink(missing_ok=True)
+
+    def list(self, prefix: str, limit: int) -> Sequence[str]:
+        try:
+            with os.scandir(self._root / prefix) as entries:
+                return heapq.nsmallest(limit, (entry.name for entry in entries))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def link(self, key: str, seconds: int) -> str:
+        return self._signer.path(key, time.time() + seconds)
+
+    def sweep(self) -> None:
+        """Removes drafts of processes that died. Only while nobody else has this folder."""
+        for draft in self._drafts.glob("*"):
+            draft.unlink()
+
+    @contextmanager
+    def _draft(self, key: str, body: bytes) -> Iterator[Path]:
+        draft = self._drafts / uuid.uuid4().hex
+        with storing(), _gone_at_last(draft):
+            (self._root / key).parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(body)
+            yield draft
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """What the file system refuses, in the words of the contract."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message, hint = "the disk of the results is full", "Make room, then ask again."
+            raise EaselError("disk_full", message, hint=hint) from error
+        message = f"the results cannot be stored: {error.strerror}"
+        raise EaselError("config_error", message, hint="See the data folder.") from error
+
+
+@contextmanager
+def _gone_at_last(file: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""How many instances run: by the queue in async mode, by concurrent calls in realtime mode."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_applicationautoscaling as autoscaling
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from stacks.model.endpoint import VARIANT, Endpoint
+
+Policy = autoscaling.CfnScalingPolicy
+QUEUE_PER_INSTANCE = 5
+CALLS_PER_INSTANCE = 1
+"""The container draws one at a time: a second call waits."""
+COOLDOWN_SECONDS = 300
+"""An instance takes minutes to come; shorter than that, one burst starts two."""
+
+
+class Scaling(Construct):
+    """Between `min_instances` and `max_instances` of the endpoint's settings."""
+
+    def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint) -> None:
+        super().__init__(scope, id)
+        settings = endpoint.settings
+        self._endpoint = endpoint.name
+        self._target = autoscaling.CfnScalableTarget(
+            self,
+            "Target",
+            min_capacity=settings.min_instances,
+            max_capacity=settings.max_instances,
+            resource_id=f"endpoint/{endpoint.name}/variant/{VARIANT}",
+            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            service_namespace="sagemaker",
+        )
+        if settings.mode == "async":
+            self._follow_queue()
+            self._wake()
+        else:
+            self._follow_calls()
+
+    def _follow_queue(self) -> None:
+        """Up and down with the jobs that wait per instance. Blind at zero instances."""
+        self._track(
+            QUEUE_PER_INSTANCE,
+            customized_metric_specification=Policy.CustomizedMetricSpecificationProperty(
+                metric_name="ApproximateBacklogSizePerInstance",
+                namespace="AWS/SageMaker",
+                statistic="Average",
+                dimensions=[Policy.MetricDimensionProperty(name="EndpointName", value=self._endpoint)],
+            ),
+        )
+
+    def _follow_calls(self) -> None:
+        self._track(
+            CALLS_PER_INSTANCE,
+            predefined_metric_specification=Policy.PredefinedMetricSpecificationProperty(
+                predefined_metric_type="SageMakerVariantConcurrentRequestsPerModelHighResolution"
+            ),
+        )
+
+    def _track(self, target: float, **metric: object) -> None:
+        tracking = Policy.TargetTrackingScalingPolicyConfigurationProperty(
+            target_value=target,
+            scale_in_cooldown=COOLDOWN_SECONDS,
+            scale_out_cooldown=COOLDOWN_SECONDS,
+            **metric,  # type: ignore[arg-type]
+        )
+        self._policy("Tracking", "TargetTrackingScaling", target_tracking_scaling_policy_configuration=tracking)
+
+    def _wake(self) -> None:
+        """From zero to one when a job waits and nobody is there to draw it."""
+        step = Policy.StepScalingPolicyConfigurationProperty(
+            adjustment_type="ChangeInCapacity",
+            metric_aggregation_type="Average",
+            cooldown=COOLDOWN_SECONDS,
+            step_adjustments=[Policy.StepAdjustmentProperty(metric_interval_lower_bound=0, scaling_adjustment=1)],
+        )
+        policy = self._policy("Wake", "StepScaling", step_scaling_policy_configuration=step)
+        cloudwatch.CfnAlarm(
+            self,
+            "Waiting",
+            alarm_description="A job waits and no instance runs: the endpoint wakes. Nothing to do.",
+            namespace="AWS/SageMaker",
+            metric_name="HasBacklogWithoutCapacity",
+            dimensions=[cloudwatch.CfnAlarm.DimensionProperty(name="EndpointName", value=self._endpoint)],
+            statistic="Average",
+            period=60,
+            evaluation_periods=2,
+            datapoints_to_alarm=2,
+            threshold=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            treat_missing_data="missing",
+            alarm_actions=[policy.ref],
+        )
+
+    def _policy(self, id: str, kind: str, **configuration: object) -> autoscaling.CfnScalingPolicy:
+        return Policy(
+            self,
+            id,
+            policy_name=id,
+            policy_type=kind,
+            scaling_target_id=self._target.ref,
+            **configuration,  # type: ignore[arg-type]
+        )

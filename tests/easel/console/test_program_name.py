@@ -1,0 +1,52 @@
+"""What is told to be typed can be typed where it is told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from easel.cli import app
+from easel.console.program_name import COMMANDS, as_typed
+from tests.easel.running import ROOT
+
+
+def test_every_command_is_known() -> None:
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert names == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("started", "typed"),
+    [
+        (".venv/bin/easel", ".venv/bin/easel resume"),
+        ("/else where/bin/easel", "'/else where/bin/easel' resume"),
+        ("on-path", "easel resume"),
+    ],
+)
+def test_a_command_in_a_text(started: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path = tmp_path / "easel"
+    on_path.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(on_path) if started == "on-path" else started, "up"])
+    assert as_typed("Back with: easel resume") == f"Back with: {typed}"
+    assert as_typed("`easel resume` brings an easel back") == f"`{typed}` brings an easel back"
+    for other in ("easel resumed", ".venv/bin/easel resume", "an easel", "my-easel resume"):
+        assert as_typed(other) == other
+
+
+def test_the_way_out_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:
+    """As `make up` starts it: by its path, and not on PATH."""
+    script = tmp_path / "bin" / "easel"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom easel.cli import app\napp()\n")
+    script.chmod(0o755)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        variables = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+
+    fix = run("bin/easel", "up", "--model", "nope").stderr.splitlines()[-1].split(None, 1)[1]
+    assert fix == "bin/easel models"
+    assert run("sh", "-c", fix).stdout.startswith("emoji ")
+    assert "Start with:  bin/easel up " in run("bin/easel", "--help").stdout
