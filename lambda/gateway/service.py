@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
 from contract import EaselError
 from gateway.events import (
@@ -33,11 +34,19 @@ class Door(Protocol):
     def routes(self) -> list[Route]: ...
 
 
+class _Resolver(APIGatewayRestResolver):
+    """Powertools' resolver with the current event on the instance: Powertools keeps it on a class, for all threads."""
+
+    def _to_proxy_event(self, event: dict[str, Any]) -> BaseProxyEvent:
+        self.current_event = super()._to_proxy_event(event)  # type: ignore[assignment]
+        return self.current_event
+
+
 class Router:
-    """Powertools' routing: a call in, an answer out. Its state is the process's: one call at a time."""
+    """Powertools' routing from request to response. A router takes one request at a time; each thread needs its own."""
 
     def __init__(self, doors: Sequence[Door]) -> None:
-        self._app = APIGatewayRestResolver()
+        self._app = _Resolver()
         self._app.not_found(_not_found)
         self._app.exception_handler(Exception)(_pass_on)
         allowed: dict[str, list[str]] = {}

@@ -15,20 +15,23 @@ from jobs.records import Outcome, Record
 
 
 class Telemetry:
-    """`service` names the log's lines, `namespace` the metrics. POWERTOOLS_LOG_LEVEL and POWERTOOLS_METRICS_DISABLED
-    are Powertools' own."""
+    """`service` names the log's lines, `namespace` the metrics; without a namespace no metrics are written.
+
+    An instance serves one request at a time. Powertools reads POWERTOOLS_LOG_LEVEL.
+    """
 
     def __init__(self, service: str = "easel", namespace: str = "Easel") -> None:
         self._service, self._namespace = service, namespace
         self._log = Logger(service=service)
+        self._request: dict[str, str] = {}
 
     def begin(self, request_id: str) -> None:
         """All lines until the next request carry the gateway's id of this one."""
-        self._log.append_keys(request_id=request_id)
+        self._request = {"request_id": request_id}
 
     def accepted(self, record: Record) -> None:
         """One job that was made: joins the gateway's id with the `inference_id` of what follows."""
-        self._log.info("accepted", **_names(record))
+        self._log.info("accepted", **self._request, **_names(record))
 
     def request(self, **facts: Any) -> None:
         """One answered request: method, path, status, code, seconds, owner, request_id."""
@@ -43,6 +46,7 @@ class Telemetry:
         seconds = outcome.completed_at - record.created_at
         self._log.info(
             "job",
+            **self._request,
             **_names(record),
             status=outcome.status,
             code=code,
@@ -67,6 +71,8 @@ class Telemetry:
         self._metric(name, MetricUnit.Count, 1, dimension, value)
 
     def _metric(self, name: str, unit: MetricUnit, value: float, dimension: str, of: str) -> None:
+        if not self._namespace:
+            return
         always = {"service": self._service}
         with single_metric(name, unit, value, namespace=self._namespace, default_dimensions=always) as metric:
             metric.add_dimension(dimension, of)
