@@ -23,7 +23,7 @@ class Telemetry:
     def __init__(self, service: str = "easel", namespace: str = "Easel") -> None:
         self._service, self._namespace = service, namespace
         self._log = Logger(service=service)
-        self._request: dict[str, str] = {}
+        self._request: dict[str, Any] = {}
 
     def begin(self, request_id: str) -> None:
         """All lines until the next request carry the gateway's id of this one."""
