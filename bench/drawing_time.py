@@ -28,9 +28,9 @@ def main() -> None:
     os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{asked.model}.json")
     started = time.monotonic()
     import inference
-    from loading import load as loading
+    from loading.load import load_model
 
-    model = loading.load(ROOT / "models" / asked.model)
+    model = load_model(ROOT / "models" / asked.model)
     ready = time.monotonic() - started
     plain, ours = (lambda: _plain(model), lambda: _ours(inference, model))
     first = _seconds(ours)

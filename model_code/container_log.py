@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on standard output, with the length of a prompt and never its words."""
+"""The log of the container: one JSON object per line on standard output. It holds no prompts, only their lengths."""
 
 import contextlib
 import json
@@ -7,32 +7,36 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-_CALL: ContextVar[str] = ContextVar("call", default="")
-_INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+_INFERENCE_ID: ContextVar[str] = ContextVar("inference_id", default="")
+_HEADER = "x-amzn-sagemaker-inference-id"
+_ID_CHARS = 64
 
 
-def name_call(context: Any) -> None:
-    """All lines until the next call carry its InferenceId, where the serving toolkit's `context` tells one."""
+def set_inference_id(context: Any) -> None:
+    """Log the InferenceId of this request until the next one. `context` is the serving toolkit's."""
     try:
-        headers = {name.lower(): text for name, text in context.request_processor[0].get_request_properties().items()}
+        properties = context.request_processor[0].get_request_properties()
+        headers = {name.lower(): value for name, value in properties.items()}
     except (AttributeError, LookupError, TypeError):
         headers = {}
-    told = headers.get(_INFERENCE_ID)
-    _CALL.set(told[:64] if isinstance(told, str) else "")
+    value = headers.get(_HEADER)
+    _INFERENCE_ID.set(value[:_ID_CHARS] if isinstance(value, str) else "")
 
 
-def log(event: str, **facts: Any) -> None:
-    with contextlib.suppress(OSError):  # a full disk under the log is no reason to stop drawing
-        named = {"inference_id": _CALL.get()} if _CALL.get() else {}
-        print(json.dumps({"event": event, **named, **facts}, default=str), flush=True)
+def log(event: str, **fields: Any) -> None:
+    """Write one line."""
+    with contextlib.suppress(OSError):  # a full disk must not stop the generation
+        inference_id = {"inference_id": _INFERENCE_ID.get()} if _INFERENCE_ID.get() else {}
+        print(json.dumps({"event": event, **inference_id, **fields}, default=str), flush=True)
 
 
-def log_failure(error: Exception) -> None:
-    """The message only of a RuntimeError: that is torch, which has seen no prompt to quote."""
-    log("failed", message=str(error)[:500] if isinstance(error, RuntimeError) else None, **traced(error))
+def log_exception(error: Exception) -> None:
+    """Log an unexpected exception. Only the message of a RuntimeError is logged: torch has seen no prompt to quote."""
+    message = str(error)[:500] if isinstance(error, RuntimeError) else None
+    log("failed", message=message, **error_fields(error))
 
 
-def traced(error: Exception) -> dict[str, Any]:
-    """Type and place."""
+def error_fields(error: Exception) -> dict[str, Any]:
+    """Return the type of an exception and its last five places in the code."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     return {"error": type(error).__name__, "where": [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]}

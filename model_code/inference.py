@@ -1,48 +1,48 @@
-"""What the serving toolkit calls. Every failure is an answer: the toolkit would make an exception a status 400."""
+"""The four functions that the serving toolkit calls. Errors are returned: an exception would become status 400."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-import response
-from container_log import log, log_failure, name_call
+from container_log import log, log_exception, set_inference_id
 from contract import EaselError, GenerationResult, render_error, render_result
 from generation.generate import Model
-from loading import load_errors
-from response import Received
+from loading.load_errors import NotLoadedError, load_or_error
+from response import ReceivedRequest, respond
 
 
-def model_fn(model_dir: str, context: Any = None) -> Model | EaselError:
-    """The pipeline in `model_dir`, ready to draw, or why the folder is refused."""
-    return load_errors.load(Path(model_dir))
+def model_fn(model_dir: str, context: Any = None) -> Model | NotLoadedError:
+    """Return the model in `model_dir`, or why it did not load."""
+    return load_or_error(Path(model_dir))
 
 
-def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> Received | EaselError:
-    """JSON only: the toolkit's own reader would unpickle a caller's `application/x-npy`."""
-    name_call(context)
+def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> ReceivedRequest | EaselError:
+    """Return the request. Only JSON is accepted: the toolkit's own decoder unpickles `application/x-npy`."""
+    set_inference_id(context)
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         return EaselError("unsupported_media_type", "the body is not JSON", hint="Send application/json.")
-    return Received(body if isinstance(body, str) else bytes(body), time.monotonic())
+    return ReceivedRequest(body if isinstance(body, str) else bytes(body), time.monotonic())
 
 
-def predict_fn(data: Received | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:
-    """The pictures, or the reason why there are none."""
-    if isinstance(model, load_errors.NotLoadedError):
-        model = model.now()
+def predict_fn(data: ReceivedRequest | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:
+    """Return the images, or the error."""
+    if isinstance(model, NotLoadedError):
+        model = model.retry_if_due()
     if isinstance(model, EaselError):
         return model
     if isinstance(data, EaselError):
         return data
     try:
-        return response.answer(data, model)
+        return respond(data, model)
     except EaselError as error:
         log("refused", code=error.code)
-        return error.with_traceback(None)  # its frames hold the tensors of the failed drawing
+        return error.with_traceback(None)  # the frames would keep the tensors of the failed request alive
     except Exception as error:
-        log_failure(error)
-        return EaselError("model_error", f"the model failed ({type(error).__name__})", hint="See its log.")
+        log_exception(error)
+        message = f"the model failed ({type(error).__name__})"
+        return EaselError("model_error", message, hint="Read the container's log.")
 
 
 def output_fn(prediction: GenerationResult | EaselError, accept: str) -> str:
-    """JSON, whatever `accept` says: the caller of the endpoint is the API."""
+    """Return JSON, whatever `accept` says: only the API calls the endpoint."""
     return render_error(prediction) if isinstance(prediction, EaselError) else render_result(prediction)

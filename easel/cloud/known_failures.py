@@ -90,7 +90,7 @@ HINTS: tuple[tuple[str, str], ...] = (
         "The bucket still holds objects: empty it, then npx cdk destroy --all again.",
     ),
     (
-        r"config_error|is not safe to read|model_index\.json asks for|leads out of the folder",
+        r"config_error|is not safe to read|model_index\.json names|links to a file outside of the folder",
         "The container refuses the model folder: the line says why; easel doctor checks a folder before a deploy.",
     ),
     (

@@ -1,7 +1,7 @@
-"""The GPU's memory after a failure: freed and drawn on, or given up so that a fresh process takes over.
+"""GPU memory after a failure: free it and go on, or end the process so that the server starts another.
 
-Read by whoever serves: `healthy` is False once this process can draw no more, and the process ends itself
-(exit status 70) after the answer has had time to leave, because a serving toolkit does not ask.
+The server reads `healthy`. The serving toolkit does not, so the process ends itself (exit status 70) once its last
+response has had time to leave.
 """
 
 import gc
@@ -16,26 +16,27 @@ from contract import refuse
 
 EXIT_STATUS = 70
 GRACE_SECONDS = 2.0
-_SLACK = 1.05
+_TOLERANCE = 1.05
+"""Allocated memory after a recovery may be this factor of the memory after loading."""
 _LEAKS_ALLOWED = 1
 
 
-def ran_out(error: RuntimeError) -> bool:
-    """Also `MPS backend out of memory` and a plain `CUDA error: out of memory`, which have no class of their own."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """`MPS backend out of memory` and a plain `CUDA error: out of memory` have no class of their own."""
     return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error)
 
 
-def lost_context(error: RuntimeError) -> bool:
+def is_context_lost(error: RuntimeError) -> bool:
     """After any other CUDA error (a device-side assert, an illegal address) every later call fails too."""
-    return "CUDA error" in str(error) and not ran_out(error)
+    return "CUDA error" in str(error) and not is_out_of_memory(error)
 
 
 def _end_process() -> None:
     os._exit(EXIT_STATUS)
 
 
-class Memory:
-    """Made once the weights are loaded: what is allocated then is what must remain after a failure."""
+class GpuMemory:
+    """Recovery from failures. Create it after the weights are loaded: it expects that much memory after a failure."""
 
     def __init__(self, end_process: Callable[[], None] = _end_process) -> None:
         self.healthy = True
@@ -44,22 +45,23 @@ class Memory:
         self._leaks = 0
 
     def recover(self) -> None:
-        """Call outside of the `except` block: inside, the traceback keeps the tensors alive.
+        """Free the memory of a failed batch. Call it outside of the `except` block, whose traceback holds tensors.
 
-        Raises EaselError `gpu_out_of_memory` when the memory did not come back twice in a row.
+        Raises EaselError `gpu_out_of_memory` if the memory was not freed twice in a row.
         """
         gc.collect()
         torch.cuda.empty_cache()
         allocated = torch.cuda.memory_allocated()
-        self._leaks = self._leaks + 1 if allocated > self._baseline * _SLACK else 0
+        self._leaks = self._leaks + 1 if allocated > self._baseline * _TOLERANCE else 0
         log("gpu_out_of_memory", allocated=allocated, baseline=self._baseline, leaks=self._leaks)
         if self._leaks > _LEAKS_ALLOWED:
             self.give_up()
-            refuse("gpu_out_of_memory", None, "the GPU's memory does not come free", "The model is restarted.")
+            refuse("gpu_out_of_memory", None, "the GPU's memory cannot be freed", "The model is restarted.")
 
     def give_up(self) -> None:
+        """End the process after GRACE_SECONDS."""
         self.healthy = False
         log("unhealthy", exits_in_s=GRACE_SECONDS)
-        end = threading.Timer(GRACE_SECONDS, self._end_process)
-        end.daemon = True
-        end.start()
+        timer = threading.Timer(GRACE_SECONDS, self._end_process)
+        timer.daemon = True
+        timer.start()

@@ -1,4 +1,4 @@
-"""Image to image: the picture that a drawing starts from, and diffusers' own pipeline for it over shared components."""
+"""Image to image: the init_image, and the diffusers pipeline that starts from it."""
 
 import base64
 import io
@@ -10,85 +10,88 @@ from PIL import Image, ImageOps
 
 from contract import INIT_IMAGE_PIXELS, OUTPUT_FORMATS, GenerationRequest, refuse
 
-_DOWN, _UP = 0.5, -0.5
+_ROUNDS_DOWN, _ROUNDS_UP = 0.5, -0.5
 PIPELINES: Mapping[str, tuple[str, float]] = {
-    "ChromaPipeline": ("ChromaImg2ImgPipeline", _UP),
-    "FluxPipeline": ("FluxImg2ImgPipeline", _UP),
-    "QwenImagePipeline": ("QwenImageImg2ImgPipeline", _UP),
-    "StableDiffusion3Pipeline": ("StableDiffusion3Img2ImgPipeline", _UP),
-    "StableDiffusionPipeline": ("StableDiffusionImg2ImgPipeline", _DOWN),
-    "StableDiffusionXLPipeline": ("StableDiffusionXLImg2ImgPipeline", _DOWN),
-    "ZImagePipeline": ("ZImageImg2ImgPipeline", _UP),
+    "ChromaPipeline": ("ChromaImg2ImgPipeline", _ROUNDS_UP),
+    "FluxPipeline": ("FluxImg2ImgPipeline", _ROUNDS_UP),
+    "QwenImagePipeline": ("QwenImageImg2ImgPipeline", _ROUNDS_UP),
+    "StableDiffusion3Pipeline": ("StableDiffusion3Img2ImgPipeline", _ROUNDS_UP),
+    "StableDiffusionPipeline": ("StableDiffusionImg2ImgPipeline", _ROUNDS_DOWN),
+    "StableDiffusionXLPipeline": ("StableDiffusionXLImg2ImgPipeline", _ROUNDS_DOWN),
+    "ZImagePipeline": ("ZImageImg2ImgPipeline", _ROUNDS_UP),
 }
-"""Text-to-image class to image-to-image class, and which way its `get_timesteps` rounds steps x strength: the half step
-to add, so that it runs exactly the steps of the request. The pipelines of FLUX.2 take pictures to look at, not to start
-from; LCM's own has other steps."""
+"""Text-to-image class to image-to-image class and the half step to add.
+
+`get_timesteps` of each class rounds steps x strength down or up; with the half step it runs exactly the requested
+steps. Left out: FLUX.2 uses images as references, and LCM counts steps in another way.
+"""
 
 _MODES = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
-_LOSS = 0.02
-"""The part of a picture that may be cut off without a word."""
+_CROP_WITHOUT_WARNING = 0.02
+"""The part of an image that may be cropped without a warning."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """A picture of the size to draw at, and what the caller should know."""
+class InitImage:
+    """An RGB image of the size to generate at, and warnings for the caller."""
 
-    picture: Image.Image
+    image: Image.Image
     warnings: tuple[str, ...]
 
 
-def class_of(pipeline: Any) -> Any:
-    """The image-to-image class that goes with a loaded pipeline. Raises EaselError `not_supported`."""
+def img2img_class(pipeline: Any) -> Any:
+    """Return the image-to-image class for a loaded pipeline. Raises EaselError `not_supported`."""
     import diffusers
 
     name, _ = PIPELINES.get(type(pipeline).__name__, ("", 0))
     if not hasattr(diffusers, name):
-        told = f"{type(pipeline).__name__} of diffusers {diffusers.__version__} draws from text alone"
-        refuse("not_supported", "init_image", told, "Leave init_image and strength out.")
+        message = f"{type(pipeline).__name__} of diffusers {diffusers.__version__} takes no init_image"
+        refuse("not_supported", "init_image", message, "Leave out init_image and strength.")
     return getattr(diffusers, name)
 
 
-def strength(pipeline: Any, request: GenerationRequest) -> float:
-    """What makes the pipeline run exactly `request.steps` of `request.num_inference_steps`."""
+def pipeline_strength(pipeline: Any, request: GenerationRequest) -> float:
+    """Return the strength with which the pipeline runs exactly `request.steps` of `request.num_inference_steps`."""
     if request.steps == request.num_inference_steps:
         return 1.0
-    _, rounding = PIPELINES[type(pipeline).__name__]
-    return (request.steps + rounding) / request.num_inference_steps
+    _, half_step = PIPELINES[type(pipeline).__name__]
+    return (request.steps + half_step) / request.num_inference_steps
 
 
-def read(init_image: str, width: int, height: int) -> Start:
-    """The picture in base64: upright as its EXIF says, on white where it is transparent, scaled to cover the size and
-    cut evenly.
+def read_init_image(init_image: str, width: int, height: int) -> InitImage:
+    """Decode base64, rotate as EXIF says, put on white if transparent, scale to cover the size and crop the center.
 
-    Raises EaselError: bad_image (truncated, animated, more than 8 bits a channel), out_of_range.
+    Raises EaselError: bad_image (truncated, animated, more than 8 bits per channel), out_of_range.
     """
-    picture = _upright(_open(base64.b64decode(init_image)))
-    shown = min(width / picture.width, height / picture.height) / max(width / picture.width, height / picture.height)
-    told = f"init_image has {picture.width}x{picture.height} pixels; it was cut to the proportions of {width}x{height}."
-    fitted = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-    return Start(fitted, (told,) if 1 - shown > _LOSS else ())
+    image = _to_upright_rgb(_open(base64.b64decode(init_image)))
+    scale_x, scale_y = width / image.width, height / image.height
+    cropped = 1 - min(scale_x, scale_y) / max(scale_x, scale_y)
+    warning = (
+        f"init_image has {image.width}x{image.height} pixels; it was cropped to the proportions of {width}x{height}."
+    )
+    fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    return InitImage(fitted, (warning,) if cropped > _CROP_WITHOUT_WARNING else ())
 
 
 def _open(file: bytes) -> Image.Image:
-    """Decoded. Pillow's message is left out: it may quote the file."""
+    """Return the decoded image. Pillow's own message is dropped: it may quote the file."""
     try:
-        picture = Image.open(io.BytesIO(file), formats=[name.upper() for name in OUTPUT_FORMATS])
-        if picture.width * picture.height > INIT_IMAGE_PIXELS:
-            refuse("out_of_range", "init_image", "init_image has too many pixels", f"At most {INIT_IMAGE_PIXELS}.")
-        if getattr(picture, "is_animated", False):
-            refuse("bad_image", "init_image", "init_image is animated", "Send one picture.")
-        picture.load()
+        image = Image.open(io.BytesIO(file), formats=[name.upper() for name in OUTPUT_FORMATS])
+        if image.width * image.height > INIT_IMAGE_PIXELS:
+            refuse("out_of_range", "init_image", "init_image has too many pixels", f"Send at most {INIT_IMAGE_PIXELS}.")
+        if getattr(image, "is_animated", False):
+            refuse("bad_image", "init_image", "init_image is animated", "Send a still image.")
+        image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        refuse("bad_image", "init_image", "init_image is broken or cut off", "Save the picture anew.")
-    if picture.mode not in _MODES:
-        refuse("bad_image", "init_image", "init_image has more than 8 bits a channel", "Save it with 8.")
-    return picture
+        refuse("bad_image", "init_image", "init_image is damaged or truncated", "Save the image again.")
+    if image.mode not in _MODES:
+        refuse("bad_image", "init_image", "init_image has more than 8 bits per channel", "Save it with 8.")
+    return image
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """RGB."""
-    turned = ImageOps.exif_transpose(picture)
-    if not turned.has_transparency_data:
-        return turned.convert("RGB")
-    seen = turned.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+        return upright.convert("RGB")
+    rgba = upright.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -1,4 +1,4 @@
-"""The schedulers of the contract as classes of diffusers. A request gets its own; the loaded one is only read."""
+"""The schedulers of the contract as classes of diffusers. Each request creates its own from the loaded scheduler."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from contract import SCHEDULERS, refuse
 
 _MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
-# Latents are never clipped to [-1, 1], which is the default of these two classes.
+# By default these two classes clip latents to [-1, 1].
 _UNCLIPPED = {"clip_sample": False}
 
 _CLASSES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -29,10 +29,10 @@ _CLASSES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 CLASS_NAMES = frozenset(name for name, _ in _CLASSES.values())
 
 
-def make(name: str, loaded: Any) -> Any:
-    """A new scheduler of contract name `name` with the noise schedule of `loaded`.
+def create_scheduler(name: str, loaded: Any) -> Any:
+    """Return a new scheduler `name` with the noise schedule of `loaded`.
 
-    Raises EaselError `config_error`: the profile names a scheduler that needs a package that is not here.
+    Raises EaselError `config_error`: the scheduler needs a package that is not installed.
     """
     import diffusers
 
@@ -42,14 +42,14 @@ def make(name: str, loaded: Any) -> Any:
     return getattr(diffusers, class_name).from_config(loaded.config, **options)
 
 
-def native(loaded: Any) -> str:
-    """The contract's name of a loaded scheduler, which is one of CLASS_NAMES."""
+def scheduler_name(loaded: Any) -> str:
+    """Return the contract's name of a scheduler, whose class is in CLASS_NAMES."""
     return next(name for name, (class_name, _) in _CLASSES.items() if class_name == type(loaded).__name__)
 
 
-def usable(loaded: Any) -> tuple[str, ...]:
-    """The names that can stand in for `loaded`: all that diffusers calls compatible; a flow model keeps its own."""
-    own = native(loaded)
+def compatible_schedulers(loaded: Any) -> tuple[str, ...]:
+    """Return the names that can replace `loaded`: those that diffusers calls compatible; flow models keep their own."""
+    own = scheduler_name(loaded)
     if loaded.config.get("prediction_type") == "flow_prediction":
         return (own,)
     compatible = {cls.__name__ for cls in loaded.compatibles}

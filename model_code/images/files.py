@@ -1,4 +1,4 @@
-"""Pixels to files. A picture here is a uint8 array of shape (height, width, 3)."""
+"""Image files from pixels, and sizes of images."""
 
 import io
 import zlib
@@ -12,8 +12,9 @@ from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
 Pixels = NDArray[np.uint8]
+"""One image: (height, width, 3), RGB."""
 
-_SAVE: Mapping[str, Mapping[str, Any]] = {
+_SAVE_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # Lossless, 4 to 5 times as fast as Pillow's defaults and no larger (measured on photographs).
     "png": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "webp": {"quality": 90, "method": 0},
@@ -21,37 +22,41 @@ _SAVE: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def encode(pixels: Pixels, output_format: str, text: str = "") -> bytes:
-    """A file of a format of the contract, without metadata but for `text`, put where A1111 puts its infotext."""
+def encode_image(pixels: Pixels, output_format: str, infotext: str = "") -> bytes:
+    """Return a file of a format of the contract. Its only metadata is `infotext`, stored where AUTOMATIC1111 does."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, output_format, **_SAVE[output_format], **_told(text, output_format))
+    options = {**_SAVE_OPTIONS[output_format], **_metadata(infotext, output_format)}
+    Image.fromarray(pixels).save(file, output_format, **options)
     return file.getvalue()
 
 
-def _told(text: str, output_format: str) -> dict[str, Any]:
-    """PNG: `parameters` as tEXt, or iTXt where Latin-1 does not do. Others: the UserComment of EXIF, in UTF-16BE."""
+def _metadata(text: str, output_format: str) -> dict[str, Any]:
+    """Return options of `Image.save`.
+
+    PNG: chunk `parameters` (tEXt, or iTXt for text beyond Latin-1). Others: EXIF UserComment in UTF-16BE.
+    """
     if not text:
         return {}
     if output_format == "png":
         chunks = PngInfo()
         chunks.add_text("parameters", text)
         return {"pnginfo": chunks}
-    block = Image.Exif()
-    block.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
-    return {"exif": block}
+    exif = Image.Exif()
+    exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    return {"exif": exif}
 
 
-def crop(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The middle of a picture that is at least as large."""
+def crop_center(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Return the center of an image that is at least as large."""
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
 
 
-def enlarge(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The whole picture in its own proportions (Lanczos); what is left at two sides repeats its edge."""
+def upscale(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Return the whole image in its own proportions (Lanczos); the rest of the area repeats its edges."""
     scale = min(width / pixels.shape[1], height / pixels.shape[0])
-    inner = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
-    resized = np.asarray(Image.fromarray(pixels).resize(inner, Image.Resampling.LANCZOS))
-    top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
-    margins = ((top, height - inner[1] - top), (left, width - inner[0] - left), (0, 0))
+    inner_width, inner_height = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
+    resized = np.asarray(Image.fromarray(pixels).resize((inner_width, inner_height), Image.Resampling.LANCZOS))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    margins = ((top, height - inner_height - top), (left, width - inner_width - left), (0, 0))
     return np.pad(resized, margins, mode="edge")

@@ -1,4 +1,4 @@
-"""How a picture was drawn, in the form that A1111 and most tools write into files and read from them."""
+"""Infotext: the generation parameters as text in an image file, in the form of AUTOMATIC1111 (A1111)."""
 
 import json
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ _SAMPLERS: Mapping[str, tuple[str, str]] = {
     "pndm": ("PLMS", "Automatic"),
     "unipc": ("UniPC", "Automatic"),
 }
-"""Scheduler to A1111's sampler and schedule type. Those that A1111 lacks keep their own name."""
+"""Scheduler to A1111's sampler and schedule type. Schedulers that A1111 lacks keep their own name."""
 
 
-def render(request: GenerationRequest, picture: int, model: str) -> str:
-    """The text for picture number `picture` of a request: prompt, negative prompt, and one line of settings."""
-    lines = [request.prompt[picture // request.num_images_per_prompt]]
+def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
+    """Return the text for image `index` of a request: prompt, negative prompt, and one line of settings."""
+    lines = [request.prompt[index // request.num_images_per_prompt]]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
     settings = {
         "Steps": str(request.num_inference_steps),
         **_sampler(request.scheduler),
         "CFG scale": f"{request.guidance_scale:g}",
-        "Seed": str(request.seeds()[picture]),
+        "Seed": str(request.seeds()[index]),
         "Size": f"{request.width}x{request.height}",
         "Model": model,
         **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
         "Version": "Easel",
     }
-    return "\n".join([*lines, ", ".join(f"{name}: {_quoted(value)}" for name, value in settings.items())])
+    return "\n".join([*lines, ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())])
 
 
 def _sampler(scheduler: str) -> dict[str, str]:
@@ -46,5 +46,5 @@ def _sampler(scheduler: str) -> dict[str, str]:
     return {"Sampler": sampler, "Schedule type": schedule}
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if set(value) & set(',:\n"') else value

@@ -1,4 +1,4 @@
-"""Where to draw and with which numbers, by what the machine does well and not by what it says it can."""
+"""The device and the dtype for a model."""
 
 import platform
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ import torch
 from contract import refuse
 
 SMALL_MODEL_BYTES = 256 * 2**20
-"""Weights on disk. Below it float32 is used everywhere: it costs little, and a laptop and a GPU agree."""
+"""Weights on disk. Smaller models always use float32: it costs little, and a laptop and a GPU give the same images."""
 
 
 @dataclass(frozen=True)
 class Hardware:
+    """`device` is `cuda`, `mps` or `cpu`."""
+
     device: str
-    """`cuda`, `mps` or `cpu`."""
     dtype: torch.dtype
 
 
-def choose(weight_bytes: int, dtypes: Sequence[str]) -> Hardware:
-    """`dtypes`: those that the model may draw in on a GPU, the best first.
+def choose_hardware(weight_bytes: int, dtypes: Sequence[str]) -> Hardware:
+    """Return the best device and dtype. `dtypes` are those that the model supports on a GPU, the best first.
 
-    Raises EaselError `config_error`: the GPU computes in none of them.
+    Raises EaselError `config_error`: the GPU supports none of them.
     """
     device = _device()
     if weight_bytes < SMALL_MODEL_BYTES:
@@ -31,8 +32,8 @@ def choose(weight_bytes: int, dtypes: Sequence[str]) -> Hardware:
         return Hardware(device, torch.bfloat16 if _cpu_has_bfloat16() else torch.float32)
     usable = [name for name in dtypes if name == "float16" or device == "mps" or _gpu_has_bfloat16()]
     if not usable:
-        told = f"the model draws in {dtypes[0]}, which this GPU does not compute in"
-        refuse("config_error", None, told, "Use a GPU of compute capability 8.0 or newer (g5, g6, g6e).")
+        message = f"the model needs {dtypes[0]}, which this GPU does not support"
+        refuse("config_error", None, message, "Use a GPU of compute capability 8.0 or newer (g5, g6, g6e).")
     return Hardware(device, getattr(torch, usable[0]))
 
 
@@ -43,12 +44,12 @@ def _device() -> str:
 
 
 def _gpu_has_bfloat16() -> bool:
-    """Not torch.cuda.is_bf16_supported(): it says yes on a T4 (7.5), where bfloat16 is emulated."""
+    """Check the capability: torch.cuda.is_bf16_supported() is true on a T4 (7.5), which only emulates bfloat16."""
     return torch.cuda.get_device_capability() >= (8, 0)
 
 
 def _cpu_has_bfloat16() -> bool:
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
-    # On x86 oneDNN says yes from AVX512 on, but only AVX512_BF16 (and AMX above it) is faster than float32.
+    # On x86, oneDNN says yes from AVX512 on, but only AVX512_BF16 (and AMX above it) is faster than float32.
     return platform.machine() in ("aarch64", "arm64") or torch.cpu._is_avx512_bf16_supported()

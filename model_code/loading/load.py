@@ -1,8 +1,6 @@
-"""A model folder, loaded once `layout` has nothing against it."""
+"""Loading of a model folder that the check accepts."""
 
-import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,94 +8,102 @@ import torch
 
 from container_log import log
 from contract import IMAGES, SIDE, EaselError, GenerationRequest, refuse
-from generation import vocabulary
-from generation.generate import Model, draw
-from generation.gpu_memory import Memory
-from loading.classes import PIPELINES
-from loading.hardware import Hardware, choose
-from loading.model_folder import check
-from loading.profiles import of as profile_of
+from generation.generate import Model, generate
+from generation.gpu_memory import GpuMemory
+from generation.vocabulary import Vocabulary
+from loading.hardware import Hardware, choose_hardware
+from loading.profiles import model_profile
+from model_folder import PIPELINES, ModelIndex, check_folder, loaded_variant, read_vocabulary
 
 
-def load(folder: Path) -> Model:
-    """A model that has drawn once, so that its first user does not wait for what happens only once.
+def load_model(folder: Path) -> Model:
+    """Return a model that has generated once, so that its first request does not wait for one-time work.
 
-    Raises EaselError `config_error`: the folder is refused.
+    Raises ModelFolderError (the folder is refused), EaselError `config_error`, or what the libraries raise.
     """
-    pipeline_class = check(folder)
+    index = check_folder(folder)
     weights = list(folder.rglob("*.safetensors"))
-    _read_ahead(weights)
-    family = PIPELINES[pipeline_class]
-    hardware = choose(sum(file.stat().st_size for file in weights), family.dtypes)
-    pipeline = _load_pipeline(folder, pipeline_class, hardware, weights)
-    profile = profile_of(pipeline, folder)
-    # One by one elsewhere: about as fast, and picture i has the very bytes that its seed alone has.
-    at_once = IMAGES.maximum if hardware.device == "cuda" else 1
-    model = Model(pipeline, profile, family.grid, at_once, Memory(), vocabulary=vocabulary.read(folder))
+    _prefetch(weights)
+    family = PIPELINES[index.pipeline]
+    hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes)
+    pipeline = _load_pipeline(folder, index, hardware, weights)
+    model = Model(
+        pipeline,
+        model_profile(pipeline, folder),
+        grid=family.grid,
+        # Without CUDA, one by one is about as fast, and an image does not depend on the others of its batch.
+        batch_size=IMAGES.maximum if hardware.device == "cuda" else 1,
+        memory=GpuMemory(),
+        vocabulary=Vocabulary(read_vocabulary(folder)),
+    )
     _warm_up(model)
-    told = {"device": hardware.device, "dtype": str(hardware.dtype), "threads": torch.get_num_threads()}
-    log("loaded", pipeline=pipeline_class, profile=profile.id, **told)
+    log(
+        "loaded",
+        pipeline=index.pipeline,
+        profile=model.profile.id,
+        device=hardware.device,
+        dtype=str(hardware.dtype),
+        threads=torch.get_num_threads(),
+    )
     return model
 
 
-def _read_ahead(weights: list[Path]) -> None:
-    """The kernel fetches the weights while Python imports; a hint, which macOS does not take."""
+def _prefetch(weights: list[Path]) -> None:
+    """Let the kernel read the weights while Python imports. macOS has no such call."""
     for file in weights if hasattr(os, "posix_fadvise") else ():
         with file.open("rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
-def _load_pipeline(folder: Path, pipeline_class: str, hardware: Hardware, weights: list[Path]) -> Any:
+def _load_pipeline(folder: Path, index: ModelIndex, hardware: Hardware, weights: list[Path]) -> Any:
     diffusers = _import_diffusers()
-    if not hasattr(diffusers, pipeline_class):
-        refuse("config_error", None, f"diffusers {diffusers.__version__} has no {pipeline_class}", "Use a newer one.")
-    loaded = getattr(diffusers, pipeline_class).from_pretrained(
+    if not hasattr(diffusers, index.pipeline):
+        message = f"diffusers {diffusers.__version__} has no {index.pipeline}"
+        refuse("config_error", None, message, "Install a newer diffusers.")
+    loaded = getattr(diffusers, index.pipeline).from_pretrained(
         folder,
         local_files_only=True,
         use_safetensors=True,
-        variant=_variant(weights),
+        variant=loaded_variant(file.name for file in weights),
         **{_dtype_keyword(diffusers.__version__): hardware.dtype},
-        **_load_encoders(folder, hardware.dtype),
+        **_load_text_encoders(folder, index, hardware.dtype),
     )
     pipeline = loaded.to(hardware.device)
     if hasattr(pipeline.vae, "enable_slicing"):
-        pipeline.vae.enable_slicing()  # a batch is decoded picture by picture: the decoder needs the most memory
+        pipeline.vae.enable_slicing()  # decode a batch image by image: the decoder needs the most memory
     return pipeline
 
 
-def _variant(weights: Iterable[Path]) -> str | None:
-    return "fp16" if any(file.stem.endswith(".fp16") for file in weights) else None
-
-
-def _load_encoders(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """The parts of transformers, which fills what it does not find with noise and only logs it."""
+def _load_text_encoders(folder: Path, index: ModelIndex, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the components of transformers. It fills missing weights with noise and only logs that, so check here."""
     import transformers
 
     encoders = {}
-    for part, named in json.loads((folder / "model_index.json").read_bytes()).items():
-        weights = list((folder / part).glob("*.safetensors"))
-        if isinstance(named, list) and named[0] == "transformers" and weights:
-            encoders[part], told = getattr(transformers, named[1]).from_pretrained(
-                folder / part,
-                local_files_only=True,
-                use_safetensors=True,
-                variant=_variant(weights),
-                dtype=dtype,
-                output_loading_info=True,
-            )
-            _check_found(part, sorted(told["missing_keys"]), transformers.__version__)
+    for component in index.components:
+        weights = list((folder / component.name).glob("*.safetensors"))
+        if component.library != "transformers" or not weights:
+            continue
+        encoders[component.name], info = getattr(transformers, component.class_name).from_pretrained(
+            folder / component.name,
+            local_files_only=True,
+            use_safetensors=True,
+            variant=loaded_variant(file.name for file in weights),
+            dtype=dtype,
+            output_loading_info=True,
+        )
+        _check_no_missing_weights(component.name, sorted(info["missing_keys"]), transformers.__version__)
     return encoders
 
 
-def _check_found(part: str, missing: list[str], version: str) -> None:
+def _check_no_missing_weights(component: str, missing: list[str], version: str) -> None:
     if missing:
-        told = f"transformers {version} does not find {len(missing)} weights of {part}, such as {missing[0]}"
-        hint = "Newer versions name them otherwise: save the part with this version or an older one."
-        refuse("config_error", None, told, hint)
+        message = f"transformers {version} finds no weights for {len(missing)} tensors of {component}: {missing[0]}, …"
+        hint = "Newer versions use other names: save the component with this version or an older one."
+        refuse("config_error", None, message, hint)
 
 
 def _import_diffusers() -> Any:
-    """Takes seconds, so only after the checks; offline, silent (its warnings quote prompts), no remote code."""
+    """Import takes seconds, so it follows the checks. Offline, silent (warnings quote prompts), no remote code."""
     os.environ.update(DIFFUSERS_DISABLE_REMOTE_CODE="1", HF_HUB_OFFLINE="1")
     import diffusers
     import transformers
@@ -109,13 +115,13 @@ def _import_diffusers() -> Any:
 
 
 def _dtype_keyword(version: str) -> str:
-    """diffusers renamed it and warns about the old name."""
+    """Return the name of the argument: diffusers 0.42 renamed it and warns about the old name."""
     return "dtype" if tuple(int(part) for part in version.split(".")[:2]) >= (0, 42) else "torch_dtype"
 
 
 def _warm_up(model: Model) -> None:
-    """One step of the smallest picture. That a single step may end in NaN or black says nothing about the model."""
-    small = GenerationRequest(
+    """Run one step of the smallest image. NaN or black after a single step is not an error of the model."""
+    request = GenerationRequest(
         prompt=("warm-up",),
         width=SIDE.minimum,
         height=SIDE.minimum,
@@ -125,6 +131,6 @@ def _warm_up(model: Model) -> None:
         scheduler=model.profile.scheduler,
     )
     try:
-        draw(model, small, expires=None)
+        generate(model, request, expires_at=None)
     except EaselError as error:
         log("warm_up", code=error.code)

@@ -1,4 +1,4 @@
-"""Which request a model takes: told by the deployment, or read off the pipeline so that a folder runs alone."""
+"""The profile of a loaded model: what requests it accepts, and its defaults."""
 
 import inspect
 import os
@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from contract import SIDE, SIDE_MULTIPLE, ModelProfile, parse_profile
-from generation import img2img, schedulers
+from generation.img2img import PIPELINES
+from generation.schedulers import compatible_schedulers, scheduler_name
 
-_USUAL_SIDE = 1024
-
-
-def of(pipeline: Any, folder: Path) -> ModelProfile:
-    """The profile in EASEL_MODEL_PROFILE, else one from the pipeline's own defaults."""
-    told = os.environ.get("EASEL_MODEL_PROFILE")
-    return parse_profile(told) if told else _derived(pipeline, folder)
+_DEFAULT_SIDE = 1024
 
 
-def _derived(pipeline: Any, folder: Path) -> ModelProfile:
+def model_profile(pipeline: Any, folder: Path) -> ModelProfile:
+    """Return the profile in EASEL_MODEL_PROFILE, or by default one from the pipeline's own defaults."""
+    text = os.environ.get("EASEL_MODEL_PROFILE")
+    return parse_profile(text) if text else _derived_profile(pipeline, folder)
+
+
+def _derived_profile(pipeline: Any, folder: Path) -> ModelProfile:
     defaults = {name: p.default for name, p in inspect.signature(pipeline.__call__).parameters.items()}
     side = _native_side(pipeline)
     return ModelProfile(
@@ -28,17 +29,17 @@ def _derived(pipeline: Any, folder: Path) -> ModelProfile:
         max_side=SIDE.maximum,
         steps=defaults["num_inference_steps"],
         guidance_scale=float(defaults.get("guidance_scale") or defaults.get("true_cfg_scale") or 0),
-        scheduler=schedulers.native(pipeline.scheduler),
-        schedulers=schedulers.usable(pipeline.scheduler),
-        image_to_image=type(pipeline).__name__ in img2img.PIPELINES,
+        scheduler=scheduler_name(pipeline.scheduler),
+        schedulers=compatible_schedulers(pipeline.scheduler),
+        image_to_image=type(pipeline).__name__ in PIPELINES,
     )
 
 
 def _native_side(pipeline: Any) -> int:
-    """Pixels. A UNet's `sample_size` counts latents; most transformers say nothing of use, and draw 1024."""
+    """Return pixels. `sample_size` of a UNet counts latents; most transformers have no useful value and use 1024."""
     unet = getattr(pipeline, "unet", None)
     latents = unet.config.sample_size if unet is not None else None
     if not isinstance(latents, int):
-        return _USUAL_SIDE
+        return _DEFAULT_SIDE
     side = latents * int(pipeline.vae_scale_factor)
     return max(SIDE.minimum, min(SIDE.maximum, side - side % SIDE_MULTIPLE))

@@ -18,8 +18,8 @@ from backends import STATUS, DrawError, Limits, Order, Picture
 from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app
 from contract import GenerationRequest, parse_profile
 from easel_api import is_loopback
-from generation import generate as drawing
-from generation import pipeline_arguments
+from generation.generate import scaling_warnings
+from generation.pipeline_arguments import truncation_warnings
 from generation.vocabulary import Vocabulary
 from stacks.config.catalogue import read_model
 from tests.cloud9.pictures import png, shown
@@ -126,9 +126,9 @@ def test_warnings_of_the_model_are_worded_in_chinese(browser: FlaskClient, backe
     )
     long = SimpleNamespace(tokenizer=_Letters(12))
     backend.warnings = (
-        *drawing._enlarged(square, 128, 128, emoji),
-        *drawing._enlarged(replace(square, height=256), 128, 128, emoji),
-        *pipeline_arguments._truncations(long, {}, ["b" * 11]),
+        *scaling_warnings(square, 128, 128, emoji),
+        *scaling_warnings(replace(square, height=256), 128, 128, emoji),
+        *truncation_warnings(long, {}, ["b" * 11]),
         *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
         "Something new.",
     )
@@ -140,7 +140,7 @@ def test_warnings_of_the_model_are_worded_in_chinese(browser: FlaskClient, backe
         "此模型能画 2 种事物，提示词中一种也没有找到。可以试试：熊猫, 猫。完整列表见 GET /models。",
         "Something new.",
     ]
-    assert "the picture was scaled to 512x512." in browser.post("/predictor", data=FORM).text
+    assert "the image was scaled to 512x512." in browser.post("/predictor", data=FORM).text
 
 
 class _Letters:

@@ -569,7 +569,7 @@ def assert_one_id(deployed: Deployed, ending: str) -> None:
     assert accepted["inference_id"] == named["inference_id"]
     assert logged(deployed, ending, message="job", **named)["status"] == "succeeded"
     lines = parsed((deployed.cloud.folder / "emulator.log").read_text(errors="replace").splitlines())
-    assert [line["images"] for line in lines if {"event": "drawn", **named}.items() <= line.items()] == [1]
+    assert [line["images"] for line in lines if {"event": "generated", **named}.items() <= line.items()] == [1]
 
 
 def logged(deployed: Deployed, handler: str, **facts: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_one_id_leads_from_the_gateway_to_the_model(real: Laptop) -> None:
     """From the `request_id` that the caller has to the container's own line of the picture."""
     request = real.http.post("/generate", json=REQUEST, timeout=60).headers["x-request-id"]
     (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
-    drawn = logged(real, "model", "event", "drawn")
+    drawn = logged(real, "model", "event", "generated")
     assert [line["images"] for line in drawn if line["inference_id"] == accepted["inference_id"]] == [2]
 
 

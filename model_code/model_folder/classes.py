@@ -1,24 +1,27 @@
-"""What a model folder may name: classes that are known here. Standard library only; the importer has a mirror of it."""
+"""The classes that a model folder may name."""
 
+from __future__ import annotations
+
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Family:
-    """What the pipelines of one class have in common."""
+class PipelineFamily:
+    """Properties of all pipelines of one class."""
 
     grid: int
-    """Pixels: what both sides of a picture must be a multiple of."""
+    """Pixels. Width and height of a generated image are multiples of it."""
     dtypes: tuple[str, ...]
-    """What it may draw in on a GPU, the best first. Some classes overflow float16."""
+    """The dtypes for a GPU, the best first. Some classes overflow float16."""
 
 
-_UNET = Family(8, ("float16",))
+_UNET = PipelineFamily(8, ("float16",))
 _EITHER = ("bfloat16", "float16")
-_TRANSFORMER = Family(16, ("bfloat16",))
+_TRANSFORMER = PipelineFamily(16, ("bfloat16",))
 
-PIPELINES: Mapping[str, Family] = {
+PIPELINES: Mapping[str, PipelineFamily] = {
     "ChromaPipeline": _TRANSFORMER,
     "ErnieImagePipeline": _TRANSFORMER,
     "Flux2KleinPipeline": _TRANSFORMER,
@@ -28,13 +31,13 @@ PIPELINES: Mapping[str, Family] = {
     "Lumina2Pipeline": _TRANSFORMER,
     "OvisImagePipeline": _TRANSFORMER,
     "QwenImagePipeline": _TRANSFORMER,
-    "SanaPipeline": Family(32, _EITHER),
-    "StableDiffusion3Pipeline": Family(16, _EITHER),
+    "SanaPipeline": PipelineFamily(32, _EITHER),
+    "StableDiffusion3Pipeline": PipelineFamily(16, _EITHER),
     "StableDiffusionPipeline": _UNET,
     "StableDiffusionXLPipeline": _UNET,
     "ZImagePipeline": _TRANSFORMER,
 }
-"""Text-to-image classes of diffusers that tell of each step."""
+"""Text-to-image classes of diffusers with `callback_on_step_end`."""
 
 COMPONENTS: Mapping[str, frozenset[str]] = {
     "diffusers": frozenset(
@@ -103,4 +106,11 @@ COMPONENTS: Mapping[str, frozenset[str]] = {
     ),
     "stable_diffusion": frozenset({"StableDiffusionSafetyChecker"}),
 }
-"""Library to classes. `stable_diffusion` is how folders of Stable Diffusion name that module of diffusers."""
+"""Library to classes. Folders of Stable Diffusion name a module of diffusers `stable_diffusion`."""
+
+_WITHOUT_WEIGHTS = re.compile(r"Scheduler|Tokenizer|Processor|FeatureExtractor")
+
+
+def has_weights(class_name: str) -> bool:
+    """Return whether components of this class have weight files."""
+    return not _WITHOUT_WEIGHTS.search(class_name)
