@@ -32,7 +32,7 @@ def follow(event: Event, context: Any) -> Made | None:
     while True:
         told = codebuild.batch_get_builds(ids=[build])["builds"][0]
         state = progress(event)
-        print(state.get("told", told.get("currentPhase", "")))
+        print(state.get("message", told.get("currentPhase", "")))
         if told["buildStatus"] != "IN_PROGRESS":
             return ended(told, state)
         if handed_over(event, context, Build=build):

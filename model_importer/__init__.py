@@ -1,1 +1,1 @@
-"""Brings a model into a release: from a hub or from S3, as a stream, checked, and nothing twice."""
+"""Import of a model into a release, from a hub or from S3: streamed, checked, and without fetching anything twice."""

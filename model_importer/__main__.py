@@ -1,6 +1,7 @@
-"""`python3 -m importer`, in CodeBuild: EASEL_IMPORT says what, `imports/…` in the bucket how it goes.
+"""The program that CodeBuild runs, `python3 -m model_importer`.
 
-EASEL_IMPORT is JSON: bucket, state (a key), code, source, and for a hub hub_url and token_secret.
+Its variable EASEL_IMPORT is JSON: bucket, state (a key), code (a hash), source, and for a hub hub_url and token_secret.
+Progress, then the result or the error, goes to the object `state` of the bucket.
 """
 
 from __future__ import annotations
@@ -18,83 +19,91 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .bucket import Bucket
-from .failure import ImportFailed
+from .errors import ModelImportError
 from .hub import CONNECTIONS, Hub
-from .progress import Progress, State, render
+from .model_folder import ModelFolderError
+from .progress import Progress, State, render_progress
+from .release import ImportResult, import_model
 from .sources import HubSource, S3Source, Source
-from .stream import AHEAD
-from .work import Imported, bring
+from .stream import RANGES_AHEAD
 
 
 def main() -> int:
+    """Run one import. Return the exit code."""
     request = json.loads(os.environ["EASEL_IMPORT"])
     s3 = boto3.client("s3", config=Config(max_pool_connections=CONNECTIONS * 2, retries={"mode": "standard"}))
 
-    def tell(state: State) -> None:
-        print(render(state), flush=True)
-        put(state)
+    def report(state: State) -> None:
+        print(render_progress(state), flush=True)
+        write_state(state)
 
-    def put(state: State) -> None:
-        body = json.dumps({**state, "told": render(state)}).encode()
+    def write_state(state: State) -> None:
+        body = json.dumps({**state, "message": render_progress(state)}).encode()
         s3.put_object(Bucket=request["bucket"], Key=request["state"], Body=body)
 
-    progress = Progress(tell)
+    progress = Progress(report)
     try:
-        done = run(request, s3, progress)
+        result = run(request, s3, progress)
     except Exception as error:
         reason = explain(error)
         print(f"easel: {reason}", flush=True)
-        put({**progress.state(), "error": reason})
+        write_state({**progress.state(), "error": reason})
         return 1
-    tell({**progress.state(), **asdict(done)})
+    report({**progress.state(), **asdict(result)})
     return 0
 
 
-def run(request: dict[str, Any], s3: Any, progress: Progress) -> Imported:
-    """Raises ImportFailed, or what boto3 raises."""
+def run(request: dict[str, Any], s3: Any, progress: Progress) -> ImportResult:
+    """Import the requested model. Raises ModelImportError, ModelFolderError, or what boto3 raises."""
     bucket = Bucket(s3, request["bucket"])
-    with ThreadPoolExecutor(AHEAD) as pool, progress:
+    with ThreadPoolExecutor(RANGES_AHEAD) as pool, progress:
         source = _source(request, s3, pool, progress)
-        return bring(request["source"], request["code"], source, bucket, progress)
+        return import_model(request["source"], request["code"], source, bucket, progress)
 
 
 def _source(request: dict[str, Any], s3: Any, pool: ThreadPoolExecutor, progress: Progress) -> Source:
-    told = request["source"]
-    if told["kind"] == "s3":
-        return S3Source(told, s3, progress)
+    source = request["source"]
+    if source["kind"] == "s3":
+        return S3Source(source, s3, progress)
     secret = request.get("token_secret", "")
-    # Read once the hub is asked: a stack goes back to a model that is in the bucket after its secret has gone, too.
-    return HubSource(told, lambda repository: Hub(request["hub_url"], repository, _token(secret)), pool, progress)
+
+    def hub(repository: str) -> Hub:
+        """Read the secret only now: a stack may roll back to a model in the bucket whose secret is deleted."""
+        return Hub(request["hub_url"], repository, _token(secret))
+
+    return HubSource(source, hub, pool, progress)
 
 
 def _token(secret: str) -> str:
-    """The hub's token: the secret is the token alone."""
+    """Return the hub's token, which is the whole value of the secret. Raises ModelImportError."""
     if not secret:
         return ""
     try:
         token: str = boto3.client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "").strip()
     except ClientError as error:
-        raise ImportFailed(
-            f"The secret hub_token_secret cannot be read ({error.response['Error']['Code']}). It must be in "
-            "this region and account, and encrypted with AWS's own key, as the import may use no other: "
+        raise ModelImportError(
+            f"The secret hub_token_secret cannot be read ({error.response['Error']['Code']}). It must be in this "
+            "region and account and encrypted with the AWS managed key, as the import may use no other. See "
             f"aws secretsmanager describe-secret --secret-id {secret}"
         ) from None
     if not token.isascii() or not token.isprintable() or " " in token or not token:
-        raise ImportFailed("The secret hub_token_secret holds no token. Store the token alone, as a plain text.")
+        raise ModelImportError(
+            "The value of the secret hub_token_secret is not a token. Store the token alone, as plain text."
+        )
     return token
 
 
 def explain(error: Exception) -> str:
-    """One sentence for the deploy log; what nobody expected is a bug and leaves its trace in this log."""
-    if isinstance(error, ImportFailed):
+    """Return the text for the deploy log. An unexpected error also prints its traceback."""
+    if isinstance(error, ModelImportError | ModelFolderError):
         return str(error)
     if isinstance(error, ClientError):
-        told = error.response["Error"]
-        return f"{error.operation_name} was refused by AWS: {told['Code']}: {told['Message']}"
+        details = error.response["Error"]
+        return f"AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
     if isinstance(error, BotoCoreError):
-        return f"AWS cannot be reached: {error}. Deploy again; what is in the bucket stays."
+        return f"AWS cannot be reached: {error}. Deploy again; finished files stay in the bucket."
     traceback.print_exc()
-    return f"A bug in the importer, {type(error).__name__}: {error}. Its log has the trace."
+    return f"A bug in the importer, {type(error).__name__}: {error}. The traceback is in its log."
 
 
 if __name__ == "__main__":

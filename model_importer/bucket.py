@@ -1,4 +1,4 @@
-"""The bucket of the releases: what is in it is not fetched again, from whichever release it can be copied."""
+"""The bucket of the releases. A file that any release has is copied from there, not fetched again."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ from botocore.exceptions import ClientError
 from .files import File
 from .progress import Progress
 from .stream import Fetch
-from .upload import COPY, upload
+from .upload import COPY_BYTES, upload_file
 
 RELEASES = "releases/"
-COPYING = TransferConfig(multipart_threshold=COPY, multipart_chunksize=COPY, max_concurrency=8)
-"""For copies inside S3, which move no byte here."""
+_COPY_CONFIG = TransferConfig(multipart_threshold=COPY_BYTES, multipart_chunksize=COPY_BYTES, max_concurrency=8)
+"""For copies inside S3, which move no bytes through this program."""
 
 
 class Bucket:
-    """An object of a release carries its file's digest, and is there only if it was right."""
+    """Each object of a release has the digest of its file as metadata. It is written only if the digest was right."""
 
     def __init__(self, s3: Any, name: str) -> None:
         self.s3, self.name = s3, name
-        self._places: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._keys: dict[tuple[str, int], list[str]] = defaultdict(list)
+        """(path in a release, size) to keys."""
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=RELEASES):
             for item in page.get("Contents", ()):
                 _, _, path = item["Key"].removeprefix(RELEASES).partition("/")
-                self._places[path, item["Size"]].append(item["Key"])
+                self._keys[path, item["Size"]].append(item["Key"])
 
     def find(self, file: File, key: str) -> str:
-        """The key of an object that is `file`, of all `key` itself first; empty if there is none."""
-        places = self._places[file.path, file.size]
-        return next((one for one in sorted(places, key=lambda one: one != key) if self._is(one, file)), "")
+        """Return the key of an object that is `file`, `key` itself first, or ""."""
+        keys = sorted(self._keys[file.path, file.size], key=lambda candidate: candidate != key)
+        return next((candidate for candidate in keys if self._has_digest(candidate, file)), "")
 
-    def copy(self, source: dict[str, str], key: str, file: File, **extra: str) -> None:
-        """By S3 itself, in parts where one copy would be too large. Old tags stay behind."""
-        more = {"Metadata": _metadata(file), "MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE", **extra}
-        self.s3.copy(source, self.name, key, ExtraArgs=more, Config=COPYING)
+    def copy(self, source: dict[str, str], key: str, file: File, **arguments: str) -> None:
+        """Copy inside S3, in parts if the file is large. Tags are not copied."""
+        arguments |= {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+        extra = {"Metadata": _metadata(file), **arguments}
+        self.s3.copy(source, self.name, key, ExtraArgs=extra, Config=_COPY_CONFIG)
 
     def put(self, key: str, body: bytes, file: File) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=body, Metadata=_metadata(file))
 
     def upload(self, key: str, file: File, fetch: Fetch, pool: Executor, progress: Progress) -> None:
-        """In parts, of which a few wait in memory; goes on where a killed run ended. Raises ImportFailed."""
-        upload(self.s3, {"Bucket": self.name, "Key": key}, file, fetch, pool, progress)
+        """Upload a large file in parts. Continues where a killed run stopped. Raises ModelImportError."""
+        upload_file(self.s3, {"Bucket": self.name, "Key": key}, file, fetch, pool, progress)
 
     def read(self, key: str) -> bytes | None:
+        """Return an object, or None if it does not exist."""
         try:
             body: bytes = self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
             return body
@@ -55,7 +58,7 @@ class Bucket:
             return None
 
     def write_once(self, key: str, text: str) -> bytes:
-        """What is there after this: `text`, or what somebody else wrote before."""
+        """Write `text` unless the object exists. Return what is in the object now."""
         try:
             self.s3.put_object(Bucket=self.name, Key=key, Body=text.encode(), IfNoneMatch="*")
         except ClientError as error:
@@ -63,7 +66,7 @@ class Bucket:
                 raise
         return self.read(key) or text.encode()
 
-    def _is(self, key: str, file: File) -> bool:
+    def _has_digest(self, key: str, file: File) -> bool:
         try:
             metadata = self.s3.head_object(Bucket=self.name, Key=key)["Metadata"]
         except ClientError as error:  # expired since it was listed

@@ -1,4 +1,4 @@
-"""What is to be imported: files with the digest that their source has on record."""
+"""The files to import, with the digests that their source has on record."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .failure import ImportFailed
+from .errors import DigestMismatchError
 
 
 @dataclass(frozen=True)
 class File:
-    """`path` in the release; `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones) or `etag:…` (S3).
+    """One file.
 
-    `origin` is the repository and commit, and `name` the path there; of S3 the prefix, and the path below it.
+    `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones) or `etag:…` (S3).
     """
 
     path: str
+    """In the release."""
     size: int
     digest: str
     origin: str
+    """`repository@commit` of a hub, or a prefix of S3."""
     name: str
+    """The path in the origin."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The files of one model: resolved once, then kept to. `commits` tells the commit of each repository."""
+    """The files of one model. It is resolved once and then kept in the bucket.
+
+    `commits` has the commit of each repository.
+    """
 
     source: dict[str, Any]
     commits: dict[str, str]
@@ -35,24 +41,22 @@ class Plan:
 
     @property
     def size(self) -> int:
+        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     def render(self) -> str:
+        """Return JSON. Inverse of `parse`."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
     def parse(cls, text: str | bytes) -> Plan:
-        told = json.loads(text)
-        files = tuple(File(**file) for file in told.pop("files"))
-        return cls(**told, files=files)
-
-
-class DamagedError(ImportFailed):
-    """The bytes are not those on record."""
+        fields = json.loads(text)
+        files = tuple(File(**file) for file in fields.pop("files"))
+        return cls(**fields, files=files)
 
 
 class Digest:
-    """Computes the kind of digest that a file has on record, piece by piece."""
+    """The digest of a file, of the kind that its source has on record. Computed piece by piece."""
 
     def __init__(self, file: File) -> None:
         self.file = file
@@ -65,11 +69,11 @@ class Digest:
         self._hash.update(data)
 
     def verify(self) -> None:
-        """Raises DamagedError unless all that came is the file on record."""
-        kind, _, wanted = self.file.digest.partition(":")
-        if self._hash.hexdigest() != wanted:
-            raise DamagedError(
-                f"{self.file.name} has the {kind} {self._hash.hexdigest()}, on record is {wanted}: it was damaged "
-                "on its way or changed at its source. Nothing of it was kept. Deploy again; if it stays, use another "
-                "hub_url."
+        """Raise DigestMismatchError unless all the data is the file on record."""
+        kind, _, recorded = self.file.digest.partition(":")
+        if self._hash.hexdigest() != recorded:
+            raise DigestMismatchError(
+                f"{self.file.name} has the {kind} {self._hash.hexdigest()}, on record is {recorded}: it was damaged "
+                "on the way or changed at its source. Nothing of it was kept. Deploy again; if the error stays, use "
+                "another hub_url."
             )

@@ -1,4 +1,4 @@
-"""How far an import is, said every few seconds."""
+"""Progress of an import, reported every few seconds."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-SECONDS = 10
+REPORT_SECONDS = 10
 State = dict[str, Any]
 
 
 class Progress:
-    """Counts from several threads; while it is entered, `tell(state)` is called every few seconds, and at the end."""
+    """Counters for several threads. As a context manager it calls `report(state)` every REPORT_SECONDS."""
 
-    def __init__(self, tell: Callable[[State], None]) -> None:
-        self._tell, self._lock, self._ended = tell, threading.Lock(), threading.Event()
-        self._began, self._moved = time.monotonic(), 0
-        self.files = self.bytes = self.all_files = self.all_bytes = 0
+    def __init__(self, report: Callable[[State], None]) -> None:
+        self._report, self._lock, self._ended = report, threading.Lock(), threading.Event()
+        self._started, self._fetched_bytes = time.monotonic(), 0
+        self.files = self.bytes = self.total_files = self.total_bytes = 0
 
-    def add(self, size: int) -> None:
-        """Bytes that went from the source into the bucket."""
+    def add_fetched(self, size: int) -> None:
+        """Count bytes that came from the source."""
         with self._lock:
-            self._moved += size
+            self._fetched_bytes += size
             self.bytes += size
 
-    def keep(self, size: int) -> None:
-        """Bytes of a file under way that were in the bucket already."""
+    def add_present(self, size: int) -> None:
+        """Count bytes of an unfinished file that were in the bucket already."""
         with self._lock:
             self.bytes += size
 
-    def settle(self, already: int = 0) -> None:
-        """One more file is in the release; `already` bytes of it needed no source."""
+    def finish_file(self, present: int = 0) -> None:
+        """Count a finished file, and `present` bytes of it that were in the bucket already."""
         with self._lock:
             self.files += 1
-            self.bytes += already
+            self.bytes += present
 
     def state(self) -> State:
-        seconds = max(time.monotonic() - self._began, 0.001)
+        seconds = max(time.monotonic() - self._started, 0.001)
         return {
-            "files": [self.files, self.all_files],
-            "bytes": [self.bytes, self.all_bytes],
-            "mb_per_second": round(self._moved / seconds / 1e6, 1),
+            "files": [self.files, self.total_files],
+            "bytes": [self.bytes, self.total_bytes],
+            "mb_per_second": round(self._fetched_bytes / seconds / 1e6, 1),
         }
 
     def __enter__(self) -> Self:
@@ -54,11 +54,12 @@ class Progress:
         self._thread.join()
 
     def _repeat(self) -> None:
-        while not self._ended.wait(SECONDS):
-            self._tell(self.state())
+        while not self._ended.wait(REPORT_SECONDS):
+            self._report(self.state())
 
 
-def render(state: State) -> str:
-    """`3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s`."""
-    (files, all_files), (size, all_size) = state["files"], state["bytes"]
-    return f"{files} of {all_files} files, {size / 1e9:.2f} of {all_size / 1e9:.2f} GB, {state['mb_per_second']} MB/s"
+def render_progress(state: State) -> str:
+    """Return a text like `3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s`."""
+    (files, total_files), (size, total_size) = state["files"], state["bytes"]
+    gb, total_gb = size / 1e9, total_size / 1e9
+    return f"{files} of {total_files} files, {gb:.2f} of {total_gb:.2f} GB, {state['mb_per_second']} MB/s"

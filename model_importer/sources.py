@@ -1,4 +1,4 @@
-"""Where a model comes from: a hub or a prefix of S3. Each says what there is, and brings a file into the bucket."""
+"""The sources of a model: a repository of a hub, or a prefix of S3."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from .bucket import Bucket
-from .choice import INDEX, UNSAID, choose, read_object
-from .failure import ImportFailed
+from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
+from .model_folder import DEFAULT_VARIANT, INDEX_FILE, parse_index, parse_settings, select_files
 from .progress import Progress
 from .stream import PIECE
 
-Told = dict[str, Any]
+Fields = dict[str, Any]
+"""The source of a catalogue entry: kind, repository, revision, variant, parts; or kind, uri, licence."""
 
 
 class Source(Protocol):
-    """`resolve` is asked once; what it answered is kept to."""
+    """`resolve` is called once for a source; later imports use the recorded plan."""
 
     def resolve(self) -> Plan: ...
-    def bring(self, file: File, bucket: Bucket, key: str) -> None: ...
+    def import_file(self, file: File, bucket: Bucket, key: str) -> None: ...
 
 
 class HubSource:
-    """A repository of a hub; some folders of the pipeline may be repositories of their own (`parts`)."""
+    """A repository of a hub. Some components may come from repositories of their own (`parts`)."""
 
-    def __init__(self, told: Told, hub: Callable[[str], Hub], pool: Executor, progress: Progress) -> None:
-        self._told, self._hub, self._pool, self._progress = told, functools.cache(hub), pool, progress
+    def __init__(self, fields: Fields, hub: Callable[[str], Hub], pool: Executor, progress: Progress) -> None:
+        self._fields, self._hub, self._pool, self._progress = fields, functools.cache(hub), pool, progress
 
     def resolve(self) -> Plan:
-        parts = self._told.get("parts", {})
-        base = self._hub(self._told["repository"]).snapshot(self._told["revision"])
-        commits, files = {self._told["repository"]: base.commit}, dict(base.files)
-        for part, told in parts.items():
-            own = self._hub(told["repository"]).snapshot(told["revision"])
-            commits[told["repository"]] = own.commit
-            files = {path: file for path, file in files.items() if not path.startswith(f"{part}/")}
-            files |= {f"{part}/{name}": replace(file, path=f"{part}/{name}") for name, file in own.files.items()}
-        read = _Checked(files, lambda file: self._fetch(file, 0, file.size))
-        variants = {part: told.get("variant", "") for part, told in parts.items()}
-        return _plan(self._told, commits, base.licence, files, variants, read)
+        parts = self._fields.get("parts", {})
+        base = self._hub(self._fields["repository"]).snapshot(self._fields["revision"])
+        commits, files = {self._fields["repository"]: base.commit}, dict(base.files)
+        for name, part in parts.items():
+            snapshot = self._hub(part["repository"]).snapshot(part["revision"])
+            commits[part["repository"]] = snapshot.commit
+            files = {path: file for path, file in files.items() if not path.startswith(f"{name}/")}
+            files |= {f"{name}/{path}": replace(file, path=f"{name}/{path}") for path, file in snapshot.files.items()}
+        reader = _SmallFileReader(files, lambda file: self._fetch(file, 0, file.size))
+        variants = {name: part.get("variant", "") for name, part in parts.items()}
+        return _plan(self._fields, commits, base.licence, files, variants, reader)
 
-    def bring(self, file: File, bucket: Bucket, key: str) -> None:
+    def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.size <= PIECE:
-            data = check_content(file, self._fetch(file, 0, file.size))
-            bucket.put(key, data, file)
-            self._progress.add(file.size)
+            bucket.put(key, check_small_file(file, self._fetch(file, 0, file.size)), file)
+            self._progress.add_fetched(file.size)
             return
         bucket.upload(key, file, functools.partial(self._fetch, file), self._pool, self._progress)
 
@@ -60,42 +60,42 @@ class HubSource:
 
 
 class S3Source:
-    """A prefix of a bucket; S3 copies by itself. Its record of a file is the ETag."""
+    """A prefix of a bucket. S3 copies the files itself; the digest of a file is its ETag."""
 
-    def __init__(self, told: Told, s3: Any, progress: Progress) -> None:
-        self._told, self._s3, self._progress = told, s3, progress
-        self._bucket, _, prefix = told["uri"].removeprefix("s3://").partition("/")
+    def __init__(self, fields: Fields, s3: Any, progress: Progress) -> None:
+        self._fields, self._s3, self._progress = fields, s3, progress
+        self._bucket, _, prefix = fields["uri"].removeprefix("s3://").partition("/")
         self._prefix = prefix.rstrip("/") + "/" if prefix else ""
 
     def resolve(self) -> Plan:
         files = {file.path: file for file in self._list()}
-        if INDEX not in files:
-            raise ImportFailed(f"{self._told['uri']} holds no {INDEX}: it is no folder that diffusers saved.")
-        read = _Checked(files, lambda file: self._get(file.name))
-        own = {"variant": UNSAID, **self._told}
-        return _plan(own, {}, self._told.get("licence", "unknown"), files, {}, read)
+        if INDEX_FILE not in files:
+            raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
+        reader = _SmallFileReader(files, lambda file: self._get(file.name))
+        fields = {"variant": DEFAULT_VARIANT, **self._fields}
+        return _plan(fields, {}, self._fields.get("licence", "unknown"), files, {}, reader)
 
-    def bring(self, file: File, bucket: Bucket, key: str) -> None:
+    def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.path.endswith(".json"):
-            check_content(file, self._get(file.name))
+            check_small_file(file, self._get(file.name))
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
         try:
             bucket.copy(source, key, file, CopySourceIfMatch=f'"{file.digest.removeprefix("etag:")}"')
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (404, 412):
                 raise
-            raise ImportFailed(
-                f"{file.origin}{file.name} was replaced or deleted since this URI was first deployed. Another model "
-                "wants another URI."
+            raise ModelImportError(
+                f"{file.origin}{file.name} was replaced or deleted after the first deploy of this URI. Put another "
+                "model at another URI."
             ) from error
-        self._progress.add(file.size)
+        self._progress.add_fetched(file.size)
 
     def _list(self) -> list[File]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         items = [item for page in pages for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
         return [self._file(item["Key"].removeprefix(self._prefix), item) for item in items]
 
-    def _file(self, name: str, item: Told) -> File:
+    def _file(self, name: str, item: dict[str, Any]) -> File:
         return File(name, item["Size"], "etag:" + item["ETag"].strip('"'), f"s3://{self._bucket}/{self._prefix}", name)
 
     def _get(self, path: str) -> bytes:
@@ -103,36 +103,47 @@ class S3Source:
         return body
 
 
-class _Checked:
-    """Reads small files that decide what else is taken."""
+class _SmallFileReader:
+    """Reads the files that decide which others belong to the model."""
 
-    def __init__(self, files: dict[str, File], fetch: Any) -> None:
+    def __init__(self, files: dict[str, File], fetch: Callable[[File], bytes]) -> None:
         self._files, self._fetch = files, fetch
 
     def __call__(self, path: str) -> bytes:
         file = self._files.get(path)
         if file is None or file.size > PIECE:
-            raise ImportFailed(f"{path} is missing or too large: this is no folder that diffusers saved.")
-        return check_content(file, self._fetch(file))
+            raise ModelImportError(f"{path} is missing or too large. Use a folder that diffusers saved.")
+        return check_small_file(file, self._fetch(file))
 
 
 def _plan(
-    told: Told, commits: dict[str, str], licence: str, files: dict[str, File], variants: dict[str, str], read: _Checked
+    fields: Fields,
+    commits: dict[str, str],
+    licence: str,
+    files: dict[str, File],
+    variants: dict[str, str],
+    reader: _SmallFileReader,
 ) -> Plan:
-    index = read_object(INDEX, read(INDEX))
-    if unknown := variants.keys() - index.keys():
-        raise ImportFailed(f"{INDEX} names no {', '.join(sorted(unknown))}, which the catalogue takes from elsewhere.")
-    own = {part: told.get("variant", "") for part in index} | variants
-    chosen = choose(files, index, own, read)
-    return Plan(told, commits, licence, tuple(files[path] for path in chosen))
+    """Return the plan. `variants` has the variants of components with repositories of their own."""
+    index = parse_index(reader(INDEX_FILE))
+    if unknown := variants.keys() - {*index.component_names, *index.unused}:
+        names = ", ".join(sorted(unknown))
+        raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
+    default: str = fields.get("variant", "")
+    all_variants = dict.fromkeys(index.component_names, default) | variants
+    selected = select_files(files, index, all_variants, reader)
+    return Plan(fields, commits, licence, tuple(files[path] for path in selected))
 
 
-def check_content(file: File, data: bytes) -> bytes:
-    """A small file, whole. Refused are another one than is on record, and settings that ask for code of their own."""
+def check_small_file(file: File, data: bytes) -> bytes:
+    """Return the content of a whole file.
+
+    Raises DigestMismatchError, or ModelFolderError for settings that ask for code of their own.
+    """
     if not file.digest.startswith("etag:"):
         digest = Digest(file)
         digest.update(data)
         digest.verify()
     if file.path.endswith(".json"):
-        read_object(file.path, data)
+        parse_settings(file.path, data)
     return data

@@ -1,4 +1,4 @@
-"""A file of a hub as an upload reads it: in order, once, fetched ahead in parallel, and checked."""
+"""A stream over a file of a hub: in order, once, fetched ahead in parallel, with its digest checked."""
 
 from __future__ import annotations
 
@@ -10,68 +10,77 @@ from .files import Digest, File
 
 PIECE = 16 * 1024 * 1024
 """Bytes of one range, and of one part of an upload."""
-AHEAD = 6
-"""Ranges that are under way or wait: with the parts that wait for their upload, the bound of the memory."""
+RANGES_AHEAD = 6
+"""Ranges that are being fetched or wait to be read. With the parts that wait for upload they bound the memory."""
 
 Fetch = Callable[[int, int], bytes]
+"""Returns the bytes from the first position up to, not including, the second."""
 
 
 class Stream:
-    """Reads `file` by `fetch(first, end)`, and its first `begun` bytes by `again(first, end)`.
+    """Reads `file` with `fetch`, and its first `present` bytes with `fetch_present`.
 
-    The last bytes are not given out before the digest is found right. `told` hears of what was fetched.
+    The last bytes are returned only if the digest is right. `on_fetched` is called with the size of each piece that
+    came from `fetch`.
     """
 
     def __init__(
-        self, file: File, fetch: Fetch, pool: Executor, told: Callable[[int], None], begun: int = 0,
-        again: Fetch | None = None,
-    ) -> None:  # fmt: skip
-        self._file, self._fetch, self._pool, self._told = file, fetch, pool, told
-        self._begun, self._again = begun, again or fetch
-        self._next = self._given = 0
-        self._waiting: deque[Future[bytes]] = deque()
+        self,
+        file: File,
+        fetch: Fetch,
+        pool: Executor,
+        on_fetched: Callable[[int], None],
+        present: int = 0,
+        fetch_present: Fetch | None = None,
+    ) -> None:
+        self._file, self._fetch, self._pool, self._on_fetched = file, fetch, pool, on_fetched
+        self._present, self._fetch_present = present, fetch_present or fetch
+        self._requested = self._received = 0
+        self._ranges: deque[Future[bytes]] = deque()
         self._piece, self._used = b"", 0
         self._digest = Digest(file)
 
     def read(self, amount: int = -1) -> bytes:
-        """Up to `amount` bytes, fewer only at the end. Raises ImportFailed."""
+        """Return up to `amount` bytes; fewer only at the end. Raises ModelImportError."""
         pieces: list[bytes] = []
-        wanted = amount if amount >= 0 else self._file.size
-        while wanted and (self._used < len(self._piece) or self._advance()):
-            end = self._used + wanted
+        missing = amount if amount >= 0 else self._file.size
+        while missing and (self._used < len(self._piece) or self._advance()):
+            end = self._used + missing
             whole = not self._used and end >= len(self._piece)
-            pieces.append(self._piece if whole else self._piece[self._used : end])  # a part is a piece: no copy
+            pieces.append(self._piece if whole else self._piece[self._used : end])  # a whole piece needs no copy
             self._used = min(end, len(self._piece))
-            wanted -= len(pieces[-1])
+            missing -= len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def skip(self, amount: int) -> None:
-        """Reads so many bytes for the digest alone."""
+        """Read `amount` bytes for the digest alone."""
         while amount:
             amount -= len(self.read(min(amount, PIECE)))
 
     def close(self) -> None:
-        for waiting in self._waiting:
-            waiting.cancel()
+        for pending in self._ranges:
+            pending.cancel()
 
     def _advance(self) -> bool:
-        if self._given == self._file.size:
+        """Take the next piece. Return False at the end of the file."""
+        if self._received == self._file.size:
             return False
-        while self._next < self._file.size and len(self._waiting) < AHEAD:
-            self._waiting.append(self._request())
-        data = self._waiting.popleft().result()
+        while self._requested < self._file.size and len(self._ranges) < RANGES_AHEAD:
+            self._ranges.append(self._request())
+        data = self._ranges.popleft().result()
         self._digest.update(data)
-        fetched = self._given >= self._begun
-        self._given += len(data)
-        if self._given == self._file.size:
+        from_source = self._received >= self._present
+        self._received += len(data)
+        if self._received == self._file.size:
             self._digest.verify()
-        if fetched:
-            self._told(len(data))
+        if from_source:
+            self._on_fetched(len(data))
         self._piece, self._used = data, 0
         return True
 
     def _request(self) -> Future[bytes]:
-        """The next range: of what was begun or of the rest, never of both."""
-        first, begun = self._next, self._next < self._begun
-        self._next = min(first + PIECE, self._begun if begun else self._file.size)
-        return self._pool.submit(self._again if begun else self._fetch, first, self._next)
+        """Request the next range. It lies either in the present bytes or in the rest."""
+        first, is_present = self._requested, self._requested < self._present
+        self._requested = min(first + PIECE, self._present if is_present else self._file.size)
+        fetch = self._fetch_present if is_present else self._fetch
+        return self._pool.submit(fetch, first, self._requested)

@@ -212,7 +212,7 @@ def follow(monkeypatch: pytest.MonkeyPatch, build: CodeBuild, asked: dict[str, A
 
 
 def put_state(s3: Any, **state: Any) -> None:
-    body = {"told": "3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s", **state}
+    body = {"message": "3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s", **state}
     s3.put_object(Bucket="store", Key="imports/request.json", Body=json.dumps(body))
 
 
