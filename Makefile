@@ -13,7 +13,7 @@ endif
 # Outside of make, `. .venv/bin/activate` does the same.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: up test test-fast check lint types parity format mirror page synth docs docs-serve notebook clean help
+.PHONY: up test test-fast check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
 JOBS ?= 2
 FAST := not browser and not deploy and not notebook and not laptop and not cdk
@@ -32,17 +32,21 @@ test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emul
 
 check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
 
-lint: $(VENV)/dev web/node_modules
+lint: $(VENV)/dev web/node_modules mirrors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cmp lambda/contract.py model_code/contract.py
-	diff -r -x __pycache__ model_code/model_folder model_importer/model_folder
-	cmp lambda/vocabulary.json models/emoji/vocabulary.json
+	PYTHONPATH=.:lambda:model_code $(BIN)/lint-imports pyproject.toml --no-cache
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
 	cd cloud9 && ../$(BIN)/mypy .
 	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
 	npm --prefix web run check
+
+mirrors:  ## compare the files that two code roots share
+	cmp lambda/contract.py model_code/contract.py
+	diff -r -x __pycache__ model_code/model_folder model_importer/model_folder
+	cmp lambda/vocabulary.json models/emoji/vocabulary.json
+	cmp custom_resources/names.py stacks/config/names.py
 
 types: $(VENV)/dev
 	$(BIN)/mypy app.py stacks
@@ -55,12 +59,13 @@ format: $(VENV)/dev  ## format the Python code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-mirror:  ## copy the contract and the embedded model's names to lambda/, and the rules of model folders to the importer
+mirror:  ## copy the files that two code roots share: the contract, the rules of model folders, the names
 	cp model_code/contract.py lambda/contract.py
 	mkdir -p model_importer/model_folder
 	rm -f model_importer/model_folder/*.py
 	cp model_code/model_folder/*.py model_importer/model_folder/
 	cp models/emoji/vocabulary.json lambda/vocabulary.json
+	cp stacks/config/names.py custom_resources/names.py
 
 page: web/dist/index.html  ## build the page for a deploy
 
@@ -69,11 +74,11 @@ synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; n
 	@echo "The templates are valid. Next: $(BIN)/easel doctor"
 
 docs: $(VENV)/dev  ## build the documentation site into site/; a dead link fails
-	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.generate
 	$(BIN)/mkdocs build --strict --quiet
 
 docs-serve: $(VENV)/dev  ## serve the documentation on http://127.0.0.1:8000 while you write it
-	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.generate
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 notebook: $(VENV)/dev  ## run the notebook and write its copy with images, docs/tutorials/notebook.md
