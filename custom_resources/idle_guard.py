@@ -1,4 +1,4 @@
-"""Deletes an endpoint that nobody has called for hours; `easel resume` brings it back. Invoked by a clock."""
+"""Scheduled function: deletes an endpoint that got no request for hours. `easel resume` creates it again."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-SUBJECT = "Easel: the endpoint was taken down"
+from .names import IN_SERVICE
+
+SUBJECT = "Easel: the idle endpoint was deleted"
 TEXT = (
-    "Nobody called {endpoint} for {hours:g} hours, so it was deleted and costs nothing now.\n"
-    "Bring it back with: easel resume\n"
-    "Other hours: npx cdk deploy EaselModel -c idle_hours=12 (0: never), with the settings that you deployed with."
+    "The endpoint {endpoint} got no request for {hours:g} hours, so it was deleted and is no longer billed.\n"
+    "To create it again: easel resume\n"
+    "To change the hours: npx cdk deploy EaselModel -c idle_hours=12 (0: never), with the settings of your last deploy."
 )
 
 
 def handler(event: Any, context: Any) -> str:
-    """What was found, and done, for the log: missing, moving, young, called or deleted."""
+    """Check the endpoint. Return and log what was found or done: missing, moving, young, called or deleted."""
     endpoint, hours = os.environ["EASEL_ENDPOINT"], float(os.environ["EASEL_IDLE_HOURS"])
-    outcome = _look(endpoint, os.environ["EASEL_VARIANT"], timedelta(hours=hours))
+    outcome = _delete_if_idle(endpoint, os.environ["EASEL_VARIANT"], timedelta(hours=hours))
     if outcome == "deleted":
         text = TEXT.format(endpoint=endpoint, hours=hours)
         boto3.client("sns").publish(TopicArn=os.environ["EASEL_ALERTS"], Subject=SUBJECT, Message=text)
@@ -28,7 +30,7 @@ def handler(event: Any, context: Any) -> str:
     return outcome
 
 
-def _look(endpoint: str, variant: str, patience: timedelta) -> str:
+def _delete_if_idle(endpoint: str, variant: str, limit: timedelta) -> str:
     sagemaker = boto3.client("sagemaker")
     try:
         found = sagemaker.describe_endpoint(EndpointName=endpoint)
@@ -37,19 +39,19 @@ def _look(endpoint: str, variant: str, patience: timedelta) -> str:
             return "missing"
         raise
     now = datetime.now(UTC)
-    if found["EndpointStatus"] != "InService":
+    if found["EndpointStatus"] != IN_SERVICE:
         return "moving"
-    if now - found["LastModifiedTime"] < patience:
+    if now - found["LastModifiedTime"] < limit:
         return "young"
-    if _calls(endpoint, variant, now - patience, now):
+    if _requests(endpoint, variant, now - limit, now):
         return "called"
     sagemaker.delete_endpoint(EndpointName=endpoint)
     return "deleted"
 
 
-def _calls(endpoint: str, variant: str, since: datetime, until: datetime) -> float:
-    """No call leaves no datapoint."""
-    told = boto3.client("cloudwatch").get_metric_statistics(
+def _requests(endpoint: str, variant: str, since: datetime, until: datetime) -> float:
+    """Return how many requests the endpoint got. Without requests the metric has no data points."""
+    statistics = boto3.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName="Invocations",
         Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}],
@@ -58,4 +60,4 @@ def _calls(endpoint: str, variant: str, since: datetime, until: datetime) -> flo
         Period=3600,
         Statistics=["Sum"],
     )
-    return sum(float(point["Sum"]) for point in told["Datapoints"])
+    return sum(float(point["Sum"]) for point in statistics["Datapoints"])

@@ -1,6 +1,6 @@
-"""Custom resource: has CodeBuild import a model, and tells in its log how far it is until CloudFormation can be told.
+"""Custom resource: runs the import of a model in CodeBuild, and logs its progress until it ends.
 
-An import may take longer than a function can run: shortly before its end the function calls itself.
+An import may take longer than one invocation of a function: then the function invokes itself and continues.
 """
 
 from __future__ import annotations
@@ -11,74 +11,85 @@ from typing import Any
 
 import boto3
 
-from .response import PATIENT, Event, Made, answering, handed_over, short
+from .response import RETRIES, Event, Result, continue_in_next_invocation, make_handler, truncate
 
 POLL_SECONDS = 10
-_ROOM = "ask for 'Concurrently running builds for Linux/Small environment' in Service Quotas, then deploy again"
+_RAISE_QUOTA = (
+    "request more of 'Concurrently running builds for Linux/Small environment' in Service Quotas, then deploy again"
+)
 
 
-class NotImportedError(RuntimeError):
-    """Why the model is not in the bucket, and what to do."""
+class ImportFailedError(RuntimeError):
+    """The model was not imported: why, and what to do."""
 
 
 def handler(event: Event, context: Any) -> None:
-    answering(lambda event: follow(event, context), stop)(event, context)
+    make_handler(lambda event: follow(event, context), stop=stop)(event, context)
 
 
-def follow(event: Event, context: Any) -> Made | None:
-    """The end of the import; None: another run of this function waits for it. Raises NotImportedError."""
-    build = event.get("Build") or start(event)
-    codebuild = boto3.client("codebuild", config=PATIENT)
+def follow(event: Event, context: Any) -> Result | None:
+    """Start the build, or continue with `Build` of the event, and wait for its end.
+
+    Returns None if another invocation continues. Raises ImportFailedError.
+    """
+    build_id = event.get("Build") or start(event)
+    codebuild = boto3.client("codebuild", config=RETRIES)
     while True:
-        told = codebuild.batch_get_builds(ids=[build])["builds"][0]
+        build = codebuild.batch_get_builds(ids=[build_id])["builds"][0]
         state = progress(event)
-        print(state.get("message", told.get("currentPhase", "")))
-        if told["buildStatus"] != "IN_PROGRESS":
-            return ended(told, state)
-        if handed_over(event, context, Build=build):
+        print(state.get("message", build.get("currentPhase", "")))
+        if build["buildStatus"] != "IN_PROGRESS":
+            return result(build, state)
+        if continue_in_next_invocation(event, context, Build=build_id):
             return None
         time.sleep(POLL_SECONDS)
 
 
 def start(event: Event) -> str:
-    """The id of the build: of the one that runs for the same event, if there is one, as CodeBuild knows its token for
-    five minutes only. Others end: in the way back of a stack they would hold the place that a new account has."""
-    asked = event["ResourceProperties"]
-    request = json.dumps({**json.loads(asked["Request"]), "bucket": asked["Bucket"], "state": state_key(event)})
-    variable = {"name": "EASEL_IMPORT", "value": request, "type": "PLAINTEXT"}
-    codebuild = boto3.client("codebuild", config=PATIENT)
-    for build in running(codebuild, asked["Project"]):
+    """Start a build and return its id, or return the id of the build that runs for the same event already.
+
+    CodeBuild remembers the token of an event for five minutes only. Builds for other events are stopped: in a rollback
+    they would occupy the only build that a new account may run. Raises ImportFailedError.
+    """
+    properties = event["ResourceProperties"]
+    request = {**json.loads(properties["Request"]), "bucket": properties["Bucket"], "state": state_key(event)}
+    variable = {"name": "EASEL_IMPORT", "value": json.dumps(request), "type": "PLAINTEXT"}
+    codebuild = boto3.client("codebuild", config=RETRIES)
+    for build in running(codebuild, properties["Project"]):
         if variable in build["environment"].get("environmentVariables", ()):
             return str(build["id"])
         codebuild.stop_build(id=build["id"])
     try:
         build = codebuild.start_build(
-            projectName=asked["Project"],
+            projectName=properties["Project"],
             idempotencyToken=event["RequestId"],
             environmentVariablesOverride=[variable],
         )["build"]
     except codebuild.exceptions.AccountLimitExceededException as error:
-        told = f"CodeBuild starts no build in this account: {error}. New accounts wait for their first quota: {_ROOM}."
-        raise NotImportedError(told) from None
+        raise ImportFailedError(
+            f"CodeBuild starts no build in this account: {error}. A new account may have a quota of 0 at first: "
+            f"{_RAISE_QUOTA}."
+        ) from None
     print(f"started {build['id']}")
     return str(build["id"])
 
 
 def stop(event: Event) -> None:
-    """Whoever deletes a stack in the middle of an import leaves no build behind."""
-    codebuild = boto3.client("codebuild", config=PATIENT)
+    """Stop the builds of the project, so that a stack deleted during an import leaves none running."""
+    codebuild = boto3.client("codebuild", config=RETRIES)
     for build in running(codebuild, event["ResourceProperties"]["Project"]):
         codebuild.stop_build(id=build["id"])
 
 
 def running(codebuild: Any, project: str) -> list[dict[str, Any]]:
-    """Of its newest builds, those that have not ended."""
+    """Return the builds that have not ended, of the newest five."""
     newest = codebuild.list_builds_for_project(projectName=project)["ids"][:5]
     builds = codebuild.batch_get_builds(ids=newest)["builds"] if newest else []
     return [build for build in builds if build["buildStatus"] == "IN_PROGRESS"]
 
 
 def progress(event: Event) -> dict[str, Any]:
+    """Return the state that the importer has written; empty before it has written any."""
     s3 = boto3.client("s3")
     try:
         body = s3.get_object(Bucket=event["ResourceProperties"]["Bucket"], Key=state_key(event))["Body"]
@@ -91,25 +102,26 @@ def state_key(event: Event) -> str:
     return f"imports/{event['RequestId']}.json"
 
 
-def ended(build: dict[str, Any], state: dict[str, Any]) -> Made:
+def result(build: dict[str, Any], state: dict[str, Any]) -> Result:
+    """Return the result of a build that has ended. Raises ImportFailedError."""
     if build["buildStatus"] == "SUCCEEDED" and "prefix" in state:
         commits = " ".join(f"{name}@{commit}" for name, commit in state["commits"].items())
-        told = {"Commits": short(commits, 900), "Licence": short(state["licence"], 200)}
-        return state["prefix"], {"Prefix": state["prefix"], **told}
-    raise NotImportedError(state.get("error") or _why(build))
+        about = {"Commits": truncate(commits, 900), "Licence": truncate(state["licence"], 200)}
+        return state["prefix"], {"Prefix": state["prefix"], **about}
+    raise ImportFailedError(state.get("error") or _failure(build))
 
 
-def _why(build: dict[str, Any]) -> str:
+def _failure(build: dict[str, Any]) -> str:
     phases = build.get("phases", [])
     if any((phase["phaseType"], phase.get("phaseStatus")) == ("QUEUED", "TIMED_OUT") for phase in phases):
         return (
-            f"CodeBuild had no room for the import within {build['queuedTimeoutInMinutes']} minutes: as many builds "
-            f"run as this account may have. Deploy again when one of them has ended, or {_ROOM}."
+            f"CodeBuild could not start the import within {build['queuedTimeoutInMinutes']} minutes: this account "
+            f"already runs as many builds as it may. Deploy again when one of them has ended, or {_RAISE_QUOTA}."
         )
     if build["buildStatus"] == "TIMED_OUT":
         return (
-            f"The import took longer than {build['timeoutInMinutes']} minutes. What is in the bucket stays: deploy "
-            "again and it goes on."
+            f"The import took longer than {build['timeoutInMinutes']} minutes. The files in the bucket stay: deploy "
+            "again, and the import continues."
         )
-    told = [context["message"] for phase in phases for context in phase.get("contexts", [])]
-    return f"The build {build['id']} ended as {build['buildStatus']}. {' '.join(filter(None, told))}"
+    messages = [context["message"] for phase in phases for context in phase.get("contexts", [])]
+    return f"The build {build['id']} ended as {build['buildStatus']}. {' '.join(filter(None, messages))}"

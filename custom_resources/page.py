@@ -1,6 +1,6 @@
-"""Custom resource: puts the built page into its bucket, each file with its type and how long a browser may keep it.
+"""Custom resource: writes the built page into its bucket, each file with its media type and cache time.
 
-Nothing is taken away: a page that was open before the deploy may still ask for the files that it was built with.
+It deletes nothing: a page that was opened before the deploy may still request the files of its own build.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import zipfile
 import boto3
 
 from .release import BLOCK, RemoteFile, checked_name
-from .response import Event, answering
+from .response import Event, Result, make_handler
 
 HASHED = "assets/"
-"""Below it Vite names each file by its content."""
-_KNOWN = mimetypes.MimeTypes()  # its own table: that of the machine may lack what a page needs
-_KNOWN.add_type("text/javascript", ".js")  # as RFC 9239 and Python from 3.12 on have it
+"""Files below have a hash of their content in their name, set by Vite."""
+_MEDIA_TYPES = mimetypes.MimeTypes()  # not the machine's table, which may lack types that a page needs
+_MEDIA_TYPES.add_type("text/javascript", ".js")  # as in RFC 9239 and Python from 3.12 on
 
 
-def publish(event: Event) -> tuple[str, dict[str, str]]:
-    """Writes every file of the archive; the entrance comes last, so that it never names a file that is not there."""
-    asked = event["ResourceProperties"]
-    bucket, source = asked["Bucket"], asked["Source"]
+def publish(event: Event) -> Result:
+    """Write every file of the archive, index.html last, so that it never names a file that does not exist yet."""
+    properties = event["ResourceProperties"]
+    bucket, source = properties["Bucket"], properties["Source"]
     s3 = boto3.client("s3")
     with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, source["Bucket"], source["Key"]), BLOCK)) as archive:
         files = {checked_name(member): member for member in archive.infolist() if not member.is_dir()}
-        for name in sorted(files, key=turn):
+        for name in sorted(files, key=write_order):
             s3.put_object(
                 Bucket=bucket,
                 Key=name,
@@ -39,19 +39,19 @@ def publish(event: Event) -> tuple[str, dict[str, str]]:
     return bucket, {}
 
 
-handler = answering(publish)
+handler = make_handler(publish)
 
 
-def turn(name: str) -> tuple[bool, bool]:
-    """What others name is there before them."""
+def write_order(name: str) -> tuple[bool, bool]:
+    """Return a sort key that puts files before those that refer to them."""
     return not name.startswith(HASHED), name == "index.html"
 
 
 def media_type(name: str) -> str:
-    known = _KNOWN.guess_type(name)[0] or "application/octet-stream"
+    known = _MEDIA_TYPES.guess_type(name)[0] or "application/octet-stream"
     return f"{known}; charset=utf-8" if known.startswith("text/") else known
 
 
 def cache_control(name: str) -> str:
-    """`no-cache` is kept and asked about each time."""
+    """Return the Cache-Control header. With `no-cache` a browser keeps the file and revalidates it each time."""
     return "public, max-age=31536000, immutable" if name.startswith(HASHED) else "no-cache"

@@ -1,4 +1,4 @@
-"""Custom resource: unpacks zip assets into an immutable prefix of a bucket, as a stream, and copies nothing twice."""
+"""Custom resource: unpacks zip assets below an immutable prefix of a bucket, as a stream, and skips existing files."""
 
 from __future__ import annotations
 
@@ -12,81 +12,96 @@ from typing import IO, Any
 
 import boto3
 
-from .response import Event, answering
+from .response import Event, Result, make_handler
 
 NAME_BYTES = 255
-"""The longest name of a file that SageMaker takes in uncompressed model data."""
+"""Longest file name that SageMaker accepts in uncompressed model data."""
 BLOCK = 8 * 1024 * 1024
 MANIFEST = "release.json"
-LAST_MS = 30_000
-"""Left for the answer, without which CloudFormation waits in vain and says nothing of why."""
+RESPONSE_MS = 30_000
+"""Time reserved for the response: without one, CloudFormation waits until its own limit and gives no reason."""
 
-Left = Callable[[], float]
-"""Milliseconds that this run has yet."""
+RemainingTime = Callable[[], float]
+"""Returns the milliseconds that this invocation has left."""
 
 
-class RefusedError(ValueError):
-    """A member of an archive that may not become an object."""
+class UnsafeNameError(ValueError):
+    """A member of an archive that must not become an object."""
 
 
 class TooLargeError(RuntimeError):
-    """A model folder that a function cannot write in its time, and the way out."""
+    """A model folder that cannot be written within the time limit of a function, and what to do."""
 
 
 def handler(event: Event, context: Any) -> None:
-    answering(lambda event: publish(event, context.get_remaining_time_in_millis))(event, context)
+    make_handler(lambda event: publish(event, context.get_remaining_time_in_millis))(event, context)
 
 
-def publish(event: Event, left: Left) -> tuple[str, dict[str, str]]:
-    """Writes every member of the parts below the prefix. The prefix names the content: what is there is right.
+def publish(event: Event, remaining_time: RemainingTime) -> Result:
+    """Write every file of the parts below the prefix.
 
-    With `Manifest` (JSON: where the model is from) it adds `release.json`, which has also the digest of every file.
-    Raises RefusedError, TooLargeError.
+    The prefix is a hash of the content, so a file of the right size is right. With `Manifest` (JSON: the source of the
+    model) it also writes `release.json`, which adds the digest of every file. Raises UnsafeNameError, TooLargeError.
     """
-    asked = event["ResourceProperties"]
-    bucket, prefix = asked["Bucket"], asked["Prefix"]
+    properties = event["ResourceProperties"]
+    bucket, prefix = properties["Bucket"], properties["Prefix"]
     s3 = boto3.client("s3")
-    there = dict(_sizes(s3, bucket, prefix))
-    for key in there:  # it may have been about to expire
+    existing = dict(_sizes(s3, bucket, prefix))
+    for key in existing:  # a tag may have marked the release for deletion
         s3.delete_object_tagging(Bucket=bucket, Key=key)
-    told = "Manifest" not in asked or prefix + MANIFEST in there
-    files = [file for part in asked["Parts"] for file in _unpack(s3, bucket, prefix, part, there, told, left)]
-    if not told:
-        manifest = json.dumps({**json.loads(asked["Manifest"]), "files": files}, indent=1).encode()
+    needs_manifest = "Manifest" in properties and prefix + MANIFEST not in existing
+    unpack = Unpack(s3, bucket, prefix, existing, needs_manifest, remaining_time)
+    files = [file for part in properties["Parts"] for file in unpack.part(part)]
+    if needs_manifest:
+        manifest = json.dumps({**json.loads(properties["Manifest"]), "files": files}, indent=1).encode()
         s3.put_object(Bucket=bucket, Key=prefix + MANIFEST, Body=manifest)
     uri = f"s3://{bucket}/{prefix}"
     return uri, {"Uri": uri}
 
 
-def _unpack(
-    s3: Any, bucket: str, prefix: str, part: dict[str, str], there: dict[str, int], told: bool, left: Left
-) -> Iterator[dict[str, Any]]:
-    """Every file of a part, once it is in the bucket; what is there already only if it is yet to be told of."""
-    with zipfile.ZipFile(io.BufferedReader(RemoteFile(s3, part["Bucket"], part["Key"]), BLOCK)) as archive:
-        for member in (one for one in archive.infolist() if not one.is_dir()):
-            path = part["Below"] + checked_name(member)
-            present = there.get(prefix + path) == member.file_size
-            if present and told:
-                continue
-            with archive.open(member) as source:
-                reading = ReadOnce(source, left)
-                if present:
-                    reading.exhaust()
-                else:
-                    s3.upload_fileobj(reading, bucket, prefix + path)
-                    print(f"wrote {prefix}{path}, {member.file_size} bytes")
-            yield {"path": path, "size": member.file_size, "digest": f"sha256:{reading.digest.hexdigest()}"}
+class Unpack:
+    """Writes the files of zip assets to a prefix. `existing`: key to size. `digest_all`: also read existing files."""
+
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        prefix: str,
+        existing: dict[str, int],
+        digest_all: bool,
+        remaining_time: RemainingTime,
+    ) -> None:
+        self._s3, self._bucket, self._prefix, self._existing = s3, bucket, prefix, existing
+        self._digest_all, self._remaining_time = digest_all, remaining_time
+
+    def part(self, part: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """Write a part. Yields the path, size and digest of each file that was read."""
+        remote = RemoteFile(self._s3, part["Bucket"], part["Key"])
+        with zipfile.ZipFile(io.BufferedReader(remote, BLOCK)) as archive:
+            for member in (member for member in archive.infolist() if not member.is_dir()):
+                path = part["Below"] + checked_name(member)
+                exists = self._existing.get(self._prefix + path) == member.file_size
+                if exists and not self._digest_all:
+                    continue
+                with archive.open(member) as source:
+                    reader = DigestReader(source, self._remaining_time)
+                    if exists:
+                        reader.read_to_end()
+                    else:
+                        self._s3.upload_fileobj(reader, self._bucket, self._prefix + path)
+                        print(f"wrote {self._prefix}{path}, {member.file_size} bytes")
+                yield {"path": path, "size": member.file_size, "digest": f"sha256:{reader.digest.hexdigest()}"}
 
 
 def checked_name(member: zipfile.ZipInfo) -> str:
-    """The member's name, if it stays below the prefix. Raises RefusedError."""
+    """Return the member's name if it is safe as an object key below the prefix. Raises UnsafeNameError."""
     name = member.filename
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise RefusedError(f"{name!r} is a symbolic link")
+        raise UnsafeNameError(f"{name!r} is a symbolic link. Replace it by the file that it points to.")
     if "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise RefusedError(f"{name!r} does not stay below the release")
+        raise UnsafeNameError(f"{name!r} leads out of the release. Rename the file.")
     if any(len(part.encode()) > NAME_BYTES for part in name.split("/")):
-        raise RefusedError(f"{name[:80]!r}… is longer than {NAME_BYTES} bytes")
+        raise UnsafeNameError(f"{name[:80]!r}… is longer than {NAME_BYTES} bytes. Rename the file.")
     return name
 
 
@@ -96,33 +111,36 @@ def _sizes(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
             yield item["Key"], item["Size"]
 
 
-class ReadOnce:
-    """A member that cannot be wound back: to learn its size, the upload would read all of it and start again."""
+class DigestReader:
+    """A file-like object that computes a digest while it is read, and raises TooLargeError when time runs out.
 
-    def __init__(self, source: IO[bytes], left: Left) -> None:
-        self._source, self._left, self.digest = source, left, hashlib.sha256()
+    It cannot seek: with a seekable file, S3's upload would read all of it first to learn its size.
+    """
+
+    def __init__(self, source: IO[bytes], remaining_time: RemainingTime) -> None:
+        self._source, self._remaining_time, self.digest = source, remaining_time, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        if self._left() < LAST_MS:
+        if self._remaining_time() < RESPONSE_MS:
             raise TooLargeError(
-                "The model folder is too large to be unpacked by a function, which ends after 15 minutes. Put its "
-                "files into S3 and name their s3://…/ in the entry (docs/aws.md, A model folder of yours)"
+                "The model folder is too large: a function has 15 minutes to unpack it. Upload its files to S3 and set "
+                "their s3://…/ as the source of the catalogue entry (docs/how-to/own-model.md)."
             )
         data = self._source.read(size)
         self.digest.update(data)
         return data
 
-    def exhaust(self) -> None:
+    def read_to_end(self) -> None:
         while self.read(BLOCK):
             pass
 
 
 class RemoteFile(io.RawIOBase):
-    """An object of S3 as a file that can be read from anywhere, without a copy of it."""
+    """An S3 object as a seekable file. Each read fetches its own range."""
 
     def __init__(self, s3: Any, bucket: str, key: str) -> None:
-        self._s3, self._where, self._at = s3, {"Bucket": bucket, "Key": key}, 0
-        self._size: int = s3.head_object(**self._where)["ContentLength"]
+        self._s3, self._object, self._position = s3, {"Bucket": bucket, "Key": key}, 0
+        self._size: int = s3.head_object(**self._object)["ContentLength"]
 
     def readable(self) -> bool:
         return True
@@ -131,17 +149,17 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
-        end = min(self._at + len(buffer), self._size)
-        if self._at >= end:
+        end = min(self._position + len(buffer), self._size)
+        if self._position >= end:
             return 0
-        body = self._s3.get_object(**self._where, Range=f"bytes={self._at}-{end - 1}")["Body"].read()
+        body = self._s3.get_object(**self._object, Range=f"bytes={self._position}-{end - 1}")["Body"].read()
         buffer[: len(body)] = body
-        self._at += len(body)
+        self._position += len(body)
         return len(body)

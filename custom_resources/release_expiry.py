@@ -1,6 +1,6 @@
-"""Custom resource: when the endpoint runs a release, tags older ones that nothing points at, so that they expire.
+"""Custom resource: tags older releases that no endpoint configuration uses, once the endpoint runs a new release.
 
-The bucket's rule deletes what carries the tag. A release that is deployed again loses it (`release.py`).
+A lifecycle rule of the bucket deletes tagged objects. A release that is deployed again loses the tag (`release.py`).
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .response import HAND_OVER_MS, Event, Made, answering
+from .response import RESERVE_MS, Event, Result, make_handler
 
 RELEASES = "releases/"
 KEPT = 2
-"""The newest are kept for a way back, whether something points at them or not."""
+"""The newest releases are kept for a rollback, even if nothing uses them."""
 TAG = {"Key": "easel:release", "Value": "unreferenced"}
 
 
 class TooManyError(RuntimeError):
-    """There are more endpoint configurations in the account than could be looked at."""
+    """The account has more endpoint configurations than one invocation can read."""
 
 
 def handler(event: Event, context: Any) -> None:
-    answering(lambda event: retire(event, context))(event, context)
+    make_handler(lambda event: expire(event, context))(event, context)
 
 
-def retire(event: Event, context: Any) -> Made:
-    """A release too many costs cents, a deploy that is rolled back more: what fails here is told in the log alone."""
-    asked = event["ResourceProperties"]
+def expire(event: Event, context: Any) -> Result:
+    """Tag unused releases. Errors are only logged: a release too many costs cents, a failed deploy costs more."""
+    properties = event["ResourceProperties"]
     try:
-        for prefix in unreferenced(asked["Bucket"], asked["Uri"], context):
-            print(f"nothing points at {prefix}: it expires")
+        for prefix in tag_unused(properties["Bucket"], properties["Uri"], context):
+            print(f"{prefix} is not in use: it will be deleted")
     except (BotoCoreError, ClientError, TooManyError) as error:
-        print(f"older releases stay for now: {error}")
-    return "retirement", {}
+        print(f"older releases are kept for now: {error}")
+    return "release-expiry", {}
 
 
-def unreferenced(bucket: str, current: str, context: Any) -> list[str]:
-    """Tags the objects of every release that may go; their prefixes."""
+def tag_unused(bucket: str, current: str, context: Any) -> list[str]:
+    """Tag the objects of every unused release, and return the releases' prefixes."""
     s3 = boto3.client("s3")
     releases = _by_age(s3, bucket)
-    wanted = {current, *referenced(context), *(f"s3://{bucket}/{prefix}" for prefix in [*releases][:KEPT])}
-    going = [prefix for prefix in releases if not any(_overlap(f"s3://{bucket}/{prefix}", uri) for uri in wanted)]
-    for key in (key for prefix in going for key in releases[prefix]):
+    needed = {current, *uris_in_use(context), *(f"s3://{bucket}/{prefix}" for prefix in [*releases][:KEPT])}
+    unused = [prefix for prefix in releases if not any(_overlap(f"s3://{bucket}/{prefix}", uri) for uri in needed)]
+    for key in (key for prefix in unused for key in releases[prefix]):
         s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [TAG]})
-    return going
+    return unused
 
 
 def _by_age(s3: Any, bucket: str) -> dict[str, list[str]]:
-    """Prefix to keys, the newest release first."""
+    """Return prefix to keys of each release, the newest release first."""
     keys: dict[str, list[str]] = defaultdict(list)
     changed: dict[str, Any] = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=RELEASES):
@@ -62,38 +62,38 @@ def _by_age(s3: Any, bucket: str) -> dict[str, list[str]]:
     return {prefix: keys[prefix] for prefix in sorted(keys, key=lambda prefix: changed[prefix], reverse=True)}
 
 
-def referenced(context: Any) -> set[str]:
-    """What the models of all endpoint configurations of this account and region read. Raises TooManyError."""
+def uris_in_use(context: Any) -> set[str]:
+    """Return the model data of all endpoint configurations in this account and region. Raises TooManyError."""
     sagemaker = boto3.client("sagemaker")
     pages = sagemaker.get_paginator("list_endpoint_configs").paginate()
     names = [config["EndpointConfigName"] for page in pages for config in page["EndpointConfigs"]]
-    models = {model for name in _in_time(names, context) for model in _models(sagemaker, name)}
-    return {uri for model in _in_time(models, context) for uri in _data(sagemaker, model)}
+    models = {model for name in _while_time_remains(names, context) for model in _models(sagemaker, name)}
+    return {uri for model in _while_time_remains(models, context) for uri in _model_data(sagemaker, model)}
 
 
-def _in_time(names: Iterable[str], context: Any) -> Iterator[str]:
-    """Without an answer CloudFormation would take the deploy back."""
+def _while_time_remains(names: Iterable[str], context: Any) -> Iterator[str]:
+    """Yield `names`. Raises TooManyError near the end: without a response CloudFormation rolls the deploy back."""
     for name in names:
-        if context.get_remaining_time_in_millis() < HAND_OVER_MS:
-            raise TooManyError("this account has too many endpoint configurations to look at all of them")
+        if context.get_remaining_time_in_millis() < RESERVE_MS:
+            raise TooManyError("this account has too many endpoint configurations to read all of them")
         yield name
 
 
 def _models(sagemaker: Any, config: str) -> Iterator[str]:
-    told = sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    for variant in told["ProductionVariants"] + told.get("ShadowProductionVariants", []):
+    description = sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    for variant in description["ProductionVariants"] + description.get("ShadowProductionVariants", []):
         if "ModelName" in variant:
             yield variant["ModelName"]
 
 
-def _data(sagemaker: Any, model: str) -> Iterator[str]:
+def _model_data(sagemaker: Any, model: str) -> Iterator[str]:
     try:
-        told = sagemaker.describe_model(ModelName=model)
+        description = sagemaker.describe_model(ModelName=model)
     except ClientError as error:  # a configuration may outlive its model
         if "Could not find model" not in str(error):
             raise
         return
-    for container in [told.get("PrimaryContainer", {}), *told.get("Containers", [])]:
+    for container in [description.get("PrimaryContainer", {}), *description.get("Containers", [])]:
         source = container.get("ModelDataSource", {}).get("S3DataSource", {})
         yield from filter(None, (source.get("S3Uri"), container.get("ModelDataUrl")))
 

@@ -1,4 +1,4 @@
-"""Tells CloudFormation how a custom resource went."""
+"""The protocol of CloudFormation's custom resources: run the work, then send the response."""
 
 from __future__ import annotations
 
@@ -11,53 +11,62 @@ import boto3
 from botocore.config import Config
 
 Event = Mapping[str, Any]
-Made = tuple[str, dict[str, str]]
-"""Physical id and attributes."""
-HAND_OVER_MS = 60_000
-PATIENT = Config(retries={"mode": "standard", "max_attempts": 10})
-"""For who asks over and over: one refusal of a busy account ends neither a deploy nor a destroy."""
+Result = tuple[str, dict[str, str]]
+"""Physical id and attributes of the resource."""
+RESERVE_MS = 60_000
+"""An invocation with less time left ends, and the next invocation continues."""
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 10})
+"""For clients that poll: a single throttled call must not fail a deploy or a destroy."""
 
 
-def answering(
-    work: Callable[[Event], Made | None],
+def make_handler(
+    apply: Callable[[Event], Result | None],
+    *,
     stop: Callable[[Event], None] | None = None,
-    wait: Callable[[Event], Made | None] | None = None,
+    delete: Callable[[Event], Result | None] | None = None,
 ) -> Callable[[Event, Any], None]:
-    """A Lambda handler that runs `work(event)` and reports its end, good or bad; None is no end yet.
+    """Return a Lambda handler that calls `apply` for create and update, and sends the result or the error.
 
-    Deleting keeps what was written until the bucket goes; `stop` may end what still runs, and fails no deletion. `wait`
-    is the work of a deletion that has to come about.
+    A result of None sends nothing: another invocation continues. A deletion succeeds without doing anything, so the
+    objects stay until the bucket is deleted. `stop` ends what still runs, and its errors are only logged. `delete` is
+    for work that a deletion needs, and its errors fail the deletion.
     """
 
     def handler(event: Event, context: Any) -> None:
-        here = event.get("PhysicalResourceId", "none")
+        physical_id = event.get("PhysicalResourceId", "none")
         deleting = event["RequestType"] == "Delete"
-        if deleting and not wait:
-            _stop(stop, event)
-            return _tell(event, here, {"Status": "SUCCESS"})
+        if deleting and not delete:
+            _try_stop(stop, event)
+            return _send(event, physical_id, {"Status": "SUCCESS"})
         try:
-            made = wait(event) if deleting and wait else work(event)
+            result = delete(event) if deleting and delete else apply(event)
         except Exception as error:
-            reason = short(f"{type(error).__name__}: {error}", 900)
+            reason = truncate(f"{type(error).__name__}: {error}", 900)
             print(reason)
-            return _tell(event, here, {"Status": "FAILED", "Reason": f"{reason} (log: {context.log_stream_name})"})
-        if made is None:
+            reason = f"{reason} (log: {context.log_stream_name})"
+            return _send(event, physical_id, {"Status": "FAILED", "Reason": reason})
+        if result is None:
             return None
-        return _tell(event, made[0], {"Status": "SUCCESS", "Data": made[1]})
+        return _send(event, result[0], {"Status": "SUCCESS", "Data": result[1]})
 
     return handler
 
 
-def handed_over(event: Event, context: Any, **kept: Any) -> bool:
-    """Whether this run was near its end, and the function called itself with `kept` in the event to go on."""
-    if context.get_remaining_time_in_millis() >= HAND_OVER_MS:
+def continue_in_next_invocation(event: Event, context: Any, **state: Any) -> bool:
+    """Invoke the function again, with `state` in its event, if this invocation is near its end. Return whether."""
+    if context.get_remaining_time_in_millis() >= RESERVE_MS:
         return False
-    again = json.dumps({**event, **kept}).encode()
-    boto3.client("lambda").invoke(FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=again)
+    payload = json.dumps({**event, **state}).encode()
+    boto3.client("lambda").invoke(FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=payload)
     return True
 
 
-def _stop(stop: Callable[[Event], None] | None, event: Event) -> None:
+def truncate(text: str, limit: int) -> str:
+    """Return at most `limit` bytes of UTF-8. CloudFormation rejects a response of more than 4,096 bytes."""
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
+def _try_stop(stop: Callable[[Event], None] | None, event: Event) -> None:
     try:
         if stop:
             stop(event)
@@ -65,12 +74,7 @@ def _stop(stop: Callable[[Event], None] | None, event: Event) -> None:
         print(f"{type(error).__name__}: {error}")
 
 
-def short(text: str, limit: int) -> str:
-    """At most `limit` bytes of UTF-8: CloudFormation takes 4,096 in all, and fails without a word of them otherwise."""
-    return text.encode(errors="replace")[:limit].decode(errors="ignore")
-
-
-def _tell(event: Event, physical_id: str, outcome: dict[str, Any]) -> None:
+def _send(event: Event, physical_id: str, outcome: dict[str, Any]) -> None:
     body = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
     request = urllib.request.Request(  # noqa: S310  the URL is CloudFormation's own
         event["ResponseURL"],

@@ -1,7 +1,6 @@
-"""Custom resource: lets a destroy wait until SageMaker can delete the endpoint, and says in its log what it waits for.
+"""Custom resource: makes a destroy wait until SageMaker can delete the endpoint, and logs what it waits for.
 
-Of an endpoint on its way to another state, as when autoscaling changes it, SageMaker refuses the deletion; also of one
-that is being deleted already, as by `easel pause`.
+SageMaker refuses to delete an endpoint that is changing, for example by autoscaling or while `easel pause` deletes it.
 """
 
 from __future__ import annotations
@@ -12,59 +11,59 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .response import PATIENT, Event, Made, answering, handed_over
+from .names import ENDPOINT_WAIT_SECONDS, MOVING_STATES
+from .response import RETRIES, Event, Result, continue_in_next_invocation, make_handler
 
-MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 POLL_SECONDS = 5
-LIMIT_SECONDS = 50 * 60
-"""CloudFormation waits an hour for a custom resource."""
 
 
 class StillMovingError(RuntimeError):
-    """What SageMaker is still at, and what to do."""
+    """The endpoint is still changing: its state, and what to do."""
 
 
 def handler(event: Event, context: Any) -> None:
-    answering(stand_by, wait=lambda event: wait(event, context))(event, context)
+    make_handler(keep, delete=lambda event: wait(event, context))(event, context)
 
 
-def stand_by(event: Event) -> Made:
-    """Nothing to do while the endpoint is needed. With another endpoint comes another one, and this one goes."""
+def keep(event: Event) -> Result:
+    """Do nothing on create and update. The physical id is the endpoint, so a new endpoint deletes the old resource."""
     return event["ResourceProperties"]["Endpoint"], {}
 
 
-def wait(event: Event, context: Any) -> Made | None:
-    """Ends when the endpoint is at rest, gone or not to be seen; None: another run of this function waits. Raises
-    StillMovingError."""
+def wait(event: Event, context: Any) -> Result | None:
+    """Wait until the endpoint is in no moving state, does not exist or cannot be read.
+
+    Returns None if another invocation continues. Raises StillMovingError.
+    """
     endpoint = event["ResourceProperties"]["Endpoint"]
     since = float(event.get("Since") or time.time())
-    while (status := state(endpoint)) in MOVING:
+    while (status := endpoint_status(endpoint)) in MOVING_STATES:
         waited = time.time() - since
-        print(
-            f"{endpoint} is {status}: SageMaker deletes no endpoint before that has ended. "
-            f"Waiting, {waited:.0f} s so far"
-        )
-        if waited > LIMIT_SECONDS:
+        print(f"{endpoint} is {status}, so SageMaker does not delete it yet. Waiting, {waited:.0f} s so far")
+        if waited > ENDPOINT_WAIT_SECONDS:
             raise StillMovingError(
-                f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker deletes none before "
-                "that has ended. It is there, and billed while its instances run. When `easel doctor` says that it has "
-                "settled: npx cdk destroy --all"
+                f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker cannot delete it in "
+                "this state. It exists, and its instances are billed. Run `easel doctor` until the endpoint has "
+                "another state, then: npx cdk destroy --all"
             )
-        if handed_over(event, context, Since=since):
+        if continue_in_next_invocation(event, context, Since=since):
             return None
         time.sleep(POLL_SECONDS)
-    print(f"{endpoint} is {status or 'gone'}: its deletion goes on")
+    print(f"{endpoint} is {status or 'gone'}: its deletion continues")
     return event["PhysicalResourceId"], {}
 
 
-def state(endpoint: str) -> str:
-    """Empty where there is no such endpoint. Where nobody may look at it, as once the right to was taken away by hand,
-    a stack that waited could never be deleted, and its endpoint would be billed."""
+def endpoint_status(endpoint: str) -> str:
+    """Return the endpoint's status; empty if it does not exist, "unknown" if it cannot be read.
+
+    Without the right to read it, for example if somebody removed it by hand, waiting would block the deletion of the
+    stack for ever, and the endpoint would be billed.
+    """
     try:
-        told = boto3.client("sagemaker", config=PATIENT).describe_endpoint(EndpointName=endpoint)
+        description = boto3.client("sagemaker", config=RETRIES).describe_endpoint(EndpointName=endpoint)
     except (BotoCoreError, ClientError) as error:
         if "Could not find" in str(error):
             return ""
         print(f"{endpoint}: {error}")
-        return "not to be seen"
-    return str(told["EndpointStatus"])
+        return "unknown"
+    return str(description["EndpointStatus"])

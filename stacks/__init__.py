@@ -1,1 +1,1 @@
-"""What exists in the cloud: one file a stack, one construct a logical unit in `parts/`."""
+"""The CDK stacks: one folder a stack, `config/` for what needs no CDK, `common/` for constructs that several use."""

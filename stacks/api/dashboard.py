@@ -1,4 +1,4 @@
-"""One page of CloudWatch: requests, errors, times, queue, GPU, cost, log."""
+"""A CloudWatch dashboard: requests, errors, times, queue, GPU, cost and log."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HOUR = Duration.hours(1)
 PERCENTILES = ("p50", "p95", "p99")
 QUERY = (
     "fields @timestamp, @log, @message",
-    "filter @message like /inference_id/",  # the container's lines come with a prefix, so they are no JSON to a query
+    "filter @message like /inference_id/",  # the container's lines have a prefix, so a query does not parse their JSON
     "sort @timestamp desc",
     "limit 50",
 )
 
 
 class Dashboard(cloudwatch.Dashboard):
-    """`groups` are the logs that one `inference_id` runs through."""
+    """`log_groups` are the logs that have lines with an `inference_id`."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Dashboard(cloudwatch.Dashboard):
         endpoint: Endpoint,
         api: apigateway.RestApi,
         alarms: Sequence[cloudwatch.IAlarm],
-        groups: Sequence[logs.ILogGroup],
+        log_groups: Sequence[logs.ILogGroup],
     ) -> None:
         super().__init__(scope, id, default_interval=Duration.hours(12))
         self._metrics, self._endpoint, self._api = Metrics(endpoint.name, VARIANT), endpoint, api
@@ -44,19 +44,15 @@ class Dashboard(cloudwatch.Dashboard):
         self.add_widgets(*self._times())
         self.add_widgets(self._queue(), *self._machines())
         self.add_widgets(*self._cost())
-        names = [group.log_group_name for group in groups]
-        title = "The last 50 lines of pictures; put an inference_id or a job id between the slashes to follow one"
-        self.add_widgets(
-            cloudwatch.LogQueryWidget(log_group_names=names, query_lines=list(QUERY), title=title, width=24, height=8)
-        )
+        self.add_widgets(_log_lines(log_groups))
 
     def _requests(self) -> list[cloudwatch.IWidget]:
-        api, every = self._api, self._metrics.every
-        answered = [api.metric_count(label="requests"), api.metric_client_error(label="4xx")]
+        api, easel_by = self._api, self._metrics.easel_by
+        requests = [api.metric_count(label="requests"), api.metric_client_error(label="4xx")]
         return [
-            _graph("Requests", [*answered, api.metric_server_error(label="5xx")]),
-            _graph("Errors of requests, by code", [every("Errors", "code")]),
-            _graph("Failures of jobs, by code", [every("JobErrors", "code")]),
+            _graph("Requests", [*requests, api.metric_server_error(label="5xx")]),
+            _graph("Errors of requests, by code", [easel_by("Errors", "code")]),
+            _graph("Failures of jobs, by code", [easel_by("JobErrors", "code")]),
         ]
 
     def _times(self) -> list[cloudwatch.IWidget]:
@@ -66,40 +62,49 @@ class Dashboard(cloudwatch.Dashboard):
             for status in ("succeeded", "failed", "cancelled")
         ]
         return [
-            _graph("Time to the picture, queue and start included", jobs),
+            _graph("Time to the image, queue and start included", jobs),
             _graph("Time of the API", [self._api.metric_latency(statistic=p, label=p) for p in PERCENTILES]),
             _graph("Jobs that ended", ends),
         ]
 
     def _queue(self) -> cloudwatch.IWidget:
-        if not self._endpoint.answers:
-            calls = [self._metrics.calls("Invocations"), self._metrics.calls("Invocation5XXErrors")]
-            return _graph("Calls of the endpoint", calls)
+        if not self._endpoint.async_output:
+            calls = [self._metrics.invocations("Invocations"), self._metrics.invocations("Invocation5XXErrors")]
+            return _graph("Invocations of the endpoint", calls)
         waiting = [self._metrics.queue("ApproximateBacklogSize"), self._metrics.queue("HasBacklogWithoutCapacity")]
         return _graph("Queue", waiting, right=[self._metrics.queue("ApproximateAgeOfOldestRequest")])
 
     def _machines(self) -> list[cloudwatch.IWidget]:
-        of = self._metrics.instances
+        metric = self._metrics.instances
+        host = [metric("CPUUtilization"), metric("MemoryUtilization"), metric("DiskUtilization")]
         return [
-            _graph("GPU (percent)", [of("GPUUtilization"), of("GPUMemoryUtilization")]),
-            _graph(
-                "CPU, memory and disk (percent)", [of("CPUUtilization"), of("MemoryUtilization"), of("DiskUtilization")]
-            ),
+            _graph("GPU (percent)", [metric("GPUUtilization"), metric("GPUMemoryUtilization")]),
+            _graph("CPU, memory and disk (percent)", host),
         ]
 
     def _cost(self) -> list[cloudwatch.IWidget]:
-        """One sample a minute and instance: their number in an hour, over 60, is how many ran."""
+        """Each instance has one sample a minute, so the samples of an hour over 60 are the instances that ran."""
         samples = self._metrics.instances("CPUUtilization", "SampleCount", HOUR)
-        ran = "FILL(samples, 0) / 60"
-        widgets = [_graph("Instances", [_expression(ran, "instances", samples)])]
+        instances = "FILL(samples, 0) / 60"
+        widgets = [_graph("Instances", [_expression(instances, "instances", samples)])]
         pool = self._endpoint.settings.pool
         usd = max(USD_PER_HOUR.get(name, 0) for name in pool)
         if usd:
-            hourly = _expression(f"{ran} * {usd}", "USD in the hour", samples)
-            total = _expression(f"RUNNING_SUM({ran} * {usd})", "USD since the left edge", samples)
-            how = "about" if len(pool) == 1 else "at most"
-            widgets.append(_graph(f"Cost of instances, {how} (USD, us-east-1)", [hourly], right=[total]))
+            hourly = _expression(f"{instances} * {usd}", "USD in the hour", samples)
+            total = _expression(f"RUNNING_SUM({instances} * {usd})", "USD since the left edge", samples)
+            precision = "about" if len(pool) == 1 else "at most"
+            widgets.append(_graph(f"Cost of instances, {precision} (USD, us-east-1)", [hourly], right=[total]))
         return [*widgets]
+
+
+def _log_lines(log_groups: Sequence[logs.ILogGroup]) -> cloudwatch.IWidget:
+    return cloudwatch.LogQueryWidget(
+        log_group_names=[group.log_group_name for group in log_groups],
+        query_lines=list(QUERY),
+        title="The last 50 lines about jobs. To follow one job, put its id between the slashes of the filter",
+        width=24,
+        height=8,
+    )
 
 
 def _graph(

@@ -1,4 +1,4 @@
-"""AWS WAF before the API: AWS's common rules, and so many requests of one address."""
+"""AWS WAF in front of the API: AWS's common rules, and rate limits by IP address."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from stacks.config.prices import REGION, SEEN, USD_PER_MONTH
 Acl = wafv2.CfnWebACL
 
 COUNTED = ("SizeRestrictions_BODY", "CrossSiteScripting_BODY", "NoUserAgent_HEADER")
-"""Of the common rules, those that would refuse a start picture (8 KB and more, base64), a prompt with a tag in it and
-plain programs. They are counted; the API answers JSON and nothing that a browser would run."""
+"""Common rules that only count. They would block an init image (8 KB of base64 and more), a prompt with a tag, and
+programs without a user agent. The API responds with JSON, which no browser executes."""
 WINDOW_SECONDS = 300
 LIMIT = 2_000
-"""Requests of one caller in the window; polling a job counts."""
-CROWD = 10
-"""So many callers may share an address of CloudFront."""
+"""Requests of one caller in the window. Polling a job counts."""
+CALLERS_PER_ADDRESS = 10
+"""Callers that may share one address of CloudFront."""
 
 
 class Firewall(Construct):
-    """A web ACL of ours at the API's stage. `cost` is a sentence.
+    """A web ACL at the API's stage. `cost` is its price, as a sentence.
 
     `behind_cloudfront`: most requests come from CloudFront, which writes the caller's address into X-Forwarded-For.
-    Whoever calls the gateway directly can forge that, so addresses have a limit of their own, too.
+    A direct caller of the gateway can forge that header, so each sending address has a limit too.
     """
 
     def __init__(self, scope: Construct, id: str, *, stage: apigateway.Stage, behind_cloudfront: bool) -> None:
         super().__init__(scope, id)
-        rules = [_common(0), *(_forwarded() if behind_cloudfront else _direct())]
+        rules = [_common_rules(0), *(_forwarded_limits() if behind_cloudfront else _direct_limits())]
         acl = Acl(
             self,
             "Acl",
             description="Easel",
             scope="REGIONAL",
             default_action=Acl.DefaultActionProperty(allow={}),
-            visibility_config=_seen("EaselFirewall"),
+            visibility_config=_visibility("EaselFirewall"),
             rules=rules,
         )
-        attach(self, acl.attr_arn, stage)
+        associate(self, acl.attr_arn, stage)
         usd = USD_PER_MONTH["web_acl"] + len(rules) * USD_PER_MONTH["web_acl_rule"]
         self.cost = f"about {usd:g} USD a month and 0.60 for a million requests ({REGION}, {SEEN})"
 
 
-def attach(scope: Construct, arn: str, stage: apigateway.Stage) -> None:
-    """Puts a web ACL before a stage."""
-    wafv2.CfnWebACLAssociation(scope, "Attached", resource_arn=stage.stage_arn, web_acl_arn=arn)
+def associate(scope: Construct, arn: str, stage: apigateway.Stage) -> None:
+    """Put a web ACL in front of a stage."""
+    wafv2.CfnWebACLAssociation(scope, "Association", resource_arn=stage.stage_arn, web_acl_arn=arn)
 
 
-def _common(priority: int) -> Acl.RuleProperty:
+def _common_rules(priority: int) -> Acl.RuleProperty:
     count = Acl.RuleActionProperty(count={})
     overrides = [Acl.RuleActionOverrideProperty(name=name, action_to_use=count) for name in COUNTED]
     return Acl.RuleProperty(
         name="Common",
         priority=priority,
         override_action=Acl.OverrideActionProperty(none={}),
-        visibility_config=_seen("EaselCommon"),
+        visibility_config=_visibility("EaselCommon"),
         statement=Acl.StatementProperty(
             managed_rule_group_statement=Acl.ManagedRuleGroupStatementProperty(
                 vendor_name="AWS", name="AWSManagedRulesCommonRuleSet", rule_action_overrides=overrides
@@ -65,23 +65,23 @@ def _common(priority: int) -> Acl.RuleProperty:
     )
 
 
-def _direct() -> list[Acl.RuleProperty]:
-    return [_rate("Address", 1, LIMIT)]
+def _direct_limits() -> list[Acl.RuleProperty]:
+    return [_rate_limit("Address", 1, LIMIT)]
 
 
-def _forwarded() -> list[Acl.RuleProperty]:
+def _forwarded_limits() -> list[Acl.RuleProperty]:
     forwarded = Acl.ForwardedIPConfigurationProperty(header_name="X-Forwarded-For", fallback_behavior="NO_MATCH")
-    return [_rate("Caller", 1, LIMIT, forwarded), _rate("Address", 2, CROWD * LIMIT)]
+    return [_rate_limit("Caller", 1, LIMIT, forwarded), _rate_limit("Address", 2, CALLERS_PER_ADDRESS * LIMIT)]
 
 
-def _rate(
+def _rate_limit(
     name: str, priority: int, limit: int, forwarded: Acl.ForwardedIPConfigurationProperty | None = None
 ) -> Acl.RuleProperty:
     return Acl.RuleProperty(
         name=name,
         priority=priority,
         action=Acl.RuleActionProperty(block={}),
-        visibility_config=_seen(f"Easel{name}"),
+        visibility_config=_visibility(f"Easel{name}"),
         statement=Acl.StatementProperty(
             rate_based_statement=Acl.RateBasedStatementProperty(
                 aggregate_key_type="FORWARDED_IP" if forwarded else "IP",
@@ -93,8 +93,8 @@ def _rate(
     )
 
 
-def _seen(metric: str) -> Acl.VisibilityConfigProperty:
-    """Without samples, which would show keys in their headers to whoever looks into WAF's console."""
+def _visibility(metric: str) -> Acl.VisibilityConfigProperty:
+    """Return a configuration with metrics and without samples, whose headers would show API keys in the console."""
     return Acl.VisibilityConfigProperty(
         cloud_watch_metrics_enabled=True, metric_name=metric, sampled_requests_enabled=False
     )

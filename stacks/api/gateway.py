@@ -1,4 +1,4 @@
-"""The door: a REST API before one function, with keys, a usage plan and our errors."""
+"""The REST API of API Gateway in front of one function, with API keys, a usage plan and our error format."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks.api.gateway_responses import GatewayResponses
-from stacks.common.nag_suppressions import acknowledge
+from stacks.common.nag_suppressions import suppress
+from stacks.config.names import GATEWAY_SECONDS
 from stacks.config.settings import Settings
 
 STAGE = "v1"
-TIMEOUT = cdk.Duration.seconds(29)
-"""What the gateway waits, without a raised quota."""
+TIMEOUT = cdk.Duration.seconds(GATEWAY_SECONDS)
 METHODS = ["GET", "POST", "DELETE", "OPTIONS"]
 HEADERS = ["content-type", "idempotency-key", "x-api-key", "authorization", "x-amz-date", "x-amz-security-token"]
-"""What a page may send: the gateway answers its preflight as `lambda/gateway/events.py` does, without waking the function."""
+"""Headers that a page may send. The gateway answers the preflight itself, as `lambda/gateway/events.py` would."""
 
-_FINDINGS = {
+_REASONS = {
     "AwsSolutions-APIG1": "Access logs of a REST API need a role in the account's settings, which other stacks share "
-    "and destroy could not take back; the function logs every request",
-    "AwsSolutions-APIG2": "The contract checks every body in the function and names the field; the gateway's check "
-    "would answer in another shape",
-    "AwsSolutions-APIG4": "Keys (the default) are checked by the gateway on every method but the CORS preflight; "
-    "api_auth=iam asks for signed requests",
+    "and destroy could not restore; the function logs every request",
+    "AwsSolutions-APIG2": "The function validates every body and names the wrong field; the gateway's validation "
+    "would respond in another format",
+    "AwsSolutions-APIG4": "The gateway checks the API key (the default) on every method but the CORS preflight; "
+    "api_auth=iam requires signed requests",
     "AwsSolutions-APIG6": "Execution logs need the same role in the account's settings as access logs; the function "
     "logs every request",
     "AwsSolutions-COG4": "Callers are programs with an API key or an IAM role; there are no users to sign in",
@@ -32,7 +32,7 @@ _FINDINGS = {
 
 
 class Gateway(Construct):
-    """`api` answers; `key` is there where `api_auth` is `key`."""
+    """`api` is the REST API. `key` is None unless the setting `api_auth` is `key`."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, function: lambda_.IFunction) -> None:
         super().__init__(scope, id)
@@ -57,12 +57,12 @@ class Gateway(Construct):
                 allow_origins=["*"], allow_methods=METHODS, allow_headers=HEADERS, max_age=cdk.Duration.hours(2)
             ),
         )
-        self.api.node.try_remove_child("Endpoint")  # an output with a name that nobody can read
+        self.api.node.try_remove_child("Endpoint")  # the CDK's own output has an unreadable name; the stack has ApiUrl
         for resource in (self.api.root, self.api.root.add_resource("{proxy+}")):
             resource.add_method("ANY")
         GatewayResponses(self, "Responses", api=self.api)
         self.key = self._key(settings) if settings.api_auth == "key" else None
-        acknowledge(self.api, _FINDINGS)
+        suppress(self.api, _REASONS)
 
     def _key(self, settings: Settings) -> apigateway.IApiKey:
         plan = self.api.add_usage_plan(

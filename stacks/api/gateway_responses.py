@@ -1,4 +1,4 @@
-"""What the gateway says by itself, in the shape of the API's own errors (`lambda/gateway/problem_details.py`)."""
+"""The gateway's own error responses, in the format of the API's errors (`lambda/gateway/problem_details.py`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Type = apigateway.ResponseType
 
 
 @dataclass(frozen=True)
-class Said:
-    """One answer of the gateway: a code of the contract with its status and title, and the way out."""
+class GatewayError:
+    """A code of the contract with its status and title, and what to do."""
 
     code: str
     status: int
@@ -23,83 +23,93 @@ class Said:
     retry_after_s: int | None = None
 
 
-_NO_KEY = Said(
+_NO_KEY = GatewayError(
     "unauthorized",
     401,
     "No valid API key",
     "Send the key in the header x-api-key, or a signature where api_auth is iam.",
     "authentication_error",
 )
-_TIMEOUT = Said("model_timeout", 504, "The endpoint did not answer in time", "Ask GET /jobs.", "server_error")
-_INTERNAL = Said("internal", 500, "Something went wrong in Easel", "Look into the function's log.", "server_error")
+_EXPIRED = GatewayError("unauthorized", 401, "No valid API key", "Sign the request again.", "authentication_error")
+_FORBIDDEN = GatewayError("forbidden", 403, "Not allowed", "", "permission_error")
+_BLOCKED = GatewayError(
+    "forbidden",
+    403,
+    "Not allowed",
+    "The firewall blocked the request: too many requests, or a suspicious one. Wait five minutes, or ask the operator.",
+    "permission_error",
+)
+_MEDIA_TYPE = GatewayError(
+    "unsupported_media_type", 415, "The body is not application/json", "Send content-type: application/json."
+)
+_QUOTA = GatewayError(
+    "quota_exceeded", 429, "The API key's quota is used up", "Wait until tomorrow.", "rate_limit_error"
+)
+_TIMEOUT = GatewayError(
+    "model_timeout", 504, "The endpoint did not respond in time", "Send GET /jobs to find the job.", "server_error"
+)
+_INTERNAL = GatewayError("internal", 500, "Internal error", "Read the function's log.", "server_error")
 
-SAID = {
+RESPONSES = {
     Type.INVALID_API_KEY: _NO_KEY,
     Type.MISSING_AUTHENTICATION_TOKEN: _NO_KEY,
     Type.UNAUTHORIZED: _NO_KEY,
-    Type.EXPIRED_TOKEN: Said("unauthorized", 401, "No valid API key", "Sign the request anew.", "authentication_error"),
-    Type.RESOURCE_NOT_FOUND: Said("not_found", 404, "Not found", "GET /openapi.json lists the routes."),
-    Type.BAD_REQUEST_BODY: Said("invalid_json", 400, "The body is not JSON", "Send one JSON object."),
-    Type.DEFAULT_4_XX: Said("forbidden", 403, "Not allowed", "", "permission_error"),
-    Type.REQUEST_TOO_LARGE: Said("payload_too_large", 413, "The body is too large", "Send at most 4259840 bytes."),
-    Type.UNSUPPORTED_MEDIA_TYPE: Said(
-        "unsupported_media_type", 415, "The body is not application/json", "Send content-type: application/json."
+    Type.EXPIRED_TOKEN: _EXPIRED,
+    Type.RESOURCE_NOT_FOUND: GatewayError("not_found", 404, "Not found", "GET /openapi.json lists the routes."),
+    Type.BAD_REQUEST_BODY: GatewayError("invalid_json", 400, "The body is not JSON", "Send one JSON object."),
+    Type.DEFAULT_4_XX: _FORBIDDEN,
+    Type.REQUEST_TOO_LARGE: GatewayError(
+        "payload_too_large", 413, "The body is too large", "Send at most 4259840 bytes."
     ),
-    Type.WAF_FILTERED: Said(
-        "forbidden",
-        403,
-        "Not allowed",
-        "The firewall refused it: too many requests, or one like an attack. Wait five minutes, or ask the operator.",
-        "permission_error",
-    ),
-    Type.THROTTLED: Said("throttled", 429, "Too many requests", "Wait a little.", "rate_limit_error", 5),
-    Type.QUOTA_EXCEEDED: Said(
-        "quota_exceeded", 429, "The key's quota is spent", "It is filled again tomorrow.", "rate_limit_error"
-    ),
+    Type.UNSUPPORTED_MEDIA_TYPE: _MEDIA_TYPE,
+    Type.WAF_FILTERED: _BLOCKED,
+    Type.THROTTLED: GatewayError("throttled", 429, "Too many requests", "Wait a little.", "rate_limit_error", 5),
+    Type.QUOTA_EXCEEDED: _QUOTA,
     Type.INTEGRATION_TIMEOUT: _TIMEOUT,
     Type.INTEGRATION_FAILURE: _INTERNAL,
     Type.DEFAULT_5_XX: _INTERNAL,
 }
-"""A code the gateway does not list here falls to one of the two defaults."""
+"""The gateway uses one of the two defaults for a type that is not listed here."""
 
 
 class GatewayResponses(Construct):
-    """Problem documents with CORS headers, and the word whether to try again."""
+    """Problem documents with CORS headers, and a header that says whether to retry."""
 
     def __init__(self, scope: Construct, id: str, *, api: apigateway.RestApi) -> None:
         super().__init__(scope, id)
-        for kind, said in SAID.items():
-            again = {"Retry-After": f"'{said.retry_after_s}'"} if said.retry_after_s else {"x-should-retry": "'false'"}
+        for kind, error in RESPONSES.items():
+            seconds = error.retry_after_s
+            retry = {"Retry-After": f"'{seconds}'"} if seconds else {"x-should-retry": "'false'"}
             api.add_gateway_response(
                 kind.response_type,
                 type=kind,
-                status_code=str(said.status),
+                status_code=str(error.status),
                 response_headers={
                     "Content-Type": "'application/problem+json'",
                     "Access-Control-Allow-Origin": "'*'",
                     "Access-Control-Expose-Headers": "'x-amzn-requestid, retry-after, x-should-retry'",
                     "Cache-Control": "'no-store'",
                     "X-Content-Type-Options": "'nosniff'",
-                    **again,
+                    **retry,
                 },
-                templates={"application/json": _body(said)},
+                templates={"application/json": _body(error)},
             )
 
 
-def _body(said: Said) -> str:
+def _body(error: GatewayError) -> str:
     return json.dumps(
         {
-            "type": f"urn:easel:error:{said.code}",
-            "title": said.title,
-            "status": said.status,
-            "detail": said.title,
-            "instance": "urn:easel:request:$context.requestId",  # the path would not be escaped here
-            "code": said.code,
+            "type": f"urn:easel:error:{error.code}",
+            "title": error.title,
+            "status": error.status,
+            "detail": error.title,
+            "instance": "urn:easel:request:$context.requestId",  # the gateway does not escape the path in a template
+            "code": error.code,
             "request_id": "$context.requestId",
-            "retryable": said.retry_after_s is not None,
-            "retry_after_s": said.retry_after_s,
-            "hint": said.hint,
+            "retryable": error.retry_after_s is not None,
+            "retry_after_s": error.retry_after_s,
+            "hint": error.hint,
             "invalid_params": [],
-            "error": {"message": said.title, "type": said.openai_type, "param": None, "code": said.code},
+            "error": {"message": error.title, "type": error.openai_type, "param": None, "code": error.code},
         }
     )

@@ -1,4 +1,4 @@
-"""The public Powertools layer, at the version that the laptop has."""
+"""The public Powertools layer, in the version that the laptop uses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stacks.config.regions import LAYERS_ELSEWHERE
 
 VERSION = "3.37.0"
 PARAMETER = f"/aws/service/powertools/python/x86_64/{RUNTIME.name}/{VERSION}"
-"""AWS's public parameter with the layer's ARN, in the regions of the partition `aws`."""
+"""AWS's public parameter with the layer's ARN. It exists in the regions of the partition `aws`."""
 
 
 def powertools(scope: Construct, arn: str) -> lambda_.ILayerVersion:
-    """The layer `arn`, or the public one of the region where it is empty."""
+    """Return the layer `arn`, or the public layer of the region if `arn` is empty."""
     if not arn:
         region = Stack.of(scope).region
         elsewhere = None if Token.is_unresolved(region) else LAYERS_ELSEWHERE.get(region)

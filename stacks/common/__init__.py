@@ -1,1 +1,1 @@
-"""Constructs: nouns that the stacks put together."""
+"""Constructs and functions that several stacks use."""

@@ -1,4 +1,4 @@
-"""A function with a role and a log group of its own."""
+"""A Python function with its own role and log group."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from constructs import Construct
 
 from stacks.common.grants import allow
 from stacks.common.logs import Logs
-from stacks.common.nag_suppressions import acknowledge
+from stacks.common.nag_suppressions import suppress
 
 CUSTOM_RESOURCES = Path(__file__).parents[2] / "custom_resources"
-_UNSHIPPED = ("__pycache__", ".*")
 RUNTIME = lambda_.Runtime.PYTHON_3_13
-_L1 = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supports it until 2029"
+_NOT_SHIPPED = ("__pycache__", ".*")
+_L1_REASON = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supports it until 2029"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """A folder to ship, and the paths in it to leave out, as in a .gitignore."""
+    """A folder to ship. `exclude` has the patterns of a .gitignore."""
 
     path: Path
     exclude: tuple[str, ...]
 
 
 def folder_code(folder: Path) -> Code:
-    """Ship the files of `folder`: it is the root that imports start from."""
-    return Code(path=folder, exclude=_UNSHIPPED)
+    """Ship the files of `folder`, which is the import root."""
+    return Code(path=folder, exclude=_NOT_SHIPPED)
 
 
 def package_code(package: Path) -> Code:
-    """Ship the package `package`: the folder that holds it is the root that imports start from."""
-    return Code(path=package.parent, exclude=("/*", f"!/{package.name}", *_UNSHIPPED))
+    """Ship the package `package`. The folder that holds it is the import root, so relative imports work."""
+    return Code(path=package.parent, exclude=("/*", f"!/{package.name}", *_NOT_SHIPPED))
 
 
 class Function(Construct):
-    """Python code of a folder. `role` may write `logs`, its own; `asynchronous` says what becomes of lost events.
+    """A function with its own `role`, which may write to its own log group `logs`.
 
-    `concurrency` is reserved in the account's limit; 0 reserves nothing.
+    `concurrency` is reserved from the account's limit; 0 reserves nothing. `async_invoke` sets retries and the
+    destination of failed events.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Function(Construct):
         concurrency: int = 0,
         environment: Mapping[str, str] | None = None,
         layers: Sequence[lambda_.ILayerVersion] = (),
-        asynchronous: lambda_.EventInvokeConfigOptions | None = None,
+        async_invoke: lambda_.EventInvokeConfigOptions | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.logs = logs = Logs(self, "Logs", days=log_days)
@@ -78,17 +79,17 @@ class Function(Construct):
             role=self.role,
             log_group=logs,
         )
-        if asynchronous:
+        if async_invoke:
             self.function.configure_async_invoke(
-                on_failure=asynchronous.on_failure,
-                retry_attempts=asynchronous.retry_attempts,
-                max_event_age=asynchronous.max_event_age,
+                on_failure=async_invoke.on_failure,
+                retry_attempts=async_invoke.retry_attempts,
+                max_event_age=async_invoke.max_event_age,
             )
-        acknowledge(self.function, {"AwsSolutions-L1": _L1})
+        suppress(self.function, {"AwsSolutions-L1": _L1_REASON})
 
-    def allow_itself(self) -> iam.Policy:
-        """The right to call itself, in a policy of its own, or the function would wait for itself."""
-        again = iam.Policy(self, "Again", roles=[self.role])
-        call = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
-        again.add_statements(call)
-        return again
+    def allow_self_invocation(self) -> iam.Policy:
+        """Let the function invoke itself. A separate policy: in the role's default policy it would be a cycle."""
+        policy = iam.Policy(self, "InvokeSelf", roles=[self.role])
+        invoke = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
+        policy.add_statements(invoke)
+        return policy

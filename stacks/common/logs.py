@@ -1,4 +1,4 @@
-"""Log groups that are kept for a while and go with the stack."""
+"""Log groups with a retention, deleted with their stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from constructs import Construct
 
 
 def retention(days: int) -> logs.RetentionDays:
-    """CloudWatch's name for a number of days, one of `settings.LOG_DAYS`."""
+    """Return CloudWatch's name for a number of days, one of `settings.LOG_DAYS`."""
     return _RETENTIONS[days]
 
 
@@ -31,7 +31,7 @@ LOG_DAYS = tuple(_RETENTIONS)
 
 
 class Logs(logs.LogGroup):
-    """A log group with retention that is deleted with its stack."""
+    """A log group that keeps lines for `days` and is deleted with its stack."""
 
     def __init__(self, scope: Construct, id: str, *, days: int, name: str | None = None) -> None:
         super().__init__(

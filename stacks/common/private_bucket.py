@@ -1,4 +1,4 @@
-"""A bucket that nobody sees who has neither a right nor a signature."""
+"""A private, encrypted bucket that accepts TLS only."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.common.nag_suppressions import acknowledge
+from stacks.common.nag_suppressions import suppress
 
 
 class PrivateBucket(s3.Bucket):
-    """Encrypted by `key`, or without one by S3's own. `unlogged` says why nobody logs who reads it."""
+    """A bucket encrypted with `key`, or with S3's own key where there is none.
+
+    `no_access_logs_reason` says why the bucket has no server access logs.
+    """
 
     def __init__(
         self,
         scope: Construct,
         id: str,
         *,
-        unlogged: str,
+        no_access_logs_reason: str,
         key: kms.IKey | None = None,
         removal: cdk.RemovalPolicy = cdk.RemovalPolicy.DESTROY,
         **options: Any,
@@ -39,4 +42,4 @@ class PrivateBucket(s3.Bucket):
             auto_delete_objects=removal == cdk.RemovalPolicy.DESTROY,
             **options,
         )
-        acknowledge(self, {"AwsSolutions-S1": unlogged})
+        suppress(self, {"AwsSolutions-S1": no_access_logs_reason})

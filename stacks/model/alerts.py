@@ -1,4 +1,4 @@
-"""Who is told when something goes wrong or costs more than it should."""
+"""The topic for alarms, the budget and the idle guard, and its subscriber."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from constructs import Construct
 
 
 class Alerts(Construct):
-    """One topic for alarms, budget and idle guard. `told` says in a sentence who hears of it."""
+    """A topic with at most one subscriber. `recipient` says in a sentence who gets the mails."""
 
     def __init__(self, scope: Construct, id: str, *, email: str) -> None:
         super().__init__(scope, id)
         self.topic = sns.Topic(self, "Topic", display_name="Easel", enforce_ssl=True)
-        self._let_publish("budgets.amazonaws.com", "cloudwatch.amazonaws.com")
+        self._allow_publish("budgets.amazonaws.com", "cloudwatch.amazonaws.com")
         if email:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
-        self.told = self._told(email)
+        self.recipient = self._recipient(email)
 
-    def _let_publish(self, *services: str) -> None:
-        """A topic with a policy of its own has lost the one that lets the account's services in."""
+    def _allow_publish(self, *services: str) -> None:
+        """Let services of this account publish: `enforce_ssl` replaces the default policy, which allows it."""
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(service) for service in services],
@@ -31,9 +31,9 @@ class Alerts(Construct):
             )
         )
 
-    def _told(self, email: str) -> str:
+    def _recipient(self, email: str) -> str:
         if email:
-            return f"{email}, once the link in AWS's mail is followed"
-        to = f"--region {Stack.of(self).region} --topic-arn {self.topic.topic_arn}"
-        command = f"aws sns subscribe {to} --protocol email --notification-endpoint"
-        return f"nobody yet: set -c alert_email=you@example.com, or: {command} you@example.com"
+            return f"{email}, after the link in AWS's mail is confirmed"
+        topic = f"--region {Stack.of(self).region} --topic-arn {self.topic.topic_arn}"
+        command = f"aws sns subscribe {topic} --protocol email --notification-endpoint"
+        return f"nobody; set -c alert_email=you@example.com, or run: {command} you@example.com"

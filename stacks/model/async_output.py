@@ -1,4 +1,4 @@
-"""Where an async endpoint puts its answers, and the topics that tell of them."""
+"""Where an async endpoint writes its output, and the topics that announce it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stacks.config.serving import CALLS_AT_ONCE
 Config = sagemaker.CfnEndpointConfig
 
 
-class Answers(Construct):
-    """Two prefixes of the bucket, two topics."""
+class AsyncOutput(Construct):
+    """Two prefixes of the bucket and two topics: for success and for failure."""
 
     def __init__(self, scope: Construct, id: str, *, bucket: s3.IBucket) -> None:
         super().__init__(scope, id)
@@ -23,6 +23,7 @@ class Answers(Construct):
         self.topics = (self.success, self.error)
 
     def config(self) -> Config.AsyncInferenceConfigProperty:
+        """Return the part of the endpoint's configuration that makes it asynchronous."""
         key = self._bucket.encryption_key
         return Config.AsyncInferenceConfigProperty(
             client_config=Config.AsyncInferenceClientConfigProperty(
@@ -30,8 +31,8 @@ class Answers(Construct):
             ),
             output_config=Config.AsyncInferenceOutputConfigProperty(
                 kms_key_id=key.key_arn if key else None,
-                s3_output_path=f"s3://{self._bucket.bucket_name}/answers",
-                s3_failure_path=f"s3://{self._bucket.bucket_name}/failures",
+                s3_output_path=f"s3://{self._bucket.bucket_name}/async-output",
+                s3_failure_path=f"s3://{self._bucket.bucket_name}/async-failures",
                 notification_config=Config.AsyncInferenceNotificationConfigProperty(
                     success_topic=self.success.topic_arn, error_topic=self.error.topic_arn
                 ),

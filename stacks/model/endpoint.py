@@ -1,4 +1,4 @@
-"""The endpoint: a model on instances, asynchronous or realtime."""
+"""The SageMaker endpoint, asynchronous or realtime."""
 
 from __future__ import annotations
 
@@ -12,55 +12,79 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks.common.grants import allow_anywhere
+from stacks.common.grants import allow_on_any_resource
+from stacks.common.kms_key import allow_volumes
 from stacks.common.logs import Logs
-from stacks.common.own_key import allow_volumes
-from stacks.common.own_network import allow_interfaces
-from stacks.config import images, serving
+from stacks.common.vpc import allow_interfaces
+from stacks.config import images, names, serving
 from stacks.config.instances import has_ebs_volume
 from stacks.config.settings import Settings
-from stacks.model.async_output import Answers
+from stacks.model.async_output import AsyncOutput
 from stacks.model.endpoint_role import EndpointRole, allow_shell
 from stacks.model.served_model import ServedModel
 from stacks.model.serving_image import ServingImage
-from stacks.model.update_rollback import Rollback
+from stacks.model.update_rollback import UpdateRollback
 
 Config = sagemaker.CfnEndpointConfig
 
 VARIANT = "AllTraffic"
-NAME = "EndpointName"
-"""The output that has it."""
-_READING = "Who asks for alarms by name asks for all of them: a right to single ones does not let SageMaker see them"
-POOL_SECONDS = 1800
-"""For the search through all fallbacks."""
+NAME_OUTPUT = "EndpointName"
+PROVISION_SECONDS = 1800
+"""Limit for SageMaker's search through all instance types of `instance_fallbacks`."""
+_ALARMS_REASON = "SageMaker describes all alarms; with a right to single alarms it finds none"
 
 
 class Endpoint(Construct):
-    """`name` for callers, `arn` for policies, `logs` of the container. `answers` is there in async mode, and `key`
-    where the bucket has one. With `endpoint=off` there is all but the endpoint itself, and `up` is False; `name` and
-    `arn` then serve other stacks only."""
+    """The endpoint with its role, log group and configuration.
+
+    `name` is for callers, `arn` for policies, `logs` the container's log group. `async_output` is None in realtime
+    mode. With the setting `endpoint=off` everything but the endpoint itself is created, and `exists` is False; only
+    other stacks can use `name` and `arn` then.
+    """
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
     ) -> None:
         super().__init__(scope, id)
-        self.settings, self.key, self.up = settings, bucket.encryption_key, settings.endpoint == "on"
-        self.answers = Answers(self, "Answers", bucket=bucket) if settings.mode == "async" else None
-        # Unique to the stack, and known before the endpoint is, so that its log group can be ours.
-        kind = settings.mode + sha256(",".join(settings.pool).encode()).hexdigest()[:6]
-        name = Fn.join("-", ["easel", kind, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
-        self.logs = logs = Logs(self, "Logs", days=settings.log_days, name=f"/aws/sagemaker/Endpoints/{name}")
-        image = ServingImage(self, "Image", instance_type=settings.instance_type)
-        role = EndpointRole(
-            self, "Role", bucket=bucket, repository_arn=image.repository_arn, log_group=logs, answers=self.answers
-        )
+        self.settings, self.key, self.exists = settings, bucket.encryption_key, settings.endpoint == "on"
+        self.async_output = AsyncOutput(self, "AsyncOutput", bucket=bucket) if settings.mode == "async" else None
+        # The name is unique to the stack and known before the endpoint exists, so the log group can be created first.
+        pool = sha256(",".join(settings.pool).encode()).hexdigest()[:6]
+        name = Fn.join("-", [names.ENDPOINT_PREFIX[settings.mode] + pool, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
+        self.logs = Logs(self, "Logs", days=settings.log_days, name=names.endpoint_log_group(name))
         self._volume_key = settings.kms_key_arn if all(map(has_ebs_volume, settings.pool)) else ""
+        image = ServingImage(self, "Image", instance_type=settings.instance_type)
+        role = self._role(bucket, image)
+        rollback = self._update_rollback(name, role)
+        config = self._config(self._model(role, image, release, profile))
+        if self.exists:
+            endpoint = self._endpoint(settings.mode + pool, name, config, rollback)
+            endpoint.node.add_dependency(role, self.logs)  # SageMaker needs the role to delete the endpoint
+            self.name = output = endpoint.attr_endpoint_name
+            self.arn = endpoint.ref
+        else:  # other stacks can reference this stack's output, but not assemble its value themselves
+            self.name, output = Fn.get_stack_output(Stack.of(self).stack_name, NAME_OUTPUT), name
+            self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
+        cdk.CfnOutput(Stack.of(self), NAME_OUTPUT, value=output)
+
+    def _role(self, bucket: s3.IBucket, image: ServingImage) -> EndpointRole:
+        role = EndpointRole(
+            self,
+            "Role",
+            bucket=bucket,
+            repository_arn=image.repository_arn,
+            log_group=self.logs,
+            async_output=self.async_output,
+        )
         allow_volumes(role, self._volume_key)
-        allow_interfaces(role, settings)
-        watched = self._watch_updates(name, role)
-        if settings.shell == "on":
+        allow_interfaces(role, self.settings)
+        if self.settings.shell == "on":
             allow_shell(role)
-        model = ServedModel(
+        return role
+
+    def _model(self, role: EndpointRole, image: ServingImage, release: str, profile: str) -> ServedModel:
+        settings = self.settings
+        return ServedModel(
             self,
             "Model",
             isolated=settings.shell == "off",
@@ -70,34 +94,25 @@ class Endpoint(Construct):
             release=release,
             environment=serving.environment(settings.pool, settings.mode, profile),
         )
-        config = self._config(model)
-        if self.up:
-            endpoint = self._endpoint(kind, name, config, watched)
-            endpoint.node.add_dependency(role, logs)  # without its role SageMaker cannot delete an endpoint
-            self.name, self.arn, told = endpoint.attr_endpoint_name, endpoint.ref, endpoint.attr_endpoint_name
-        else:  # others may take what a stack tells, but not put it together
-            self.name, told = Fn.get_stack_output(Stack.of(self).stack_name, NAME), name
-            self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
-        cdk.CfnOutput(Stack.of(self), NAME, value=told)
 
     def _endpoint(
-        self, kind: str, name: str, config: Config, watched: sagemaker.CfnEndpoint.DeploymentConfigProperty | None
+        self, id: str, name: str, config: Config, rollback: sagemaker.CfnEndpoint.DeploymentConfigProperty | None
     ) -> sagemaker.CfnEndpoint:
         return sagemaker.CfnEndpoint(
             self,
-            kind.capitalize(),  # one that scales can change neither mode nor instance types: then it is another
+            id.capitalize(),  # a scaling endpoint can change neither mode nor instance types: it must be replaced
             endpoint_name=name,
             endpoint_config_name=config.attr_endpoint_config_name,
-            # In async mode each release starts once, which proves it, and autoscaling takes it to zero again.
-            retain_all_variant_properties=None if self.answers else True,
-            deployment_config=watched,
+            # In async mode each release starts one instance, which proves it; autoscaling then goes back to zero.
+            retain_all_variant_properties=None if self.async_output else True,
+            deployment_config=rollback,
         )
 
-    def _watch_updates(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
-        if self.settings.update == "plain" or not self.up:
+    def _update_rollback(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
+        if self.settings.update == "plain" or not self.exists:
             return None
-        rollback = Rollback(self, "Rollback", endpoint=name, variant=VARIANT)
-        allow_anywhere(role, ["cloudwatch:DescribeAlarms"], _READING)
+        rollback = UpdateRollback(self, "Rollback", endpoint=name, variant=VARIANT)
+        allow_on_any_resource(role, ["cloudwatch:DescribeAlarms"], reason=_ALARMS_REASON)
         return rollback.config
 
     def _config(self, model: sagemaker.CfnModel) -> Config:
@@ -112,14 +127,14 @@ class Endpoint(Construct):
             inference_ami_version=images.GPU_AMI if images.has_gpu(settings.instance_type) else None,
             container_startup_health_check_timeout_in_seconds=serving.START_SECONDS,
             model_data_download_timeout_in_seconds=serving.DOWNLOAD_SECONDS,
-            routing_config=None if self.answers else least_busy,
+            routing_config=None if self.async_output else least_busy,
             enable_ssm_access=True if settings.shell == "on" else None,
         )
         return Config(
             self,
             "Config",
             production_variants=[variant],
-            async_inference_config=self.answers.config() if self.answers else None,
+            async_inference_config=self.async_output.config() if self.async_output else None,
             kms_key_id=self._volume_key or None,
         )
 
@@ -130,8 +145,8 @@ def _network(settings: Settings) -> sagemaker.CfnModel.VpcConfigProperty | None:
 
 
 def _instances(pool: Sequence[str]) -> dict[str, Any]:
-    """SageMaker takes either one type or a list of pools, and refuses both."""
+    """Return the arguments for the variant's instances: SageMaker accepts one type or a list of pools, not both."""
     if len(pool) == 1:
         return {"instance_type": pool[0]}
     pools = [Config.InstancePoolProperty(instance_type=name, priority=i) for i, name in enumerate(pool, 1)]
-    return {"instance_pools": pools, "variant_instance_provision_timeout_in_seconds": POOL_SECONDS}
+    return {"instance_pools": pools, "variant_instance_provision_timeout_in_seconds": PROVISION_SECONDS}

@@ -1,4 +1,4 @@
-"""What SageMaker may do for the endpoint."""
+"""The role in which SageMaker runs the endpoint."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.common.grants import allow, allow_anywhere, allow_listing, allow_objects
-from stacks.common.own_key import allow_key
-from stacks.model.async_output import Answers
+from stacks.common.grants import allow, allow_listing, allow_objects, allow_on_any_resource
+from stacks.common.kms_key import allow_key
+from stacks.model.async_output import AsyncOutput
+
+_SHELL_REASON = "IAM cannot limit the channels of the SSM agent to a resource; shell=off, the default, grants none"
+_SERVING_REASON = "IAM cannot limit ECR's token or CloudWatch's metrics to a resource"
 
 
 class EndpointRole(iam.Role):
-    """Pulls the image, reads releases and requests, writes log, metrics and, in async mode, answers."""
+    """Pulls the image, reads releases and requests, writes logs, metrics and, in async mode, output."""
 
     def __init__(
         self,
@@ -23,32 +26,32 @@ class EndpointRole(iam.Role):
         bucket: s3.IBucket,
         repository_arn: str,
         log_group: logs.ILogGroup,
-        answers: Answers | None,
+        async_output: AsyncOutput | None,
     ) -> None:
         super().__init__(scope, id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         allow_serving(self, repository_arn=repository_arn, log_group_arn=log_group.log_group_arn)
         allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
-        passing = ["jobs/*", "answers/*", "failures/*"] if answers else []
-        allow_listing(self, bucket, "releases/*", *passing)
-        if answers:
+        async_prefixes = ["jobs/*", "async-output/*", "async-failures/*"] if async_output else []
+        allow_listing(self, bucket, "releases/*", *async_prefixes)
+        if async_output:
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
-            allow_objects(self, bucket, put, "answers/*", "failures/*")
-            allow(self, ["sns:Publish"], [topic.topic_arn for topic in answers.topics])
+            allow_objects(self, bucket, put, "async-output/*", "async-failures/*")
+            allow(self, ["sns:Publish"], [topic.topic_arn for topic in async_output.topics])
             allow_key(self, bucket.encryption_key, "sns")
 
 
 def allow_shell(role: iam.Role) -> None:
-    """For the agent of SSM in the container."""
+    """Allow the SSM agent in the container to open a shell."""
     channels = [f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
-    allow_anywhere(role, channels, "The channels of SSM's agent know no resource; shell=off, the default, has none")
+    allow_on_any_resource(role, channels, reason=_SHELL_REASON)
 
 
 def allow_serving(role: iam.Role, *, repository_arn: str, log_group_arn: str) -> None:
-    """What SageMaker needs for any endpoint: the image, the log, metrics."""
+    """Allow what SageMaker needs for any endpoint: the image, the log and metrics."""
     pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     write_log = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     namespaces = {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}}
     allow(role, pull, [repository_arn])
-    allow_anywhere(role, ["ecr:GetAuthorizationToken"], "A token for ECR and metrics know no resource")
-    allow_anywhere(role, ["cloudwatch:PutMetricData"], "A token for ECR and metrics know no resource", namespaces)
+    allow_on_any_resource(role, ["ecr:GetAuthorizationToken"], reason=_SERVING_REASON)
+    allow_on_any_resource(role, ["cloudwatch:PutMetricData"], reason=_SERVING_REASON, conditions=namespaces)
     allow(role, write_log, [log_group_arn])

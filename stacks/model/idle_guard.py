@@ -1,4 +1,4 @@
-"""Takes a realtime endpoint down that nobody calls: it cannot scale to zero, and is billed as long as it exists."""
+"""A scheduled function that deletes an idle realtime endpoint, which cannot scale to zero and is always billed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
-from stacks.common.grants import allow, allow_anywhere
-from stacks.common.own_key import allow_key
+from stacks.common.grants import allow, allow_on_any_resource
+from stacks.common.kms_key import allow_key
 from stacks.model.endpoint import VARIANT, Endpoint
 
-LOOKS_EVERY = Duration.minutes(15)
-_FORGETTING = (
-    "Whoever deletes an endpoint must be able to deregister its scalable target, whose ARN nobody knows before"
+CHECK_INTERVAL = Duration.minutes(15)
+_DEREGISTER_REASON = (
+    "Deleting an endpoint needs the right to deregister its scalable target, whose ARN is not known in advance"
 )
 
 
 class IdleGuard(Construct):
-    """Deletes the endpoint, and nothing of its configuration, after so many hours without a call."""
+    """Deletes the endpoint after `idle_hours` without a request, and keeps its configuration for `easel resume`."""
 
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, topic: sns.ITopic, log_days: int) -> None:
         super().__init__(scope, id)
@@ -40,20 +40,23 @@ class IdleGuard(Construct):
                 "EASEL_ALERTS": topic.topic_arn,
             },
         )
-        _let_delete(guard.role, endpoint, topic)
+        _allow_delete(guard.role, endpoint, topic)
         events.Rule(
             self,
-            "Clock",
-            description="Looks whether Easel's endpoint is idle",
-            schedule=events.Schedule.rate(LOOKS_EVERY),
+            "Schedule",
+            description="Checks whether Easel's endpoint is idle",
+            schedule=events.Schedule.rate(CHECK_INTERVAL),
             targets=[targets.LambdaFunction(guard.function, retry_attempts=0)],
         )
 
 
-def _let_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None:
+def _allow_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None:
     sagemaker = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+    deregister = ["application-autoscaling:DeregisterScalableTarget"]
     allow(role, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], [endpoint.arn])
     allow(role, ["sns:Publish"], [topic.topic_arn])
     allow_key(role, endpoint.key, "sns")
-    allow_anywhere(role, ["cloudwatch:GetMetricStatistics"], "Metrics know no resource; it reads numbers")
-    allow_anywhere(role, ["application-autoscaling:DeregisterScalableTarget"], _FORGETTING, sagemaker)
+    allow_on_any_resource(
+        role, ["cloudwatch:GetMetricStatistics"], reason="IAM cannot limit reading metrics to a resource"
+    )
+    allow_on_any_resource(role, deregister, reason=_DEREGISTER_REASON, conditions=sagemaker)

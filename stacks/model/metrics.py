@@ -1,4 +1,4 @@
-"""Where the numbers are: what AWS and our functions count, by the names that they count it under."""
+"""CloudWatch metrics of AWS and of our functions, by name and dimensions."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 
 Metric = cloudwatch.Metric
 NAMESPACE, SERVICE = "Easel", "easel"
-"""What `lambda/gateway/telemetry.py` writes under."""
+"""Namespace and service of the metrics that `lambda/gateway/telemetry.py` writes."""
 FIVE_MINUTES = Duration.minutes(5)
 
 
 class Metrics:
-    """Metrics of one endpoint, by its name, and of the API before it."""
+    """Metrics of one endpoint and of the API in front of it."""
 
     def __init__(self, endpoint: str, variant: str) -> None:
         self._endpoint = {"EndpointName": endpoint}
         self._variant = {**self._endpoint, "VariantName": variant}
 
-    def easel(self, name: str, dimension: str, of: str, statistic: str, label: str = "") -> Metric:
-        """Of our functions, for one value of one dimension: `JobSeconds` by `status`, `Errors` by `code`."""
-        return _metric(NAMESPACE, name, {"service": SERVICE, dimension: of}, statistic, label)
+    def easel(self, name: str, dimension: str, value: str, statistic: str, label: str = "") -> Metric:
+        """Return a metric of our functions for one dimension value: `JobSeconds` by `status`, `Errors` by `code`."""
+        return _metric(NAMESPACE, name, {"service": SERVICE, dimension: value}, statistic, label)
 
-    def every(self, name: str, dimension: str) -> cloudwatch.MathExpression:
-        """Of our functions, one line for each value of the dimension that there is."""
+    def easel_by(self, name: str, dimension: str) -> cloudwatch.MathExpression:
+        """Return a metric of our functions with one line for each value of the dimension."""
         search = f"SEARCH('{{{NAMESPACE},service,{dimension}}} MetricName=\"{name}\"', 'Sum', 300)"
         return cloudwatch.MathExpression(expression=search, label="", period=FIVE_MINUTES, using_metrics={})
 
     def queue(self, name: str, statistic: str = "Maximum") -> Metric:
-        """Of an asynchronous endpoint's queue: with the variant as a second dimension there is no such metric."""
+        """Return a metric of an async endpoint's queue. These metrics have no dimension for the variant."""
         return _metric("AWS/SageMaker", name, self._endpoint, statistic)
 
-    def calls(self, name: str, statistic: str = "Sum") -> Metric:
+    def invocations(self, name: str, statistic: str = "Sum") -> Metric:
+        """Return a metric of the variant's invocations."""
         return _metric("AWS/SageMaker", name, self._variant, statistic)
 
     def instances(self, name: str, statistic: str = "Average", period: Duration = FIVE_MINUTES) -> Metric:
-        """Of the machines; one sample a minute and instance."""
+        """Return a metric of the instances, which has one sample a minute and instance."""
         return _metric("/aws/sagemaker/Endpoints", name, self._variant, statistic, period=period)
 
 

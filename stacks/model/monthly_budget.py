@@ -1,4 +1,4 @@
-"""What a month may cost before somebody is told."""
+"""A monthly budget with warnings by mail."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from constructs import Construct
 
 Budget = budgets.CfnBudget
 SERVICE = "Amazon SageMaker"
-"""All of it in the account. Our tags would be nearer, and count nothing until somebody activates them in Billing."""
+"""Counts the whole account. A filter by our tags counts nothing until somebody activates them in Billing."""
 WARNINGS = (("ACTUAL", 50), ("ACTUAL", 100), ("FORECASTED", 100))
-"""Percent of the budget."""
+"""Type of cost and percent of the budget."""
 
 
 class MonthlyBudget(Budget):
-    """`usd` a month for SageMaker. AWS counts it some hours late: it warns and stops nothing."""
+    """`usd` a month for SageMaker. AWS updates costs some hours late; the budget warns and stops nothing."""
 
     def __init__(self, scope: Construct, id: str, *, usd: int, topic: sns.Topic) -> None:
         super().__init__(
@@ -28,10 +28,10 @@ class MonthlyBudget(Budget):
             ),
             notifications_with_subscribers=[_warning(kind, percent, topic) for kind, percent in WARNINGS],
         )
-        self.node.add_dependency(topic)  # with its policy, by which Budgets may publish
+        self.node.add_dependency(topic)  # includes the topic's policy, which lets Budgets publish
 
 
 def _warning(kind: str, percent: int, topic: sns.Topic) -> Budget.NotificationWithSubscribersProperty:
     over = Budget.NotificationProperty(comparison_operator="GREATER_THAN", notification_type=kind, threshold=percent)
-    told = Budget.SubscriberProperty(subscription_type="SNS", address=topic.topic_arn)
-    return Budget.NotificationWithSubscribersProperty(notification=over, subscribers=[told])
+    subscriber = Budget.SubscriberProperty(subscription_type="SNS", address=topic.topic_arn)
+    return Budget.NotificationWithSubscribersProperty(notification=over, subscribers=[subscriber])

@@ -1,19 +1,21 @@
-"""How many instances run: by the queue in async mode, by concurrent calls in realtime mode."""
+"""Autoscaling of the endpoint: by queue length in async mode, by concurrent requests in realtime mode."""
 
 from __future__ import annotations
 
+from aws_cdk import Tags
 from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from stacks.config.names import INFORMATIONAL_TAG
 from stacks.model.endpoint import VARIANT, Endpoint
 
 Policy = autoscaling.CfnScalingPolicy
 QUEUE_PER_INSTANCE = 5
-CALLS_PER_INSTANCE = 1
-"""The container draws one at a time: a second call waits."""
+REQUESTS_PER_INSTANCE = 1
+"""The container runs one request at a time; a second request waits."""
 COOLDOWN_SECONDS = 300
-"""An instance takes minutes to come; shorter than that, one burst starts two."""
+"""An instance takes minutes to start. With a shorter cooldown one burst would start two."""
 
 
 class Scaling(Construct):
@@ -33,13 +35,13 @@ class Scaling(Construct):
             service_namespace="sagemaker",
         )
         if settings.mode == "async":
-            self._follow_queue()
-            self._wake()
+            self._track_queue()
+            self._wake_from_zero()
         else:
-            self._follow_calls()
+            self._track_requests()
 
-    def _follow_queue(self) -> None:
-        """Up and down with the jobs that wait per instance. Blind at zero instances."""
+    def _track_queue(self) -> None:
+        """Scale with the number of waiting jobs per instance, which has no value at zero instances."""
         self._track(
             QUEUE_PER_INSTANCE,
             customized_metric_specification=Policy.CustomizedMetricSpecificationProperty(
@@ -50,9 +52,9 @@ class Scaling(Construct):
             ),
         )
 
-    def _follow_calls(self) -> None:
+    def _track_requests(self) -> None:
         self._track(
-            CALLS_PER_INSTANCE,
+            REQUESTS_PER_INSTANCE,
             predefined_metric_specification=Policy.PredefinedMetricSpecificationProperty(
                 predefined_metric_type="SageMakerVariantConcurrentRequestsPerModelHighResolution"
             ),
@@ -67,8 +69,8 @@ class Scaling(Construct):
         )
         self._policy("Tracking", "TargetTrackingScaling", target_tracking_scaling_policy_configuration=tracking)
 
-    def _wake(self) -> None:
-        """From zero to one when a job waits and nobody is there to draw it."""
+    def _wake_from_zero(self) -> None:
+        """Start the first instance when a job waits and no instance runs."""
         step = Policy.StepScalingPolicyConfigurationProperty(
             adjustment_type="ChangeInCapacity",
             metric_aggregation_type="Average",
@@ -76,10 +78,10 @@ class Scaling(Construct):
             step_adjustments=[Policy.StepAdjustmentProperty(metric_interval_lower_bound=0, scaling_adjustment=1)],
         )
         policy = self._policy("Wake", "StepScaling", step_scaling_policy_configuration=step)
-        cloudwatch.CfnAlarm(
+        alarm = cloudwatch.CfnAlarm(
             self,
             "Waiting",
-            alarm_description="A job waits and no instance runs: the endpoint wakes. Nothing to do.",
+            alarm_description="A job waits and no instance runs: the endpoint starts one. Nothing to do.",
             namespace="AWS/SageMaker",
             metric_name="HasBacklogWithoutCapacity",
             dimensions=[cloudwatch.CfnAlarm.DimensionProperty(name="EndpointName", value=self._endpoint)],
@@ -92,13 +94,14 @@ class Scaling(Construct):
             treat_missing_data="missing",
             alarm_actions=[policy.ref],
         )
+        Tags.of(alarm).add(INFORMATIONAL_TAG, "true")
 
-    def _policy(self, id: str, kind: str, **configuration: object) -> autoscaling.CfnScalingPolicy:
+    def _policy(self, id: str, policy_type: str, **configuration: object) -> autoscaling.CfnScalingPolicy:
         return Policy(
             self,
             id,
             policy_name=id,
-            policy_type=kind,
+            policy_type=policy_type,
             scaling_target_id=self._target.ref,
             **configuration,  # type: ignore[arg-type]
         )

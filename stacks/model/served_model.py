@@ -1,4 +1,4 @@
-"""A release in the serving image: what every instance of the endpoint starts."""
+"""The SageMaker model: a release in the serving image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ Model = sagemaker.CfnModel
 
 
 class ServedModel(Model):
-    """A container into which SageMaker lays the release. `isolated`: it has no network at all, and only SageMaker comes
-    through `network`."""
+    """A container with the files of a release, which SageMaker copies in before it starts.
+
+    `isolated`: the container has no network; SageMaker alone uses `network`, to fetch the files.
+    """
 
     def __init__(
         self,

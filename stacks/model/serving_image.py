@@ -1,4 +1,4 @@
-"""Where the serving image is, in whatever region the stack lands."""
+"""The serving image in the region of the stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stacks.config import images
 
 
 class ServingImage(Construct):
-    """`uri` for the model, `repository_arn` for the role that pulls it."""
+    """`uri` is for the model, `repository_arn` for the role that pulls the image."""
 
     def __init__(self, scope: Construct, id: str, *, instance_type: str) -> None:
         super().__init__(scope, id)

@@ -1,4 +1,4 @@
-"""An update of the endpoint that is watched: both fleets run for a while, and an alarm brings the old one back."""
+"""A blue/green update of the endpoint, with the alarms that roll it back."""
 
 from __future__ import annotations
 
@@ -13,47 +13,54 @@ from stacks.model.metrics import Metrics
 
 Endpoint = sagemaker.CfnEndpoint
 BAKE_SECONDS = 600
+"""How long both fleets run and the alarms are watched."""
 LIMIT_SECONDS = 3600
-"""For the start of the new fleet and the watch over it."""
-JOBS = {"NotLoading": "config_error", "NotDrawing": "model_error", "Crashing": "container_died"}
-"""What our functions count of failed pictures: codes that tell of the release, and none that tells of load."""
+"""Limit for the start of the new fleet and the watch."""
+CODES = {"NotLoading": "config_error", "NotGenerating": "model_error", "Crashing": "container_died"}
+"""Alarm id to the code of failed jobs that it counts. These codes mean a bad release; none of them means high load."""
+_DESCRIPTION = (
+    "The container fails. During an update SageMaker rolls back to the previous release. At other times run "
+    "`easel doctor`, which reads the container's last log lines."
+)
 
 
-class Rollback(Construct):
-    """`config` for the endpoint called `endpoint`. Its alarms are silent where nobody calls.
+class UpdateRollback(Construct):
+    """`config` is the deployment configuration of the endpoint named `endpoint`. No traffic raises no alarm.
 
-    SageMaker's count of 5xx is not watched: a container that is well answers 503 to calls beyond its queue, and each
-    job calls up to three times, so that under load most calls of a minute may be refused. A death is what our functions
-    read from SageMaker's words; `Unanswered` is for one of which no job tells, in mode realtime, the only one with that
-    metric. It is 1 or 0 for each call, so its average is the share that failed, and only all of them in two times three
-    minutes ring: a busy container answers one a minute, and a large model is loaded by then. Of metric math SageMaker's
-    guide says nothing for these alarms; of an average it has an example (Auto-Rollback Configuration and Monitoring).
+    `Refusing` counts responses 4xx. Responses 5xx are not counted: a healthy container answers 503 to requests beyond
+    its queue, and each job sends up to three requests, so under load most requests of a minute may get 503.
+
+    `Unanswered` is for a container that dies or hangs without failing a job. Its metric exists in mode realtime only
+    and is 1 or 0 for each request, so the average is the share that failed. The alarm needs 100 % in two periods of
+    three minutes: a busy container completes one request a minute, and a large model is loaded by then. SageMaker's
+    guide has an example of an average in such alarms, and none of metric math (Auto-Rollback Configuration and
+    Monitoring).
     """
 
     def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str) -> None:
         super().__init__(scope, id)
         metrics = Metrics(endpoint, variant)
-        watched = {id: metrics.easel("JobErrors", "code", code, "Sum") for id, code in JOBS.items()}
-        watched["Refusing"] = metrics.calls("Invocation4XXErrors")
+        watched = {id: metrics.easel("JobErrors", "code", code, "Sum") for id, code in CODES.items()}
+        watched["Refusing"] = metrics.invocations("Invocation4XXErrors")
         alarms = [self._alarm(id, metric) for id, metric in watched.items()]
-        alarms.append(self._alarm("Unanswered", metrics.calls("InvocationModelErrors", "Average"), minutes=3, times=2))
-        self.config = _watched([alarm.alarm_name for alarm in alarms])
+        unanswered = metrics.invocations("InvocationModelErrors", "Average")
+        alarms.append(self._alarm("Unanswered", unanswered, minutes=3, periods=2))
+        self.config = _deployment_config([alarm.alarm_name for alarm in alarms])
 
-    def _alarm(self, id: str, metric: cloudwatch.Metric, minutes: int = 1, times: int = 1) -> cloudwatch.Alarm:
+    def _alarm(self, id: str, metric: cloudwatch.Metric, minutes: int = 1, periods: int = 1) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
             id,
-            alarm_description="The container fails. During an update SageMaker goes back to the release before; at "
-            "other times run `easel doctor`, which reads the container's last lines.",
+            alarm_description=_DESCRIPTION,
             metric=metric.with_(period=Duration.minutes(minutes)),
-            evaluation_periods=times,
+            evaluation_periods=periods,
             threshold=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 
-def _watched(alarms: Sequence[str]) -> Endpoint.DeploymentConfigProperty:
+def _deployment_config(alarms: Sequence[str]) -> Endpoint.DeploymentConfigProperty:
     at_once = Endpoint.TrafficRoutingConfigProperty(type="ALL_AT_ONCE", wait_interval_in_seconds=BAKE_SECONDS)
     return Endpoint.DeploymentConfigProperty(
         auto_rollback_configuration=Endpoint.AutoRollbackConfigProperty(

@@ -1,42 +1,37 @@
-"""A destroy that waits for the endpoint: SageMaker deletes none that is on its way to another state."""
+"""A custom resource that makes a destroy wait: SageMaker refuses to delete an endpoint that is changing."""
 
 from __future__ import annotations
 
 import aws_cdk as cdk
 from constructs import Construct
 
-from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
-from stacks.common.grants import acknowledge_arn, allow
+from stacks.common.function_backed_resource import FunctionBackedResource
+from stacks.common.grants import allow
+from stacks.common.nag_suppressions import suppress_wildcard
+from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.model.endpoint import Endpoint
 
-LIMIT_MINUTES = 60
-"""The longest that CloudFormation waits."""
-_WHY = "After a change of mode or instance type it waits for the endpoint before, of which the stack no longer knows"
+_REASON = "After a change of mode or instance type it waits for the previous endpoint, whose name the stack has lost"
 
 
-class Settled(Construct):
-    """Goes after all that changes the endpoint and before the endpoint itself; its name is what the CDK shows then."""
+class WaitForEndpoint(FunctionBackedResource):
+    """Deleted after everything that changes the endpoint, and before the endpoint.
+
+    The CDK prints its type, `Custom::EaselWaitForEndpoint`, while it waits.
+    """
 
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, log_days: int) -> None:
-        super().__init__(scope, id)
-        waiter = Function(
-            self,
-            "Waiter",
-            code=package_code(CUSTOM_RESOURCES),
-            handler="custom_resources.wait_for_endpoint.handler",
-            memory_mb=256,
-            seconds=900,
+        super().__init__(
+            scope,
+            id,
+            type="WaitForEndpoint",
+            module="wait_for_endpoint",
+            seconds=FUNCTION_SECONDS,
+            timeout_seconds=60 * CUSTOM_RESOURCE_MINUTES,
             log_days=log_days,
-        )
-        ours = cdk.Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name="easel-*")
-        allow(waiter.role, ["sagemaker:DescribeEndpoint"], [ours])
-        acknowledge_arn(waiter.role, "sagemaker:{region}:{account}:endpoint/easel-*", _WHY)
-        wait = cdk.CustomResource(
-            self,
-            "WaitForEndpoint",
-            resource_type="Custom::EaselWaitForEndpoint",
-            service_token=waiter.function.function_arn,
-            service_timeout=cdk.Duration.minutes(LIMIT_MINUTES),
             properties={"Endpoint": endpoint.name},
+            continues=True,
         )
-        wait.node.add_dependency(waiter.role, waiter.allow_itself())
+        endpoints = cdk.Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name="easel-*")
+        allow(self.role, ["sagemaker:DescribeEndpoint"], [endpoints])
+        suppress_wildcard(self.role, "sagemaker:{region}:{account}:endpoint/easel-*", _REASON)

@@ -1,4 +1,4 @@
-"""What a notebook instance does when it is made and when it starts: the scripts of notebooks/instance/."""
+"""The scripts that a notebook instance runs when it is created and when it starts, from notebooks/instance/."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Config = sagemaker.CfnNotebookInstanceLifecycleConfig
 
 SCRIPTS = Path(__file__).parents[2] / "notebooks" / "instance"
 CONTENT_CHARACTERS = 16_384
-"""What SageMaker takes, in base64."""
+"""The longest script that SageMaker accepts, in base64."""
 
 
 class Lifecycle(Config):
-    """Brings `code` once, and at every start the timer that stops the instance after `idle_hours`; 0: none."""
+    """Fetches `code` once. At every start it starts the timer that stops the instance after `idle_hours`; 0: none."""
 
     def __init__(self, scope: Construct, id: str, *, code: assets.Asset, idle_hours: int) -> None:
         on_create = script("on_create.sh", REGION=Aws.REGION, ARCHIVE=code.s3_object_url)
@@ -27,7 +27,7 @@ class Lifecycle(Config):
 
 
 def script(name: str, **values: str) -> str:
-    """The file with each `@NAME@` as told."""
+    """Return the text of a script with each `@NAME@` replaced by its value."""
     text = (SCRIPTS / name).read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace(f"@{key}@", value)

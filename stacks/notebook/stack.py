@@ -1,4 +1,4 @@
-"""Only when asked for: the notebook instance of the article, with our notebook on it."""
+"""The optional notebook stack: a SageMaker notebook instance with our notebook."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks.common.nag_suppressions import acknowledge
-from stacks.common.own_key import allow_volumes
-from stacks.common.own_network import allow_interfaces
+from stacks.common.kms_key import allow_volumes
+from stacks.common.nag_suppressions import suppress
+from stacks.common.vpc import allow_interfaces
 from stacks.config.prices import monthly, price
 from stacks.config.settings import Settings
 from stacks.model.endpoint_role import allow_shell
@@ -24,19 +24,19 @@ Instance = sagemaker.CfnNotebookInstance
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("notebooks", "models", "model_code", "stacks", "easel", "lambda", "requirements-laptop.txt")
-"""The notebook, and what it reads and imports."""
+"""The notebook, and everything that it reads and imports."""
 PLATFORM = "notebook-al2023-v1"
-"""Amazon Linux 2023. Those of Amazon Linux 2 start no more since 2026-07-01."""
+"""Amazon Linux 2023. Instances on Amazon Linux 2 no longer start since 2026-07-01."""
 
-_FINDINGS = {
-    "AwsSolutions-SM1": "Without a VPC of yours (vpc_subnet_ids) there is none to put it into; nobody connects to it",
-    "AwsSolutions-SM2": "Its volume holds a copy of public code and what you write; kms_key_arn names a key for it",
-    "AwsSolutions-SM3": "The notebook installs its packages from the index; without a VPC there is no other way out",
+_REASONS = {
+    "AwsSolutions-SM1": "Without the setting vpc_subnet_ids there is no VPC to put it into; nobody connects to it",
+    "AwsSolutions-SM2": "Its volume holds public code and the user's own files; kms_key_arn sets a key for it",
+    "AwsSolutions-SM3": "The notebook installs packages from the index; without a VPC it needs direct internet access",
 }
 
 
 class NotebookStack(cdk.Stack):
-    """Costs by the hour while it runs, and its volume by the month while it exists."""
+    """Billed by the hour while the instance runs; its volume is billed by the month while it exists."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
         super().__init__(scope, id, description="Easel: a notebook instance with our notebook", **options)
@@ -44,8 +44,13 @@ class NotebookStack(cdk.Stack):
         role = NotebookRole(self, "Role", code=code, instance_type=settings.notebook_instance_type)
         allow_interfaces(role, settings)
         allow_volumes(role, settings.kms_key_arn)
-        if settings.shell == "on":  # the endpoint that the notebook makes has its role
+        if settings.shell == "on":  # for the endpoint that the notebook creates with this role
             allow_shell(role)
+        notebook = self._instance(settings, code, role)
+        _allow_stop(role, notebook)
+        self._add_outputs(settings, notebook.attr_notebook_instance_name)
+
+    def _instance(self, settings: Settings, code: assets.Asset, role: NotebookRole) -> Instance:
         lifecycle = Lifecycle(self, "Lifecycle", code=code, idle_hours=settings.notebook_idle_hours)
         notebook = Instance(
             self,
@@ -65,12 +70,10 @@ class NotebookStack(cdk.Stack):
             kms_key_id=settings.kms_key_arn or None,
         )
         notebook.node.add_dependency(role)
-        acknowledge(notebook, _FINDINGS)
-        stop = iam.Policy(self, "Stop", roles=[role])  # its own, or the instance would wait for itself
-        stop.add_statements(iam.PolicyStatement(actions=["sagemaker:StopNotebookInstance"], resources=[notebook.ref]))
-        self._tell(settings, notebook.attr_notebook_instance_name)
+        suppress(notebook, _REASONS)
+        return notebook
 
-    def _tell(self, settings: Settings, name: str) -> None:
+    def _add_outputs(self, settings: Settings, name: str) -> None:
         command = f"aws sagemaker create-presigned-notebook-instance-url --region {self.region}"
         query = "--query AuthorizedUrl --output text"
         cdk.CfnOutput(self, "NotebookName", value=name)
@@ -79,10 +82,16 @@ class NotebookStack(cdk.Stack):
         cdk.CfnOutput(self, "NotebookPriceStopped", value=monthly("notebook_gb", settings.notebook_gb, "GB"))
         if hours := settings.notebook_idle_hours:
             start = f"aws sagemaker start-notebook-instance --region {self.region} --notebook-instance-name {name}"
-            told = f"after {hours} h without use the instance stops; this starts it again: {start}"
-            cdk.CfnOutput(self, "NotebookIdleStop", value=told)
+            action = f"after {hours} h without use the instance stops. To start it again: {start}"
+            cdk.CfnOutput(self, "NotebookIdleStop", value=action)
+
+
+def _allow_stop(role: NotebookRole, notebook: Instance) -> None:
+    """Let the instance stop itself. A separate policy: in the role's default policy it would be a cycle."""
+    policy = iam.Policy(cdk.Stack.of(role), "Stop", roles=[role])
+    policy.add_statements(iam.PolicyStatement(actions=["sagemaker:StopNotebookInstance"], resources=[notebook.ref]))
 
 
 def _shipped(scope: Construct) -> assets.Asset:
-    chosen = ["/*", *(f"!/{name}" for name in SHIPPED), "__pycache__", ".*"]
-    return assets.Asset(scope, "Code", path=str(ROOT), exclude=chosen, ignore_mode=cdk.IgnoreMode.GIT)
+    exclude = ["/*", *(f"!/{name}" for name in SHIPPED), "__pycache__", ".*"]
+    return assets.Asset(scope, "Code", path=str(ROOT), exclude=exclude, ignore_mode=cdk.IgnoreMode.GIT)

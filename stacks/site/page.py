@@ -1,7 +1,7 @@
 """The built page in a bucket that only CloudFront reads.
 
-S3's own encryption also where there is a key of one's own: the page is no secret, and CloudFront would have to be named
-in the key's policy.
+The bucket uses S3's own encryption even where the user has a KMS key: the page is public, and the key's policy would
+have to allow CloudFront.
 """
 
 from __future__ import annotations
@@ -13,65 +13,63 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.common.auto_delete_logs import keep_log_of_emptying
-from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
+from stacks.common.auto_delete import configure_auto_delete
+from stacks.common.function_backed_resource import FunctionBackedResource
 from stacks.common.grants import allow
-from stacks.common.nag_suppressions import acknowledge
+from stacks.common.nag_suppressions import suppress
 from stacks.common.private_bucket import PrivateBucket
 
-_S1 = "Server access logs arrive after the bucket was emptied, so that destroy fails; the page is no secret"
-_WRITES = "The names of the page's files come from its build, and the bucket holds nothing else"
+_NO_ACCESS_LOGS_REASON = (
+    "Server access logs arrive after the bucket was emptied, so that destroy fails; the page is public"
+)
+_WRITE_REASON = "The names of the page's files come from its build, and the bucket holds nothing else"
 
 
 class PageError(ValueError):
-    """A page that cannot be deployed, and the way out."""
+    """Raised for a page that cannot be deployed. The message says what to do."""
 
 
 class Page(Construct):
-    """`bucket` holds the files of `folder`; `patterns` are their addresses, short of what is below a folder."""
+    """`bucket` holds the files of `folder`. `patterns` are their URL paths, with one wildcard for each subfolder."""
 
     def __init__(self, scope: Construct, id: str, *, folder: Path, log_days: int) -> None:
         super().__init__(scope, id)
         if not (folder / "index.html").is_file():
             raise PageError(
-                f"the page is not built: {folder / 'index.html'} is missing. `make page` builds it; -c site=off "
-                "leaves the page out, of a destroy too."
+                f"The page is not built: {folder / 'index.html'} is missing. Run `make page` to build it, or leave the "
+                "page out with -c site=off, also for a destroy."
             )
         self.patterns = ["/", *(f"/{path.name}/*" if path.is_dir() else f"/{path.name}" for path in _entries(folder))]
-        self.bucket = PrivateBucket(self, "Files", unlogged=_S1)
-        keep_log_of_emptying(cdk.Stack.of(self), self, log_days=log_days)
-        built = assets.Asset(self, "Built", path=str(folder))
-        self._write(built, self._writer(built, log_days))
+        self.bucket = PrivateBucket(self, "Files", no_access_logs_reason=_NO_ACCESS_LOGS_REASON)
+        configure_auto_delete(cdk.Stack.of(self), self, log_days=log_days)
+        archive = assets.Asset(self, "Archive", path=str(folder))
+        PageFiles(self, "Content", bucket=self.bucket, archive=archive, log_days=log_days)
 
-    def _writer(self, built: assets.Asset, log_days: int) -> Function:
-        writer = Function(
-            self,
-            "Writer",
-            code=package_code(CUSTOM_RESOURCES),
-            handler="custom_resources.page.handler",
+
+class PageFiles(FunctionBackedResource):
+    """The custom resource that unpacks the zip asset `archive` into `bucket`."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, bucket: PrivateBucket, archive: assets.Asset, log_days: int
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            type="Page",
+            module="page",
             memory_mb=512,
             seconds=120,
+            timeout_seconds=180,
             log_days=log_days,
-        )
-        allow(writer.role, ["s3:GetObject"], [built.bucket.arn_for_objects(built.s3_object_key)])
-        allow(writer.role, ["s3:PutObject"], [self.bucket.arn_for_objects("*")])
-        id = cdk.Stack.of(self).get_logical_id(cast(cdk.CfnElement, self.bucket.node.default_child))
-        acknowledge(writer.role, {f"AwsSolutions-IAM5[Resource::<{id}.Arn>/*]": _WRITES})
-        return writer
-
-    def _write(self, built: assets.Asset, writer: Function) -> None:
-        written = cdk.CustomResource(
-            self,
-            "Written",
-            resource_type="Custom::EaselPage",
-            service_token=writer.function.function_arn,
-            service_timeout=cdk.Duration.minutes(3),
             properties={
-                "Bucket": self.bucket.bucket_name,
-                "Source": {"Bucket": built.s3_bucket_name, "Key": built.s3_object_key},
+                "Bucket": bucket.bucket_name,
+                "Source": {"Bucket": archive.s3_bucket_name, "Key": archive.s3_object_key},
             },
         )
-        written.node.add_dependency(writer.role)
+        allow(self.role, ["s3:GetObject"], [archive.bucket.arn_for_objects(archive.s3_object_key)])
+        allow(self.role, ["s3:PutObject"], [bucket.arn_for_objects("*")])
+        logical_id = cdk.Stack.of(self).get_logical_id(cast(cdk.CfnElement, bucket.node.default_child))
+        suppress(self.role, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _WRITE_REASON})
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a browser is told beside each file of the page."""
+"""The security headers of the page's files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aws_cdk import aws_cloudfront as cloudfront
 from constructs import Construct
 
 POLICY = Path(__file__).parents[2] / "web" / "content-security-policy.txt"
-"""One directive a line; the laptop's gateway sends the same."""
+"""One directive a line. The laptop's gateway sends the same policy."""
 YEAR = cdk.Duration.days(365)
 
 
 class PageHeaders(cloudfront.ResponseHeadersPolicy):
-    """The page may load only its own files, nobody may frame it, and the browser comes back by HTTPS alone."""
+    """The page loads only its own files, cannot be framed, and is requested by HTTPS only."""
 
     def __init__(self, scope: Construct, id: str, *, name: str) -> None:
         policy = cloudfront.ResponseHeadersContentSecurityPolicy(

@@ -1,4 +1,4 @@
-"""The site: page and API under one address, by HTTPS, without a stage in the path."""
+"""The site stack: CloudFront serves page and API under one address."""
 
 from __future__ import annotations
 
@@ -13,63 +13,65 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from stacks.api.gateway import STAGE, TIMEOUT
-from stacks.common.nag_suppressions import acknowledge
-from stacks.common.own_domain import certificate, point
+from stacks.common.custom_domain import certificate, create_records
+from stacks.common.nag_suppressions import suppress
 from stacks.config.settings import Settings
 from stacks.site.page import Page
 from stacks.site.page_headers import PageHeaders
 
-PATIENCE = TIMEOUT.plus(cdk.Duration.seconds(6))
-"""What CloudFront waits for the API: longer than the gateway, so that it is the gateway that says why."""
+API_TIMEOUT = TIMEOUT.plus(cdk.Duration.seconds(6))
+"""How long CloudFront waits for the API: longer than the gateway, so that a timeout gets the gateway's response."""
 ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
-"""Those that CloudFront would keep for ten seconds and give to the next caller, whatever the cache policy says."""
+"""Statuses that CloudFront caches for ten seconds by default, whatever the cache policy says."""
 
-_FINDINGS = {
-    "AwsSolutions-CFR1": "Who may use Easel is a matter of its key, not of the country that the caller is in",
-    "AwsSolutions-CFR2": "The page is a few files that everybody may read; a firewall, where waf asks for one, stands "
-    "before the API, which can be called without CloudFront as well",
+_REASONS = {
+    "AwsSolutions-CFR1": "An API key decides who may use Easel, not the country of the caller",
+    "AwsSolutions-CFR2": "The page is a few public files; a firewall, where the setting waf has one, stands before the "
+    "API, which can be called without CloudFront as well",
     "AwsSolutions-CFR3": "Access logs need a bucket that outlives destroy; the function logs every request of the API",
-    "AwsSolutions-CFR4": "Viewers get TLS 1.2 or newer only with a certificate of one's own domain; *.cloudfront.net "
-    "has AWS's own, whose policy cannot be set",
+    "AwsSolutions-CFR4": "A minimum of TLS 1.2 needs a certificate for the user's own domain; *.cloudfront.net has "
+    "AWS's certificate, whose policy cannot be set",
 }
 
 
 class SiteStack(cdk.Stack):
-    """Costs nothing while nobody looks."""
+    """A distribution with two origins: the bucket for the page's files, the gateway for everything else."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, api: apigateway.IRestApi, page: Path, **options: Any
     ) -> None:
         super().__init__(scope, id, description="Easel: page and API under one address", **options)
-        self._name = f"{cdk.Aws.STACK_NAME}-{cdk.Aws.REGION}"  # CloudFront knows no regions, and wants names
-        built = Page(self, "Page", folder=page, log_days=settings.log_days)
+        self._name = f"{cdk.Aws.STACK_NAME}-{cdk.Aws.REGION}"  # CloudFront is global, and requires names
+        files = Page(self, "Page", folder=page, log_days=settings.log_days)
+        domain = settings.domain_name
         self.distribution = cloudfront.Distribution(
             self,
             "Distribution",
             comment="Easel",
-            default_behavior=self._api(api),  # what is no file of the page is the API's to answer, errors too
-            error_responses=[_never_kept(status) for status in ERRORS],
+            default_behavior=self._api_behavior(api),
+            error_responses=[_uncached(status) for status in ERRORS],
             default_root_object="index.html",
-            additional_behaviors=dict.fromkeys(built.patterns, self._page(built)),
+            additional_behaviors=dict.fromkeys(files.patterns, self._page_behavior(files)),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             web_acl_id=settings.global_waf or None,
-            domain_names=[settings.domain_name] if settings.domain_name else None,
-            certificate=certificate(self, settings) if settings.domain_name else None,
-            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if settings.domain_name else None,
+            domain_names=[domain] if domain else None,
+            certificate=certificate(self, settings) if domain else None,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if domain else None,
         )
-        answered = {"AwsSolutions-CFR2": settings.global_waf, "AwsSolutions-CFR4": settings.domain_name}
-        acknowledge(self.distribution, {rule: why for rule, why in _FINDINGS.items() if not answered.get(rule)})
-        cdk.CfnOutput(self, "SiteUrl", value=f"https://{settings.domain_name or self.distribution.domain_name}/")
-        if settings.domain_name:
-            cdk.CfnOutput(self, "DomainRecord", value=self._point(settings))
+        satisfied = {"AwsSolutions-CFR2": settings.global_waf, "AwsSolutions-CFR4": domain}
+        suppress(self.distribution, {rule: reason for rule, reason in _REASONS.items() if not satisfied.get(rule)})
+        cdk.CfnOutput(self, "SiteUrl", value=f"https://{domain or self.distribution.domain_name}/")
+        if domain:
+            cdk.CfnOutput(self, "DomainRecord", value=self._records(settings))
 
-    def _point(self, settings: Settings) -> str:
-        """CloudFront answers by IPv6 as well."""
+    def _records(self, settings: Settings) -> str:
+        """Create records for IPv4 and IPv6."""
         zone = targets.CloudFrontTarget.CLOUDFRONT_ZONE_ID
-        return point(self, settings, to=self.distribution.domain_name, zone=zone, kinds=("A", "AAAA"))
+        target = self.distribution.domain_name
+        return create_records(self, settings, target=target, target_zone=zone, types=("A", "AAAA"))
 
-    def _api(self, api: apigateway.IRestApi) -> cloudfront.BehaviorOptions:
-        """Passed on as it comes, but for Host, by which the gateway knows its own; a key never travels in the clear."""
+    def _api_behavior(self, api: apigateway.IRestApi) -> cloudfront.BehaviorOptions:
+        """Pass requests on unchanged but for Host, which the gateway needs to be its own; HTTPS only."""
         return cloudfront.BehaviorOptions(
             origin=self._gateway(api),
             allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,
@@ -85,14 +87,14 @@ class SiteStack(cdk.Stack):
             origin_path=f"/{STAGE}",
             protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
             origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
-            read_timeout=PATIENCE,
+            read_timeout=API_TIMEOUT,
         )
 
-    def _page(self, built: Page) -> cloudfront.BehaviorOptions:
-        """Kept as long as each file says."""
+    def _page_behavior(self, page: Page) -> cloudfront.BehaviorOptions:
+        """Cache each file as long as its own Cache-Control header says."""
         access = cloudfront.S3OriginAccessControl(self, "Access", origin_access_control_name=self._name)
         return cloudfront.BehaviorOptions(
-            origin=origins.S3BucketOrigin.with_origin_access_control(built.bucket, origin_access_control=access),
+            origin=origins.S3BucketOrigin.with_origin_access_control(page.bucket, origin_access_control=access),
             allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
@@ -100,5 +102,5 @@ class SiteStack(cdk.Stack):
         )
 
 
-def _never_kept(status: int) -> cloudfront.ErrorResponse:
+def _uncached(status: int) -> cloudfront.ErrorResponse:
     return cloudfront.ErrorResponse(http_status=status, ttl=cdk.Duration.seconds(0))

@@ -15,7 +15,7 @@ import pytest
 from stacks.config import images
 from stacks.config.regions import why_no_site
 from stacks.config.settings import Settings, parse_settings
-from stacks.storage.stack import PASSING
+from stacks.storage.stack import EXPIRING_PREFIXES
 from tests.stacks.assembly import Assembly, synthesise
 
 Row = dict[str, dict[str, str]]
@@ -231,7 +231,7 @@ def shows_how_long_things_stay(assembly: Assembly, settings: Settings) -> None:
     assert {group["RetentionInDays"] for group in groups} == {settings.log_days}
     ((_, bucket),) = assembly.resources("AWS::S3::Bucket", "EaselStorage").items()
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in PASSING} == {settings.result_days}
+    assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in EXPIRING_PREFIXES} == {settings.result_days}
     assert bucket["DeletionPolicy"] == ("Delete" if settings.removal == "destroy" else "Retain")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stacks.storage.stack import PASSING
+from stacks.storage.stack import EXPIRING_PREFIXES
 from tests.stacks.assembly import Assembly
 
 BUCKET, STACK = "AWS::S3::Bucket", "EaselStorage"
@@ -17,7 +17,7 @@ def test_the_bucket_is_private_encrypted_and_tidy(default: Assembly) -> None:
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     *passing, releases, multipart = bucket["LifecycleConfiguration"]["Rules"]
-    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in passing] == [(prefix, 7) for prefix in PASSING]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in passing] == [(prefix, 7) for prefix in EXPIRING_PREFIXES]
     assert releases["TagFilters"], "only what is tagged"
     assert multipart["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
@@ -39,11 +39,11 @@ def test_plain_http_is_denied(default: Assembly) -> None:
 
 def test_results_are_kept_as_long_as_asked(realtime: Assembly) -> None:
     rules = realtime.only(BUCKET, STACK)["LifecycleConfiguration"]["Rules"]
-    assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in PASSING} == {30}
+    assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in EXPIRING_PREFIXES} == {30}
 
 
 def test_releases_do_not_expire(default: Assembly) -> None:
-    assert "releases/" not in PASSING
+    assert "releases/" not in EXPIRING_PREFIXES
 
 
 def test_destroy_empties_the_bucket_unless_it_is_to_stay(default: Assembly, china: Assembly) -> None:

@@ -1,9 +1,8 @@
-"""A model of a hub or of S3, brought into the bucket by CodeBuild while the stack is deployed."""
+"""The import of a model from a hub or from S3, run by CodeBuild during the deploy."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +13,53 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
+from stacks.common.function import package_code
+from stacks.common.function_backed_resource import FunctionBackedResource
 from stacks.common.grants import allow, allow_listing, allow_objects
 from stacks.common.logs import Logs
-from stacks.common.nag_suppressions import acknowledge
-from stacks.common.own_network import allow_interfaces
+from stacks.common.nag_suppressions import suppress
+from stacks.common.vpc import allow_interfaces
 from stacks.config.catalogue import HubSource, Model, S3Source
+from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS, import_log_group
 from stacks.config.settings import Settings
 
 Project = codebuild.CfnProject
 
 IMPORTER = Path(__file__).parents[3] / "model_importer"
 IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
-"""Brings Python and boto3, all that the importer needs."""
+"""Has Python and boto3, which is all that the importer needs."""
 QUEUE_MINUTES, IMPORT_MINUTES = 5, 50
-"""Together less than the hour that CloudFormation waits."""
-WAIT_MINUTES = 60
-_CB4 = "The build leaves no artifact that could be encrypted; what it writes is encrypted by the bucket"
+"""Together less than `CUSTOM_RESOURCE_MINUTES`."""
+_CB4_REASON = "The build has no artifacts to encrypt; its output is encrypted by the bucket"
 
 
 class ModelImport(Construct):
-    """`prefix` is there once the model's files are below it. `code` names what will lie beside them."""
+    """Imports a model below `prefix`, which is known once the import has succeeded.
+
+    `code` identifies the code that the release holds beside the model.
+    """
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: str
     ) -> None:
         super().__init__(scope, id)
-        log_group = f"/easel/{cdk.Stack.of(self).stack_name}/import"  # known before the deploy, to follow it
+        log_group = import_log_group(cdk.Stack.of(self).stack_name)
         logs = Logs(self, "Logs", days=settings.log_days, name=log_group)
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
         allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
         _allow_import(role, bucket, settings, model)
         project = self._project(role, logs.log_group_name, settings)
-        follower = self._follower(bucket, project, settings.log_days)
-        request = {"code": code, "source": _source(model), "hub_url": settings.hub_url.rstrip("/")}
-        if settings.hub_token_secret:
-            request["token_secret"] = settings.hub_token_secret
-        imported = cdk.CustomResource(
+        build = ImportBuild(
             self,
-            "Import",
-            resource_type="Custom::EaselImport",
-            service_token=follower.function.function_arn,
-            service_timeout=cdk.Duration.minutes(WAIT_MINUTES),
-            properties={
-                "Bucket": bucket.bucket_name,
-                "Project": project.ref,
-                "Request": json.dumps(request, sort_keys=True),
-            },
+            "Build",
+            bucket=bucket,
+            project=project,
+            request=_request(settings, model, code),
+            log_days=settings.log_days,
         )
-        imported.node.add_dependency(follower.role, follower.allow_itself(), project, role)
-        cdk.Annotations.of(self).add_info(
-            f"The import of {model.name} ({model.licence}, {model.licence_url}) may take minutes. How far it is: "
-            f"aws logs tail {log_group} --follow"
-        )
-        if model.gated and not settings.hub_token_secret:
-            cdk.Annotations.of(self).add_warning_v2(
-                "easel:gated",
-                f"The hub gives {model.name} to nobody without a token, and hub_token_secret names none; only a mirror "
-                "may need none. docs/aws.md, 'A model of the hub', says how a token gets into a secret.",
-            )
-        self.prefix = imported.get_att_string("Prefix")
+        build.node.add_dependency(project, role)
+        _annotate(self, settings, model, log_group)
+        self.prefix = build.attribute("Prefix")
 
     def _project(self, role: iam.Role, log_group: str, settings: Settings) -> codebuild.CfnProject:
         code = package_code(IMPORTER)
@@ -104,24 +90,55 @@ class ModelImport(Construct):
             queued_timeout_in_minutes=QUEUE_MINUTES,
         )
         project.node.add_dependency(role)
-        acknowledge(project, {"AwsSolutions-CB4": _CB4})
+        suppress(project, {"AwsSolutions-CB4": _CB4_REASON})
         return project
 
-    def _follower(self, bucket: s3.IBucket, project: codebuild.CfnProject, log_days: int) -> Function:
-        follower = Function(
-            self,
-            "Follower",
-            code=package_code(CUSTOM_RESOURCES),
-            handler="custom_resources.model_import.handler",
-            memory_mb=256,
-            seconds=900,
+
+class ImportBuild(FunctionBackedResource):
+    """The custom resource that starts a build for `request` and waits for its end."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        bucket: s3.IBucket,
+        project: codebuild.CfnProject,
+        request: dict[str, Any],
+        log_days: int,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            type="Import",
+            module="model_import",
+            seconds=FUNCTION_SECONDS,
+            timeout_seconds=60 * CUSTOM_RESOURCE_MINUTES,
             log_days=log_days,
+            properties={
+                "Bucket": bucket.bucket_name,
+                "Project": project.ref,
+                "Request": json.dumps(request, sort_keys=True),
+            },
+            continues=True,
         )
         actions = ["StartBuild", "StopBuild", "BatchGetBuilds", "ListBuildsForProject"]
-        allow(follower.role, [f"codebuild:{action}" for action in actions], [project.attr_arn])
-        allow_objects(follower.role, bucket, ["s3:GetObject"], "imports/*")
-        allow_listing(follower.role, bucket, "imports/*")
-        return follower
+        allow(self.role, [f"codebuild:{action}" for action in actions], [project.attr_arn])
+        allow_objects(self.role, bucket, ["s3:GetObject"], "imports/*")
+        allow_listing(self.role, bucket, "imports/*")
+
+
+def _annotate(scope: Construct, settings: Settings, model: Model, log_group: str) -> None:
+    cdk.Annotations.of(scope).add_info(
+        f"The import of {model.name} ({model.licence}, {model.licence_url}) may take minutes. To follow it: "
+        f"aws logs tail {log_group} --follow"
+    )
+    if model.gated and not settings.hub_token_secret:
+        cdk.Annotations.of(scope).add_warning_v2(
+            "easel:gated",
+            f"{model.name} is gated: the hub serves it with a token only (a mirror may need none), but "
+            "hub_token_secret is not set. docs/how-to/own-model.md says how to store a token.",
+        )
 
 
 def _network(settings: Settings) -> Project.VpcConfigProperty | None:
@@ -131,17 +148,18 @@ def _network(settings: Settings) -> Project.VpcConfigProperty | None:
     return Project.VpcConfigProperty(vpc_id=settings.vpc_id, subnets=subnets, security_group_ids=groups)
 
 
-def _source(model: Model) -> dict[str, Any]:
-    """As the importer reads it: the entry's own words."""
-    kind = "hub" if isinstance(model.source, HubSource) else "s3"
-    licence = {} if kind == "hub" else {"licence": model.licence}
-    return {"kind": kind, **asdict(model.source), **licence}
+def _request(settings: Settings, model: Model, code: str) -> dict[str, Any]:
+    """Return the importer's request: its source has the fields of the catalogue entry's source."""
+    licence = {} if isinstance(model.source, HubSource) else {"licence": model.licence}
+    source = {**model.source.model_dump(), **licence}
+    secret = {"token_secret": settings.hub_token_secret} if settings.hub_token_secret else {}
+    return {"code": code, "source": source, "hub_url": settings.hub_url.rstrip("/"), **secret}
 
 
 def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model: Model) -> None:
     objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     allow_objects(role, bucket, objects, "releases/*", "sources/*", "imports/*")
-    # An upload that was killed is taken up again, or thrown away.
+    # To continue or discard an upload that was interrupted.
     allow_objects(role, bucket, ["s3:ListMultipartUploadParts", "s3:DeleteObject"], "releases/*")
     allow(role, ["s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
     allow_listing(role, bucket, "releases/*", "sources/*")
@@ -158,12 +176,12 @@ def _allow_reading(role: iam.Role, uri: str) -> None:
     arn = f"arn:{cdk.Aws.PARTITION}:s3:::{name}"
     allow(role, ["s3:GetObject"], [f"{arn}/{prefix}*"])
     allow(role, ["s3:ListBucket"], [arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
-    why = "The model's files below the prefix that the catalogue names"
-    acknowledge(role, {f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::{name}/{prefix}*]": why})
+    reason = "The model's files below the prefix in the catalogue entry"
+    suppress(role, {f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::{name}/{prefix}*]": reason})
 
 
 def _allow_secret(role: iam.Role, secret: str) -> None:
-    """By name, or by ARN with or without the six characters that Secrets Manager puts behind the name."""
+    """Allow reading a secret given by name, or by ARN with or without the six random characters at its end."""
     arn = secret
     if not secret.startswith("arn:"):
         arn = cdk.Stack.of(role).format_arn(
@@ -172,5 +190,5 @@ def _allow_secret(role: iam.Role, secret: str) -> None:
             resource_name=secret,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-    given = [secret] if secret.startswith("arn:") else []
-    allow(role, ["secretsmanager:GetSecretValue"], [*given, f"{arn}-??????"])
+    full_arn = [secret] if secret.startswith("arn:") else []
+    allow(role, ["secretsmanager:GetSecretValue"], [*full_arn, f"{arn}-??????"])

@@ -1,4 +1,4 @@
-"""A bucket that is emptied before it is deleted."""
+"""The CDK's function that empties a bucket before the bucket is deleted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from constructs import Construct
 from stacks.common.logs import Logs
 
 
-def keep_log_of_emptying(stack: cdk.Stack, scope: Construct, *, log_days: int) -> None:
-    """The CDK's own function, one a stack, would leave a log group behind that never expires, and by the right to make
-    one, which its role has from AWS's policy, a late line would bring ours back after the stack."""
+def configure_auto_delete(stack: cdk.Stack, scope: Construct, *, log_days: int) -> None:
+    """Give the function a log group with retention, and a role that can create no other.
+
+    The CDK makes one such function a stack. By default its log group never expires, and AWS's managed policy lets a
+    late log line create that group again after a destroy.
+    """
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
     handler = cast(cdk.CfnResource, provider.node.find_child("Handler"))
     role = cast(cdk.CfnResource, provider.node.find_child("Role"))
-    logs = Logs(scope, "EmptyingLogs", days=log_days)
+    logs = Logs(scope, "AutoDeleteLogs", days=log_days)
     handler.add_property_override("LoggingConfig.LogGroup", logs.log_group_name)
     write = {
         "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""A domain of the user's: at the gateway, and in the user's zone."""
+"""The user's own domain: the gateway's domain name, and DNS records in the user's hosted zone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacks.config.settings import Settings
 
 
 class GatewayDomain(Construct):
-    """The domain before the API, without the stage in the path. `record` says where it leads."""
+    """The domain in front of the API. Its URL has no stage. `record` describes the DNS record."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, api: apigateway.RestApi) -> None:
         super().__init__(scope, id)
@@ -27,28 +27,38 @@ class GatewayDomain(Construct):
             security_policy=apigateway.SecurityPolicy.TLS_1_2,
             mapping=api,
         )
-        self.record = point(
-            self, settings, to=domain.domain_name_alias_domain_name, zone=domain.domain_name_alias_hosted_zone_id
+        self.record = create_records(
+            self,
+            settings,
+            target=domain.domain_name_alias_domain_name,
+            target_zone=domain.domain_name_alias_hosted_zone_id,
         )
 
 
 def certificate(scope: Construct, settings: Settings) -> acm.ICertificate:
+    """Return the certificate of `certificate_arn`."""
     return acm.Certificate.from_certificate_arn(scope, "Certificate", settings.certificate_arn)
 
 
-def point(scope: Construct, settings: Settings, *, to: str, zone: str, kinds: Sequence[str] = ("A",)) -> str:
-    """Records in the user's zone that lead `to` AWS's own name, which is in `zone`; or which record is to be made."""
+def create_records(
+    scope: Construct, settings: Settings, *, target: str, target_zone: str, types: Sequence[str] = ("A",)
+) -> str:
+    """Create alias records for the domain in the user's hosted zone, and describe them in a sentence.
+
+    Without `hosted_zone_id` it creates none, and the sentence says which record the user has to create. `target` is
+    AWS's own domain name, `target_zone` the hosted zone of that name.
+    """
     name = settings.domain_name
     if not settings.hosted_zone_id:
-        return f"to be made by you: {name} CNAME {to}"
-    for kind in kinds:
+        return f"Create this record yourself: {name} CNAME {target}"
+    for type in types:
         route53.CfnRecordSet(
             scope,
-            f"Record{kind}",
+            f"Record{type}",
             name=name,
-            type=kind,
+            type=type,
             hosted_zone_id=settings.hosted_zone_id,
             comment=f"Easel, {cdk.Aws.STACK_NAME}",
-            alias_target=route53.CfnRecordSet.AliasTargetProperty(dns_name=to, hosted_zone_id=zone),
+            alias_target=route53.CfnRecordSet.AliasTargetProperty(dns_name=target, hosted_zone_id=target_zone),
         )
-    return f"{name} {' and '.join(kinds)} in {settings.hosted_zone_id}, to {to}"
+    return f"{name} {' and '.join(types)} in {settings.hosted_zone_id}, to {target}"

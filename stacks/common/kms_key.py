@@ -1,4 +1,4 @@
-"""A KMS key of the user's. Easel makes none: one that is deleted stays, and costs, for a week at least."""
+"""The user's own KMS key. Easel creates no key: a deleted key stays, and is billed, for at least a week."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import IConstruct
 
 READ, WRITE = ("kms:Decrypt",), ("kms:Decrypt", "kms:GenerateDataKey")
-"""Who writes must read, too: to put the parts of an upload together, and to publish."""
+"""Writing includes Decrypt: multipart uploads and publishing to a topic need it."""
 
 
 def encrypt_all(app: IConstruct, arn: str) -> None:
-    """Every log group, topic and queue that there is so far. Buckets have theirs already."""
+    """Encrypt every log group, topic and queue that exists now. Buckets get their key when they are created."""
     for node in app.node.find_all():
         if isinstance(node, logs.CfnLogGroup):
             node.kms_key_id = arn
@@ -24,14 +24,14 @@ def encrypt_all(app: IConstruct, arn: str) -> None:
 
 
 def allow_key(role: iam.Role, key: kms.IKey | None, service: str, actions: tuple[str, ...] = WRITE) -> None:
-    """Lets the role use the key where `service` asks for it on its behalf, and not by itself."""
+    """Let the role use `key` through `service`, and not directly. Does nothing without a key."""
     if key:
         via = {"StringLike": {"kms:ViaService": f"{service}.{Aws.REGION}.amazonaws.com*"}}  # China's ends with .cn
         role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[key.key_arn], conditions=via))
 
 
 def allow_volumes(role: iam.Role, arn: str) -> None:
-    """Lets SageMaker, in the role's name, hand the key to EBS for the disks of instances. Empty: there is no key."""
+    """Let SageMaker, acting as the role, grant the key to EBS for the volumes of instances. Empty `arn`: no key."""
     if arn:
         granted = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         role.add_to_policy(iam.PolicyStatement(actions=["kms:CreateGrant"], resources=[arn], conditions=granted))

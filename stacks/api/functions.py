@@ -1,0 +1,138 @@
+"""The functions of lambda/ and their permissions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.api.powertools import powertools
+from stacks.common.function import Function, folder_code
+from stacks.common.grants import allow, allow_listing, allow_objects
+from stacks.common.kms_key import allow_key
+from stacks.config.catalogue import Model
+from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, WAIT_SECONDS, job_ttl_seconds
+from stacks.config.settings import Settings
+from stacks.model.async_output import AsyncOutput
+from stacks.model.endpoint import Endpoint
+
+LAMBDA = Path(__file__).parents[2] / "lambda"
+
+
+class ApiFunctions(Construct):
+    """`api` serves the API. `helper` ends jobs: the finalizer in async mode, the runner in realtime mode.
+
+    Events that the helper cannot handle go to `lost_events`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        model: Model,
+        bucket: s3.IBucket,
+        endpoint: Endpoint,
+        lost_events: sqs.IQueue,
+    ) -> None:
+        super().__init__(scope, id)
+        self._settings, self._model, self._bucket, self._endpoint = settings, model, bucket, endpoint
+        self._layer = powertools(self, settings.powertools_layer)
+        if endpoint.async_output:
+            self.helper = self._finalizer(endpoint.async_output, lost_events)
+            self.api = self._async_api()
+        else:
+            self.helper = self._runner(lost_events)
+            self.api = self._realtime_api(self.helper.function)
+        allow_key(self.helper.role, bucket.encryption_key, "sqs")
+
+    def _async_api(self) -> Function:
+        api = self._api(variables={})
+        allow(api.role, ["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
+        allow_objects(api.role, self._bucket, ["s3:GetObject"], "async-output/*", "async-failures/*")
+        return api
+
+    def _realtime_api(self, runner: lambda_.IFunction) -> Function:
+        api = self._api(variables={"EASEL_RUNNER": runner.function_name})
+        allow(api.role, ["lambda:InvokeFunction"], [runner.function_arn])
+        return api
+
+    def _api(self, *, variables: dict[str, str]) -> Function:
+        mode = self._settings.mode
+        api = self._function(
+            "Api",
+            "handlers.api",
+            seconds=API_FUNCTION_SECONDS,
+            concurrency=self._settings.api_concurrency,
+            variables={
+                "EASEL_MODEL_PROFILE": self._model.profile,
+                "EASEL_MODE": mode,
+                "EASEL_ENDPOINT": self._endpoint.name,
+                "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),
+                "EASEL_DEADLINE_SECONDS": str(DEADLINE_SECONDS[mode]),
+                "EASEL_JOB_TTL_SECONDS": str(job_ttl_seconds(mode, self._settings.queue_minutes)),
+                **variables,
+            },
+        )
+        allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
+        inputs = ("jobs/*/request.json", "jobs/*/init-image")
+        allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
+        allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        return api
+
+    def _finalizer(self, async_output: AsyncOutput, lost_events: sqs.IQueue) -> Function:
+        """Turns the endpoint's output into the outcome of a job, and is retried twice."""
+        retry = lambda_.EventInvokeConfigOptions(on_failure=destinations.SqsDestination(lost_events), retry_attempts=2)
+        finalizer = self._function("Finalizer", "handlers.finalizer", seconds=60, async_invoke=retry)
+        allow_objects(finalizer.role, self._bucket, ["s3:GetObject"], "async-output/*")
+        for topic in async_output.topics:
+            subscription = subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=lost_events)
+            topic.add_subscription(subscription)
+        return finalizer
+
+    def _runner(self, lost_events: sqs.IQueue) -> Function:
+        """Calls the endpoint, and is never retried. Lambda drops an event that has waited for `queue_minutes`."""
+        once = lambda_.EventInvokeConfigOptions(
+            on_failure=destinations.SqsDestination(lost_events),
+            retry_attempts=0,
+            max_event_age=cdk.Duration.minutes(self._settings.queue_minutes),
+        )
+        variables = {"EASEL_ENDPOINT": self._endpoint.name}
+        runner = self._function("Runner", "handlers.runner", seconds=90, variables=variables, async_invoke=once)
+        allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        return runner
+
+    def _function(
+        self,
+        id: str,
+        handler: str,
+        *,
+        seconds: int,
+        concurrency: int = 0,
+        variables: dict[str, str] | None = None,
+        async_invoke: lambda_.EventInvokeConfigOptions | None = None,
+    ) -> Function:
+        """Return a function of lambda/ that reads and writes jobs."""
+        function = Function(
+            self,
+            id,
+            code=folder_code(LAMBDA),
+            handler=handler,
+            memory_mb=1024,
+            seconds=seconds,
+            concurrency=concurrency,
+            log_days=self._settings.log_days,
+            environment={"EASEL_BUCKET": self._bucket.bucket_name, **(variables or {})},
+            layers=[self._layer],
+            async_invoke=async_invoke,
+        )
+        allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")
+        allow_listing(function.role, self._bucket, "jobs/*")
+        return function
