@@ -1,4 +1,4 @@
-"""What looks after a deployed Easel: `easel doctor`, `outputs`, `leftovers`, `pause` and `resume`.
+"""Commands for a deployed Easel: `easel doctor`, `outputs`, `leftovers`, `pause` and `resume`.
 
-boto3 is imported where a command needs it. Of stacks/ it reads what needs no CDK: settings, catalogue and prices.
+boto3 is imported only when a command runs. Of stacks/, only stacks/config is used, which needs no CDK.
 """

@@ -1,4 +1,4 @@
-"""One AWS account in one region: boto3's clients, and what AWS refuses in words of ours."""
+"""One AWS account in one region: boto3 clients, and botocore's errors as CommandError."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 if TYPE_CHECKING:
     import boto3
 
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 20, 3
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, ATTEMPTS = 5, 20, 3
+
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
-SKEWED = ("RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException")
-UNKNOWN = (
+BAD_SIGNATURE = ("RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException")
+UNKNOWN_CREDENTIALS = (
     "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId", "OptInRequired",
 )  # fmt: skip
 THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
-DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
+ACCESS_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
+
 NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
 LOGGED_OUT = {"SSOError", "TokenRetrievalError", "LoginError"}
 UNREACHABLE = {
@@ -31,136 +33,153 @@ UNREACHABLE = {
 
 
 class Account:
-    """Clients by service and region, each made once. `region` is where Easel is, or is to be."""
+    """boto3 clients by service and region, each created once. `region` is the region of the deploy."""
 
     def __init__(self, session: boto3.Session, region: str) -> None:
         self._session, self.region = session, region
         self._clients: dict[tuple[str, str], Any] = {}
-        self._lock = Lock()  # a session makes one client at a time
+        self._lock = Lock()  # boto3 sessions are not thread-safe
 
     @property
     def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`."""
         return str(self._session.get_partition_for_region(self.region))
 
-    def has(self, service: str) -> bool:
-        """Whether the partition has the service somewhere: GovCloud has no CloudFront and no budgets."""
+    def has_service(self, service: str) -> bool:
+        """Return whether the partition has the service. GovCloud has no CloudFront and no Budgets, for example."""
         return bool(self._session.get_available_regions(service, self.partition, allow_non_regional=True))
 
     def client(self, service: str, region: str = "") -> Any:
+        """Return the client of a service. Raises CommandError: no usable credentials."""
         from botocore.config import Config
 
         key = service, region or self.region
         config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
-        with self._lock, explained():  # a client reads the credentials when it is made
+        with self._lock, aws_errors():  # creating a client reads the credentials
             if key not in self._clients:
                 self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
             return self._clients[key]
 
-    def all(self, service: str, operation: str, member: str, *, region: str = "", **asked: Any) -> Iterator[Any]:
-        """Every item below `member` ("A.B" goes deeper) of all pages of an operation."""
-        for page in _pages(self.client(service, region), operation, asked):
+    def items(self, service: str, operation: str, member: str, *, region: str = "", **request: Any) -> Iterator[Any]:
+        """Return the items of all pages of an operation. `member` is their path in a page, such as "A.B"."""
+        for page in _pages(self.client(service, region), operation, request):
             for name in member.split("."):
                 page = page.get(name) or {}
             yield from page
 
-    def regions(self) -> list[str]:
-        """Those that are switched on in this account."""
-        return sorted(region["RegionName"] for region in self.all("ec2", "describe_regions", "Regions"))
+    def enabled_regions(self) -> list[str]:
+        """Return the regions that are enabled in this account."""
+        return sorted(region["RegionName"] for region in self.items("ec2", "describe_regions", "Regions"))
 
 
-def _pages(client: Any, operation: str, asked: dict[str, Any]) -> Iterator[Any]:
-    """WAF's lists have pages of which boto3 does not know."""
+def _pages(client: Any, operation: str, request: dict[str, Any]) -> Iterator[Any]:
+    """Return the pages of an operation. boto3 has no paginators for WAF, whose pages have a NextMarker."""
     if client.can_paginate(operation):
-        yield from client.get_paginator(operation).paginate(**asked)
+        yield from client.get_paginator(operation).paginate(**request)
         return
-    more: dict[str, str] = {}
+    marker: dict[str, str] = {}
     while True:
-        page = getattr(client, operation)(**asked, **more)
+        page = getattr(client, operation)(**request, **marker)
         yield page
-        if page.get("NextMarker") in (None, more.get("NextMarker")):
+        if page.get("NextMarker") in (None, marker.get("NextMarker")):
             return
-        more = {"NextMarker": page["NextMarker"]}
+        marker = {"NextMarker": page["NextMarker"]}
 
 
-def open_account(region: str | None, *, otherwise: str = "") -> Account:
-    """Reads the shell's settings as the CDK does, AWS_REGION first; asks nothing of AWS. Raises CommandError.
+def open_account(region: str | None, *, default_region: str = "") -> Account:
+    """Open the account of the shell's AWS settings, without calling AWS.
 
-    `otherwise`: the region where nothing names one.
+    The region is `region`, AWS_REGION (as for the CDK), the profile's region or `default_region`, in this order.
+    Raises CommandError: boto3 is not installed, no region is set, or the AWS settings are unusable.
     """
     try:
         import boto3
     except ImportError:
-        fix = ".venv/bin/pip install -r requirements.txt   (`make synth` does it, too)"
-        raise _missing("boto3 is not installed", ".venv", "a laptop alone does not need it", fix) from None
-    with explained():
+        why = "commands for AWS need it; a laptop installation does not include it"
+        fix = ".venv/bin/pip install -r requirements.txt, or make synth"
+        raise _environment_error("boto3 is not installed", ".venv", why, fix) from None
+    with aws_errors():
         session = boto3.Session()
-        found = region or os.environ.get("AWS_REGION") or session.region_name or otherwise
+        found = region or os.environ.get("AWS_REGION") or session.region_name or default_region
     if not found:
-        raise _missing("No region is set", "AWS_REGION", "nothing names one", "export AWS_REGION=us-east-1")
-    return Account(session, checked_region(found))
+        why = "neither --region, AWS_REGION nor the AWS profile names one"
+        raise _environment_error("No region is set", "AWS_REGION", why, "export AWS_REGION=us-east-1")
+    return Account(session, validate_region(found))
 
 
-def checked_region(name: str) -> str:
-    """Raises CommandError for what no region can be called."""
+def validate_region(name: str) -> str:
+    """Return `name` if it has the form of a region. Raises CommandError, a usage error, if not."""
     if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", name, re.ASCII):
         return name
-    why = "a region is written like us-east-1"
+    why = "a region has the form us-east-1"
     raise CommandError(f"{name!r} is not a region", where="--region or AWS_REGION", why=why, fix="", code=USAGE)
 
 
-def _missing(what: str, where: str, why: str, fix: str) -> CommandError:
+def _environment_error(what: str, where: str, why: str, fix: str) -> CommandError:
     return CommandError(what, where=where, why=why, fix=fix, code=ENVIRONMENT)
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """What botocore raises inside, as a CommandError; also what it lets through of a `credential_process` that is not
-    there, of an address that is none, and of an answer that is not AWS's."""
+def aws_errors() -> Iterator[None]:
+    """Raise botocore's errors as CommandError.
+
+    OSError and ValueError included: botocore lets them through for a missing `credential_process` and for an invalid
+    URL. ResponseParserError: the response did not come from AWS, but from a proxy, for example.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
-        raise _refused(error.operation_name, error.response.get("Error", {})) from error
+        raise _service_error(error.operation_name, error.response.get("Error", {})) from error
     except (BotoCoreError, ResponseParserError, OSError, ValueError) as error:
-        raise _failed(error) from error
+        raise _client_error(error) from error
 
 
-def _refused(operation: str, told: dict[str, str]) -> CommandError:
-    code, message = told.get("Code", ""), told.get("Message", "")
+def _service_error(operation: str, response: dict[str, str]) -> CommandError:
+    """Return the error for a code with which AWS refused `operation`."""
+    code, message = response.get("Code", ""), response.get("Message", "")
     if code in EXPIRED:
-        return _missing("The AWS credentials have expired", operation, message, "aws sso login, or set new ones")
-    if code in SKEWED:
-        return _missing("AWS does not accept the signature", operation, message, "Set the clock of this machine")
-    if code in UNKNOWN:
-        return _missing("AWS does not know these credentials", operation, message, "Check AWS_PROFILE and the region")
+        fix = "aws sso login, or set new credentials"
+        return _environment_error("The AWS credentials have expired", operation, message, fix)
+    if code in BAD_SIGNATURE:
+        fix = "Set this computer's clock; check AWS_SECRET_ACCESS_KEY"
+        return _environment_error("AWS rejects the request's signature", operation, message, fix)
+    if code in UNKNOWN_CREDENTIALS:
+        fix = "Check AWS_PROFILE and whether the region is enabled for the account"
+        return _environment_error("AWS rejects the credentials", operation, message, fix)
     if code in THROTTLED:
-        return _missing("AWS takes no more calls at the moment", operation, message, "Wait a minute, then run it again")
-    if code in DENIED:
-        return _missing(f"You may not call {operation}", "IAM", message, f"Ask for the right to {operation}")
+        return _environment_error("AWS throttles the requests", operation, message, "Run it again in a minute")
+    if code in ACCESS_DENIED:
+        fix = f"Ask an administrator for permission to call {operation}"
+        return _environment_error(f"You have no permission to call {operation}", "IAM", message, fix)
     return CommandError(f"AWS refused {operation}", where=code, why=message, fix="", code=FAILED)
 
 
-def _failed(error: Exception) -> CommandError:
+def _client_error(error: Exception) -> CommandError:
+    """Return the error for what failed before AWS responded."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & LOGGED_OUT:
-        fix = "aws sso login, or aws login: as this shell's AWS_PROFILE was made"
-        return _missing("You are not logged in to AWS", "the shell", str(error), fix)
+        fix = "aws sso login or aws login, depending on the profile in AWS_PROFILE"
+        return _environment_error("You are not logged in to AWS", "AWS_PROFILE", str(error), fix)
     if names & NO_CREDENTIALS:
-        fix = "export AWS_PROFILE=… (aws configure sso makes one), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        return _missing("There are no AWS credentials", "the shell", str(error), fix)
+        fix = "export AWS_PROFILE=… (create one with aws configure sso), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return _environment_error("No AWS credentials found", "AWS_PROFILE", str(error), fix)
     if names & UNREACHABLE:
-        return _missing("AWS cannot be reached", "the network", str(error), "Check the network and the region")
-    fix = "Check the shell's AWS settings: AWS_… variables, ~/.aws/config"
-    return _missing("AWS could not be asked", type(error).__name__, str(error), fix)
+        return _environment_error("AWS cannot be reached", "network", str(error), "Check the network and the region")
+    fix = "Check the AWS_… variables and ~/.aws/config"
+    return _environment_error("The AWS settings are invalid", type(error).__name__, str(error), fix)
 
 
-def missing(error: CommandError) -> bool:
-    """Whether AWS says that the thing asked for does not exist, and not this machine that something of its own does."""
+def is_not_found(error: CommandError) -> bool:
+    """Return whether AWS responded that the resource does not exist.
+
+    Only errors of AWS have the code FAILED; a missing SSO token on this computer has similar words.
+    """
     text = error.why.lower()
     return error.code == FAILED and any(words in text for words in ("could not find", "does not exist", "not found"))

@@ -1,4 +1,4 @@
-"""The commands that look after the cloud: options in, one call, an exit code out."""
+"""The command-line interface of the cloud commands: parse options, make one call, return an exit code."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from easel.console.errors import told
-from easel.console.program_name import as_typed
+from easel.console.errors import report_errors
+from easel.console.program_name import with_program_name
 
 MINUTES = (1, 120)
-"""What --minutes may be. SageMaker gives up a start by itself, after the time-outs of the stack."""
+"""Range of --minutes. SageMaker gives up a start by itself, after the timeouts of the stack."""
 
-Region = Annotated[str | None, typer.Option(help="Where Easel is.  [default: AWS_REGION, or the profile's]")]
-Minutes = Annotated[int, typer.Option(min=MINUTES[0], max=MINUTES[1], help="How long to wait.")]
+Region = Annotated[
+    str | None, typer.Option(help="AWS region of the deploy.  [default: AWS_REGION, or the profile's region]")
+]
+Minutes = Annotated[int, typer.Option(min=MINUTES[0], max=MINUTES[1], help="Longest time to wait.")]
 Context = Annotated[
-    list[str] | None, typer.Option("-c", "--context", metavar="KEY=VALUE", help="A setting, as after `cdk deploy`.")
+    list[str] | None,
+    typer.Option("-c", "--context", metavar="KEY=VALUE", help="Setting, as for `cdk deploy`; can be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -24,96 +27,104 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def doctor(
     context: Context = None,
     region: Region = None,
-    request: Annotated[bool, typer.Option("--request", help="Ask AWS for the quota where it is too small.")] = False,
+    request: Annotated[
+        bool, typer.Option("--request", help="Request an increase from AWS for each quota that is too small.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check whether a deploy from here would work, and whether what is deployed does."""
-    with told():
+    """Check whether a deploy would work, and whether the deployed service works."""
+    with report_errors():
         from easel import ROOT
-        from easel.cloud.account import checked_region
+        from easel.cloud.account import validate_region
         from easel.cloud.doctor.plan import read_plan
-        from easel.cloud.doctor.run import Doctor, report
+        from easel.cloud.doctor.run import Doctor, print_results
 
         if region:
-            checked_region(region)
+            validate_region(region)
         doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
-        raise typer.Exit(report(doctor.checks(region), as_json))
+        raise typer.Exit(print_results(doctor.results(region), as_json))
 
 
 def leftovers(
     region: Annotated[
-        list[str] | None, typer.Option(help="Where to look; can be repeated.  [default: as doctor]")
+        list[str] | None, typer.Option(help="Region to scan; can be repeated.  [default: as for doctor]")
     ] = None,
-    all_regions: Annotated[bool, typer.Option("--all-regions", help="Every region of the account.")] = False,
+    all_regions: Annotated[bool, typer.Option("--all-regions", help="Scan all enabled regions.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List everything of Easel's that is still in the account, with its price a month."""
-    with told():
-        from easel.cloud.account import checked_region, explained, open_account
-        from easel.cloud.leftovers.scan import GLOBAL, look, report
+    """List all resources of Easel in the account, with their price per month."""
+    with report_errors():
+        from easel.cloud.account import aws_errors, open_account, validate_region
+        from easel.cloud.leftovers.report import print_scan
+        from easel.cloud.leftovers.scan import GLOBAL_REGION, scan
         from easel.console.terminal import Terminal
 
-        account = open_account(region[0] if region else None, otherwise=GLOBAL["aws"] if all_regions else "")
+        account = open_account(
+            region[0] if region else None, default_region=GLOBAL_REGION["aws"] if all_regions else ""
+        )
         for name in region or ():
-            checked_region(name)
-        with explained():
-            regions = account.regions() if all_regions else region or [account.region]
+            validate_region(name)
+        with aws_errors():
+            regions = account.enabled_regions() if all_regions else region or [account.region]
             account.client("sts").get_caller_identity()
-        raise typer.Exit(report(look(account, regions, Terminal(), all_regions=all_regions), as_json))
+        raise typer.Exit(print_scan(scan(account, regions, Terminal(), all_regions=all_regions), as_json))
 
 
 def outputs(
     region: Region = None,
-    export: Annotated[bool, typer.Option("--export", help="Print EASEL_URL and EASEL_KEY for the shell.")] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Print shell commands that set EASEL_URL and EASEL_KEY.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print what the deploy told: page, API, model, prices; or the API's address and key for this shell."""
+    """Print the outputs of the deploy: URLs, model, prices. With --export: the API's URL and key for the shell."""
     if export and as_json:
-        raise typer.BadParameter("it prints lines for a shell, not JSON: give one of both", param_hint="--export")
-    with told():
-        from easel.cloud import outputs as deployed
+        raise typer.BadParameter("it cannot be combined with --json; use one of them", param_hint="--export")
+    with report_errors():
         from easel.cloud.account import open_account
+        from easel.cloud.outputs import exports, format_outputs, read_outputs
 
         account = open_account(region)
-        found = deployed.read_outputs(account)
+        found = read_outputs(account)
         if export:
-            typer.echo(deployed.exports(account, found))
+            typer.echo(exports(account, found))
         else:
-            typer.echo(json.dumps(found, ensure_ascii=False) if as_json else as_typed(deployed.report(found)))
+            typer.echo(json.dumps(found, ensure_ascii=False) if as_json else with_program_name(format_outputs(found)))
 
 
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
-    """Take a realtime endpoint down, so that it costs nothing, until `easel resume`."""
-    with told():
+    """Delete the realtime endpoint, which then costs nothing, until `easel resume`."""
+    with report_errors():
         _switch(region, minutes, "pause")
 
 
 def resume(region: Region = None, minutes: Minutes = 45) -> None:
-    """Bring a paused endpoint back as it was deployed (usually 6 to 12 minutes)."""
-    with told():
+    """Create a paused endpoint again, as deployed. This usually takes 6 to 12 minutes."""
+    with report_errors():
         _switch(region, minutes, "resume")
 
 
-def _switch(region: str | None, minutes: int, what: str) -> None:
+def _switch(region: str | None, minutes: int, action: str) -> None:
     from easel.cloud.account import open_account
-    from easel.cloud.pause import Switch
+    from easel.cloud.pause import EndpointSwitch
     from easel.console.terminal import Terminal
 
-    switch = Switch(open_account(region), minutes, Terminal())
-    typer.echo(as_typed(switch.pause() if what == "pause" else switch.resume()))
+    switch = EndpointSwitch(open_account(region), minutes, Terminal())
+    typer.echo(with_program_name(switch.pause() if action == "pause" else switch.resume()))
 
 
 EPILOGS = {
     "doctor": "\b\nExamples:\n  easel doctor\n  easel doctor -c model=sdxl -c mode=realtime --region eu-west-1\n"
-    "  easel doctor --request\n\n\b\nSigns: ✓ in order, ✗ not, ? could not be checked.\n"
-    "Exit codes: 0 all in order, 1 not, 2 asked wrongly.",
+    "  easel doctor --request\n\n\b\nSymbols: ✓ ok, ✗ failed, ? unknown: the check could not be completed.\n"
+    "Exit codes: 0 all checks passed, 1 a check failed or is unknown, 2 usage error.",
     "leftovers": "\b\nExamples:\n  easel leftovers\n  easel leftovers --region us-east-1 --region eu-west-1\n"
-    "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 something is, or a place could not be "
-    "looked at, 2 asked wrongly, 3 no account or region to ask.",
+    "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 resources are left or the scan is "
+    "incomplete, 2 usage error, 3 no AWS credentials or no region.",
     "outputs": '\b\nExamples:\n  easel outputs\n  easel outputs --export\n  eval "$(easel outputs --export)"\n\n'
-    "The key itself is in --export alone; the command in ApiKeyCommand, which is AWS's, prints it too.",
+    "Only --export prints the API key. The command in the output ApiKeyCommand, for AWS's command line, prints it too.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
-    "Meanwhile the API answers endpoint_missing. Resume before the next cdk deploy, or deploy once with "
-    "-c endpoint=off; destroy works either way.",
+    "While paused, the API responds endpoint_missing. Before the next cdk deploy, resume the endpoint or deploy once "
+    "with -c endpoint=off. cdk destroy needs neither.",
     "resume": "\b\nExamples:\n  easel resume\n  easel resume --minutes 60",
 }
+"""Command to the text below its help."""

@@ -1,107 +1,181 @@
-"""Failures that others have met before: the words by which AWS or the container tells of them, and the way out."""
+"""Known failures: the text by which AWS or the container reports each, what it means and the remedy."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-HINTS: tuple[tuple[str, str], ...] = (
-    (
+from easel.cloud.doc_pages import ERRORS, OWN_RESOURCES
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """`code` is stable. `pattern` is a regular expression; upper and lower case are the same."""
+
+    code: str
+    pattern: str
+    explanation: str
+    remedy: str
+
+    @property
+    def advice(self) -> str:
+        """The explanation and the remedy, in one line."""
+        return f"{self.explanation} {self.remedy}"
+
+
+KNOWN_FAILURES = (
+    KnownFailure(
+        "endpoint_quota",
         r"ResourceLimitExceeded|account-level service limit",
-        "The endpoint quota is too small: easel doctor --request asks for more.",
+        "The endpoint quota is too small.",
+        "Request an increase: easel doctor --request",
     ),
-    (
+    KnownFailure(
+        "no_capacity",
         r"InsufficientInstanceCapacity|insufficient capacity|unable to provision requested ML compute capacity",
-        "AWS has no such instance free now: try later, -c instance_fallbacks=…, or another region.",
+        "AWS has no free instance of this type.",
+        "Try later, set -c instance_fallbacks=… or choose another region.",
     ),
-    (
+    KnownFailure(
+        "container_not_started",
         r"did not pass the ping health check|ping health check",
-        "The container did not start: its last log lines say why (easel doctor shows them).",
+        "The container did not start.",
+        "Read its last log lines: easel doctor shows them.",
     ),
-    (
+    KnownFailure(
+        "image_not_startable",
         r"CannotStartContainerError",
-        "The image does not run on this instance type: take another -c instance_type.",
+        "The serving image does not run on this instance type.",
+        "Choose another -c instance_type.",
     ),
-    (
+    KnownFailure(
+        "disk_full",
         r"No space left on device",
-        "The disk is too small for the model: take an instance type with a larger one, or one variant of the weights.",
+        "The model does not fit on the instance's disk.",
+        "Choose an instance type with a larger disk, or a model with one variant of the weights.",
     ),
-    (
+    KnownFailure(
+        "gpu_memory",
         r'CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|"refused".*"gpu_out_of_memory"',
-        "The card's memory is full: ask for a smaller size or fewer pictures, or take a larger -c instance_type.",
+        "The GPU memory is full.",
+        "Request a smaller size or fewer images, or choose a larger -c instance_type.",
     ),
-    (
+    KnownFailure(
+        "host_memory",
         r"\bSIGKILL\b|signal 9|exit code 137|Worker died|MemoryError|can(no|')t allocate memory",
-        "The machine's own memory ran out, usually while loading: take the next larger -c instance_type.",
+        "The instance's main memory is full, usually while the model loads.",
+        "Choose the next larger -c instance_type.",
     ),
-    (
+    KnownFailure(
+        "module_missing",
         r"No module named '?(?P<name>[\w.]+)",
-        "The image lacks a module: model_code/ must do with what the image has, since it starts without a network.",
+        "The serving image has no such Python module, and the container starts without network access.",
+        "Use only modules of the image in model_code/.",
     ),
-    (
+    KnownFailure(
+        "gpu_driver",
         r"NVIDIA driver|CUDA driver version is insufficient|forward compatibility was attempted",
-        "The host's driver is too old for the image: InferenceAmiVersion in stacks/config/images.py must fit its CUDA.",
+        "The GPU driver of the host is too old for the image.",
+        "Set the InferenceAmiVersion in stacks/config/images.py that fits the image's CUDA version.",
     ),
-    (
+    KnownFailure(
+        "gpu_error",
         r'device-side assert|CUDA error|"refused".*"container_died"',
-        "The card is in an error from which no process recovers: SageMaker has to start a new container.",
+        "The GPU is in an error state that a process cannot leave.",
+        "Wait: SageMaker replaces the container.",
     ),
-    (
+    KnownFailure(
+        "blank_output",
         r'"refused".*"(nan|blank)_output"',
-        "The model drew NaN or black: take its own size and guidance_scale, or another scheduler; see docs/errors.md.",
+        "The model generated NaN values or a black image.",
+        f"Use the model's default size and guidance_scale, or another scheduler; see {ERRORS}.",
     ),
-    (
+    KnownFailure(
+        "hub_access",
         r"403 Client Error|401 Client Error|gated repo|GatedRepoError|RepositoryNotFoundError",
-        "The model's repository wants a token with its licence accepted, or is gone: see `easel doctor`, model.",
+        "The hub denies access to the model's repository, or the repository does not exist.",
+        "Run easel doctor and follow the remedy of its check `model`.",
     ),
-    (
+    KnownFailure(
+        "kms_key",
         r"KMS|kms:|\bkey/[0-9a-f-]{36}",
-        "The KMS key may not be used: its policy needs the statements of docs/options.md, and it must be enabled.",
+        "The KMS key cannot be used.",
+        f"Enable the key and add the statements in {OWN_RESOURCES} to its policy.",
     ),
-    (
+    KnownFailure(
+        "access_denied",
         r"Access ?Denied|is not authorized to perform|not authorized to access",
-        "The endpoint's role lacks a right: npx cdk deploy --all --revert-drift puts it as the templates have it.",
+        "The endpoint's role has no permission for a call.",
+        "Restore the roles of the templates: npx cdk deploy --all --revert-drift",
     ),
-    (
+    KnownFailure(
+        "release_missing",
         r"(Could not|Failed to) (find|download) model data|NoSuchKey|No S3 objects found",
-        "The release is not in the bucket: npx cdk destroy EaselModel, then npx cdk deploy --all writes it again.",
+        "The release is not in the bucket.",
+        "Write it again: npx cdk destroy EaselModel, then npx cdk deploy --all",
     ),
-    (
+    KnownFailure(
+        "endpoint_missing",
         r"Could not find endpoint",
-        "The endpoint is paused or was deleted by hand: easel resume brings it back.",
+        "The endpoint is paused, or was deleted outside CloudFormation.",
+        "Create it again: easel resume",
     ),
-    (
+    KnownFailure(
+        "endpoint_busy",
         r"Cannot (create|update|delete) .*(in-progress|while|Creating|Updating)",
-        "SageMaker is still at work on the endpoint: wait until it is InService or Failed, then try again.",
+        "SageMaker is still changing the endpoint.",
+        "Wait until it is InService or Failed, then try again.",
     ),
-    (
+    KnownFailure(
+        "name_taken",
         r"already exist(s|ing)",
-        "Something of the same name is left of an earlier deploy: easel leftovers shows it.",
+        "A resource of this name is left from an earlier deploy.",
+        "Find it: easel leftovers",
     ),
-    (
+    KnownFailure(
+        "vcpu_quota",
         r"VcpuLimitExceeded",
-        "The quota of EC2 vCPUs is too small: ask for more in Service Quotas, service ec2.",
+        "The EC2 quota of vCPUs is too small.",
+        "Request an increase in Service Quotas, service ec2.",
     ),
-    (
+    KnownFailure(
+        "lambda_concurrency",
         r"ReservedConcurrentExecutions|UnreservedConcurrentExecution",
-        "The account's Lambda concurrency is too small: ask for more, service lambda, 'Concurrent executions'.",
+        "The account's Lambda concurrency is too small.",
+        "Request an increase in Service Quotas, service lambda, 'Concurrent executions'.",
     ),
-    (
+    KnownFailure(
+        "bucket_not_empty",
         r"bucket you tried to delete is not empty|BucketNotEmpty",
-        "The bucket still holds objects: empty it, then npx cdk destroy --all again.",
+        "The bucket still has objects.",
+        "Empty it, then run npx cdk destroy --all again.",
     ),
-    (
-        r"config_error|is not safe to read|model_index\.json names|links to a file outside of the folder",
-        "The container refuses the model folder: the line says why; easel doctor checks a folder before a deploy.",
+    KnownFailure(
+        "model_folder",
+        r"config_error|is not safe to read|model_index\.json asks for|leads out of the folder",
+        "The container cannot load the model folder; the log line says why.",
+        "Correct the folder. easel doctor checks it before a deploy.",
     ),
-    (
+    KnownFailure(
+        "call_timeout",
         r"timed out waiting|Worker .*timed? ?out|invocation timed out",
-        "A call took longer than allowed: ask for fewer steps or a smaller size, or take -c mode=async.",
+        "A call of the endpoint exceeded its time limit.",
+        "Request fewer steps or a smaller size, or set -c mode=async.",
     ),
 )  # fmt: skip
-"""Pattern to way out, the more telling first. Sources: what users of SageMaker and diffusers reported publicly, and the
-lines of model_code/, of which only `refused` is the end of a job."""
+"""In the order of search: the more specific pattern first.
+
+Sources: public reports of SageMaker and diffusers users, and the log lines of model_code/. Of those, only the event
+`refused` reports a failed job.
+"""
 
 
-def hint_for(text: str) -> str:
-    """The way out of a known failure; empty where none is known."""
-    return next((hint for pattern, hint in HINTS if re.search(pattern, text, re.IGNORECASE)), "")
+def find_known_failure(text: str) -> KnownFailure | None:
+    """Return the first known failure that `text` reports."""
+    return next((failure for failure in KNOWN_FAILURES if re.search(failure.pattern, text, re.IGNORECASE)), None)
+
+
+def advice_for(text: str) -> str:
+    """Return the advice for the failure that `text` reports; empty if it is not a known failure."""
+    failure = find_known_failure(text)
+    return failure.advice if failure else ""

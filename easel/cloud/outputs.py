@@ -1,45 +1,47 @@
-"""`easel outputs`: what the deploy told, of all stacks at once, and what a shell needs to draw with it."""
+"""`easel outputs`: the outputs of all stacks, and the environment variables that the command line needs."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
 
-from easel.cloud.account import Account, explained
-from easel.cloud.stack_state import newest, outputs_of, resources_of
+from easel.cloud.account import Account, aws_errors
+from easel.cloud.stack_state import newest_resource, outputs_of, resources_of
 from easel.console.errors import ENVIRONMENT, CommandError
+from stacks.config.names import API_STACK, MODEL_STACK, NOTEBOOK_STACK, SITE_STACK, STORAGE_STACK
 
-API, KEY = "EaselApi", "AWS::ApiGateway::ApiKey"
-ORDER = ("EaselSite", API, "EaselModel", "EaselStorage", "EaselNotebook")
-MACHINERY = ("ExportsOutput", "PublishOutput")
-"""So begins what one stack tells another and nobody else."""
+API_KEY = "AWS::ApiGateway::ApiKey"
+STACK_ORDER = (SITE_STACK, API_STACK, MODEL_STACK, STORAGE_STACK, NOTEBOOK_STACK)
+INTERNAL_PREFIXES = ("ExportsOutput", "PublishOutput")
+"""Start of the outputs that only other stacks read."""
 
 
 def read_outputs(account: Account) -> dict[str, str]:
-    """By name, the page first. Raises CommandError where Easel is not deployed."""
-    found = outputs_of(account)
-    told = {key: value for name in ORDER for key, value in found.get(name, {}).items()}
-    outputs = {key: value for key, value in told.items() if not key.startswith(MACHINERY)}
+    """Return the outputs by name, those of the site first. Raises CommandError: Easel is not deployed."""
+    stacks = outputs_of(account)
+    all_outputs = {key: value for name in STACK_ORDER for key, value in stacks.get(name, {}).items()}
+    outputs = {key: value for key, value in all_outputs.items() if not key.startswith(INTERNAL_PREFIXES)}
     if not outputs:
-        why = "no stack of Easel has told anything"
-        fix = "npx cdk deploy --all, or wait for its end (easel doctor), or another --region"
+        why = "no stack of Easel has outputs"
+        fix = "npx cdk deploy --all, wait for a running deploy (easel doctor), or choose another --region"
         raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix, code=ENVIRONMENT)
     return outputs
 
 
 def exports(account: Account, outputs: Mapping[str, str]) -> str:
-    """Lines for a POSIX shell, with the API's key. Raises CommandError where there is no API."""
+    """Return `export` lines for a POSIX shell: the API's URL and key. Raises CommandError: no API is deployed."""
     if "ApiUrl" not in outputs:
-        fix = f"npx cdk deploy {API}"
-        raise CommandError("There is no API yet", where=API, why="it has no output ApiUrl", fix=fix, code=ENVIRONMENT)
-    told = {"EASEL_URL": outputs["ApiUrl"]}
-    if id := newest(resources_of(account, API), KEY):
-        with explained():
-            told["EASEL_KEY"] = account.client("apigateway").get_api_key(apiKey=id, includeValue=True)["value"]
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in told.items())
+        why, fix = "it has no output ApiUrl", f"npx cdk deploy {API_STACK}"
+        raise CommandError("The API is not deployed", where=API_STACK, why=why, fix=fix, code=ENVIRONMENT)
+    variables = {"EASEL_URL": outputs["ApiUrl"]}
+    if id := newest_resource(resources_of(account, API_STACK), API_KEY):
+        with aws_errors():
+            key = account.client("apigateway").get_api_key(apiKey=id, includeValue=True)
+        variables["EASEL_KEY"] = key["value"]
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-def report(outputs: Mapping[str, str]) -> str:
-    """One line each."""
+def format_outputs(outputs: Mapping[str, str]) -> str:
+    """Return one line for each output."""
     width = max(map(len, outputs))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in outputs.items())

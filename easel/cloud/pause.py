@@ -1,8 +1,8 @@
-"""`easel pause` and `easel resume`: a realtime endpoint away while nobody draws, and back as it was deployed.
+"""`easel pause` and `easel resume`: delete a realtime endpoint while nobody uses it, and create it again as deployed.
 
-SageMaker bills an endpoint as long as it exists. Pausing deletes it and keeps its configuration; resuming makes an
-endpoint of the same name from the stack's newest configuration. The idle guard of the stack pauses in the same way.
-docs/aws.md says what `cdk deploy` and `cdk destroy` do meanwhile.
+SageMaker bills an endpoint as long as it exists. Pausing deletes the endpoint and keeps its configuration. Resuming
+creates an endpoint of the same name from the stack's newest configuration. The idle guard of the stack pauses in the
+same way.
 """
 
 from __future__ import annotations
@@ -11,198 +11,205 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from easel.cloud.account import Account, explained, missing
-from easel.cloud.known_failures import hint_for
-from easel.cloud.stack_state import ANEW, STACK, Deployed, find_deployed, template
+from easel.cloud.account import Account, aws_errors, is_not_found
+from easel.cloud.known_failures import advice_for
+from easel.cloud.stack_state import RECREATE_ENDPOINT, DeployedEndpoint, find_endpoint, model_template
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
 from easel.console.terminal import Terminal
+from stacks.config.names import IN_SERVICE, MODEL_STACK, MOVING_STATES
 from stacks.config.prices import HOURS_PER_MONTH, USD_PER_HOUR
 
-GONE = "gone"
-"""The state of an endpoint that does not exist."""
-MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-LOOK_SECONDS = 5.0
-TRIES = 6
-"""So often in a row AWS may not say how it goes."""
-TARGET, POLICY = "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"
+NOT_FOUND = "not found"
+"""State of an endpoint that does not exist; the other states are SageMaker's."""
+POLL_SECONDS = 5.0
+POLL_ATTEMPTS = 6
+"""A wait fails after this many unsuccessful polls in a row."""
+SCALABLE_TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
+SCALING_POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+TARGET_PROPERTIES = {"ScalingTargetId", "ServiceNamespace", "ResourceId", "ScalableDimension"}
+"""Properties of a policy in the template that name its target."""
 
 Sleep = Callable[[float], None]
 
 
-class Switch:
-    """Takes one endpoint down and brings it back. Each wait ends after `minutes`."""
+class EndpointSwitch:
+    """Pauses and resumes the endpoint of the model stack. Each wait ends after `minutes`."""
 
     def __init__(self, account: Account, minutes: int, terminal: Terminal, sleep: Sleep = time.sleep) -> None:
         self._account, self._minutes, self._terminal, self._sleep = account, minutes, terminal, sleep
         self._sagemaker = account.client("sagemaker")
 
     def pause(self) -> str:
-        """What was done, as a sentence; nothing where the endpoint is away already. Raises CommandError."""
-        deployed = self._deployed()
-        config = self._config(deployed)
+        """Delete the endpoint, if it exists and is realtime. Return a sentence about the result.
+
+        Raises CommandError: nothing is deployed, the stack is being changed, AWS refuses, or the wait ends.
+        """
+        deployed = self._find_endpoint()
+        name, config = deployed.endpoint, self._config(deployed)
         if "AsyncInferenceConfig" in config:
-            return self._sleeping(deployed)
-        state = self._settled(deployed.endpoint)
-        if state == GONE:
-            return f"{deployed.endpoint} is paused already: it costs nothing by the hour. Back with: easel resume"
-        with explained():
-            self._sagemaker.delete_endpoint(EndpointName=deployed.endpoint)
-        self._wait(deployed.endpoint, lambda now: now == GONE, "The endpoint is going")
-        meanwhile = "The API answers endpoint_missing. Back with: easel resume"
-        return f"{deployed.endpoint} is paused.{_saved(config)} {meanwhile}"
+            return self._explain_async(deployed)
+        if self._wait_until_settled(name) == NOT_FOUND:
+            return f"{name} is already paused and costs nothing per hour. To start it: easel resume"
+        self._delete(name, "Deleting the endpoint")
+        return f"{name} is paused.{_savings(config)} The API responds endpoint_missing. To start it: easel resume"
 
     def resume(self) -> str:
-        """As `pause`, the other way."""
-        deployed = self._deployed()
-        state = self._settled(deployed.endpoint)
-        if state == "InService":
+        """Create the endpoint as deployed, unless it is in service. Return a sentence about the result.
+
+        Raises CommandError as `pause` does, and if the endpoint is async or does not start.
+        """
+        deployed = self._find_endpoint()
+        name, state = deployed.endpoint, self._wait_until_settled(deployed.endpoint)
+        if state == IN_SERVICE:
             if not self._is_async(deployed):
                 self._restore_scaling(deployed)
-            return f"{deployed.endpoint} is in service already."
+            return f"{name} is already in service."
         self._check_realtime(deployed)
-        if state != GONE:  # of a failed endpoint SageMaker keeps nothing but the name
-            with explained():
-                self._sagemaker.delete_endpoint(EndpointName=deployed.endpoint)
-            self._wait(deployed.endpoint, lambda now: now == GONE, "The failed endpoint is going")
+        if state != NOT_FOUND:  # a failed endpoint cannot be updated
+            self._delete(name, "Deleting the failed endpoint")
         self._create(deployed)
-        if self._wait(deployed.endpoint, lambda now: now not in MOVING, "The endpoint is starting") != "InService":
-            raise self._not_started(deployed.endpoint)
+        if self._wait(name, lambda state: state not in MOVING_STATES, "Starting the endpoint") != IN_SERVICE:
+            raise self._start_failure(name)
         self._restore_scaling(deployed)
-        return f"{deployed.endpoint} is in service again, with {deployed.config}."
+        return f"{name} is in service again, with the configuration {deployed.config}."
 
-    def _sleeping(self, deployed: Deployed) -> str:
-        """Raises CommandError where the endpoint was deployed so that it never sleeps."""
-        targets = (one["Properties"] for one in template(self._account).values() if one["Type"] == TARGET)
-        if least := max((int(target["MinCapacity"]) for target in targets), default=0):
+    def _explain_async(self, deployed: DeployedEndpoint) -> str:
+        """Raises CommandError: min_instances keeps the async endpoint from scaling to zero."""
+        resources = model_template(self._account).values()
+        targets = (resource["Properties"] for resource in resources if resource["Type"] == SCALABLE_TARGET)
+        if minimum := max((int(target["MinCapacity"]) for target in targets), default=0):
             raise CommandError(
-                "An async endpoint is not paused",
+                "An async endpoint cannot be paused",
                 where=deployed.endpoint,
-                why=f"it sleeps by itself, but min_instances={least} was deployed, which keeps it awake and billed",
-                fix="npx cdk deploy EaselModel -c min_instances=0, or -c endpoint=off, with your other settings",
+                why=f"it scales by itself, but min_instances={minimum} keeps instances running and billed",
+                fix=f"npx cdk deploy {MODEL_STACK} -c min_instances=0, or -c endpoint=off, with your other settings",
             )
-        return "Mode async needs no pause: it scales to zero by itself."
+        return "Mode async needs no pause: the endpoint scales to zero by itself."
 
-    def _check_realtime(self, deployed: Deployed) -> None:
-        """The alarm that wakes an async endpoint holds on to a policy that goes with it; CloudFormation makes both."""
+    def _check_realtime(self, deployed: DeployedEndpoint) -> None:
+        """Raises CommandError: async. Its wake-up alarm needs a scaling policy that only CloudFormation can create."""
         if self._is_async(deployed):
             raise CommandError(
-                "Only CloudFormation can bring an async endpoint back",
+                "Only CloudFormation can create an async endpoint again",
                 where=deployed.endpoint,
-                why="it was deleted or failed, and the alarm that wakes it belongs to it",
-                fix=ANEW,
+                why="it failed or was deleted, and its wake-up alarm depends on it",
+                fix=RECREATE_ENDPOINT,
             )
 
-    def _is_async(self, deployed: Deployed) -> bool:
+    def _is_async(self, deployed: DeployedEndpoint) -> bool:
         return "AsyncInferenceConfig" in self._config(deployed)
 
-    def _deployed(self) -> Deployed:
-        deployed = find_deployed(self._account)
+    def _find_endpoint(self) -> DeployedEndpoint:
+        deployed = find_endpoint(self._account)
         if deployed.stack_status.endswith("_IN_PROGRESS"):
             raise CommandError(
                 "The stack is being changed",
-                where=STACK,
-                why=f"it is {deployed.stack_status}, and CloudFormation may be at the endpoint",
-                fix="Wait until cdk has ended, then try again.",
+                where=MODEL_STACK,
+                why=f"it is {deployed.stack_status}, and CloudFormation may change the endpoint",
+                fix="Wait until CloudFormation has finished, then try again.",
             )
         return deployed
 
-    def _config(self, deployed: Deployed) -> dict[str, Any]:
-        with explained():
-            told = self._sagemaker.describe_endpoint_config(EndpointConfigName=deployed.config)
-        return dict(told)
+    def _config(self, deployed: DeployedEndpoint) -> dict[str, Any]:
+        with aws_errors():
+            response = self._sagemaker.describe_endpoint_config(EndpointConfigName=deployed.config)
+        return dict(response)
 
     def _state(self, endpoint: str) -> str:
         try:
-            with explained():
+            with aws_errors():
                 return str(self._sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"])
         except CommandError as error:
-            if missing(error):
-                return GONE
+            if is_not_found(error):
+                return NOT_FOUND
             raise
 
-    def _patient_state(self, endpoint: str) -> str:
-        """In so long a wait AWS may be out of reach for a moment; given up, it would leave the scaling behind."""
-        for _ in range(TRIES - 1):
+    def _poll(self, endpoint: str) -> str:
+        """Return the state. Repeated if AWS is unreachable: an abandoned resume would leave no autoscaling."""
+        for _ in range(POLL_ATTEMPTS - 1):
             try:
                 return self._state(endpoint)
             except CommandError as error:
                 if error.code != ENVIRONMENT:
                     raise
-                self._sleep(LOOK_SECONDS)
+                self._sleep(POLL_SECONDS)
         return self._state(endpoint)
 
-    def _settled(self, endpoint: str) -> str:
-        """SageMaker deletes no endpoint that is on its way to another state."""
-        if (state := self._state(endpoint)) not in MOVING:
+    def _wait_until_settled(self, endpoint: str) -> str:
+        """Return the state after any change has finished. SageMaker refuses to delete a changing endpoint."""
+        if (state := self._state(endpoint)) not in MOVING_STATES:
             return state
-        return self._wait(endpoint, lambda now: now not in MOVING, f"The endpoint is {state}")
+        return self._wait(endpoint, lambda state: state not in MOVING_STATES, f"The endpoint is {state}")
 
-    def _wait(self, endpoint: str, done: Callable[[str], bool], text: str) -> str:
-        with self._terminal.waiting(text) as tick:
-            for _ in range(max(1, int(self._minutes * 60 / LOOK_SECONDS))):
-                if done(state := self._patient_state(endpoint)):
+    def _wait(self, endpoint: str, is_done: Callable[[str], bool], text: str) -> str:
+        """Poll until `is_done(state)` and return the state. Raises CommandError after the configured minutes."""
+        with self._terminal.spinner(text) as tick:
+            for _ in range(max(1, int(self._minutes * 60 / POLL_SECONDS))):
+                if is_done(state := self._poll(endpoint)):
                     return state
-                self._sleep(LOOK_SECONDS)
+                self._sleep(POLL_SECONDS)
                 tick()
         raise CommandError(
             f"The endpoint is still {state}",
             where=endpoint,
-            why=f"{self._minutes} minutes have passed; AWS goes on without us, and an endpoint that exists is billed",
-            fix="Run the same command again, or look with: easel doctor",
+            why=f"{self._minutes} minutes have passed; AWS continues, and an endpoint that exists is billed",
+            fix="Run the same command again, or check with: easel doctor",
         )
 
-    def _create(self, deployed: Deployed) -> None:
-        """With the tags of its configuration: those of the deleted endpoint are gone, and both had the same."""
+    def _delete(self, endpoint: str, text: str) -> None:
+        with aws_errors():
+            self._sagemaker.delete_endpoint(EndpointName=endpoint)
+        self._wait(endpoint, lambda state: state == NOT_FOUND, text)
+
+    def _create(self, deployed: DeployedEndpoint) -> None:
+        """Create the endpoint with the tags of its configuration; the deleted endpoint had the same."""
         arn = self._config(deployed)["EndpointConfigArn"]
-        with explained():
+        with aws_errors():
             tags = [
-                tag for tag in self._account.all("sagemaker", "list_tags", "Tags", ResourceArn=arn)
+                tag for tag in self._account.items("sagemaker", "list_tags", "Tags", ResourceArn=arn)
                 if not tag["Key"].startswith("aws:")
             ]  # fmt: skip
         try:
-            with explained():
+            with aws_errors():
                 self._sagemaker.create_endpoint(
                     EndpointName=deployed.endpoint, EndpointConfigName=deployed.config, Tags=tags
                 )
         except CommandError as error:
-            error.fix = error.fix or hint_for(error.why) or "easel doctor"
+            error.fix = error.fix or advice_for(error.why) or "easel doctor"
             raise
 
-    def _not_started(self, endpoint: str) -> CommandError:
-        with explained():
-            told = self._sagemaker.describe_endpoint(EndpointName=endpoint)
-        why = told.get("FailureReason", f"it is {told['EndpointStatus']}")
-        fix = hint_for(why) or "easel doctor"
+    def _start_failure(self, endpoint: str) -> CommandError:
+        with aws_errors():
+            response = self._sagemaker.describe_endpoint(EndpointName=endpoint)
+        why = response.get("FailureReason", f"it is {response['EndpointStatus']}")
+        fix = advice_for(why) or "easel doctor"
         return CommandError("The endpoint did not start", where=endpoint, why=why, fix=fix, code=FAILED)
 
-    def _restore_scaling(self, deployed: Deployed) -> None:
-        """Autoscaling forgets an endpoint that goes. Both calls change nothing where all is as the template says."""
+    def _restore_scaling(self, deployed: DeployedEndpoint) -> None:
+        """Register the autoscaling of the template, which AWS removes with an endpoint. Idempotent."""
         (variant,) = self._config(deployed)["ProductionVariants"]
-        where = {
+        target = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": f"endpoint/{deployed.endpoint}/variant/{variant['VariantName']}",
             "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
         }
         scaling = self._account.client("application-autoscaling")
-        resources = sorted(template(self._account).values(), key=lambda one: one["Type"] != TARGET)
-        for resource in resources:
-            wanted = resource.get("Properties", {})
-            with explained():
-                if resource["Type"] == TARGET:
-                    capacity = {name: int(wanted[name]) for name in ("MinCapacity", "MaxCapacity")}
-                    scaling.register_scalable_target(**where, **capacity)
-                elif resource["Type"] == POLICY:
-                    kept = {name: value for name, value in wanted.items() if name not in TEMPLATE_ONLY}
-                    scaling.put_scaling_policy(**where, **kept)
+        resources = model_template(self._account).values()
+        for resource in sorted(resources, key=lambda resource: resource["Type"] != SCALABLE_TARGET):
+            properties = resource.get("Properties", {})
+            with aws_errors():
+                if resource["Type"] == SCALABLE_TARGET:
+                    capacity = {name: int(properties[name]) for name in ("MinCapacity", "MaxCapacity")}
+                    scaling.register_scalable_target(**target, **capacity)
+                elif resource["Type"] == SCALING_POLICY:
+                    policy = {name: value for name, value in properties.items() if name not in TARGET_PROPERTIES}
+                    scaling.put_scaling_policy(**target, **policy)
 
 
-TEMPLATE_ONLY = {"ScalingTargetId", "ServiceNamespace", "ResourceId", "ScalableDimension"}
-"""What the template says of a policy beside the policy: which target it belongs to."""
-
-
-def _saved(config: dict[str, Any]) -> str:
+def _savings(config: dict[str, Any]) -> str:
+    """Return a sentence about the price that a pause saves; empty if it is unknown."""
     variant = config["ProductionVariants"][0]
     pools = variant.get("InstancePools") or [variant]
     usd = min(USD_PER_HOUR.get(pool["InstanceType"], 0) for pool in pools) * variant.get("InitialInstanceCount", 1)
     about = "about" if len(pools) == 1 else "at least"
-    return f" That saves {about} {usd:.4g} USD an hour ({usd * HOURS_PER_MONTH:.0f} a month)." if usd else ""
+    return f" This saves {about} {usd:.4g} USD per hour ({usd * HOURS_PER_MONTH:.0f} per month)." if usd else ""

@@ -1,4 +1,4 @@
-"""What CloudFormation says was deployed: the endpoint's name and the configuration that it ought to run."""
+"""What CloudFormation has deployed: stacks, their outputs and resources, the endpoint and its configuration."""
 
 from __future__ import annotations
 
@@ -6,114 +6,111 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from easel.cloud.account import Account, explained, missing
+from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from stacks.config.names import MODEL_STACK, STACKS, STANDALONE_STACKS
 
-STACKS = ("EaselStorage", "EaselModel", "EaselApi", "EaselSite", "EaselCloud9", "EaselNotebook")
-"""Theirs are the names before the first dash of what CloudFormation names."""
-ALONE = {"EaselCloud9", "EaselNotebook"}
-"""Need no other stack."""
-STACK = "EaselModel"
-ANEW = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
-"""Has CloudFormation delete the endpoint, if it is there, and make it again."""
-ENDPOINT, CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
+RECREATE_ENDPOINT = f"npx cdk deploy {MODEL_STACK} -c endpoint=off, then npx cdk deploy --all"
+"""Lets CloudFormation delete the endpoint, if it exists, and create it again."""
+RECREATE_STACKS = "npx cdk destroy --all, then npx cdk deploy --all"
+ENDPOINT, ENDPOINT_CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """Names of SageMaker: an endpoint, and the stack's newest configuration of it."""
+class DeployedEndpoint:
+    """The status of the model stack, the endpoint's name and the name of its newest configuration."""
 
     stack_status: str
     endpoint: str
     config: str
 
 
-def find_deployed(account: Account) -> Deployed:
-    """Raises CommandError where the stack is not there, or has no endpoint."""
-    status = stack_status(account, STACK)
+def find_endpoint(account: Account) -> DeployedEndpoint:
+    """Read the endpoint from the model stack. Raises CommandError: there is no stack, or it has no endpoint."""
+    status = stack_status(account, MODEL_STACK)
     if status is None:
         fix = "npx cdk deploy --all, or another --region"
-        raise CommandError("Easel is not deployed", where=account.region, why=f"there is no stack {STACK}", fix=fix)
-    resources = resources_of(account, STACK)
-    names = {kind: newest(resources, kind) for kind in (ENDPOINT, CONFIG)}
+        why = f"there is no stack {MODEL_STACK}"
+        raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix)
+    resources = resources_of(account, MODEL_STACK)
+    names = {kind: newest_resource(resources, kind) for kind in (ENDPOINT, ENDPOINT_CONFIG)}
     if not all(names.values()):
-        raise _without_endpoint(status)
-    config = _config_name(account, names[CONFIG])
-    return Deployed(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
+        raise _no_endpoint(status)
+    config = _config_name(account, names[ENDPOINT_CONFIG])
+    return DeployedEndpoint(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
 
 
-def only_beside(account: Account) -> bool:
-    """Whether what is deployed is none of the stacks that an endpoint comes with."""
-    return outputs_of(account).keys() & set(STACKS) <= ALONE
+def has_only_standalone_stacks(account: Account) -> bool:
+    """Return whether no deployed stack needs an endpoint."""
+    return outputs_of(account).keys() & set(STACKS) <= STANDALONE_STACKS
 
 
-def _without_endpoint(status: str) -> CommandError:
-    """A stack of this status has none: why, and which command it takes."""
+def _no_endpoint(status: str) -> CommandError:
+    """Return the error for a model stack without an endpoint, with the command that its status allows."""
     what, why, code = "The stack has no endpoint", f"it is {status}", FAILED
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         why, fix = "it was deployed with endpoint=off", "npx cdk deploy --all"
     elif status in ("UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
         fix = "npx cdk deploy --all"
     elif status.endswith("_IN_PROGRESS"):
-        what, fix, code = f"{what} yet", "Wait until it has ended", ENVIRONMENT
+        what, fix, code = f"{what} yet", "Wait until CloudFormation has finished", ENVIRONMENT
     else:
-        fix = "npx cdk destroy --all, then npx cdk deploy --all"
-    return CommandError(what, where=STACK, why=why, fix=fix, code=code)
+        fix = RECREATE_STACKS
+    return CommandError(what, where=MODEL_STACK, why=why, fix=fix, code=code)
 
 
 def stack_status(account: Account, name: str) -> str | None:
-    """None where there is no such stack."""
+    """Return the status of a stack; None if there is no such stack. Raises CommandError."""
     try:
-        with explained():
+        with aws_errors():
             stacks = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except CommandError as error:
-        if missing(error):
+        if is_not_found(error):
             return None
         raise
     return str(stacks[0]["StackStatus"])
 
 
 def outputs_of(account: Account) -> dict[str, dict[str, str]]:
-    """What each stack told, by name."""
-    with explained():
+    """Return the outputs of each stack in the region, by stack name. Raises CommandError."""
+    with aws_errors():
         return {
-            one["StackName"]: {out["OutputKey"]: out["OutputValue"] for out in one.get("Outputs", ())}
-            for one in account.all("cloudformation", "describe_stacks", "Stacks")
+            stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+            for stack in account.items("cloudformation", "describe_stacks", "Stacks")
         }
 
 
 def resources_of(account: Account, stack: str) -> list[dict[str, Any]]:
-    """What CloudFormation says that the stack has."""
-    with explained():
-        return list(account.all("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack))
+    """Return CloudFormation's summary of each resource in the stack. Raises CommandError."""
+    with aws_errors():
+        return list(account.items("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack))
 
 
-def template(account: Account) -> dict[str, Any]:
-    """The resources of the stack as they were deployed."""
-    with explained():
-        body = account.client("cloudformation").get_template(StackName=STACK)["TemplateBody"]
+def model_template(account: Account) -> dict[str, Any]:
+    """Return the resources in the deployed template of the model stack. Raises CommandError."""
+    with aws_errors():
+        body = account.client("cloudformation").get_template(StackName=MODEL_STACK)["TemplateBody"]
     resources: dict[str, Any] = (json.loads(body) if isinstance(body, str) else body)["Resources"]
     return resources
 
 
-def newest(resources: list[dict[str, Any]], kind: str) -> str:
-    """What AWS calls the one that was changed last and is not on its way out; empty where there is none."""
-    found = [
-        one for one in resources
-        if one["ResourceType"] == kind and one.get("PhysicalResourceId") and "DELETE" not in one["ResourceStatus"]
+def newest_resource(resources: list[dict[str, Any]], kind: str) -> str:
+    """Return the physical id of the resource of a type that changed last and is not being deleted; empty if none."""
+    candidates = [
+        resource for resource in resources
+        if resource["ResourceType"] == kind
+        and resource.get("PhysicalResourceId")
+        and "DELETE" not in resource["ResourceStatus"]
     ]  # fmt: skip
-    return str(max(found, key=lambda one: one["LastUpdatedTimestamp"])["PhysicalResourceId"]) if found else ""
+    newest = max(candidates, key=lambda resource: resource["LastUpdatedTimestamp"], default={"PhysicalResourceId": ""})
+    return str(newest["PhysicalResourceId"])
 
 
 def _config_name(account: Account, id: str) -> str:
-    """CloudFormation may keep the ARN, which SageMaker writes in lower case; the name is not."""
-    with explained():
-        for config in account.all("sagemaker", "list_endpoint_configs", "EndpointConfigs"):
+    """Return the name of an endpoint configuration. `id` may be its ARN, which SageMaker writes in lower case."""
+    with aws_errors():
+        for config in account.items("sagemaker", "list_endpoint_configs", "EndpointConfigs"):
             if id in (config["EndpointConfigArn"], config["EndpointConfigName"]):
                 return str(config["EndpointConfigName"])
-    raise CommandError(
-        "The endpoint's configuration is gone",
-        where=id,
-        why=f"somebody deleted it, though {STACK} still has it",
-        fix="npx cdk destroy --all, then npx cdk deploy --all",
-    )
+    why = f"it was deleted outside CloudFormation; {MODEL_STACK} still lists it"
+    raise CommandError("The endpoint configuration does not exist", where=id, why=why, fix=RECREATE_STACKS)

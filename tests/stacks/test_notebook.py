@@ -136,7 +136,7 @@ def made(**settings: Any) -> dict[str, Any]:
     told = {**names, "role": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
     told["sagemaker"] = aws.account("us-east-1").client("sagemaker")
     exec(re.split(r"\ndef serve_on_laptop", source)[0] + "\nserve_on_aws()", told)
-    return {name.removeprefix("sagemaker.Create"): asked for name, asked in aws.asked}
+    return {name.removeprefix("sagemaker.Create"): asked for name, asked in aws.requests}
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("async", "ml.g4dn.xlarge"), ("realtime", "ml.m5.large")])

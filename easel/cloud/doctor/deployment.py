@@ -1,217 +1,117 @@
-"""What `easel doctor` asks AWS once Easel is deployed: stacks, endpoint, alarms, and the container's last words."""
+"""Checks of what CloudFormation has deployed: stacks and alarms."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from easel.cloud.account import Account, explained, missing
-from easel.cloud.doctor.check import Check
-from easel.cloud.doctor.plan import Plan
-from easel.cloud.known_failures import hint_for
-from easel.cloud.pause import MOVING
-from easel.cloud.stack_state import ANEW, STACK, STACKS, Deployed, newest, outputs_of, resources_of, stack_status
-from easel.console.errors import CommandError
+from easel.cloud.account import Account, aws_errors
+from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
+from easel.cloud.doctor.container_log import last_lines
+from easel.cloud.known_failures import advice_for
+from easel.cloud.stack_state import resources_of
+from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG, STACKS, import_log_group
 
-OURS = tuple(f"{name}-" for name in STACKS)
-"""So begins what CloudFormation names after our stacks."""
-STORAGE, BUCKET = "EaselStorage", "AWS::S3::Bucket"
-UNMADE = "REVIEW_IN_PROGRESS"
-"""Nothing goes on, whatever it is called: a change set that nobody ran."""
-HARMLESS = "Nothing to do."
-"""So ends the description of an alarm that is part of the machinery."""
-STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
-"""So begins what somebody asked of a stack; a way back does not."""
-IMPORT, IMPORT_LOG = "Custom::EaselImport", "/easel/EaselModel/import"
-STREAMS, LOG_LINES, SHOWN = 50, 50, 5
-CALLS_LOG = "/data-log"
-"""So ends SageMaker's own log of an async endpoint's calls, which lies beside each container's:
-https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html"""
+NAME_PREFIXES = tuple(f"{name}-" for name in STACKS)
+"""Start of the names that CloudFormation gives to resources of the stacks."""
+NOT_CREATED = "REVIEW_IN_PROGRESS"
+"""A stack whose first change set was not executed. Unlike other IN_PROGRESS states it does not end."""
+OPERATION_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+"""Stack events that begin an operation; a rollback belongs to the operation before it."""
+WAIT = "Wait until CloudFormation has finished."
+DEPLOY_AGAIN = "After you have removed the cause: npx cdk deploy --all"
 
 
-def stacks(account: Account) -> Check | None:
-    """None where nothing is deployed."""
-    with explained():
-        found = [
-            one for one in account.all("cloudformation", "describe_stacks", "Stacks")
-            if one["StackName"] in STACKS
+@check("stacks", remedy="Depends on the status: wait, deploy, roll back or destroy.")
+def stacks(account: Account) -> Finding | None:
+    """No stack has failed or is being changed.
+
+    Return None if nothing is deployed.
+    """
+    with aws_errors():
+        deployed = [
+            stack for stack in account.items("cloudformation", "describe_stacks", "Stacks")
+            if stack["StackName"] in STACKS
         ]  # fmt: skip
-    if not found:
+    if not deployed:
         return None
-    for one in found:
-        if one["StackStatus"] == UNMADE:
-            said = f"{one['StackName']} is {UNMADE}: its first deploy was prepared, and not run."
-            return Check("stacks", "failed", said, "npx cdk deploy --all")
-        if one["StackStatus"].endswith("_IN_PROGRESS"):
-            return _moving(account, one)
-        if "FAILED" in one["StackStatus"] or "ROLLBACK" in one["StackStatus"]:
-            return _broken(account, one)
-    return Check("stacks", "ok", f"Deployed: {', '.join(sorted(one['StackName'] for one in found))}.")
+    for stack in deployed:
+        if stack["StackStatus"] == NOT_CREATED:
+            message = f"{stack['StackName']} is {NOT_CREATED}: its first deploy was prepared but not executed."
+            return failed(message, "npx cdk deploy --all")
+        if stack["StackStatus"].endswith("_IN_PROGRESS"):
+            return _in_progress(account, stack)
+        if "FAILED" in stack["StackStatus"] or "ROLLBACK" in stack["StackStatus"]:
+            return _failed_stack(account, stack)
+    return ok(f"Deployed: {', '.join(sorted(stack['StackName'] for stack in deployed))}.")
 
 
-def _moving(account: Account, stack: dict[str, Any]) -> Check:
-    """What it is at for longest, how long, and of an import how far."""
-    said, wait = f"{stack['StackName']} is {stack['StackStatus']}", "Wait until it has ended"
-    listed = resources_of(account, stack["StackName"])
-    at = [one for one in listed if one["ResourceStatus"].endswith("_IN_PROGRESS")]
-    if not at:
-        return Check("stacks", "unknown", f"{said}.", wait)
-    longest = min(at, key=lambda one: one["LastUpdatedTimestamp"])
+def _in_progress(account: Account, stack: dict[str, Any]) -> Finding:
+    """Name the resource that takes longest; for a model import, show its progress."""
+    message = f"{stack['StackName']} is {stack['StackStatus']}"
+    resources = resources_of(account, stack["StackName"])
+    changing = [resource for resource in resources if resource["ResourceStatus"].endswith("_IN_PROGRESS")]
+    if not changing:
+        return unknown(f"{message}.", WAIT)
+    longest = min(changing, key=lambda resource: resource["LastUpdatedTimestamp"])
     minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
-    said += f", at {longest['LogicalResourceId']} for {minutes:.0f} min."
-    lines = _last_lines(account, IMPORT_LOG) if longest["ResourceType"] == IMPORT else []
-    return Check("stacks", "unknown", said, wait, tuple(line for _, line in lines[-1:]))
+    message += f"; {longest['LogicalResourceId']} has been changing for {minutes:.0f} min."
+    lines = last_lines(account, import_log_group()) if longest["ResourceType"] == IMPORT_RESOURCE else []
+    return Finding("unknown", message, WAIT, tuple(line for _, line in lines[-1:]))
 
 
-def _broken(account: Account, stack: dict[str, Any]) -> Check:
-    why = first_failure(account, stack["StackId"] if "StackId" in stack else stack["StackName"])
-    said = f"{stack['StackName']} is {stack['StackStatus']}{f': {why}' if why else ''}."
-    hint = hint_for(why)
-    if stack["StackStatus"] in ("DELETE_FAILED", "UPDATE_ROLLBACK_FAILED") and "cdk deploy" in hint:
-        hint = ""  # CloudFormation takes none there
-    return Check("stacks", "failed", said, hint or _way_out(stack["StackName"], stack["StackStatus"]))
+def _failed_stack(account: Account, stack: dict[str, Any]) -> Finding:
+    name, status = stack["StackName"], stack["StackStatus"]
+    reason = first_failure(account, stack.get("StackId", name))
+    advice = advice_for(reason)
+    if status in ("DELETE_FAILED", "UPDATE_ROLLBACK_FAILED") and "cdk deploy" in advice:
+        advice = ""  # CloudFormation accepts no deploy in these states
+    return failed(f"{name} is {status}{f': {reason}' if reason else ''}.", advice or _stack_remedy(name, status))
 
 
-def _way_out(name: str, status: str) -> str:
-    """Which of its commands CloudFormation takes in this state."""
+def _stack_remedy(name: str, status: str) -> str:
+    """Return a command that CloudFormation accepts in this state."""
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
-        return f"npx cdk destroy {name}, then deploy again"
+        return f"npx cdk destroy {name}, then npx cdk deploy --all"
     if status == "DELETE_FAILED":
-        forced = f"aws cloudformation delete-stack --stack-name {name} --deletion-mode FORCE_DELETE_STACK"
+        force = f"aws cloudformation delete-stack --stack-name {name} --deletion-mode FORCE_DELETE_STACK"
         return (
-            f"npx cdk destroy --all again, when the reason is gone. If it stays, {forced} deletes the stack without "
-            "what it cannot delete; then easel leftovers"
+            "After you have removed the cause: npx cdk destroy --all. If you cannot remove it, this command deletes "
+            f"the stack and keeps the resources that cannot be deleted: {force}. Then run easel leftovers."
         )
     if status == "UPDATE_ROLLBACK_FAILED":
-        return f"npx cdk rollback {name}, when the reason is gone, or else with --force; then deploy again"
-    return "npx cdk deploy --all again, when the reason is gone"
+        return f"After you have removed the cause: npx cdk rollback {name} (or with --force), then npx cdk deploy --all"
+    return DEPLOY_AGAIN
 
 
 def first_failure(account: Account, stack: str) -> str:
-    """What failed first in the last deploy; all that follows was cancelled because of it."""
+    """Return the resource that failed first in the last operation, with the reason. Later failures follow from it."""
     first = ""
-    with explained():
-        for event in account.all("cloudformation", "describe_stack_events", "StackEvents", StackName=stack):
+    with aws_errors():
+        for event in account.items("cloudformation", "describe_stack_events", "StackEvents", StackName=stack):
             reason, status = event.get("ResourceStatusReason", ""), event["ResourceStatus"]
             if status.endswith("_FAILED") and "cancelled" not in reason:
                 first = f"{event['LogicalResourceId']}: {reason}"
-            if event["ResourceType"] == "AWS::CloudFormation::Stack" and status in STARTS:
+            if event["ResourceType"] == "AWS::CloudFormation::Stack" and status in OPERATION_STARTS:
                 break
     return first.rstrip(".")
 
 
-def change(account: Account, plan: Plan) -> Check | None:
-    """Whether a deploy with these settings, one of which may have been left off, brings another endpoint."""
-    told = outputs_of(account).get(STACK, {})
-    mode = re.match(r"easel-(async|realtime)", told.get("EndpointName", ""))
-    has = {"model": told.get("Model"), "mode": mode and mode[1]}
-    comes = {"model": plan.model and plan.model.id, "mode": plan.settings.mode}
-    other = [key for key in has if has[key] and comes[key] and has[key] != comes[key]]
-    if not other:
-        return None
-    said = ", ".join(f"{key} {comes[key]} in the place of {has[key]}" for key in other)
-    keep = " ".join(f"-c {key}={has[key]}" for key in other)
-    return Check("change", "ok", f"A deploy with these settings brings {said}.", f"To keep what is there: {keep}")
-
-
-def encryption(account: Account, plan: Plan) -> Check | None:
-    """Whether the next deploy would take from our roles the key of what is there; None where it would not."""
-    if stack_status(account, STORAGE) is None or not (bucket := newest(resources_of(account, STORAGE), BUCKET)):
-        return None
-    with explained():
-        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
-    used = {rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "") for rule in told["Rules"]}
-    if not (lost := used - {"", plan.settings.kms_key_arn}):
-        return None
-    key = lost.pop()
-    named = "another one" if plan.settings.kms_key_arn else "none"
-    said = f"The bucket is encrypted with {key}; the settings name {named}: a deploy makes what is there unreadable."
-    return Check("encryption", "failed", said, f"-c kms_key_arn={key}, or destroy first: docs/options.md, KMS key")
-
-
-def endpoint(account: Account, deployed: Deployed) -> Check:
-    """SageMaker takes an update back without a word: then the old configuration is InService."""
-    try:
-        with explained():
-            told = account.client("sagemaker").describe_endpoint(EndpointName=deployed.endpoint)
-    except CommandError as error:
-        if missing(error):
-            said = f"{deployed.endpoint} does not exist: it is paused, or somebody deleted it."
-            return Check("endpoint", "failed", said, _anew(deployed, there=False))
-        raise
-    status, runs, reason = told["EndpointStatus"], told.get("EndpointConfigName", ""), told.get("FailureReason", "")
-    why = hint_for(reason) or "Read its log below."
-    if status in MOVING:
-        return Check("endpoint", "unknown", f"{deployed.endpoint} is {status}.", "Wait some minutes, then look again")
-    if status != "InService":
-        said = f"{deployed.endpoint} is {status}{f': {reason}' if reason else ''}."
-        return Check("endpoint", "failed", said, f"{why} Then {_anew(deployed, there=False)}")
-    if runs != deployed.config:
-        said = f"It runs {runs}, though {deployed.config} was deployed: SageMaker took the update back."
-        fix = f"{why} Then npx cdk deploy --all, if you mended something; if not, {_anew(deployed, there=True)}"
-        return Check("endpoint", "failed", said, fix)
-    return Check("endpoint", "ok", f"It is InService with {runs}, as deployed; {_instances(told)}.")
-
-
-def _anew(deployed: Deployed, *, there: bool) -> str:
-    """What makes the endpoint as it was deployed; a deploy that changes nothing does nothing."""
-    if deployed.endpoint.startswith("easel-async"):
-        return ANEW
-    return "easel pause, then easel resume" if there else "easel resume"
-
-
-def _instances(told: dict[str, Any]) -> str:
-    count = sum(variant.get("CurrentInstanceCount", 0) for variant in told.get("ProductionVariants", ()))
-    return f"{count} {'instance runs' if count == 1 else 'instances run'}"
-
-
-def alarms(account: Account) -> Check:
-    """Ours by name; those of target tracking and of the wake-up ring as they work."""
-    with explained():
-        ringing = [
-            alarm for alarm in account.all("cloudwatch", "describe_alarms", "MetricAlarms", StateValue="ALARM")
-            if alarm["AlarmName"].startswith(OURS)
-            and not alarm.get("AlarmDescription", "").endswith(HARMLESS)
+@check("alarms", remedy="The description of each alarm says what to do.")
+def alarms(account: Account) -> Finding:
+    """No alarm of Easel is in state ALARM, apart from those whose tag says that they need no action."""
+    with aws_errors():
+        active = [
+            alarm for alarm in account.items("cloudwatch", "describe_alarms", "MetricAlarms", StateValue="ALARM")
+            if alarm["AlarmName"].startswith(NAME_PREFIXES) and not _is_informational(account, alarm["AlarmArn"])
         ]  # fmt: skip
-    if not ringing:
-        return Check("alarms", "ok", "No alarm rings.")
-    names = ", ".join(alarm["AlarmName"] for alarm in ringing)
-    fix = ringing[0].get("AlarmDescription") or "Look at it in CloudWatch"
-    return Check("alarms", "failed", f"{len(ringing)} in ALARM: {names}.", fix)
+    if not active:
+        return ok("No alarm is active.")
+    names = ", ".join(alarm["AlarmName"] for alarm in active)
+    remedy = active[0].get("AlarmDescription") or "Look at the alarm in CloudWatch."
+    return failed(f"{len(active)} in state ALARM: {names}.", remedy)
 
 
-def log(account: Account, deployed: Deployed) -> Check:
-    """The newest lines of the endpoint's containers, held against the known failures."""
-    lines = _last_lines(account, f"/aws/sagemaker/Endpoints/{deployed.endpoint}")
-    if not lines:
-        return Check("log", "unknown", "The container has written nothing yet.", "Look again when the endpoint started")
-    shown = tuple(line for _, line in lines[-SHOWN:])
-    known = [(when, line) for when, line in lines if hint_for(line)]
-    if not known:
-        return Check("log", "ok", f"The last {len(lines)} lines of the container hold no known failure.")
-    when, line = known[-1]
-    said = f"At {when:%Y-%m-%d %H:%M} UTC the container said: {line[:200]}"
-    return Check("log", "failed", said, hint_for(line), shown)
-
-
-def _last_lines(account: Account, group: str) -> list[tuple[datetime, str]]:
-    """Of the newest stream of a container or a build; none where there is no such group yet."""
-    try:
-        with explained():
-            return list(_newest_events(account, group))
-    except CommandError as error:
-        if error.where != "ResourceNotFoundException":
-            raise
-        return []
-
-
-def _newest_events(account: Account, group: str) -> Iterator[tuple[datetime, str]]:
-    logs = account.client("logs")
-    newest = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=STREAMS)
-    names = [name for one in newest["logStreams"] if not (name := one["logStreamName"]).endswith(CALLS_LOG)]
-    for name in names[:1]:
-        events = logs.get_log_events(logGroupName=group, logStreamName=name, limit=LOG_LINES, startFromHead=False)
-        for event in events["events"]:
-            yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), event["message"].rstrip()
+def _is_informational(account: Account, arn: str) -> bool:
+    tags = account.client("cloudwatch").list_tags_for_resource(ResourceARN=arn)["Tags"]
+    return any(tag["Key"] == INFORMATIONAL_TAG for tag in tags)

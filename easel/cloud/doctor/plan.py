@@ -1,4 +1,4 @@
-"""What would be deployed from here: the settings of `cdk.json` and `-c`, and the model that they choose."""
+"""The planned deploy: the settings of `cdk.json` and `-c`, and the model that they choose."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from easel.cloud.doc_pages import SETTINGS
 from easel.console.errors import USAGE, CommandError
 from stacks.config.catalogue import CatalogueError, Model, read_model
 from stacks.config.instances import choose_instances
@@ -16,29 +17,30 @@ from stacks.config.settings import Settings, SettingsError, parse_settings
 
 @dataclass(frozen=True)
 class Plan:
-    """`refusal` says why there is no model; the settings' `instance_type` is empty where nobody can tell."""
+    """Settings and model. If `model` is None, `model_error` says why."""
 
     settings: Settings
     model: Model | None
-    refusal: str
+    model_error: str
 
     @property
     def instance_type(self) -> str:
+        """The configured or the chosen instance type; empty if neither is known."""
         return self.settings.instance_type
 
 
 def read_plan(context: Sequence[str], root: Path) -> Plan:
-    """`context` as after `cdk -c`. Raises CommandError for a setting that cannot be used."""
-    told = _context_of(root / "cdk.json")
+    """Read the settings as `cdk deploy` does; `context` has its `-c` pairs. Raises CommandError: invalid setting."""
+    settings_context = _read_context(root / "cdk.json")
     for pair in context:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise _wrong(f"{pair!r} is not like key=value")
-        told[key] = value
+            raise _usage_error(f"{pair!r} must have the form key=value")
+        settings_context[key] = value
     try:
-        settings = parse_settings(told)
+        settings = parse_settings(settings_context)
     except SettingsError as error:
-        raise _wrong(str(error)) from None
+        raise _usage_error(str(error)) from None
     try:
         model = read_model(settings.model, root)
         return Plan(choose_instances(model, settings), model, "")
@@ -46,16 +48,16 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
         return Plan(settings, None, str(error))
 
 
-def _context_of(file: Path) -> dict[str, Any]:
+def _read_context(file: Path) -> dict[str, Any]:
     try:
         context = json.loads(file.read_text(encoding="utf-8")).get("context", {})
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise _wrong(f"cdk.json cannot be read: {error}") from None
+        raise _usage_error(f"cdk.json cannot be read: {error}") from None
     if not isinstance(context, dict):
-        raise _wrong(f'context in cdk.json is {context!r}; it must be an object, like {{"model": "emoji"}}')
+        raise _usage_error(f'context in cdk.json is {context!r}; it must be an object, like {{"model": "emoji"}}')
     return context
 
 
-def _wrong(why: str) -> CommandError:
-    fix = "docs/aws.md has all settings"
-    return CommandError("A setting cannot be used", where="-c or cdk.json", why=why, fix=fix, code=USAGE)
+def _usage_error(why: str) -> CommandError:
+    fix = f"{SETTINGS} lists all settings"
+    return CommandError("A setting is invalid", where="-c or cdk.json", why=why, fix=fix, code=USAGE)

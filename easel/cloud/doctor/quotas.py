@@ -1,134 +1,157 @@
-"""What the account's quotas let through: the first deploy, the fallbacks, and later an update."""
+"""Checks of the account's instance quotas: first deploy, fallbacks, update, notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
-from easel.cloud.account import Account, explained
-from easel.cloud.doctor.check import Check
+from easel.cloud.account import Account, aws_errors
+from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
-from easel.cloud.doctor.price_list import USAGE, prices
-from easel.cloud.stack_state import ANEW
+from easel.cloud.doctor.price_list import USAGE_TYPE, prices
+from easel.cloud.stack_state import RECREATE_ENDPOINT
 
 CONSOLES = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
-PENDING = ("PENDING", "CASE_OPENED")
+"""Partition to the host of its console."""
+OPEN_STATUSES = ("PENDING", "CASE_OPENED")
+"""Statuses of an increase request that AWS has not decided."""
+WAIT_FOR_AWS = "Wait for AWS to decide; that takes hours to days."
+REQUEST_INCREASE = "easel doctor --request"
 
 
 @dataclass(frozen=True)
 class Quota:
+    """A quota of Service Quotas."""
+
     service: str
     code: str
     name: str
     value: float
 
     def page(self, account: Account) -> str:
-        """Where one asks for more."""
+        """Return the URL of the console page that requests an increase."""
         host = f"{account.region}.{CONSOLES[account.partition]}"
         return f"https://{host}/servicequotas/home/services/{self.service}/quotas/{self.code}"
 
-    def more(self, account: Account, wanted: int, *, request: bool) -> tuple[str, str]:
-        """What is said of a request for more, which is made where `request` says so, and the way out."""
-        if asked := self._asked(account):
-            return f" More was asked for ({asked}).", "Wait: hours to days"
-        if not request:
-            return "", f"easel doctor --request, or {self.page(account)}"
-        with explained():
-            told = account.client("service-quotas").request_service_quota_increase(
-                ServiceCode=self.service, QuotaCode=self.code, DesiredValue=float(wanted)
-            )["RequestedQuota"]
-        return f" {wanted} was asked for now ({told['Status']}).", "Wait: hours to days"
+    def increase(self, account: Account, wanted: int, *, request: bool) -> tuple[str, str]:
+        """Return a sentence about the increase request, if there is any, and the remedy.
 
-    def _asked(self, account: Account) -> str:
-        """The status of a request that is open; empty where there is none."""
-        history = "list_requested_service_quota_change_history_by_quota"
-        with explained():
-            asked = account.all(
-                "service-quotas", history, "RequestedQuotas", ServiceCode=self.service, QuotaCode=self.code
+        `request`: send the request to AWS, unless an earlier request is open. Raises CommandError.
+        """
+        if status := self._open_request(account):
+            return f" An increase is requested ({status}).", WAIT_FOR_AWS
+        if not request:
+            return "", f"{REQUEST_INCREASE}, or {self.page(account)}"
+        with aws_errors():
+            response = account.client("service-quotas").request_service_quota_increase(
+                ServiceCode=self.service, QuotaCode=self.code, DesiredValue=float(wanted)
             )
-            return next((str(one["Status"]) for one in asked if one["Status"] in PENDING), "")
+        return f" An increase to {wanted} is now requested ({response['RequestedQuota']['Status']}).", WAIT_FOR_AWS
+
+    def _open_request(self, account: Account) -> str:
+        """Return the status of an undecided increase request; empty if there is none."""
+        operation = "list_requested_service_quota_change_history_by_quota"
+        with aws_errors():
+            requests = account.items(
+                "service-quotas", operation, "RequestedQuotas", ServiceCode=self.service, QuotaCode=self.code
+            )
+            return next((str(item["Status"]) for item in requests if item["Status"] in OPEN_STATUSES), "")
 
 
 def find_quota(account: Account, service: str, name: str) -> Quota | None:
-    """By name: the codes differ. The account's, or where it has none of its own AWS's default."""
+    """Find a quota by name, since codes differ between regions: the account's value, or the AWS default."""
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
-        if name in (listed := _listed(account, service, operation)):
-            return listed[name]
+        if name in (quotas := _list_quotas(account, service, operation)):
+            return quotas[name]
     return None
 
 
 @cache
-def _listed(account: Account, service: str, operation: str) -> Mapping[str, Quota]:
-    """Those of SageMaker fill dozens of pages."""
-    with explained():
-        told = account.all("service-quotas", operation, "Quotas", ServiceCode=service)
-        return {one["QuotaName"]: Quota(service, one["QuotaCode"], one["QuotaName"], one["Value"]) for one in told}
+def _list_quotas(account: Account, service: str, operation: str) -> Mapping[str, Quota]:
+    """Return the quotas by name. Cached: SageMaker's quotas fill dozens of pages."""
+    with aws_errors():
+        items = account.items("service-quotas", operation, "Quotas", ServiceCode=service)
+        return {
+            item["QuotaName"]: Quota(service, item["QuotaCode"], item["QuotaName"], item["Value"]) for item in items
+        }
 
 
-def quota(account: Account, plan: Plan, *, request: bool) -> Check:
-    return instances(account, f"{plan.instance_type} for endpoint usage", plan.settings.max_instances, request=request)
+def _endpoint_quota(instance_type: str) -> str:
+    return f"{instance_type} for endpoint usage"
 
 
-def instances(account: Account, name: str, needed: int, *, request: bool) -> Check:
-    """Whether so many of what the quota counts may run."""
-    found = find_quota(account, "sagemaker", name)
-    if found is None:
-        said = f"{account.region} has no quota '{name}': no such type there."
-        return Check("quota", "failed", said, "Another region")
-    if found.value >= needed:
-        return Check("quota", "ok", f"{name} is {found.value:g}, {needed} needed.")
-    asked, fix = found.more(account, needed, request=request)
-    said = f"{name} is {found.value:g} in {account.region}; {needed} needed.{asked}"
-    return Check("quota", "failed", said, fix)
+def _compare(account: Account, name: str, needed: int, *, request: bool) -> Finding:
+    """Return whether the SageMaker quota `name` allows `needed` instances."""
+    quota = find_quota(account, "sagemaker", name)
+    if quota is None:
+        message = f"{account.region} has no quota '{name}': the region does not offer the instance type."
+        return failed(message, "Choose another region or another instance type.")
+    message = f"The quota '{name}' is {quota.value:g} in {account.region}; {needed} needed."
+    if quota.value >= needed:
+        return ok(message)
+    sentence, fix = quota.increase(account, needed, request=request)
+    return failed(f"{message}{sentence}", fix)
 
 
-def notebook(account: Account, plan: Plan, *, request: bool) -> Check | None:
-    """None where none is asked for."""
+@check("endpoint_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
+def endpoint_quota(account: Account, plan: Plan, *, request: bool) -> Finding:
+    """The quota allows max_instances instances of the instance type."""
+    return _compare(account, _endpoint_quota(plan.instance_type), plan.settings.max_instances, request=request)
+
+
+@check("notebook_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
+def notebook_quota(account: Account, plan: Plan, *, request: bool) -> Finding | None:
+    """The quota allows the notebook instance. Listed only with notebook=on."""
     if plan.settings.notebook == "off":
         return None
     name = f"{plan.settings.notebook_instance_type} for notebook instance usage"
-    return replace(instances(account, name, 1, request=request), name="notebook")
+    return _compare(account, name, 1, request=request)
 
 
-def fallbacks(account: Account, plan: Plan, *, request: bool) -> Check | None:
-    """Whether the other types can be had, too; None where there are none."""
+@check("fallback_quota", remedy="Remove the instance type from instance_fallbacks, or request an increase.")
+def fallback_quota(account: Account, plan: Plan, *, request: bool) -> Finding | None:
+    """The region offers each type of instance_fallbacks, and each has a quota. Listed only with fallbacks."""
     names, mode = plan.settings.pool[1:], plan.settings.mode
     if not names:
         return None
-    sold = prices(account, USAGE[mode])
-    absent = [
-        Check("fallbacks", "failed", f"{account.region} has no {name} for mode {mode}.", "Take it out of the list")
-        for name in names if sold and name not in sold
+    offered = prices(account, USAGE_TYPE[mode])
+    findings = [
+        failed(f"{account.region} does not offer {name} for mode {mode}.", f"Remove {name} from instance_fallbacks.")
+        for name in names if offered and name not in offered
     ]  # fmt: skip
     most = plan.settings.max_instances
-    quotas = [instances(account, f"{name} for endpoint usage", most, request=request) for name in names]
-    if lacking := absent + [check for check in quotas if check.mark == "failed"]:
-        return Check("fallbacks", "failed", " ".join(check.said for check in lacking), lacking[0].fix)
-    return Check("fallbacks", "ok", f"{', '.join(names)}: there, and with a quota.")
+    quotas = [_compare(account, _endpoint_quota(name), most, request=request) for name in names]
+    if findings := findings + [finding for finding in quotas if finding.status == "failed"]:
+        return failed(" ".join(finding.message for finding in findings), findings[0].remedy)
+    return ok(f"The region offers {', '.join(names)}, and the quotas allow {most} of each.")
 
 
-def update(account: Account, plan: Plan, *, request: bool) -> Check | None:
-    """Whether a later release can start beside the one that runs, of whichever type; None where `quota` has failed
-    already. A fallback that `fallbacks` refuses is left to that."""
+@check("update_quota", remedy=f"-c update=plain, or request an increase: {REQUEST_INCREASE}")
+def update_quota(account: Account, plan: Plan, *, request: bool) -> Finding | None:
+    """The quota allows a new release to start beside the running release.
+
+    Not listed if endpoint_quota fails. Fallbacks that fallback_quota refuses do not count.
+    """
     settings = plan.settings
-    first, *others = (find_quota(account, "sagemaker", f"{name} for endpoint usage") for name in settings.pool)
+    first, *others = (find_quota(account, "sagemaker", _endpoint_quota(name)) for name in settings.pool)
     if first is None or first.value < settings.max_instances or settings.endpoint == "off":
         return None
-    found = [first, *(one for one in others if one and one.value >= settings.max_instances)]
-    most = 2 * settings.max_instances
-    told = ", ".join(f"{one.name} is {one.value:g}" for one in found)
-    said = f"update={settings.update} starts the new beside the old, up to {most}, and {told}"
-    lacking = [one for one in found if one.value < most]
-    if not lacking:
-        return Check("update", "ok", f"{said}.")
+    quotas = [first, *(quota for quota in others if quota and quota.value >= settings.max_instances)]
+    needed = 2 * settings.max_instances
+    values = ", ".join(f"'{quota.name}' is {quota.value:g}" for quota in quotas)
+    message = f"update={settings.update} starts a new release beside the running one and needs {needed}; {values}."
+    too_small = [quota for quota in quotas if quota.value < needed]
+    if not too_small:
+        return ok(message)
     if settings.update == "plain":
-        asleep = "Wait until it sleeps, or " if settings.min_instances == 0 else ""
-        return Check("update", "ok", f"{said}: the old must go first.", f"{asleep}{ANEW}")
-    asked, fixes = zip(*(one.more(account, most, request=request) for one in lacking), strict=True)
-    fix = f"-c update=plain, or {fixes[0][0].lower()}{fixes[0][1:]}"
-    return Check("update", "failed", f"{said}.{''.join(dict.fromkeys(asked))}", fix)
+        wait = "Wait until the endpoint has scaled to zero, or " if settings.min_instances == 0 else ""
+        return ok(f"{message} An update must remove the running release first.", f"{wait}{RECREATE_ENDPOINT}")
+    increases = [quota.increase(account, needed, request=request) for quota in too_small]
+    sentences = "".join(dict.fromkeys(sentence for sentence, _ in increases))
+    fix = increases[0][1]
+    return failed(f"{message}{sentences}", f"-c update=plain. Or: {fix}")

@@ -1,123 +1,129 @@
-"""`easel doctor`: whether a deploy from here would work, and whether what was deployed does."""
+"""`easel doctor`: run the checks in order and print the results."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from easel.cloud.account import Account, open_account
-from easel.cloud.doctor import deployment, local_machine, own_resources, preflight, quotas
-from easel.cloud.doctor.check import Check, Mark, guarded
+from easel.cloud.doctor import account as account_checks
+from easel.cloud.doctor import deployment, endpoint, machine, model, own_resources, quotas, settings
+from easel.cloud.doctor.check import CHECKS, Result, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
-from easel.cloud.stack_state import find_deployed, only_beside
+from easel.cloud.stack_state import find_endpoint, has_only_standalone_stacks
 from easel.console.errors import ENVIRONMENT, CommandError
 
-AWS_CHECKS = ("region", "quota", "lambda", "bootstrap", "stacks")
-"""What needs an account to ask."""
+__all__ = ["ACCOUNT_CHECKS", "CHECKS", "Doctor", "print_results"]
+
+ACCOUNT_CHECKS = ("region", "endpoint_quota", "concurrency", "bootstrap", "stacks")
+"""Checks that are listed as unknown if there is no access to an account."""
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """`request`: ask AWS for the quota where it is too small."""
+    """All checks of a plan. `request`: request increases from AWS for quotas that are too small."""
 
     plan: Plan
     root: Path
     request: bool = False
 
-    def checks(self, region: str | None) -> Iterator[Check]:
-        """One after the other, as they are done."""
-        yield local_machine.node(self.root)
-        yield local_machine.cdk(self.root)
-        yield local_machine.model(self.plan)
-        if folder := local_machine.folder(self.plan):
-            yield folder
-        yield local_machine.disk(self.plan, self.root)
+    def results(self, region: str | None) -> Iterator[Result]:
+        """Run the checks and return each result as soon as it is there. Checks that do not apply have none."""
+        yield from _listed(machine.node.run(self.root))
+        yield from _listed(machine.cdk.run(self.root))
+        yield from _listed(model.model.run(self.plan))
+        yield from _listed(model.model_folder.run(self.plan))
+        yield from _listed(machine.disk.run(self.plan, self.root))
         try:
             account = open_account(region)
-            yield preflight.identity(account)
+            yield from _listed(account_checks.identity.run(account))
         except CommandError as error:
-            yield Check("account", "failed", f"{error.what}: {error.why}.", error.fix)
-            yield from (Check(name, "unknown", "Could not be checked without the account.") for name in AWS_CHECKS)
+            yield account_checks.identity.result(failed(f"{error.what}: {error.why}.", error.fix))
+            message = "Not checked: there is no access to an AWS account."
+            yield from (CHECKS[code].result(unknown(message)) for code in ACCOUNT_CHECKS)
             return
-        yield from self._before(account)
-        yield from self._after(account)
+        yield from self._plan_results(account)
+        yield from self._deployment_results(account)
 
-    def _before(self, account: Account) -> Iterator[Check]:
-        plan = self.plan
+    def _plan_results(self, account: Account) -> Iterator[Result]:
+        """Check whether the account and the region allow the planned deploy."""
+        plan, request = self.plan, self.request
         if plan.instance_type:
-            yield guarded("region", lambda: preflight.region(account, plan))
-            yield guarded("quota", lambda: quotas.quota(account, plan, request=self.request))
+            yield from _listed(account_checks.region.try_run(account, plan))
+            yield from _listed(quotas.endpoint_quota.try_run(account, plan, request=request))
         else:
-            nothing = "Could not be checked: no instance type is known, since the model cannot be deployed."
-            yield from (Check(name, "unknown", nothing) for name in ("region", "quota"))
-        for name, look in self._perhaps().items():
-            if check := guarded(name, partial(look, account, plan)):
-                yield check
-        yield guarded("lambda", lambda: preflight.concurrency(account, plan))
-        yield guarded("bootstrap", lambda: preflight.bootstrap(account))
+            message = "Not checked: no instance type is known, because the model cannot be deployed."
+            yield from (CHECKS[code].result(unknown(message)) for code in ("region", "endpoint_quota"))
+        yield from _listed(settings.settings.try_run(account, plan))
+        for quota in (quotas.fallback_quota, quotas.update_quota, quotas.notebook_quota):
+            yield from _listed(quota.try_run(account, plan, request=request))
+        for check in PLAN_CHECKS:
+            yield from _listed(check.try_run(account, plan))
+        yield from _listed(account_checks.bootstrap.try_run(account))
 
-    def _perhaps(self) -> dict[str, Callable[[Account, Plan], Check | None]]:
-        """What only some settings and models need."""
-        return {
-            "settings": preflight.settings,
-            "fallbacks": partial(quotas.fallbacks, request=self.request),
-            "update": partial(quotas.update, request=self.request),
-            "notebook": partial(quotas.notebook, request=self.request),
-            "import": preflight.importing,
-            "files": preflight.files,
-            "token": preflight.token,
-            "key": own_resources.key,
-            "network": own_resources.network,
-            "certificate": own_resources.certificate,
-            "firewall": own_resources.firewall,
-        }
-
-    def _after(self, account: Account) -> Iterator[Check]:
-        nothing = Check("stacks", "ok", f"Nothing is deployed in {account.region} yet.")
-        stacks = guarded("stacks", lambda: deployment.stacks(account) or nothing)
+    def _deployment_results(self, account: Account) -> Iterator[Result]:
+        """Check what is deployed."""
+        stacks = deployment.stacks.try_run(account)
+        if stacks is None:
+            yield deployment.stacks.result(ok(f"Nothing is deployed in {account.region} yet."))
+            return
         yield stacks
-        if stacks is nothing:
-            return
-        for name, look in {"change": deployment.change, "encryption": deployment.encryption}.items():
-            if check := guarded(name, partial(look, account, self.plan)):
-                yield check
+        for check in (settings.settings_change, settings.encryption):
+            yield from _listed(check.try_run(account, self.plan))
         try:
-            if only_beside(account):
+            if has_only_standalone_stacks(account):
                 return
-            deployed = find_deployed(account)
+            deployed = find_endpoint(account)
         except CommandError as error:
-            mark: Mark = "unknown" if error.code == ENVIRONMENT else "failed"
-            yield Check("endpoint", mark, f"{error.what}: {error.why}.", error.fix)
+            finding = unknown if error.code == ENVIRONMENT else failed
+            yield endpoint.endpoint.result(finding(f"{error.what}: {error.why}.", error.fix))
             return
-        yield guarded("endpoint", lambda: deployment.endpoint(account, deployed))
-        yield guarded("alarms", lambda: deployment.alarms(account))
-        yield guarded("log", lambda: deployment.log(account, deployed))
+        yield from _listed(endpoint.endpoint.try_run(account, deployed))
+        yield from _listed(deployment.alarms.try_run(account))
+        yield from _listed(endpoint.container_log.try_run(account, deployed))
 
 
-def report(checks: Iterator[Check], as_json: bool) -> int:
-    """Prints each check as it is done, or all as one JSON object; the exit code."""
-    done = []
-    for check in checks:
-        done.append(check)
+PLAN_CHECKS = (
+    model.model_import,
+    model.model_files,
+    model.hub_token,
+    own_resources.kms_key,
+    own_resources.network,
+    own_resources.certificate,
+    own_resources.web_acl,
+    account_checks.concurrency,
+)
+
+
+def _listed(result: Result | None) -> Iterator[Result]:
+    """Return the result, unless the check does not apply."""
+    if result:
+        yield result
+
+
+def print_results(results: Iterator[Result], as_json: bool) -> int:
+    """Print each result as soon as it is there, or all as one JSON object. Return the exit code: 0 if all are ok."""
+    finished: list[Result] = []
+    for result in results:
+        finished.append(result)
         if not as_json:
-            print(check.text(_style), flush=True)
-    counts = [sum(check.mark == mark for check in done) for mark in ("ok", "failed", "unknown")]
+            print(result.text(_style), flush=True)
+    counts = {status: sum(result.status == status for result in finished) for status in ("ok", "failed", "unknown")}
+    all_ok = counts["ok"] == len(finished)
     if as_json:
-        print(
-            json.dumps({"ok": counts[0] == len(done), "checks": [check.json() for check in done]}, ensure_ascii=False)
-        )
+        output = {"ok": all_ok, "checks": [result.json() for result in finished]}
+        print(json.dumps(output, ensure_ascii=False))
     else:
-        print("{} in order, {} not, {} could not be checked.".format(*counts))
-    return 0 if counts[0] == len(done) else 1
+        print(", ".join(f"{count} {status}" for status, count in counts.items()) + ".")
+    return 0 if all_ok else 1
 
 
 def _style(text: str, colour: str) -> str:
     import typer
 
-    lively = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return typer.style(text, fg=colour) if lively else text
+    use_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return typer.style(text, fg=colour) if use_colour else text

@@ -1,42 +1,44 @@
-"""`easel leftovers`: everything of Easel's that an account still has, by tag and by name, and what it costs a month."""
+"""Find everything of Easel that an account still has, by tag and by name, with its price per month."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from easel.cloud.account import Account, explained
-from easel.cloud.leftovers.resource_types import KINDS, Item, Kind
-from easel.cloud.stack_state import STACKS
+from easel.cloud.account import Account, aws_errors
+from easel.cloud.leftovers.resource_types import RESOURCE_TYPES, ResourceType
 from easel.console.errors import CommandError
-from easel.console.program_name import as_typed
 from easel.console.terminal import Terminal
-from stacks.config.prices import PAGE, REGION, SEEN
+from stacks.config.names import APP, APP_TAG, STACKS
 
-TAG = {"Key": "easel:app", "Values": ["easel"]}
-STACK_TYPE = "AWS::CloudFormation::Stack"
+GLOBAL = "global"
+"""The place of resources that belong to no region."""
+GLOBAL_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Partition to the region whose API lists global resources."""
+THREADS = 8
+
+TAG_FILTER = {"Key": APP_TAG, "Values": [APP]}
 NAME = re.compile(
     rf"(^|/)(({'|'.join(STACKS)})([-/]|$)|({'|'.join(STACKS).lower()})-[a-z0-9]+[0-9a-f]{{8}}-"
     r"|easel-(async|realtime)[0-9a-f]{6}-|(sagemaker-)?easel-notebook-[0-9a-f]{8}\b)"
 )
-"""What CloudFormation makes of our stacks' names, in both spellings, and the endpoint's own name. No more: what is
-called alike may be somebody else's, and a command that deletes stands beside it."""
-BESIDE = re.compile(rf"Easel|({'|'.join(STACKS)}|EaselA)-\w.*")
-"""Our descriptions, and names of keys and plans, which CloudFormation may cut short."""
-ELSEWHERE = "easel leftovers --all-regions   (an Easel of another region may need what is global)"
-GLOBAL = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-"""Who is asked, in each partition, for what belongs to no region."""
-AT_ONCE = 8
+"""Names that CloudFormation derives from the stacks' names, and the names of endpoints and of the notebook's resources.
+
+Strict, since similar names may belong to somebody else and the report has commands that delete.
+"""
+TEXT = re.compile(rf"Easel|({'|'.join(STACKS)}|EaselA)-\w.*")
+"""Descriptions of Easel's resources, and names of API keys and usage plans, which CloudFormation may shorten."""
+SCAN_ALL_REGIONS = "easel leftovers --all-regions   (a deploy in another region may use the global resources)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """One thing that is still there. `usd_per_month`: None where nobody can say."""
+    """One resource that exists. `usd_per_month` is None if the price is unknown. `code` is stable."""
 
+    code: str
     region: str
     type: str
     name: str
@@ -44,145 +46,115 @@ class Leftover:
     note: str
     remove: str
 
-    def line(self) -> str:
-        usd = "?" if self.usd_per_month is None else f"{self.usd_per_month:.2f}"
-        note = f"  ({self.note})" if self.note else ""
-        return f"{self.region:<15}{self.type.removeprefix('AWS::'):<38}{usd:>9}  {self.name}{note}"
-
 
 @dataclass
-class Found:
-    """`unseen`: what could not be looked at, and why."""
+class Scan:
+    """The result of a scan. `errors` names what could not be listed, and why."""
 
-    left: list[Leftover] = field(default_factory=list)
-    unseen: list[str] = field(default_factory=list)
+    leftovers: list[Leftover] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def look(account: Account, regions: Sequence[str], terminal: Terminal, *, all_regions: bool = False) -> Found:
-    """Everything of ours in the regions, and what belongs to no region.
+def scan(account: Account, regions: Sequence[str], terminal: Terminal, *, all_regions: bool = False) -> Scan:
+    """Find the leftovers in `regions`, and the global ones.
 
-    That may be in use by an Easel which only a look into `all_regions` would show: then nothing says how it goes.
+    A deploy in another region may use the global ones. So their removal commands are given only after a complete scan
+    of `all_regions`.
     """
-    found = Found()
-    places = ["global", *dict.fromkeys(regions)]
-    with terminal.waiting(f"Looking into {', '.join(places)}") as tick, ThreadPoolExecutor(AT_ONCE) as pool:
-        for one in pool.map(lambda place: _look(account, place), places):
+    result = Scan()
+    places = [GLOBAL, *dict.fromkeys(regions)]
+    with terminal.spinner(f"Scanning {', '.join(places)}") as tick, ThreadPoolExecutor(THREADS) as pool:
+        for part in pool.map(lambda place: _scan_place(account, place), places):
             tick()
-            found.left += one.left
-            found.unseen += one.unseen
-    if not all_regions or found.unseen:
-        found.left = [replace(one, remove=ELSEWHERE) if one.region == "global" else one for one in found.left]
-    return found
+            result.leftovers += part.leftovers
+            result.errors += part.errors
+    if not all_regions or result.errors:
+        result.leftovers = [
+            replace(leftover, remove=SCAN_ALL_REGIONS) if leftover.region == GLOBAL else leftover
+            for leftover in result.leftovers
+        ]
+    return result
 
 
-def _look(account: Account, place: str) -> Found:
-    found, region = Found(), GLOBAL.get(account.partition, account.region) if place == "global" else place
+def _scan_place(account: Account, place: str) -> Scan:
+    """Scan one region, or `GLOBAL`."""
+    result = Scan()
+    region = GLOBAL_REGION.get(account.partition, account.region) if place == GLOBAL else place
     try:
-        tagged = _tagged(account, region)
+        tagged = _tagged_arns(account, region)
     except CommandError as error:
         tagged = set()
-        found.unseen.append(f"{place}: tags: {error.what}: {error.why}")
-    for kind in KINDS:
-        if kind.everywhere == (place == "global") and account.has(kind.call[0]):
+        result.errors.append(f"{place}: tags: {error.what}: {error.why}")
+    for row in RESOURCE_TYPES:
+        if row.is_global == (place == GLOBAL) and account.has_service(row.listing[0]):
             try:
-                found.left += _of_kind(account, kind, place, region, tagged)
+                result.leftovers += find_leftovers(account, row, place, region, tagged)
             except CommandError as error:
-                found.unseen.append(f"{place}: {kind.type}: {error.what}: {error.why}")
-    return found
+                result.errors.append(f"{place}: {row.type}: {error.what}: {error.why}")
+    return result
 
 
-def _tagged(account: Account, region: str) -> set[str]:
-    """ARNs. Those of what has just been deleted stay for a while, so nothing is believed to exist by them alone."""
-    with explained():
-        told = account.all(
-            "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", region=region, TagFilters=[TAG]
+def _tagged_arns(account: Account, region: str) -> set[str]:
+    """Return the ARNs with Easel's tag, in lower case. AWS keeps ARNs of deleted resources for a while."""
+    with aws_errors():
+        resources = account.items(
+            "resourcegroupstaggingapi",
+            "get_resources",
+            "ResourceTagMappingList",
+            region=region,
+            TagFilters=[TAG_FILTER],
         )
-        return {one["ResourceARN"].lower() for one in told}
+        return {resource["ResourceARN"].lower() for resource in resources}
 
 
-def _of_kind(account: Account, kind: Kind, place: str, region: str, tagged: set[str]) -> Iterator[Leftover]:
-    service, operation, member = kind.call
-    asked = dict(kind.asked)
+def find_leftovers(
+    account: Account, row: ResourceType, place: str, region: str, tagged: set[str]
+) -> Iterator[Leftover]:
+    """Return the leftovers of one resource type. Raises CommandError: AWS does not list the type."""
+    service, operation, member = row.listing
+    request = dict(row.request)
     if service == "budgets":
-        asked["AccountId"] = _number(account)
+        request["AccountId"] = _account_number(account)
     if service == "s3":
-        asked["BucketRegion"] = region
-    with explained():
-        items = list(account.all(service, operation, member, region=region, **asked))
+        request["BucketRegion"] = region
+    with aws_errors():
+        items = list(account.items(service, operation, member, region=region, **request))
     for item in items:
-        if _ours(kind, item, tagged):
-            name = item[kind.name] if kind.name else item
-            usd, note = _price(account, kind, region, item)
+        if belongs_to_easel(row, item, tagged):
+            name = item[row.name] if row.name else item
+            usd, note = _price(account, row, region, item)
             yield Leftover(
-                region=place, type=kind.type, name=name, usd_per_month=usd, note=note,
-                remove=kind.remove.format(name=name),
+                code=row.code, region=place, type=row.type, name=name, usd_per_month=usd, note=note,
+                remove=row.remove.format(name=name),
             )  # fmt: skip
 
 
-def _price(account: Account, kind: Kind, region: str, item: Any) -> tuple[float | None, str]:
-    """What is there is told of, also where AWS does not say what it costs."""
+def _price(account: Account, row: ResourceType, region: str, item: Any) -> tuple[float | None, str]:
+    """Return the price and a note; None and the reason if AWS does not return what the price depends on."""
     try:
-        return kind.price(account, region, item)
+        return row.price(account, region, item)
     except CommandError as error:
         return None, f"{error.what}: {error.why}"
     except LookupError as error:
-        return None, f"AWS does not tell its {error}"
+        return None, f"AWS returned no {error}"
 
 
-def _number(account: Account) -> str:
-    with explained():
+def _account_number(account: Account) -> str:
+    with aws_errors():
         return str(account.client("sts").get_caller_identity()["Account"])
 
 
-def _ours(kind: Kind, item: Any, tagged: set[str]) -> bool:
-    """By the name, by a text beside it, or by the tag."""
-    name = str(item[kind.name] if kind.name else item)
-    short = re.split(r"[:/]", name)[-1]
-    if kind.type == STACK_TYPE:
+def belongs_to_easel(row: ResourceType, item: Any, tagged: set[str]) -> bool:
+    """Return whether the item's name, text or tag is one of Easel. `tagged`: ARNs in lower case."""
+    name = str(item[row.name] if row.name else item)
+    short_name = re.split(r"[:/]", name)[-1]
+    if row.code == "stack":
         return name in STACKS
-    if NAME.search(name) or NAME.search(short):
+    if NAME.search(name) or NAME.search(short_name):
         return True
-    if kind.also and BESIDE.fullmatch(str(_get(item, kind.also))):
+    if row.text and TEXT.fullmatch(str(item.get(row.text, ""))):
         return True
-    if kind.arn:
-        return str(item[kind.arn]).removesuffix(":*").lower() in tagged
-    ends = (f":{short.lower()}", f"/{short.lower()}")
-    return any(arn.endswith(ends) and arn.split(":")[2] == kind.call[0] for arn in tagged)
-
-
-def _get(item: Item, key: str) -> Any:
-    return item.get(key, "")
-
-
-def report(found: Found, as_json: bool) -> int:
-    """Prints; the exit code: 0 only where everything was looked at and nothing is there."""
-    total = sum(one.usd_per_month or 0 for one in found.left)
-    if as_json:
-        told = {"left": [asdict(one) for one in found.left], "unseen": found.unseen}
-        print(json.dumps({**told, "usd_per_month": round(total, 2), "prices": f"{REGION}, {SEEN}"}, ensure_ascii=False))
-    else:
-        print(*_lines(found, total), sep="\n")
-    return 1 if found.left or found.unseen else 0
-
-
-def _lines(found: Found, total: float) -> Iterator[str]:
-    if found.left:
-        yield f"{'region':<15}{'what':<38}{'USD/month':>9}  name"
-    for one in sorted(found.left, key=lambda one: -(one.usd_per_month or 0)):
-        yield one.line()
-    for words in found.unseen:
-        yield f"Not looked at: {words}"
-    if not found.left:
-        yield "Nothing of Easel's was found." if found.unseen else "Nothing of Easel's is left."
-        return
-    source = f"{REGION}, {SEEN}; see {PAGE}"
-    yield f"{len(found.left)} left, about {total:.2f} USD a month without traffic, before free tiers ({source})."
-    yield "To remove them:"
-    if deployed := dict.fromkeys(one.region for one in found.left if one.type == STACK_TYPE):
-        yield from (f"  AWS_REGION={one} npx cdk destroy --all   (with the settings of the deploy)" for one in deployed)
-    else:
-        yield from dict.fromkeys(f"  {as_typed(one.remove)}{_where(one)}" for one in found.left)
-
-
-def _where(one: Leftover) -> str:
-    return f" --region {one.region}" if one.region != "global" and one.remove.startswith("aws ") else ""
+    if row.arn:
+        return str(item[row.arn]).removesuffix(":*").lower() in tagged
+    endings = (f":{short_name.lower()}", f"/{short_name.lower()}")
+    return any(arn.endswith(endings) and arn.split(":")[2] == row.listing[0] for arn in tagged)

@@ -30,7 +30,7 @@ class FakeAws:
 
     def __init__(self, **answers: Answer) -> None:
         self.answers: dict[str, Answer] = dict(answers)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         self.session = self.plain_session()
         self.session.events.register("provide-client-params.*.*", self._remember)
         self.session.events.register("before-call.*.*", self._answer)
@@ -45,17 +45,17 @@ class FakeAws:
         return Account(self.session, region)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
-        return [asked for called, asked in self.asked if called == name]
+        return [asked for called, asked in self.requests if called == name]
 
     def _remember(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        self.asked.append((_name(model), params))
+        self.requests.append((_name(model), params))
 
     def _answer(self, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
         name = _name(model)
         assert name in self.answers, f"nobody expected {name}"
         answer = self.answers[name]
         if callable(answer):
-            answer = answer(self.asked[-1][1])
+            answer = answer(self.requests[-1][1])
         if isinstance(answer, ClientError):
             raise ClientError(answer.response, model.name)
         if isinstance(answer, Exception):

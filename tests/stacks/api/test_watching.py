@@ -10,11 +10,11 @@ import pytest
 
 from app import ROOT
 from contract import ERRORS
-from easel.cloud.doctor.deployment import HARMLESS
 from stacks.api.alarms import SAYS
 from stacks.model.endpoint import VARIANT
 from tests.stacks.assembly import Assembly
 
+HARMLESS = "Nothing to do."
 ALARM, DASHBOARD = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"
 ASYNC = {"ServerErrors", "Throttled", "LostEvents", "FailingJobs", "WrongSettings", "IdleInstance", "NoCapacity",
          "Undelivered"}  # fmt: skip

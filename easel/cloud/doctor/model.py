@@ -1,0 +1,159 @@
+"""Checks of the chosen model: catalogue entry, hub, local folder, files in S3, hub token, import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from easel.cloud.account import Account, aws_errors
+from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
+from easel.cloud.doctor.plan import Plan
+from easel.cloud.doctor.quotas import find_quota
+from easel.console.errors import CommandError
+from model_folder import ModelFolderError, check_folder
+from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source
+from stacks.config.model_folder import released_files
+from stacks.config.settings import Settings
+
+GB = 10**9
+HUB_TIMEOUT_SECONDS = 10
+BUILD_QUOTA = "Concurrently running builds for Linux/Small environment"
+"""The CodeBuild quota that the import of a model needs."""
+CREATE_COMMAND = "aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
+
+
+@check("model", remedy="Choose a model that easel models lists, or correct the entry.")
+def model(plan: Plan) -> Finding:
+    """The catalogue has the model, an instance type fits it, and its hub offers the files."""
+    if plan.model is None:
+        return failed(plan.model_error)
+    if isinstance(plan.model.source, HubSource):
+        return _hub(plan.model, plan.model.source, plan.settings)
+    return ok(f"{plan.model.id}: {_licence(plan.model)}.")
+
+
+def _hub(model: Model, source: HubSource, settings: Settings) -> Finding:
+    """Return the finding of the pipeline's repository, or of the first part whose repository is not ok."""
+    finding = _repository(model, source, "model_index.json", settings)
+    for part in source.parts.values():
+        if finding.status == "ok" and (other := _repository(model, part, "config.json", settings)).status != "ok":
+            return other
+    return finding
+
+
+def _repository(model: Model, source: HubFiles, file: str, settings: Settings) -> Finding:
+    """Ask the hub for `file` without downloading it."""
+    import httpx
+
+    token, hub = os.environ.get("HF_TOKEN", ""), settings.hub_url.rstrip("/")
+    url = f"{hub}/{source.repository}/resolve/{source.revision}/{file}"
+    try:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        status = httpx.head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS, follow_redirects=True).status_code
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # ValueError: bad proxy or token
+        reason = type(error).__name__ if isinstance(error, httpx.HTTPError) else error
+        message = f"{model.id}: {_licence(model)}. {hub} cannot be reached from this machine ({reason})."
+        return unknown(message, "Check the network, or set hub_url to a mirror.")
+    return _repository_status(model, source, status, settings)
+
+
+def _repository_status(model: Model, source: HubFiles, status: int, settings: Settings) -> Finding:
+    """Return the finding for the hub's HTTP status."""
+    hub, token = settings.hub_url.rstrip("/"), os.environ.get("HF_TOKEN", "")
+    where = f"{source.repository} at {source.revision[:12]}"
+    prefix = f"{model.id}: {_licence(model)}. The hub"
+    if status in (401, 403):
+        sent = "with the token in HF_TOKEN" if token else "without a token, and HF_TOKEN is not set"
+        message = f"{prefix} denies access to {source.repository} {sent} (HTTP {status})."
+        if settings.hub_token_secret and not token:
+            message += f" The import will send the token in {settings.hub_token_secret}."
+            return unknown(message, "To check access from here: export HF_TOKEN=… with the same token")
+        return failed(
+            message,
+            f"Accept the licence at {hub}/{source.repository}, then export HF_TOKEN=… and store the token in the "
+            "secret that hub_token_secret names.",
+        )
+    if status == 404:
+        return failed(f"{prefix} has no {where}.", "Choose another model, or your own copy: -c model=path/to/folder")
+    if status >= 400:
+        return unknown(f"{prefix} responded with HTTP {status}.", "Try again later.")
+    return ok(f"{prefix} has {where}.")
+
+
+def _licence(model: Model) -> str:
+    gate = "must be accepted on the hub" if model.gated else "needs no acceptance"
+    return f"licence {model.licence} ({model.licence_url}) {gate}"
+
+
+@check("model_folder", remedy="Correct the folder, or choose another model: easel models")
+def model_folder(plan: Plan) -> Finding | None:
+    """A local model folder can be released, and the container can load it."""
+    if plan.model is None or not isinstance(plan.model.source, FolderSource):
+        return None
+    path = plan.model.source.path
+    try:
+        check_folder(path, released_files(path))
+    except CatalogueError as error:
+        return failed(str(error))
+    except ModelFolderError as error:
+        return failed(f"{path} would not load: {error}")
+    return ok(f"{path}: safetensors only, known classes, {folder_size(path) / GB:.2f} GB.")
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes that a release of `folder` uploads; 0 if the folder cannot be released."""
+    try:
+        return sum((folder / name).stat().st_size for name in released_files(folder))
+    except CatalogueError:
+        return 0
+
+
+@check("model_import", remedy="Request a CodeBuild quota of at least 1 in Service Quotas.")
+def model_import(account: Account, plan: Plan) -> Finding | None:
+    """The account may run the CodeBuild project that imports the model."""
+    if plan.model is None or isinstance(plan.model.source, FolderSource):
+        return None
+    quota = find_quota(account, "codebuild", BUILD_QUOTA)
+    if quota is None:
+        return unknown(f"AWS lists no quota '{BUILD_QUOTA}' in {account.region}.", "Look at the quotas of CodeBuild.")
+    message = f"CodeBuild may run {quota.value:g} builds at once in {account.region}; the import needs 1."
+    return ok(message) if quota.value >= 1 else failed(message, f"Request a quota of 1: {quota.page(account)}")
+
+
+@check("model_files", remedy="Correct source.uri in the catalogue entry.")
+def model_files(account: Account, plan: Plan) -> Finding | None:
+    """S3 has the files of a model whose source is a bucket."""
+    if plan.model is None or not isinstance(plan.model.source, S3Source):
+        return None
+    uri = plan.model.source.uri
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        with aws_errors():
+            account.client("s3").head_object(Bucket=bucket, Key=f"{prefix}model_index.json")
+    except CommandError as error:
+        if error.where in ("404", "NoSuchKey", "NoSuchBucket"):
+            return failed(f"{uri}model_index.json does not exist.")
+        raise
+    return ok(f"{uri} has a diffusers pipeline.")
+
+
+@check("hub_token", remedy=f"Create the secret: {CREATE_COMMAND}")
+def hub_token(account: Account, plan: Plan) -> Finding | None:
+    """Secrets Manager has the hub token that a gated model needs."""
+    name = plan.settings.hub_token_secret
+    if not name and not (plan.model and plan.model.gated):
+        return None
+    if not name:
+        message = "The model needs a hub token, but hub_token_secret is not set."
+        return failed(message, f"{CREATE_COMMAND}, then -c hub_token_secret=hub-token")
+    try:
+        with aws_errors():
+            secret = account.client("secretsmanager").describe_secret(SecretId=name)
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        return failed(f"The secret {name} does not exist in {account.region}.")
+    if "DeletedDate" in secret:
+        restore = f"aws secretsmanager restore-secret --secret-id {name}"
+        return failed(f"The secret {name} is scheduled for deletion.", restore)
+    return ok(f"The secret {name} exists.")
