@@ -1,0 +1,169 @@
+"""Write the generated pages of the reference from the code: `python -m docs.generate`, part of `make docs`.
+
+`--check` writes nothing and fails when a page is not current.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import typer
+
+import easel.cloud.doctor.run  # noqa: F401  # registers the checks
+from easel.cli import app as cli
+from easel.cloud.doctor.check import CHECKS
+from easel.cloud.known_failures import KNOWN_FAILURES
+from easel.cloud.leftovers.resource_types import RESOURCE_TYPES
+from model_importer.model_folder.classes import COMPONENTS, PIPELINES
+from stacks.api.alarms import DESCRIPTIONS
+from stacks.common.outputs import OUTPUTS
+from stacks.config.catalogue import Model, model_ids, read_model
+from stacks.config.images import DIFFUSERS
+from stacks.config.instances import instance_types
+from stacks.config.settings import MODE_DEFAULTS, Settings
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+NOTE = "<!-- Generated from the code by `make docs`. Change the code, not this page. -->"
+
+
+def main() -> None:
+    """Write all pages, or with `--check` exit with the names of those that are not current."""
+    stale = []
+    for name, render in PAGES.items():
+        path, text = REFERENCE / f"{name}.md", render()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(f"docs/reference/{name}.md")
+            if "--check" not in sys.argv:
+                path.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        sys.exit(f"Not current: {', '.join(stale)}. Run `make docs` and commit the result.")
+
+
+def cli_page() -> str:
+    """Return usage, options and examples of every command."""
+    group = typer.main.get_command(cli)
+    assert isinstance(group, click.Group)
+    context = click.Context(group, info_name="easel")
+    parts = [NOTE, "# Command line", group.help or "", "`make` installs the command as `.venv/bin/easel`."]
+    for name in group.commands:
+        parts += _command(group.commands[name], click.Context(group.commands[name], info_name=name, parent=context))
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## easel {command.name}"
+    yield command.help or ""
+    yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
+    options = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    rows = [_parameter(parameter, context) for parameter in options]
+    if rows:
+        yield "\n".join([_row("option", "default", "meaning"), _row("---", "---", "---"), *rows])
+    if command.epilog:
+        yield f"```text\n{command.epilog.replace(chr(8), '').strip()}\n```"
+
+
+def _parameter(parameter: click.Parameter, context: click.Context) -> str:
+    flags = ", ".join(parameter.opts) if isinstance(parameter, click.Option) else (parameter.name or "").upper()
+    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+    kind = "" if is_flag or not isinstance(parameter, click.Option) else f" {parameter.make_metavar(context)}"
+    variable = f" Or the variable `{parameter.envvar}`." if parameter.envvar else ""
+    default = "" if parameter.default in (None, False) or callable(parameter.default) else f"`{parameter.default}`"
+    return _row(f"`{flags}{kind}`", default, f"{getattr(parameter, 'help', '') or ''}{variable}")
+
+
+def settings_page() -> str:
+    """Return all settings with default and meaning."""
+    text = (REFERENCE / "settings.md.in").read_text(encoding="utf-8")
+    rows = [_row("setting", "default", "meaning"), _row("---", "---", "---")]
+    for key, field in Settings.model_fields.items():
+        by_mode = [f"`{values[key]}` in {mode}" for mode, values in MODE_DEFAULTS.items() if key in values]
+        default = ", ".join(by_mode) if by_mode else f"`{field.default}`" if field.default != "" else ""
+        rows.append(_row(f"`{key}`", default, field.description or ""))
+    return f"{NOTE}\n\n{text.replace('<!-- settings -->', _lines(rows))}"
+
+
+def models_page() -> str:
+    """Return the catalogue and the classes that a model may consist of."""
+    text = (REFERENCE / "models.md.in").read_text(encoding="utf-8")
+    heads = ("id", "model", "licence", "size", "steps, guidance, scheduler", "GPU memory", "memory", "cheapest types")
+    rows = [_row(*heads), _row(*("---" for _ in heads)), *(_model(read_model(id, ROOT)) for id in model_ids(ROOT))]
+    classes = [_row("library", "classes"), _row("---", "---")]
+    classes.append(_row("pipelines", ", ".join(f"`{name}`" for name in PIPELINES)))
+    classes += [_row(library, ", ".join(f"`{name}`" for name in sorted(names))) for library, names in COMPONENTS.items()]
+    text = text.replace("<!-- catalogue -->", _lines(rows)).replace("<!-- classes -->", _lines(classes))
+    return f"{NOTE}\n\n{text.replace('<!-- diffusers -->', f'the serving image has {DIFFUSERS}')}"
+
+
+def _model(model: Model) -> str:
+    width, height = model.sizes[0]
+    return _row(
+        f"`{model.id}`",
+        model.name,
+        f"[{model.licence}]({model.licence_url})",
+        f"{width}×{height}",
+        f"{model.steps}, {model.guidance_scale:g}, `{model.scheduler}`",
+        f"{model.gpu_memory_gib:g} GiB, {model.dtype}" if model.gpu_memory_gib else "none",
+        f"{model.host_memory_gib:g} GiB",
+        ", ".join(instance_types(model)[:3]),
+    )
+
+
+def outputs_page() -> str:
+    """Return the outputs of the stacks."""
+    rows = [_row(f"`{name}`", meaning) for name, meaning in OUTPUTS.items()]
+    head = "# Outputs\n\nWhat the stacks report after a deploy. `easel outputs` prints all of them again; `--json` for programs."
+    return f"{NOTE}\n\n{head}\n\n{_lines([_row('output', 'meaning'), _row('---', '---'), *rows])}\n"
+
+
+def alarms_page() -> str:
+    """Return the alarms and what to do about each."""
+    rows = [_row(f"`{name}`", text) for name, text in DESCRIPTIONS.items()]
+    head = "# Alarms\n\nAlarms notify `alert_email`. The mail contains the text of this table."
+    return f"{NOTE}\n\n{head}\n\n{_lines([_row('alarm', 'meaning, and what to do'), _row('---', '---'), *rows])}\n"
+
+
+def doctor_page() -> str:
+    """Return the doctor's checks, the failures it knows, and the resource types that leftovers searches."""
+    checks = [_row(f"`{code}`", check.summary, check.remedy) for code, check in CHECKS.items()]
+    failures = [_row(f"`{failure.code}`", failure.explanation, failure.remedy) for failure in KNOWN_FAILURES]
+    types = [_row(f"`{each.code}`", each.type) for each in RESOURCE_TYPES]
+    return "\n\n".join(
+        [
+            NOTE,
+            "# Doctor checks",
+            "`easel doctor` prints one line a check; `--json` prints code, status, message and remedy. The status is `ok`, "
+            "`failed` or `unknown`. Exit codes: 0 all checks passed, 1 failed or unknown checks, 2 usage error.",
+            _lines([_row("code", "checks that", "what to do"), _row("---", "---", "---"), *checks]),
+            "## Known failures",
+            "The doctor compares the failed resource's reason and the container's log with these.",
+            _lines([_row("code", "cause", "what to do"), _row("---", "---", "---"), *failures]),
+            "## Leftovers",
+            "`easel leftovers` searches for these.",
+            _lines([_row("code", "resource"), _row("---", "---"), *types]),
+        ]
+    ) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _lines(rows: list[str]) -> str:
+    return "\n".join(rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli": cli_page,
+    "settings": settings_page,
+    "models": models_page,
+    "outputs": outputs_page,
+    "alarms": alarms_page,
+    "doctor": doctor_page,
+}
+
+if __name__ == "__main__":
+    main()
