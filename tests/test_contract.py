@@ -38,6 +38,7 @@ def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
         ("models/emoji/vocabulary.json", "lambda"),
+        ("stacks/config/names.py", "custom_resources"),
     )
     for file, folder in mirrors:
         assert (ROOT / folder / Path(file).name).read_bytes() == (ROOT / file).read_bytes(), "make mirror"

@@ -1,4 +1,4 @@
-"""The serving image: Hugging Face PyTorch inference, with diffusers inside, by the accounts that AWS keeps it in.
+"""The serving image: Hugging Face PyTorch inference with diffusers, and the AWS accounts that publish it by region.
 
 Source: `sagemaker/core/image_uri_config/huggingface.json` of sagemaker-core 2.27.0, `inference` 5.5.3 / pytorch2.6.0.
 """
@@ -9,14 +9,15 @@ import re
 
 from model_importer.model_folder import PIPELINES
 from stacks.config.catalogue import CatalogueError, Model
+from stacks.config.validation import nearest
 
 REPOSITORY = "huggingface-pytorch-inference"
 GPU_TAG = "2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04"
 CPU_TAG = "2.6.0-transformers5.5.3-cpu-py312-ubuntu22.04"
 DIFFUSERS = "0.37.1"
-"""The image's own, at least: the release had it, and later builds under the same tag may have a newer one."""
+"""The image's version of diffusers. Later builds under the same tag may have a newer version."""
 GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
-"""Host image with the driver for CUDA 12.4; without it the host comes with driver 470."""
+"""Host image with the driver for CUDA 12.4. The default host image has driver 470."""
 
 ACCOUNTS = {
     "af-south-1": "626614931356",
@@ -58,21 +59,24 @@ ACCOUNTS = {
 
 
 def has_gpu(instance_type: str) -> bool:
-    """True for the g and p families, which is where NVIDIA cards are."""
+    """Return whether the type is of the g or p families, which have NVIDIA GPUs."""
     return re.match(r"ml\.[gp]\d", instance_type) is not None
 
 
 def tag(instance_type: str) -> str:
+    """Return the tag of the serving image for an instance type."""
     return GPU_TAG if has_gpu(instance_type) else CPU_TAG
 
 
 def check_class(model: Model) -> None:
-    """Raises CatalogueError: the container loads no such pipeline, or the image's diffusers is too old for it."""
+    """Check that the container can load the model's pipeline with the image's diffusers. Raises CatalogueError."""
     if model.pipeline not in PIPELINES:
-        raise CatalogueError(f"{model.id} has the pipeline {model.pipeline!r}; it can be {', '.join(PIPELINES)}.")
-    have, needed = (tuple(map(int, version.split("."))) for version in (DIFFUSERS, model.diffusers))
-    if needed > have:
-        raise CatalogueError(
-            f"{model.id} needs diffusers {model.diffusers} for {model.pipeline}, and the serving image has {DIFFUSERS}."
-            " Choose another model: docs/models.md has those that the image runs."
+        message = f"{model.id} has the pipeline {model.pipeline!r}, which the container does not load."
+        raise CatalogueError(f"{message} {nearest(model.pipeline, PIPELINES)}", code="not_allowed", key="pipeline")
+    installed, needed = (tuple(map(int, version.split("."))) for version in (DIFFUSERS, model.diffusers))
+    if needed > installed:
+        message = (
+            f"{model.id} needs diffusers {model.diffusers} for {model.pipeline}; the serving image has {DIFFUSERS}. "
+            "Choose a model that docs/reference/models.md lists."
         )
+        raise CatalogueError(message, code="image_too_old", key="diffusers")

@@ -1,10 +1,10 @@
-"""Which instance types hold which model, and which of them costs least."""
+"""Which instance types hold which model, and which of them is the cheapest."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stacks.config.catalogue import CatalogueError, Model
 from stacks.config.images import has_gpu
@@ -14,7 +14,7 @@ from stacks.config.settings import Settings
 
 @dataclass(frozen=True)
 class Family:
-    """`ml.<family>.<size>`. GiB of one GPU as torch sees it (0: none), and of host memory per unit of size."""
+    """`ml.<family>.<size>`: GiB of one GPU as torch reports it (0: no GPU), and GiB of host memory of an `xlarge`."""
 
     gpu_gib: float
     bfloat16: bool
@@ -30,63 +30,67 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("c5", "c6i", "c7i"), Family(0, True, 8)),
     **dict.fromkeys(("m5", "m6i", "m7i"), Family(0, True, 16)),
 }
-"""Those we know of. Source: AWS's pages of the EC2 instance types."""
+"""Source: AWS's pages of the EC2 instance types."""
 
-
-UNFIT: Mapping[str, str] = {
-    r"[a-z]+\d+g|p6e-gb": "its processors are ARM's, and the serving image is for x86 alone",
-    r"g4ad\.": "its GPUs are AMD's, and the serving image is for NVIDIA's alone",
-    r"gr?6f\.": "its GPU is a part of a card, which SageMaker does not offer for endpoints",
-    r"p2\.": "its GPUs (K80) are older than the serving image's CUDA 12.4 knows",
-    r"g7e?\.|p6-": "its GPUs (Blackwell) are newer than the serving image's CUDA 12.4 and its driver know",
+UNSUPPORTED: Mapping[str, str] = {
+    r"[a-z]+\d+g|p6e-gb": "its processors are ARM, and the serving image is for x86",
+    r"g4ad\.": "its GPUs are made by AMD, and the serving image is for NVIDIA",
+    r"gr?6f\.": "it has a part of a GPU, which SageMaker does not offer for endpoints",
+    r"p2\.": "its GPUs (K80) are too old for the serving image's CUDA 12.4",
+    r"g7e?\.|p6-": "its GPUs (Blackwell) are too new for the serving image's CUDA 12.4 and its driver",
 }
-"""How the names of types begin on which the serving image does not run, whatever the model, and why.
+"""Start of the name of types on which the serving image does not run, and the reason.
 
-Of ARM's (Graviton, Grace) a g follows the generation's number. CUDA 12 has no Kepler, Blackwell needs CUDA 12.8.
+ARM types (Graviton, Grace) have a g after the generation's number. CUDA 12 has no Kepler; Blackwell needs CUDA 12.8.
 """
 
 
 def choose_instances(model: Model, settings: Settings) -> Settings:
-    """The settings with the type that was asked for, or where none was the cheapest that holds the model.
+    """Return the settings with `instance_type` set: the requested type or the cheapest that holds the model.
 
-    Raises CatalogueError: that type or a fallback cannot hold it, or the fallbacks are of another kind.
+    Raises CatalogueError: a type cannot hold the model, or the fallbacks are not of the same kind.
     """
-    chosen = replace(settings, instance_type=instance_for(model, settings.instance_type))
+    chosen = settings.model_copy(update={"instance_type": instance_for(model, settings.instance_type)})
     first, *fallbacks = chosen.pool
     for name in fallbacks:
         instance_for(model, name, "instance_fallbacks")
         if has_gpu(name) is not has_gpu(first):
-            kinds = ["has a GPU" if has_gpu(one) else "has none" for one in (first, name)]
+            kinds = ["has a GPU" if has_gpu(item) else "has no GPU" for item in (first, name)]
             raise CatalogueError(
-                f"{first} {kinds[0]} and {name} in instance_fallbacks {kinds[1]}: one image and one driver serve all "
-                "types of an endpoint. Set fallbacks of the same kind."
+                f"{first} {kinds[0]} and {name} in instance_fallbacks {kinds[1]}. All types of an endpoint share one "
+                "image and one driver. Set fallbacks of the same kind.",
+                code="conflict",
+                key="instance_fallbacks",
             )
-    if twice := [name for i, name in enumerate(chosen.pool) if name in chosen.pool[:i]]:
-        raise CatalogueError(f"{twice[0]} is in the list twice: {first} comes first, then instance_fallbacks.")
+    if repeated := [name for i, name in enumerate(chosen.pool) if name in chosen.pool[:i]]:
+        message = f"{repeated[0]} is set twice: {first} comes first, then instance_fallbacks."
+        raise CatalogueError(message, code="conflict", key="instance_fallbacks")
     return chosen
 
 
-def instance_for(model: Model, asked: str, setting: str = "instance_type") -> str:
-    """The type asked for in `setting`, or where none is the cheapest that holds the model.
+def instance_for(model: Model, requested: str, setting: str = "instance_type") -> str:
+    """Return `requested`, the value of `setting`, or where it is empty the cheapest type that holds the model.
 
-    Raises CatalogueError: it cannot hold the model, with those that can. A type that is not in our table is believed.
+    A type that is not in `FAMILIES` is accepted. Raises CatalogueError: it cannot hold the model; names types that can.
     """
-    held = instance_types(model)
-    if asked and (reason := _lack(model, asked)):
-        would = f"Set {setting} to {', '.join(held)}." if held else "No type of our table can."
-        raise CatalogueError(f"{asked} cannot hold {model.id}: {reason}. {would}")
-    if not asked and not held:
-        raise CatalogueError(f"{model.id}: no instance type of our table holds it. Set instance_type.")
-    return asked or held[0]
+    suitable = instance_types(model)
+    if requested and (reason := _shortage(model, requested)):
+        remedy = f"Set {setting} to {', '.join(suitable)}." if suitable else "No known type can."
+        message = f"{requested} cannot hold {model.id}: {reason}. {remedy}"
+        raise CatalogueError(message, code="too_small", key=setting)
+    if not requested and not suitable:
+        message = f"No known instance type holds {model.id}. Set instance_type."
+        raise CatalogueError(message, code="missing", key=setting)
+    return requested or suitable[0]
 
 
 def instance_types(model: Model) -> list[str]:
-    """Those with a known price that hold the model, the cheapest first."""
-    return sorted((name for name in USD_PER_HOUR if not _lack(model, name)), key=USD_PER_HOUR.__getitem__)
+    """Return the types with a known price that hold the model, the cheapest first."""
+    return sorted((name for name in USD_PER_HOUR if not _shortage(model, name)), key=USD_PER_HOUR.__getitem__)
 
 
 def has_ebs_volume(name: str) -> bool:
-    """False for types with disks of their own, for which SageMaker refuses size and key of a volume.
+    """Return False for types with local disks, for which SageMaker refuses a volume's size and key.
 
     Source: `volume_size_supported` of the SageMaker SDK; g7 as users report it.
     """
@@ -94,32 +98,32 @@ def has_ebs_volume(name: str) -> bool:
     return "d" not in family and not family.startswith(("g5", "g6", "g7", "p5", "trn1"))
 
 
-def _lack(model: Model, name: str) -> str:
-    """What the type has too little of, or nothing."""
-    if unfit := next((why for start, why in UNFIT.items() if re.match(rf"ml\.({start})", name)), ""):
-        return unfit
+def _shortage(model: Model, name: str) -> str:
+    """Return why the type cannot hold the model, or an empty text."""
+    if reason := next((why for start, why in UNSUPPORTED.items() if re.match(rf"ml\.({start})", name)), ""):
+        return reason
     family = FAMILIES.get(name.split(".")[1])
     if family is None:
-        lacks = model.gpu_memory_gib and not has_gpu(name)
-        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has no GPU" if lacks else ""
+        needs_gpu = model.gpu_memory_gib and not has_gpu(name)
+        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has no GPU" if needs_gpu else ""
     if model.gpu_memory_gib > family.gpu_gib:
-        has = f"has a GPU of {family.gpu_gib:g} GiB" if family.gpu_gib else "has no GPU"
-        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type {has}"
+        gpu = f"a GPU of {family.gpu_gib:g} GiB" if family.gpu_gib else "no GPU"
+        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has {gpu}"
     if model.gpu_memory_gib and model.dtype == "bfloat16" and not family.bfloat16:
-        return "it draws in bfloat16, which the type's GPU cannot"
-    host = family.host_gib * _units(name)
-    if model.host_memory_gib > host:
-        return f"loading it needs {model.host_memory_gib:g} GiB of memory, and the type has {host:g}"
+        return "it computes in bfloat16, which the type's GPU does not support"
+    host_gib = family.host_gib * _units(name)
+    if model.host_memory_gib > host_gib:
+        return f"loading it needs {model.host_memory_gib:g} GiB of memory, and the type has {host_gib:g}"
     return ""
 
 
 def processors(name: str) -> int:
-    """Virtual ones: 4 of an `xlarge` in every family that we know of."""
+    """Return the number of virtual CPUs: 4 in an `xlarge` of every known family."""
     return round(4 * _units(name))
 
 
 def _units(name: str) -> float:
-    """`large` is 0.5, `xlarge` 1, `2xlarge` 2."""
+    """Return the size as a number: `large` is 0.5, `xlarge` 1, `2xlarge` 2."""
     size = name.split(".")[2]
     found = re.fullmatch(r"(\d*)xlarge", size)
     return float(found[1] or 1) if found else 0.5

@@ -1,4 +1,4 @@
-"""Where Easel can be: what AWS has in one region and not in another, said before anything is made."""
+"""Where Easel can be deployed: what AWS lacks in a region is reported before anything is created."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from stacks.config.images import ACCOUNTS, check_class
 from stacks.config.settings import HUB, Settings, SettingsError
 
 CLOUDFRONT = "us-east-1"
-"""Where CloudFront looks for certificates, wherever the rest is."""
+"""The region of CloudFront's certificates, wherever the rest is."""
 
 LAYERS_ELSEWHERE = {
     "cn-north-1": "arn:aws-cn:lambda:cn-north-1:498634801083",
     "us-gov-east-1": "arn:aws-us-gov:lambda:us-gov-east-1:165087284144",
     "us-gov-west-1": "arn:aws-us-gov:lambda:us-gov-west-1:165093116878",
 }
-"""Of Powertools, in regions without its public parameter. Source: its installation page, which names layer 27 (3.23.0).
-"""
+"""Publishers of the Powertools layer in regions without its public parameter. Source: Powertools' installation page,
+which names layer 27 (3.23.0)."""
 
 _LAYERS_PUBLISHED = (
     "af-south-1", "ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
@@ -24,21 +24,21 @@ _LAYERS_PUBLISHED = (
     "eu-west-2", "eu-west-3", "il-central-1", "mx-central-1", "sa-east-1", "us-east-1", "us-east-2", "us-west-1",
     "us-west-2",
 )  # fmt: skip
-"""Regions with the parameter. Source: `.github/workflows/update_ssm.yml` of Powertools, which writes it."""
+"""Regions with the public parameter. Source: `.github/workflows/update_ssm.yml` of Powertools, which writes it."""
 LAYERS = frozenset((*_LAYERS_PUBLISHED, *LAYERS_ELSEWHERE))
-"""Regions that have a layer of Powertools."""
+"""Regions that have a Powertools layer."""
 
 _NO_CLOUDFRONT = {
-    "cn-": "CloudFront in China needs an ICP filing and a domain of your own",
+    "cn-": "CloudFront in China needs an ICP filing and your own domain",
     "us-gov-": "CloudFront is not in AWS GovCloud",
     "us-iso": "CloudFront is not in this partition",
 }
 
 
 def check_place(region: str, settings: Settings, model: Model) -> str:
-    """What synthesis refuses of a deploy to `region`; gives why the site cannot be there, empty where it can.
+    """Check that Easel can be deployed to `region`; empty: any region.
 
-    Raises SettingsError or CatalogueError.
+    Returns why the site cannot be there, or an empty text. Raises SettingsError or CatalogueError.
     """
     check_class(model)
     check_region(region, settings, model)
@@ -48,61 +48,67 @@ def check_place(region: str, settings: Settings, model: Model) -> str:
 
 
 def check_region(region: str, settings: Settings, model: Model) -> None:
-    """`region` is empty where the template is for any. Raises SettingsError: something we need is not there."""
+    """Check that `region` has what every deploy needs. Raises SettingsError."""
     if region and region not in ACCOUNTS:
-        raise SettingsError(f"AWS has no serving image in {region}. It has one in {', '.join(sorted(ACCOUNTS))}.")
+        message = f"AWS has no serving image in {region}. It has the image in {', '.join(sorted(ACCOUNTS))}."
+        raise SettingsError(message, code="region_without_image", key="region")
     if region and region not in LAYERS and not settings.powertools_layer:
-        have = ", ".join(sorted(LAYERS & ACCOUNTS.keys()))
-        raise SettingsError(
-            f"AWS publishes no Powertools layer in {region}, as far as we know. Publish your own for python3.13 and "
-            f"set powertools_layer to its ARN, or deploy to one of {have}."
+        message = (
+            f"AWS publishes no Powertools layer in {region}. Publish a layer for python3.13 and set powertools_layer "
+            f"to its ARN, or deploy to one of {', '.join(sorted(LAYERS & ACCOUNTS.keys()))}."
         )
+        raise SettingsError(message, code="region_without_layer", key="powertools_layer")
     _check_region_of("kms_key_arn", settings.kms_key_arn, region)
     if settings.hub_token_secret.startswith("arn:"):
         _check_region_of("hub_token_secret", settings.hub_token_secret, region)
     _check_region_of("powertools_layer", settings.powertools_layer, region)
     if region.startswith("cn-") and settings.hub_url == HUB and isinstance(model.source, HubSource):
-        raise SettingsError(
-            f"{HUB} cannot be reached from {region}, where {model.id} is. Set hub_url to a mirror, or choose a "
-            "model that comes from a folder or from S3, such as model=emoji."
+        message = (
+            f"{HUB}, the source of {model.id}, cannot be reached from {region}. Set hub_url to a mirror, or choose a "
+            "model from a folder or from S3, such as model=emoji."
         )
+        raise SettingsError(message, code="region_without_hub", key="hub_url")
 
 
 def check_front(region: str, settings: Settings, *, site: bool) -> None:
-    """What stands before API and page. Raises SettingsError: it cannot stand there."""
+    """Check the certificate and the firewall of API and site. Raises SettingsError."""
     if settings.regional_waf.startswith("arn:"):
         _check_region_of("waf", settings.waf, region)
     if settings.global_waf and not site:
-        raise SettingsError(
-            "waf is a global web ACL, which only CloudFront takes, and there is no site. Name a regional one, or set "
-            "waf=on."
+        message = (
+            "waf is a global web ACL, which only CloudFront accepts, and there is no site. Set waf to a regional web "
+            "ACL or to on."
         )
+        raise SettingsError(message, code="conflict", key="waf")
     if not site:
         _check_region_of("certificate_arn", settings.certificate_arn, region)
-    elif (arn := settings.certificate_arn) and (theirs := arn.split(":")[3]) != CLOUDFRONT:
-        raise SettingsError(
-            f"certificate_arn is of {theirs}, and CloudFront takes certificates of {CLOUDFRONT} alone. Request one "
-            f"there: aws acm request-certificate --region {CLOUDFRONT} --domain-name {settings.domain_name} "
-            "--validation-method DNS; or set site=off, then the domain is the API's."
+    elif (arn := settings.certificate_arn) and (actual := arn.split(":")[3]) != CLOUDFRONT:
+        message = (
+            f"certificate_arn is in {actual}, and CloudFront accepts only certificates of {CLOUDFRONT}. Request a "
+            f"certificate there: aws acm request-certificate --region {CLOUDFRONT} --domain-name "
+            f"{settings.domain_name} --validation-method DNS. Or set site=off: then the domain is the API's."
         )
+        raise SettingsError(message, code="other_region", key="certificate_arn")
 
 
 def _check_region_of(setting: str, arn: str, region: str) -> None:
-    theirs = arn.split(":")[3] if arn else region
-    if region and theirs != region:
-        raise SettingsError(f"{setting} is of {theirs}, and Easel goes to {region}. Name one of {region}.")
+    actual = arn.split(":")[3] if arn else region
+    if region and actual != region:
+        message = f"{setting} is in {actual}, and Easel is deployed to {region}. Set {setting} to an ARN of {region}."
+        raise SettingsError(message, code="other_region", key=setting)
 
 
 def why_no_site(settings: Settings, region: str) -> str:
-    """Why the site cannot be there; empty where it can. Raises SettingsError where it was asked for all the same."""
+    """Return why the site cannot be in `region`, or an empty text. Raises SettingsError where `site` is `on`."""
     if settings.site == "off":
         return "site is off"
     reason = next((why for start, why in _NO_CLOUDFRONT.items() if region.startswith(start)), "")
     if settings.api_auth == "iam":
-        reason = "with api_auth=iam the API takes signed requests, which a page cannot make"
+        reason = "with api_auth=iam the API accepts signed requests only, which a page cannot make"
     if reason and settings.site == "on":
-        raise SettingsError(
-            f"site is on, but {reason}. Set site=off; `EASEL_TARGET=<ApiUrl> npm run dev` in web/ shows the page on "
+        message = (
+            f"site is on, but {reason}. Set site=off. `EASEL_TARGET=<ApiUrl> npm run dev` in web/ shows the page on "
             "your own machine."
         )
+        raise SettingsError(message, code="conflict", key="site")
     return reason

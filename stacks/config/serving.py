@@ -1,34 +1,36 @@
-"""How the serving image is run: its variables, and how long a call and a start may take. No CDK: the notebook reads it,
-too."""
+"""How the serving image runs: its variables and the time limits of a start. No CDK: the notebook reads it, too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stacks.config.forms import Mode
 from stacks.config.instances import processors
-from stacks.config.settings import Mode
+from stacks.config.names import CALL_SECONDS
 
 BODY_BYTES = 25 * 1024 * 1024
-"""What SageMaker carries in one call; the image's own limit is a quarter of it."""
-CALL_SECONDS: dict[Mode, int] = {"async": 960, "realtime": 60}
-"""The longest that one call may take: in async mode what `lambda/aws/adapters.py` asks for, else SageMaker's limit."""
+"""SageMaker's limit for a request or a response. The image's own limit is a quarter of it."""
 CALLS_AT_ONCE = 1
-"""Of an instance in async mode: the model fills the card."""
+"""Concurrent calls of an instance in async mode: one image fills the GPU."""
 START_SECONDS = 900
 DOWNLOAD_SECONDS = 1800
-"""Bounds for a start that does not succeed; SageMaker's own are longer and cannot be cut short."""
+"""Limits for a start that fails. SageMaker's own are longer and cannot be interrupted."""
 
 
 def environment(pool: Sequence[str], mode: Mode, profile: str) -> dict[str, str]:
-    """The container's variables on whichever of the instance types it starts."""
+    """Return the container's variables, valid on each of the instance types in `pool`."""
     return {
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
         "MMS_MAX_REQUEST_SIZE": str(BODY_BYTES),
         "MMS_MAX_RESPONSE_SIZE": str(BODY_BYTES),
-        "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(max(CALL_SECONDS[mode], START_SECONDS)),  # it measures loads, too
-        "MMS_JOB_QUEUE_SIZE": "4",  # beyond: 503 at once, rather than drawn after its caller has left
-        "OMP_NUM_THREADS": str(min(map(processors, pool))),  # without it the image's server allows one
-        "OMP_WAIT_POLICY": "PASSIVE",  # on a CPU, threads that spin take the cores from the drawing
+        # The limit also applies to loading the model.
+        "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": str(max(CALL_SECONDS[mode], START_SECONDS)),
+        # Further calls get 503 at once. In a longer queue their callers would be gone before their turn.
+        "MMS_JOB_QUEUE_SIZE": "4",
+        # The image's server sets 1 without it.
+        "OMP_NUM_THREADS": str(min(map(processors, pool))),
+        # Threads that spin would take CPU time from inference.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "EASEL_MODEL_PROFILE": profile,
     }

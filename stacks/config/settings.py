@@ -1,152 +1,173 @@
-"""What a user can set with `-c key=value` or in cdk.json's context, typed and checked before anything is made."""
+"""Settings of a deploy: `-c key=value` or `context` in the project's cdk.json, validated before anything is created.
+
+The CDK also merges the context of the user's own ~/.cdk.json, which applies to all of their projects. Easel does not
+read settings from there: an unknown key that comes from it is ignored, and a setting that comes from it is refused.
+"""
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-Mode = Literal["async", "realtime"]
-ApiAuth = Literal["key", "iam", "none"]
-Removal = Literal["destroy", "retain"]
-Site = Literal["auto", "on", "off"]
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-
-Update = Literal["plain", "blue_green"]
-Switch = Literal["off", "on"]
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used: which one, why, and what can be."""
-
+from stacks.config import forms
+from stacks.config.forms import Mode, Switch, split
+from stacks.config.validation import ConfigError, WholeNumber, explain, failure
 
 HUB = "https://huggingface.co"
+MAX_POOL = 5
+"""SageMaker tries at most this many instance types for an endpoint."""
+MODE_DEFAULTS: dict[Mode, dict[str, int]] = {
+    "async": {"min_instances": 0, "queue_minutes": 360, "idle_hours": 0},
+    "realtime": {"min_instances": 1, "queue_minutes": 15, "idle_hours": 4},
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that differs between one Easel and another."""
+class SettingsError(ConfigError):
+    """A setting that cannot be used: which, why, and what is allowed."""
+
+
+def _by_mode(key: str) -> Callable[[dict[str, Any]], int]:
+    return lambda values: MODE_DEFAULTS[values["mode"]][key]
+
+
+class Settings(BaseModel):
+    """Everything that differs between two deployments of Easel. Each docstring ends with who needs the setting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = "sd-1.5"
-    """An entry of the catalogue, or the path of one elsewhere (`path/to/mine`, which reads `path/to/mine.json`)."""
-    hub_url: str = HUB
-    """Where models of a hub come from; a mirror speaks the same API."""
-    hub_token_secret: str = ""
-    """Name or ARN of a secret of yours in Secrets Manager that is the hub's token, for gated models."""
+    """Id of a catalogue entry, or the path of an entry elsewhere: `path/to/mine` reads `path/to/mine.json`. For
+    everybody who wants another model than Stable Diffusion 1.5."""
+    hub_url: forms.HubUrl = HUB
+    """Address of the model hub. For networks that reach only a mirror, such as those in China."""
+    hub_token_secret: forms.TokenSecret = ""
+    """Name or ARN of a secret in Secrets Manager that holds the hub's token; empty: no token. For gated models."""
     mode: Mode = "async"
-    """`async` scales to zero and queues; `realtime` is always warm."""
-    instance_type: str = ""
-    """Empty: the cheapest that holds the model."""
-    instance_fallbacks: str = ""
-    """Types to try in this order, with commas between, where AWS has no `instance_type` free."""
-    min_instances: int = -1
-    """-1: the mode's own, 0 in async and 1 in realtime."""
-    max_instances: int = 1
-    queue_minutes: int = -1
-    """How long a job may wait to be drawn. -1: the mode's own, 360 in async and 15 in realtime."""
-    idle_hours: int = -1
-    """After so many hours without a call a realtime endpoint is deleted; 0: never. -1: 4 in realtime, 0 in async."""
-    update: Update = "plain"
-    """How a changed model or code comes: `blue_green` watches it for ten minutes and goes back when it fails."""
+    """`async` queues jobs and scales to zero; `realtime` always keeps an instance. `realtime` is for users who cannot
+    wait minutes for the first image."""
+    instance_type: forms.AutomaticInstanceType = ""
+    """SageMaker hosting type of the endpoint; empty: the cheapest type that holds the model. For users with a quota
+    for another type, or who want a faster GPU."""
+    instance_fallbacks: forms.InstanceTypes = ""
+    """Up to four more types, separated by commas, that SageMaker tries in this order when AWS has no `instance_type`
+    free. For regions short of GPUs."""
+    min_instances: Annotated[int, WholeNumber, Field(ge=0, le=100)] = Field(default_factory=_by_mode("min_instances"))
+    """Instances that always run; default 0 in `async`, 1 in `realtime`. For users who pay to avoid the start."""
+    max_instances: Annotated[int, WholeNumber, Field(ge=1, le=100)] = 1
+    """Most instances that may run, which limits the cost of an hour. For more load than one instance carries."""
+    queue_minutes: Annotated[int, WholeNumber, Field(ge=1, le=360)] = Field(default_factory=_by_mode("queue_minutes"))
+    """Minutes after which a waiting job is dropped; default 360 in `async`, 15 in `realtime`. For callers that give
+    up earlier."""
+    idle_hours: Annotated[int, WholeNumber, Field(ge=0, le=168)] = Field(default_factory=_by_mode("idle_hours"))
+    """Hours without a call after which a `realtime` endpoint is deleted; 0: never; default 4. For services that must
+    stay up, or must cost less."""
+    update: Literal["plain", "blue_green"] = "plain"
+    """How new code or another model is rolled out: `blue_green` watches it for ten minutes and rolls back on errors.
+    For services in use, with a quota for twice the instances."""
     endpoint: Switch = "on"
-    """`off` takes the endpoint down and keeps all else: with a quota of one the old goes before the new comes."""
+    """`off` deletes the endpoint and keeps everything else. For updates with a quota of one instance, and to pause
+    mode `async`."""
     shell: Switch = "off"
-    """`on`: SSM can open a shell in the container, which then has a network. AWS must have allowed the account. With
-    `notebook` its role gets the right, too."""
-    budget_usd: int = 50
-    """A month; 0: no budget."""
-    alert_email: str = ""
-    """Who hears of alarms, of the budget and of the idle guard."""
-    api_auth: ApiAuth = "key"
-    waf: str = "off"
-    """`on`: a firewall before the API, which costs by the month; or the ARN of a web ACL of yours, before the API or,
-    where it is a global one, before the site."""
-    throttle_rate: int = 10
-    """Requests a second: of a key, or of everybody where there are no keys."""
-    throttle_burst: int = 20
-    daily_quota: int = 10_000
-    """Requests a day and key. Polling a job counts."""
-    site: Site = "auto"
-    """The page on CloudFront; `auto`: where CloudFront is and a page can use the API."""
-    result_days: int = 7
-    """How long jobs and pictures are kept."""
-    log_days: int = 30
-    """One of the retentions that CloudWatch Logs knows."""
-    api_concurrency: int = 0
-    """Calls of the API's function at the same time, taken from the account's own; 0: as many as the account has."""
-    removal: Removal = "destroy"
-    """What `cdk destroy` does with the bucket."""
-    domain_name: str = ""
-    """Of yours, for the site, or where there is none for the API."""
-    certificate_arn: str = ""
-    """The domain's certificate in ACM: of us-east-1 for the site, else of the region."""
-    hosted_zone_id: str = ""
-    """A zone of yours in Route 53 that gets the domain's records; empty: an output says which to make."""
-    vpc_subnet_ids: str = ""
-    """Subnets of yours that SageMaker fetches model and requests through, with commas between."""
-    vpc_security_group_ids: str = ""
-    """Their security groups, with commas between."""
-    vpc_id: str = ""
-    """The VPC of those subnets; with it the import of a model runs in them, too."""
-    kms_key_arn: str = ""
-    """A key of yours that encrypts bucket, topics, queue, logs and, where the instance can, its disk; empty: AWS's."""
-    cloud9_cidr: str = ""
-    """Who may reach port 8080 of a Cloud9 environment; empty: no such rule."""
-    cloud9_environment_id: str = ""
-    cloud9_security_group_id: str = ""
+    """`on` lets SSM open a shell in the container, which then has network access; also on the notebook. For debugging;
+    AWS must have enabled it for the account."""
+    budget_usd: Annotated[int, WholeNumber, Field(ge=0, le=1_000_000)] = 50
+    """USD a month of SageMaker after which alerts are sent; 0: no budget. For everybody who expects to spend more."""
+    alert_email: forms.Email = ""
+    """Address that receives alarms, budget alerts and notices of the idle guard; empty: none. For operators."""
+    api_auth: Literal["key", "iam", "none"] = "key"
+    """Who may call the API: holders of an API `key`, callers that sign with `iam`, or, with `none`, everybody, at your
+    cost. For AWS-internal callers (`iam`) and for APIs behind another gateway (`none`)."""
+    waf: forms.WebAcl = "off"
+    """`on` creates a firewall for the API; the ARN of a web ACL attaches it, a global web ACL to the site. For
+    public APIs, and for organisations that require a firewall."""
+    throttle_rate: Annotated[int, WholeNumber, Field(ge=1, le=10_000)] = 10
+    """Requests a second of each API key, or of all callers without keys; a burst may be twice that. For more or less
+    traffic."""
+    daily_quota: Annotated[int, WholeNumber, Field(ge=1, le=100_000_000)] = 10_000
+    """Requests a day of each API key, polling included. For more or less traffic."""
+    site: Literal["auto", "on", "off"] = "auto"
+    """The page on CloudFront: `auto` creates it where CloudFront exists and a page can call the API; `on` fails where
+    it cannot. `off` is for users of the API alone."""
+    result_days: Annotated[int, WholeNumber, Field(ge=1, le=3650)] = 7
+    """Days after which jobs and images are deleted. For users who need them longer, or must delete them earlier."""
+    log_days: forms.LogDays = 30
+    """Days after which log lines are deleted. For organisations with a rule for logs."""
+    api_concurrency: Annotated[int, WholeNumber, Field(ge=0, le=1_000)] = 0
+    """Concurrent calls reserved for the API function; 0: shares the account's. For accounts with other functions."""
+    removal: Literal["destroy", "retain"] = "destroy"
+    """What `cdk destroy` does with the bucket. `retain` is for users whose images must survive the stacks."""
+    domain_name: forms.DomainName = ""
+    """Your domain for the site, or without a site for the API; empty: AWS's address. Needs `certificate_arn`. For
+    public services."""
+    certificate_arn: forms.Certificate = ""
+    """The domain's certificate in ACM, of us-east-1 for the site, else of the region. For users of `domain_name`."""
+    hosted_zone_id: forms.HostedZone = ""
+    """Your Route 53 zone, which gets the domain's records; empty: an output names the record to create. For domains
+    hosted there."""
+    vpc_subnet_ids: forms.Subnets = ""
+    """2 to 16 subnets, separated by commas, through which SageMaker fetches the model and the requests; empty: AWS's
+    network. Needs `vpc_security_group_ids`. For organisations that require a VPC."""
+    vpc_security_group_ids: forms.SecurityGroups = ""
+    """1 to 5 security groups of those network interfaces, separated by commas. For users of `vpc_subnet_ids`."""
+    vpc_id: forms.Vpc = ""
+    """VPC of those subnets; with it the model import runs there, too. For hubs that only the VPC reaches."""
+    kms_key_arn: forms.KmsKey = ""
+    """KMS key that encrypts bucket, topics, queue, logs and, where the type allows it, the instance's disk; empty:
+    AWS's keys. For organisations that require their own key."""
+    cloud9_cidr: forms.Cidr = ""
+    """Network that may reach port 8080 of a Cloud9 environment; empty: no rule. For readers of the article."""
+    cloud9_environment_id: forms.Cloud9Environment = ""
+    """The environment that gets the rule. For environments of your own account and region."""
+    cloud9_security_group_id: forms.SecurityGroup = ""
+    """The group of the environment, in place of its id. For users who know it: no function looks it up then."""
     notebook: Switch = "off"
-    """`on`: a SageMaker notebook instance with our notebook on it."""
-    notebook_instance_type: str = "ml.g4dn.xlarge"
-    notebook_gb: int = 20
-    """Its volume, which keeps what is below ~/SageMaker while the instance is stopped."""
-    notebook_idle_hours: int = 1
-    """After so many hours without use of Jupyter it stops; 0: never."""
-    powertools_layer: str = ""
-    """ARN of the Powertools layer; empty: the public one."""
+    """`on` creates a SageMaker notebook instance with the notebook of this project. For readers of the article."""
+    notebook_instance_type: forms.InstanceType = "ml.g4dn.xlarge"
+    """Type of the notebook instance; it has its own quota. For models that need another GPU, or none."""
+    notebook_gb: Annotated[int, WholeNumber, Field(ge=20, le=16_384)] = 20
+    """GB of its volume, which keeps ~/SageMaker while the instance is stopped. For larger models."""
+    notebook_idle_hours: Annotated[int, WholeNumber, Field(ge=0, le=168)] = 1
+    """Hours without use of Jupyter after which it stops; 0: never. For long-running cells."""
+    powertools_layer: forms.Layer = ""
+    """ARN of a layer with Powertools for AWS Lambda; empty: the public layer. For regions without it."""
 
-    def __post_init__(self) -> None:
-        for key, value in MODES_OWN[self.mode].items():
-            if getattr(self, key) == -1:
-                object.__setattr__(self, key, value)
-        _check_numbers(self)
-        _check_hub(self)
-        _check_instances(self)
-        _check_key(self.kms_key_arn)
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         _check_network(self)
         _check_domain(self)
-        acl = r"arn:aws[a-z-]*:wafv2:[a-z0-9-]+:\d{12}:(regional|global)/webacl/[\w-]+/[0-9a-f-]{36}"
-        _check_text(self.waf, f"off|on|{acl}", "waf is off, on, or the ARN of a web ACL of yours.")
-        layer = r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+|"
-        like = "powertools_layer looks like arn:aws:lambda:us-east-1:123456789012:layer:powertools:1."
-        _check_text(self.powertools_layer, layer, like)
-        mail = r"[!-?A-~]{1,64}@[\w.-]+\.[\w-]+|"  # in ASCII, as SNS takes it
-        _check_text(self.alert_email, mail, "alert_email looks like you@example.com.")
+        _check_instances(self)
         _check_cloud9(self)
+        return self
 
     @property
     def pool(self) -> tuple[str, ...]:
-        """The instance types in the order in which AWS tries them."""
-        return (self.instance_type, *_list(self.instance_fallbacks))
+        """The instance types in the order in which SageMaker tries them."""
+        return (self.instance_type, *split(self.instance_fallbacks))
+
+    @property
+    def throttle_burst(self) -> int:
+        """Requests at the same moment; API Gateway allows 5,000 in an account."""
+        return min(2 * self.throttle_rate, 5_000)
 
     @property
     def subnets(self) -> tuple[str, ...]:
-        return _list(self.vpc_subnet_ids)
+        return split(self.vpc_subnet_ids)
 
     @property
     def security_groups(self) -> tuple[str, ...]:
-        return _list(self.vpc_security_group_ids)
+        return split(self.vpc_security_group_ids)
 
     @property
     def global_waf(self) -> str:
-        """ARN of a web ACL for CloudFront; empty where it is another or none."""
+        """ARN of a web ACL for CloudFront, or empty."""
         return self.waf if ":global/" in self.waf else ""
 
     @property
     def regional_waf(self) -> str:
-        """`on`, or the ARN of a web ACL for the API; empty where it is another or none."""
+        """`on`, the ARN of a web ACL for the API, or empty."""
         return "" if self.waf == "off" or self.global_waf else self.waf
 
     @property
@@ -154,197 +175,83 @@ class Settings:
         return bool(self.cloud9_cidr)
 
 
-MODES_OWN: dict[Mode, dict[str, int]] = {
-    "async": {"min_instances": 0, "queue_minutes": 360, "idle_hours": 0},
-    "realtime": {"min_instances": 1, "queue_minutes": 15, "idle_hours": 4},
-}
-"""What -1 stands for."""
-LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653)
-
-_FOREIGN = re.compile(r"[@:/]|^(acknowledged-issue-numbers|cli-telemetry)$")
-"""Context that belongs to the CDK: feature flags, `aws:cdk:…`, look-ups, what its command line keeps for itself."""
+_CDK_KEY = re.compile(r"[@:/]|^(acknowledged-issue-numbers|cli-telemetry)$")
+"""Context keys of the CDK itself: feature flags, `aws:cdk:…`, look-ups, state of its command line."""
 
 
-def parse_settings(context: Mapping[str, Any]) -> Settings:
-    """Settings from the CDK's context, where `-c` makes every value a text.
+def parse_settings(context: Mapping[str, Any], user_context: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings in the CDK's `context`, where `-c` makes every value a text.
 
-    Raises SettingsError for a key that is not known (naming the nearest one), a wrong type and a wrong value.
+    `user_context` is what only ~/.cdk.json has, not the project. Raises SettingsError with the key and a stable code.
     """
-    types = get_type_hints(Settings)
-    sent = {key: value for key, value in context.items() if not _FOREIGN.search(key)}
-    for key in sent:
-        if key not in types:
-            raise SettingsError(f"{key!r} is not a setting. {_nearest(key, list(types))}")
-    return Settings(**{key: _parse(key, value, types[key]) for key, value in sent.items()})
+    values = {key: value for key, value in context.items() if not _CDK_KEY.search(key)}
+    for key, value in (user_context or {}).items():
+        if key in values and values[key] == value:
+            if key in Settings.model_fields:
+                raise _misplaced(key, value)
+            del values[key]
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        message, code, key = explain(error, lambda _: Settings, kind="setting")
+        raise SettingsError(message, code=code, key=key) from None
 
 
-def _nearest(key: str, known: list[str]) -> str:
-    swapped = [name for name in known if sorted(name) == sorted(key)]
-    near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+def _misplaced(key: str, value: object) -> SettingsError:
+    """Whether `-c` repeats the value or not cannot be known: ignoring it could deploy something else than wanted."""
+    message = (
+        f"{key} is {value!r} in ~/.cdk.json, which applies to all of your CDK projects. Easel reads settings only from "
+        f"`context` in its own cdk.json and from -c. Set {key} in cdk.json, which has priority, or remove it from "
+        "~/.cdk.json."
+    )
+    return SettingsError(message, code="misplaced", key=key)
 
 
-def _parse(key: str, value: Any, kind: Any) -> Any:
-    if choices := get_args(kind):
-        if value not in choices:
-            raise SettingsError(f"{key} is {value!r}; it can be {', '.join(choices)}.")
-        return value
-    if kind is int:
-        return _bounded(key, _integer(key, value))
-    if not isinstance(value, str):
-        raise SettingsError(f"{key} must be a text, not {value!r}.")
-    return value
-
-
-def _integer(key: str, value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
-        return int(value)
-    if type(value) is int:
-        return value
-    raise SettingsError(f"{key} must be a whole number, not {value!r}.")
-
-
-BOUNDS = {
-    "min_instances": (0, 100),
-    "max_instances": (1, 100),
-    "queue_minutes": (1, 360),
-    "idle_hours": (0, 168),
-    "notebook_gb": (20, 16_384),
-    "notebook_idle_hours": (0, 168),
-    "budget_usd": (0, 1_000_000),
-    "api_concurrency": (0, 1_000),
-    "throttle_rate": (1, 10_000),
-    "throttle_burst": (1, 5_000),
-    "daily_quota": (1, 100_000_000),
-    "result_days": (1, 3650),
-}
-
-
-def _bounded(key: str, number: int) -> int:
-    low, high = BOUNDS.get(key, (number, number))
-    if not low <= number <= high:
-        raise SettingsError(f"{key} is {number}; it can be {low} to {high}.")
-    return number
-
-
-def _check_numbers(settings: Settings) -> None:
-    for key in BOUNDS:
-        _bounded(key, getattr(settings, key))
-    if settings.log_days not in LOG_DAYS:
-        raise SettingsError(f"log_days is {settings.log_days}; it can be {', '.join(map(str, LOG_DAYS))}.")
-
-
-def _check_hub(settings: Settings) -> None:
-    if "@" in settings.hub_url:
-        raise SettingsError(
-            "hub_url holds a name or a password, which templates and logs would show. Leave it out; a token goes into "
-            "the secret of hub_token_secret."
-        )
-    host = r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
-    _check_text(settings.hub_url, rf"https://{host}(/[^\s?#]*)?", "hub_url looks like https://huggingface.co.")
-    name = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[\w/+=.@-]{1,512}|"
-    if not re.fullmatch(name, settings.hub_token_secret, re.ASCII) or settings.hub_token_secret.startswith("hf_"):
-        raise SettingsError(
-            "hub_token_secret is the name or ARN of a secret, never the token itself, which templates and logs "
-            "would show: aws secretsmanager create-secret --name hub-token --secret-string file://token.txt"
-        )
-
-
-def _check_domain(settings: Settings) -> None:
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    like = "domain_name looks like draw.example.com, in small letters."
-    _check_text(settings.domain_name, rf"|(?=.{{1,253}}$)({label}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])", like)
-    arn = r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}|"
-    like = "certificate_arn looks like arn:aws:acm:us-east-1:123456789012:certificate/…."
-    _check_text(settings.certificate_arn, arn, like)
-    _check_text(settings.hosted_zone_id, r"|Z[A-Z0-9]{1,31}", "hosted_zone_id looks like Z0123456789ABCDEFGHIJ.")
-    if bool(settings.domain_name) != bool(settings.certificate_arn):
-        raise SettingsError("domain_name and certificate_arn go together: set both, or none.")
-    if settings.hosted_zone_id and not settings.domain_name:
-        raise SettingsError("hosted_zone_id is for the records of a domain: set domain_name and certificate_arn, too.")
-
-
-LISTS = {"vpc_subnet_ids": ("subnet", 2, 16), "vpc_security_group_ids": ("sg", 1, 5)}
-"""What their ids begin with, and how many of them SageMaker takes: the subnets in two zones at least."""
+# --- checks of several settings ------------------------------------------------------------------
 
 
 def _check_network(settings: Settings) -> None:
-    for key, (start, least, most) in LISTS.items():
-        text, id = getattr(settings, key), rf"{start}-[0-9a-f]{{8,17}}"
-        _check_text(text, rf"|{id}(,{id})*", f"{key} looks like {start}-0a1b2c3d,{start}-4e5f6a7b.")
-        ids = _list(text)
+    for key, (least, most) in {"vpc_subnet_ids": (2, 16), "vpc_security_group_ids": (1, 5)}.items():
+        ids = split(text := getattr(settings, key))
         if len(set(ids)) != len(ids) or (ids and not least <= len(ids) <= most):
-            raise SettingsError(f"{key} is {text}; it can be {least} to {most} different ids.")
+            raise failure("out_of_range", key, f"{key} is {text!r}; it must be {least} to {most} different ids.")
     if bool(settings.subnets) != bool(settings.security_groups):
-        raise SettingsError("vpc_subnet_ids and vpc_security_group_ids go together: set both, or none.")
-    _check_text(settings.vpc_id, r"|vpc-[0-9a-f]{8,17}", "vpc_id looks like vpc-0a1b2c3d.")
+        raise _together("vpc_subnet_ids", "vpc_security_group_ids")
     if settings.vpc_id and not settings.subnets:
-        raise SettingsError("vpc_id alone says not where: set vpc_subnet_ids and vpc_security_group_ids, too.")
+        raise failure("conflict", "vpc_id", "vpc_id also needs vpc_subnet_ids and vpc_security_group_ids.")
 
 
-def _check_key(arn: str) -> None:
-    if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/([0-9a-f-]{36}|mrk-[0-9a-f]{32})|", arn, re.ASCII):
-        raise SettingsError(
-            f"kms_key_arn looks like arn:aws:kms:us-east-1:123456789012:key/…. Given: {arn!r}. Rights know no alias; "
-            "its key: aws kms describe-key --key-id alias/yours --query KeyMetadata.Arn --output text"
-        )
-
-
-POOL = 5
-"""The most types that SageMaker tries."""
-_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+def _check_domain(settings: Settings) -> None:
+    if bool(settings.domain_name) != bool(settings.certificate_arn):
+        raise _together("domain_name", "certificate_arn")
+    if settings.hosted_zone_id and not settings.domain_name:
+        raise failure("conflict", "hosted_zone_id", "hosted_zone_id also needs domain_name and certificate_arn.")
 
 
 def _check_instances(settings: Settings) -> None:
-    _check_text(settings.instance_type, rf"|{_TYPE}", "instance_type looks like ml.g4dn.xlarge.")
-    _check_text(settings.notebook_instance_type, _TYPE, "notebook_instance_type looks like ml.g4dn.xlarge.")
-    like = "instance_fallbacks looks like ml.g5.xlarge,ml.g6.xlarge."
-    _check_text(settings.instance_fallbacks, rf"|{_TYPE}(,{_TYPE})*", like)
-    if len(settings.pool) > POOL:
-        raise SettingsError(f"instance_fallbacks has {len(settings.pool) - 1} types; it can have {POOL - 1}.")
+    if (count := len(settings.pool) - 1) >= MAX_POOL:
+        message = f"instance_fallbacks has {count} types; it can have {MAX_POOL - 1}."
+        raise failure("out_of_range", "instance_fallbacks", message)
     if settings.min_instances > settings.max_instances:
-        raise SettingsError(f"min_instances {settings.min_instances} is over max_instances {settings.max_instances}.")
+        message = f"min_instances {settings.min_instances} is greater than max_instances {settings.max_instances}."
+        raise failure("conflict", "min_instances", message)
     if settings.mode == "realtime" and settings.min_instances == 0:
-        raise SettingsError("A realtime endpoint cannot scale to zero. Set min_instances=1, or mode=async.")
+        message = "A realtime endpoint cannot scale to zero. Set min_instances=1 or mode=async."
+        raise failure("conflict", "min_instances", message)
     if settings.mode == "async" and settings.idle_hours:
-        raise SettingsError("idle_hours is for mode=realtime: in async min_instances=0 lets the endpoint sleep.")
+        message = "idle_hours is for mode=realtime. In async, min_instances=0 scales the endpoint to zero."
+        raise failure("conflict", "idle_hours", message)
 
 
 def _check_cloud9(settings: Settings) -> None:
     targets = [name for name in (settings.cloud9_environment_id, settings.cloud9_security_group_id) if name]
     if settings.cloud9 and len(targets) != 1:
-        raise SettingsError("Set either cloud9_environment_id or cloud9_security_group_id beside cloud9_cidr.")
-    if settings.cloud9:
-        _check_cidr(settings.cloud9_cidr)
-    elif targets:
-        raise SettingsError("The Cloud9 rule needs cloud9_cidr: who may reach port 8080, for example 203.0.113.7/32.")
-    _check_text(settings.cloud9_environment_id, r"[0-9a-f]{32}|", "cloud9_environment_id has 32 hexadecimal digits.")
-    _check_text(
-        settings.cloud9_security_group_id, r"sg-[0-9a-f]{8,17}|", "cloud9_security_group_id looks like sg-0a1b2c3d."
-    )
+        message = "cloud9_cidr needs either cloud9_environment_id or cloud9_security_group_id."
+        raise failure("conflict", "cloud9_cidr", message)
+    if targets and not settings.cloud9:
+        message = "The Cloud9 rule needs cloud9_cidr: the network that may reach port 8080, such as 203.0.113.7/32."
+        raise failure("conflict", "cloud9_cidr", message)
 
 
-def _list(text: str) -> tuple[str, ...]:
-    """The items of a text with commas between."""
-    return tuple(filter(None, text.split(",")))
-
-
-def _check_text(text: str, pattern: str, said: str) -> None:
-    if not re.fullmatch(pattern, text, re.ASCII):
-        raise SettingsError(f"{said} Given: {text!r}.")
-
-
-def _check_cidr(cidr: str) -> None:
-    try:
-        network = ipaddress.ip_network(cidr)
-    except ValueError as error:
-        raise SettingsError(f"cloud9_cidr {cidr!r}: {error}. One address is written 203.0.113.7/32.") from None
-    if not re.fullmatch(r"[0-9a-fA-F:.]+/\d+", cidr, re.ASCII):
-        raise SettingsError(f"cloud9_cidr {cidr!r} must end with the bits that count. Write {network}.")
-    if network.prefixlen < (8 if network.version == 4 else 32):
-        raise SettingsError(
-            f"cloud9_cidr {cidr} would open port 8080 of your development machine, with the AWS credentials on it, to "
-            "the internet; scanners find such a port within minutes. Safer: (1) Cloud9's own preview, which needs no "
-            "rule at all; (2) `aws ssm start-session --document-name AWS-StartPortForwardingSession` or `ssh -L 8080:"
-            "localhost:8080`; (3) your own address, for example 203.0.113.7/32 (`curl https://checkip.amazonaws.com`)."
-        )
+def _together(key: str, other: str) -> Exception:
+    return failure("conflict", key, f"{key} and {other} belong together: set both or neither.")

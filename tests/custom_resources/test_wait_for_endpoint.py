@@ -166,7 +166,7 @@ def test_a_wait_without_end_fails_with_the_reason(clock: Clock, put: Any, told: 
     put("SystemUpdating")
     url, heard = told
     wait_for_endpoint.handler(
-        asked("Delete", url, Since=clock.now - wait_for_endpoint.LIMIT_SECONDS - 1), context(clock)
+        asked("Delete", url, Since=clock.now - wait_for_endpoint.ENDPOINT_WAIT_SECONDS - 1), context(clock)
     )
     assert heard[0]["Status"] == "FAILED"
     assert "The endpoint is still SystemUpdating after 50 minutes" in heard[0]["Reason"]
@@ -180,4 +180,4 @@ def test_the_wait_lies_between_the_endpoint_and_all_that_changes_it(each: Assemb
     clocks = each.resources("AWS::Events::Rule", "EaselModel").values()  # of the idle guard, in mode realtime
     assert all(waiting in one["DependsOn"] for one in (target, *clocks))
     assert endpoint in json.dumps(wait)
-    assert int(wait["Properties"]["ServiceTimeout"]) > wait_for_endpoint.LIMIT_SECONDS
+    assert int(wait["Properties"]["ServiceTimeout"]) > wait_for_endpoint.ENDPOINT_WAIT_SECONDS

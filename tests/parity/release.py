@@ -53,7 +53,7 @@ def weights(folder: Path) -> dict[str, str]:
 def _synthesise(out: Path) -> dict[str, Any]:
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(out), context=flags | SETTINGS)
-    app.compose(root, env=cdk.Environment(account="123456789012", region="us-east-1"))
+    app.create_stacks(root, env=cdk.Environment(account="123456789012", region="us-east-1"))
     root.synth()
     template: dict[str, Any] = json.loads((out / "EaselModel.template.json").read_text())
     return template
