@@ -202,9 +202,9 @@ def test_a_second_deploy_is_live(asynchronous: Deployed, updated: Done, stage: S
 def damaged(asynchronous: Deployed, updated: Done) -> Done:
     """The hub sends something else than it has on record."""
     assert updated.returncode == 0
-    asynchronous.hub.repository.broken.add(WEIGHTS)
+    asynchronous.hub.repository.damaged.add(WEIGHTS)
     done = asynchronous.deploy("imported", "EaselModel")
-    asynchronous.hub.repository.broken.clear()
+    asynchronous.hub.repository.damaged.clear()
     return done
 
 
@@ -219,7 +219,7 @@ def test_a_damaged_file_becomes_no_release(asynchronous: Deployed, damaged: Done
 def imported(asynchronous: Deployed, damaged: Done) -> Done:
     """From the store that the hub redirects to, in spite of a connection that breaks in the middle."""
     assert damaged.returncode != 0
-    asynchronous.hub.repository.drops[WEIGHTS] = 1
+    asynchronous.hub.repository.dropped_connections[WEIGHTS] = 1
     return asynchronous.deploy("imported")
 
 
@@ -231,7 +231,7 @@ def test_another_model_comes_from_the_hub_to_the_same_address(
     assert [one["id"] for one in asynchronous.api.call("GET", "/models").json["models"]] == [OTHER]
     drawn = pictures(asynchronous.api.call("POST", "/generate", REQUEST).json)
     assert drawn == stage.drawn_otherwise != stage.drawn_alone
-    assert asynchronous.hub.repository.drops[WEIGHTS] == 0
+    assert asynchronous.hub.repository.dropped_connections[WEIGHTS] == 0
     (manifest,) = manifests(asynchronous)
     assert manifest["commits"] == {"org/model": asynchronous.hub.repository.commit}
 
