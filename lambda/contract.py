@@ -1,8 +1,8 @@
-"""The wire: what a request and an answer look like, what is allowed, what it costs, what can go wrong.
+"""The messages of the API and of the model container: fields, bounds, defaults, cost and error codes.
 
-Standard library only. `lambda/contract.py` is a byte-identical mirror of `model_code/contract.py`
-(`make mirror` writes it, a test compares them), so that both folders ship as they stand in git.
-Fields are only ever added, with a default that is left off the wire.
+Standard library only. `lambda/contract.py` is a byte-identical mirror of `model_code/contract.py`: `make mirror` writes
+it and a test compares them, because each folder ships on its own.
+New fields need a default, and a default is not written to JSON: old and new versions can then read each other.
 """
 
 from __future__ import annotations
@@ -19,60 +19,60 @@ from typing import Any, NoReturn
 
 @dataclass(frozen=True)
 class Bound:
-    """Both ends are allowed."""
+    """Smallest and largest allowed integer, both included."""
 
     minimum: int
     maximum: int
 
 
 @dataclass(frozen=True)
-class Span:
-    """A bound of fractions: both ends are allowed."""
+class FloatBound:
+    """Smallest and largest allowed number, both included."""
 
     minimum: float
     maximum: float
 
 
 SIDE = Bound(64, 2048)
-"""Width and height, pixels."""
+"""Width and height in pixels."""
 SIDE_MULTIPLE = 8
-"""The autoencoders of Stable Diffusion shrink a side by 8."""
+"""Width and height are multiples of this: the autoencoder of Stable Diffusion downscales by 8."""
 STEPS = Bound(1, 150)
 GUIDANCE = Bound(0, 30)
 PROMPTS = Bound(1, 8)
 IMAGES = Bound(1, 8)
-"""Pictures of one request: prompts x num_images_per_prompt."""
+"""Images of one request: prompts x num_images_per_prompt."""
 PROMPT_CHARS = Bound(1, 2000)
 NEGATIVE_PROMPT_CHARS = Bound(0, 2000)
 SEED = Bound(0, 2**32 - 1)
 DEADLINE_MS = Bound(1_000, 900_000)
-"""Milliseconds from the moment that the container reads the request."""
-STRENGTH = Span(0.01, 1)
+"""Milliseconds, counted from when the container reads the request."""
+STRENGTH = FloatBound(0.01, 1)
 DEFAULT_STRENGTH = 0.8
 INIT_IMAGE_BYTES = 3 * 2**20
-"""The file itself, before base64."""
+"""Size of the file, before base64."""
 INIT_IMAGE_PIXELS = 4096 * 4096
-"""Width x height of the file: 50 MB once unpacked."""
+"""Width x height: 50 MB when decoded."""
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
-"""The request as JSON: an init_image and 8 prompts of 2,000 characters of three UTF-8 bytes fit. Where a gateway hands
-it on as base64 it stays below the 6 MB of a Lambda event, and as it is below those of SageMaker's InvokeEndpoint."""
+"""Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
+under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
 
 OUTPUT_FORMATS: Mapping[str, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
-"""Name on the wire to media type; the first is the default. An init_image is one of these too."""
+"""Format name to media type; the first is the default. An init_image has one of these formats too."""
 
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
 )  # fmt: skip
-"""All names there are. A model takes those of its profile."""
+"""All scheduler names. A model accepts those of its profile."""
 
 
-# --- what can go wrong ---------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ErrorKind:
-    """HTTP status, title for people, and whether the same request may be sent again as it is."""
+    """HTTP status, title, and whether the client may send the same request again."""
 
     status: int
     title: str
@@ -83,56 +83,56 @@ ERRORS: Mapping[str, ErrorKind] = {
     "invalid_json": ErrorKind(400, "The body is not JSON"),
     "expected_object": ErrorKind(400, "The body is not a JSON object"),
     "missing_field": ErrorKind(400, "A field is missing"),
-    "unknown_field": ErrorKind(400, "A field is not known"),
+    "unknown_field": ErrorKind(400, "A field is unknown"),
     "wrong_type": ErrorKind(400, "A field has the wrong type"),
     "out_of_range": ErrorKind(400, "A field is out of range"),
-    "off_grid": ErrorKind(400, "A side is not a multiple of 8"),
-    "unknown_value": ErrorKind(400, "A field has a value that is not known"),
-    "bad_text": ErrorKind(400, "A text cannot be used"),
-    "bad_image": ErrorKind(400, "A picture cannot be used"),
-    "not_supported": ErrorKind(400, "The model cannot do that"),
+    "not_multiple_of_8": ErrorKind(400, "Width or height is not a multiple of 8"),
+    "unknown_value": ErrorKind(400, "A field has an unknown value"),
+    "bad_text": ErrorKind(400, "A text is not usable"),
+    "bad_image": ErrorKind(400, "An image is not usable"),
+    "not_supported": ErrorKind(400, "The model does not support this"),
     "job_too_large": ErrorKind(400, "The job is too large"),
-    "bad_header": ErrorKind(400, "A header cannot be used"),
+    "bad_header": ErrorKind(400, "A header is not usable"),
     "unauthorized": ErrorKind(401, "No valid API key"),
     "forbidden": ErrorKind(403, "Not allowed"),
     "not_found": ErrorKind(404, "Not found"),
     "method_not_allowed": ErrorKind(405, "Method not allowed"),
-    "idempotency_mismatch": ErrorKind(409, "The Idempotency-Key was used for another request"),
+    "idempotency_mismatch": ErrorKind(409, "The Idempotency-Key belongs to another request"),
     "job_running": ErrorKind(409, "The job has started"),
     "job_finished": ErrorKind(409, "The job has finished"),
     "cancelled": ErrorKind(409, "The job was cancelled"),
     "payload_too_large": ErrorKind(413, "The body is too large"),
     "unsupported_media_type": ErrorKind(415, "The body is not application/json"),
-    "content_filtered": ErrorKind(422, "The picture was held back"),
+    "content_filtered": ErrorKind(422, "The safety checker blocked the image"),
     "too_busy": ErrorKind(429, "Too many requests at once", retryable=True),
     "throttled": ErrorKind(429, "Too many requests", retryable=True),
-    "quota_exceeded": ErrorKind(429, "The key's quota is spent"),
-    "internal": ErrorKind(500, "Something went wrong in Easel"),
-    "config_error": ErrorKind(500, "The service is not set up right"),
-    "nan_output": ErrorKind(500, "The model computed no picture"),
-    "blank_output": ErrorKind(500, "The model drew only black"),
+    "quota_exceeded": ErrorKind(429, "The API key's quota is used up"),
+    "internal": ErrorKind(500, "Internal error"),
+    "config_error": ErrorKind(500, "The service is not configured correctly"),
+    "nan_output": ErrorKind(500, "The model produced invalid numbers"),
+    "blank_output": ErrorKind(500, "The model produced a blank image"),
     "model_error": ErrorKind(502, "The model failed"),
-    "model_bad_response": ErrorKind(502, "The model's answer cannot be read"),
+    "model_bad_response": ErrorKind(502, "The model's response cannot be read"),
     "input_missing": ErrorKind(502, "The model could not read the request"),
     "upstream_error": ErrorKind(502, "The endpoint failed", retryable=True),
     "upstream_closed": ErrorKind(502, "The endpoint closed the connection"),
-    "upstream_truncated": ErrorKind(502, "The endpoint's answer was cut off"),
+    "upstream_truncated": ErrorKind(502, "The endpoint's response was cut off"),
     "gpu_out_of_memory": ErrorKind(503, "Not enough GPU memory"),
     "model_busy": ErrorKind(503, "The model is busy", retryable=True),
     "model_loading": ErrorKind(503, "The model is loading", retryable=True),
-    "container_died": ErrorKind(503, "The model stopped while drawing"),
+    "container_died": ErrorKind(503, "The model process died while generating"),
     "endpoint_missing": ErrorKind(503, "The endpoint does not exist"),
     "upstream_unavailable": ErrorKind(503, "The endpoint is not available", retryable=True),
     "upstream_unreachable": ErrorKind(503, "The endpoint cannot be reached", retryable=True),
-    "disk_full": ErrorKind(503, "No room to store the result"),
-    "deadline_exceeded": ErrorKind(504, "The picture took longer than allowed"),
-    "model_timeout": ErrorKind(504, "The endpoint did not answer in time"),
+    "disk_full": ErrorKind(503, "No disk space to store the result"),
+    "deadline_exceeded": ErrorKind(504, "Generation took longer than the deadline"),
+    "model_timeout": ErrorKind(504, "The endpoint did not respond in time"),
     "job_expired": ErrorKind(504, "The job was not finished in time"),
 }
 
 
 class EaselError(Exception):
-    """A failure with a code of `ERRORS`: what was wrong, what to do, and the field it is about."""
+    """An error with a code of `ERRORS`. `message`: what was wrong; `hint`: what to do; `param`: the field, if any."""
 
     def __init__(self, code: str, message: str, *, hint: str = "", param: str | None = None) -> None:
         super().__init__(message)
@@ -141,17 +141,18 @@ class EaselError(Exception):
 
 
 def refuse(code: str, param: str | None, message: str, hint: str = "") -> NoReturn:
+    """Raise an `EaselError`."""
     raise EaselError(code, message, hint=hint, param=param)
 
 
-# --- JSON, strictly ------------------------------------------------------------------------------
+# --- strict JSON ---------------------------------------------------------------------------------
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            refuse("invalid_json", key[:80], f"the key {key[:80]!r} stands twice", "Send each key once.")
+            refuse("invalid_json", key[:80], f"the key {key[:80]!r} occurs twice", "Send each key once.")
         found[key] = value
     return found
 
@@ -168,7 +169,7 @@ def _finite(text: str) -> float:
 
 
 def loads(body: str | bytes) -> Any:
-    """JSON without duplicate keys, NaN, infinities, byte-order mark or bottomless nesting.
+    """Parse JSON strictly: no duplicate keys, NaN, infinities or byte-order mark, and no nesting too deep to parse.
 
     Raises EaselError `invalid_json`.
     """
@@ -181,7 +182,7 @@ def loads(body: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON that every parser reads: no NaN, non-ASCII text as it is."""
+    """Return compact JSON, non-ASCII text not escaped. Raises ValueError on NaN and infinities."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -190,7 +191,7 @@ def _object(value: Any, known: Sequence[str]) -> dict[str, Any]:
         refuse("expected_object", None, "the body must be a JSON object", 'For example {"prompt": "a red apple"}.')
     for key in value:
         if key not in known:
-            refuse("unknown_field", key[:80], f"{key[:80]!r} is not a known field", f"Known: {', '.join(known)}.")
+            refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", f"Send only: {', '.join(known)}.")
     return value
 
 
@@ -200,13 +201,13 @@ def _integer(value: Any, param: str, bound: Bound) -> int:
     return int(_within(value, param, bound))
 
 
-def _number(value: Any, param: str, bound: Bound | Span) -> float:
+def _number(value: Any, param: str, bound: Bound | FloatBound) -> float:
     if type(value) not in (int, float):
         refuse("wrong_type", param, f"{param} must be a number", f"Send {bound.minimum} to {bound.maximum}.")
     return float(_within(value, param, bound))
 
 
-def _within(value: float, param: str, bound: Bound | Span) -> float:
+def _within(value: float, param: str, bound: Bound | FloatBound) -> float:
     if not bound.minimum <= value <= bound.maximum:
         allowed = f"{bound.minimum} to {bound.maximum}"
         refuse("out_of_range", param, f"{param} is outside {allowed}", f"Send {allowed}.")
@@ -215,17 +216,17 @@ def _within(value: float, param: str, bound: Bound | Span) -> float:
 
 def _boolean(value: Any, param: str) -> bool:
     if type(value) is not bool:
-        refuse("wrong_type", param, f"{param} must be true or false")
+        refuse("wrong_type", param, f"{param} must be a boolean", "Send true or false.")
     return value
 
 
 def _text(value: Any, param: str, bound: Bound) -> str:
     if type(value) is not str:
-        refuse("wrong_type", param, f"{param} must be a text")
+        refuse("wrong_type", param, f"{param} must be a string", f"Send at most {bound.maximum} characters.")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        refuse("bad_text", param, f"{param} holds a NUL or half a surrogate pair", "Send valid Unicode text.")
+        refuse("bad_text", param, f"{param} contains a NUL or an unpaired surrogate", "Send valid Unicode text.")
     if bound.minimum and not value.strip():
-        refuse("bad_text", param, f"{param} is empty", "Say what to draw.")
+        refuse("bad_text", param, f"{param} is empty", "Describe the image.")
     if len(value) > bound.maximum:
         refuse("out_of_range", param, f"{param} has {len(value)} characters", f"Send at most {bound.maximum}.")
     return value
@@ -233,55 +234,58 @@ def _text(value: Any, param: str, bound: Bound) -> str:
 
 def _one_of(value: Any, param: str, allowed: Sequence[str]) -> str:
     if type(value) is not str:
-        refuse("wrong_type", param, f"{param} must be a text", f"Send one of: {', '.join(allowed)}.")
+        refuse("wrong_type", param, f"{param} must be a string", f"Send one of: {', '.join(allowed)}.")
     if value not in allowed:
-        refuse("unknown_value", param, f"{param} is not one of this model's", f"Send one of: {', '.join(allowed)}.")
+        refuse("unknown_value", param, f"{param} is not one that this model has", f"Send one of: {', '.join(allowed)}.")
     return value
 
 
-# --- the model, as far as a request needs it -----------------------------------------------------
+# --- model profile -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProfile:
-    """What one model draws well and what it takes: a catalogue entry without where it comes from."""
+    """The part of a catalogue entry that requests need: what the model supports and its defaults."""
 
     id: str
     name: str
     licence: str
     sizes: tuple[tuple[int, int], ...]
-    """(width, height) in pixels that it draws well; the first is the default."""
+    """(width, height) in pixels, recommended for this model; the first is the default."""
     max_side: int
     steps: int
     guidance_scale: float
     scheduler: str
     schedulers: tuple[str, ...]
     licence_url: str = ""
-    """Where the licence can be read; left off where nobody told."""
-    enlarges: bool = False
-    """True: draws at the first of `sizes` and the container enlarges to the size asked for."""
+    """Web address of the licence text; empty if unknown."""
+    upscales: bool = False
+    """The model generates at the first of `sizes`, and the container scales the image to the requested size."""
     image_to_image: bool = False
-    """True: takes an init_image."""
-    budget: int = 1024 * 1024 * 50 * 8
-    """The most `cost` one request may have."""
+    """The model accepts an init_image."""
+    max_pixel_steps: int = 1024 * 1024 * 50 * 8
+    """The largest `pixel_steps` of one request."""
     suggestions: tuple[str, ...] = ()
-    """Prompts to start from."""
-    draws: tuple[str, ...] = ()
-    """The names of all that it can draw; empty: whatever is asked."""
+    """Example prompts."""
+    subjects: tuple[str, ...] = ()
+    """All things that a small model can generate; empty: no such limit."""
 
 
 def parse_profile(text: str) -> ModelProfile:
-    """The inverse of `render_profile`. Trusted input: KeyError or TypeError on a wrong one."""
+    """Inverse of `render_profile`, for trusted input. Raises ValueError, KeyError or TypeError if it is malformed."""
     value = json.loads(text)
     value["sizes"] = tuple((width, height) for width, height in value["sizes"])
     value["schedulers"] = tuple(value["schedulers"])
     value["suggestions"] = tuple(value.get("suggestions", ()))
-    value["draws"] = tuple(value.get("draws", ()))
+    value["subjects"] = tuple(value.get("subjects", ()))
     return ModelProfile(**value)
 
 
 def render_profile(profile: ModelProfile) -> str:
-    """JSON, fields at their default left off. Without `suggestions` and `draws` under SageMaker's 1,024 characters."""
+    """Return JSON without fields at their default.
+
+    Without `suggestions` and `subjects` it fits into a SageMaker variable: 1,024 characters.
+    """
     value = asdict(profile)
     return dumps({f.name: value[f.name] for f in fields(profile) if value[f.name] != f.default})
 
@@ -291,7 +295,8 @@ def render_profile(profile: ModelProfile) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """One job with nothing left open. Pictures come prompt by prompt: a, a, b, b; picture i has `seeds()[i]`."""
+    """A validated request with every default filled in. Images are ordered by prompt (a, a, b, b); image i has
+    `seeds()[i]`."""
 
     prompt: tuple[str, ...]
     negative_prompt: str = ""
@@ -304,51 +309,53 @@ class GenerationRequest:
     scheduler: str
     output_format: str = "png"
     deadline_ms: int | None = None
-    """Give up with `deadline_exceeded` after so many milliseconds; None: never."""
+    """Milliseconds until the job fails with `deadline_exceeded`; None: no deadline."""
     init_image: str | None = field(default=None, repr=False)
-    """The picture to start from: base64 of a PNG, WebP or JPEG file, or `without_picture`'s name for it."""
+    """Image to start from: base64 of a PNG, WebP or JPEG file, or its hash after `without_image`."""
     strength: float | None = None
-    """How much of the init_image is drawn anew; None where there is none."""
+    """How much of the init_image is replaced, 0.01 to 1; None without an init_image."""
     embed_parameters: bool = False
-    """True: each file tells how it was drawn (A1111 infotext)."""
+    """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
 
     @property
     def images(self) -> int:
+        """Number of images."""
         return len(self.prompt) * self.num_images_per_prompt
 
     @property
     def steps(self) -> int:
-        """Steps really run for one picture: from an init_image on, the last `strength` of them."""
+        """Steps that run for each image: with an init_image, the last `strength` of num_inference_steps."""
         if self.strength is None:
             return self.num_inference_steps
         return max(1, math.floor(self.num_inference_steps * self.strength + 0.5))
 
     def seeds(self) -> tuple[int, ...]:
-        """Picture i is drawn from seed + i, modulo 2**32."""
+        """Return the seed of each image: seed + i, modulo 2**32."""
         return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.images))
 
 
-def cost(width: int, height: int, steps: int, images: int) -> int:
-    """Pixel-steps: the work of a job, up to a factor that depends on model and machine."""
+def pixel_steps(width: int, height: int, steps: int, images: int) -> int:
+    """Return the work of a job; the time per pixel-step depends on model and machine."""
     return width * height * steps * images
 
 
 REQUEST_FIELDS = tuple(f.name for f in fields(GenerationRequest))
 
 
-def draw_seed() -> int:
+def random_seed() -> int:
+    """Return a random seed within `SEED`."""
     return secrets.randbelow(SEED.maximum + 1)
 
 
 def parse_request(
-    body: str | bytes, profile: ModelProfile, new_seed: Callable[[], int] = draw_seed
+    body: str | bytes, profile: ModelProfile, new_seed: Callable[[], int] = random_seed
 ) -> GenerationRequest:
-    """A checked request, with the model's defaults and a drawn seed where none is given.
+    """Validate a request body; fill in the model's defaults and, without a seed, `new_seed()`.
 
-    Raises EaselError with a 4xx code that names the field, what is allowed and what to do.
+    Raises EaselError with a 4xx code.
     """
     if len(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body) > BODY_BYTES.maximum:
-        refuse("payload_too_large", None, "the body is too large", f"Send at most {BODY_BYTES.maximum} bytes.")
+        refuse("payload_too_large", None, "the request body is too large", f"Send at most {BODY_BYTES.maximum} bytes.")
     sent = _object(loads(body), REQUEST_FIELDS)
     value = {key: item for key, item in sent.items() if item is not None}
     width, height = profile.sizes[0]
@@ -375,11 +382,11 @@ def parse_request(
 
 def _prompts(value: Any) -> tuple[str, ...]:
     if value is None:
-        refuse("missing_field", "prompt", "prompt is missing", "Say what to draw.")
+        refuse("missing_field", "prompt", "prompt is missing", "Describe the image.")
     if type(value) is str:
         return (_text(value, "prompt", PROMPT_CHARS),)
     if type(value) is not list:
-        refuse("wrong_type", "prompt", "prompt must be a text or a list of texts")
+        refuse("wrong_type", "prompt", "prompt must be a string or a list of strings", "Send one prompt or a list.")
     if not PROMPTS.minimum <= len(value) <= PROMPTS.maximum:
         refuse("out_of_range", "prompt", f"{len(value)} prompts", f"Send {PROMPTS.minimum} to {PROMPTS.maximum}.")
     return tuple(_text(item, "prompt", PROMPT_CHARS) for item in value)
@@ -388,26 +395,26 @@ def _prompts(value: Any) -> tuple[str, ...]:
 def _strength(value: Any, init_image: str | None) -> float | None:
     if init_image is None:
         if value is not None:
-            refuse("missing_field", "init_image", "strength comes without an init_image", "Send both or neither.")
+            refuse("missing_field", "init_image", "strength needs an init_image", "Send both or neither.")
         return None
     return DEFAULT_STRENGTH if value is None else _number(value, "strength", STRENGTH)
 
 
 def _init_image(value: Any, profile: ModelProfile) -> str:
-    param, wanted = "init_image", f"Send base64 of one of: {', '.join(OUTPUT_FORMATS)}."
+    param, hint = "init_image", f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
     if not profile.image_to_image:
-        refuse("not_supported", param, f"{profile.name} draws from text alone", "Leave init_image and strength out.")
+        refuse("not_supported", param, f"{profile.name} takes no init_image", "Leave out init_image and strength.")
     if type(value) is not str:
-        refuse("wrong_type", param, "init_image must be a text", wanted)
+        refuse("wrong_type", param, "init_image must be a string", hint)
     if value.startswith("data:"):
-        refuse("bad_image", param, "init_image is a data URL", "Send only what follows its comma.")
+        refuse("bad_image", param, "init_image is a data URL", "Send only the part after the comma.")
     file = _from_base64(value)
     if len(file) > INIT_IMAGE_BYTES:
-        refuse("out_of_range", param, "the file in init_image is too large", f"At most {INIT_IMAGE_BYTES} bytes.")
-    width, height = picture_size(file) or refuse("bad_image", param, "init_image is no picture", wanted)
+        refuse("out_of_range", param, "the file in init_image is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
+    width, height = image_size(file) or refuse("bad_image", param, "init_image has an unknown image format", hint)
     if width * height > INIT_IMAGE_PIXELS:
-        told = f"init_image has {width}x{height} pixels"
-        refuse("out_of_range", param, told, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
+        message = f"init_image has {width}x{height} pixels"
+        refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
     return value
 
 
@@ -415,13 +422,13 @@ def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
-        refuse("bad_image", "init_image", "init_image is not base64", "Send it in one piece, padded with =.")
+        refuse("bad_image", "init_image", "init_image is not base64", "Pad it with = and use no line breaks.")
 
 
-def picture_size(file: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels, as the head of a PNG, WebP or JPEG file says; None where it is none."""
+def image_size(file: bytes) -> tuple[int, int] | None:
+    """Return (width, height) in pixels from the header of a PNG, WebP or JPEG file, or None for other files."""
     if file.startswith(b"\x89PNG\r\n\x1a\n") and file[12:16] == b"IHDR":
-        size = _big(file[16:20]), _big(file[20:24])
+        size = _big_endian(file[16:20]), _big_endian(file[20:24])
     elif file.startswith(b"RIFF") and file[8:12] == b"WEBP":
         size = _webp_size(file)
     else:
@@ -429,110 +436,113 @@ def picture_size(file: bytes) -> tuple[int, int] | None:
     return size if all(size) else None
 
 
-def _big(number: bytes) -> int:
+def _big_endian(number: bytes) -> int:
     return int.from_bytes(number, "big")
 
 
 def _webp_size(file: bytes) -> tuple[int, int]:
-    """developers.google.com/speed/webp/docs/riff_container, "Simple" and "Extended File Format"."""
-    kind, head = file[12:16], file[20:30]
-    if len(head) < 10:
+    """Source: developers.google.com/speed/webp/docs/riff_container, "Simple" and "Extended File Format"."""
+    kind, header = file[12:16], file[20:30]
+    if len(header) < 10:
         return 0, 0
     if kind == b"VP8X":
-        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+        return 1 + int.from_bytes(header[4:7], "little"), 1 + int.from_bytes(header[7:10], "little")
     if kind == b"VP8L":
-        bits = int.from_bytes(head[1:5], "little")
+        bits = int.from_bytes(header[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 ":
-        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+        return int.from_bytes(header[6:8], "little") & 0x3FFF, int.from_bytes(header[8:10], "little") & 0x3FFF
     return 0, 0
 
 
 def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
-    """From the frame headers (SOF0 to SOF15, without DHT, JPG and DAC) before the first scan."""
-    at = 2
-    while at + 9 <= len(file) and file[at] == 0xFF and file[at + 1] != 0xDA:
-        marker = file[at + 1]
+    """Yield the sizes in the frame headers (SOF0 to SOF15, without DHT, JPG and DAC) before the first scan."""
+    offset = 2
+    while offset + 9 <= len(file) and file[offset] == 0xFF and file[offset + 1] != 0xDA:
+        marker = file[offset + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            yield _big(file[at + 7 : at + 9]), _big(file[at + 5 : at + 7])
-        at += 1 if marker == 0xFF else 2 + _big(file[at + 2 : at + 4])
+            yield _big_endian(file[offset + 7 : offset + 9]), _big_endian(file[offset + 5 : offset + 7])
+        offset += 1 if marker == 0xFF else 2 + _big_endian(file[offset + 2 : offset + 4])
 
 
 def _side(value: Any, param: str, profile: ModelProfile) -> int:
     side = _integer(value, param, Bound(SIDE.minimum, min(SIDE.maximum, profile.max_side)))
     if side % SIDE_MULTIPLE:
-        near = side - side % SIDE_MULTIPLE
-        refuse("off_grid", param, f"{param} {side} is not a multiple of {SIDE_MULTIPLE}", f"Send {near}.")
+        nearest = side - side % SIDE_MULTIPLE
+        refuse("not_multiple_of_8", param, f"{param} {side} is not a multiple of {SIDE_MULTIPLE}", f"Send {nearest}.")
     return side
 
 
 def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
     if request.images > IMAGES.maximum:
-        message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} pictures"
-        refuse("out_of_range", "num_images_per_prompt", message, f"Ask for at most {IMAGES.maximum} in one request.")
-    asked = cost(request.width, request.height, request.steps, request.images)
-    if asked > profile.budget:
-        message = f"width x height x steps x images is {asked}; the budget is {profile.budget}"
-        refuse("job_too_large", None, message, "Ask for fewer images, fewer steps or a smaller size.")
+        message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} images"
+        refuse("out_of_range", "num_images_per_prompt", message, f"Request at most {IMAGES.maximum} images.")
+    requested = pixel_steps(request.width, request.height, request.steps, request.images)
+    if requested > profile.max_pixel_steps:
+        message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
+        refuse("job_too_large", None, message, "Request fewer images, fewer steps or a smaller size.")
 
 
 def render_request(request: GenerationRequest) -> str:
-    """JSON with `prompt` as a list, fields at their default left off. `parse_request` gives the request back."""
+    """Return JSON with `prompt` as a list and without fields at their default. Inverse of `parse_request`."""
     value = asdict(request)
     return dumps({f.name: value[f.name] for f in fields(request) if value[f.name] != f.default})
 
 
-def without_picture(request: GenerationRequest) -> GenerationRequest:
-    """The request as it is shown and kept: `sha256:` and the hash of the file stand for the init_image."""
+def without_image(request: GenerationRequest) -> GenerationRequest:
+    """Return the request with `sha256:<hash of the file>` in place of the init_image, for records and responses."""
     if request.init_image is None:
         return request
     return replace(request, init_image=f"sha256:{sha256(base64.b64decode(request.init_image)).hexdigest()}")
 
 
-# --- answer --------------------------------------------------------------------------------------
+# --- the container's response --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationResult:
-    """`generated_images` (base64) and `seeds` run in step; `timings` are seconds."""
+    """Images (base64) and their seeds, in the same order. `timings` are in seconds."""
 
     generated_images: tuple[str, ...]
     seeds: tuple[int, ...]
     parameters: Mapping[str, Any]
-    """The request as it was drawn, every default filled in."""
+    """The request with every default filled in."""
     timings: Mapping[str, float]
     warnings: tuple[str, ...] = field(default=())
 
 
 def render_result(result: GenerationResult) -> str:
+    """Return the container's JSON response for a success."""
     return dumps({f.name: getattr(result, f.name) for f in fields(result)})
 
 
 def render_error(error: EaselError) -> str:
-    """Errors cross the container as data: the serving toolkit turns every exception into status 400."""
-    told = {"code": error.code, "message": error.message, "hint": error.hint, "param": error.param}
-    return dumps({"error": told})
+    """Return the container's JSON response for an error.
+
+    It has status 200 like a success: the serving toolkit turns every exception into status 400.
+    """
+    value = {"code": error.code, "message": error.message, "hint": error.hint, "param": error.param}
+    return dumps({"error": value})
 
 
-def parse_answer(body: str | bytes) -> GenerationResult:
-    """What the container sent. Raises the EaselError that it sent, or `model_bad_response`."""
+def parse_response(body: str | bytes) -> GenerationResult:
+    """Parse the container's response. Raises the EaselError in it, or `model_bad_response`."""
     try:
         value = json.loads(body)
-        if "error" in value:
-            told = value["error"]
-            error = EaselError(told["code"], told["message"], hint=told["hint"], param=told["param"])
-        else:
+        if "error" not in value:
             return _result(value)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        reason = f"the model's answer cannot be read ({type(problem).__name__})"
-        raise EaselError("model_bad_response", reason, hint="Look into the container's log.") from None
-    raise error
+        error = value["error"]
+        failure = EaselError(error["code"], error["message"], hint=error["hint"], param=error["param"])
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        message = f"the model's response cannot be read ({type(cause).__name__})"
+        raise EaselError("model_bad_response", message, hint="Read the container's log.") from None
+    raise failure
 
 
 def _result(value: dict[str, Any]) -> GenerationResult:
     images, seeds = tuple(value["generated_images"]), tuple(value["seeds"])
     if not images or len(images) != len(seeds) or not all(isinstance(image, str) and image for image in images):
-        raise ValueError("no pictures, or not one seed a picture")
+        raise ValueError("no images, or a different number of seeds")
     return GenerationResult(
         generated_images=images,
         seeds=seeds,

@@ -1,7 +1,7 @@
-"""The composition root of the functions: variables in, adapters of `aws.py` made, handlers out.
+"""The Lambda handlers, and their composition root: reads variables and creates the adapters of `aws/`.
 
 Powertools and pydantic come from the public Powertools layer (requirements-laptop.txt has them for a laptop), boto3
-from the Lambda runtime: this folder is shipped as it stands in git.
+from the Lambda runtime: this folder ships as it is in git.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from aws.adapters import AsyncEndpoint, BucketStore, RealtimeEndpoint, RealtimePredictor, WallClock
+from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
 from aws.sns_events import Finalizer, read_records
+from aws.store import BucketStore
 from contract import EaselError, ModelProfile, parse_profile
-from gateway.service import Router, Service
+from gateway.router import Router
+from gateway.service import Service
 from gateway.telemetry import Telemetry
+from jobs.clock import SystemClock
 from jobs.lifecycle import Jobs
-from jobs.outcomes import Finisher, draw
+from jobs.outcomes import JobReporter
 from jobs.ports import Endpoint, Ticket
-from routes.native import Native
+from jobs.run import run_job
+from routes.apis import all_apis
 
 T = TypeVar("T")
 
-_CLOCK = WallClock()
+_CLOCK = SystemClock()
 _TELEMETRY = Telemetry(
     os.environ.get("POWERTOOLS_SERVICE_NAME", "easel"), os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Easel")
 )
@@ -32,7 +36,7 @@ _TELEMETRY = Telemetry(
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
-    """The variables of the API function; `runner` only where `mode` is realtime."""
+    """The variables of the API function. `runner` is set if `mode` is realtime."""
 
     profile: ModelProfile
     bucket: str
@@ -45,7 +49,7 @@ class ApiSettings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ApiSettings:
-        """Raises `config_error` with the name of the variable."""
+        """Raises `config_error` with the name of a missing or invalid variable."""
         mode = _variable(environ, "EASEL_MODE", _mode)
         return cls(
             profile=_variable(environ, "EASEL_MODEL_PROFILE", parse_profile),
@@ -60,24 +64,24 @@ class ApiSettings:
 
 
 def api(event: Any, context: Any) -> dict[str, Any]:
-    """API Gateway's REST proxy event to its answer."""
+    """Handle an event of API Gateway's REST proxy."""
     return _service()(event, context)
 
 
 def finalizer(event: Any, context: Any) -> None:
-    """Messages of the asynchronous endpoint's two topics. Raises so that Lambda calls again where the store refused."""
-    made = _finalizer()
+    """Handle an SNS event of the asynchronous endpoint's topics. Raises if the store fails, so that Lambda retries."""
+    handler = _finalizer()
     for record in read_records(event):
-        made.take(record)
+        handler.handle(record)
 
 
 def runner(event: Any, context: Any) -> None:
-    """`{"owner", "id"}`: draws one job on the real-time endpoint."""
-    named = event if isinstance(event, dict) else {}
-    ticket = Ticket.parse(f"{named.get('owner')}-{named.get('id')}")
+    """Run the job `{"owner", "id"}` on the real-time endpoint."""
+    fields = event if isinstance(event, dict) else {}
+    ticket = Ticket.parse(f"{fields.get('owner')}-{fields.get('id')}")
     if ticket is None:
-        raise EaselError("expected_object", "the event names no job")
-    draw(ticket, _finisher(_store()), _predictor(), _CLOCK)
+        raise EaselError("expected_object", "the event does not contain a job's owner and id")
+    run_job(ticket, _reporter(_store()), _predictor(), _CLOCK)
 
 
 @cache
@@ -91,14 +95,15 @@ def _router() -> Router:
     store = BucketStore(settings.bucket)
     jobs = Jobs(
         store=store,
+        reporter=_reporter(store),
         endpoint=_endpoint(settings, store),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
-        on_end=_TELEMETRY.ended,
         on_accept=_TELEMETRY.accepted,
     )
-    door = Native(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
-    return Router([door])
+    return Router(
+        all_apis(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
+    )
 
 
 def _endpoint(settings: ApiSettings, store: BucketStore) -> Endpoint:
@@ -117,24 +122,24 @@ def _predictor() -> RealtimePredictor:
     return RealtimePredictor(_variable(os.environ, "EASEL_ENDPOINT", str))
 
 
-def _finisher(store: BucketStore) -> Finisher:
-    return Finisher(store=store, clock=_CLOCK, on_end=_TELEMETRY.ended)
+def _reporter(store: BucketStore) -> JobReporter:
+    return JobReporter(store=store, clock=_CLOCK, on_end=_TELEMETRY.ended)
 
 
 @cache
 def _finalizer() -> Finalizer:
     store = _store()
-    return Finalizer(_finisher(store), store, store.key_of, _TELEMETRY)
+    return Finalizer(_reporter(store), store, store.key_of, _TELEMETRY)
 
 
-def _variable(environ: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
+def _variable(environ: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T:
     text = environ.get(name, "")
     try:
         if text:
-            return read(text)
+            return parse(text)
     except (ValueError, KeyError, TypeError):
-        raise EaselError("config_error", f"the variable {name} has a wrong value") from None
-    raise EaselError("config_error", f"the variable {name} is missing")
+        raise EaselError("config_error", f"the variable {name} has an invalid value", hint="Deploy again.") from None
+    raise EaselError("config_error", f"the variable {name} is missing", hint="Deploy again.")
 
 
 def _mode(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What SageMaker's asynchronous endpoint tells by SNS: success and failure, at least once, in any order."""
+"""The results that SageMaker's asynchronous endpoint publishes to SNS: at least once, in any order."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from contract import EaselError
 from gateway.telemetry import Telemetry
-from jobs.failures import read_failure
-from jobs.outcomes import Finisher
+from jobs.failures import parse_failure
+from jobs.outcomes import JobReporter
 from jobs.ports import Store, Ticket
 
 _INPUT = "/request.json"
-_ANSWER = re.compile(r"answers/[\w.-]{1,200}", re.ASCII)
-"""What SageMaker calls an answer in the store: nothing else is read on a notice's word."""
+_OUTPUT_KEY = re.compile(r"async-output/[\w.-]{1,200}", re.ASCII)
+"""Keys that SageMaker gives to outputs. A message cannot make the function read any other object."""
 
 
-class AsideError(Exception):
-    """Why a record is left aside, in words of ours: nothing of it is quoted but an id of ours."""
+class IgnoredRecordError(Exception):
+    """A record that belongs to no job. `reason` quotes nothing of it; `inference_id` is set if it is a valid one."""
 
     def __init__(self, reason: str, inference_id: str = "") -> None:
         super().__init__(reason)
@@ -28,75 +28,78 @@ class AsideError(Exception):
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One message. `answer` is the `s3://` address of the container's answer, None for a failure."""
+class AsyncResult:
+    """One message. `output_uri`: where the container's response is; None for a failure."""
 
     ticket: Ticket
-    answer: str | None
+    output_uri: str | None
     failure: str
 
 
 def read_records(event: Any) -> list[Any]:
-    """Those of an SNS event. Raises EaselError where it is none."""
+    """Return the records of an SNS event. Raises EaselError for other events."""
     records = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list):
-        raise EaselError("expected_object", "the event is no SNS event of an asynchronous endpoint")
+        raise EaselError("expected_object", "the event is not an SNS event of an asynchronous endpoint")
     return records
 
 
-def read_notice(record: Any) -> Notice:
-    """Raises AsideError where a record is no notice of a job of ours."""
+def parse_record(record: Any) -> AsyncResult:
+    """Return the result in a record. Raises IgnoredRecordError if it contains none of a job."""
     try:
         message = json.loads(record["Sns"]["Message"])
-        asked, answered = message.get("requestParameters") or {}, message.get("responseParameters") or {}
-        folder = _text(asked, "inputLocation").removesuffix(_INPUT).split("/")
+        request, response = message.get("requestParameters") or {}, message.get("responseParameters") or {}
+        folder = _text(request, "inputLocation").removesuffix(_INPUT).split("/")
         ticket = Ticket.parse(_text(message, "inferenceId") or "-".join(folder[-2:]))
         completed = {"Completed": True, "Failed": False}[message["invocationStatus"]]
-        answer, failure = _text(answered, "outputLocation"), _text(message, "failureReason")
+        output_uri, failure = _text(response, "outputLocation"), _text(message, "failureReason")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        raise AsideError("no notice of an asynchronous endpoint") from None
+        raise IgnoredRecordError("not a message of an asynchronous endpoint") from None
     if ticket is None:
-        raise AsideError("not an id of ours")
-    return Notice(ticket, answer if completed else None, failure)
+        raise IgnoredRecordError("not a job's inference id")
+    return AsyncResult(ticket, output_uri if completed else None, failure)
 
 
-def _text(told: dict[str, Any], name: str) -> str:
-    """Empty where it is missing or null. Raises TypeError where it is no text."""
-    value = told.get(name)
-    if not isinstance(value, str | None):
+def _text(value: dict[str, Any], name: str) -> str:
+    """Return a string field; empty if missing or null. Raises TypeError for other types."""
+    text = value.get(name)
+    if not isinstance(text, str | None):
         raise TypeError(name)
-    return value or ""
+    return text or ""
 
 
 class Finalizer:
-    """Ends the jobs that notices tell of. `key_of` gives the store's key of an `s3://` address, or None."""
+    """Ends the jobs of SNS records. `key_of` returns the store key of an `s3://` URI, or None."""
 
     def __init__(
-        self, finisher: Finisher, store: Store, key_of: Callable[[str], str | None], telemetry: Telemetry
+        self, reporter: JobReporter, store: Store, key_of: Callable[[str], str | None], telemetry: Telemetry
     ) -> None:
-        self._finisher, self._store, self._key_of, self._telemetry = finisher, store, key_of, telemetry
+        self._reporter, self._store, self._key_of, self._telemetry = reporter, store, key_of, telemetry
 
-    def take(self, record: Any) -> None:
-        """One record of an event. One that no repetition would make a notice of a job that we know is left aside."""
-        try:
-            self._end(read_notice(record))
-        except AsideError as error:
-            self._telemetry.dropped(error.reason, error.inference_id)
+    def handle(self, record: Any) -> None:
+        """End the job of a record. Logs and ignores records that would be wrong again on redelivery.
 
-    def _end(self, notice: Notice) -> None:
-        ticket = notice.ticket
+        Raises EaselError if the store fails.
+        """
         try:
-            if notice.answer is None:
-                self._finisher.fail(ticket, read_failure(notice.failure))
+            self._end(parse_record(record))
+        except IgnoredRecordError as error:
+            self._telemetry.ignored(error.reason, error.inference_id)
+
+    def _end(self, result: AsyncResult) -> None:
+        ticket = result.ticket
+        try:
+            if result.output_uri is None:
+                self._reporter.fail(ticket, parse_failure(result.failure))
             else:
-                self._finisher.finish(ticket, self._answer(ticket, notice.answer))
+                self._reporter.finish(ticket, self._output(ticket, result.output_uri))
         except EaselError as error:
             if error.code != "not_found":
                 raise
-            raise AsideError("no such job", ticket.inference_id) from None
+            raise IgnoredRecordError("no such job", ticket.inference_id) from None
 
-    def _answer(self, ticket: Ticket, uri: str) -> bytes:
+    def _output(self, ticket: Ticket, uri: str) -> bytes:
         key = self._key_of(uri)
-        if key is None or not _ANSWER.fullmatch(key):
-            raise AsideError("its answer is none of ours", ticket.inference_id)
+        if key is None or not _OUTPUT_KEY.fullmatch(key):
+            raise IgnoredRecordError("not an output of the endpoint", ticket.inference_id)
         return self._store.read(key) or b""

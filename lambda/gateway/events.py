@@ -1,4 +1,7 @@
-"""API Gateway's REST proxy format: events in, answers out. Whatever comes in, what goes out is well-formed."""
+"""API Gateway's REST proxy format: parse events to requests, and render responses.
+
+Any event is accepted; every rendered response is valid for API Gateway.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -14,14 +17,13 @@ from uuid import uuid4
 
 from contract import EaselError, refuse
 
-ANSWER_BYTES = 6_291_456
-"""What Lambda hands on, as JSON; more becomes a 502 that nobody wrote."""
+MAX_RESPONSE_BYTES = 6_291_456
+"""Largest JSON that Lambda returns. For more the gateway sends a 502 of its own."""
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,80}", re.ASCII)
 
-# Any origin: callers identify themselves by a header that a page must be given by its user. No cookie is ever read, so
-# an origin list would protect nothing.
-_ALWAYS = {
+# Any origin is allowed: callers are identified by a header that scripts must set, and cookies are never read.
+_COMMON_HEADERS = {
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "x-request-id, retry-after, x-should-retry, location, allow",
     "cache-control": "no-store",
@@ -33,11 +35,13 @@ PREFLIGHT = {
     "x-amz-security-token",
     "access-control-max-age": "7200",
 }
+"""Headers of the response to a CORS preflight."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """One HTTP request. Header names are in lower case; `began` is in seconds since 1970."""
+class Request:
+    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds
+    since 1970."""
 
     method: str
     path: str
@@ -45,19 +49,19 @@ class Call:
     query: Mapping[str, tuple[str, ...]]
     body: bytes
     owner: str
-    began: float
+    received_at: float
 
     def header(self, name: str) -> str | None:
-        """The value of a header that may come once. Raises `bad_header` where values differ."""
+        """Return the value of a header that may occur once. Raises `bad_header` if its values differ."""
         values = set(self.headers.get(name, ()))
         if len(values) > 1:
-            refuse("bad_header", name, f"the header {name} came with different values", "Send it once.")
+            refuse("bad_header", name, f"the header {name} has different values", "Send it once.")
         return values.pop() if values else None
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One HTTP answer. `body` is text."""
+class Response:
+    """An HTTP response with a text body."""
 
     status: int
     body: str
@@ -65,54 +69,46 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Route:
-    """`path` as Powertools writes it: `/jobs/<id>`. `action` takes the call, and what the path names."""
-
-    method: str
-    path: str
-    action: Callable[..., Answer]
-
-
-def whole(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON may hold and UTF-8 may not."""
+def without_surrogates(text: str) -> str:
+    """Replace unpaired surrogates, which JSON can contain and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode()
 
 
-def read_call(event: Any, began: float) -> Call:
-    """Raises EaselError for whatever is no REST proxy event: warm-ups, SNS, the shapes of HTTP APIs."""
+def read_request(event: Any, received_at: float) -> Request:
+    """Parse an event. Raises EaselError for anything but a REST proxy event: warm-ups, SNS, HTTP API events."""
     if not isinstance(event, dict) or not all(type(event.get(name)) is str for name in ("httpMethod", "path")):
-        hint = "Call the API by HTTP."
-        raise EaselError("expected_object", "the event is no API Gateway REST proxy event", hint=hint)
+        hint = "Call the API over HTTP."
+        raise EaselError("expected_object", "the event is not an API Gateway REST proxy event", hint=hint)
     headers = _multi(event, "multiValueHeaders", "headers")
-    return Call(
+    return Request(
         method=event["httpMethod"].upper(),
-        path=whole(event["path"]),
+        path=without_surrogates(event["path"]),
         headers={name.lower(): values for name, values in headers.items()},
         query=_multi(event, "multiValueQueryStringParameters", "queryStringParameters"),
         body=_body(event),
         owner=_owner(event),
-        began=began,
+        received_at=received_at,
     )
 
 
 def read_request_id(event: Any, context: Any) -> str:
-    """The gateway's id of the request, so that its log and ours agree."""
-    asked = _inner(event, "requestContext").get("requestId")
-    for candidate in (asked, getattr(context, "aws_request_id", None)):
+    """Return the gateway's request id, so that both logs agree. Fall back to Lambda's, then to a random id."""
+    gateway_id = _inner(event, "requestContext").get("requestId")
+    for candidate in (gateway_id, getattr(context, "aws_request_id", None)):
         if isinstance(candidate, str) and _REQUEST_ID.fullmatch(candidate):
             return candidate
     return uuid4().hex
 
 
-def render(answer: Answer, request_id: str) -> dict[str, Any]:
-    headers = {**_ALWAYS, "content-type": answer.media_type, "x-request-id": request_id, **answer.headers}
-    return {"statusCode": answer.status, "headers": headers, "body": answer.body, "isBase64Encoded": False}
+def render(response: Response, request_id: str) -> dict[str, Any]:
+    """Return the response in the REST proxy format."""
+    headers = {**_COMMON_HEADERS, "content-type": response.media_type, "x-request-id": request_id, **response.headers}
+    return {"statusCode": response.status, "headers": headers, "body": response.body, "isBase64Encoded": False}
 
 
-def encoded_size(answer: Mapping[str, Any]) -> int:
-    """Bytes of an answer on its way out of the function, at most: some runtimes escape what is not ASCII."""
-    return len(json.dumps(answer))
+def encoded_size(rendered: Mapping[str, Any]) -> int:
+    """Return the largest size in bytes of a rendered response: some Lambda runtimes escape non-ASCII characters."""
+    return len(json.dumps(rendered))
 
 
 def _inner(value: Any, *names: str) -> dict[str, Any]:
@@ -121,11 +117,12 @@ def _inner(value: Any, *names: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _multi(event: dict[str, Any], many: str, one: str) -> dict[str, tuple[str, ...]]:
+def _multi(event: dict[str, Any], multiple: str, single: str) -> dict[str, tuple[str, ...]]:
+    """Return the values of `multiple`, or of `single` where that is missing (load balancers)."""
     found: dict[str, tuple[str, ...]] = {
-        name: (value,) for name, value in _inner(event, one).items() if type(value) is str
+        name: (value,) for name, value in _inner(event, single).items() if type(value) is str
     }
-    for name, values in _inner(event, many).items():
+    for name, values in _inner(event, multiple).items():
         if type(values) is list and all(type(value) is str for value in values):
             found[name] = tuple(values)
     return found
@@ -136,20 +133,20 @@ def _body(event: dict[str, Any]) -> bytes:
     if body is None:
         return b""
     if type(body) is not str:
-        refuse("invalid_json", None, "the event's body is no text")
+        refuse("invalid_json", None, "the body of the event is not a string")
     if event.get("isBase64Encoded") is not True:
         return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
-        refuse("invalid_json", None, "the event's body is not base64")
+        refuse("invalid_json", None, "the body of the event is not base64")
 
 
 def _owner(event: dict[str, Any]) -> str:
-    """16 hex digits: who calls, without telling the key. The gateway has checked who it is."""
+    """Return 16 hex digits that identify the caller without exposing the key. The gateway has authenticated it."""
     identity = _inner(event, "requestContext", "identity")
-    named = (identity.get(name) for name in ("apiKeyId", "apiKey", "userArn"))
-    caller = next((value for value in named if value and type(value) is str), "anonymous")
+    candidates = (identity.get(name) for name in ("apiKeyId", "apiKey", "userArn"))
+    caller = next((value for value in candidates if value and type(value) is str), "anonymous")
     if ":assumed-role/" in caller:
-        caller = caller.rpartition("/")[0]  # what follows is the session, which changes by the hour
+        caller = caller.rpartition("/")[0]  # without the session name, which changes
     return sha256(caller.encode("utf-8", "surrogatepass")).hexdigest()[:16]

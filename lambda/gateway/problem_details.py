@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: RFC 9457 problem documents that clients of the OpenAI API read as well."""
+"""Errors as HTTP responses: RFC 9457 problem documents, which clients of the OpenAI API can read too."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract import EaselError
-from gateway.events import whole
+from gateway.events import without_surrogates
 
 MEDIA_TYPE = "application/problem+json"
 
 _RETRY_AFTER_S = {"model_loading": 15, "model_busy": 10, "too_busy": 5, "throttled": 5}
-"""Seconds to wait before the same request is sent again, for retryable codes; 10 for those not named."""
+"""Seconds after which a client may retry, by retryable code; 10 for other retryable codes."""
 
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class View(BaseModel):
-    """Everything is always there; what is not known is null."""
+    """Base of response bodies. All fields are always present; unknown values are null."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ class OpenAIError(View):
 
 
 class Problem(View):
-    """RFC 9457, with a code of our own, the way out, and a member that OpenAI's clients read."""
+    """An error (RFC 9457), with a stable code, what to do, and a member `error` for OpenAI clients."""
 
     type: str
     title: str
@@ -50,7 +50,7 @@ class Problem(View):
     instance: str
     code: str
     request_id: str
-    retryable: Annotated[bool, Field(description="The same request may be sent again as it is")]
+    retryable: Annotated[bool, Field(description="Whether the same request may be sent again")]
     retry_after_s: int | None
     hint: Annotated[str, Field(description="What to do")]
     invalid_params: list[InvalidParam]
@@ -58,21 +58,23 @@ class Problem(View):
 
 
 class MethodNotAllowedError(EaselError):
-    """`allowed`: the methods that the route has."""
+    """A known path with another method. `allowed`: the methods of the route, for the header Allow."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self.allowed = ", ".join(allowed)
-        super().__init__("method_not_allowed", "this route has no such method", hint=f"Use {self.allowed}.")
+        super().__init__("method_not_allowed", "this route does not have this method", hint=f"Use {self.allowed}.")
 
 
 def retry_after_s(error: EaselError) -> int | None:
+    """Return the seconds after which the client may retry, or None if it should not."""
     return _RETRY_AFTER_S.get(error.code, 10) if error.kind.retryable else None
 
 
 def problem(error: EaselError, instance: str, request_id: str) -> Problem:
-    """The body; `instance` is the path of the request."""
-    status, detail, param = error.kind.status, whole(error.message), whole(error.param or "") or None
-    kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    """Return the body of an error response. `instance` is the path of the request."""
+    status, detail = error.kind.status, without_surrogates(error.message)
+    param = without_surrogates(error.param or "") or None
+    openai_type = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return Problem(
         type=f"urn:easel:error:{error.code}",
         title=error.kind.title,
@@ -83,14 +85,18 @@ def problem(error: EaselError, instance: str, request_id: str) -> Problem:
         request_id=request_id,
         retryable=error.kind.retryable,
         retry_after_s=retry_after_s(error),
-        hint=whole(error.hint),
+        hint=without_surrogates(error.hint),
         invalid_params=[InvalidParam(name=param, reason=detail)] if param else [],
-        error=OpenAIError(message=detail, type=kind, param=param, code=error.code),
+        error=OpenAIError(message=detail, type=openai_type, param=param, code=error.code),
     )
 
 
 def problem_headers(error: EaselError) -> dict[str, str]:
-    """OpenAI's clients send 408, 409, 429 and 5xx again by themselves; where that buys GPU time twice we forbid it."""
+    """Return the headers of an error response.
+
+    OpenAI's clients retry 408, 409, 429 and 5xx by default. `x-should-retry: false` stops them if the error is not
+    retryable, so that no GPU time is paid twice.
+    """
     if isinstance(error, MethodNotAllowedError):
         return {"allow": error.allowed, "x-should-retry": "false"}
     seconds = retry_after_s(error)

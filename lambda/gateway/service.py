@@ -1,80 +1,29 @@
-"""The API as one function from event to answer."""
+"""The whole service as one function from event to response."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
-
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
+from typing import Any
 
 from contract import EaselError
 from gateway.events import (
-    ANSWER_BYTES,
+    MAX_RESPONSE_BYTES,
     PREFLIGHT,
-    Answer,
-    Call,
-    Route,
+    Request,
+    Response,
     encoded_size,
-    read_call,
+    read_request,
     read_request_id,
     render,
 )
-from gateway.problem_details import MEDIA_TYPE, MethodNotAllowedError, problem, problem_headers
+from gateway.problem_details import MEDIA_TYPE, problem, problem_headers
+from gateway.router import Router
 from gateway.telemetry import Telemetry
-
-_METHODS = ("GET", "POST", "DELETE", "PUT")
-"""All methods that routes have, and one that none has, to stand for all others."""
-
-
-class Door(Protocol):
-    """A dialect of the API."""
-
-    def routes(self) -> list[Route]: ...
-
-
-class _Resolver(APIGatewayRestResolver):
-    """Powertools' resolver with the current event on the instance: Powertools keeps it on a class, for all threads."""
-
-    def _to_proxy_event(self, event: dict[str, Any]) -> BaseProxyEvent:
-        self.current_event = super()._to_proxy_event(event)  # type: ignore[assignment]
-        return self.current_event
-
-
-class Router:
-    """Powertools' routing from request to response. A router takes one request at a time; each thread needs its own."""
-
-    def __init__(self, doors: Sequence[Door]) -> None:
-        self._app = _Resolver()
-        self._app.not_found(_not_found)
-        self._app.exception_handler(Exception)(_pass_on)
-        allowed: dict[str, list[str]] = {}
-        for route in (route for door in doors for route in door.routes()):
-            self._app.route(route.path, route.method)(self._handler(route.action))
-            allowed.setdefault(route.path, []).append(route.method)
-        for path, methods in allowed.items():
-            others = [method for method in _METHODS if method not in methods]
-            self._app.route(path, others)(_method_not_allowed(methods))
-
-    def answer(self, call: Call) -> Answer:
-        self._app.append_context(call=call)  # type: ignore[no-untyped-call]
-        method = call.method if call.method in _METHODS else _METHODS[-1]
-        event = {"httpMethod": method, "path": call.path, "headers": {}, "requestContext": {"stage": ""}}
-        told = self._app.resolve(event, None)  # type: ignore[arg-type]  # nothing reads the Lambda context
-        headers = {name: values[0] for name, values in told["multiValueHeaders"].items()}
-        return Answer(told["statusCode"], told["body"], headers.pop("Content-Type"), headers)
-
-    def _handler(self, action: Callable[..., Answer]) -> Callable[..., Response[str]]:
-        def run(**params: str) -> Response[str]:
-            answer = action(self._app.context["call"], **params)
-            return Response(answer.status, answer.media_type, answer.body, dict(answer.headers))
-
-        return run
 
 
 class Service:
-    """The outermost guard: every event gets a well-formed answer, even where `make_router` cannot make one."""
+    """Handles every event with a valid response: errors become problem documents, also those of `make_router`."""
 
     def __init__(self, make_router: Callable[[], Router], now: Callable[[], float], telemetry: Telemetry) -> None:
         self._make_router, self._now, self._telemetry = make_router, now, telemetry
@@ -82,75 +31,59 @@ class Service:
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         request_id = read_request_id(event, context)
         self._telemetry.begin(request_id)
-        began = self._now()
-        call: Call | None = None
+        received_at = self._now()
+        request: Request | None = None
         code = cause = ""
         try:
-            call = read_call(event, began)
-            answer = _sendable(self._answer(call))
-        except Exception as error:
-            failure = self._known(error, request_id)
-            answer, code, cause = _problem(failure, call, request_id), failure.code, _cause(failure)
-        with suppress(OSError):  # a log that cannot be written, on a full disk, is no reason not to answer
-            self._tell_request(call, answer, code, cause, began, request_id)
-        return render(answer, request_id)
+            request = read_request(event, received_at)
+            response = _checked_size(self._respond(request))
+        except Exception as exception:
+            error = self._to_easel_error(exception, request_id)
+            response, code, cause = _problem(error, request, request_id), error.code, _cause(error)
+        with suppress(OSError):  # respond even if the log cannot be written, for example to a full disk
+            self._log(request, response, code, cause, received_at, request_id)
+        return render(response, request_id)
 
-    def _tell_request(
-        self, call: Call | None, answer: Answer, code: str, cause: str, began: float, request_id: str
+    def _log(
+        self, request: Request | None, response: Response, code: str, cause: str, received_at: float, request_id: str
     ) -> None:
         self._telemetry.request(
-            method=call.method if call else "",
-            path=call.path[:80] if call else "",
-            status=answer.status,
+            method=request.method if request else "",
+            path=request.path[:80] if request else "",
+            status=response.status,
             code=code,
             cause=cause,
-            seconds=round(self._now() - began, 4),
-            owner=call.owner if call else "",
+            seconds=round(self._now() - received_at, 4),
+            owner=request.owner if request else "",
             request_id=request_id,
         )
 
-    def _answer(self, call: Call) -> Answer:
-        if call.method == "OPTIONS":
-            return Answer(204, "", headers=PREFLIGHT)
-        return self._make_router().answer(call)
+    def _respond(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(204, "", headers=PREFLIGHT)
+        return self._make_router().respond(request)
 
-    def _known(self, error: Exception, request_id: str) -> EaselError:
-        if isinstance(error, EaselError):
-            return error
+    def _to_easel_error(self, exception: Exception, request_id: str) -> EaselError:
+        if isinstance(exception, EaselError):
+            return exception
         with suppress(OSError):
-            self._telemetry.crashed(error, request_id)
-        return EaselError("internal", "an unexpected error", hint="Report the request_id.")
+            self._telemetry.crashed(exception, request_id)
+        return EaselError("internal", "an unexpected error", hint="Report the request_id to the operator.")
 
 
-def _problem(error: EaselError, call: Call | None, request_id: str) -> Answer:
-    body = problem(error, call.path[:200] if call else "", request_id).model_dump_json()
-    return Answer(error.kind.status, body, MEDIA_TYPE, problem_headers(error))
+def _problem(error: EaselError, request: Request | None, request_id: str) -> Response:
+    body = problem(error, request.path[:200] if request else "", request_id).model_dump_json()
+    return Response(error.kind.status, body, MEDIA_TYPE, problem_headers(error))
 
 
 def _cause(error: EaselError) -> str:
-    """What the outside said, for the log. Not the model's words: they may quote a prompt."""
+    """Return the underlying exception for the log. Of a ModelError only the type: its text may quote a prompt."""
     cause = error.__cause__
     name = type(cause).__name__
     return "" if cause is None else name if name == "ModelError" else f"{name}: {str(cause)[:300]}"
 
 
-def _sendable(answer: Answer) -> Answer:
-    if encoded_size(render(answer, "")) > ANSWER_BYTES - 1024:
-        raise EaselError("internal", "the answer is too large to be sent")
-    return answer
-
-
-def _pass_on(error: Exception) -> Response[str]:
-    """Left to itself, Powertools logs every refusal with a traceback that quotes the caller."""
-    raise error
-
-
-def _not_found(_: Exception) -> Response[str]:
-    raise EaselError("not_found", "there is no such route", hint="GET /openapi.json has all of them.")
-
-
-def _method_not_allowed(methods: Sequence[str]) -> Callable[..., Response[str]]:
-    def run(**_: str) -> Response[str]:
-        raise MethodNotAllowedError(methods)
-
-    return run
+def _checked_size(response: Response) -> Response:
+    if encoded_size(render(response, "")) > MAX_RESPONSE_BYTES - 1024:
+        raise EaselError("internal", "the response is too large for Lambda", hint="Request fewer items.")
+    return response

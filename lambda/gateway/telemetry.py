@@ -1,6 +1,6 @@
-"""What is told of requests and jobs: one JSON line each and metrics in CloudWatch's embedded format, both on stdout.
+"""Logs and metrics of requests and jobs: JSON lines on stdout, metrics in CloudWatch's embedded metric format.
 
-Never told: prompts, keys, and the text of unexpected exceptions, which may quote either.
+Prompts and keys are never logged, nor the text of unexpected exceptions, which may quote them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from jobs.records import Outcome, Record
 
 
 class Telemetry:
-    """`service` names the log's lines, `namespace` the metrics; without a namespace no metrics are written.
+    """Writes the log lines of `service` and the metrics of `namespace`; without a namespace no metrics.
 
-    An instance serves one request at a time. Powertools reads POWERTOOLS_LOG_LEVEL.
+    An instance serves one request at a time. Powertools itself reads POWERTOOLS_LOG_LEVEL.
     """
 
     def __init__(self, service: str = "easel", namespace: str = "Easel") -> None:
@@ -26,43 +26,43 @@ class Telemetry:
         self._request: dict[str, Any] = {}
 
     def begin(self, request_id: str) -> None:
-        """All lines until the next request carry the gateway's id of this one."""
+        """Add this request id to all log lines of this instance until the next call."""
         self._request = {"request_id": request_id}
 
     def accepted(self, record: Record) -> None:
-        """One job that was made: joins the gateway's id with the `inference_id` of what follows."""
-        self._log.info("accepted", **self._request, **_names(record))
+        """Log a new job: the line links the request id to the job's `inference_id`."""
+        self._log.info("accepted", **self._request, **_job_keys(record))
 
-    def request(self, **facts: Any) -> None:
-        """One answered request: method, path, status, code, seconds, owner, request_id."""
-        self._log.info("request", **facts)
-        self._count("Requests", "status", str(facts["status"]))
-        if facts["code"]:
-            self._count("Errors", "code", facts["code"])
+    def request(self, **fields: Any) -> None:
+        """Log and count a request: method, path, status, code, cause, seconds, owner, request_id."""
+        self._log.info("request", **fields)
+        self._count("Requests", "status", str(fields["status"]))
+        if fields["code"]:
+            self._count("Errors", "code", fields["code"])
 
     def ended(self, record: Record, outcome: Outcome) -> None:
-        """One job that ended."""
+        """Log and count a job that ended."""
         code = outcome.error["code"] if outcome.error else None
         seconds = outcome.completed_at - record.created_at
         self._log.info(
             "job",
             **self._request,
-            **_names(record),
+            **_job_keys(record),
             status=outcome.status,
             code=code,
             seconds=round(seconds, 3),
-            pictures=len(outcome.images),
+            images=len(outcome.images),
         )
         self._metric("JobSeconds", MetricUnit.Seconds, seconds, "status", outcome.status)
         if code:
             self._count("JobErrors", "code", code)
 
-    def dropped(self, reason: str, inference_id: str = "") -> None:
-        """An event that belongs to no job."""
-        self._log.warning("dropped", reason=reason, inference_id=inference_id)
+    def ignored(self, reason: str, inference_id: str = "") -> None:
+        """Log an event that belongs to no job."""
+        self._log.warning("ignored", reason=reason, inference_id=inference_id)
 
     def crashed(self, error: BaseException, request_id: str = "") -> None:
-        """An exception that should not have been: its type and where, not its text."""
+        """Log an unexpected exception: its type and traceback, without its text."""
         frames = traceback.extract_tb(error.__traceback__)
         where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
         self._log.error("crashed", error=type(error).__name__, where=where, request_id=request_id)
@@ -70,15 +70,15 @@ class Telemetry:
     def _count(self, name: str, dimension: str, value: str) -> None:
         self._metric(name, MetricUnit.Count, 1, dimension, value)
 
-    def _metric(self, name: str, unit: MetricUnit, value: float, dimension: str, of: str) -> None:
+    def _metric(self, name: str, unit: MetricUnit, value: float, dimension: str, dimension_value: str) -> None:
         if not self._namespace:
             return
-        always = {"service": self._service}
-        with single_metric(name, unit, value, namespace=self._namespace, default_dimensions=always) as metric:
-            metric.add_dimension(dimension, of)
+        service = {"service": self._service}
+        with single_metric(name, unit, value, namespace=self._namespace, default_dimensions=service) as metric:
+            metric.add_dimension(dimension, dimension_value)
 
 
-def _names(record: Record) -> dict[str, Any]:
-    """`inference_id` is what SageMaker and the container call the job."""
+def _job_keys(record: Record) -> dict[str, Any]:
+    """Return the log keys of a job. SageMaker and the container know it by `inference_id`."""
     ticket = record.ticket
     return {"job": ticket.id, "owner": ticket.owner, "inference_id": ticket.inference_id}

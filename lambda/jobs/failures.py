@@ -1,16 +1,16 @@
-"""What an endpoint tells in words, as a code. First match wins; the words are those of SageMaker and its toolkits."""
+"""Error codes for failures that SageMaker and its serving toolkits describe only in words."""
 
 from __future__ import annotations
 
 import json
 import re
 
-from contract import EaselError, parse_answer
+from contract import EaselError, parse_response
 
-_WORDS = (
-    (r"out of memory", "gpu_out_of_memory", "Ask for fewer images or a smaller size."),
+_PATTERNS = (
+    (r"out of memory", "gpu_out_of_memory", "Request fewer images or a smaller size."),
     (r"download|NoSuchKey|input.{0,40}(missing|not found|denied|does not exist)", "input_missing", ""),
-    (r"timed? ?out", "model_timeout", "Ask for fewer steps or fewer images."),
+    (r"timed? ?out", "model_timeout", "Request fewer steps or fewer images."),
     (r"expired|time.to.live|\bTTL\b", "job_expired", ""),
     (r"could not load the entire response|upload", "model_bad_response", ""),
     (
@@ -20,23 +20,24 @@ _WORDS = (
     ),
     (r"queue (is )?full|\(50[37]\)", "model_busy", ""),
 )
+"""Pattern, code and hint. The first match wins."""
 
 
-def read_failure(text: str) -> EaselError:
-    """The error behind a failure's text: the container's own where the text holds one, else by its words."""
+def parse_failure(text: str) -> EaselError:
+    """Return the container's own error if the text contains one, else the error whose pattern matches."""
     start = text.find('{"error"')
-    if start >= 0 and (own := _own(text[start:])):
-        return own
-    for words, code, hint in _WORDS:
-        if re.search(words, text, re.IGNORECASE):
-            return EaselError(code, "the endpoint gave up on the picture", hint=hint)
-    return EaselError("model_error", "the model failed", hint="Look into the container's log.")
+    if start >= 0 and (error := _container_error(text[start:])):
+        return error
+    for pattern, code, hint in _PATTERNS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return EaselError(code, "the endpoint could not run the job", hint=hint)
+    return EaselError("model_error", "the model failed", hint="Read the container's log.")
 
 
-def _own(text: str) -> EaselError | None:
+def _container_error(text: str) -> EaselError | None:
     try:
-        sent, _ = json.JSONDecoder().raw_decode(text)
-        parse_answer(json.dumps(sent))
+        value, _ = json.JSONDecoder().raw_decode(text)
+        parse_response(json.dumps(value))
     except (ValueError, RecursionError):
         return None
     except EaselError as error:

@@ -1,142 +1,120 @@
-"""How jobs end: pictures become files, and the first outcome stands."""
+"""Start and end of a job: the response becomes image files, and the first outcome is final."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Callable
-from random import uniform
 
-from contract import OUTPUT_FORMATS, EaselError, GenerationResult, dumps, parse_answer
-from jobs.ports import Clock, Predictor, Store, Ticket
-from jobs.records import Outcome, Picture, Record
+from contract import OUTPUT_FORMATS, EaselError, GenerationResult, dumps, parse_response
+from jobs.ports import Clock, Store, Ticket
+from jobs.records import Image, Outcome, Record
 
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
+"""First bytes of the files, by output format."""
 
 
-def ignore(record: Record, outcome: Outcome) -> None:
-    """Nobody wants to hear how jobs end."""
+def _ignore(record: Record, outcome: Outcome) -> None:
+    """Default of `on_end`."""
 
 
-_TRIES = 3
-_UNTOUCHED = ("throttled", "upstream_unavailable", "model_loading", "model_busy")
-"""Refusals after which nothing is being drawn: the call may be made again."""
-STRIKES = 2
-"""A job on which the model died so often is given up."""
+class JobReporter:
+    """Records in the store that a job started, succeeded or failed. `on_end` is called once for each job that ends.
 
+    All methods raise the store's errors, and `not_found` if there is no such job.
+    """
 
-class Finisher:
-    """What whoever draws a job tells. `on_end` hears of every outcome once."""
-
-    def __init__(self, *, store: Store, clock: Clock, on_end: Callable[[Record, Outcome], None] = ignore) -> None:
+    def __init__(self, *, store: Store, clock: Clock, on_end: Callable[[Record, Outcome], None] = _ignore) -> None:
         self._store, self._clock, self._on_end = store, clock, on_end
 
     def start(self, ticket: Ticket) -> bytes | None:
-        """The container's input, or None where the job has started already, was cancelled or has ended.
+        """Return the input for the container, or None if the job has already started or ended.
 
-        Whoever knows that a started job died removes its `started.json` to start it again.
+        To start a job again after its worker died, delete its `started.json`.
         """
         started = dumps({"started_at": self._clock.now()}).encode()
-        if not self._store.create(ticket.key("started.json"), started) or self._outcome(ticket):
+        if not self._store.create(ticket.key("started.json"), started) or self.outcome(ticket):
             return None
         return self._store.read(ticket.key("request.json"))
 
-    def finish(self, ticket: Ticket, answer: bytes) -> Outcome:
-        """Takes in the container's answer; gives the outcome that stands, which may be an earlier one."""
-        past = self._outcome(ticket)
-        if past:
-            return past
-        record = self._record(ticket)
+    def finish(self, ticket: Ticket, response: bytes) -> Outcome:
+        """Store the images of the container's response. Return the final outcome, which may be an earlier one."""
+        earlier = self.outcome(ticket)
+        if earlier:
+            return earlier
+        record = self.record(ticket)
         try:
-            outcome = self._unpack(record, answer)
+            outcome = self._store_images(record, response)
         except EaselError as error:
             outcome = Outcome.failed(error, self._clock.now())
-        return self._end(record, outcome)
+        return self.end(record, outcome)
 
     def fail(self, ticket: Ticket, error: EaselError) -> Outcome:
-        """Ends a job whose answer will not come; gives the outcome that stands, which may be an earlier one."""
-        return self._end(self._record(ticket), Outcome.failed(error, self._clock.now()))
+        """End a job for which no response will come. Return the final outcome, which may be an earlier one."""
+        return self.end(self.record(ticket), Outcome.failed(error, self._clock.now()))
 
-    def _record(self, ticket: Ticket) -> Record:
+    def end(self, record: Record, outcome: Outcome) -> Outcome:
+        """Write the outcome if the job has none. Return the final outcome, which may be an earlier one."""
+        if self._store.create(record.ticket.key("outcome.json"), outcome.to_json()):
+            self._on_end(record, outcome)
+            return outcome
+        return self.outcome(record.ticket) or outcome
+
+    def record(self, ticket: Ticket) -> Record:
+        """Return the record of a job."""
         body = self._store.read(ticket.key("job.json"))
         if body is None:
-            raise EaselError("not_found", "there is no such job")
+            raise EaselError("not_found", "there is no such job", hint="GET /jobs lists the newest jobs.")
         return Record.from_json(body)
 
-    def _outcome(self, ticket: Ticket) -> Outcome | None:
+    def outcome(self, ticket: Ticket) -> Outcome | None:
+        """Return the outcome, or None if the job has not ended."""
         body = self._store.read(ticket.key("outcome.json"))
         return Outcome.from_json(body) if body else None
 
-    def _unpack(self, record: Record, answer: bytes) -> Outcome:
-        try:
-            result = parse_answer(answer)
-        except RecursionError:
-            raise EaselError("model_bad_response", "the model's answer is nested too deep") from None
-        if result.seeds != record.request.seeds():
-            raise EaselError("model_bad_response", "the model answered with other seeds than it was asked for")
-        _check_facts(result)
-        images = [_decode(image, record.request.output_format) for image in result.generated_images]
-        pictures = []
-        for i, image in enumerate(images):
-            name = f"image-{i}.{record.request.output_format}"
-            self._store.write(record.ticket.key(name), image, OUTPUT_FORMATS[record.request.output_format])
-            pictures.append(Picture(name=name, seed=result.seeds[i], size=len(image)))
+    def _store_images(self, record: Record, response: bytes) -> Outcome:
+        result, output_format = _parse(record, response), record.request.output_format
+        files = [_decode(image, output_format) for image in result.generated_images]
+        images = []
+        for i, file in enumerate(files):
+            name = f"image-{i}.{output_format}"
+            self._store.write(record.ticket.key(name), file, OUTPUT_FORMATS[output_format])
+            images.append(Image(name=name, seed=result.seeds[i], size=len(file)))
         now = self._clock.now()
         return Outcome(
             status="succeeded",
             completed_at=now,
-            images=tuple(pictures),
+            images=tuple(images),
             parameters=result.parameters,
             timings={**result.timings, "job_s": round(now - record.created_at, 3)},
             warnings=result.warnings,
         )
 
-    def _end(self, record: Record, outcome: Outcome) -> Outcome:
-        if self._store.create(record.ticket.key("outcome.json"), outcome.to_json()):
-            self._on_end(record, outcome)
-            return outcome
-        return self._outcome(record.ticket) or outcome
 
-
-def draw(ticket: Ticket, finisher: Finisher, predictor: Predictor, clock: Clock) -> None:
-    """Draws one job from start to end, unless it was cancelled or somebody else draws it."""
-    body = finisher.start(ticket)
-    if body is None:
-        return
+def _parse(record: Record, response: bytes) -> GenerationResult:
+    """Raises the EaselError in the response, or `model_bad_response`."""
     try:
-        answer = _predict(ticket, body, predictor, clock)
-    except EaselError as error:
-        finisher.fail(ticket, error)
-    else:
-        finisher.finish(ticket, answer)
-
-
-def _predict(ticket: Ticket, body: bytes, predictor: Predictor, clock: Clock) -> bytes:
-    deaths = 0
-    for _ in range(_TRIES - 1):
-        try:
-            return predictor.predict(ticket, body)
-        except EaselError as error:
-            died = error.code == "container_died"
-            deaths += died
-            if error.code not in _UNTOUCHED and not (died and deaths < STRIKES):
-                raise
-        clock.sleep(uniform(1, 5))  # noqa: S311  # so that refused runners do not come back together
-    return predictor.predict(ticket, body)
+        result = parse_response(response)
+    except RecursionError:
+        raise EaselError("model_bad_response", "the model's response is nested too deeply") from None
+    if result.seeds != record.request.seeds():
+        raise EaselError("model_bad_response", "the model used other seeds than the request's")
+    _check_json(result)
+    return result
 
 
 def _decode(image: str, output_format: str) -> bytes:
     try:
-        body = base64.b64decode(image, validate=True)
+        file = base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
-        body = b""
-    if not body.startswith(_MAGIC[output_format]):
-        raise EaselError("model_bad_response", f"the model sent a picture that is no {output_format}")
-    return body
+        file = b""
+    if not file.startswith(_MAGIC[output_format]):
+        raise EaselError("model_bad_response", f"the model sent an image that is not {output_format}")
+    return file
 
 
-def _check_facts(result: GenerationResult) -> None:
-    """Refuses what could be written down here but not told to a caller later."""
+def _check_json(result: GenerationResult) -> None:
+    """Raise `model_bad_response` for values that Python accepts but a JSON response to a client cannot contain."""
     numbers = all(type(seconds) in (int, float) and 0 <= seconds < 1e9 for seconds in result.timings.values())
     texts = all(type(warning) is str for warning in result.warnings)
     try:
@@ -144,4 +122,4 @@ def _check_facts(result: GenerationResult) -> None:
     except ValueError:
         numbers = False
     if not (numbers and texts):
-        raise EaselError("model_bad_response", "the model's answer holds what is no JSON, or of the wrong type")
+        raise EaselError("model_bad_response", "the model's response contains invalid JSON or values of the wrong type")

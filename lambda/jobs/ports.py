@@ -1,7 +1,7 @@
-"""What the API needs of the world outside: a store, an endpoint, a predictor and a clock.
+"""The interfaces through which the API reaches the outside: store, endpoint, predictor and clock.
 
-Cloud (`aws.py`), laptop (`easel/`) and tests are adapters of equal standing. Adapters raise `EaselError` with a code of
-`contract.ERRORS` and nothing else for what can go wrong out there.
+The cloud (`lambda/aws/`), the laptop (`easel/laptop/`) and the tests implement them. Implementations raise every
+failure as an `EaselError` with a code of `contract.ERRORS`.
 """
 
 from __future__ import annotations
@@ -16,66 +16,74 @@ _INFERENCE_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{44})", re.ASCII)
 
 @dataclass(frozen=True)
 class Ticket:
-    """Names one job: the owner's 16 hex digits and the job's 44. The store's keys are built from it alone."""
+    """Identifies one job: the owner (16 hex digits) and the job id (44 hex digits). Store keys contain nothing else of
+    a request."""
 
     owner: str
     id: str
 
     @property
     def inference_id(self) -> str:
+        """The job's name in SageMaker and in the container's log."""
         return f"{self.owner}-{self.id}"
 
     @classmethod
     def parse(cls, inference_id: str) -> Ticket | None:
-        """The inverse of `inference_id`; None where the text is not one of ours."""
+        """Inverse of `inference_id`. Return None for any other text."""
         match = _INFERENCE_ID.fullmatch(inference_id)
         return cls(match[1], match[2]) if match else None
 
     def key(self, name: str) -> str:
-        """Where the job keeps `name`, for example `request.json`."""
+        """Return the store key of one of the job's objects, for example of `request.json`."""
         return f"jobs/{self.owner}/{self.id}/{name}"
 
 
 class Store(Protocol):
-    """Small objects under keys like `jobs/<owner>/<id>/job.json`. What was written is read back at once, whole or not
-    at all, by every process. Keys come from the API alone and never hold `..` or a leading slash."""
+    """Small objects under keys like `jobs/<owner>/<id>/job.json`.
+
+    Reads return the last completed write of any process, never a part of a write. Keys are made by the API only and
+    never contain `..` or a leading slash.
+    """
 
     def read(self, key: str) -> bytes | None:
-        """The object, or None where there is none."""
+        """Return the object, or None if it does not exist."""
 
     def create(self, key: str, body: bytes) -> bool:
-        """Writes where nothing is, atomically among all processes. False: something was there and still is."""
+        """Write the object if it does not exist, atomically across processes. Return whether it was written."""
 
     def write(self, key: str, body: bytes, media_type: str = "application/json") -> None:
-        """Writes or replaces."""
+        """Write or replace the object."""
 
     def delete(self, key: str) -> None:
-        """Removes; no error where nothing is."""
+        """Delete the object. No error if it does not exist."""
 
     def list(self, prefix: str, limit: int) -> Sequence[str]:
-        """The names directly below `prefix`, which ends with `/`: ascending, at most `limit`, without the prefix and
-        without a closing slash. `list("jobs/<owner>/", 2)` gives the two newest job ids."""
+        """Return the first `limit` names directly below `prefix`, ascending, without prefix and closing slash.
+
+        `prefix` ends with `/`: `list("jobs/<owner>/", 2)` returns the two newest job ids.
+        """
 
     def link(self, key: str, seconds: int) -> str:
-        """A URL by which whoever has it can GET the object for `seconds`, and nothing else. Absolute, or a path
-        relative to the API's base URL. The object need not exist."""
+        """Return a URL that lets anyone GET this object for `seconds`: absolute, or relative to the API's base URL.
+
+        The object need not exist.
+        """
 
 
 @dataclass(frozen=True)
 class Submission:
-    """Keys of the store where the endpoint will put the container's answer, or the text of a failure of its own.
+    """Store keys at which the endpoint will put the container's response, or the text of the endpoint's own failure.
 
-    None where the endpoint's caller tells `Jobs.finish` or `Jobs.fail` instead of the store.
+    None: the response is not put into the store. A worker calls `JobReporter.finish` or `fail` instead.
     """
 
-    answer: str | None = None
+    output: str | None = None
     failure: str | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps of the running call, and where the endpoint `shows_preview` how the picture looks so far: base64 of a
-    small JPEG file."""
+    """Steps of the running job. `preview`: base64 of a small JPEG file, if the endpoint `has_previews`."""
 
     step: int
     steps: int
@@ -84,9 +92,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """`status`: `ready`, `asleep` (it wakes when a job comes), `starting`, or `broken` (somebody must look).
+    """Whether the endpoint can run jobs.
 
-    `detail` is a plain sentence for people, `wake_minutes` how long waking usually takes (from, to).
+    `status`: `ready`, `asleep` (the next job starts an instance), `starting` or `broken` (an operator must act).
+    `detail`: a sentence for people. `wake_minutes`: usual time until the endpoint is ready (from, to).
     """
 
     status: str
@@ -95,39 +104,39 @@ class EndpointState:
 
 
 class Endpoint(Protocol):
-    """Where jobs are drawn."""
+    """Runs jobs."""
 
-    tells_start: bool
-    """True where whoever runs a job calls `Jobs.start` first, so that nobody is in doubt whether it runs."""
-    shows_preview: bool
-    """True where `progress` may hold a preview."""
+    reports_start: bool
+    """Whether workers call `JobReporter.start`, so that a job without it is known to be waiting."""
+    has_previews: bool
+    """Whether `progress` can contain a preview."""
 
     def submit(self, ticket: Ticket) -> Submission:
-        """Queues the call whose input is the object `ticket.key("request.json")`; returns at once.
+        """Queue the job whose input is the object `ticket.key("request.json")`. Returns at once.
 
-        The same ticket can come again after a crash: once more is allowed, never more than two times in all. An
-        endpoint that can tell (a queue keyed by `inference_id`) draws it once.
+        After a crash the same ticket can be submitted once more. An endpoint that recognises it (a queue keyed by
+        `inference_id`) runs the job once.
         """
 
     def progress(self, ticket: Ticket) -> Progress | None:
-        """How far the call is; None where it does not run or nobody knows. Never raises."""
+        """Return the progress of a running job, or None if it does not run or is unknown. Never raises."""
 
     def state(self) -> EndpointState:
-        """What the endpoint does now. Cheap: adapters keep it for some seconds where asking costs."""
+        """Return the state. Cheap: implementations cache it for some seconds."""
 
 
 class Predictor(Protocol):
-    """Calls the container and waits."""
+    """Calls the container and waits for its response."""
 
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
-        """The container's answer to `body` (JSON), as it was sent."""
+        """Return the container's response to `body` (JSON), unchanged."""
 
 
 class Clock(Protocol):
-    """Time, so that tests need none."""
+    """Time. Tests replace it."""
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the seconds since 1970."""
 
     def sleep(self, seconds: float) -> None:
-        """Returns after `seconds`."""
+        """Return after `seconds`."""

@@ -1,4 +1,4 @@
-"""What the store keeps of a job: `job.json` (what was asked) and `outcome.json` (how it ended)."""
+"""The objects that the store keeps of a job: `job.json` (its request) and `outcome.json` (its end)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jobs.ports import Ticket
 
 
 def new_ticket(owner: str, now: float) -> Ticket:
-    """Later jobs sort first, so that a listing begins with the newest. 128 random bits: nobody guesses one."""
+    """Return a new job id. Later ids sort first, so that a listing starts with the newest; 128 bits are random."""
     return Ticket(owner, f"{2**48 - 1 - int(now * 1000):012x}{secrets.token_hex(16)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One accepted job. `created_at` is in seconds since 1970. `request` is `without_picture`: records stay small."""
+    """An accepted job. `created_at`: seconds since 1970. `request`: `without_image`, so that records stay small."""
 
     ticket: Ticket
     created_at: float
@@ -39,8 +39,8 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One image file of the job's folder; `size` is in bytes."""
+class Image:
+    """An image file in the job's folder. `size` is in bytes."""
 
     name: str
     seed: int
@@ -49,11 +49,11 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`status` is `succeeded`, `failed` (then `error` holds code, message, hint, param) or `cancelled`."""
+    """How a job ended. `status`: `succeeded`, `failed` (`error` has code, message, hint, param) or `cancelled`."""
 
     status: str
     completed_at: float
-    images: tuple[Picture, ...] = ()
+    images: tuple[Image, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -62,17 +62,17 @@ class Outcome:
     @classmethod
     def failed(cls, error: EaselError, completed_at: float) -> Outcome:
         param = None if error.param is None else str(error.param)
-        told = {"code": error.code, "message": str(error.message), "hint": str(error.hint), "param": param}
-        return cls(status="failed", completed_at=completed_at, error=told)
+        value = {"code": error.code, "message": str(error.message), "hint": str(error.hint), "param": param}
+        return cls(status="failed", completed_at=completed_at, error=value)
 
     def exception(self) -> EaselError | None:
-        """Why there are no pictures; None where there are."""
+        """Return why the job has no images, or None if it succeeded."""
         if self.status == "cancelled":
-            return EaselError("cancelled", "the job was cancelled before it was done")
+            return EaselError("cancelled", "the job was cancelled")
         if self.error is None:
             return None
-        told = self.error
-        return EaselError(told["code"], told["message"], hint=told["hint"], param=told["param"])
+        error = self.error
+        return EaselError(error["code"], error["message"], hint=error["hint"], param=error["param"])
 
     def to_json(self) -> bytes:
         return dumps(asdict(self)).encode("utf-8", "replace")
@@ -80,14 +80,14 @@ class Outcome:
     @classmethod
     def from_json(cls, body: bytes) -> Outcome:
         value = json.loads(body)
-        value["images"] = tuple(Picture(**image) for image in value["images"])
+        value["images"] = tuple(Image(**image) for image in value["images"])
         value["warnings"] = tuple(value["warnings"])
         return cls(**value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it stands."""
+    """The current state of a job."""
 
     record: Record
     started_at: float | None = None

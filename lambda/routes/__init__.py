@@ -1,1 +1,1 @@
-"""One file a dialect: parse, one call, render."""
+"""The APIs of the service: one module each, listed in `apis.py`."""

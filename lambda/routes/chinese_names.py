@@ -1,4 +1,4 @@
-"""What things are called in Chinese. A function takes 4 KB of variables, so this lies in a file beside the code."""
+"""Chinese names of the model's subjects. They are in a file: a function's variables are limited to 4 KB."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 
 _FILE = Path(__file__).parents[1] / "vocabulary.json"
-"""A copy of the embedded model's: names of each thing, the English ones first. `make mirror` writes it."""
+"""A copy of the embedded model's: the names of each subject, the English ones first. `make mirror` writes it."""
 
 
 def in_chinese(names: Iterable[str]) -> list[str]:
-    """One for each; a name that is not known stays as it is."""
-    return [_chinese().get(name, name) for name in names]
+    """Return the Chinese name of each subject; unknown names stay unchanged."""
+    return [_chinese_names().get(name, name) for name in names]
 
 
 @cache
-def _chinese() -> Mapping[str, str]:
-    things = json.loads(_FILE.read_text(encoding="utf-8"))
-    return {thing[0]: next((name for name in thing if not name.isascii()), thing[0]) for thing in things}
+def _chinese_names() -> Mapping[str, str]:
+    subjects = json.loads(_FILE.read_text(encoding="utf-8"))
+    return {names[0]: next((name for name in names if not name.isascii()), names[0]) for names in subjects}

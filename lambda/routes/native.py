@@ -1,4 +1,4 @@
-"""Easel's own dialect."""
+"""The native API: `/generate`, `/jobs`, `/models`, `/health` and `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ from pydantic import BaseModel
 
 import contract
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
-from gateway.events import ANSWER_BYTES, Answer, Call, Route, encoded_size, render
+from gateway.events import MAX_RESPONSE_BYTES, Request, Response, encoded_size, render
+from gateway.router import Route
 from jobs.lifecycle import Jobs
 from jobs.ports import EndpointState, Progress, Ticket
 from jobs.records import Job, Outcome, Record
 from routes import views
 from routes.chinese_names import in_chinese
-from routes.openapi import RECENT, document
+from routes.openapi import JOBS_LIMIT, document
 
-ROOM_BYTES = ANSWER_BYTES - 65_536
-"""What an answer with pictures in it may take; the rest is for headers and quotes."""
+MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
+"""Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
-_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
-_TOO_BIG = "the pictures do not fit into one answer as base64: take them from the links in images"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
+_TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
 
-class Native:
-    """`wait_s`: how long POST /generate waits. `deadline_ms`: the deadline of requests that name none."""
+class NativeApi:
+    """Implements `gateway.router.Api`.
+
+    `wait_s`: how long POST /generate waits. `deadline_ms`: deadline of requests without one.
+    """
 
     def __init__(self, *, jobs: Jobs, profile: ModelProfile, wait_s: float, deadline_ms: int | None) -> None:
         self._jobs, self._profile, self._wait_s, self._deadline_ms = jobs, profile, wait_s, deadline_ms
@@ -48,62 +52,70 @@ class Native:
             Route("GET", "/openapi.json", self.openapi),
         ]
 
-    # --- the routes ------------------------------------------------------------------------------
+    # --- routes ----------------------------------------------------------------------------------
 
-    def generate(self, call: Call) -> Answer:
-        job = self._jobs.wait(self._accept(call), call.began + self._wait_s)
+    def generate(self, request: Request) -> Response:
+        """Generate images and wait; 202 with the job if that takes longer than `wait_s`."""
+        job = self._jobs.wait(self._accept(request), request.received_at + self._wait_s)
         if not job.outcome:
             return self._accepted(job)
-        failure = job.outcome.exception()
-        if failure:
-            raise failure
+        error = job.outcome.exception()
+        if error:
+            raise error
         return self._generated(job, job.outcome)
 
-    def submit(self, call: Call) -> Answer:
-        return self._accepted(self._jobs.wait(self._accept(call), call.began))
+    def submit(self, request: Request) -> Response:
+        """Start a job without waiting."""
+        return self._accepted(self._jobs.wait(self._accept(request), request.received_at))
 
-    def job(self, call: Call, id: str) -> Answer:
-        return _json(self._full_view(self._jobs.get(_ticket(call, id))))
+    def job(self, request: Request, id: str) -> Response:
+        """Return the state of a job."""
+        return _json(self._full_view(self._jobs.get(_ticket(request, id))))
 
-    def cancel(self, call: Call, id: str) -> Answer:
-        return _json(self._full_view(self._jobs.cancel(_ticket(call, id))))
+    def cancel(self, request: Request, id: str) -> Response:
+        """Cancel a job that has not started."""
+        return _json(self._full_view(self._jobs.cancel(_ticket(request, id))))
 
-    def recent(self, call: Call) -> Answer:
-        jobs = self._jobs.recent(call.owner, _limit(call))
+    def recent(self, request: Request) -> Response:
+        """Return the caller's newest jobs."""
+        jobs = self._jobs.recent(request.owner, _limit(request))
         state = self._state() if any(job.status == "queued" for job in jobs) else EndpointState("unknown")
         return _json(views.Jobs(jobs=[self._view(job, state) for job in jobs]))
 
-    def models(self, call: Call) -> Answer:
+    def models(self, request: Request) -> Response:
+        """Return the model, its defaults and bounds."""
         return _json(views.Models(models=[_model(self._profile, self._features())]))
 
-    def health(self, call: Call) -> Answer:
+    def health(self, request: Request) -> Response:
+        """Return whether a new job will run."""
         state = self._state()
-        fine = state.status in ("ready", "asleep", "starting")
+        healthy = state.status in ("ready", "asleep", "starting")
         endpoint = views.EndpointHealth.model_validate({"status": state.status, "detail": state.detail})
-        return _json(views.Health(status="ok" if fine else "degraded", model=self._profile.id, endpoint=endpoint))
+        return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
 
-    def openapi(self, call: Call) -> Answer:
-        return Answer(200, dumps(document(self._profile)))
+    def openapi(self, request: Request) -> Response:
+        """Return the OpenAPI document."""
+        return Response(200, dumps(document(self._profile)))
 
-    # --- in --------------------------------------------------------------------------------------
+    # --- requests --------------------------------------------------------------------------------
 
-    def _accept(self, call: Call) -> Record:
-        _check_content_type(call)
-        request = contract.parse_request(call.body, self._profile)
-        key, digest = _idempotency(call)
-        if request.deadline_ms is None:
-            request = replace(request, deadline_ms=self._deadline_ms)
-        return self._jobs.accept(call.owner, request, key, digest)
+    def _accept(self, request: Request) -> Record:
+        _check_content_type(request)
+        generation = contract.parse_request(request.body, self._profile)
+        key, digest = _idempotency(request)
+        if generation.deadline_ms is None:
+            generation = replace(generation, deadline_ms=self._deadline_ms)
+        return self._jobs.accept(request.owner, generation, key, digest)
 
     def _features(self) -> list[views.Feature]:
-        found: dict[views.Feature, bool] = {
+        features: dict[views.Feature, bool] = {
             "image_to_image": self._profile.image_to_image,
             "embed_parameters": True,
-            "preview": self._jobs.endpoint.shows_preview,
+            "preview": self._jobs.endpoint.has_previews,
         }
-        return [name for name, offered in found.items() if offered]
+        return [name for name, supported in features.items() if supported]
 
-    # --- out -------------------------------------------------------------------------------------
+    # --- responses -------------------------------------------------------------------------------
 
     def _state(self) -> EndpointState:
         try:
@@ -111,11 +123,12 @@ class Native:
         except EaselError as error:
             return EndpointState("unknown", error.message)
 
-    def _accepted(self, job: Job) -> Answer:
+    def _accepted(self, job: Job) -> Response:
         headers = {"location": f"jobs/{job.ticket.id}", "retry-after": "2"}
         return _json(self._full_view(job), 202, headers)
 
     def _full_view(self, job: Job) -> views.Job:
+        """Return the view with the state and progress of the endpoint, which cost a call each."""
         if job.outcome:
             return self._view(job, EndpointState("unknown"))
         progress = self._jobs.endpoint.progress(job.ticket)
@@ -127,10 +140,10 @@ class Native:
         return views.Job(
             id=job.ticket.id,
             status=status,  # type: ignore[arg-type]  # pydantic checks it
-            message=_message(status, outcome, state, self._jobs.endpoint.tells_start),
-            created_at=_moment(job.record.created_at),
-            started_at=_moment(job.started_at) if job.started_at else None,
-            completed_at=_moment(outcome.completed_at) if outcome else None,
+            message=_message(status, outcome, state, self._jobs.endpoint.reports_start),
+            created_at=_timestamp(job.record.created_at),
+            started_at=_timestamp(job.started_at) if job.started_at else None,
+            completed_at=_timestamp(outcome.completed_at) if outcome else None,
             progress=views.Progress(**asdict(progress)) if progress else None,
             parameters=_parameters(request, outcome),
             seeds=list(request.seeds()),
@@ -145,73 +158,76 @@ class Native:
         request = job.record.request
         return [
             views.Image(
-                url=self._jobs.link(job.ticket, picture.name),
-                seed=picture.seed,
+                url=self._jobs.link(job.ticket, image.name),
+                seed=image.seed,
                 width=request.width,
                 height=request.height,
                 media_type=contract.OUTPUT_FORMATS[request.output_format],
             )
-            for picture in (job.outcome.images if job.outcome else ())
+            for image in (job.outcome.images if job.outcome else ())
         ]
 
-    def _generated(self, job: Job, outcome: Outcome) -> Answer:
-        answer = views.Generated(
+    def _generated(self, job: Job, outcome: Outcome) -> Response:
+        """Return the images in the body if they fit, else links and a warning."""
+        view = views.Generated(
             id=job.ticket.id,
             generated_images=[],
-            seeds=[picture.seed for picture in outcome.images],
+            seeds=[image.seed for image in outcome.images],
             parameters=_parameters(job.record.request, outcome),
             timings=dict(outcome.timings),
             warnings=list(outcome.warnings),
             images=self._images(job),
         )
-        inline = sum(4 * ((picture.size + 2) // 3) + 5 for picture in outcome.images)
-        if encoded_size(render(_json(answer), "")) + inline > ROOM_BYTES:
-            return _json(answer.model_copy(update={"warnings": [*answer.warnings, _TOO_BIG]}))
-        bodies = (self._jobs.picture(job.ticket, picture.name) for picture in outcome.images)
-        encoded = [base64.b64encode(body).decode() for body in bodies]
-        return _json(answer.model_copy(update={"generated_images": encoded}))
+        inline_bytes = sum(4 * ((image.size + 2) // 3) + 5 for image in outcome.images)
+        if encoded_size(render(_json(view), "")) + inline_bytes > MAX_INLINE_BYTES:
+            return _json(view.model_copy(update={"warnings": [*view.warnings, _TOO_LARGE]}))
+        files = (self._jobs.image(job.ticket, image.name) for image in outcome.images)
+        encoded = [base64.b64encode(file).decode() for file in files]
+        return _json(view.model_copy(update={"generated_images": encoded}))
 
 
-def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(status, view.model_dump_json(), headers=headers or {})
+def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, view.model_dump_json(), headers=headers or {})
 
 
-def _check_content_type(call: Call) -> None:
-    values = set(call.headers.get("content-type", ()))
+def _check_content_type(request: Request) -> None:
+    values = set(request.headers.get("content-type", ()))
     media_type, _, parameters = (values.pop() if len(values) == 1 else "").partition(";")
     charset = parameters.replace(" ", "").replace('"', "").lower()
     if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        refuse("unsupported_media_type", None, "the body must be application/json", "Send content-type once.")
+        hint = "Send one header content-type: application/json."
+        refuse("unsupported_media_type", None, "the content-type is not application/json", hint)
 
 
-def _idempotency(call: Call) -> tuple[str, str]:
-    """The key, and the hash of the body as it means, not as it is spelt; both empty where no key was sent."""
-    key = call.header("idempotency-key")
+def _idempotency(request: Request) -> tuple[str, str]:
+    """Return the key and a hash of the parsed body, or empty strings without a key."""
+    key = request.header("idempotency-key")
     if key is None:
         return "", ""
-    if not _KEY.fullmatch(key):
-        refuse("bad_header", "idempotency-key", "the Idempotency-Key is not 1 to 255 printable ASCII characters")
-    sent = dumps(dict(sorted(contract.loads(call.body).items())))
-    return key, sha256(sent.encode()).hexdigest()
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        hint = "Send 1 to 255 printable ASCII characters."
+        refuse("bad_header", "idempotency-key", "the Idempotency-Key has an invalid length or character", hint)
+    body = dumps(dict(sorted(contract.loads(request.body).items())))
+    return key, sha256(body.encode()).hexdigest()
 
 
-def _ticket(call: Call, id: str) -> Ticket:
+def _ticket(request: Request, id: str) -> Ticket:
     if not _JOB_ID.fullmatch(id):
-        refuse("not_found", None, "there is no such job")
-    return Ticket(call.owner, id)
+        refuse("not_found", None, "there is no such job", "GET /jobs lists the newest jobs.")
+    return Ticket(request.owner, id)
 
 
-def _limit(call: Call) -> int:
-    values = set(call.query.get("limit", ())) or {str(RECENT.maximum // 2)}
+def _limit(request: Request) -> int:
+    values = set(request.query.get("limit", ())) or {str(JOBS_LIMIT.maximum // 2)}
     text = values.pop()
     limit = int(text) if re.fullmatch(r"[0-9]{1,4}", text, re.ASCII) else 0
-    if values or not RECENT.minimum <= limit <= RECENT.maximum:
-        allowed = f"{RECENT.minimum} to {RECENT.maximum}"
-        refuse("out_of_range", "limit", f"limit is not one integer from {allowed}", f"Send {allowed}.")
+    if values or not JOBS_LIMIT.minimum <= limit <= JOBS_LIMIT.maximum:
+        allowed = f"{JOBS_LIMIT.minimum} to {JOBS_LIMIT.maximum}"
+        refuse("out_of_range", "limit", f"limit is not an integer from {allowed}", f"Send {allowed}.")
     return limit
 
 
-def _moment(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -228,25 +244,26 @@ def _job_error(outcome: Outcome | None) -> views.JobError | None:
     )
 
 
-def _message(status: str, outcome: Outcome | None, state: EndpointState, tells_start: bool) -> str:
+def _message(status: str, outcome: Outcome | None, state: EndpointState, reports_start: bool) -> str:
     if outcome:
-        return _ended(outcome, tells_start)
+        return _end_message(outcome, reports_start)
     if status == "running":
-        return "The picture is being drawn."
+        return "The image is being generated."
     if state.status == "asleep" and state.wake_minutes:
         low, high = state.wake_minutes
-        return f"The model is asleep and wakes for this job; that usually takes {low} to {high} minutes."
+        return f"The model is starting for this job; that usually takes {low} to {high} minutes."
     if state.status in ("starting", "broken"):
         return state.detail or f"The model is {state.status}."
-    return "The job waits for its turn." if tells_start else "The job waits for its turn or is being drawn."
+    return "The job is waiting." if reports_start else "The job is waiting or running."
 
 
-def _ended(outcome: Outcome, tells_start: bool) -> str:
+def _end_message(outcome: Outcome, reports_start: bool) -> str:
     if outcome.status == "cancelled":
-        discarded = "The job was cancelled. Should its picture be in the drawing already, it will be discarded."
-        return "The job was cancelled before it started." if tells_start else discarded
+        if reports_start:
+            return "The job was cancelled before it started."
+        return "The job was cancelled. If it was already running, its images are discarded."
     error = outcome.exception()
-    return f"The job failed: {error.message}." if error else "The pictures are ready."
+    return f"The job failed: {error.message}." if error else "The images are ready."
 
 
 def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
@@ -272,10 +289,10 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
         features=features,
-        enlarges=profile.enlarges,
+        upscales=profile.upscales,
         suggestions=list(profile.suggestions),
-        draws=list(profile.draws),
-        draws_in={"zh-CN": in_chinese(profile.draws)},
+        subjects=list(profile.subjects),
+        subjects_in={"zh-CN": in_chinese(profile.subjects)},
     )
 
 
@@ -296,7 +313,7 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         strength=views.Fraction(minimum=contract.STRENGTH.minimum, maximum=contract.STRENGTH.maximum),
         init_image_bytes=contract.INIT_IMAGE_BYTES,
         init_image_pixels=contract.INIT_IMAGE_PIXELS,
-        budget=profile.budget,
+        max_pixel_steps=profile.max_pixel_steps,
     )
 
 

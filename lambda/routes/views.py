@@ -1,4 +1,4 @@
-"""What the API answers. The OpenAPI document takes its response schemas from here."""
+"""Response bodies of the native API. The OpenAPI document takes its schemas from here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pydantic import Field
 from gateway.problem_details import View
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Moment = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
-Link = Annotated[str, Field(description="Absolute, or a path to put behind the API's base URL")]
+Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
+Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
 
 
 class Progress(View):
-    """Steps of the running call."""
+    """Steps of the running job."""
 
     step: int
     steps: int
-    preview: Annotated[str | None, Field(description="base64 of a small JPEG: the picture so far")]
+    preview: Annotated[str | None, Field(description="base64 of a small JPEG: the image so far")]
 
 
 class Image(View):
-    """One picture. The link lives 15 minutes."""
+    """An image file. The link works for 15 minutes."""
 
     url: Link
     seed: int
@@ -32,7 +32,7 @@ class Image(View):
 
 
 class JobError(View):
-    """Why a job has no pictures; `status` is what POST /generate answers with."""
+    """Why a job has no images. `status` is the HTTP status that POST /generate responds with."""
 
     code: str
     status: int
@@ -42,21 +42,21 @@ class JobError(View):
 
 
 class Urls(View):
-    """GET the one, DELETE the other."""
+    """GET `get` for the job's state; DELETE `cancel` to cancel it."""
 
     get: Link
     cancel: Link
 
 
 class Job(View):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     status: Status
-    message: Annotated[str, Field(description="What is going on, in a sentence")]
-    created_at: Moment
-    started_at: Annotated[Moment | None, Field(description="null where nobody can know")]
-    completed_at: Moment | None
+    message: Annotated[str, Field(description="The state in a sentence")]
+    created_at: Timestamp
+    started_at: Annotated[Timestamp | None, Field(description="null if not started, or unknown (async endpoints)")]
+    completed_at: Timestamp | None
     progress: Progress | None
     parameters: dict[str, Any]
     seeds: list[int]
@@ -74,7 +74,8 @@ class Jobs(View):
 
 
 class Generated(View):
-    """Pictures of a job that was waited for. `generated_images` is empty where they do not fit: take the links."""
+    """The images of a job that ended within the wait. If they are too large, `generated_images` is empty: use the
+    links in `images`."""
 
     id: str
     generated_images: Annotated[list[str], Field(description="base64")]
@@ -93,21 +94,21 @@ class Size(View):
 
 
 class Fraction(View):
-    """Both ends are allowed."""
+    """Smallest and largest allowed number, both included."""
 
     minimum: float
     maximum: float
 
 
 class Range(View):
-    """Both ends are allowed."""
+    """Smallest and largest allowed integer, both included."""
 
     minimum: int
     maximum: int
 
 
 class Defaults(View):
-    """What a request gets that leaves these open."""
+    """Values of the fields that a request leaves out."""
 
     width: int
     height: int
@@ -121,8 +122,8 @@ class Defaults(View):
 
 
 class Bounds(View):
-    """`budget` is the most that width x height x steps x images may be, where a strength leaves so many of the steps;
-    sides are multiples of `side_multiple`. An init_image is a file of so many bytes and pixels at most."""
+    """`max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
+    Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima."""
 
     width: Range
     height: Range
@@ -138,51 +139,55 @@ class Bounds(View):
     strength: Fraction
     init_image_bytes: int
     init_image_pixels: int
-    budget: int
+    max_pixel_steps: int
 
 
 Feature = Literal["image_to_image", "embed_parameters", "preview"]
 
 
 class Model(View):
-    """The deployed model: what it draws well and what it takes."""
+    """The deployed model: what it supports, and its defaults."""
 
     id: str
     name: str
     licence: str
-    licence_url: Annotated[str, Field(description="Where it can be read; empty: not told")]
-    sizes: Annotated[list[Size], Field(description="Drawn well; the first is the default")]
+    licence_url: Annotated[str, Field(description="Web address of the licence text; empty if unknown")]
+    sizes: Annotated[list[Size], Field(description="Recommended sizes; the first is the default")]
     defaults: Defaults
     bounds: Bounds
     schedulers: list[str]
     formats: list[str]
     features: Annotated[
         list[Feature],
-        Field(description="What not every model and deployment has: init_image, embed_parameters, previews of a job"),
+        Field(description="Optional features that are available here: init_image, embed_parameters, previews"),
     ]
-    enlarges: Annotated[bool, Field(description="Draws at its first size and enlarges to the size asked for")]
-    suggestions: Annotated[list[str], Field(description="Prompts to start from")]
-    draws: Annotated[list[str], Field(description="All that it can draw; empty: whatever is asked")]
-    draws_in: Annotated[
-        dict[Literal["zh-CN"], list[str]], Field(description="`draws` in other languages, in the same order")
+    upscales: Annotated[
+        bool, Field(description="Generates at its first size; the image is then scaled to the requested size")
+    ]
+    suggestions: Annotated[list[str], Field(description="Example prompts")]
+    subjects: Annotated[
+        list[str], Field(description="All things that a small model can generate; empty: no such limit")
+    ]
+    subjects_in: Annotated[
+        dict[Literal["zh-CN"], list[str]], Field(description="`subjects` in other languages, in the same order")
     ]
 
 
 class Models(View):
-    """The one model that is deployed."""
+    """The deployed model. There is one."""
 
     models: list[Model]
 
 
 class EndpointHealth(View):
-    """`asleep` wakes by itself when a job comes; `broken` needs an operator."""
+    """`asleep`: the next job starts an instance; `broken`: an operator must act."""
 
     status: Literal["ready", "asleep", "starting", "broken", "unknown"]
     detail: str
 
 
 class Health(View):
-    """`ok` where a job sent now will be drawn."""
+    """`ok` if a new job will run."""
 
     status: Literal["ok", "degraded"]
     model: str

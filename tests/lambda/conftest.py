@@ -1,4 +1,4 @@
-"""Makes `fakes` importable beside the tests."""
+"""Makes `fakes` and `faults` importable in these tests."""
 
 import sys
 from pathlib import Path

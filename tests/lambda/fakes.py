@@ -1,4 +1,4 @@
-"""Adapters for tests, of equal standing with the cloud's and the laptop's."""
+"""Implementations of `jobs.ports` for tests, and the API built on them."""
 
 import base64
 import json
@@ -10,19 +10,22 @@ from typing import Any
 
 import contract
 from contract import EaselError, GenerationRequest
-from gateway.service import Router, Service
+from gateway.router import Router
+from gateway.service import Service
 from jobs.lifecycle import Jobs
+from jobs.outcomes import JobReporter
 from jobs.ports import EndpointState, Progress, Submission, Ticket
 from jobs.records import Outcome, Record
-from routes.native import Native
+from routes.apis import all_apis
 
 ROOT = Path(__file__).parent.parent.parent
 PROFILE = contract.parse_profile((ROOT / "examples/profile.json").read_text())
+UNLIMITED = replace(PROFILE, max_pixel_steps=10**12)
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
 
 class FakeClock:
-    """Time passes only by `sleep`; `while_sleeping` is what the world does meanwhile."""
+    """Time advances only by `sleep`, which calls `while_sleeping`."""
 
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
@@ -38,11 +41,11 @@ class FakeClock:
 
 
 class Crash(BaseException):
-    """The process is gone."""
+    """The process dies."""
 
 
 class MemoryStore:
-    """A store that can break: `before_write` sees every key that is about to change."""
+    """A store in memory. `before_write` is called with each key that is about to change, and may raise."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -78,37 +81,37 @@ class MemoryStore:
         return f"https://files.example/{key}?seconds={seconds}"
 
 
-def answer_to(request: GenerationRequest, size: int = 0) -> bytes:
-    """What a healthy container sends: pictures of the right kind, of `size` bytes at least."""
+def response_to(request: GenerationRequest, size: int = 0) -> bytes:
+    """Return the response of a healthy container, with images of the right format and of at least `size` bytes."""
     image = MAGIC[request.output_format] + bytes(size)
     result = contract.GenerationResult(
         generated_images=tuple(base64.b64encode(image + bytes([i])).decode() for i in range(request.images)),
         seeds=request.seeds(),
-        parameters=json.loads(contract.render_request(contract.without_picture(request))),
-        timings={"draw_s": 1.0},
+        parameters=json.loads(contract.render_request(contract.without_image(request))),
+        timings={"generate_s": 1.0},
     )
     return contract.render_result(result).encode()
 
 
 class FakeEndpoint:
-    """Keeps what was submitted; `draw` puts the answers where the submission said. `refusal` is raised instead."""
+    """Keeps submitted jobs; `generate` puts their responses into the store. `submit` raises `error` if it is set."""
 
-    tells_start = False
-    shows_preview = False
+    reports_start = False
+    has_previews = False
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.submitted: list[Ticket] = []
-        self.refusal: EaselError | None = None
+        self.error: EaselError | None = None
         self.image_bytes = 0
         self.known_state = EndpointState("ready")
         self.known_progress: Progress | None = None
 
     def submit(self, ticket: Ticket) -> Submission:
-        if self.refusal:
-            raise self.refusal
+        if self.error:
+            raise self.error
         self.submitted.append(ticket)
-        return Submission(self.answer_key(ticket), f"failures/{ticket.inference_id}.out")
+        return Submission(self.output_key(ticket), self.failure_key(ticket))
 
     def progress(self, ticket: Ticket) -> Progress | None:
         return self.known_progress
@@ -116,28 +119,28 @@ class FakeEndpoint:
     def state(self) -> EndpointState:
         return self.known_state
 
-    def answer_key(self, ticket: Ticket) -> str:
-        return f"answers/{ticket.inference_id}.out"
+    def output_key(self, ticket: Ticket) -> str:
+        return f"async-output/{ticket.inference_id}.out"
+
+    def failure_key(self, ticket: Ticket) -> str:
+        return f"async-failures/{ticket.inference_id}.out"
 
     def request(self, ticket: Ticket) -> GenerationRequest:
-        return contract.parse_request(self.store.objects[ticket.key("request.json")], WIDE)
+        return contract.parse_request(self.store.objects[ticket.key("request.json")], UNLIMITED)
 
-    def draw(self, ticket: Ticket) -> None:
-        """Answers as SageMaker would: not where the input is gone."""
+    def generate(self, ticket: Ticket) -> None:
+        """Store the response like SageMaker: only if the input still exists."""
         if ticket.key("request.json") in self.store.objects:
-            self.store.objects[self.answer_key(ticket)] = answer_to(self.request(ticket), self.image_bytes)
+            self.store.objects[self.output_key(ticket)] = response_to(self.request(ticket), self.image_bytes)
 
-    def draw_all(self) -> None:
+    def generate_all(self) -> None:
         for ticket in self.submitted:
-            if self.answer_key(ticket) not in self.store.objects:
-                self.draw(ticket)
+            if self.output_key(ticket) not in self.store.objects:
+                self.generate(ticket)
 
 
-WIDE = replace(PROFILE, budget=10**12)
-
-
-class Silence:
-    """Telemetry that remembers."""
+class FakeTelemetry:
+    """Keeps what is logged."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -145,10 +148,13 @@ class Silence:
         self.crashes: list[BaseException] = []
 
     def begin(self, request_id: str) -> None:
-        self.began = request_id
+        self.request_id = request_id
 
-    def request(self, **facts: Any) -> None:
-        self.requests.append(facts)
+    def request(self, **fields: Any) -> None:
+        self.requests.append(fields)
+
+    def accepted(self, record: Record) -> None:
+        """Not kept."""
 
     def ended(self, record: Record, outcome: Outcome) -> None:
         self.ends.append((record.ticket.id, outcome.status))
@@ -158,34 +164,42 @@ class Silence:
 
 
 class World:
-    """The API on fakes. The endpoint draws while the API sleeps, unless told otherwise."""
+    """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that."""
 
-    def __init__(self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25) -> None:
-        self.clock, self.store, self.telemetry = FakeClock(), MemoryStore(), Silence()
+    def __init__(self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25, telemetry: Any = None) -> None:
+        self.clock, self.store = FakeClock(), MemoryStore()
+        self.telemetry: Any = telemetry or FakeTelemetry()
         self.endpoint = FakeEndpoint(self.store)
-        self.clock.while_sleeping = self.endpoint.draw_all
+        self.clock.while_sleeping = self.endpoint.generate_all
+        self.reporter = JobReporter(store=self.store, clock=self.clock, on_end=self.telemetry.ended)
         self.jobs = Jobs(
-            store=self.store, endpoint=self.endpoint, clock=self.clock, ttl_s=3600, on_end=self.telemetry.ended
+            store=self.store,
+            reporter=self.reporter,
+            endpoint=self.endpoint,
+            clock=self.clock,
+            ttl_s=3600,
+            on_accept=self.telemetry.accepted,
         )
-        router = Router([Native(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000)])
-        self.service = Service(lambda: router, self.clock.now, self.telemetry)  # type: ignore[arg-type]
+        router = Router(all_apis(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000))
+        self.service = Service(lambda: router, self.clock.now, self.telemetry)
 
     def send(self, event: Any) -> dict[str, Any]:
-        """The answer, checked against what API Gateway and Lambda accept."""
-        answer = self.service(event)
-        assert set(answer) == {"statusCode", "headers", "body", "isBase64Encoded"}
-        assert type(answer["statusCode"]) is int
-        assert type(answer["body"]) is str
-        assert all(type(name) is str and type(value) is str for name, value in answer["headers"].items())
-        assert len(json.dumps(answer)) <= 6_291_456
-        assert answer["headers"]["x-request-id"]
-        assert answer["headers"]["access-control-allow-origin"] == "*"
-        assert answer["headers"]["x-content-type-options"] == "nosniff"
-        return answer
+        """Return the rendered response, after checking that API Gateway and Lambda accept it."""
+        response = self.service(event)
+        assert set(response) == {"statusCode", "headers", "body", "isBase64Encoded"}
+        assert type(response["statusCode"]) is int
+        assert type(response["body"]) is str
+        assert all(type(name) is str and type(value) is str for name, value in response["headers"].items())
+        assert len(json.dumps(response)) <= 6_291_456
+        assert response["headers"]["x-request-id"]
+        assert response["headers"]["access-control-allow-origin"] == "*"
+        assert response["headers"]["x-content-type-options"] == "nosniff"
+        return response
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
-        answer = self.send(event(method, path, body, **options))
-        return answer["statusCode"], json.loads(answer["body"] or "null")
+        """Return the status and the parsed body."""
+        response = self.send(event(method, path, body, **options))
+        return response["statusCode"], json.loads(response["body"] or "null")
 
 
 def event(
@@ -197,7 +211,7 @@ def event(
     query: dict[str, str] | None = None,
     key: str = "key-1",
 ) -> dict[str, Any]:
-    """A REST proxy event, as API Gateway sends it."""
+    """Return a REST proxy event as API Gateway sends it."""
     sent = {"Content-Type": "application/json", **(headers or {})}
     return {
         "httpMethod": method,

@@ -1,4 +1,4 @@
-"""A loopback server that fails as SageMaker does, on the wire, so that boto3 itself is under test."""
+"""A local HTTP server that fails like SageMaker does, so that tests include boto3 itself."""
 
 import json
 import threading
@@ -9,22 +9,25 @@ from typing import Any
 
 
 class Fault:
-    """One answer: `status`, AWS error `kind`, JSON `body`. `manner` is `answer`, `hang`, `close` or `cut`."""
+    """A response: `status`, AWS error `kind`, JSON `body`.
 
-    def __init__(self, status: int = 200, kind: str = "", body: Any = None, manner: str = "answer", **headers: str):
-        self.status, self.kind, self.manner, self.headers = status, kind, manner, headers
+    `behaviour`: `respond`, `hang` (no response), `close` (close the connection) or `cut` (a part of the body).
+    """
+
+    def __init__(self, status: int = 200, kind: str = "", body: Any = None, behaviour: str = "respond", **headers: str):
+        self.status, self.kind, self.behaviour, self.headers = status, kind, behaviour, headers
         self.body = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every request with `fault` and keeps what was asked."""
+    """Responds to every request with `fault` and keeps the requests: path, headers and body."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.fault = Fault()
-        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.released = threading.Event()
 
     @property
@@ -32,7 +35,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what this is about."""
+        """Ignore clients that hang up: the tests cause that."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,20 +44,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.path, headers, body))
+        self.server.requests.append((self.path, headers, body))
         fault = self.server.fault
-        if fault.manner == "hang":
+        if fault.behaviour == "hang":
             self.server.released.wait(10)
-        if fault.manner in ("hang", "close"):
+        if fault.behaviour in ("hang", "close"):
             self.close_connection = True
             return
-        self._answer(fault)
+        self._respond(fault)
 
-    def _answer(self, fault: Fault) -> None:
+    def _respond(self, fault: Fault) -> None:
         self.send_response(fault.status)
-        more = {"x-amzn-errortype": fault.kind} if fault.kind else {}
-        length = len(fault.body) + (1000 if fault.manner == "cut" else 0)
-        for name, value in {"content-type": "application/json", "content-length": str(length), **more}.items():
+        error = {"x-amzn-errortype": fault.kind} if fault.kind else {}
+        length = len(fault.body) + (1000 if fault.behaviour == "cut" else 0)
+        for name, value in {"content-type": "application/json", "content-length": str(length), **error}.items():
             self.send_header(name, value)
         for name, value in fault.headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -62,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(fault.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """No log."""
 
 
 @contextmanager

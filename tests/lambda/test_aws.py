@@ -1,4 +1,4 @@
-"""The cloud's adapters: S3 as moto knows it, SageMaker and Lambda as a loopback server that fails as they do."""
+"""The AWS adapters, with moto's S3 and a local server that fails like SageMaker and Lambda."""
 
 import json
 import socket
@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from faults import Fault, Server, serve
 from moto import mock_aws
 
-from aws import adapters as aws
-from aws.adapters import AsyncEndpoint, BucketStore, RealtimeEndpoint, RealtimePredictor, Watch
+from aws import endpoints
+from aws.endpoints import AsyncEndpoint, EndpointWatcher, RealtimeEndpoint, RealtimePredictor
+from aws.store import BucketStore
 from contract import DEADLINE_MS, EaselError
 from jobs.ports import Submission, Ticket
 
@@ -39,12 +40,12 @@ def store() -> Iterator[BucketStore]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(aws, "_SUBMIT_SECONDS", 1.5)
-    monkeypatch.setattr(aws, "_REALTIME_SECONDS", 1.5)
-    with serve() as made:
+    monkeypatch.setattr(endpoints, "_SUBMIT_SECONDS", 1.5)
+    monkeypatch.setattr(endpoints, "_REALTIME_SECONDS", 1.5)
+    with serve() as running:
         for service in SERVICES:
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", made.url)
-        yield made
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", running.url)
+        yield running
 
 
 # --- the store -----------------------------------------------------------------------------------
@@ -61,13 +62,13 @@ def test_objects_are_written_read_and_deleted(store: BucketStore) -> None:
     assert store.read("jobs/a/x.json") is None
 
 
-def test_the_first_creates(store: BucketStore) -> None:
-    """That this is atomic is S3's promise; moto looks and then writes, so that it cannot show it."""
+def test_only_the_first_create_writes(store: BucketStore) -> None:
+    """S3 guarantees that this is atomic. Moto checks and then writes, so this test cannot show it."""
     assert [store.create("idempotency/k.json", body) for body in (b"1", b"2", b"3")] == [True, False, False]
     assert store.read("idempotency/k.json") == b"1"
 
 
-def test_a_listing_is_short_sorted_and_flat(store: BucketStore) -> None:
+def test_a_listing_is_limited_sorted_and_flat(store: BucketStore) -> None:
     for key in ("jobs/o/b/job.json", "jobs/o/a/job.json", "jobs/o/a/outcome.json", "jobs/o/c", "jobs/p/z/job.json"):
         store.write(key, b"")
     assert store.list("jobs/o/", 10) == ["a", "b", "c"]
@@ -75,7 +76,7 @@ def test_a_listing_is_short_sorted_and_flat(store: BucketStore) -> None:
     assert store.list("jobs/none/", 2) == []
 
 
-def test_links_are_short_lived_regional_and_signed_anew(store: BucketStore) -> None:
+def test_links_are_short_lived_regional_and_signed_by_v4(store: BucketStore) -> None:
     url = urlsplit(store.link("jobs/o/i/image-0.png", 99_999_999))
     query = parse_qs(url.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
@@ -85,21 +86,21 @@ def test_links_are_short_lived_regional_and_signed_anew(store: BucketStore) -> N
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-south-1"])
-def test_a_link_names_the_host_of_its_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """From the global host S3 sends callers on to this one, where the signature would be wrong."""
+def test_a_link_has_the_host_of_its_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    """The global host redirects callers to the regional one, where the signature would be wrong."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
     monkeypatch.setenv("AWS_REGION", region)
     assert urlsplit(BucketStore("store").link("jobs/o/i/image-0.png", 900)).netloc == f"store.s3.{region}.amazonaws.com"
 
 
-def test_addresses_and_keys(store: BucketStore) -> None:
-    assert store.key_of(store.uri_of("answers/x.out")) == "answers/x.out"
-    assert store.key_of("s3://another/answers/x.out") is None
+def test_uris_and_keys(store: BucketStore) -> None:
+    assert store.key_of(store.uri_of("async-output/x.out")) == "async-output/x.out"
+    assert store.key_of("s3://another/async-output/x.out") is None
     assert store.key_of(f"s3://{BUCKET}-two/x") is None
 
 
-class Refusing:
-    """An S3 client whose every call fails, and that counts them."""
+class FailingClient:
+    """An S3 client whose calls raise the given errors, one after the other. Counts the calls."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors, self.calls = list(errors), 0
@@ -114,7 +115,7 @@ class Refusing:
         return call
 
 
-def refused(code: str) -> ClientError:
+def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "arn:aws:iam::123456789012:role/secret"}}, "PutObject")
 
 
@@ -128,8 +129,8 @@ STORE_CODES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "ours"), STORE_CODES)
-def test_a_refusing_bucket(code: str, ours: str) -> None:
+@pytest.mark.parametrize(("code", "expected"), STORE_CODES)
+def test_errors_of_the_bucket(code: str, expected: str) -> None:
     store = BucketStore(BUCKET)
     for call in (
         lambda: store.read("k"),
@@ -138,25 +139,25 @@ def test_a_refusing_bucket(code: str, ours: str) -> None:
         lambda: store.delete("k"),
         lambda: store.list("k/", 1),
     ):
-        store.__dict__["_s3"] = client = Refusing(refused(code))
+        store.__dict__["_s3"] = client = FailingClient(client_error(code))
         with pytest.raises(EaselError) as failure:
             call()
-        assert (failure.value.code, client.calls) == (ours, 1)
+        assert (failure.value.code, client.calls) == (expected, 1)
         assert "123456789012" not in failure.value.message + failure.value.hint
 
 
-def test_conditional_writes_that_meet_are_sent_again() -> None:
+def test_conflicting_conditional_writes_are_retried() -> None:
     store = BucketStore(BUCKET)
-    store.__dict__["_s3"] = client = Refusing(*[refused("ConditionalRequestConflict")] * 2)
+    store.__dict__["_s3"] = client = FailingClient(*[client_error("ConditionalRequestConflict")] * 2)
     assert store.create("k", b"") is True
     assert client.calls == 3
-    store.__dict__["_s3"] = Refusing(*[refused("ConditionalRequestConflict")] * 9)
+    store.__dict__["_s3"] = FailingClient(*[client_error("ConditionalRequestConflict")] * 9)
     with pytest.raises(EaselError) as failure:
         store.create("k", b"")
     assert failure.value.code == "upstream_unavailable"
 
 
-def test_a_missing_bucket_of_moto_is_a_wrong_setting() -> None:
+def test_a_missing_bucket_is_a_config_error() -> None:
     with mock_aws(), pytest.raises(EaselError) as failure:
         BucketStore("nowhere").read("k")
     assert failure.value.code == "config_error"
@@ -178,19 +179,19 @@ FAULTS = [
     ("any exception of the container", model_error(400, "No module named 'x'"), "model_error"),
     ("the container's own error inside", model_error(400, OOM), "nan_output"),
     ("out of memory", model_error(500, "CUDA out of memory. Tried to allocate"), "gpu_out_of_memory"),
-    ("the model's time is over", model_error(0, "Your invocation timed out while waiting"), "model_timeout"),
+    ("timeout of the model", model_error(0, "Your invocation timed out while waiting"), "model_timeout"),
     ("worker died", model_error(500, WORKER_DIED), "container_died"),
     ("queue full", model_error(503, QUEUE_FULL), "model_busy"),
     ("out of the host's memory", model_error(507, "Out of resources"), "model_busy"),
     ("response not loaded", model_error(500, "could not load the entire response body"), "model_bad_response"),
-    ("a page", model_error(500, "<html>Internal"), "model_error"),
+    ("HTML", model_error(500, "<html>Internal"), "model_error"),
     ("not ready", Fault(429, "ModelNotReadyException"), "model_loading"),
     (
         "no endpoint",
         Fault(400, "ValidationError", {"message": "Endpoint x of account 1 not found."}),
         "endpoint_missing",
     ),
-    ("body too big", Fault(400, "ValidationError", {"message": LONG}), "payload_too_large"),
+    ("body too large", Fault(400, "ValidationError", {"message": LONG}), "payload_too_large"),
     ("unavailable", Fault(503, "ServiceUnavailable"), "upstream_unavailable"),
     ("internal", Fault(500, "InternalFailure"), "upstream_error"),
     ("dependency", Fault(530, "InternalDependencyException"), "upstream_error"),
@@ -198,50 +199,50 @@ FAULTS = [
     ("throttled as 429", Fault(429, "ThrottlingException"), "throttled"),
     ("denied", Fault(403, "AccessDeniedException"), "config_error"),
     ("expired", Fault(403, "ExpiredTokenException"), "config_error"),
-    ("odd code", Fault(418), "upstream_error"),
-    ("a proxy's page", Fault(502, body=b"<html>"), "upstream_error"),
-    ("no answer", Fault(manner="hang"), "model_timeout"),
-    ("closed", Fault(manner="close"), "upstream_closed"),
+    ("unknown code", Fault(418), "upstream_error"),
+    ("HTML of a proxy", Fault(502, body=b"<html>"), "upstream_error"),
+    ("no response", Fault(behaviour="hang"), "model_timeout"),
+    ("closed", Fault(behaviour="close"), "upstream_closed"),
 ]
 
 
 @pytest.mark.parametrize(("fault", "code"), [pytest.param(fault, code, id=name) for name, fault, code in FAULTS])
 @pytest.mark.parametrize("mode", ["async", "realtime"])
-def test_what_sagemaker_raises_has_a_code_and_was_asked_once(
+def test_an_error_of_sagemaker_has_a_code_and_is_not_retried(
     server: Server, fault: Fault, code: str, mode: str
 ) -> None:
     server.fault = fault
     with pytest.raises(EaselError) as failure:
         call(mode)
     assert failure.value.code == code
-    assert len([path for path, _, _ in server.asked if path.startswith("/endpoints/")]) == 1
+    assert len([path for path, _, _ in server.requests if path.startswith("/endpoints/")]) == 1
     assert "account" not in failure.value.message
 
 
 def call(mode: str) -> Any:
     if mode == "async":
-        return AsyncEndpoint("drawer", BucketStore(BUCKET), 3600).submit(TICKET)
-    return RealtimePredictor("drawer").predict(TICKET, b'{"prompt":["a"]}')
+        return AsyncEndpoint("endpoint", BucketStore(BUCKET), 3600).submit(TICKET)
+    return RealtimePredictor("endpoint").predict(TICKET, b'{"prompt":["a"]}')
 
 
-def test_an_answer_that_is_cut_off(server: Server) -> None:
-    server.fault = Fault(200, body=b'{"generated', manner="cut")
+def test_a_response_that_is_cut_off(server: Server) -> None:
+    server.fault = Fault(200, body=b'{"generated', behaviour="cut")
     with pytest.raises(EaselError) as failure:
         call("realtime")
-    assert (failure.value.code, len(server.asked)) == ("upstream_truncated", 1)
+    assert (failure.value.code, len(server.requests)) == ("upstream_truncated", 1)
 
 
 @pytest.mark.parametrize("mode", ["async", "realtime"])
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{taken.getsockname()[1]}")
+def test_a_closed_port_is_unreachable(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(EaselError) as failure:
             call(mode)
     assert failure.value.code == "upstream_unreachable"
 
 
-def test_no_credentials(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_a_config_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -252,22 +253,22 @@ def test_no_credentials(server: Server, monkeypatch: pytest.MonkeyPatch) -> None
     assert failure.value.code == "config_error"
 
 
-def test_our_own_mistake_is_internal(server: Server) -> None:
+def test_invalid_parameters_are_an_internal_error(server: Server) -> None:
     with pytest.raises(EaselError) as failure:
-        RealtimePredictor("drawer").predict(TICKET, 7)  # type: ignore[arg-type]
-    assert (failure.value.code, server.asked) == ("internal", [])
+        RealtimePredictor("endpoint").predict(TICKET, 7)  # type: ignore[arg-type]
+    assert (failure.value.code, server.requests) == ("internal", [])
 
 
-# --- calls that go well --------------------------------------------------------------------------
+# --- successful calls ----------------------------------------------------------------------------
 
 
-def test_a_job_is_submitted_as_sagemaker_wants_it(server: Server) -> None:
-    places = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/answers/1.out"}
-    places["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/failures/1-error.out"
-    server.fault = Fault(202, body={"InferenceId": TICKET.inference_id}, **places)
-    assert call("async") == Submission("answers/1.out", "failures/1-error.out")
-    path, headers, _ = server.asked[0]
-    assert path == "/endpoints/drawer/async-invocations"
+def test_the_parameters_of_a_submission(server: Server) -> None:
+    locations = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/async-output/1.out"}
+    locations["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/async-failures/1-error.out"
+    server.fault = Fault(202, body={"InferenceId": TICKET.inference_id}, **locations)
+    assert call("async") == Submission("async-output/1.out", "async-failures/1-error.out")
+    path, headers, _ = server.requests[0]
+    assert path == "/endpoints/endpoint/async-invocations"
     assert headers["x-amzn-sagemaker-content-type"] == "application/json"
     assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
     assert headers["x-amzn-sagemaker-inputlocation"] == f"s3://{BUCKET}/{TICKET.key('request.json')}"
@@ -276,24 +277,24 @@ def test_a_job_is_submitted_as_sagemaker_wants_it(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("ttl_s", "queue_s"), [(100, 60), (10**6, 21_600), (2000.5, 1040)])
-def test_the_queue_keeps_a_call_no_longer_than_its_job_lives(server: Server, ttl_s: float, queue_s: int) -> None:
-    AsyncEndpoint("drawer", BucketStore(BUCKET), ttl_s).submit(TICKET)
-    assert server.asked[0][1]["x-amzn-sagemaker-requestttlseconds"] == str(queue_s)
+def test_the_queue_lifetime_follows_the_job_lifetime(server: Server, ttl_s: float, queue_s: int) -> None:
+    AsyncEndpoint("endpoint", BucketStore(BUCKET), ttl_s).submit(TICKET)
+    assert server.requests[0][1]["x-amzn-sagemaker-requestttlseconds"] == str(queue_s)
 
 
-def test_a_call_is_made_as_the_container_wants_it(server: Server) -> None:
+def test_the_parameters_of_a_realtime_call(server: Server) -> None:
     server.fault = Fault(200, body=b"anything")
     assert call("realtime") == b"anything"
-    path, headers, body = server.asked[0]
-    assert (path, body) == ("/endpoints/drawer/invocations", b'{"prompt":["a"]}')
+    path, headers, body = server.requests[0]
+    assert (path, body) == ("/endpoints/endpoint/invocations", b'{"prompt":["a"]}')
     assert headers["content-type"] == "application/json"
     assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
 
 
-def test_a_runner_is_called_and_not_waited_for(server: Server) -> None:
+def test_the_runner_is_invoked_without_waiting(server: Server) -> None:
     server.fault = Fault(202)
-    assert RealtimeEndpoint("drawer", "runner").submit(TICKET) == Submission()
-    path, headers, body = server.asked[0]
+    assert RealtimeEndpoint("endpoint", "runner").submit(TICKET) == Submission()
+    path, headers, body = server.requests[0]
     assert path == "/2015-03-31/functions/runner/invocations"
     assert headers["x-amz-invocation-type"] == "Event"
     assert json.loads(body) == {"owner": TICKET.owner, "id": TICKET.id}
@@ -303,14 +304,14 @@ def test_a_runner_is_called_and_not_waited_for(server: Server) -> None:
     ("kind", "code"),
     [("TooManyRequestsException", "throttled"), ("ResourceNotFoundException", "config_error"), ("X", "upstream_error")],
 )
-def test_a_runner_that_cannot_be_called(server: Server, kind: str, code: str) -> None:
+def test_errors_of_the_runner_function(server: Server, kind: str, code: str) -> None:
     server.fault = Fault(429, kind)
     with pytest.raises(EaselError) as failure:
-        RealtimeEndpoint("drawer", "runner").submit(TICKET)
-    assert (failure.value.code, len(server.asked)) == (code, 1)
+        RealtimeEndpoint("endpoint", "runner").submit(TICKET)
+    assert (failure.value.code, len(server.requests)) == (code, 1)
 
 
-# --- what the endpoint does ----------------------------------------------------------------------
+# --- state of the endpoint -----------------------------------------------------------------------
 
 STATES = [
     ("InService", 1, "ready"),
@@ -330,34 +331,34 @@ def described(status: str, instances: int) -> dict[str, Any]:
     return {"EndpointStatus": status, "ProductionVariants": [{"CurrentInstanceCount": instances}]}
 
 
-@pytest.mark.parametrize(("status", "instances", "ours"), STATES)
-def test_the_state_of_an_endpoint(server: Server, status: str, instances: int, ours: str) -> None:
+@pytest.mark.parametrize(("status", "instances", "expected"), STATES)
+def test_the_state_of_an_endpoint(server: Server, status: str, instances: int, expected: str) -> None:
     server.fault = Fault(200, body=described(status, instances))
     for endpoint in (AsyncEndpoint("e", BucketStore(BUCKET), 3600), RealtimeEndpoint("e", "runner")):
-        assert endpoint.state().status == ours
-        assert (endpoint.state().wake_minutes is not None) == (ours in ("asleep", "starting"))
+        assert endpoint.state().status == expected
+        assert (endpoint.state().wake_minutes is not None) == (expected in ("asleep", "starting"))
         assert endpoint.progress(TICKET) is None
 
 
-def test_an_endpoint_that_is_not_there_is_broken(server: Server) -> None:
+def test_a_missing_endpoint_is_broken(server: Server) -> None:
     server.fault = Fault(
         400, "ValidationException", {"__type": "ValidationException", "message": 'Could not find endpoint "e".'}
     )
-    assert Watch("e").state().status == "broken"
+    assert EndpointWatcher("e").state().status == "broken"
 
 
-def test_sagemaker_is_asked_once_in_a_while(server: Server) -> None:
+def test_the_state_is_cached(server: Server) -> None:
     server.fault = Fault(200, body=described("InService", 1))
     now = [0.0]
-    watch = Watch("e", lambda: now[0])
-    for moment in (0, 1, 5, 6, 11):
-        now[0] = moment
-        watch.state()
-    assert len(server.asked) == 2
+    watcher = EndpointWatcher("e", lambda: now[0])
+    for seconds in (0, 1, 5, 6, 11):
+        now[0] = seconds
+        watcher.state()
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(("status", "code"), [("Creating", "upstream_unavailable"), ("InService", "config_error")])
-def test_an_endpoint_that_cannot_be_called_yet_says_why(
+def test_a_rejected_call_reports_the_state_of_the_endpoint(
     server: Server, monkeypatch: pytest.MonkeyPatch, status: str, code: str
 ) -> None:
     server.fault = Fault(400, "ValidationError", {"message": "no"})

@@ -1,4 +1,4 @@
-"""What the model draws, for people who read Chinese."""
+"""Chinese names of the embedded model's subjects."""
 
 import json
 
@@ -6,15 +6,15 @@ from fakes import ROOT
 
 from routes.chinese_names import in_chinese
 
-DRAWS = json.loads((ROOT / "models/emoji.json").read_text("utf-8"))["draws"]
+SUBJECTS = json.loads((ROOT / "models/emoji.json").read_text("utf-8"))["subjects"]
 
 
-def test_everything_that_the_embedded_model_draws_has_a_chinese_name() -> None:
-    told = in_chinese(DRAWS)
-    assert len(told) == len(DRAWS)
-    assert [name for name in told if name.isascii()] == []
-    assert told[DRAWS.index("panda")] == "熊猫"
+def test_every_subject_of_the_embedded_model_has_a_chinese_name() -> None:
+    names = in_chinese(SUBJECTS)
+    assert len(names) == len(SUBJECTS)
+    assert [name for name in names if name.isascii()] == []
+    assert names[SUBJECTS.index("panda")] == "熊猫"
 
 
-def test_what_has_none_stays_as_it_is() -> None:
+def test_an_unknown_name_stays_unchanged() -> None:
     assert in_chinese(["xylophone", "cat"]) == ["xylophone", "猫"]

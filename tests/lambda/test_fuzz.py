@@ -1,4 +1,4 @@
-"""Whatever is thrown at the API: no 5xx, nothing malformed, and nothing invalid reaches the endpoint."""
+"""Any input gets a valid response without 5xx, and nothing invalid reaches the endpoint."""
 
 import json
 from base64 import b64encode
@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import schemathesis
-from fakes import ROOT, WIDE, World, event
+from fakes import ROOT, UNLIMITED, World, event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,13 +18,13 @@ from contract import EaselError
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
-ANY_TEXT = st.text(st.characters())  # halves of surrogate pairs included
+ANY_TEXT = st.text(st.characters())  # with unpaired surrogates
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
     max_leaves=8,
 )
-PICTURES = [
+IMAGES = [
     case["body"]["init_image"]
     for case in json.loads((ROOT / "examples/accepted.json").read_text())
     if "init_image" in case["body"]
@@ -33,33 +33,33 @@ GOOD = [
     ("prompt", "一只熊猫"), ("prompt", ["a", "b"]), ("width", 64), ("width", 768), ("height", 512), ("seed", None),
     ("num_images_per_prompt", 2), ("num_inference_steps", 1), ("num_inference_steps", 150), ("guidance_scale", 7.5),
     ("guidance_scale", 30), ("seed", 0), ("seed", 2**32 - 1), ("scheduler", "euler"), ("output_format", "webp"),
-    ("negative_prompt", ""), ("deadline_ms", 60_000), ("width", None), ("init_image", PICTURES[0]),
-    ("init_image", PICTURES[1]), ("embed_parameters", True), ("strength", None),
+    ("negative_prompt", ""), ("deadline_ms", 60_000), ("width", None), ("init_image", IMAGES[0]),
+    ("init_image", IMAGES[1]), ("embed_parameters", True), ("strength", None),
 ]  # fmt: skip
 VALUES = ["a", ["a"], 0, 1, 7, 64, 65, 776, 2**32, -1, 1e9, 20.0, True, "", [], {}, None, "\0", "euler ", "x" * 2001]
 BAD = [(name, value) for name in [*contract.REQUEST_FIELDS, "steps"] for value in VALUES]
 
 
 def objects(changes: list[tuple[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.lists(st.sampled_from(changes), max_size=3).map(lambda some: {"prompt": "a", **dict(some)})
+    return st.lists(st.sampled_from(changes), max_size=3).map(lambda chosen: {"prompt": "a", **dict(chosen)})
 
 
 TEXTS = (objects(GOOD) | objects(BAD) | JSON).map(json.dumps)
 BODIES = st.lists(TEXTS | TEXTS | TEXTS | st.text() | st.binary(), min_size=10, max_size=10)
 
-WORLD = World(WIDE)
+WORLD = World(UNLIMITED)
 
 
 def valid(body: str | bytes) -> bool:
     try:
-        contract.parse_request(body, WIDE)
+        contract.parse_request(body, UNLIMITED)
     except EaselError:
         return False
     return True
 
 
 def check_body(body: str | bytes) -> bool:
-    """The contract alone says what is valid; the API agrees, in both directions."""
+    """Check that the API accepts exactly what the contract accepts. Return whether it does."""
     WORLD.store.objects.clear()
     WORLD.endpoint.submitted.clear()
     sent = event("POST", "/generate", body if isinstance(body, str) else "")
@@ -99,11 +99,11 @@ EVENTS = st.builds(
 
 @settings(QUICK, max_examples=400)
 @given(sent=EVENTS | JSON)
-def test_any_event_gets_a_well_formed_answer(sent: Any) -> None:
+def test_any_event_gets_a_valid_response(sent: Any) -> None:
     WORLD.store.objects.clear()
     WORLD.endpoint.submitted.clear()
-    answer = WORLD.send(sent)
-    assert answer["statusCode"] < 500, answer["body"]
+    response = WORLD.send(sent)
+    assert response["statusCode"] < 500, response["body"]
 
 
 SHAPES: dict[str, Any] = {
@@ -117,19 +117,19 @@ SHAPES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_b33_events_of_another_shape_are_refused(name: str) -> None:
-    answer = WORLD.send(SHAPES[name])
-    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (400, "expected_object")
+def test_b33_other_events_are_rejected(name: str) -> None:
+    response = WORLD.send(SHAPES[name])
+    assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "expected_object")
 
 
-def test_b33_a_body_that_is_no_text_is_refused() -> None:
+def test_b33_a_body_that_is_not_a_string_is_rejected() -> None:
     sent = event("POST", "/generate")
     for body, encoded in [({"prompt": "a"}, False), (7, True), ("!!!", True), ("é", True)]:
-        answer = WORLD.send({**sent, "body": body, "isBase64Encoded": encoded})
-        assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (400, "invalid_json")
+        response = WORLD.send({**sent, "body": body, "isBase64Encoded": encoded})
+        assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "invalid_json")
 
 
-def test_b33_a_load_balancers_event_and_base64_are_understood() -> None:
+def test_b33_an_event_of_a_load_balancer_and_base64_are_accepted() -> None:
     sent = event("POST", "/generate", "eyJwcm9tcHQiOiAiYSJ9")
     del sent["multiValueHeaders"], sent["multiValueQueryStringParameters"]
     sent |= {"isBase64Encoded": True, "requestContext": {"elb": {"targetGroupArn": "x"}}}
@@ -137,14 +137,14 @@ def test_b33_a_load_balancers_event_and_base64_are_understood() -> None:
 
 
 def wsgi(world: World) -> Any:
-    """The API as a WSGI application, the way a gateway would call it."""
+    """Return the API as a WSGI application that calls it like a gateway."""
 
     def application(environ: Any, start_response: Any) -> Any:
         headers = {k[5:].replace("_", "-"): v for k, v in environ.items() if k.startswith("HTTP_")}
         if "CONTENT_TYPE" in environ:
             headers["content-type"] = environ["CONTENT_TYPE"]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        answer = world.send(
+        response = world.send(
             {
                 "httpMethod": environ["REQUEST_METHOD"],
                 "path": environ["PATH_INFO"],
@@ -154,30 +154,30 @@ def wsgi(world: World) -> Any:
                 "isBase64Encoded": True,
             }
         )
-        assert answer["statusCode"] < 500, answer
-        start_response(f"{answer['statusCode']} x", list(answer["headers"].items()))
-        return [answer["body"].encode()]
+        assert response["statusCode"] < 500, response
+        start_response(f"{response['statusCode']} x", list(response["headers"].items()))
+        return [response["body"].encode()]
 
     return application
 
 
-FUZZED = World(replace(WIDE, max_side=512))
-schema = schemathesis.openapi.from_wsgi("/openapi.json", wsgi(FUZZED))
+WSGI_WORLD = World(replace(UNLIMITED, max_side=512))
+schema = schemathesis.openapi.from_wsgi("/openapi.json", wsgi(WSGI_WORLD))
 
 
 @schema.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """20.0 is an integer in JSON Schema and none in the contract; no schema can say so."""
+    """Skip 20.0 for an integer: JSON Schema accepts it and the contract does not."""
     return not (isinstance(body, dict) and any(isinstance(body.get(name), float) for name in INTEGERS))
 
 
 @schema.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """Nor can a schema say what is a picture."""
+    """Replace init_image by a valid image, which a schema cannot describe."""
     text = body.get("init_image") if isinstance(body, dict) else None
     if not isinstance(text, str) or len(text) > 4 * contract.INIT_IMAGE_BYTES // 3:
         return body
-    return {**body, "init_image": PICTURES[len(text) % 2]}
+    return {**body, "init_image": IMAGES[len(text) % 2]}
 
 
 INTEGERS = set(contract.REQUEST_FIELDS) - {"guidance_scale", "strength"}
@@ -185,5 +185,5 @@ INTEGERS = set(contract.REQUEST_FIELDS) - {"guidance_scale", "strength"}
 
 @schema.parametrize()
 @settings(QUICK, max_examples=50)
-def test_the_document_is_true(case: schemathesis.Case[Any]) -> None:
+def test_the_api_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate()

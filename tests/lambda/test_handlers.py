@@ -1,4 +1,4 @@
-"""The functions as Lambda calls them: variables, S3 as moto knows it, and what SageMaker sends."""
+"""The handlers as Lambda calls them: with variables, moto's S3, and the messages of SageMaker."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from fakes import MAGIC, PROFILE, ROOT, answer_to, event
+from fakes import MAGIC, PROFILE, ROOT, event, response_to
 from faults import Fault, Server, serve
 from moto import mock_aws
 
@@ -20,7 +20,7 @@ REQUEST = parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
 VARIABLES = {
     "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
     "EASEL_BUCKET": BUCKET,
-    "EASEL_ENDPOINT": "drawer",
+    "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_RUNNER": "runner",
     "EASEL_WAIT_SECONDS": "0",
@@ -30,17 +30,17 @@ VARIABLES = {
 
 
 class Cloud:
-    """A bucket, and a server that stands for SageMaker and Lambda."""
+    """A bucket, and a server in place of SageMaker and Lambda."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.s3 = server, boto3.client("s3")
 
-    def start_anew(self) -> None:
-        self.server.asked.clear()
-        places = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/answers/1.out"}
-        places["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/failures/1-error.out"
+    def reset(self) -> None:
+        self.server.requests.clear()
+        locations = {"x-amzn-sagemaker-outputlocation": f"s3://{BUCKET}/async-output/1.out"}
+        locations["x-amzn-sagemaker-failurelocation"] = f"s3://{BUCKET}/async-failures/1-error.out"
         body = {"EndpointStatus": "InService", "ProductionVariants": [{"CurrentInstanceCount": 0}]}
-        self.server.fault = Fault(202, body=body, **places)
+        self.server.fault = Fault(202, body=body, **locations)
         self.s3.create_bucket(Bucket=BUCKET)
         self.empty()
 
@@ -52,16 +52,16 @@ class Cloud:
         return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())]
 
     def submit(self) -> Ticket:
-        """A job through the front door."""
+        """Submit a job by the API."""
         sent = handlers.api(event("POST", "/jobs", {"prompt": "a red apple", "seed": 7}), None)
         assert sent["statusCode"] == 202, sent["body"]
         _, owner, id, _ = self.keys("jobs/")[0].split("/")
         return Ticket(owner, id)
 
     def job(self, ticket: Ticket) -> Any:
-        answer = handlers.api(event("GET", f"/jobs/{ticket.id}"), None)
-        assert answer["statusCode"] == 200
-        return json.loads(answer["body"])
+        response = handlers.api(event("GET", f"/jobs/{ticket.id}"), None)
+        assert response["statusCode"] == 200
+        return json.loads(response["body"])
 
     def put(self, key: str, body: bytes) -> str:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
@@ -69,35 +69,35 @@ class Cloud:
 
 
 @pytest.fixture(scope="module")
-def sky() -> Iterator[Cloud]:
+def module_cloud() -> Iterator[Cloud]:
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
     with pytest.MonkeyPatch.context() as patch, mock_aws(), serve() as server:
         for service in ("SAGEMAKER_RUNTIME", "SAGEMAKER", "LAMBDA"):
             patch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         for name, value in {**VARIABLES, **keys}.items():
             patch.setenv(name, value)
-        forget()
+        clear_caches()
         yield Cloud(server)
-        forget()
+        clear_caches()
 
 
 @pytest.fixture
-def the_cloud(sky: Cloud) -> Cloud:
-    sky.start_anew()
-    return sky
+def cloud(module_cloud: Cloud) -> Cloud:
+    module_cloud.reset()
+    return module_cloud
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """For tests that change variables: handlers are made anew before and after."""
-    forget()
+def environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """For tests that change variables: clears the caches of the handlers before and after."""
+    clear_caches()
     yield monkeypatch
-    forget()
+    clear_caches()
 
 
-def forget() -> None:
-    for made in (handlers._service, handlers._router, handlers._store, handlers._predictor, handlers._finalizer):
-        made.cache_clear()
+def clear_caches() -> None:
+    for cached in (handlers._service, handlers._router, handlers._store, handlers._predictor, handlers._finalizer):
+        cached.cache_clear()
 
 
 def sns(*messages: Any) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def sns(*messages: Any) -> dict[str, Any]:
 
 
 def success(ticket: Ticket, location: str) -> dict[str, Any]:
-    """As in the SageMaker guide, "Check prediction results"."""
+    """Return a message as in the SageMaker guide, "Check prediction results"."""
     return {
         "awsRegion": "us-east-1",
         "eventTime": "2026-11-23T08:00:00Z",
         "receivedTime": "2026-11-23T08:00:00Z",
         "invocationStatus": "Completed",
-        "requestParameters": {"endpointName": "drawer", "inputLocation": f"s3://b/{ticket.key('request.json')}"},
+        "requestParameters": {"endpointName": "endpoint", "inputLocation": f"s3://b/{ticket.key('request.json')}"},
         "responseParameters": {"contentType": "application/json", "outputLocation": location},
         "inferenceId": ticket.inference_id,
         "eventVersion": "1.0",
@@ -130,31 +130,30 @@ def failure(ticket: Ticket, reason: str) -> dict[str, Any]:
 # --- async ---------------------------------------------------------------------------------------
 
 
-def test_a_picture_by_way_of_the_success_topic(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
-    job = the_cloud.job(ticket)
-    assert (job["status"], job["message"][:20]) == ("queued", "The model is asleep ")
-    location = the_cloud.put("answers/elsewhere.out", answer_to(REQUEST))
+def test_the_success_topic_ends_a_job(cloud: Cloud) -> None:
+    ticket = cloud.submit()
+    assert cloud.job(ticket)["status"] == "queued"
+    location = cloud.put("async-output/elsewhere.out", response_to(REQUEST))
     message = success(ticket, location)
     handlers.finalizer(sns(message, message), None)
     handlers.finalizer(sns(failure(ticket, "late and wrong")), None)
-    job = the_cloud.job(ticket)
+    job = cloud.job(ticket)
     assert (job["status"], job["seeds"], len(job["images"])) == ("succeeded", [7], 1)
-    assert the_cloud.s3.get_object(Bucket=BUCKET, Key=ticket.key("image-0.png"))["Body"].read() == MAGIC["png"] + b"\0"
+    assert cloud.s3.get_object(Bucket=BUCKET, Key=ticket.key("image-0.png"))["Body"].read() == MAGIC["png"] + b"\0"
 
 
-def test_a_picture_that_no_topic_told_of(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
-    the_cloud.put("answers/1.out", answer_to(REQUEST))
-    assert the_cloud.job(ticket)["status"] == "succeeded"
+def test_an_output_without_an_sns_message(cloud: Cloud) -> None:
+    ticket = cloud.submit()
+    cloud.put("async-output/1.out", response_to(REQUEST))
+    assert cloud.job(ticket)["status"] == "succeeded"
 
 
-def test_a_notice_without_an_inference_id_is_known_by_its_input(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
-    message = success(ticket, the_cloud.put("answers/1.out", answer_to(REQUEST)))
+def test_a_message_without_an_inference_id_is_identified_by_its_input(cloud: Cloud) -> None:
+    ticket = cloud.submit()
+    message = success(ticket, cloud.put("async-output/1.out", response_to(REQUEST)))
     del message["inferenceId"]
     handlers.finalizer(sns(message), None)
-    assert the_cloud.job(ticket)["status"] == "succeeded"
+    assert cloud.job(ticket)["status"] == "succeeded"
 
 
 REASONS = [
@@ -169,57 +168,65 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("reason", "code"), REASONS)
-def test_the_error_topic_fails_a_job(the_cloud: Cloud, reason: str, code: str) -> None:
-    ticket = the_cloud.submit()
+def test_the_error_topic_fails_a_job(cloud: Cloud, reason: str, code: str) -> None:
+    ticket = cloud.submit()
     handlers.finalizer(sns(failure(ticket, reason)), None)
-    assert the_cloud.job(ticket)["error"]["code"] == code
+    assert cloud.job(ticket)["error"]["code"] == code
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", None], ids=["empty", "a page", "gone"])
-def test_outputs_that_cannot_be_read(the_cloud: Cloud, body: bytes | None) -> None:
-    ticket = the_cloud.submit()
-    location = f"s3://{BUCKET}/answers/1.out" if body is None else the_cloud.put("answers/1.out", body)
+@pytest.mark.parametrize("body", [b"", b"<html>", None], ids=["empty", "HTML", "deleted"])
+def test_an_invalid_output_fails_the_job(cloud: Cloud, body: bytes | None) -> None:
+    ticket = cloud.submit()
+    location = f"s3://{BUCKET}/async-output/1.out" if body is None else cloud.put("async-output/1.out", body)
     handlers.finalizer(sns(success(ticket, location)), None)
-    assert the_cloud.job(ticket)["error"]["code"] == "model_bad_response"
+    assert cloud.job(ticket)["error"]["code"] == "model_bad_response"
 
 
-def test_a_cancelled_jobs_missing_input_stays_cancelled(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
+def test_a_cancelled_job_stays_cancelled_when_its_input_is_missing(cloud: Cloud) -> None:
+    ticket = cloud.submit()
     assert handlers.api(event("DELETE", f"/jobs/{ticket.id}"), None)["statusCode"] == 200
-    assert the_cloud.keys(ticket.key("request.json")) == []
+    assert cloud.keys(ticket.key("request.json")) == []
     handlers.finalizer(sns(failure(ticket, "Unable to download input data")), None)
-    assert the_cloud.job(ticket)["status"] == "cancelled"
+    assert cloud.job(ticket)["status"] == "cancelled"
 
 
-def test_notices_of_nobodys_jobs_are_dropped(the_cloud: Cloud) -> None:
-    stranger = Ticket("f" * 16, "f" * 44)
-    handlers.finalizer(sns(failure(stranger, "x"), {**failure(stranger, "x"), "inferenceId": "smoke-test"}), None)
-    assert the_cloud.keys() == []
+def test_messages_of_unknown_jobs_are_ignored(cloud: Cloud) -> None:
+    unknown = Ticket("f" * 16, "f" * 44)
+    handlers.finalizer(sns(failure(unknown, "x"), {**failure(unknown, "x"), "inferenceId": "smoke-test"}), None)
+    assert cloud.keys() == []
 
 
-def test_a_store_that_refuses_makes_sns_send_again(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
-    the_cloud.empty()
-    the_cloud.s3.delete_bucket(Bucket=BUCKET)
-    with pytest.raises(EaselError) as refusal:
+def test_a_failing_store_raises_so_that_lambda_retries(cloud: Cloud) -> None:
+    ticket = cloud.submit()
+    cloud.empty()
+    cloud.s3.delete_bucket(Bucket=BUCKET)
+    with pytest.raises(EaselError) as error:
         handlers.finalizer(sns(failure(ticket, "x")), None)
-    assert refusal.value.code == "config_error"
+    assert error.value.code == "config_error"
 
 
 def forged(**changes: Any) -> Any:
-    """A notice of a job that exists, with other values; None takes a key away."""
+    """Return a function that changes fields of a message; None removes a field."""
     return lambda message: {name: value for name, value in {**message, **changes}.items() if value is not None}
 
 
-ELSEWHERE = ["x", "s3://else/answers/1.out", "s3://else", f"s3://{BUCKET}/jobs/x", f"s3://{BUCKET}/answers/../jobs/x",
-    f"s3://{BUCKET}/answers/", f"s3://{BUCKET}/answers/\ud800", f"s3://{BUCKET}/answers/{'x' * 2000}"]  # fmt: skip
+OTHER_URIS = [
+    "x",
+    "s3://else/async-output/1.out",
+    "s3://else",
+    f"s3://{BUCKET}/jobs/x",
+    f"s3://{BUCKET}/async-output/../jobs/x",
+    f"s3://{BUCKET}/async-output/",
+    f"s3://{BUCKET}/async-output/\ud800",
+    f"s3://{BUCKET}/async-output/{'x' * 2000}",
+]
 STATUSES: tuple[Any, ...] = 7, [], "InProgress", "completed"
 FORGED: dict[str, Any] = {
-    "no JSON": lambda message: 'sec"ret',
+    "not JSON": lambda message: 'sec"ret',
     "nothing": lambda message: "",
     "too deep": lambda message: "[" * 100_000,
     "a list": lambda message: ["secret"],
-    "a text": lambda message: json.dumps("secret"),
+    "a string": lambda message: json.dumps("secret"),
     "null": lambda message: "null",
     "a number": lambda message: "7",
     **{
@@ -232,106 +239,104 @@ FORGED: dict[str, Any] = {
     "no id, and a path for the input": forged(inferenceId=None, requestParameters={"inputLocation": "s3://b/../x"}),
     "no id, and no parameters": forged(inferenceId=None, requestParameters=None),
     "a list of parameters": forged(requestParameters=["secret"]),
-    "no answer": forged(responseParameters=None),
-    "a text for an answer": forged(responseParameters="secret"),
+    "no response": forged(responseParameters=None),
+    "a string for a response": forged(responseParameters="secret"),
     "a number for a location": forged(responseParameters={"outputLocation": 7}),
-    **{f"answer: {uri[:40]!a}": forged(responseParameters={"outputLocation": uri}) for uri in ELSEWHERE},
+    **{f"output: {uri[:40]!a}": forged(responseParameters={"outputLocation": uri}) for uri in OTHER_URIS},
     "a number for a reason": forged(invocationStatus="Failed", failureReason=7),
 }
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_what_is_no_notice_of_sagemakers_is_left_aside(
-    the_cloud: Cloud, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One line without its contents, no exception for Lambda to call again, and the next record is dealt with."""
-    ticket, other = the_cloud.submit(), the_cloud.submit()
-    good = success(other, the_cloud.put("answers/2.out", answer_to(REQUEST)))
+def test_an_invalid_message_is_ignored(cloud: Cloud, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One log line without the contents, no exception (Lambda would retry), and the next record is handled."""
+    ticket, other = cloud.submit(), cloud.submit()
+    good = success(other, cloud.put("async-output/2.out", response_to(REQUEST)))
     caplog.clear()
-    handlers.finalizer(sns(FORGED[name](success(ticket, f"s3://{BUCKET}/answers/none")), good), None)
-    dropped, ended = caplog.records
-    assert (dropped.message, dropped.levelname, ended.message) == ("dropped", "WARNING", "job")
-    assert vars(dropped)["reason"]
-    assert "secret" not in str(vars(dropped))
-    assert (the_cloud.job(ticket)["status"], the_cloud.job(other)["status"]) == ("queued", "succeeded")
+    handlers.finalizer(sns(FORGED[name](success(ticket, f"s3://{BUCKET}/async-output/none")), good), None)
+    ignored, ended = caplog.records
+    assert (ignored.message, ignored.levelname, ended.message) == ("ignored", "WARNING", "job")
+    assert vars(ignored)["reason"]
+    assert "secret" not in str(vars(ignored))
+    assert (cloud.job(ticket)["status"], cloud.job(other)["status"]) == ("queued", "succeeded")
 
 
-def test_a_record_that_is_none_of_sns_is_left_aside(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
+def test_a_record_that_is_not_of_sns_is_ignored(cloud: Cloud) -> None:
+    ticket = cloud.submit()
     good = sns(failure(ticket, "x"))["Records"]
     handlers.finalizer({"Records": [{}, None, 7, {"Sns": []}, {"Sns": {}}, {"Sns": {"Message": 7}}, *good]}, None)
-    assert the_cloud.job(ticket)["status"] == "failed"
+    assert cloud.job(ticket)["status"] == "failed"
 
 
-def test_a_reason_that_is_nested_too_deep_is_only_words(the_cloud: Cloud) -> None:
-    ticket = the_cloud.submit()
+def test_a_failure_reason_that_is_nested_too_deeply(cloud: Cloud) -> None:
+    ticket = cloud.submit()
     handlers.finalizer(sns(failure(ticket, '{"error":' + "[" * 100_000)), None)
-    assert the_cloud.job(ticket)["error"]["code"] == "model_error"
+    assert cloud.job(ticket)["error"]["code"] == "model_error"
 
 
-@pytest.mark.parametrize("wrong", [{}, None, [], "x", {"Records": 7}, {"Records": None}], ids=str)
-def test_events_that_are_not_of_sns(the_cloud: Cloud, wrong: Any) -> None:
-    with pytest.raises(EaselError) as refusal:
-        handlers.finalizer(wrong, None)
-    assert refusal.value.code == "expected_object"
+@pytest.mark.parametrize("other", [{}, None, [], "x", {"Records": 7}, {"Records": None}], ids=str)
+def test_the_finalizer_rejects_other_events(cloud: Cloud, other: Any) -> None:
+    with pytest.raises(EaselError) as error:
+        handlers.finalizer(other, None)
+    assert error.value.code == "expected_object"
 
 
 # --- realtime ------------------------------------------------------------------------------------
 
 
-def test_a_picture_by_way_of_the_runner(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
-    changed.setenv("EASEL_MODE", "realtime")
-    ticket = the_cloud.submit()
-    asked = json.loads(next(body for path, _, body in the_cloud.server.asked if "runner" in path))
-    the_cloud.server.fault = Fault(200, body=answer_to(REQUEST))
+def test_the_runner_runs_a_job_once(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("EASEL_MODE", "realtime")
+    ticket = cloud.submit()
+    sent = json.loads(next(body for path, _, body in cloud.server.requests if "runner" in path))
+    cloud.server.fault = Fault(200, body=response_to(REQUEST))
     for _ in range(2):
-        handlers.runner(asked, None)
-    calls = [path for path, _, _ in the_cloud.server.asked if path == "/endpoints/drawer/invocations"]
-    job = the_cloud.job(ticket)
+        handlers.runner(sent, None)
+    calls = [path for path, _, _ in cloud.server.requests if path == "/endpoints/endpoint/invocations"]
+    job = cloud.job(ticket)
     assert (len(calls), job["status"], bool(job["started_at"])) == (1, "succeeded", True)
 
 
-def test_a_runner_tells_a_failure(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
-    changed.setenv("EASEL_MODE", "realtime")
-    ticket = the_cloud.submit()
-    the_cloud.server.fault = Fault(500, "InternalFailure")
+def test_the_runner_records_a_failure(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("EASEL_MODE", "realtime")
+    ticket = cloud.submit()
+    cloud.server.fault = Fault(500, "InternalFailure")
     handlers.runner({"owner": ticket.owner, "id": ticket.id}, None)
-    assert the_cloud.job(ticket)["error"]["code"] == "upstream_error"
+    assert cloud.job(ticket)["error"]["code"] == "upstream_error"
 
 
-@pytest.mark.parametrize("wrong", [{}, [], None, {"owner": "a", "id": "b"}, {"owner": "../x", "id": None}], ids=str)
-def test_a_runner_runs_nothing_else(wrong: Any) -> None:
-    with pytest.raises(EaselError) as refusal:
-        handlers.runner(wrong, None)
-    assert refusal.value.code == "expected_object"
+@pytest.mark.parametrize("other", [{}, [], None, {"owner": "a", "id": "b"}, {"owner": "../x", "id": None}], ids=str)
+def test_the_runner_rejects_other_events(other: Any) -> None:
+    with pytest.raises(EaselError) as error:
+        handlers.runner(other, None)
+    assert error.value.code == "expected_object"
 
 
 # --- variables -----------------------------------------------------------------------------------
 
-NEEDED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
+REQUIRED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
 
 
-@pytest.mark.parametrize(("name", "value"), [*((name, "") for name in NEEDED), ("EASEL_MODE", "fast"),
+@pytest.mark.parametrize(("name", "value"), [*((name, "") for name in REQUIRED), ("EASEL_MODE", "fast"),
     ("EASEL_WAIT_SECONDS", "soon"), ("EASEL_MODEL_PROFILE", "{}"), ("EASEL_MODEL_PROFILE", "[]")])  # fmt: skip
-def test_a_wrong_variable_is_named(the_cloud: Cloud, changed: pytest.MonkeyPatch, name: str, value: str) -> None:
-    changed.setenv(name, value)
-    answer = handlers.api(event("GET", "/health"), None)
-    body = json.loads(answer["body"])
-    assert (answer["statusCode"], body["code"]) == (500, "config_error")
+def test_an_invalid_variable_is_named(cloud: Cloud, environ: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environ.setenv(name, value)
+    response = handlers.api(event("GET", "/health"), None)
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["code"]) == (500, "config_error")
     assert name in body["detail"]
-    changed.setenv(name, VARIABLES[name])
-    assert handlers.api(event("GET", "/health"), None)["statusCode"] == 200, "and it is read anew"
+    environ.setenv(name, VARIABLES[name])
+    assert handlers.api(event("GET", "/health"), None)["statusCode"] == 200, "it is read again after an error"
 
 
-def test_the_runner_is_needed_in_one_mode_only(the_cloud: Cloud, changed: pytest.MonkeyPatch) -> None:
-    changed.delenv("EASEL_RUNNER")
+def test_the_runner_variable_is_required_in_realtime_mode_only(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    environ.delenv("EASEL_RUNNER")
     assert handlers.api(event("GET", "/health"), None)["statusCode"] == 200
-    forget()
-    changed.setenv("EASEL_MODE", "realtime")
+    clear_caches()
+    environ.setenv("EASEL_MODE", "realtime")
     assert "EASEL_RUNNER" in handlers.api(event("GET", "/health"), None)["body"]
 
 
-def test_a_request_without_an_id_of_the_gateway_gets_lambdas(the_cloud: Cloud) -> None:
+def test_a_request_without_a_gateway_id_gets_the_id_of_lambda(cloud: Cloud) -> None:
     sent = event("GET", "/health")
     sent["requestContext"]["requestId"] = "bad\r\nid"
     context = SimpleNamespace(aws_request_id="1f5b7f2e-0000-4000-8000-000000000000")
