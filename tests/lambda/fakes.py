@@ -168,7 +168,7 @@ class World:
 
     def __init__(self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25, telemetry: Any = None) -> None:
         self.clock, self.store = FakeClock(), MemoryStore()
-        self.telemetry: Any = telemetry or FakeTelemetry()
+        self.telemetry = FakeTelemetry() if telemetry is None else telemetry
         self.endpoint = FakeEndpoint(self.store)
         self.clock.while_sleeping = self.endpoint.generate_all
         self.reporter = JobReporter(store=self.store, clock=self.clock, on_end=self.telemetry.ended)
@@ -181,7 +181,7 @@ class World:
             on_accept=self.telemetry.accepted,
         )
         router = Router(all_apis(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000))
-        self.service = Service(lambda: router, self.clock.now, self.telemetry)
+        self.service = Service(lambda: router, self.clock.now, self.telemetry)  # type: ignore[arg-type]
 
     def send(self, event: Any) -> dict[str, Any]:
         """Return the rendered response, after checking that API Gateway and Lambda accept it."""

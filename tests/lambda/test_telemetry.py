@@ -135,5 +135,5 @@ def test_the_text_of_the_model_is_not_logged(capsys: pytest.CaptureFixture[str])
 
 def test_an_ignored_event_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     world = LoggedWorld(capsys)
-    world.telemetry.ignored("no such job", "id")
+    world.telemetry.ignored("no such job", "id")  # type: ignore[union-attr]
     assert [(line["message"], line["reason"]) for line in world.lines()] == [("ignored", "no such job")]

@@ -13,7 +13,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Draw and wait */
+        /** Generate images and wait for them */
         post: operations["generate"];
         delete?: never;
         options?: never;
@@ -31,7 +31,7 @@ export interface paths {
         /** Your newest jobs */
         get: operations["recent"];
         put?: never;
-        /** Draw without waiting */
+        /** Start a job without waiting */
         post: operations["submit"];
         delete?: never;
         options?: never;
@@ -46,7 +46,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One job */
+        /** The state of a job */
         get: operations["job"];
         put?: never;
         post?: never;
@@ -64,7 +64,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What can be asked for */
+        /** The model, its defaults and bounds */
         get: operations["models"];
         put?: never;
         post?: never;
@@ -81,7 +81,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether a job would be drawn */
+        /** Whether a new job will run */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -114,8 +114,8 @@ export interface components {
     schemas: {
         /**
          * Bounds
-         * @description `budget` is the most that width x height x steps x images may be, where a strength leaves so many of the steps;
-         *     sides are multiples of `side_multiple`. An init_image is a file of so many bytes and pixels at most.
+         * @description `max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
+         *     Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima.
          */
         Bounds: {
             width: components["schemas"]["Range"];
@@ -135,12 +135,12 @@ export interface components {
             init_image_bytes: number;
             /** Init Image Pixels */
             init_image_pixels: number;
-            /** Budget */
-            budget: number;
+            /** Max Pixel Steps */
+            max_pixel_steps: number;
         };
         /**
          * Defaults
-         * @description What a request gets that leaves these open.
+         * @description Values of the fields that a request leaves out.
          */
         Defaults: {
             /** Width */
@@ -164,7 +164,7 @@ export interface components {
         };
         /**
          * EndpointHealth
-         * @description `asleep` wakes by itself when a job comes; `broken` needs an operator.
+         * @description `asleep`: the next job starts an instance; `broken`: an operator must act.
          */
         EndpointHealth: {
             /**
@@ -177,7 +177,7 @@ export interface components {
         };
         /**
          * Fraction
-         * @description Both ends are allowed.
+         * @description Smallest and largest allowed number, both included.
          */
         Fraction: {
             /** Minimum */
@@ -187,7 +187,8 @@ export interface components {
         };
         /**
          * Generated
-         * @description Pictures of a job that was waited for. `generated_images` is empty where they do not fit: take the links.
+         * @description The images of a job that ended within the wait. If they are too large, `generated_images` is empty: use the
+         *     links in `images`.
          */
         Generated: {
             /** Id */
@@ -217,7 +218,7 @@ export interface components {
         };
         /**
          * Health
-         * @description `ok` where a job sent now will be drawn.
+         * @description `ok` if a new job will run.
          */
         Health: {
             /**
@@ -231,12 +232,12 @@ export interface components {
         };
         /**
          * Image
-         * @description One picture. The link lives 15 minutes.
+         * @description An image file. The link works for 15 minutes.
          */
         Image: {
             /**
              * Url
-             * @description Absolute, or a path to put behind the API's base URL
+             * @description Absolute, or a path relative to the API's base URL
              */
             url: string;
             /** Seed */
@@ -260,7 +261,7 @@ export interface components {
         };
         /**
          * Job
-         * @description A job as it stands.
+         * @description The current state of a job.
          */
         Job: {
             /** Id */
@@ -272,7 +273,7 @@ export interface components {
             status: "queued" | "running" | "succeeded" | "failed" | "cancelled";
             /**
              * Message
-             * @description What is going on, in a sentence
+             * @description The state in a sentence
              */
             message: string;
             /**
@@ -283,7 +284,7 @@ export interface components {
             created_at: string;
             /**
              * Started At
-             * @description null where nobody can know
+             * @description null if not started, or unknown (async endpoints)
              */
             started_at: string | null;
             /** Completed At */
@@ -308,7 +309,7 @@ export interface components {
         };
         /**
          * JobError
-         * @description Why a job has no pictures; `status` is what POST /generate answers with.
+         * @description Why a job has no images. `status` is the HTTP status that POST /generate responds with.
          */
         JobError: {
             /** Code */
@@ -332,7 +333,7 @@ export interface components {
         };
         /**
          * Model
-         * @description The deployed model: what it draws well and what it takes.
+         * @description The deployed model: what it supports, and its defaults.
          */
         Model: {
             /** Id */
@@ -343,12 +344,12 @@ export interface components {
             licence: string;
             /**
              * Licence Url
-             * @description Where it can be read; empty: not told
+             * @description Web address of the licence text; empty if unknown
              */
             licence_url: string;
             /**
              * Sizes
-             * @description Drawn well; the first is the default
+             * @description Recommended sizes; the first is the default
              */
             sizes: components["schemas"]["Size"][];
             defaults: components["schemas"]["Defaults"];
@@ -359,35 +360,35 @@ export interface components {
             formats: string[];
             /**
              * Features
-             * @description What not every model and deployment has: init_image, embed_parameters, previews of a job
+             * @description Optional features that are available here: init_image, embed_parameters, previews
              */
             features: ("image_to_image" | "embed_parameters" | "preview")[];
             /**
-             * Enlarges
-             * @description Draws at its first size and enlarges to the size asked for
+             * Upscales
+             * @description Generates at its first size; the image is then scaled to the requested size
              */
-            enlarges: boolean;
+            upscales: boolean;
             /**
              * Suggestions
-             * @description Prompts to start from
+             * @description Example prompts
              */
             suggestions: string[];
             /**
-             * Draws
-             * @description All that it can draw; empty: whatever is asked
+             * Subjects
+             * @description All things that a small model can generate; empty: no such limit
              */
-            draws: string[];
+            subjects: string[];
             /**
-             * Draws In
-             * @description `draws` in other languages, in the same order
+             * Subjects In
+             * @description `subjects` in other languages, in the same order
              */
-            draws_in: {
+            subjects_in: {
                 [key: string]: string[];
             };
         };
         /**
          * Models
-         * @description The one model that is deployed.
+         * @description The deployed model. There is one.
          */
         Models: {
             /** Models */
@@ -409,7 +410,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description RFC 9457, with a code of our own, the way out, and a member that OpenAI's clients read.
+         * @description An error (RFC 9457), with a stable code, what to do, and a member `error` for OpenAI clients.
          */
         Problem: {
             /** Type */
@@ -431,7 +432,7 @@ export interface components {
             request_id: string;
             /**
              * Retryable
-             * @description The same request may be sent again as it is
+             * @description Whether the same request may be sent again
              */
             retryable: boolean;
             /** Retry After S */
@@ -447,7 +448,7 @@ export interface components {
         };
         /**
          * Progress
-         * @description Steps of the running call.
+         * @description Steps of the running job.
          */
         Progress: {
             /** Step */
@@ -456,13 +457,13 @@ export interface components {
             steps: number;
             /**
              * Preview
-             * @description base64 of a small JPEG: the picture so far
+             * @description base64 of a small JPEG: the image so far
              */
             preview: string | null;
         };
         /**
          * Range
-         * @description Both ends are allowed.
+         * @description Smallest and largest allowed integer, both included.
          */
         Range: {
             /** Minimum */
@@ -482,22 +483,22 @@ export interface components {
         };
         /**
          * Urls
-         * @description GET the one, DELETE the other.
+         * @description GET `get` for the job's state; DELETE `cancel` to cancel it.
          */
         Urls: {
             /**
              * Get
-             * @description Absolute, or a path to put behind the API's base URL
+             * @description Absolute, or a path relative to the API's base URL
              */
             get: string;
             /**
              * Cancel
-             * @description Absolute, or a path to put behind the API's base URL
+             * @description Absolute, or a path relative to the API's base URL
              */
             cancel: string;
         };
         /**
-         * @description At most 8 pictures: prompts x num_images_per_prompt. width x height x steps x pictures is at most 26214400; of the steps, those that strength leaves.
+         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -537,7 +538,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same request gives the same job, however often it is sent */
+                /** @description Requests with the same key and body return the same job */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -549,7 +550,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Pictures of a job that was waited for. `generated_images` is empty where they do not fit: take the links. */
+            /**
+             * @description The images of a job that ended within the wait. If they are too large, `generated_images` is empty: use the
+             *         links in `images`.
+             */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -559,7 +563,7 @@ export interface operations {
                     "application/json": components["schemas"]["Generated"];
                 };
             };
-            /** @description A job as it stands. */
+            /** @description The current state of a job. */
             202: {
                 headers: {
                     "x-request-id": string;
@@ -571,7 +575,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -631,7 +635,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `idempotency_mismatch`: The Idempotency-Key was used for another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
+            /** @description `idempotency_mismatch`: The Idempotency-Key belongs to another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
             409: {
                 headers: {
                     "x-request-id": string;
@@ -667,7 +671,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `content_filtered`: The picture was held back */
+            /** @description `content_filtered`: The safety checker blocked the image */
             422: {
                 headers: {
                     "x-request-id": string;
@@ -679,7 +683,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -691,7 +695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -703,7 +707,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -715,7 +719,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -727,7 +731,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -744,7 +748,7 @@ export interface operations {
     recent: {
         parameters: {
             query?: {
-                /** @description At most so many jobs */
+                /** @description Largest number of jobs */
                 limit?: number;
             };
             header?: never;
@@ -763,7 +767,7 @@ export interface operations {
                     "application/json": components["schemas"]["Jobs"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -823,7 +827,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -835,7 +839,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -847,7 +851,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -859,7 +863,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -871,7 +875,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -889,7 +893,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same request gives the same job, however often it is sent */
+                /** @description Requests with the same key and body return the same job */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -901,7 +905,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A job as it stands. */
+            /** @description The current state of a job. */
             202: {
                 headers: {
                     "x-request-id": string;
@@ -913,7 +917,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is not known; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `off_grid`: A side is not a multiple of 8; `unknown_value`: A field has a value that is not known; `bad_text`: A text cannot be used; `bad_image`: A picture cannot be used; `not_supported`: The model cannot do that; `job_too_large`: The job is too large; `bad_header`: A header cannot be used */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -973,7 +977,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `idempotency_mismatch`: The Idempotency-Key was used for another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
+            /** @description `idempotency_mismatch`: The Idempotency-Key belongs to another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
             409: {
                 headers: {
                     "x-request-id": string;
@@ -1009,7 +1013,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `content_filtered`: The picture was held back */
+            /** @description `content_filtered`: The safety checker blocked the image */
             422: {
                 headers: {
                     "x-request-id": string;
@@ -1021,7 +1025,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1033,7 +1037,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1045,7 +1049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1057,7 +1061,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1069,7 +1073,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1094,7 +1098,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A job as it stands. */
+            /** @description The current state of a job. */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -1152,7 +1156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1164,7 +1168,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1176,7 +1180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1188,7 +1192,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1200,7 +1204,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1225,7 +1229,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A job as it stands. */
+            /** @description The current state of a job. */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -1283,7 +1287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `idempotency_mismatch`: The Idempotency-Key was used for another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
+            /** @description `idempotency_mismatch`: The Idempotency-Key belongs to another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
             409: {
                 headers: {
                     "x-request-id": string;
@@ -1295,7 +1299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1307,7 +1311,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1319,7 +1323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1331,7 +1335,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1343,7 +1347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1366,7 +1370,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The one model that is deployed. */
+            /** @description The deployed model. There is one. */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -1424,7 +1428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1436,7 +1440,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1448,7 +1452,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1460,7 +1464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1472,7 +1476,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1495,7 +1499,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `ok` where a job sent now will be drawn. */
+            /** @description `ok` if a new job will run. */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -1553,7 +1557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1565,7 +1569,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1577,7 +1581,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1589,7 +1593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1601,7 +1605,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1682,7 +1686,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The key's quota is spent */
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
             429: {
                 headers: {
                     "x-request-id": string;
@@ -1694,7 +1698,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Something went wrong in Easel; `config_error`: The service is not set up right; `nan_output`: The model computed no picture; `blank_output`: The model drew only black */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1706,7 +1710,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `model_error`: The model failed; `model_bad_response`: The model's answer cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's answer was cut off */
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
             502: {
                 headers: {
                     "x-request-id": string;
@@ -1718,7 +1722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model stopped while drawing; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No room to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1730,7 +1734,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: The picture took longer than allowed; `model_timeout`: The endpoint did not answer in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
             504: {
                 headers: {
                     "x-request-id": string;
