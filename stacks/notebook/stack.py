@@ -23,7 +23,9 @@ from stacks.notebook.role import NotebookRole
 Instance = sagemaker.CfnNotebookInstance
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ("notebooks", "models", "model_code", "stacks", "easel", "lambda", "requirements-laptop.txt")
+SHIPPED = (
+    "notebooks", "models", "model_code", "model_importer", "stacks", "easel", "lambda", "requirements-laptop.txt",
+)  # fmt: skip
 """The notebook, and everything that it reads and imports."""
 PLATFORM = "notebook-al2023-v1"
 """Amazon Linux 2023. Instances on Amazon Linux 2 no longer start since 2026-07-01."""

@@ -1,29 +1,28 @@
-"""The wait of a destroy for the endpoint, against a SageMaker of moto's that stands still where it is put."""
+"""The wait of a destroy for the endpoint, against moto's SageMaker, whose endpoint keeps the state that it is given."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 
 from custom_resources import wait_for_endpoint
-from tests.stacks.assembly import Assembly
+from custom_resources.names import ENDPOINT_WAIT_SECONDS
+from tests.custom_resources.cloudformation import CloudFormation
 
 REGION, MINUTES = "us-east-1", 15
+PROPERTIES = {"Endpoint": "e"}
 
 
 class Clock:
-    """`time` for the handler: sleeping moves it, and may change the endpoint."""
+    """Replaces `time` in the handler. Sleeping moves the clock; `then` has an action for the nth sleep."""
 
     def __init__(self) -> None:
         self.now, self.then = 1000.0, dict[int, Callable[[], None]]()
@@ -40,60 +39,33 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(wait_for_endpoint, "time", made)
-    return made
+    clock = Clock()
+    monkeypatch.setattr(wait_for_endpoint, "time", clock)
+    return clock
 
 
 @pytest.fixture
-def put(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Puts the endpoint `e` into a state; empty: takes it away."""
-    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(f"AWS_{name}", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    with mock_aws():
-        sagemaker = boto3.client("sagemaker")
-        sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/r")
-        variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
-        sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-        sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
-        endpoints = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].endpoints
-        kept = endpoints["e"]
+def set_status(aws: None) -> Callable[[str], None]:
+    """Sets the status of the endpoint `e`; empty: removes it."""
+    sagemaker = boto3.client("sagemaker")
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/r")
+    variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+    endpoints = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].endpoints
+    endpoint = endpoints["e"]
 
-        def state(status: str) -> None:
-            endpoints.pop("e", None)
-            if status:
-                kept.endpoint_status = status
-                endpoints["e"] = kept
+    def set_(status: str) -> None:
+        endpoints.pop("e", None)
+        if status:
+            endpoint.endpoint_status = status
+            endpoints["e"] = endpoint
 
-        yield state
+    return set_
 
 
-@pytest.fixture
-def told() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The address that CloudFormation listens at, and what it heard."""
-    heard: list[dict[str, Any]] = []
-
-    class Door(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """The test reads `heard`."""
-
-    server = HTTPServer(("127.0.0.1", 0), Door)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", heard
-    server.shutdown()
-    server.server_close()
-
-
-def asked(kind: str, url: str = "", **more: Any) -> dict[str, Any]:
-    ids = dict.fromkeys(("StackId", "RequestId", "LogicalResourceId"), "x")
-    told = {"RequestType": kind, "ResponseURL": url, "ResourceProperties": {"Endpoint": "e"}, **ids, **more}
-    return told if kind == "Create" else {"PhysicalResourceId": "e", **told}
+def delete_event(cloudformation: CloudFormation, **more: Any) -> dict[str, Any]:
+    return cloudformation.event("Delete", PROPERTIES, PhysicalResourceId="e", **more)
 
 
 def context(clock: Clock) -> Any:
@@ -103,81 +75,80 @@ def context(clock: Clock) -> Any:
     )
 
 
-def test_nothing_is_waited_for_while_the_endpoint_is_needed(clock: Clock, put: Any, told: Any) -> None:
-    put("Updating")
-    url, heard = told
+def test_create_and_update_do_not_wait(clock: Clock, set_status: Any, cloudformation: CloudFormation) -> None:
+    set_status("Updating")
     for kind in ("Create", "Update"):
-        wait_for_endpoint.handler(asked(kind, url), context(clock))
-    assert [(one["Status"], one["PhysicalResourceId"]) for one in heard] == [("SUCCESS", "e")] * 2
+        wait_for_endpoint.handler(cloudformation.event(kind, PROPERTIES), context(clock))
+    assert cloudformation.statuses() == ["SUCCESS", "SUCCESS"]
+    assert {response["PhysicalResourceId"] for response in cloudformation.responses} == {"e"}
     assert clock.slept == 0
 
 
 @pytest.mark.parametrize("status", ["InService", "Failed", "OutOfService", "UpdateRollbackFailed", ""])
-def test_what_can_be_deleted_is_not_waited_for(clock: Clock, put: Any, status: str) -> None:
-    put(status)
-    assert wait_for_endpoint.wait(asked("Delete"), context(clock)) == ("e", {})
+def test_an_endpoint_that_can_be_deleted_is_not_waited_for(
+    clock: Clock, set_status: Any, cloudformation: CloudFormation, status: str
+) -> None:
+    set_status(status)
+    assert wait_for_endpoint.wait(delete_event(cloudformation), context(clock)) == ("e", {})
     assert clock.slept == 0
 
 
 @pytest.mark.parametrize("after", ["InService", "Failed", ""])
 @pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"])
-def test_what_moves_is_waited_for_and_the_log_says_so(
-    clock: Clock, put: Any, told: Any, capsys: pytest.CaptureFixture[str], status: str, after: str
+def test_an_endpoint_in_a_moving_state_is_waited_for(
+    clock: Clock,
+    set_status: Any,
+    cloudformation: CloudFormation,
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    after: str,
 ) -> None:
-    put(status)
-    clock.then[3] = lambda: put(after)
-    url, heard = told
-    wait_for_endpoint.handler(asked("Delete", url), context(clock))
-    assert (heard[0]["Status"], clock.slept) == ("SUCCESS", 3)
-    said = capsys.readouterr().out
-    assert f"e is {status}: SageMaker deletes no endpoint before that has ended. Waiting, 10 s so far" in said
-    assert said.splitlines()[-1] == f"e is {after or 'gone'}: its deletion goes on"
+    set_status(status)
+    clock.then[3] = lambda: set_status(after)
+    wait_for_endpoint.handler(delete_event(cloudformation), context(clock))
+    assert (cloudformation.statuses(), clock.slept) == (["SUCCESS"], 3)
+    *waiting, last = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(f"e is {status}") for line in waiting)
+    assert ["10 s" in line for line in waiting] == [False, False, True]
+    assert last.startswith(f"e is {after or 'gone'}")
 
 
-def test_a_function_that_ends_hands_the_wait_over(clock: Clock, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    put("Updating")
-    handed: list[dict[str, Any]] = []
-    clients = {"lambda": SimpleNamespace(invoke=lambda **call: handed.append(json.loads(call["Payload"])))}
-    usual = boto3.client
-    monkeypatch.setattr(boto3, "client", lambda name, **more: clients.get(name) or usual(name, **more))
-    assert wait_for_endpoint.wait(asked("Delete"), context(clock)) is None
-    assert handed[0]["Since"] == 1000.0
-    put("InService")
-    assert wait_for_endpoint.wait(handed[0], context(clock)) == ("e", {})
-
-
-def test_an_endpoint_that_nobody_may_look_at_holds_no_destroy(
-    clock: Clock, put: Any, told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_next_invocation_continues_the_wait(
+    clock: Clock, set_status: Any, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its rights taken away by hand, each destroy would fail here, and none reach the endpoint."""
+    set_status("Updating")
+    payloads: list[dict[str, Any]] = []
+    clients = {"lambda": SimpleNamespace(invoke=lambda **call: payloads.append(json.loads(call["Payload"])))}
+    client = boto3.client
+    monkeypatch.setattr(boto3, "client", lambda name, **more: clients.get(name) or client(name, **more))
+    assert wait_for_endpoint.wait(delete_event(cloudformation), context(clock)) is None
+    assert payloads[0]["Since"] == 1000.0
+    set_status("InService")
+    assert wait_for_endpoint.wait(payloads[0], context(clock)) == ("e", {})
+
+
+def test_an_endpoint_that_cannot_be_read_is_not_waited_for(
+    clock: Clock, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If somebody removed the right by hand, every destroy would fail here and never reach the endpoint."""
     denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not allowed"}}, "DescribeEndpoint")
 
     def refuse(**_: str) -> None:
         raise denied
 
     monkeypatch.setattr(boto3, "client", lambda *_, **__: SimpleNamespace(describe_endpoint=refuse))
-    url, heard = told
-    wait_for_endpoint.handler(asked("Delete", url), context(clock))
-    assert (heard[0]["Status"], clock.slept) == ("SUCCESS", 0)
-    assert "not allowed" in capsys.readouterr().out
+    wait_for_endpoint.handler(delete_event(cloudformation), context(clock))
+    assert (cloudformation.statuses(), clock.slept) == (["SUCCESS"], 0)
+    assert "AccessDeniedException" in capsys.readouterr().out
 
 
-def test_a_wait_without_end_fails_with_the_reason(clock: Clock, put: Any, told: Any) -> None:
-    put("SystemUpdating")
-    url, heard = told
-    wait_for_endpoint.handler(
-        asked("Delete", url, Since=clock.now - wait_for_endpoint.ENDPOINT_WAIT_SECONDS - 1), context(clock)
-    )
-    assert heard[0]["Status"] == "FAILED"
-    assert "The endpoint is still SystemUpdating after 50 minutes" in heard[0]["Reason"]
-    assert "It is there, and billed" in heard[0]["Reason"]
-
-
-def test_the_wait_lies_between_the_endpoint_and_all_that_changes_it(each: Assembly) -> None:
-    ((waiting, wait),) = each.resources("Custom::EaselWaitForEndpoint", "EaselModel").items()
-    (target,) = each.resources("AWS::ApplicationAutoScaling::ScalableTarget", "EaselModel").values()
-    (endpoint,) = each.resources("AWS::SageMaker::Endpoint", "EaselModel")
-    clocks = each.resources("AWS::Events::Rule", "EaselModel").values()  # of the idle guard, in mode realtime
-    assert all(waiting in one["DependsOn"] for one in (target, *clocks))
-    assert endpoint in json.dumps(wait)
-    assert int(wait["Properties"]["ServiceTimeout"]) > wait_for_endpoint.ENDPOINT_WAIT_SECONDS
+def test_a_wait_that_is_too_long_fails_with_the_state(
+    clock: Clock, set_status: Any, cloudformation: CloudFormation
+) -> None:
+    set_status("SystemUpdating")
+    event = delete_event(cloudformation, Since=clock.now - ENDPOINT_WAIT_SECONDS - 1)
+    wait_for_endpoint.handler(event, context(clock))
+    (response,) = cloudformation.responses
+    assert response["Status"] == "FAILED"
+    for value in ("StillMovingError: ", "SystemUpdating", "50 minutes", "npx cdk destroy --all"):
+        assert value in response["Reason"]
