@@ -59,12 +59,12 @@ def choose_instances(model: Model, settings: Settings) -> Settings:
             raise CatalogueError(
                 f"{first} {kinds[0]} and {name} in instance_fallbacks {kinds[1]}. All types of an endpoint share one "
                 "image and one driver. Set fallbacks of the same kind.",
-                code="conflict",
+                code="mixed_types",
                 key="instance_fallbacks",
             )
     if repeated := [name for i, name in enumerate(chosen.pool) if name in chosen.pool[:i]]:
         message = f"{repeated[0]} is set twice: {first} comes first, then instance_fallbacks."
-        raise CatalogueError(message, code="conflict", key="instance_fallbacks")
+        raise CatalogueError(message, code="repeated_type", key="instance_fallbacks")
     return chosen
 
 
@@ -74,10 +74,11 @@ def instance_for(model: Model, requested: str, setting: str = "instance_type") -
     A type that is not in `FAMILIES` is accepted. Raises CatalogueError: it cannot hold the model; names types that can.
     """
     suitable = instance_types(model)
-    if requested and (reason := _shortage(model, requested)):
+    if requested and (shortage := _shortage(model, requested)):
+        code, reason = shortage
         remedy = f"Set {setting} to {', '.join(suitable)}." if suitable else "No known type can."
         message = f"{requested} cannot hold {model.id}: {reason}. {remedy}"
-        raise CatalogueError(message, code="too_small", key=setting)
+        raise CatalogueError(message, code=code, key=setting)
     if not requested and not suitable:
         message = f"No known instance type holds {model.id}. Set instance_type."
         raise CatalogueError(message, code="missing", key=setting)
@@ -98,23 +99,23 @@ def has_ebs_volume(name: str) -> bool:
     return "d" not in family and not family.startswith(("g5", "g6", "g7", "p5", "trn1"))
 
 
-def _shortage(model: Model, name: str) -> str:
-    """Return why the type cannot hold the model, or an empty text."""
+def _shortage(model: Model, name: str) -> tuple[str, str] | None:
+    """Return a code and the reason why the type cannot hold the model, or None."""
     if reason := next((why for start, why in UNSUPPORTED.items() if re.match(rf"ml\.({start})", name)), ""):
-        return reason
+        return "unsupported_type", reason
+    gpu_gib, host_gib = model.gpu_memory_gib, model.host_memory_gib
     family = FAMILIES.get(name.split(".")[1])
+    if gpu_gib and not (family.gpu_gib if family else has_gpu(name)):
+        return "no_gpu", f"it needs {gpu_gib:g} GiB of GPU memory, and the type has no GPU"
     if family is None:
-        needs_gpu = model.gpu_memory_gib and not has_gpu(name)
-        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has no GPU" if needs_gpu else ""
-    if model.gpu_memory_gib > family.gpu_gib:
-        gpu = f"a GPU of {family.gpu_gib:g} GiB" if family.gpu_gib else "no GPU"
-        return f"it needs {model.gpu_memory_gib:g} GiB of GPU memory, and the type has {gpu}"
-    if model.gpu_memory_gib and model.dtype == "bfloat16" and not family.bfloat16:
-        return "it computes in bfloat16, which the type's GPU does not support"
-    host_gib = family.host_gib * _units(name)
-    if model.host_memory_gib > host_gib:
-        return f"loading it needs {model.host_memory_gib:g} GiB of memory, and the type has {host_gib:g}"
-    return ""
+        return None
+    if gpu_gib > family.gpu_gib:
+        return "gpu_memory", f"it needs {gpu_gib:g} GiB of GPU memory, and the type has {family.gpu_gib:g} GiB"
+    if gpu_gib and model.dtype == "bfloat16" and not family.bfloat16:
+        return "no_bfloat16", "it computes in bfloat16, which the type's GPU does not support"
+    if host_gib > (installed := family.host_gib * _units(name)):
+        return "host_memory", f"loading it needs {host_gib:g} GiB of memory, and the type has {installed:g} GiB"
+    return None
 
 
 def processors(name: str) -> int:

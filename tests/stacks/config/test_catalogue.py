@@ -1,4 +1,4 @@
-"""The one typed reader of models/*.json, and what it says of an entry that cannot be released."""
+"""The catalogue: what an entry contains, and which entries are refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import contract
+import model_folder
 from app import ROOT
 from contract import ModelProfile, parse_profile
-from loading import classes
 from stacks.config import catalogue
 from stacks.config.catalogue import (
     CONTAINER_BYTES,
@@ -23,38 +23,51 @@ from stacks.config.catalogue import (
     FolderSource,
     HubFiles,
     HubSource,
+    Model,
     S3Source,
     model_ids,
     read_model,
 )
-from stacks.config.model_folder import BELONGS, released_files
+from stacks.config.model_folder import CONTENT_HELP, released_files
 from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
+OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "subjects"}
 
 
-def test_the_profile_is_what_the_contract_reads(tmp_path: Path) -> None:
+def refusal(root: Path, name: str = "tiny") -> CatalogueError:
+    with pytest.raises(CatalogueError) as caught:
+        read_model(name, root)
+    return caught.value
+
+
+def test_profile_can_be_read_by_the_contract(tmp_path: Path) -> None:
     root = write_model(tmp_path)
     model = read_model("tiny", root)
     assert read_model("tiny.json", root) == model
     assert parse_profile(model.profile).suggestions == ("a red apple",)
     assert parse_profile(model.container_profile).suggestions == ()
-    assert set(json.loads(model.profile)) == set(PROFILE) - {"enlarges", "image_to_image", "budget", "draws"}
+    assert set(json.loads(model.profile)) == set(PROFILE) - OPTIONAL
     assert (model.id, model.source) == ("tiny", FolderSource(path=tmp_path / "models" / "tiny"))
 
 
-def test_the_profile_has_the_fields_of_the_contract() -> None:
+def test_profile_has_the_fields_of_the_contract() -> None:
     assert {field.name for field in fields(ModelProfile)} == set(PROFILE)
 
 
-def test_the_catalogue_and_the_contract_have_the_same_bounds() -> None:
+def test_catalogue_and_contract_have_the_same_bounds() -> None:
     bounds = [(bound.minimum, bound.maximum) for bound in (contract.SIDE, contract.STEPS, contract.GUIDANCE)]
     assert bounds == [catalogue.SIDES, catalogue.STEPS, catalogue.GUIDANCE]
     assert catalogue.SCHEDULERS == contract.SCHEDULERS
 
 
-def test_the_catalogue_is_what_is_documented() -> None:
+def test_every_key_is_documented() -> None:
+    for model in (Model, HubSource, S3Source, FolderSource):
+        assert [key for key, field in model.model_fields.items() if not field.description and key != "kind"] == []
+
+
+def test_ids_of_the_catalogue() -> None:
     assert model_ids(ROOT) == ["emoji", "flux.2-klein-4b", "sd-1.5", "sdxl", "sdxl-lcm", "z-image-turbo"]
 
 
@@ -64,7 +77,7 @@ def test_every_entry_fits_the_contract(name: str) -> None:
     profile = parse_profile(model.profile)
     assert parse_profile(model.container_profile).sizes == profile.sizes
     assert model.id == name
-    family = classes.PIPELINES[model.pipeline]
+    family = model_folder.PIPELINES[model.pipeline]
     assert model.dtype == (family.dtypes[0] if model.gpu_memory_gib else "float32")
     for width, height in profile.sizes:
         contract.parse_request(json.dumps({"prompt": "x", "width": width, "height": height}), profile)
@@ -72,9 +85,9 @@ def test_every_entry_fits_the_contract(name: str) -> None:
     assert set(profile.schedulers) <= set(contract.SCHEDULERS)
 
 
-def test_sources_of_every_kind(tmp_path: Path) -> None:
-    def source(told: dict[str, Any]) -> object:
-        return read_model("tiny", write_model(tmp_path, source=told)).source
+def test_every_kind_of_source(tmp_path: Path) -> None:
+    def source(entry: dict[str, Any]) -> object:
+        return read_model("tiny", write_model(tmp_path, source=entry)).source
 
     part = {"repository": "c/d", "revision": "v1.0", "variant": "fp16"}
     assert source(HUB | {"parts": {"unet": part}}) == HubSource(
@@ -93,64 +106,83 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "code", "key"),
     [
-        ({"steps": None}, "the entry lacks steps."),
-        ({"colour": "red"}, "the entry has 'colour', which is not known. Known: id, name, licence,"),
-        ({"steps": "20"}, "steps is '20'; it must be a whole number."),
-        ({"steps": True}, "steps is True; it must be a whole number."),
-        ({"guidance_scale": "7"}, "guidance_scale is '7'; it must be a number."),
-        ({"gated": 1}, "gated is 1; it must be true or false."),
-        ({"name": 1}, "name is 1; it must be a text."),
-        ({"dtype": "half"}, "dtype is 'half'; it can be float16, bfloat16, float32."),
-        ({"sizes": [[64]]}, "sizes holds [64]; see the other entries"),
-        ({"sizes": "64x64"}, "sizes holds '64x64'; see the other entries"),
-        ({"sizes": []}, "it needs one size and one scheduler at least."),
-        ({"sizes": [[64, 60]]}, "size 64x60: sides are multiples of 8, 64 at least, at most max_side 128."),
-        ({"sizes": [[136, 64]]}, "size 136x64: sides are multiples of 8, 64 at least, at most max_side 128."),
-        ({"sizes": [[0, 64]]}, "size 0x64: sides are multiples of 8, 64 at least"),
-        ({"max_side": 4096}, "max_side is 4096; it can be 64 to 2048."),
-        ({"steps": 151}, "steps is 151; it can be 1 to 150."),
-        ({"guidance_scale": float("nan")}, "guidance_scale is nan; it can be 0 to 30."),
-        ({"gpu_memory_gib": float("nan")}, "gpu_memory_gib is nan; it must be 0 (for a CPU) or more."),
-        ({"budget": 0}, "budget is 0; it must be more than 0."),
-        ({"schedulers": ["ddim", "magic"]}, "schedulers has 'magic'; it can have ddim, "),
-        ({"scheduler": "lms"}, "scheduler 'lms' is not among its schedulers."),
-        ({"steps": 0}, "steps is 0; it can be 1 to 150."),
-        ({"id": "other"}, "id is 'other'; it must be the name of the file, 'tiny'."),
-        ({"id": "../x"}, "id is '../x'; it must be lower-case letters"),
-        ({"licence_url": "http://x"}, "licence_url is 'http://x'; it must be a link that starts with https://."),
-        ({"pipeline": "os.system"}, "pipeline is 'os.system'; it must be a class of diffusers"),
-        ({"diffusers": "0.37"}, "diffusers is '0.37'; it must be a version"),
-        ({"source": "a/b"}, "source must be an object."),
-        ({"source": {"kind": "ftp"}}, "source.kind is 'ftp'; it can be hub, s3, folder."),
-        ({"source": {"kind": "hub", "repository": "a/b"}}, "source (hub) lacks revision."),
-        ({"source": HUB | {"path": "x"}}, "source (hub) has 'path', which is not known."),
-        ({"source": HUB | {"repository": "a/b/c"}}, "repository is 'a/b/c'; it must be owner/name."),
-        ({"source": HUB | {"revision": "../main"}}, "revision is '../main'; it must be a commit"),
-        ({"source": HUB | {"variant": "../x"}}, "variant is '../x'; it must be like fp16."),
-        ({"source": HUB | {"parts": {"unet": {"repository": "c/d"}}}}, "the part 'unet' lacks revision."),
-        ({"source": HUB | {"parts": {"../x": HUB | {"kind": "hub"}}}}, "the part '../x' has 'kind'"),
-        ({"source": HUB | {"parts": {"../x": {"repository": "c/d", "revision": "x"}}}}, "the part '../x' is not the"),
-        (
-            {"source": {"kind": "s3", "uri": "s3://mine/sdxl"}},
-            "uri is 's3://mine/sdxl'; it must be like s3://bucket/prefix/.",
-        ),
-        ({"source": {"kind": "folder", "path": 1}}, "path is 1; it must be a text."),
+        ({"steps": None}, "missing", "steps"),
+        ({"source": {"kind": "hub", "repository": "a/b"}}, "missing", "source.hub.revision"),
+        ({"source": HUB | {"parts": {"unet": {"repository": "c/d"}}}}, "missing", "source.hub.parts.unet.revision"),
+        ({"sizes": [[64]]}, "missing", "sizes.0.1"),
+        ({"colour": "red"}, "unknown_key", "colour"),
+        ({"source": HUB | {"path": "x"}}, "unknown_key", "source.hub.path"),
+        ({"source": HUB | {"parts": {"unet": HUB}}}, "unknown_key", "source.hub.parts.unet.kind"),
+        ({"steps": "20"}, "wrong_type", "steps"),
+        ({"steps": True}, "wrong_type", "steps"),
+        ({"steps": 20.0}, "wrong_type", "steps"),
+        ({"guidance_scale": "7"}, "wrong_type", "guidance_scale"),
+        ({"gated": 1}, "wrong_type", "gated"),
+        ({"name": 1}, "wrong_type", "name"),
+        ({"sizes": "64x64"}, "wrong_type", "sizes"),
+        ({"sizes": [[64, "64"]]}, "wrong_type", "sizes.0.1"),
+        ({"sizes": [[64, 64, 64]]}, "wrong_type", "sizes.0"),
+        ({"suggestions": "an apple"}, "wrong_type", "suggestions"),
+        ({"source": "a/b"}, "wrong_type", "source"),
+        ({"source": {"kind": "folder", "path": 1}}, "wrong_type", "source.folder.path"),
+        ({"dtype": "half"}, "not_allowed", "dtype"),
+        ({"schedulers": ["ddim", "magic"]}, "not_allowed", "schedulers"),
+        ({"source": {"kind": "ftp"}}, "not_allowed", "source"),
+        ({"source": {}}, "not_allowed", "source"),
+        ({"sizes": []}, "out_of_range", "sizes"),
+        ({"schedulers": []}, "out_of_range", "schedulers"),
+        ({"sizes": [[64, 60]]}, "out_of_range", "sizes"),
+        ({"sizes": [[136, 64]]}, "out_of_range", "sizes"),
+        ({"sizes": [[0, 64]]}, "out_of_range", "sizes"),
+        ({"max_side": 4096}, "out_of_range", "max_side"),
+        ({"steps": 0}, "out_of_range", "steps"),
+        ({"steps": 151}, "out_of_range", "steps"),
+        ({"guidance_scale": float("nan")}, "out_of_range", "guidance_scale"),
+        ({"gpu_memory_gib": float("nan")}, "out_of_range", "gpu_memory_gib"),
+        ({"host_memory_gib": float("inf")}, "out_of_range", "host_memory_gib"),
+        ({"host_memory_gib": 0}, "out_of_range", "host_memory_gib"),
+        ({"max_pixel_steps": 0}, "out_of_range", "max_pixel_steps"),
+        ({"scheduler": "lms"}, "conflict", "scheduler"),
+        ({"id": "other"}, "conflict", "id"),
+        ({"id": "../x"}, "wrong_form", "id"),
+        ({"licence_url": "http://x"}, "wrong_form", "licence_url"),
+        ({"pipeline": "os.system"}, "wrong_form", "pipeline"),
+        ({"diffusers": "0.37"}, "wrong_form", "diffusers"),
+        ({"source": HUB | {"repository": "a/b/c"}}, "wrong_form", "source.hub.repository"),
+        ({"source": HUB | {"revision": "../main"}}, "wrong_form", "source.hub.revision"),
+        ({"source": HUB | {"variant": "../x"}}, "wrong_form", "source.hub.variant"),
+        ({"source": HUB | {"parts": {"../x": {"repository": "c/d", "revision": "x"}}}}, "wrong_form",
+         "source.hub.parts.../x.[key]"),
+        ({"source": {"kind": "s3", "uri": "s3://mine/sdxl"}}, "wrong_form", "source.s3.uri"),
+        ({"licence": "x" * CONTAINER_BYTES}, "too_long", ""),
+        ({"suggestions": ["x" * FUNCTION_BYTES]}, "too_long", ""),
     ],
-)
-def test_an_entry_that_cannot_be_read_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    with pytest.raises(CatalogueError) as refusal:
-        read_model("tiny", write_model(tmp_path, **changes))
-    assert str(refusal.value).startswith(f"{tmp_path}/models/tiny.json: {said}")
+)  # fmt: skip
+def test_an_invalid_entry_is_refused(tmp_path: Path, changes: dict[str, object], code: str, key: str) -> None:
+    error = refusal(write_model(tmp_path, **changes))
+    assert (error.code, error.key) == (code, key)
+    assert str(error).startswith(f"{tmp_path}/models/tiny.json: ")
+    assert key in str(error)
 
 
 @pytest.mark.parametrize(
-    ("changes", "limit"), [({"licence": "x" * CONTAINER_BYTES}, 1024), ({"suggestions": ["x" * FUNCTION_BYTES]}, 3072)]
+    ("changes", "named"),
+    [
+        ({"step": 1}, "'steps'"),
+        ({"source": HUB | {"revison": "x"}}, "'revision'"),
+        ({"source": HUB | {"parts": {"unet": {"reposit": "x"}}}}, "'repository'"),
+        ({"source": {"kind": "ftp"}}, "hub, s3 or folder"),
+        ({"source": {}}, "hub, s3 or folder"),
+        ({"dtype": "half"}, "float16, bfloat16 or float32"),
+        ({"steps": 0}, "1 to 150"),
+        ({"max_pixel_steps": 0}, "more than 0"),
+        ({"gpu_memory_gib": -1}, "0 or more"),
+    ],
 )
-def test_a_profile_that_fits_no_variable_is_refused(tmp_path: Path, changes: dict[str, object], limit: int) -> None:
-    with pytest.raises(CatalogueError, match=f"AWS takes {limit} in a variable"):
-        read_model("tiny", write_model(tmp_path, **changes))
+def test_an_error_names_what_is_allowed(tmp_path: Path, changes: dict[str, object], named: str) -> None:
+    assert named in str(refusal(write_model(tmp_path, **changes)))
 
 
 BESIDE = {
@@ -164,76 +196,74 @@ BESIDE = {
     "all-in-one.safetensors": "weights",
     "safety_checker/config.json": "{}",
     "code/inference.py": "code",
-    "sheet.webp": "a picture",
+    "sheet.webp": "an image",
     ".git/config": "hidden",
 }
-"""What a whole download of a repository brings along."""
+"""Further files of a complete download of a repository."""
 
 
-def test_of_a_folder_the_files_of_one_variant_are_released(tmp_path: Path) -> None:
+def test_the_files_of_one_variant_are_released(tmp_path: Path) -> None:
     assert released_files(write_files(tmp_path / "plain", FOLDER)) == sorted(FOLDER)
     whole = write_files(tmp_path / "whole", {**FOLDER, **BESIDE, "vocabulary.json": "[]"})
     half = "unet/diffusion_pytorch_model.fp16.safetensors"
     assert released_files(whole) == ["model_index.json", "unet/config.json", half, "vocabulary.json"]
 
 
-def test_of_the_embedded_model_everything_is_released_but_its_card_and_pictures() -> None:
+def test_everything_of_the_embedded_model_but_its_model_card_and_images_is_released() -> None:
     folder = ROOT / "models" / "emoji"
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert {*released_files(folder)} == {name for name in files if not name.endswith((".md", ".png", ".webp"))}
 
 
 def link(folder: Path, name: str) -> None:
-    """What a cache of the hub has in the place of a file or a folder."""
+    """Replace a file or a folder by a symbolic link, as the hub's cache does."""
     (folder / name).rename(folder.parent / "elsewhere")
     (folder / name).symlink_to(folder.parent / "elsewhere")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "named"),
     [
-        (lambda at: (at / "model_index.json").unlink(), "it is not a diffusers pipeline: it has no model_index.json."),
-        (lambda at: (at / "model_index.json").write_text("[]"), "model_index.json is no JSON object."),
+        (lambda at: (at / "model_index.json").unlink(), ["model_index.json"]),
+        (lambda at: (at / "model_index.json").write_text("[]"), ["model_index.json", "JSON object"]),
         (lambda at: (at / "model_index.json").write_text('{"_class_name": "EvilPipeline"}'),
-         "The pipeline is a 'EvilPipeline'. Known are ChromaPipeline,"),
+         ["EvilPipeline", "ChromaPipeline"]),
         (lambda at: (at / "model_index.json").write_text(FOLDER["model_index.json"].replace("diffusers", "os")),
-         "model_index.json asks for os.UNet2DConditionModel as unet. Only known classes"),
-        (lambda at: (at / "unet/config.json").write_text('{"auto_map": {}}'),
-         "unet/config.json asks for code of its own (auto_map)."),
-        (lambda at: (at / WEIGHTS).rename(at / "unet/model.bin"),
-         "unet has no safetensors of the variant 'fp16', nor plain ones, only model.bin. Pickled weights can run code"),
-        (lambda at: link(at, "model_index.json"), "model_index.json is a symbolic link. Put there what it"),
-        (lambda at: link(at, WEIGHTS), f"{WEIGHTS} is a symbolic link."),
-        (lambda at: link(at, "unet"), "unet is a symbolic link."),
+         ["os.UNet2DConditionModel", "unet"]),
+        (lambda at: (at / "unet/config.json").write_text('{"auto_map": {}}'), ["unet/config.json", "auto_map"]),
+        (lambda at: (at / WEIGHTS).rename(at / "unet/model.bin"), ["unet", "'fp16'", "model.bin"]),
+        (lambda at: link(at, "model_index.json"), ["model_index.json", "symbolic link"]),
+        (lambda at: link(at, WEIGHTS), [WEIGHTS, "symbolic link"]),
+        (lambda at: link(at, "unet"), ["unet", "symbolic link"]),
     ],
     ids=["no index", "index", "pipeline", "class", "code", "pickle", "linked index", "linked file", "linked folder"],
 )  # fmt: skip
-def test_a_folder_that_cannot_be_released_is_refused(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
+def test_a_folder_that_cannot_be_released_is_refused(
+    tmp_path: Path, damage: Callable[[Path], Any], named: list[str]
+) -> None:
     folder = write_files(tmp_path / "mine", FOLDER)
-    spoil(folder)
-    with pytest.raises(CatalogueError) as refusal:
+    damage(folder)
+    with pytest.raises(CatalogueError) as error:
         released_files(folder)
-    assert str(refusal.value).startswith(f"{folder} cannot be released: {said}")
-    assert str(refusal.value).endswith(BELONGS)
+    assert all(name in str(error.value) for name in [str(folder), *named, CONTENT_HELP])
 
 
-def test_an_unknown_model_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="There is no model 'xxx"):
-        read_model("x" * 300, write_model(tmp_path))
-    with pytest.raises(CatalogueError, match=r"no model 'tinny'.*The catalogue has: tiny\."):
-        read_model("tinny", write_model(tmp_path))
+def test_an_unknown_model_is_refused_with_the_known_ids(tmp_path: Path) -> None:
+    root = write_model(tmp_path)
+    assert refusal(root, "x" * 300).code == "missing"
+    error = refusal(root, "tinny")
+    assert error.code == "missing"
+    assert str(error).endswith("tiny.")
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "it is not JSON"), ("[]", "the entry must be an object")])
-def test_broken_json_is_refused(tmp_path: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
     write_model(tmp_path)
     (tmp_path / "models" / "tiny.json").write_text(text)
-    with pytest.raises(CatalogueError, match=said):
-        read_model("tiny", tmp_path)
+    assert refusal(tmp_path).code == "wrong_type"
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that nobody can read, whoever runs the tests")
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     (write_model(tmp_path) / "models" / "mine.json").symlink_to("/proc/self/mem")
-    with pytest.raises(CatalogueError, match=r"mine\.json: it cannot be read: "):
-        read_model("mine", tmp_path)
+    assert refusal(tmp_path, "mine").code == "unreadable"
