@@ -236,7 +236,7 @@ def _one_of(value: Any, param: str, allowed: Sequence[str]) -> str:
     if type(value) is not str:
         refuse("wrong_type", param, f"{param} must be a string", f"Send one of: {', '.join(allowed)}.")
     if value not in allowed:
-        refuse("unknown_value", param, f"{param} is not one that this model has", f"Send one of: {', '.join(allowed)}.")
+        refuse("unknown_value", param, f"unknown {param}", f"Send one of: {', '.join(allowed)}.")
     return value
 
 
