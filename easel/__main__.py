@@ -1,4 +1,4 @@
-"""`python -m easel`."""
+"""Run the `easel` command by `python -m easel`."""
 
 from easel.cli import app
 

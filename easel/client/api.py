@@ -1,4 +1,4 @@
-"""The API over HTTP, a laptop's and a deployed one's alike."""
+"""HTTP client of the API, on a laptop or deployed."""
 
 from __future__ import annotations
 
@@ -14,116 +14,117 @@ import httpx
 
 from contract import dumps
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
-from easel.laptop.settings import LOOPBACK, SENDABLE
+from easel.laptop.settings import KEY_PATTERN, LOOPBACK
 
 SUBMIT_PAUSES = (1.0, 3.0)
-LOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between attempts. A submission carries its idempotency key, so that the second one is the first one's."""
-JOB = {"id", "status", "message", "progress"}
-"""What is looked at of a job that is under way."""
-_LATER = (429, 502, 503, 504)
-KEY = "Give the key: --key or EASEL_KEY. That of a deploy: easel outputs --export"
-"""Instead of the API's own hint, which speaks to programs."""
-_ELSEWHERE = (301, 302, 307, 308, 404, 405, 501)
-"""What a server says that knows nothing of jobs."""
-_EXITS = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
+POLL_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts. A submission carries an idempotency key, so that a second attempt makes no second job."""
+JOB_FIELDS = {"id", "status", "message", "progress"}
+"""Fields that every job has."""
+KEY_FIX = "Set the API key: --key or EASEL_KEY. To get the key of a deployment: easel outputs --export"
+"""Replaces the API's own hint, which is for programs."""
+_RETRYABLE = (429, 502, 503, 504)
+_NOT_EASEL = (301, 302, 307, 308, 404, 405, 501)
+"""Statuses of a server that has no /jobs."""
+_EXIT_CODES = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
 
 
 class Api:
-    """`url` is where the API's routes begin. Every method raises CommandError."""
+    """`url` is the base of the API's routes. Every method raises CommandError."""
 
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")
         _check(self.url, key)
         self._key = {"x-api-key": key} if key else {}
-        self._http = _open(by_proxy=_host(url) not in LOOPBACK)
+        self._http = _open(use_proxy=_host(url) not in LOOPBACK)
 
     def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The job that the request made."""
+        """Create a job and return it."""
         headers = {**self._key, "idempotency-key": uuid.uuid4().hex}
         try:
             body = dumps(request).encode()
         except ValueError:
-            fix = "Send valid text and finite numbers."
+            fix = "Use valid Unicode text and finite numbers."
             raise CommandError(
-                "This cannot be sent", where="the request", why="it is no JSON", fix=fix, code=USAGE
+                "The request cannot be sent", where="the request", why="it is not valid JSON", fix=fix, code=USAGE
             ) from None
         headers["content-type"] = "application/json"
-        return self._json("POST", "/jobs", SUBMIT_PAUSES, content=body, headers=headers)
+        return self._job("POST", "/jobs", SUBMIT_PAUSES, content=body, headers=headers)
 
     def job(self, id: str) -> dict[str, Any]:
-        return self._json("GET", f"/jobs/{id}", LOOK_PAUSES, headers=self._key)
+        return self._job("GET", f"/jobs/{id}", POLL_PAUSES, headers=self._key)
 
     def cancel(self, id: str) -> dict[str, Any]:
-        return self._json("DELETE", f"/jobs/{id}", (), headers=self._key)
+        return self._job("DELETE", f"/jobs/{id}", (), headers=self._key)
 
-    def picture(self, link: str) -> bytes:
-        """Links are signed: the key is not shown to where they lead."""
-        return self._send("GET", f"{self.url}{link}" if link.startswith("/") else link, LOOK_PAUSES).content
+    def image(self, link: str) -> bytes:
+        """Return the file behind a signed link. The API key is not sent, since the link may lead to another host."""
+        return self._send("GET", f"{self.url}{link}" if link.startswith("/") else link, POLL_PAUSES).content
 
-    def _json(self, method: str, path: str, pauses: Sequence[float], **more: Any) -> dict[str, Any]:
-        value = _object(self._send(method, self.url + path, pauses, **more))
-        return value if value.keys() >= JOB else self._stranger("its answer is not a job")
+    def _job(self, method: str, path: str, pauses: Sequence[float], **options: Any) -> dict[str, Any]:
+        job = _object(self._send(method, self.url + path, pauses, **options))
+        if job.keys() >= JOB_FIELDS:
+            return job
+        raise CommandError(
+            "This is not Easel", where=self.url, why="the response is not a job", fix="Check --url.", code=ENVIRONMENT
+        )
 
-    def _send(self, method: str, url: str, pauses: Sequence[float], **more: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, pauses: Sequence[float], **options: Any) -> httpx.Response:
         for pause in pauses:
             try:
-                response = self._http.request(method, url, **more)
+                response = self._http.request(method, url, **options)
             except httpx.ConnectError as error:
                 if method == "POST":
-                    self._silent(error)
+                    self._refuse_connection(error)
             except httpx.TransportError:
                 pass
             else:
-                if not _worth_another(response):
-                    return _good(response)
+                if not _retryable(response):
+                    return _checked(response)
             time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
         try:
-            return _good(self._http.request(method, url, **more))
+            return _checked(self._http.request(method, url, **options))
         except httpx.TransportError as error:
-            self._silent(error)
+            self._refuse_connection(error)
 
-    def _silent(self, error: httpx.TransportError) -> NoReturn:
-        here = _host(self.url) in LOOPBACK
+    def _refuse_connection(self, error: httpx.TransportError) -> NoReturn:
+        local = _host(self.url) in LOOPBACK
         raise CommandError(
-            "No Easel answers",
+            "Easel does not respond",
             where=self.url,
             why=str(error) or type(error).__name__,
-            fix="Start one with: make up. Or say where one is: --url." if here else "Check --url and the network.",
+            fix="Start it with `make up`, or set its address with --url." if local else "Check --url and the network.",
             code=ENVIRONMENT,
         ) from None
 
-    def _stranger(self, why: str) -> NoReturn:
-        raise CommandError("This is not Easel", where=self.url, why=why, fix="Check --url.", code=ENVIRONMENT)
 
-
-def _open(*, by_proxy: bool) -> httpx.Client:
-    """With `by_proxy` as the shell's variables say."""
+def _open(*, use_proxy: bool) -> httpx.Client:
+    """Return a client that follows the proxy variables of the shell if `use_proxy`."""
     try:
-        return httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=by_proxy)
+        return httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=use_proxy)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise CommandError(
             "The proxy cannot be used",
             where="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
             why=str(error),
-            fix="Name one like http://127.0.0.1:3128, or unset the variable.",
+            fix="Use a value like http://127.0.0.1:3128, or unset the variable.",
             code=ENVIRONMENT,
         ) from None
 
 
 def _check(url: str, key: str | None) -> None:
-    """Refuses what cannot even be put into a call."""
+    """Refuse a URL or an API key that no HTTP request can contain."""
     try:
         httpx.Request("GET", url)
         _host(url).encode("idna")
-        if key and not re.fullmatch(SENDABLE, key):
+        if key and not re.fullmatch(KEY_PATTERN, key):
             raise ValueError(key)
     except (httpx.InvalidURL, ValueError):
         raise CommandError(
-            "Address or key cannot be used",
+            "The URL or the API key is not valid",
             where="--url, --key",
-            why="they cannot be sent",
-            fix="Give an address like http://127.0.0.1:7860 and a key of ASCII characters, without spaces around it.",
+            why="an HTTP request cannot contain it",
+            fix="Use a URL like http://127.0.0.1:7860 and a key of ASCII characters, without spaces around it.",
             code=USAGE,
         ) from None
 
@@ -135,8 +136,8 @@ def _host(url: str) -> str:
         parts = urlsplit("")
     if parts.scheme in ("http", "https") and parts.hostname:
         return parts.hostname
-    fix = "Give it like http://127.0.0.1:7860."
-    raise CommandError("The address cannot be used", where="--url", why=f"{url!r} is no URL", fix=fix, code=USAGE)
+    fix = "Use a URL like http://127.0.0.1:7860."
+    raise CommandError("The URL is not valid", where="--url", why=f"{url!r} has no host", fix=fix, code=USAGE)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
@@ -147,29 +148,29 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _worth_another(response: httpx.Response) -> bool:
-    return response.status_code in _LATER and bool(_object(response).get("retryable", True))
+def _retryable(response: httpx.Response) -> bool:
+    return response.status_code in _RETRYABLE and bool(_object(response).get("retryable", True))
 
 
-def _good(response: httpx.Response) -> httpx.Response:
+def _checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
-    told, status = _object(response), response.status_code
-    fields = [str(param.get("name")) for param in told.get("invalid_params", [])]
+    problem, status = _object(response), response.status_code
+    fields = [str(param.get("name")) for param in problem.get("invalid_params", [])]
     raise CommandError(
-        told.get("title", f"The API answered {status}"),
+        problem.get("title", f"The API responded with status {status}"),
         where=" · ".join([f"{response.request.method} {response.request.url.copy_with(query=None)}", *fields]),
-        why=told.get("detail") or told.get("message") or response.reason_phrase,
-        fix=_way_out(status, told),
-        code=_EXITS.get(status, USAGE if status < 500 else FAILED),
+        why=problem.get("detail") or problem.get("message") or response.reason_phrase,
+        fix=_fix(status, problem),
+        code=_EXIT_CODES.get(status, USAGE if status < 500 else FAILED),
     )
 
 
-def _way_out(status: int, told: Mapping[str, Any]) -> str:
+def _fix(status: int, problem: Mapping[str, Any]) -> str:
     if status == 401:
-        return KEY
-    if hint := told.get("hint"):
+        return KEY_FIX
+    if hint := problem.get("hint"):
         return str(hint)
     if status == 403:
-        return KEY
-    return "Check --url." if status in _ELSEWHERE and "code" not in told else ""
+        return KEY_FIX
+    return "Check --url." if status in _NOT_EASEL and "code" not in problem else ""

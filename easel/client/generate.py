@@ -1,4 +1,4 @@
-"""`easel generate`: asks for pictures, shows how far they are, and writes the files."""
+"""`easel generate`: submit a job, show its progress, and write the images to files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.terminal import Terminal
 
 ENDED = ("succeeded", "failed", "cancelled")
-SHORTEST_LOOK, LONGEST_LOOK = 0.2, 2.0
-"""Seconds between two looks at a job: short while it moves, longer while it waits."""
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.2, 2.0
+"""Time between two polls of a job: shortest while it runs, growing while it waits."""
 SLUG_CHARS = 40
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One file that was written."""
+class ImageFile:
+    """One image that was written."""
 
     path: str
     width: int
@@ -37,56 +37,56 @@ class Picture:
 
 
 def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> None:
-    """Writes the pictures and prints one line each, or one JSON object. Raises CommandError."""
+    """Write the images and print a line for each, or one JSON object. Raises CommandError."""
     terminal = Terminal()
     _check_folder(folder)
     began = time.monotonic()
     job = api.submit(request)
     try:
-        job = _watch(api, job, terminal)
+        job = _wait(api, job, terminal)
     except KeyboardInterrupt:
-        terminal.say(_cancel(api, job["id"]))
+        terminal.print(_cancel(api, job["id"]))
         raise
     except CommandError as error:
         if error.code == ENVIRONMENT:
-            terminal.say(f"The job goes on: GET {api.url}/jobs/{job['id']} has the pictures when it is done.")
+            terminal.print(f"The job continues. Get its images later from GET {api.url}/jobs/{job['id']}.")
         raise
-    _check(job)
-    pictures = _save(api, job, folder)
+    _check_outcome(job)
+    files = _save(api, job, folder)
     seconds = round(time.monotonic() - began, 1)
     for warning in job["warnings"]:
-        terminal.say(f"Note: {warning}")
+        terminal.print(f"Note: {warning}")
     if as_json:
-        told = {name: job[name] for name in ("id", "parameters", "timings", "warnings")}
-        images = [asdict(picture) for picture in pictures]
-        print(json.dumps({**told, "seconds": seconds, "images": images}, ensure_ascii=False))
+        output = {name: job[name] for name in ("id", "parameters", "timings", "warnings")}
+        output |= {"seconds": seconds, "images": [asdict(file) for file in files]}
+        print(json.dumps(output, ensure_ascii=False))
     else:
-        print(*(picture.line() for picture in pictures), sep="\n")
-        terminal.say(f"{len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'} in {seconds} s")
+        print(*(file.line() for file in files), sep="\n")
+        terminal.print(f"{len(files)} {'image' if len(files) == 1 else 'images'} in {seconds} s")
 
 
 def encode(file: Path) -> str:
-    """base64 of the file. Raises CommandError where it is missing or too large to be sent."""
+    """Return the file as base64. Raises CommandError if it cannot be read or is too large to send."""
     try:
         body = file.read_bytes()
     except OSError as error:
-        why, fix = error.strerror or str(error), "Give a PNG, WebP or JPEG file."
+        why, fix = error.strerror or str(error), "Use a PNG, WebP or JPEG file."
         raise CommandError(
-            "The picture cannot be read", where=f"--init-image {file}", why=why, fix=fix, code=USAGE
+            "The image cannot be read", where=f"--init-image {file}", why=why, fix=fix, code=USAGE
         ) from None
     if len(body) > INIT_IMAGE_BYTES:
-        why, fix = f"it has {len(body)} bytes", f"Scale it down: at most {INIT_IMAGE_BYTES} bytes."
-        raise CommandError("The picture is too large", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
+        why, fix = f"it has {len(body)} bytes", f"Scale it down to at most {INIT_IMAGE_BYTES} bytes."
+        raise CommandError("The image is too large", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
     return base64.b64encode(body).decode("ascii")
 
 
-def _watch(api: Api, job: dict[str, Any], terminal: Terminal) -> dict[str, Any]:
-    pause = SHORTEST_LOOK
-    with terminal.following() as show:
+def _wait(api: Api, job: dict[str, Any], terminal: Terminal) -> dict[str, Any]:
+    pause = MIN_POLL_SECONDS
+    with terminal.progress_bar() as show:
         while job["status"] not in ENDED:
             show(job)
             time.sleep(pause)
-            pause = SHORTEST_LOOK if job["progress"] else min(pause * 1.2, LONGEST_LOOK)
+            pause = MIN_POLL_SECONDS if job["progress"] else min(pause * 1.2, MAX_POLL_SECONDS)
             job = api.job(job["id"])
     return job
 
@@ -98,7 +98,7 @@ def _cancel(api: Api, id: str) -> str:
         return f"The job {id} was not cancelled: {error.why}."
 
 
-def _check(job: Mapping[str, Any]) -> None:
+def _check_outcome(job: Mapping[str, Any]) -> None:
     if job["status"] == "succeeded":
         return
     error = job["error"] or {"code": "cancelled", "message": job["message"], "hint": ""}
@@ -107,22 +107,22 @@ def _check(job: Mapping[str, Any]) -> None:
     raise CommandError(what, where=f"job {job['id']}", why=error["message"], fix=error["hint"], code=FAILED)
 
 
-def _save(api: Api, job: Mapping[str, Any], folder: Path) -> list[Picture]:
-    prompts, each = job["parameters"]["prompt"], job["parameters"]["num_images_per_prompt"]
-    pictures = []
+def _save(api: Api, job: Mapping[str, Any], folder: Path) -> list[ImageFile]:
+    prompts, per_prompt = job["parameters"]["prompt"], job["parameters"]["num_images_per_prompt"]
+    files = []
     for i, image in enumerate(job["images"]):
-        name = f"{image['seed']}-{_slug(prompts[i // each])}.{image['media_type'].split('/')[1]}"
-        path = _write(folder, name.replace(".jpeg", ".jpg"), api.picture(image["url"]))
-        pictures.append(Picture(str(path), image["width"], image["height"], image["seed"]))
-    return pictures
+        name = f"{image['seed']}-{_slug(prompts[i // per_prompt])}.{image['media_type'].split('/')[1]}"
+        path = _write(folder, name.replace(".jpeg", ".jpg"), api.image(image["url"]))
+        files.append(ImageFile(str(path), image["width"], image["height"], image["seed"]))
+    return files
 
 
 def _slug(prompt: str) -> str:
-    return re.sub(r"\W+", "-", prompt.lower())[:SLUG_CHARS].strip("-") or "picture"
+    return re.sub(r"\W+", "-", prompt.lower())[:SLUG_CHARS].strip("-") or "image"
 
 
 def _write(folder: Path, name: str, body: bytes) -> Path:
-    """Never over another picture: the same seed and prompt can be drawn in other ways."""
+    """Write the file under a name that no other image has: parameters beyond seed and prompt may differ."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path, count = folder / name, 1
@@ -131,22 +131,22 @@ def _write(folder: Path, name: str, body: bytes) -> Path:
             path = folder / f"{Path(name).stem}-{count}{Path(name).suffix}"
         path.write_bytes(body)
     except OSError as error:
-        raise _unwritable(folder, error.strerror or str(error)) from None
+        raise _write_error(folder, error.strerror or str(error)) from None
     return path
 
 
 def _check_folder(folder: Path) -> None:
-    """Before anything is drawn, and paid for: whether files could be written there. Makes nothing."""
+    """Check that files can be written there, before a job costs anything. Creates nothing. Raises CommandError."""
     try:
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    except OSError as error:  # a name that is too long, a folder that is closed to us
-        raise _unwritable(folder, error.strerror or str(error), USAGE) from None
-    if not there.is_dir():
-        raise _unwritable(folder, f"{there} is no folder", USAGE)
-    if not os.access(there, os.W_OK):
-        raise _unwritable(folder, f"nothing may be written into {there}", USAGE)
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    except OSError as error:  # a name that is too long, a folder without permission
+        raise _write_error(folder, error.strerror or str(error), USAGE) from None
+    if not existing.is_dir():
+        raise _write_error(folder, f"{existing} is not a folder", USAGE)
+    if not os.access(existing, os.W_OK):
+        raise _write_error(folder, f"{existing} is not writable", USAGE)
 
 
-def _unwritable(folder: Path, why: str, code: int = FAILED) -> CommandError:
-    fix = "Give another folder with -o."
-    return CommandError("The picture cannot be written", where=str(folder), why=why, fix=fix, code=code)
+def _write_error(folder: Path, why: str, code: int = FAILED) -> CommandError:
+    fix = "Use another folder with --out."
+    return CommandError("The images cannot be written", where=str(folder), why=why, fix=fix, code=code)

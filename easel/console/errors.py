@@ -1,4 +1,4 @@
-"""What a person is told when something does not work: four parts, no traceback."""
+"""Errors of the command line: four parts on standard error, an exit code, and no traceback."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from easel.console.program_name import as_typed
+from easel.console.program_name import with_program_name
 
 FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: the job failed; asked wrongly; something around is missing; Ctrl-C."""
+"""Exit codes: failed; usage error; something outside is missing or refused, such as service, key or file; Ctrl-C."""
 
 
 class CommandError(Exception):
-    """What happened, where, why, and the way out; `code` is the exit code."""
+    """What went wrong, where, why, and the fix. `code` is the exit code."""
 
     def __init__(self, what: str, *, where: str, why: str, fix: str, code: int = FAILED) -> None:
         super().__init__(what)
         self.what, self.where, self.why, self.fix, self.code = what, where, why, fix, code
 
     def lines(self) -> list[str]:
-        """For people; empty parts left off."""
-        parts = {"where": self.where, "why": self.why, "fix": as_typed(self.fix)}
+        """Return the message, without empty parts."""
+        parts = {"where": self.where, "why": self.why, "fix": with_program_name(self.fix)}
         return [f"Error: {self.what}", *(f"  {name:<6}{text}" for name, text in parts.items() if text)]
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Ends the program with what a CommandError says, on standard error; Ctrl-C ends it without words."""
+def report_errors() -> Iterator[None]:
+    """Turn a CommandError into a message on standard error and its exit code, and Ctrl-C into exit code 130."""
     try:
         yield
     except CommandError as error:

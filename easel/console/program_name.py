@@ -1,4 +1,4 @@
-"""How this program is called from where the person stands: after `make up` it is not on PATH."""
+"""The command that starts this program: after `make up`, `easel` is not on PATH."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 COMMANDS = ("up", "generate", "models", "doctor", "outputs", "leftovers", "pause", "resume")
 
 
-def as_typed(text: str) -> str:
-    """`easel <command>` in a text for people, in the form that works here, such as `.venv/bin/easel up`."""
-    return re.sub(rf"(?<![\w/.-])easel (?=(?:{'|'.join(COMMANDS)})\b)", lambda _: f"{_name()} ", text)
+def with_program_name(text: str) -> str:
+    """Replace `easel <command>` in `text` by a command that works here, such as `.venv/bin/easel up`."""
+    return re.sub(rf"(?<![\w/.-])easel (?=(?:{'|'.join(COMMANDS)})\b)", lambda _: f"{_program()} ", text)
 
 
-def _name() -> str:
+def _program() -> str:
     started = Path(sys.argv[0])
     if started.name == "__main__.py":
         return f"{shlex.quote(sys.orig_argv[0])} -m easel"

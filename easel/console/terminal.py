@@ -1,4 +1,4 @@
-"""Words for people: moving lines on a terminal, plain ones into a file or a pipe."""
+"""Messages and progress on standard error: animated on a terminal, plain lines in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Standard error: standard output is for results alone."""
+    """Standard error. Standard output is for results."""
 
     def __init__(self) -> None:
-        self.lively = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.animated = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def say(self, text: str) -> None:
-        """A terminal that was closed is no reason to stop."""
+    def print(self, text: str) -> None:
+        """Print a line. A closed terminal is no error."""
         with suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def waiting(self, text: str) -> Iterator[Callable[[], None]]:
-        """Shows `text` and the seconds passed, again and again as what it yields is called."""
+    def spinner(self, text: str) -> Iterator[Callable[[], None]]:
+        """Show `text` and the elapsed seconds. The yielded function updates them."""
         began = time.monotonic()
-        if not self.lively:
-            self.say(f"{text} …")
+        if not self.animated:
+            self.print(f"{text} …")
             yield lambda: None
             return
         with _console().status(text) as status:
             yield lambda: status.update(f"{text} … {time.monotonic() - began:.0f} s")
 
     @contextmanager
-    def following(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Shows a job each time that what it yields is called with it."""
-        if self.lively:
+    def progress_bar(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Show the state of a job. The yielded function takes the job and updates it."""
+        if self.animated:
             with _bar() as show:
                 yield show
         else:
-            yield self._tell_changes()
+            yield self._print_changes()
 
-    def _tell_changes(self) -> Callable[[Mapping[str, Any]], None]:
-        told: list[str] = []
+    def _print_changes(self) -> Callable[[Mapping[str, Any]], None]:
+        last = ""
 
         def show(job: Mapping[str, Any]) -> None:
-            if told[-1:] != [job["message"]]:
-                told.append(job["message"])
-                self.say(job["message"])
+            nonlocal last
+            if job["message"] != last:
+                last = job["message"]
+                self.print(last)
 
         return show
 

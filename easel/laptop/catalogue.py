@@ -1,4 +1,4 @@
-"""The models that can be run: those of `models/*.json`, and entries elsewhere by their path."""
+"""The models that can run: the entries of `models/*.json`, and entries elsewhere by their path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacks.config.catalogue import CatalogueError, FolderSource, Model, model_i
 
 @dataclass(frozen=True)
 class Entry:
-    """One model: its profile, and where its files come from."""
+    """A model's profile and its files on this machine."""
 
     model: Model
 
@@ -24,45 +24,44 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        """Its files on this machine. Raises CommandError."""
-        if self.here:
+        """The model folder. Raises CommandError if it is not on this machine."""
+        if self.on_this_machine:
             return self._path
         raise CommandError(
             f"The files of {self.model.id!r} are not on this machine",
             where=str(self._path),
-            why="there is no model_index.json",
-            fix="Choose one that `easel models` shows as here, or get the files: docs/models.md, On a laptop.",
+            why="model_index.json is missing",
+            fix="Choose a model that `easel models` shows as here, or download the files: docs/reference/models.md",
             code=ENVIRONMENT,
         )
 
     @property
-    def here(self) -> bool:
+    def on_this_machine(self) -> bool:
         return (self._path / "model_index.json").is_file()
 
     @property
     def _path(self) -> Path:
-        """Where they are, or would be after a download."""
         source = self.model.source
         return source.path if isinstance(source, FolderSource) else ROOT / "models" / self.model.id
 
 
 def entries() -> Iterator[Entry]:
-    """Every model of the catalogue, by id. Raises CommandError after them where an entry cannot be read."""
-    refused: list[CommandError] = []
+    """Yield every entry of the catalogue, by id. Raises CommandError after the last if an entry cannot be read."""
+    errors: list[CommandError] = []
     for name in model_ids(ROOT):
         try:
             entry = find(name)
         except CommandError as error:
-            error.fix = "Mend the entry, or take it out of models/"
-            refused.append(error)
+            error.fix = "Correct the entry, or remove it from models/"
+            errors.append(error)
         else:
             yield entry
-    if refused:
-        raise refused[0]
+    if errors:
+        raise errors[0]
 
 
 def find(model: str) -> Entry:
-    """Raises CommandError that names what there is."""
+    """Return the entry of a model id or a path. Raises CommandError that lists the catalogue."""
     try:
         return Entry(read_model(model, ROOT))
     except CatalogueError as error:

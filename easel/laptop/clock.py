@@ -1,23 +1,35 @@
-"""The clock of lambda/jobs/ports.py on one machine."""
+"""The clock of lambda/jobs/ports.py for a handler on this machine."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+from contract import EaselError
 
-class WakefulClock:
-    """Sleeps until it is time, or until somebody calls `wake`: a job ended, and who waits for one should look."""
+
+class InterruptibleClock:
+    """A clock whose `sleep` ends early when a job ends or the service stops. One thread sleeps at a time."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        self._interrupted = threading.Event()
+        self._stopped = False
 
     def now(self) -> float:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        self._woken.wait(seconds)
-        self._woken.clear()
+        """Wait `seconds`, or until `wake`. Raises EaselError after `stop`."""
+        self._interrupted.wait(seconds)
+        self._interrupted.clear()
+        if self._stopped:
+            raise EaselError("upstream_unavailable", "Easel is stopping", hint="Send the request to a running Easel.")
 
     def wake(self) -> None:
-        self._woken.set()
+        """End the current sleep, or else the next one."""
+        self._interrupted.set()
+
+    def stop(self) -> None:
+        """Make the current and every later sleep raise."""
+        self._stopped = True
+        self.wake()

@@ -1,4 +1,4 @@
-"""Takes the queued jobs to the container, oldest first, one at a time, until each has an outcome."""
+"""Run queued jobs on the container, oldest first and one at a time, until each has an outcome."""
 
 from __future__ import annotations
 
@@ -8,75 +8,77 @@ from collections.abc import Callable
 
 from contract import EaselError
 from easel.laptop.container.client import ContainerDiedError
-from easel.laptop.container.process import ModelProcess
+from easel.laptop.container.process import ContainerProcess
 from easel.laptop.storage.queue import Queue
-from jobs.outcomes import STRIKES, Finisher, draw
+from jobs.outcomes import JobReporter
 from jobs.ports import Clock, Predictor, Store, Ticket
+from jobs.run import MAX_CONTAINER_DEATHS, run_job
 
-LOOK_SECONDS = 0.5
-"""How often it looks after the container while nothing is to be done."""
-REFUSED_SECONDS = 30.0
-"""The pause when not even a failure can be stored."""
+IDLE_SECONDS = 0.5
+"""Time between two health checks of an idle container."""
+STORE_RETRY_SECONDS = 30.0
+"""Pause after the store refused even the record of a failure."""
 
 _log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """A job leaves the queue when it has an outcome and not before: whatever dies, no accepted job is lost."""
+    """A job leaves the queue only after it has an outcome, so no accepted job is lost when a process dies."""
 
     def __init__(
-        self, *, queue: Queue, store: Store, model: ModelProcess, predictor: Predictor, clock: Clock,
+        self, *, queue: Queue, store: Store, container: ContainerProcess, predictor: Predictor, clock: Clock,
         on_end: Callable[[], None],
     ) -> None:  # fmt: skip
-        self._queue, self._store, self._model, self._on_end = queue, store, model, on_end
+        self._queue, self._store, self._container, self._on_end = queue, store, container, on_end
         self._predictor, self._clock = predictor, clock
-        self._finisher = Finisher(store=store, clock=clock)
+        self._reporter = JobReporter(store=store, clock=clock)
         self._submitted = asyncio.Event()
 
-    def notice(self) -> None:
-        """A job was queued."""
+    def notify(self) -> None:
+        """Look at the queue now."""
         self._submitted.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Run jobs until cancelled."""
         while True:
-            await self._model.ready()
+            await self._container.ready()
             self._submitted.clear()
             if ticket := self._queue.oldest():
-                await self._settle(ticket)
+                await self._process(ticket)
             else:
-                await self._pause()
+                await self._idle()
 
-    async def _pause(self) -> None:
+    async def _idle(self) -> None:
         try:
-            await asyncio.wait_for(self._submitted.wait(), LOOK_SECONDS)
+            await asyncio.wait_for(self._submitted.wait(), IDLE_SECONDS)
         except TimeoutError:
-            await self._model.check()
+            await self._container.check()
 
-    async def _settle(self, ticket: Ticket) -> None:
+    async def _process(self, ticket: Ticket) -> None:
         try:
             if self._is_open(ticket):
-                await self._draw(ticket)
+                await self._generate(ticket)
             if not self._is_open(ticket):
                 self._queue.remove(ticket)
                 self._on_end()
         except EaselError as error:
-            _log.error("%s cannot be settled: %s", ticket.inference_id, error)
-            await asyncio.sleep(REFUSED_SECONDS)
+            _log.error("the outcome of %s cannot be stored: %s", ticket.inference_id, error)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
 
     def _is_open(self, ticket: Ticket) -> bool:
-        made, ended = (self._store.read(ticket.key(name)) for name in ("job.json", "outcome.json"))
-        return made is not None and ended is None
+        record, outcome = (self._store.read(ticket.key(name)) for name in ("job.json", "outcome.json"))
+        return record is not None and outcome is None
 
-    async def _draw(self, ticket: Ticket) -> None:
-        self._store.delete(ticket.key("started.json"))  # nobody else draws: who began before is dead
+    async def _generate(self, ticket: Ticket) -> None:
+        self._store.delete(ticket.key("started.json"))  # left by a process that died: nothing else runs jobs
         try:
-            await asyncio.to_thread(draw, ticket, self._finisher, self._predictor, self._clock)
+            await asyncio.to_thread(run_job, ticket, self._reporter, self._predictor, self._clock)
         except TimeoutError:
-            await self._model.kill()
-            self._finisher.fail(ticket, EaselError("model_timeout", "the model did not answer in time"))
+            await self._container.kill()
+            self._reporter.fail(ticket, EaselError("model_timeout", "the model did not respond in time"))
         except ContainerDiedError:
-            await self._model.kill()
-            if self._queue.strike(ticket) >= STRIKES:
-                message = f"the model stopped {STRIKES} times while drawing this"
-                self._finisher.fail(ticket, EaselError("container_died", message, hint=f"Read {self._model.log}."))
+            await self._container.kill()
+            if self._queue.record_crash(ticket) >= MAX_CONTAINER_DEATHS:
+                message = f"the model stopped {MAX_CONTAINER_DEATHS} times while it generated this"
+                hint = f"Read {self._container.log}."
+                self._reporter.fail(ticket, EaselError("container_died", message, hint=hint))

@@ -1,4 +1,4 @@
-"""The endpoint of lambda/jobs/ports.py on one machine: a queue folder before one container."""
+"""The endpoint of lambda/jobs/ports.py on one machine: a queue folder and one container."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from easel.laptop.storage.queue import Queue
 from jobs.ports import EndpointState, Progress, Submission, Ticket
 
 STATE_SECONDS = 1.0
-"""How long one look at the container's state is good for."""
+"""Time for which the container's state is cached."""
 
 
 class LaptopEndpoint:
-    """Puts jobs into the queue, says so, and asks the container how far it is."""
+    """Queues jobs, calls `on_submit` for each, and asks the container for progress."""
 
-    tells_start = True
-    shows_preview = True
+    reports_start = True
+    has_previews = True
 
     def __init__(self, queue: Queue, container: ContainerClient, on_submit: Callable[[], None]) -> None:
         self._queue, self._container, self._on_submit = queue, container, on_submit
-        self._looked, self._ready = -STATE_SECONDS, False
+        self._checked_at, self._ready = -STATE_SECONDS, False
 
     def submit(self, ticket: Ticket) -> Submission:
         self._queue.put(ticket)
@@ -30,12 +30,12 @@ class LaptopEndpoint:
         return Submission()
 
     def progress(self, ticket: Ticket) -> Progress | None:
-        told = self._container.progress()
-        if told.get("inference_id") != ticket.inference_id:
+        progress = self._container.progress()
+        if progress.get("inference_id") != ticket.inference_id:
             return None
-        return Progress(step=told["step"], steps=told["steps"], preview=told.get("preview"))
+        return Progress(step=progress["step"], steps=progress["steps"], preview=progress.get("preview"))
 
     def state(self) -> EndpointState:
-        if time.monotonic() - self._looked > STATE_SECONDS:
-            self._looked, self._ready = time.monotonic(), self._container.ping() == HTTPStatus.OK
+        if time.monotonic() - self._checked_at > STATE_SECONDS:
+            self._checked_at, self._ready = time.monotonic(), self._container.ping() == HTTPStatus.OK
         return EndpointState("ready") if self._ready else EndpointState("starting", "The model is loading.")

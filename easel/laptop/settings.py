@@ -1,4 +1,4 @@
-"""What `easel up` is told, and what follows from it."""
+"""Settings of `easel up`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Names of this machine that no other machine can use."""
-SENDABLE = r"[!-~]([ -~]*[!-~])?"
-"""What a key can be: other characters cannot be sent in a header."""
-EXAMPLE = {
+"""Hosts that only this machine can reach."""
+KEY_PATTERN = r"[!-~]([ -~]*[!-~])?"
+"""API keys that an HTTP header can carry."""
+JOB_TTL_SECONDS = 7 * 24 * 3600
+"""Age after which a job without an outcome has expired: a laptop may be off for days with jobs in its queue."""
+EXAMPLE_REQUEST = {
     "prompt": ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"],
     "height": 512,
     "width": 512,
@@ -21,7 +23,7 @@ EXAMPLE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What `easel up` is told."""
+    """Options of `easel up`. `container` is the module that serves the model."""
 
     host: str
     port: int
@@ -40,5 +42,7 @@ class Settings:
 
     @property
     def curl(self) -> str:
+        """A curl command that generates two images."""
         key = f" -H {shlex.quote(f'x-api-key: {self.key}')}" if self.key else ""
-        return f"curl -s {self.url}/generate -H 'content-type: application/json'{key} \\\n  -d '{json.dumps(EXAMPLE)}'"
+        body = json.dumps(EXAMPLE_REQUEST)
+        return f"curl -s {self.url}/generate -H 'content-type: application/json'{key} \\\n  -d '{body}'"

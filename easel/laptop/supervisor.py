@@ -1,14 +1,12 @@
-"""All processes of one laptop: started in order, watched, and stopped together."""
+"""Start, watch and stop all parts of a laptop: the model's container, the API's handlers and the HTTP server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Coroutine, Iterator
 from html import escape
@@ -17,30 +15,23 @@ from typing import Any
 
 import uvicorn
 
-from contract import render_profile
 from easel import ROOT
 from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
-from easel.laptop.clock import WakefulClock
+from easel.laptop.clock import InterruptibleClock
 from easel.laptop.container.client import ContainerClient
-from easel.laptop.container.process import PING_SECONDS, ModelProcess
+from easel.laptop.container.process import PING_SECONDS, ContainerProcess
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.http_timeouts import PatientProtocol
+from easel.laptop.gateway.http_timeouts import TimeoutProtocol
+from easel.laptop.handler_pool import Handler, HandlerPool
 from easel.laptop.settings import Settings
-from easel.laptop.storage.data_folder import Home
-from easel.laptop.worker_pool import Pool, Worker, WorkerDiedError, start_worker
+from easel.laptop.storage.data_folder import DataFolder
 
-GIVE_UP_AFTER = 3
-"""Starts of the model in a row that failed."""
+MAX_FAILED_STARTS = 3
+"""Starts of the model in a row that may fail."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-VARIABLES = {
-    "EASEL_WAIT_SECONDS": "25",
-    "EASEL_DEADLINE_SECONDS": "600",
-    "EASEL_JOB_TTL_SECONDS": str(7 * 24 * 3600),
-}
-"""What the stacks set for the functions. A laptop may be closed for a week with jobs in its queue."""
 WELCOME = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Easel</title>
 <h1>Easel is running</h1>
@@ -51,87 +42,94 @@ WELCOME = """<!doctype html>
 
 
 class _Server(uvicorn.Server):
-    """The service listens to signals: it has more to stop than the server."""
+    """uvicorn's server without its signal handlers: the supervisor has more to stop."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class Service:
-    """`run` returns when a signal says so; nothing that it started is left then."""
+class Supervisor:
+    """One running laptop. `run` returns after a stop signal, when everything that it started has ended."""
 
-    def __init__(self, settings: Settings, entry: Entry, home: Home, terminal: Terminal) -> None:
-        self._settings, self._entry, self._home, self._terminal = settings, entry, home, terminal
-        self._model = ModelProcess(settings.container, entry, home.model_log)
-        self._pool = Pool(self._start_worker)
+    def __init__(self, settings: Settings, entry: Entry, data: DataFolder, terminal: Terminal) -> None:
+        self._settings, self._entry, self._data, self._terminal = settings, entry, data, terminal
+        self._container = ContainerProcess(settings.container, entry, data.model_log)
+        self._handlers = HandlerPool(self._make_handler)
         self._dispatcher = self._make_dispatcher()
         self._server = self._make_server()
         self._failure: BaseException | None = None
 
-    async def run(self, door: socket.socket) -> None:
-        """Raises CommandError where it does not get ready."""
-        self._home.clear_logs()
-        logging.basicConfig(filename=self._home.api_log, level=logging.WARNING)
+    async def run(self, listener: socket.socket) -> None:
+        """Serve on `listener` until a stop signal. Raises CommandError if the model or the API does not start."""
+        self._loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self._stop)
-        others = [self._start(self._dispatcher.run()), self._start(self._tell_when_ready())]
+            self._loop.add_signal_handler(number, self._stop)
+        tasks = [self._start(self._dispatcher.run()), self._start(self._report_readiness())]
         try:
-            await self._server.serve(sockets=[door])
+            await self._start_handlers()
+            await self._server.serve(sockets=[listener])
         finally:
-            for task in others:
+            self._handlers.stop()
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await asyncio.gather(self._model.stop(), self._pool.stop())
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._container.stop()
         if self._failure:
             raise self._failure
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        task.add_done_callback(self._note)
+        task.add_done_callback(self._note_failure)
         return task
 
-    def _note(self, task: asyncio.Task[None]) -> None:
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (failure := task.exception()):
             self._failure = failure
             self._stop()
 
     def _stop(self) -> None:
         self._server.should_exit = True
+        self._handlers.stop()
 
-    async def _tell_when_ready(self) -> None:
+    async def _start_handlers(self) -> None:
+        try:
+            await self._handlers.start()
+        except Exception as error:
+            logging.exception("the API does not start")
+            raise self._start_error("API", f"{type(error).__name__}: {error}", self._data.api_log) from None
+
+    async def _report_readiness(self) -> None:
         began = time.monotonic()
-        with self._terminal.waiting(f"Loading {self._entry.profile.name}") as tick:
-            await self._start_api()
-            while not self._model.loaded:
-                if self._model.failures >= GIVE_UP_AFTER:
-                    raise _does_not_start("model", self._home.model_log)
+        with self._terminal.spinner(f"Loading {self._entry.profile.name}") as tick:
+            while not self._container.loaded:
+                if self._container.failures >= MAX_FAILED_STARTS:
+                    log = self._container.log.read_text(errors="replace").splitlines()
+                    last = next((line for line in reversed(log) if line.strip()), "it ended without a message")
+                    raise self._start_error("model", last, self._container.log)
                 tick()
                 await asyncio.sleep(PING_SECONDS)
-        self._terminal.say(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}")
-        self._terminal.say(f"\n{self._settings.curl}\n\nCtrl-C stops it; pictures stay in {self._home.root}.")
+        self._terminal.print(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}")
+        self._terminal.print(f"\n{self._settings.curl}\n\nPress Ctrl-C to stop. Images are kept in {self._data.root}.")
 
-    async def _start_api(self) -> None:
-        try:
-            await self._pool.add()
-        except (OSError, WorkerDiedError):
-            raise _does_not_start("API", self._home.api_log) from None
+    def _start_error(self, part: str, why: str, log: Path) -> CommandError:
+        return CommandError(f"The {part} does not start", where=str(log), why=why, fix="Read that log file.")
 
     def _make_dispatcher(self) -> Dispatcher:
         return Dispatcher(
-            queue=self._home.queue(),
-            store=self._home.store(),
-            model=self._model,
-            predictor=ContainerClient(self._model.port),
-            clock=WakefulClock(),
-            on_end=self._pool.wake,
+            queue=self._data.queue(),
+            store=self._data.store(),
+            container=self._container,
+            predictor=ContainerClient(self._container.port),
+            clock=InterruptibleClock(),
+            on_end=self._handlers.wake,
         )
 
     def _make_server(self) -> _Server:
         gateway = Gateway(
-            pool=self._pool,
-            signer=self._home.signer(),
-            files=self._home.files,
+            handlers=self._handlers,
+            signer=self._data.signer(),
+            files=self._data.files,
             page=ROOT / "web" / "dist",
             policy="; ".join((ROOT / "web" / "content-security-policy.txt").read_text().splitlines()),
             welcome=WELCOME.format(curl=escape(self._settings.curl)),
@@ -140,7 +138,7 @@ class Service:
         )
         config = uvicorn.Config(
             gateway.app(),
-            http=PatientProtocol,
+            http=TimeoutProtocol,
             ws="none",
             proxy_headers=False,
             lifespan="off",
@@ -151,14 +149,10 @@ class Service:
         )
         return _Server(config)
 
-    async def _start_worker(self) -> Worker:
-        command = [sys.executable, "-m", "easel.laptop.worker", str(self._home.root), str(self._model.port)]
-        variables = {**os.environ, **VARIABLES, "EASEL_MODEL_PROFILE": render_profile(self._entry.profile)}
-        with self._home.api_log.open("ab") as log:
-            return await start_worker(command, variables, log, self._dispatcher.notice)
+    def _make_handler(self, clock: InterruptibleClock) -> Handler:
+        from easel.laptop.api_handler import make_handler  # here, so that the model loads meanwhile
 
+        return make_handler(self._data, self._entry.profile, self._container.port, clock, self._notify_dispatcher)
 
-def _does_not_start(what: str, log: Path) -> CommandError:
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    why = said[-1] if said else "it ended without a word"
-    return CommandError(f"The {what} does not start", where=str(log), why=why, fix="Read that file from its start.")
+    def _notify_dispatcher(self) -> None:
+        self._loop.call_soon_threadsafe(self._dispatcher.notify)

@@ -1,69 +1,87 @@
-"""`easel up`: the model, the API and the front door on one machine, until it is told to stop."""
+"""`easel up`: run the model, the API and the page on this machine until a stop signal."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import find
-from easel.laptop.settings import SENDABLE, Settings
-from easel.laptop.storage.data_folder import Home
-from easel.laptop.supervisor import Service
+from easel.laptop.settings import KEY_PATTERN, Settings
+from easel.laptop.storage.data_folder import DataFolder
+from easel.laptop.supervisor import Supervisor
 
 
 def run(settings: Settings) -> None:
-    """Returns when it was told to stop. Raises CommandError."""
+    """Run until a stop signal. Raises CommandError."""
     terminal = Terminal()
     _check_key(settings, terminal)
-    entry, home = find(settings.model), Home(settings.data)
-    with home.occupy(settings.url), _listen(settings) as door:
-        home.store().sweep()
-        asyncio.run(Service(settings, entry, home, terminal).run(door))
-    terminal.say("Stopped.")
+    entry, data = find(settings.model), DataFolder(settings.data)
+    _ = entry.folder  # raises before the port is taken
+    with data.lock(settings.url), _listen(settings) as listener:
+        data.store().delete_drafts()
+        data.clear_logs()
+        with _log_to(data.api_log):
+            asyncio.run(Supervisor(settings, entry, data, terminal).run(listener))
+    terminal.print("Stopped.")
+
+
+@contextmanager
+def _log_to(file: Path) -> Iterator[None]:
+    """Send standard output and logging to `file`: the handlers print their log as they do on Lambda."""
+    logging.raiseExceptions = False  # a full disk stops the log, not the service
+    with file.open("a", buffering=1) as log, redirect_stdout(log):
+        logging.basicConfig(stream=log, level=logging.WARNING)
+        yield
 
 
 def _check_key(settings: Settings, terminal: Terminal) -> None:
-    if settings.key and not re.fullmatch(SENDABLE, settings.key):
+    if settings.key and not re.fullmatch(KEY_PATTERN, settings.key):
         raise CommandError(
-            "The access key cannot be used",
+            "The API key is not valid",
             where="--key or EASEL_KEY",
-            why="no caller can send it in a header",
-            fix='Take letters and digits: --key "$(openssl rand -hex 16)"',
+            why="an HTTP header cannot carry it",
+            fix='Use letters and digits: --key "$(openssl rand -hex 16)"',
             code=USAGE,
         )
     if settings.loopback:
         return
     if not settings.key:
         raise CommandError(
-            "An access key is needed",
+            "An API key is required",
             where=f"--host {settings.host}",
-            why="other machines reach this address, and whoever reaches it could draw",
+            why="other machines can reach this address",
             fix='easel up --host … --key "$(openssl rand -hex 16)"',
             code=USAGE,
         )
-    terminal.say(f"Warning: other machines reach {settings.host}, over unencrypted HTTP. The key alone guards it.")
+    terminal.print(
+        f"Warning: other machines can reach {settings.host} over unencrypted HTTP. Only the API key protects it."
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol.
-    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio sets TCP_NODELAY only on a socket that names its protocol.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind((settings.host, settings.port))
-        door.listen()
+        listener.bind((settings.host, settings.port))
+        listener.listen()
     except OSError as error:
-        door.close()
-        taken = error.errno == errno.EADDRINUSE
+        listener.close()
+        in_use = error.errno == errno.EADDRINUSE
         raise CommandError(
-            f"Port {settings.port} is in use" if taken else "The address cannot be used",
+            f"Port {settings.port} is in use" if in_use else "Cannot listen on this address",
             where=f"{settings.host}:{settings.port}",
-            why="another program listens there, perhaps an Easel" if taken else str(error),
-            fix=f"Stop it, or: easel up --port {settings.port + 1}" if taken else "Give another --host or --port.",
+            why="another program listens on it, perhaps Easel" if in_use else str(error),
+            fix=f"Stop it, or: easel up --port {settings.port + 1}" if in_use else "Use another --host or --port.",
             code=ENVIRONMENT,
         ) from None
-    return door
+    return listener

@@ -1,4 +1,4 @@
-"""What several suites of the laptop share."""
+"""Fixtures for all tests of `easel`."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.easel.running import Laptop
 
 @pytest.fixture(scope="session")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """One service for all tests that leave it as it was."""
+    """A service with the fake container, shared by all tests that leave it running."""
     data = tmp_path_factory.mktemp("laptop")
     with Laptop(data, FAKE_JOURNAL=str(data / "journal")) as running:
         yield running

@@ -1,7 +1,7 @@
-"""A container that draws nothing, at once: speaks /ping, /invocations and /progress like easel/laptop/container/server.py.
+"""A container without a model. It serves /ping, /invocations and /progress as easel/laptop/container/server.py does.
 
-A prompt `slow <seconds>` takes so long, in ten steps; `die` kills the process; `say <code>` answers that error. Every
-call is noted in the file FAKE_JOURNAL, and FAKE_LOAD_SECONDS pass before /ping is 200.
+The prompt `slow <seconds>` takes that long, in ten steps. `die` kills the process. `fail <code>` responds with that
+error code. Each request adds its inference id to the file FAKE_JOURNAL. /ping is 503 for FAKE_LOAD_SECONDS.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-BEGAN = time.monotonic()
+STARTED = time.monotonic()
 RUNNING: dict[str, Any] = {}
 
 
 def png(seed: int) -> bytes:
-    """One pixel; another one for another seed."""
+    """Return an image of one pixel whose colour depends on the seed."""
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
         (b"IDAT", zlib.compress(b"\0" + seed.to_bytes(4, "big")[:3])),
@@ -36,15 +36,15 @@ def png(seed: int) -> bytes:
 MAGIC = {"png": b"", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
 
-def draw(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
-    word, _, rest = request["prompt"][0].partition(" ")
-    if word == "die":
+def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
+    command, _, argument = request["prompt"][0].partition(" ")
+    if command == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if word == "say":
-        return {"error": {"code": rest, "message": "as asked", "hint": "", "param": None}}
-    for step in range(10 if word == "slow" else 0):
+    if command == "fail":
+        return {"error": {"code": argument, "message": "as requested", "hint": "", "param": None}}
+    for step in range(10 if command == "slow" else 0):
         RUNNING.update(inference_id=inference_id, step=step + 1, steps=10)
-        time.sleep(float(rest) / 10)
+        time.sleep(float(argument) / 10)
     count = len(request["prompt"]) * request.get("num_images_per_prompt", 1)
     seeds = [(request["seed"] + i) % 2**32 for i in range(count)]
     magic = MAGIC[request.get("output_format", "png")]
@@ -52,7 +52,7 @@ def draw(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
         "generated_images": [base64.b64encode(magic + png(seed)).decode() for seed in seeds],
         "seeds": seeds,
         "parameters": {"num_images_per_prompt": 1, "output_format": "png", "negative_prompt": "", **request},
-        "timings": {"draw_s": 0.0},
+        "timings": {"generate_s": 0.0},
         "warnings": [],
     }
 
@@ -62,8 +62,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        loaded = time.monotonic() - BEGAN >= float(os.environ.get("FAKE_LOAD_SECONDS", "0"))
-        self.answer(RUNNING if self.path == "/progress" else {}, 200 if loaded else 503)
+        loaded = time.monotonic() - STARTED >= float(os.environ.get("FAKE_LOAD_SECONDS", "0"))
+        self.respond(RUNNING if self.path == "/progress" else {}, 200 if loaded else 503)
 
     def do_POST(self) -> None:
         inference_id = self.headers["x-amzn-sagemaker-inference-id"]
@@ -71,11 +71,11 @@ class Handler(BaseHTTPRequestHandler):
         if journal := os.environ.get("FAKE_JOURNAL"):
             with Path(journal).open("a") as file:
                 file.write(inference_id + "\n")
-        answer = draw(request, inference_id)
+        response = generate(request, inference_id)
         RUNNING.clear()
-        self.answer(answer, 200)
+        self.respond(response, 200)
 
-    def answer(self, value: Any, status: int) -> None:
+    def respond(self, value: Any, status: int) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")

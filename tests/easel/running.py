@@ -1,4 +1,4 @@
-"""A running `easel up` for tests, most of them before a container that draws at once."""
+"""A running `easel up` for tests, by default with the fake container."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "emoji"
-"""The entry of the catalogue whose profile and files the tests use."""
+"""The catalogue entry whose profile and files the tests use."""
 FAKE = "tests.easel.fake_container"
+CONTAINER = "easel.laptop.container.parent_watchdog"
+"""Module on the command line of every container process."""
 ENDED = ("succeeded", "failed", "cancelled")
 EASEL = (sys.executable, "-m", "easel")
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What `condition` gives as soon as it is true."""
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Return the result of `condition` as soon as it is true."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come to pass"
+    while not (result := condition()):
+        assert time.monotonic() < end, f"the condition was not met in {seconds} s"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def free_port() -> int:
@@ -40,10 +42,13 @@ def free_port() -> int:
 
 
 class Laptop:
-    """`with Laptop(folder) as laptop`: up and ready; stopped at the end, and nothing of it is left."""
+    """`with Laptop(folder) as laptop` starts a service and waits until it is ready. At the end no process is left.
+
+    `output` is what it has written to standard error.
+    """
 
     def __init__(self, data: Path, *options: str, container: str = FAKE, **variables: str) -> None:
-        self.data, self.port, self.said = data, free_port(), ""
+        self.data, self.port, self.output = data, free_port(), ""
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
         self._command = [*EASEL, "up", "--port", str(self.port), "--data", str(data), "--model", MODEL]
@@ -52,8 +57,8 @@ class Laptop:
 
     def __enter__(self) -> Laptop:
         self.start()
-        until(lambda: "Ready" in self.said or self.process.poll() is not None, 60)
-        assert self.process.poll() is None, self.said
+        wait_for(lambda: "Ready" in self.output or self.process.poll() is not None, 60)
+        assert self.process.poll() is None, self.output
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,53 +69,57 @@ class Laptop:
         self.process = subprocess.Popen(
             self._command, cwd=ROOT, env=self._variables, stderr=subprocess.PIPE, start_new_session=True
         )
-        self.said = ""
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.output = ""
+        threading.Thread(target=self._read_output, daemon=True).start()
 
-    def _listen(self) -> None:
+    def _read_output(self) -> None:
         assert self.process.stderr
         for line in self.process.stderr:
-            self.said += line.decode()
+            self.output += line.decode()
 
-    def family(self) -> list[psutil.Process]:
-        """Every process of it."""
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of the service."""
         try:
             parent = psutil.Process(self.process.pid)
             return [parent, *parent.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
 
-    def part(self, module: str) -> psutil.Process:
-        """A process of it that runs the module, as soon as there is one."""
-        found: psutil.Process = until(lambda: next((one for one in self.family() if module in _command(one)), None))
-        return found
+    def container(self) -> psutil.Process:
+        """Return the container's process as soon as it runs."""
+
+        def find() -> psutil.Process | None:
+            return next((process for process in self.processes() if CONTAINER in _command(process)), None)
+
+        process: psutil.Process = wait_for(find)
+        return process
 
     def stop(self, number: signal.Signals) -> int:
-        """Sends the signal to `easel up` alone, and sees that all of its processes end."""
-        family = self.family()
+        """Send the signal to `easel up` only, check that all of its processes end, and return the exit code."""
+        processes = self.processes()
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(10)
-        _, alive = psutil.wait_procs(family, 10)
-        assert not alive, f"left: {[member.cmdline() for member in alive]}"
+        _, alive = psutil.wait_procs(processes, 10)
+        assert not alive, f"still running: {[process.cmdline() for process in alive]}"
         if self.process.stderr:
             self.process.stderr.close()
         return code
 
-    def submit(self, prompt: Any = "a red apple", **more: Any) -> str:
-        """The id of an accepted job."""
-        answer = self.http.post("/jobs", json={"prompt": prompt, **more})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
+    def submit(self, prompt: Any = "a red apple", **fields: Any) -> str:
+        """Submit a job and return its id."""
+        response = self.http.post("/jobs", json={"prompt": prompt, **fields})
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
 
     def job(self, id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.http.get(f"/jobs/{id}").json()
-        return found
+        job: dict[str, Any] = self.http.get(f"/jobs/{id}").json()
+        return job
 
     def outcome(self, id: str, seconds: float = 30) -> dict[str, Any]:
-        """The job when it has ended."""
-        found: dict[str, Any] = until(lambda: (job := self.job(id))["status"] in ENDED and job, seconds)
-        return found
+        """Return the job when it has ended."""
+        job: dict[str, Any] = wait_for(lambda: (job := self.job(id))["status"] in ENDED and job, seconds)
+        return job
 
 
 def _command(process: psutil.Process) -> list[str]:

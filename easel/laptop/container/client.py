@@ -1,4 +1,4 @@
-"""HTTP to the container on this machine."""
+"""HTTP client of the container on this machine."""
 
 from __future__ import annotations
 
@@ -10,48 +10,52 @@ from typing import Any
 from contract import DEADLINE_MS, EaselError
 from jobs.ports import Ticket
 
-LOOK_SECONDS = 0.5
+STATE_SECONDS = 0.5
+"""Timeout of `ping` and `progress`."""
 GRACE_SECONDS = 30.0
-"""The container keeps a job's deadline by itself; after so much more it is taken for stuck."""
+"""Time after a job's deadline, which the container keeps itself, until the container counts as stuck."""
 
 
 class ContainerDiedError(Exception):
-    """The connection broke before the answer was there."""
+    """Raised when the connection breaks before the response."""
 
 
 class ContainerClient:
-    """A predictor of lambda/jobs/ports.py, and looks at how the container is doing."""
+    """Predictor of lambda/jobs/ports.py that also reads the container's state."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
     def ping(self) -> int | None:
-        """200: the model is loaded and healthy; 503: it is not; None: no answer, which a busy machine may mean."""
-        return self._look("/ping")[0]
+        """Return 200 if the model is loaded and healthy, 503 if not, None without a response from a busy machine."""
+        return self._get("/ping")[0]
 
     def progress(self) -> dict[str, Any]:
-        """`inference_id`, `step` and `steps` of the running call, where there is one."""
-        status, body = self._look("/progress")
-        told = json.loads(body) if status == HTTPStatus.OK else {}
-        return told if told.get("steps") else {}
+        """Return `inference_id`, `step`, `steps` and `preview` of the running request, or an empty dict."""
+        status, body = self._get("/progress")
+        progress = json.loads(body) if status == HTTPStatus.OK else {}
+        return progress if progress.get("steps") else {}
 
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
-        """Raises ContainerDiedError, TimeoutError where it is stuck, or EaselError for an answer that is none."""
+        """Return the container's response to `body`.
+
+        Raises ContainerDiedError, TimeoutError if the container is stuck, and EaselError for a status other than 200.
+        """
         headers = {"content-type": "application/json", "x-amzn-sagemaker-inference-id": ticket.inference_id}
         seconds = json.loads(body).get("deadline_ms", DEADLINE_MS.maximum) / 1000 + GRACE_SECONDS
         try:
-            status, answer = self._send("POST", "/invocations", body, headers, seconds)
+            status, response = self._send("POST", "/invocations", body, headers, seconds)
         except TimeoutError:
             raise
         except (OSError, http.client.HTTPException) as error:
             raise ContainerDiedError from error
         if status != HTTPStatus.OK:
-            raise EaselError("model_error", f"the model answered with status {status}", hint="Look into its log.")
-        return answer
+            raise EaselError("model_error", f"the model responded with status {status}", hint="Read the model's log.")
+        return response
 
-    def _look(self, path: str) -> tuple[int | None, bytes]:
+    def _get(self, path: str) -> tuple[int | None, bytes]:
         try:
-            return self._send("GET", path, b"", {}, LOOK_SECONDS)
+            return self._send("GET", path, b"", {}, STATE_SECONDS)
         except (OSError, http.client.HTTPException):
             return None, b""
 

@@ -1,7 +1,8 @@
-"""No process of ours outlives the one that started it, however that one ended.
+"""Run a module in a process that ends with the process that started it, even after `kill -9`.
 
-Its standard input is a pipe that only the starter holds: when the starter is gone, kill -9 included, the pipe closes.
-`python -m easel.laptop.container.parent_watchdog MODULE [ARGUMENT ...]` runs a module that way.
+    python -m easel.laptop.container.parent_watchdog MODULE [ARGUMENT ...]
+
+Standard input is a pipe that only the parent holds. It closes when the parent ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 
 def watch(fd: int = 0) -> None:
     """End this process as soon as `fd` closes."""
-    threading.Thread(target=_wait, args=(fd,), daemon=True, name="lifeline").start()
+    threading.Thread(target=_wait, args=(fd,), daemon=True, name="parent-watchdog").start()
 
 
 def _wait(fd: int) -> None:

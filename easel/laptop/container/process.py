@@ -1,4 +1,4 @@
-"""The container as a process of this machine: started, watched, and started again when it dies."""
+"""The container as a process of this machine: start it, watch it, and start it again when it dies."""
 
 from __future__ import annotations
 
@@ -17,45 +17,40 @@ from easel.laptop.container.client import ContainerClient
 
 PING_SECONDS = 0.1
 STOP_SECONDS = 3.0
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_RESTART_SECONDS = 30.0
+"""Longest pause before a restart."""
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody has at the moment."""
+    """Return a port of the loopback interface that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-class ModelProcess:
-    """`python -m <module>`, a container for `entry`; its words go to `log`. It ends with us (see `lifeline`)."""
+class ContainerProcess:
+    """`python -m <module>`, a container that serves `entry` and writes to `log`. It ends with this process."""
 
     def __init__(self, module: str, entry: Entry, log: Path) -> None:
         self.port, self.log = free_port(), log
-        self._command = [
-            sys.executable,
-            "-m",
-            "easel.laptop.container.parent_watchdog",
-            module,
-            "--model-dir",
-            str(entry.folder),
-        ]
-        self._command += ["--code-dir", str(ROOT / "model_code"), "--port", str(self.port)]
+        self._command = [sys.executable, "-m", "easel.laptop.container.parent_watchdog", module]
+        self._command += ["--model-dir", str(entry.folder), "--code-dir", str(ROOT / "model_code")]
+        self._command += ["--port", str(self.port)]
         self._variables = {**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile)}
         self._process: asyncio.subprocess.Process | None = None
         self._client = ContainerClient(self.port)
         self.failures = 0
-        """How often it died since it was last ready."""
+        """Deaths since the container was last ready."""
         self.loaded = False
-        """True from when the running process was first seen ready."""
+        """True after the running process reported its model as loaded."""
 
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
     async def ready(self) -> None:
-        """Returns when the model is loaded, however often it must be started for that; at once where it is."""
+        """Return when the model is loaded; start the process as often as that needs."""
         while not (self.alive and self.loaded):
             if not self.alive:
                 await self._restart()
@@ -64,7 +59,7 @@ class ModelProcess:
         self.failures = 0
 
     async def check(self) -> None:
-        """Ends a process that says of itself that it cannot draw any more."""
+        """Kill a loaded process that reports itself as unhealthy."""
         if self.loaded and await self._ping() == HTTPStatus.SERVICE_UNAVAILABLE:
             await self.kill()
 
@@ -75,7 +70,7 @@ class ModelProcess:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """Asks it to end, then makes it."""
+        """Terminate the process, and kill it after `STOP_SECONDS`."""
         if self._process is not None and self.alive:
             with suppress(ProcessLookupError):
                 self._process.terminate()
@@ -90,7 +85,7 @@ class ModelProcess:
         self.loaded = False
         if self._process is not None:
             self.failures += 1
-            await asyncio.sleep(min(0.2 * 2**self.failures, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(min(0.2 * 2**self.failures, MAX_RESTART_SECONDS))
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,

@@ -1,10 +1,10 @@
-"""The local model container: one process that serves one release folder as the cloud's serving toolkit does.
+"""The local model container: serves one release folder by the HTTP interface of the cloud's serving toolkit.
 
     python -m easel.laptop.container.server --model-dir DIR [--code-dir DIR/code] [--port 8080]
 
-GET /ping           200 once the model is loaded and as long as it says that it is healthy, else 503
-POST /invocations   input_fn, predict_fn, output_fn, one call at a time; an exception is status 400
-GET /progress       {"inference_id", "step", "steps", "preview"} of the running call, or nulls
+GET /ping           200 while the model is loaded and healthy, else 503
+POST /invocations   input_fn, predict_fn, output_fn, one request at a time; an exception becomes status 400
+GET /progress       {"inference_id", "step", "steps", "preview"} of the running request, or nulls
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from typing import Any, ClassVar
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 6_291_456
-"""What SageMaker's InvokeEndpoint takes. The contract's own limit is far below and answered as data."""
+"""Largest body of SageMaker's InvokeEndpoint. The contract's own limit is lower."""
 SLOW_CLIENT_SECONDS = 30
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _JSON = "application/json"
 
 
 @dataclass
-class Call:
-    """One request on its way through the model, and the answer once it is there."""
+class Invocation:
+    """One request to the model, and its response after `finished` is set."""
 
     inference_id: str | None
     body: bytes
     content_type: str
     accept: str
     status: int = 0
-    answer: str = ""
+    response: str = ""
     finished: threading.Event = field(default_factory=threading.Event)
 
 
 class Container:
-    """The model, the calls that wait for it, and how far the running one is. The model lives in one thread."""
+    """The model, its waiting requests and the progress of the running request. The model lives in one thread."""
 
     def __init__(self) -> None:
-        self.calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
         self._model: Any = None
         self._progress: dict[str, Any] = {}
 
@@ -63,52 +63,53 @@ class Container:
         return dict.fromkeys(("inference_id", "step", "steps", "preview")) | self._progress
 
     def run(self, code: ModuleType, model_dir: Path) -> None:
-        """Loads the model and answers calls for ever. Raises the reason where the model is refused."""
+        """Load the model, then serve requests for ever. Raises the reason if the model cannot be loaded."""
         loaded = code.model_fn(str(model_dir))
         if isinstance(loaded, Exception):
             raise loaded
         self._model = loaded
         while True:
-            call = self.calls.get()
+            invocation = self.waiting.get()
             started = time.monotonic()
-            self._progress = {"inference_id": call.inference_id}
-            self._model.on_step = lambda step, steps: self._tell(step=step, steps=steps)
-            self._model.on_preview = lambda preview: self._tell(preview=preview)
-            self._answer(code, call)
+            self._progress = {"inference_id": invocation.inference_id}
+            self._model.on_step = lambda step, steps: self._update_progress(step=step, steps=steps)
+            self._model.on_preview = lambda preview: self._update_progress(preview=preview)
+            self._invoke(code, invocation)
             self._progress = {}
-            _log("call", inference_id=call.inference_id, status=call.status, seconds=time.monotonic() - started)
-            call.finished.set()
+            seconds = time.monotonic() - started
+            _log("invocation", inference_id=invocation.inference_id, status=invocation.status, seconds=seconds)
+            invocation.finished.set()
 
-    def _tell(self, **news: Any) -> None:
-        """A new object, so that a reader sees one state or the next."""
-        self._progress = self._progress | news
+    def _update_progress(self, **changes: Any) -> None:
+        """Replace the progress by a new object, so that other threads never read half of a change."""
+        self._progress = self._progress | changes
 
-    def _answer(self, code: ModuleType, call: Call) -> None:
+    def _invoke(self, code: ModuleType, invocation: Invocation) -> None:
         try:
-            body = call.body.decode("utf-8") if call.content_type == _JSON else call.body
-            data = code.input_fn(body, call.content_type, *self._context(code, call))
-            call.answer = code.output_fn(code.predict_fn(data, self._model), call.accept)
-            call.status = 200
+            body = invocation.body.decode("utf-8") if invocation.content_type == _JSON else invocation.body
+            data = code.input_fn(body, invocation.content_type, *self._context(code, invocation))
+            invocation.response = code.output_fn(code.predict_fn(data, self._model), invocation.accept)
+            invocation.status = 200
         except Exception as error:
-            told = {"code": 400, "type": "InternalServerException", "message": str(error)}
-            call.status, call.answer = 400, json.dumps(told)
+            response = {"code": 400, "type": "InternalServerException", "message": str(error)}
+            invocation.status, invocation.response = 400, json.dumps(response)
 
     @staticmethod
-    def _context(code: ModuleType, call: Call) -> list[Any]:
-        """The serving toolkit's context, as far as Easel reads it, for a function that takes one."""
+    def _context(code: ModuleType, invocation: Invocation) -> list[Any]:
+        """Return the part of the serving toolkit's context that Easel reads, if `input_fn` takes a context."""
         if len(inspect.signature(code.input_fn).parameters) < 3:
             return []
-        headers = {INFERENCE_ID: call.inference_id} if call.inference_id else {}
+        headers = {INFERENCE_ID: invocation.inference_id} if invocation.inference_id else {}
         return [SimpleNamespace(request_processor=[SimpleNamespace(get_request_properties=lambda: headers)])]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 on loopback. `container` is set by `serve`."""
+    """HTTP/1.1 on loopback. `main` sets `container`."""
 
     container: ClassVar[Container]
     protocol_version = "HTTP/1.1"
     timeout = SLOW_CLIENT_SECONDS
-    wbufsize = -1  # head and body in one packet: two would wait for each other
+    wbufsize = -1  # head and body in one packet, since two would be delayed by Nagle's algorithm
 
     def do_GET(self) -> None:
         if self.path == "/ping":
@@ -126,18 +127,18 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, "")
             return
         accept = self.headers.get("Accept", _JSON)
-        call = Call(
+        invocation = Invocation(
             inference_id=self.headers.get(INFERENCE_ID),
             body=body,
             content_type=self.headers.get("Content-Type", ""),
             accept=_JSON if accept == "*/*" else accept,
         )
-        self.container.calls.put(call)
-        call.finished.wait()
-        self._send(call.status, call.answer)
+        self.container.waiting.put(invocation)
+        invocation.finished.wait()
+        self._send(invocation.status, invocation.response)
 
     def _body(self) -> bytes | None:
-        """None: refused, and the connection closes because the rest of the body is unread."""
+        """Return the body. Return None after an error response; the connection then closes, its body unread."""
         length = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or not length.isdecimal():
             self.close_connection = True
@@ -149,8 +150,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         return self.rfile.read(int(length))
 
-    def _send(self, status: int, answer: str) -> None:
-        body = answer.encode("utf-8")
+    def _send(self, status: int, response: str) -> None:
+        body = response.encode("utf-8")
         self.send_response(status)
         self.send_header("Content-Type", _JSON)
         self.send_header("Content-Length", str(len(body)))
@@ -160,26 +161,26 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Calls are logged once, by the container; pings are not worth a line."""
+        """Log nothing: the container logs each invocation, and pings need no line."""
 
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left before its answer is worth one line and no traceback."""
+        """Log a client that closed its connection as one line, without a traceback."""
         _log("connection_failed", error=repr(sys.exc_info()[1]))
 
 
 def main() -> None:
-    asked = _arguments()
+    arguments = _arguments()
     _end_with_signals_and_parent()
-    # Threads that spin at OpenMP's barriers make a small model ten times slower where cores are shared.
+    # Threads that spin at OpenMP's barriers make a small model ten times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     container = Container()
-    server = Server((HOST, asked.port), type("BoundHandler", (Handler,), {"container": container}))
+    server = Server((HOST, arguments.port), type("BoundHandler", (Handler,), {"container": container}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     _log("serving", port=server.server_port)
-    sys.path.insert(0, str(asked.code_dir or asked.model_dir / "code"))
-    container.run(importlib.import_module("inference"), asked.model_dir)
+    sys.path.insert(0, str(arguments.code_dir or arguments.model_dir / "code"))
+    container.run(importlib.import_module("inference"), arguments.model_dir)
 
 
 def _arguments() -> argparse.Namespace:
@@ -192,7 +193,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _end_with_signals_and_parent() -> None:
-    """At once and with status 0: nothing here is worth saving, and native threads may be in the midst of a step."""
+    """End at once with status 0 on a signal or the parent's death: there is no state to save."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         os._exit(0)
@@ -209,7 +210,7 @@ def _watch_parent(parent: int) -> None:
 
 
 def _log(event: str, **facts: Any) -> None:
-    with contextlib.suppress(OSError):  # a full disk under the log is no reason to stop drawing
+    with contextlib.suppress(OSError):  # a full disk stops the log, not the model
         print(json.dumps({"event": event, **facts}), flush=True)
 
 

@@ -1,6 +1,6 @@
-"""HTTP to the event that API Gateway hands to a function (REST API, proxy integration), and its answer back to HTTP.
+"""Convert HTTP requests to events of API Gateway (REST API, proxy integration), and a function's response to HTTP.
 
-Shape: docs.aws.amazon.com/apigateway, "Set up Lambda proxy integrations", input and output format.
+Format: docs.aws.amazon.com/apigateway, "Set up Lambda proxy integrations", input and output format.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 CALLER = "laptop"
-"""The API key id of everybody here, with or without --key: pictures stay theirs when a key is set later."""
+"""API key id of every caller, with or without --key: jobs stay visible when a key is set later."""
 
 Event = dict[str, Any]
 
 
 def to_event(request: Request, body: bytes, path: str = "") -> Event:
-    """One event, for another `path` where one is given. Repeated headers and parameters are in multi-value members."""
+    """Return the event of a request, with `path` in place of its own if given."""
     headers, query = _gather(request.headers.items()), _gather(request.query_params.multi_items())
     path = path or _raw_path(request)
     text = _text(body)
@@ -69,14 +69,14 @@ def _raw_path(request: Request) -> str:
 
 
 def _gather(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for name, value in items:
-        found.setdefault(name, []).append(value)
-    return found
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _last(values: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    return {name: several[-1] for name, several in values.items()}
+    return {name: repeated[-1] for name, repeated in values.items()}
 
 
 def _text(body: bytes) -> str | None:
@@ -86,21 +86,21 @@ def _text(body: bytes) -> str | None:
         return None
 
 
-def to_response(answer: Any) -> Response:
-    """The answer as HTTP. Raises ValueError where API Gateway says 502 "Malformed Lambda proxy response"."""
+def to_response(output: Any) -> Response:
+    """Return a function's output as HTTP. Raises ValueError if API Gateway would call it malformed (status 502)."""
     try:
-        body = answer.get("body") or ""
-        content = base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
-        response = Response(content, status_code=int(answer["statusCode"]))
-        for name, value in _header_lines(answer):
+        body = output.get("body") or ""
+        content = base64.b64decode(body, validate=True) if output.get("isBase64Encoded") else body.encode()
+        response = Response(content, status_code=int(output["statusCode"]))
+        for name, value in _header_lines(output):
             response.headers.append(name, value)
     except (AttributeError, KeyError, TypeError, UnicodeError) as error:
-        raise ValueError(f"malformed answer of a function: {error!r}") from error
+        raise ValueError(f"malformed output of a function: {error!r}") from error
     return response
 
 
-def _header_lines(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
-    several = answer.get("multiValueHeaders") or {}
-    single = {name: value for name, value in (answer.get("headers") or {}).items() if name not in several}
-    lines = [(name, value) for name, values in several.items() for value in values] + list(single.items())
+def _header_lines(output: Mapping[str, Any]) -> list[tuple[str, str]]:
+    multiple = output.get("multiValueHeaders") or {}
+    single = {name: value for name, value in (output.get("headers") or {}).items() if name not in multiple}
+    lines = [(name, value) for name, values in multiple.items() for value in values] + list(single.items())
     return [(name, value) for name, value in lines if name.lower() != "content-length"]

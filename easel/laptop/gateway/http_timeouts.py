@@ -1,4 +1,7 @@
-"""An HTTP connection that does not wait for ever: not for headers, not for a reader of its answer."""
+"""Time limits of an HTTP connection: for the request's headers, and for a client that does not read its response.
+
+uvicorn's options limit only idle connections between requests, and an ASGI app never sees these two cases.
+"""
 
 from __future__ import annotations
 
@@ -12,48 +15,48 @@ HEADER_SECONDS = 10.0
 READER_SECONDS = 60.0
 
 
-class _Limit:
-    """Runs `act` after so many seconds, unless it is lifted before."""
+class _Timeout:
+    """Calls `action` after `seconds`, unless cancelled."""
 
-    def __init__(self, seconds: float, act: Callable[[], None]) -> None:
-        self._seconds, self._act = seconds, act
+    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
+        self._seconds, self._action = seconds, action
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self) -> None:
+    def start(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._act)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._action)
 
-    def lift(self) -> None:
+    def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
-class PatientProtocol(H11Protocol):
-    """uvicorn's has a time limit between requests only. Here a client that stalls is cut off."""
+class TimeoutProtocol(H11Protocol):
+    """uvicorn's protocol that closes the connection of a client that stalls."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._headers = _Limit(HEADER_SECONDS, transport.abort)
-        self._reader = _Limit(READER_SECONDS, transport.abort)
-        self._headers.set()
+        self._headers = _Timeout(HEADER_SECONDS, transport.abort)
+        self._reader = _Timeout(READER_SECONDS, transport.abort)
+        self._headers.start()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
-            self._headers.lift()
+            self._headers.cancel()
         elif self.conn.trailing_data[0]:
-            self._headers.set()
+            self._headers.start()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._reader.set()
+        self._reader.start()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._reader.lift()
+        self._reader.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._headers.lift()
-        self._reader.lift()
+        self._headers.cancel()
+        self._reader.cancel()
         super().connection_lost(exc)

@@ -1,4 +1,4 @@
-"""Links to files that expire and cannot be forged: what presigned URLs are in the cloud."""
+"""Signed links to files, with an expiry: the laptop's form of presigned URLs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SECRET_BYTES = 32
 
 
 class Signer:
-    """Signs a key and a moment with the secret of this installation."""
+    """Signs a key and its expiry with the secret of this data folder."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def path(self, key: str, expires: float) -> str:
-        """`/files/<key>?expires=<epoch seconds>&signature=<hex>`"""
-        moment = str(int(expires))
-        return f"/files/{quote(key)}?{urlencode({'expires': moment, 'signature': self._sign(key, moment)})}"
+        """Return `/files/<key>?expires=<epoch seconds>&signature=<hex>`."""
+        expiry = str(int(expires))
+        return f"/files/{quote(key)}?{urlencode({'expires': expiry, 'signature': self._sign(key, expiry)})}"
 
     def allows(self, key: str, expires: str, signature: str, now: float) -> bool:
-        """True for what `path` gave out, until it expires."""
+        """Return whether the parts are those of a link from `path` that has not expired."""
         genuine = hmac.compare_digest(self._sign(key, expires).encode(), signature.encode())
         return genuine and now < int(expires)
 
@@ -32,7 +32,7 @@ class Signer:
 
 
 def load_secret(path: Path) -> bytes:
-    """The secret in `path`, made on first use and readable by this user alone."""
+    """Return the secret in `path`. The first call creates it, readable by this user only."""
     if not path.exists() or path.stat().st_size != SECRET_BYTES:  # a power cut can leave an empty file
         draft = path.with_name(f"{path.name}.draft")
         draft.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""The data folder: everything that outlives a run."""
+"""The data folder: everything that outlives a run of `easel up`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from easel.laptop.storage.store import FolderStore
 
 
 @dataclass(frozen=True)
-class Home:
-    """Paths below the data folder, and what is kept there."""
+class DataFolder:
+    """Paths below `root`, and the objects that use them."""
 
     root: Path
 
@@ -43,25 +43,25 @@ class Home:
         return Queue(self.root / "queue")
 
     def clear_logs(self) -> None:
-        """They tell of one run."""
+        """Empty the logs. They hold one run."""
         for log in (self.model_log, self.api_log):
             log.write_bytes(b"")
 
-    def occupy(self, url: str) -> IO[bytes]:
-        """Makes the folder; it is ours until the file returned is closed. `url` is told to who wants it too.
+    def lock(self, url: str) -> IO[bytes]:
+        """Create the folder and lock it for this process until the returned file is closed.
 
-        Raises CommandError.
+        `url` is where this process will listen; the error of a second process names it. Raises CommandError.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = (self.root / "lock").open("ab", buffering=0)
             if not _locked(lock):
                 lock.close()
-                raise _occupied(self.root)
+                raise _in_use(self.root)
             lock.truncate(0)
             lock.write(url.encode())
         except OSError as error:
-            why, fix = error.strerror or str(error), "Give another folder with --data."
+            why, fix = error.strerror or str(error), "Use another folder with --data."
             raise CommandError(
                 "The data folder cannot be used", where=str(self.root), why=why, fix=fix, code=ENVIRONMENT
             ) from None
@@ -76,13 +76,13 @@ def _locked(lock: IO[bytes]) -> bool:
     return True
 
 
-def _occupied(root: Path) -> CommandError:
-    url = (root / "lock").read_text() or "an address that it has yet to tell"
+def _in_use(root: Path) -> CommandError:
+    url = (root / "lock").read_text() or "an address that is not known yet"
     another = f"easel up --port {(urlsplit(url).port or 7860) + 1} --data {shlex.quote(f'{root}-2')}"
     return CommandError(
         f"Easel already runs at {url}",
         where=str(root),
         why="it uses this data folder",
-        fix=f"Open it, or stop it (Ctrl-C in its terminal), or run another beside it: {another}",
+        fix=f"Open it, or stop it (Ctrl-C in its terminal), or start a second service: {another}",
         code=ENVIRONMENT,
     )

@@ -1,4 +1,4 @@
-"""The store of lambda/jobs/ports.py in a folder: what dies half-way, dies without a trace."""
+"""The store of lambda/jobs/ports.py in a folder. A process that dies while it writes leaves no partial object."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FolderStore:
-    """Keys are paths below `root`. Every object is written elsewhere first and then put in its place in one step.
+    """Keys are paths below `root`. Each object is written to a draft file, then moved to its key in one step.
 
-    Survives the death of any process at any moment; a power cut may cost the last second.
+    Survives the death of any process at any moment; a power cut may lose the last second.
     """
 
     def __init__(self, root: Path, signer: Signer) -> None:
@@ -43,7 +43,7 @@ class FolderStore:
         return True
 
     def write(self, key: str, body: bytes, media_type: str = "application/json") -> None:
-        """The media type is not kept: the suffix of the key tells it."""
+        """Write or replace the object. The key's suffix tells the media type, so that is not stored."""
         with self._draft(key, body) as draft:
             draft.replace(self._root / key)
 
@@ -60,35 +60,35 @@ class FolderStore:
     def link(self, key: str, seconds: int) -> str:
         return self._signer.path(key, time.time() + seconds)
 
-    def sweep(self) -> None:
-        """Removes drafts of processes that died. Only while nobody else has this folder."""
+    def delete_drafts(self) -> None:
+        """Delete drafts of processes that died. Call it only while no other process uses this folder."""
         for draft in self._drafts.glob("*"):
             draft.unlink()
 
     @contextmanager
     def _draft(self, key: str, body: bytes) -> Iterator[Path]:
         draft = self._drafts / uuid.uuid4().hex
-        with storing(), _gone_at_last(draft):
+        with store_errors(), _deleted_afterwards(draft):
             (self._root / key).parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(body)
             yield draft
 
 
 @contextmanager
-def storing() -> Iterator[None]:
-    """What the file system refuses, in the words of the contract."""
+def store_errors() -> Iterator[None]:
+    """Turn errors of the file system into errors of the contract."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            message, hint = "the disk of the results is full", "Make room, then ask again."
+            message, hint = "the disk with the results is full", "Free some space, then send the request again."
             raise EaselError("disk_full", message, hint=hint) from error
         message = f"the results cannot be stored: {error.strerror}"
-        raise EaselError("config_error", message, hint="See the data folder.") from error
+        raise EaselError("config_error", message, hint="Check the data folder.") from error
 
 
 @contextmanager
-def _gone_at_last(file: Path) -> Iterator[None]:
+def _deleted_afterwards(file: Path) -> Iterator[None]:
     try:
         yield
     finally:

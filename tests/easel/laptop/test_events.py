@@ -1,4 +1,4 @@
-"""HTTP → event → lambda's own reader, and answer → HTTP: nothing is lost or bent."""
+"""Conversion of HTTP to events and of a function's output to HTTP: nothing is lost or changed."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from easel.laptop.gateway.events import CALLER, to_event, to_response
-from gateway import events as proxy
+from gateway.events import read_request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 HEADER = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12).map(str.strip)
@@ -37,22 +37,22 @@ def request(
 
 @settings(deadline=None)
 @given(body=st.binary() | TEXT.map(str.encode), query=PAIRS, values=st.lists(HEADER, max_size=4))
-def test_a_request_arrives_as_it_was_sent(body: bytes, query: list[tuple[str, str]], values: list[str]) -> None:
+def test_lambda_reads_the_request_that_was_sent(body: bytes, query: list[tuple[str, str]], values: list[str]) -> None:
     event = to_event(request(query=query, headers=[("x-some", value) for value in values]), body)
-    call = proxy.read_call(event, 0)
-    assert call.body == body
-    assert call.headers.get("x-some", ()) == tuple(values)
-    assert call.query == {name: tuple(v for n, v in query if n == name) for name, _ in query}
+    received = read_request(event, 0)
+    assert received.body == body
+    assert received.headers.get("x-some", ()) == tuple(values)
+    assert received.query == {name: tuple(v for n, v in query if n == name) for name, _ in query}
 
 
-def test_binary_bodies_travel_as_base64_and_texts_as_they_are() -> None:
+def test_binary_bodies_are_base64_and_text_is_not() -> None:
     assert to_event(request(), "熊猫".encode())["body"] == "熊猫"
     binary = to_event(request(), b"\xff\x00")
     assert (binary["body"], binary["isBase64Encoded"]) == ("/wA=", True)
     assert to_event(request(), b"")["body"] is None
 
 
-def test_the_single_value_members_hold_the_last_one() -> None:
+def test_single_value_members_hold_the_last_value() -> None:
     event = to_event(request(query=[("a", "1"), ("a", "2")], headers=[("x-a", "3"), ("x-a", "4")]), b"")
     assert event["queryStringParameters"] == {"a": "2"}
     assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"]}
@@ -67,15 +67,15 @@ def test_the_path_stays_encoded_and_the_caller_is_named() -> None:
     assert to_event(request("/jobs/1/events"), b"", path="/jobs/1")["path"] == "/jobs/1"
 
 
-def test_an_answer_becomes_http() -> None:
-    answer = {
+def test_output_becomes_http() -> None:
+    output = {
         "statusCode": 202,
         "headers": {"content-type": "image/png", "content-length": "999"},
         "multiValueHeaders": {"set-cookie": ["a=1", "b=2"]},
         "body": "/wA=",
         "isBase64Encoded": True,
     }
-    response = to_response(answer)
+    response = to_response(output)
     assert (response.status_code, response.body) == (202, b"\xff\x00")
     assert response.headers["content-type"] == "image/png"
     assert response.headers.getlist("set-cookie") == ["a=1", "b=2"]
@@ -84,10 +84,10 @@ def test_an_answer_becomes_http() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "output",
     [None, "text", {}, {"statusCode": "x"}, {"statusCode": 200, "body": 5}, {"statusCode": 200, "headers": {"a": 1}},
      {"statusCode": 200, "body": "!", "isBase64Encoded": True}],
 )  # fmt: skip
-def test_a_malformed_answer_is_refused(answer: Any) -> None:
+def test_malformed_output_is_refused(output: Any) -> None:
     with pytest.raises(ValueError):
-        to_response(answer)
+        to_response(output)

@@ -1,4 +1,4 @@
-"""Links to pictures: for who has them, for fifteen minutes, for one file."""
+"""Signed links: each gives access to one file for fifteen minutes."""
 
 import time
 from pathlib import Path
@@ -7,18 +7,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from easel.laptop.gateway.signed_links import Signer
-from easel.laptop.storage.data_folder import Home
+from easel.laptop.storage.data_folder import DataFolder
 from tests.easel.running import Laptop
 
 NOW = 1_800_000_000.0
 
 
 def parts(link: str) -> tuple[str, str, str]:
+    """Return key, expiry and signature of a link."""
     query = parse_qs(urlsplit(link).query)
     return urlsplit(link).path.removeprefix("/files/"), query["expires"][0], query["signature"][0]
 
 
-def test_a_signature_is_good_until_it_expires() -> None:
+def test_a_signature_is_valid_until_it_expires() -> None:
     signer = Signer(b"secret")
     link = parts(signer.path("jobs/a/b/image-0.png", NOW + 900))
     assert signer.allows(*link, now=NOW)
@@ -26,7 +27,7 @@ def test_a_signature_is_good_until_it_expires() -> None:
     assert not signer.allows(*link, now=NOW + 900)
 
 
-def test_nothing_of_a_link_can_be_changed() -> None:
+def test_a_changed_link_is_invalid() -> None:
     signer = Signer(b"secret")
     key, expires, signature = parts(signer.path("jobs/a/b/image-0.png", NOW + 900))
     assert not signer.allows("jobs/a/b/image-1.png", expires, signature, NOW)
@@ -44,44 +45,44 @@ def link(laptop: Laptop) -> str:
     return url
 
 
-def test_a_link_gives_the_picture(laptop: Laptop, link: str) -> None:
-    answer = laptop.http.get(link)
-    assert answer.status_code == 200
-    assert answer.content.startswith(b"RIFF")
-    assert answer.headers["content-type"] == "image/webp"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert 895 <= int(parts(link)[1]) - time.time() <= 900
+def test_a_link_returns_the_image(laptop: Laptop, link: str) -> None:
+    response = laptop.http.get(link)
+    assert response.status_code == 200
+    assert response.content.startswith(b"RIFF")
+    assert response.headers["content-type"] == "image/webp"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert 890 <= int(parts(link)[1]) - time.time() <= 900
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_link_is_for_reading(laptop: Laptop, link: str, method: str) -> None:
-    answer = laptop.http.request(method, link)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+def test_a_link_is_read_only(laptop: Laptop, link: str, method: str) -> None:
+    response = laptop.http.request(method, link)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
-def test_what_was_not_signed_is_refused(laptop: Laptop, link: str) -> None:
-    picture = urlsplit(link).path
-    spoilt = [picture, link.replace("signature=", "signature=0"), link.replace("expires=", "expires=9")]
-    spoilt += [link.replace("image-0.webp", "outcome.json"), "/files/", "/files/secret", "/files/..%2fsecret"]
-    for url in spoilt:
-        answer = laptop.http.get(url)
-        assert (url, answer.status_code, answer.json()["code"]) == (url, 403, "forbidden")
+def test_links_without_a_valid_signature_are_refused(laptop: Laptop, link: str) -> None:
+    unsigned = urlsplit(link).path
+    invalid = [unsigned, link.replace("signature=", "signature=0"), link.replace("expires=", "expires=9")]
+    invalid += [link.replace("image-0.webp", "outcome.json"), "/files/", "/files/secret", "/files/..%2fsecret"]
+    for url in invalid:
+        response = laptop.http.get(url)
+        assert (url, response.status_code, response.json()["code"]) == (url, 403, "forbidden")
 
 
 def test_expired_links_are_refused(laptop: Laptop, link: str) -> None:
-    old = Home(laptop.data).signer().path(parts(link)[0], time.time() - 1)
-    assert laptop.http.get(old).status_code == 403
+    expired = DataFolder(laptop.data).signer().path(parts(link)[0], time.time() - 1)
+    assert laptop.http.get(expired).status_code == 403
 
 
 @pytest.mark.parametrize(
     "key", ["../secret", "jobs/../../secret", "/etc/passwd", "jobs/%2e%2e/x", "jobs", "a\0b", "x" * 5000]
 )
-def test_not_even_a_signature_leads_out_of_the_folder(laptop: Laptop, key: str) -> None:
-    answer = laptop.http.get(Home(laptop.data).signer().path(key, time.time() + 900))
-    assert answer.status_code in (403, 404)
+def test_a_signed_key_cannot_leave_the_folder(laptop: Laptop, key: str) -> None:
+    response = laptop.http.get(DataFolder(laptop.data).signer().path(key, time.time() + 900))
+    assert response.status_code in (403, 404)
 
 
-def test_the_secret_is_for_this_user_alone(laptop: Laptop) -> None:
+def test_only_this_user_can_read_the_secret(laptop: Laptop) -> None:
     secret = laptop.data / "secret"
     assert secret.stat().st_mode & 0o077 == 0
     assert len(secret.read_bytes()) == 32

@@ -1,4 +1,4 @@
-"""Jobs through the whole service: order, idempotency, progress, busy workers."""
+"""Jobs through the whole service: order, idempotency, progress, cancellation."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.easel.running import ENDED, Laptop, until
+from tests.easel.running import ENDED, Laptop, wait_for
 
 
-def drawn(laptop: Laptop, id: str) -> int:
-    """How often the container was asked for the job."""
+def invocations(laptop: Laptop, id: str) -> int:
+    """Return how often the container received the job."""
     return (laptop.data / "journal").read_text().count(id)
 
 
-def test_one_click_is_one_job_whatever_worker_gets_it(laptop: Laptop) -> None:
+def test_an_idempotency_key_makes_one_job_in_all_handlers(laptop: Laptop) -> None:
     def send(seed: int) -> httpx.Response:
         body = {"prompt": "a red apple", "seed": seed}
         return httpx.post(
@@ -23,68 +23,83 @@ def test_one_click_is_one_job_whatever_worker_gets_it(laptop: Laptop) -> None:
         )
 
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(send, [7] * 24))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    laptop.outcome(answers[0].json()["id"])
-    assert drawn(laptop, answers[0].json()["id"]) == 1
+        responses = list(pool.map(send, [7] * 24))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
+    laptop.outcome(responses[0].json()["id"])
+    assert invocations(laptop, responses[0].json()["id"]) == 1
     assert send(8).json()["code"] == "idempotency_mismatch"
 
 
-def test_jobs_are_drawn_in_the_order_of_their_coming(laptop: Laptop) -> None:
+def test_jobs_run_in_the_order_of_submission(laptop: Laptop) -> None:
     ids = [laptop.submit("slow 0.1" if i == 0 else "a red apple") for i in range(6)]
     laptop.outcome(ids[-1])
     journal = [line.partition("-")[2] for line in (laptop.data / "journal").read_text().split()]
     assert [id for id in journal if id in ids] == ids
 
 
-def test_a_waiting_job_can_be_cancelled_and_a_running_one_cannot(laptop: Laptop) -> None:
+def test_a_queued_job_can_be_cancelled_and_a_running_job_cannot(laptop: Laptop) -> None:
     running, waiting = laptop.submit("slow 1"), laptop.submit()
-    until(lambda: laptop.job(running)["status"] == "running")
+    wait_for(lambda: laptop.job(running)["status"] == "running")
     assert laptop.http.delete(f"/jobs/{waiting}").json()["status"] == "cancelled"
     assert laptop.http.delete(f"/jobs/{running}").json()["code"] == "job_running"
     assert laptop.outcome(running)["status"] == "succeeded"
-    assert drawn(laptop, waiting) == 0
+    assert invocations(laptop, waiting) == 0
 
 
 def stream(url: str, stop_after: int | None = None) -> list[dict[str, Any]]:
-    """What GET /jobs/{id}/events tells, until it ends or the client has had enough."""
-    told = []
-    with httpx.stream("GET", url, timeout=30, trust_env=False) as answer:
-        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        for line in answer.iter_lines():
+    """Return the events of a job until it ends, or the first `stop_after`."""
+    events: list[dict[str, Any]] = []
+    with httpx.stream("GET", url, timeout=30, trust_env=False) as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        for line in response.iter_lines():
             if line.startswith("data: "):
-                told.append(json.loads(line.removeprefix("data: ")))
-            if stop_after and len(told) >= stop_after:
+                events.append(json.loads(line.removeprefix("data: ")))
+            if stop_after and len(events) >= stop_after:
                 break
-    return told
+    return events
 
 
 def test_events_follow_a_job_to_its_end(laptop: Laptop) -> None:
     id = laptop.submit("slow 2")
-    told = stream(f"{laptop.url}/jobs/{id}/events")
-    assert [job["status"] in ENDED for job in told] == [False] * (len(told) - 1) + [True]
-    steps = [job["progress"]["step"] for job in told if job["progress"]]
+    events = stream(f"{laptop.url}/jobs/{id}/events")
+    assert [job["status"] in ENDED for job in events] == [False] * (len(events) - 1) + [True]
+    steps = [job["progress"]["step"] for job in events if job["progress"]]
     assert len(steps) >= 3
     assert steps == sorted(set(steps))
-    assert told[-1]["images"]
+    assert events[-1]["images"]
     assert [job["status"] for job in stream(f"{laptop.url}/jobs/{id}/events")] == ["succeeded"]
 
 
-def test_a_listener_that_leaves_is_forgotten(laptop: Laptop) -> None:
+def test_the_connection_of_a_client_that_disconnects_is_closed(laptop: Laptop) -> None:
     def connections() -> int:
-        mine = psutil.Process(laptop.process.pid).net_connections()
-        return sum(one.status == "ESTABLISHED" and one.laddr.port == laptop.port for one in mine)
+        sockets = psutil.Process(laptop.process.pid).net_connections()
+        return sum(socket.status == "ESTABLISHED" and socket.laddr.port == laptop.port for socket in sockets)
 
     laptop.http.close()
     laptop.http = httpx.Client(base_url=laptop.url, timeout=30, trust_env=False)
-    until(lambda: connections() == 0)
-    id = httpx.post(f"{laptop.url}/jobs", json={"prompt": "slow 3"}, trust_env=False).json()["id"]
+    wait_for(lambda: connections() == 0)
+    id = httpx.post(f"{laptop.url}/jobs", json={"prompt": "slow 2"}, trust_env=False).json()["id"]
     assert len(stream(f"{laptop.url}/jobs/{id}/events", stop_after=1)) == 1
-    until(lambda: connections() == 0, 2)
+    wait_for(lambda: connections() == 0, 2)
     assert laptop.outcome(id)["status"] == "succeeded"
 
 
-def test_events_of_nothing_are_a_problem(laptop: Laptop) -> None:
-    answer = laptop.http.get(f"/jobs/{'0' * 44}/events")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+def test_many_waiting_requests_leave_the_api_responsive(laptop: Laptop) -> None:
+    """Eight requests wait for a job. Two more than the handlers for them are refused at once."""
+
+    def generate(number: int) -> httpx.Response:
+        body = {"prompt": "slow 0.2", "seed": number}
+        return httpx.post(f"{laptop.url}/generate", json=body, timeout=30, trust_env=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        waiting = pool.map(generate, range(8))
+        assert laptop.http.get("/health", timeout=5).status_code == 200
+        responses = list(waiting)
+    assert sorted(response.status_code for response in responses) == [200] * 6 + [429] * 2
+    assert {response.json()["code"] for response in responses if response.status_code == 429} == {"too_busy"}
+
+
+def test_events_of_a_missing_job_are_not_found(laptop: Laptop) -> None:
+    response = laptop.http.get(f"/jobs/{'0' * 44}/events")
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")

@@ -1,4 +1,4 @@
-"""Clients that stall are cut off, and cost the others nothing (uvicorn with our protocol, on loopback)."""
+"""Clients that stall are disconnected and do not delay others (uvicorn with TimeoutProtocol, on loopback)."""
 
 import socket
 import threading
@@ -15,33 +15,37 @@ import uvicorn
 from easel.laptop.gateway import app as gateway
 from easel.laptop.gateway import http_timeouts
 from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.http_timeouts import PatientProtocol
+from easel.laptop.gateway.http_timeouts import TimeoutProtocol
 from easel.laptop.gateway.signed_links import Signer
-from easel.laptop.worker_pool import Pool
-from tests.easel.running import until
+from easel.laptop.handler_pool import HandlerPool
+from tests.easel.running import wait_for
 
-SHORT = 0.5
-BIG = "x" * 2**24
+TIMEOUT = 0.5
+LARGE = "x" * 2**24
 
 
-class Workers:
+class Handlers:
     async def call(self, event: Any) -> Any:
-        return {"statusCode": 200, "body": BIG if event["path"] == "/big" else "fine"}
+        return {"statusCode": 200, "body": LARGE if event["path"] == "/large" else "fine"}
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
-    monkeypatch.setattr(http_timeouts, "HEADER_SECONDS", SHORT)
-    monkeypatch.setattr(http_timeouts, "READER_SECONDS", SHORT)
-    monkeypatch.setattr(gateway, "BODY_SECONDS", SHORT)
-    door = Gateway(
-        pool=cast(Pool, Workers()), signer=Signer(b""), files=Path(), page=Path("/no"), policy="", welcome=""
-    )
-    config = uvicorn.Config(door.app(), port=0, http=PatientProtocol, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+    monkeypatch.setattr(http_timeouts, "HEADER_SECONDS", TIMEOUT)
+    monkeypatch.setattr(http_timeouts, "READER_SECONDS", TIMEOUT)
+    monkeypatch.setattr(gateway, "BODY_SECONDS", TIMEOUT)
+    app = Gateway(
+        handlers=cast(HandlerPool, Handlers()),
+        signer=Signer(b""),
+        files=Path(),
+        page=Path("/no"),
+        policy="",
+        welcome="",
+    ).app()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=TimeoutProtocol, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
-    until(lambda: server.started)
+    wait_for(lambda: server.started)
     yield server
     server.should_exit = True
     thread.join()
@@ -52,18 +56,19 @@ def address(server: uvicorn.Server) -> tuple[str, int]:
     return host, port
 
 
-def stalled(server: uvicorn.Server, begin: bytes) -> socket.socket:
+def stalled(server: uvicorn.Server, start: bytes) -> socket.socket:
+    """Return a connection that has sent only `start`."""
     connection = socket.create_connection(address(server), timeout=5)
-    connection.sendall(begin)
+    connection.sendall(start)
     return connection
 
 
 POST = b"POST /generate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-WHOLE = b"GET /models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+COMPLETE = b"GET /models HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
-def rest(connection: socket.socket) -> bytes:
-    """What comes until the server closes; fails when it does not."""
+def receive_all(connection: socket.socket) -> bytes:
+    """Return everything until the server closes the connection. Fails if it does not close."""
     received = b""
     try:
         while more := connection.recv(2**16):
@@ -74,40 +79,40 @@ def rest(connection: socket.socket) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("begin", [b"", b"GET /models HT", POST], ids=["nothing", "half a line", "half the headers"])
-def test_headers_must_come(server: uvicorn.Server, begin: bytes) -> None:
+@pytest.mark.parametrize("start", [b"", b"GET /models HT", POST], ids=["nothing", "half a line", "half the headers"])
+def test_headers_have_a_time_limit(server: uvicorn.Server, start: bytes) -> None:
     began = time.monotonic()
-    assert rest(stalled(server, begin)) == b""
-    assert SHORT * 0.8 < time.monotonic() - began < 4
+    assert receive_all(stalled(server, start)) == b""
+    assert TIMEOUT * 0.8 < time.monotonic() - began < 4
 
 
-def test_so_must_those_of_the_second_request(server: uvicorn.Server) -> None:
-    connection = stalled(server, WHOLE)
+def test_headers_of_the_second_request_have_a_time_limit(server: uvicorn.Server) -> None:
+    connection = stalled(server, COMPLETE)
     assert connection.recv(2**16).startswith(b"HTTP/1.1 200 OK")
     connection.sendall(b"GET /mo")
-    assert b"HTTP/1.1" not in rest(connection)
+    assert b"HTTP/1.1" not in receive_all(connection)
 
 
-def test_the_body_must_come(server: uvicorn.Server) -> None:
-    assert rest(stalled(server, POST + b"content-length: 10\r\n\r\n{")).startswith(b"HTTP/1.1 408 ")
+def test_the_body_has_a_time_limit(server: uvicorn.Server) -> None:
+    assert receive_all(stalled(server, POST + b"content-length: 10\r\n\r\n{")).startswith(b"HTTP/1.1 408 ")
 
 
-def test_the_answer_must_be_read(server: uvicorn.Server) -> None:
-    connection = stalled(server, b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    until(lambda: server.server_state.connections)
-    until(lambda: not server.server_state.connections, 5)
+def test_reading_the_response_has_a_time_limit(server: uvicorn.Server) -> None:
+    connection = stalled(server, b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    wait_for(lambda: server.server_state.connections)
+    wait_for(lambda: not server.server_state.connections, 5)
     connection.close()
 
 
-def test_broken_http_is_refused(server: uvicorn.Server) -> None:
+def test_invalid_http_is_refused(server: uvicorn.Server) -> None:
     for length in (b"-1", b"abc", b"9" * 30):
-        answer = rest(stalled(server, POST + b"content-length: " + length + b"\r\n\r\n"))
-        assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408"), answer
+        response = receive_all(stalled(server, POST + b"content-length: " + length + b"\r\n\r\n"))
+        assert response[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408"), response
     endless = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 100_000
-    assert rest(stalled(server, endless)).startswith(b"HTTP/1.1 400")
+    assert receive_all(stalled(server, endless)).startswith(b"HTTP/1.1 400")
 
 
-def test_three_hundred_stalled_clients_are_in_nobodys_way(server: uvicorn.Server) -> None:
+def test_three_hundred_stalled_clients_do_not_delay_others(server: uvicorn.Server) -> None:
     host, port = address(server)
     with ExitStack() as stack:
         for _ in range(300):
@@ -115,4 +120,4 @@ def test_three_hundred_stalled_clients_are_in_nobodys_way(server: uvicorn.Server
         began = time.monotonic()
         assert httpx.get(f"http://{host}:{port}/models", trust_env=False).text == "fine"
         assert time.monotonic() - began < 2
-        until(lambda: not server.server_state.connections, 10)
+        wait_for(lambda: not server.server_state.connections, 10)

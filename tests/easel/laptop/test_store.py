@@ -1,4 +1,4 @@
-"""The folder as a store: atomic, conditional, newest first, honest about a full disk."""
+"""The store in a folder: atomic and conditional writes, sorted listings, a full disk."""
 
 import multiprocessing
 import random
@@ -17,6 +17,16 @@ from easel.laptop.storage.store import FolderStore
 from tests.easel.running import ROOT
 
 KEY = "jobs/a/b/outcome.json"
+WRITER = """
+import sys
+from pathlib import Path
+from easel.laptop.gateway.signed_links import Signer
+from easel.laptop.storage.store import FolderStore
+store = FolderStore(Path(sys.argv[1]), Signer(b""))
+for i in range(10**9):
+    store.write("k", bytes([i % 256]) * 3_000_000)
+    store.write(f"n/{i}", b"x")
+"""
 
 
 @pytest.fixture
@@ -24,12 +34,12 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store", Signer(b"secret"))
 
 
-def _race(root: Path, me: int, start: float) -> bool:
+def _create_at(root: Path, number: int, start: float) -> bool:
     time.sleep(max(0.0, start - time.time()))
-    return FolderStore(root, Signer(b"")).create(KEY, str(me).encode() * 1000)
+    return FolderStore(root, Signer(b"")).create(KEY, str(number).encode() * 1000)
 
 
-def test_what_is_written_is_read_back(store: FolderStore) -> None:
+def test_objects_are_written_replaced_and_deleted(store: FolderStore) -> None:
     assert store.read(KEY) is None
     store.write(KEY, b"one")
     store.write(KEY, b"two")
@@ -45,24 +55,20 @@ def test_create_never_overwrites(store: FolderStore) -> None:
     assert store.read(KEY) == b"first"
 
 
-def test_one_of_many_processes_creates(tmp_path: Path) -> None:
+def test_one_of_many_processes_creates_an_object(tmp_path: Path) -> None:
     root = tmp_path / "store"
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         start = time.time() + 1
-        won = pool.starmap(_race, [(root, i, start) for i in range(8)])
-    assert won.count(True) == 1
-    assert FolderStore(root, Signer(b"")).read(KEY) == str(won.index(True)).encode() * 1000
+        created = pool.starmap(_create_at, [(root, i, start) for i in range(8)])
+    assert created.count(True) == 1
+    assert FolderStore(root, Signer(b"")).read(KEY) == str(created.index(True)).encode() * 1000
 
 
-def test_a_writer_that_is_killed_leaves_whole_objects_only(store: FolderStore, tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from easel.laptop.storage.store import FolderStore; from easel.laptop.gateway.signed_links import Signer\n"
-        "store = FolderStore(Path(sys.argv[1]), Signer(b''))\n"
-        "for i in range(10**9): store.write('k', bytes([i % 256]) * 3_000_000); store.write(f'n/{i}', b'x')"
-    )
-    for _ in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")], cwd=ROOT)
-        while len(store.list("n/", 9)) < 3:
+def test_a_writer_that_is_killed_leaves_only_complete_objects(store: FolderStore, tmp_path: Path) -> None:
+    for _ in range(3):
+        before = len(store.list("n/", 10**6))
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "store")], cwd=ROOT)
+        while len(store.list("n/", 10**6)) < max(3, before):
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.1))
         writer.send_signal(signal.SIGKILL)
@@ -71,35 +77,35 @@ def test_a_writer_that_is_killed_leaves_whole_objects_only(store: FolderStore, t
         assert body is not None
         assert len(body) == 3_000_000
         assert len(set(body)) == 1
-    store.sweep()
+    store.delete_drafts()
     assert not list((tmp_path / "store.drafts").iterdir())
 
 
-def test_listings_are_sorted_cut_and_plain(store: FolderStore) -> None:
+def test_listings_are_sorted_and_limited(store: FolderStore) -> None:
     for name in ("c", "a", "b"):
         store.write(f"jobs/me/{name}/job.json", b"{}")
     assert store.list("jobs/me/", 2) == ["a", "b"]
     assert store.list("jobs/you/", 2) == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(store: FolderStore, tmp_path: Path) -> None:
-    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, kept[1]))
+def test_a_full_disk_is_an_error_and_leaves_no_draft(store: FolderStore, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
     try:
         store.write("small", b"x" * 999)
         with pytest.raises(EaselError) as caught:
             store.write(KEY, b"x" * 1001)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
-        signal.signal(signal.SIGXFSZ, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
     assert caught.value.code == "disk_full"
     assert store.read(KEY) is None
     assert store.read("small") == b"x" * 999
     assert not list((tmp_path / "store.drafts").iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_told(store: FolderStore) -> None:
+def test_a_folder_that_is_not_writable_is_an_error(store: FolderStore) -> None:
     store.write("jobs", b"a file where a folder should be")
     with pytest.raises(EaselError) as caught:
         store.create(KEY, b"{}")
