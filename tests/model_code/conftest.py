@@ -1,3 +1,5 @@
+"""Models for the tests of the container's code: a tiny Stable Diffusion, and a fake pipeline."""
+
 import os
 
 # Before torch is imported: see easel/laptop/container/server.py.
@@ -28,19 +30,19 @@ PROFILE = ModelProfile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """diffusers 0.42.1 hands torch tensors to numpy 2 in its schedulers."""
+    """diffusers 0.42.1 passes torch tensors to numpy 2 in its schedulers."""
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning:diffusers")
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Stable Diffusion as diffusers saves it. Read only: copy it before changing it."""
-    return tiny.saved(tiny.stable_diffusion(), tmp_path_factory.mktemp("models") / "tiny")
+    """A tiny Stable Diffusion as diffusers saves it. Read only: copy it before you change it."""
+    return tiny.save(tiny.stable_diffusion(), tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def loaded(folder: Path) -> Iterator[Any]:
-    """The tiny Stable Diffusion as model_fn gives it, with PROFILE."""
+    """The tiny Stable Diffusion as model_fn returns it, with PROFILE."""
     import inference
 
     with pytest.MonkeyPatch.context() as patch:
@@ -50,23 +52,23 @@ def loaded(folder: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def model(loaded: Any) -> Any:
-    """The same weights in a Model of its own, so that a test may set its fields."""
+    """The same weights in a Model of its own, whose fields a test may set."""
     return replace(loaded)
 
 
 @pytest.fixture
-def fake() -> Callable[..., Any]:
-    """Makes a Model around a pipeline that paints with the function given."""
-    return lambda paint, **changes: fakes.model(paint, replace(PROFILE, **changes))
+def fake_model() -> Callable[..., Any]:
+    """Creates a Model around a pipeline whose images come from a function."""
+    return lambda render, **changes: fakes.create_model(render, replace(PROFILE, **changes))
 
 
 @pytest.fixture
-def ask() -> Callable[..., Any]:
-    """Sends one request through the three functions and gives the JSON of the answer."""
+def send() -> Callable[..., Any]:
+    """Sends one request through the container's functions and returns the JSON of the response."""
     import inference
 
-    def send(model: Any, **body: Any) -> Any:
-        data = inference.input_fn(json.dumps({"prompt": "a", "seed": 7} | body), "application/json")
+    def send_request(model: Any, **fields: Any) -> Any:
+        data = inference.input_fn(json.dumps({"prompt": "a", "seed": 7} | fields), "application/json")
         return json.loads(inference.output_fn(inference.predict_fn(data, model), "application/json"))
 
-    return send
+    return send_request

@@ -1,4 +1,4 @@
-"""A pipeline that paints what a test wants."""
+"""A pipeline whose images come from a function."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,14 +8,14 @@ import torch
 
 from contract import ModelProfile
 
-Paint = Callable[[int, int, int], Any]
-"""(pictures, width, height) to a tensor (pictures, 3, height, width) in 0..1, or to a whole output, or it raises."""
+Render = Callable[[int, int, int], Any]
+"""(images, width, height) to a tensor (images, 3, height, width) in 0..1 or a complete output. May raise."""
 
 
 class Pipeline:
-    def __init__(self, scheduler: Any, paint: Paint) -> None:
-        self.scheduler, self.paint = scheduler, paint
-        self.components = {"scheduler": scheduler, "paint": paint}
+    def __init__(self, scheduler: Any, render: Render) -> None:
+        self.scheduler, self.render = scheduler, render
+        self.components = {"scheduler": scheduler, "render": render}
         self.config: dict[str, Any] = {}
 
     def set_progress_bar_config(self, **_: Any) -> None:
@@ -35,18 +35,21 @@ class Pipeline:
     ) -> Any:
         for step in range(num_inference_steps):
             callback_on_step_end(self, step, 0, {})
-        painted = self.paint(len(prompt), width, height)
-        return SimpleNamespace(images=painted) if isinstance(painted, torch.Tensor) else painted
+        output = self.render(len(prompt), width, height)
+        return SimpleNamespace(images=output) if isinstance(output, torch.Tensor) else output
 
 
-def grey(pictures: int, width: int, height: int) -> torch.Tensor:
-    return torch.full((pictures, 3, height, width), 0.5)
+def grey(images: int, width: int, height: int) -> torch.Tensor:
+    """Return images of one gray."""
+    return torch.full((images, 3, height, width), 0.5)
 
 
-def model(paint: Paint, profile: ModelProfile) -> Any:
+def create_model(render: Render, profile: ModelProfile) -> Any:
+    """Return a Model of the fake pipeline. It does not end the process when it gives up."""
     from diffusers import DDIMScheduler
 
     from generation.generate import Model
-    from generation.gpu_memory import Memory
+    from generation.gpu_memory import GpuMemory
 
-    return Model(Pipeline(DDIMScheduler(), paint), profile, grid=8, at_once=8, memory=Memory(lambda: None))
+    memory = GpuMemory(lambda: None)
+    return Model(Pipeline(DDIMScheduler(), render), profile, grid=8, batch_size=8, memory=memory)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import inference
-from contract import ERRORS, EaselError, parse_response, parse_profile
+from contract import ERRORS, EaselError, parse_profile, parse_response
 from easel.cloud.known_failures import find_known_failure
 from tests.model_code import fakes
 

@@ -1,4 +1,4 @@
-"""Pipelines with random weights, a few megabytes each, made on the spot: no network, no stored model."""
+"""Pipelines with random weights, a few megabytes each. They need no network and no stored model."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 SIDE = 64
-"""Pixels of the pictures that `stable_diffusion` was made for."""
+"""Native size of `stable_diffusion` in pixels."""
 TOKENS = 16
-"""How many tokens its text encoder reads, start and end included."""
+"""Input length of its text encoder, start and end tokens included."""
 
 
 def _clip_tokenizer() -> Any:
@@ -119,7 +119,7 @@ def stable_diffusion_xl(**changes: Any) -> Any:
 
 
 def stable_diffusion_xl_lcm() -> Any:
-    """Distilled: its UNet is told the guidance, and draws once a step."""
+    """A distilled pipeline: its UNet takes the guidance as an input and runs once per step."""
     return stable_diffusion_xl(time_cond_proj_dim=8)
 
 
@@ -149,7 +149,7 @@ def _qwen_config(layers: int = 2) -> Any:
 
 
 def z_image() -> Any:
-    """A transformer that predicts flow; sides are multiples of 16."""
+    """A transformer that predicts flow. Width and height are multiples of 16."""
     from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
     from transformers import Qwen3Model
 
@@ -183,7 +183,7 @@ def z_image() -> Any:
 
 
 def flux_2_klein() -> Any:
-    """Packed latents, and the text encoder's layers 9, 18 and 27 side by side; distilled, so without guidance."""
+    """Packed latents, and layers 9, 18 and 27 of the text encoder combined. Distilled, so it has no guidance."""
     from diffusers import (
         AutoencoderKLFlux2,
         FlowMatchEulerDiscreteScheduler,
@@ -246,6 +246,7 @@ def flux() -> Any:
     )
 
 
-def saved(pipeline: Any, folder: Path) -> Path:
+def save(pipeline: Any, folder: Path) -> Path:
+    """Save the pipeline. Return `folder`."""
     pipeline.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Pipelines differ in the parameters of their __call__: what each is given, and what its caller is told."""
+"""The arguments for pipelines with different parameters, and the warnings for the caller."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract import GenerationRequest
-from generation import pipeline_arguments
+from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 
 
 class Plain:
@@ -18,7 +18,7 @@ class NoNegative:
 
 
 class Distilled:
-    """As Flux: guidance goes into the transformer, and a negative prompt only counts with true_cfg_scale."""
+    """Like Flux: guidance is an input of the transformer, and a negative prompt needs true_cfg_scale."""
 
     def __call__(
         self, prompt: Any, negative_prompt: Any = None, true_cfg_scale: float = 1.0, guidance_scale: float = 3.5
@@ -26,7 +26,7 @@ class Distilled:
 
 
 class TrueGuidance:
-    """As Qwen-Image."""
+    """Like Qwen-Image."""
 
     def __call__(
         self,
@@ -41,7 +41,7 @@ class Unguided:
     def __call__(self, prompt: Any) -> None: ...
 
 
-def prepare(pipeline: Any, **changes: Any) -> pipeline_arguments.Call:
+def prepare(pipeline: Any, **changes: Any) -> PipelineArguments:
     fields: dict[str, Any] = {
         "prompt": ("a",),
         "width": 512,
@@ -51,7 +51,7 @@ def prepare(pipeline: Any, **changes: Any) -> pipeline_arguments.Call:
         "seed": 1,
         "scheduler": "ddim",
     }
-    return pipeline_arguments.prepare(pipeline, GenerationRequest(**fields | changes), 64, 32)
+    return prepare_arguments(pipeline, GenerationRequest(**fields | changes), 64, 32)
 
 
 SIZE = {"width": 64, "height": 32, "num_inference_steps": 9}
@@ -66,10 +66,10 @@ SIZE = {"width": 64, "height": 32, "num_inference_steps": 9}
         (Unguided(), {}),
     ],
 )
-def test_guidance_has_the_pipeline_s_name(pipeline: Any, guidance: dict[str, float]) -> None:
-    call = prepare(pipeline)
-    assert call.settings == SIZE | guidance
-    assert not call.warnings
+def test_guidance_uses_the_parameter_of_the_pipeline(pipeline: Any, guidance: dict[str, float]) -> None:
+    arguments = prepare(pipeline)
+    assert arguments.shared == SIZE | guidance
+    assert not arguments.warnings
 
 
 @pytest.mark.parametrize(
@@ -82,25 +82,26 @@ def test_guidance_has_the_pipeline_s_name(pipeline: Any, guidance: dict[str, flo
         (Unguided(), None, True),
     ],
 )
-def test_a_negative_prompt_is_passed_or_the_caller_is_told(pipeline: Any, passed: str | None, warned: bool) -> None:
-    call = prepare(pipeline, negative_prompt="fog")
-    assert (call.negative_prompt, bool(call.warnings)) == (passed, warned)
+def test_a_negative_prompt_is_passed_or_warned_about(pipeline: Any, passed: str | None, warned: bool) -> None:
+    arguments = prepare(pipeline, negative_prompt="fog")
+    assert (arguments.negative_prompt, bool(arguments.warnings)) == (passed, warned)
 
 
-def test_without_one_nothing_is_passed_but_where_guidance_needs_it() -> None:
+def test_an_empty_negative_prompt_is_passed_only_if_guidance_needs_it() -> None:
     assert prepare(Plain()).negative_prompt is None
     assert prepare(TrueGuidance()).negative_prompt == " "
 
 
-def test_a_negative_prompt_without_guidance_does_nothing_and_says_so() -> None:
-    assert "no effect" in prepare(Plain(), negative_prompt="fog", guidance_scale=1.0).warnings[0]
+def test_a_negative_prompt_without_guidance_is_warned_about() -> None:
+    (warning,) = prepare(Plain(), negative_prompt="fog", guidance_scale=1.0).warnings
+    assert "negative_prompt" in warning and "guidance_scale" in warning
 
 
-def tokenizer(room: int) -> Any:
-    """One token a character, and a start and an end."""
+def tokenizer(limit: int) -> Any:
+    """One token per character, plus start and end."""
 
     class Letters:
-        model_max_length = room
+        model_max_length = limit
 
         def num_special_tokens_to_add(self) -> int:
             return 2
@@ -111,18 +112,19 @@ def tokenizer(room: int) -> Any:
     return Letters()
 
 
-def test_a_prompt_that_is_cut_off_is_told_and_one_that_just_fits_is_not() -> None:
+def test_only_a_truncated_prompt_is_warned_about() -> None:
     pipeline = Plain()
     pipeline.tokenizer = tokenizer(12)  # type: ignore[attr-defined]
     warnings = prepare(pipeline, prompt=("a" * 10, "b" * 11)).warnings
     assert warnings == ("Prompt 2 has 11 tokens; this model reads the first 10.",)
 
 
-def test_the_roomiest_text_encoder_counts() -> None:
-    class Roomy:
+def test_the_text_encoder_with_the_longest_input_counts() -> None:
+    class SeveralEncoders:
         tokenizer, tokenizer_2, tokenizer_3 = tokenizer(12), tokenizer(2**40), None
 
         def __call__(self, prompt: Any, max_sequence_length: int = 22) -> None: ...
 
-    assert not prepare(Roomy(), prompt=("a" * 20,)).warnings
-    assert "first 20" in prepare(Roomy(), prompt=("a" * 21,)).warnings[0]
+    assert not prepare(SeveralEncoders(), prompt=("a" * 20,)).warnings
+    (warning,) = prepare(SeveralEncoders(), prompt=("a" * 21,)).warnings
+    assert "21" in warning and "20" in warning

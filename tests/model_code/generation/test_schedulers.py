@@ -1,3 +1,5 @@
+"""Schedulers: each request has its own, and the loaded scheduler stays as it is."""
+
 import sys
 from typing import Any
 
@@ -5,7 +7,7 @@ import pytest
 
 from contract import SCHEDULERS, EaselError, GenerationRequest
 from generation import schedulers
-from generation.generate import draw, view
+from generation.generate import generate, request_pipeline
 from tests.model_code import tiny
 
 DIFFUSION = [name for name in SCHEDULERS if not name.startswith("flow_") and name != "lms"]
@@ -32,53 +34,53 @@ def test_every_name_of_the_contract_has_a_class() -> None:
 
 
 @pytest.mark.parametrize("name", DIFFUSION)
-def test_each_draws_and_leaves_the_loaded_pipeline_as_it_was(model: Any, name: str) -> None:
+def test_a_generation_does_not_change_the_loaded_pipeline(model: Any, name: str) -> None:
     scheduler = model.pipeline.scheduler
     config, state = dict(scheduler.config), dict(vars(scheduler))
-    draw(model, request(name), expires=None)
+    generate(model, request(name), expires_at=None)
     assert model.pipeline.scheduler is scheduler
     assert dict(scheduler.config) == config
     assert all(vars(scheduler)[key] is value for key, value in state.items())
 
 
 @pytest.mark.parametrize("name", DIFFUSION)
-def test_a_view_shares_everything_but_the_scheduler(model: Any, name: str) -> None:
-    seen = view(model.pipeline, name, type(model.pipeline))
-    assert type(seen.scheduler).__name__ == schedulers._CLASSES[name][0]
-    shared = {part: made for part, made in model.pipeline.components.items() if part != "scheduler"}
-    assert all(getattr(seen, part) is made for part, made in shared.items())
-    assert seen.config["requires_safety_checker"] is False  # an option that is no component
+def test_a_request_pipeline_shares_everything_but_the_scheduler(model: Any, name: str) -> None:
+    pipeline = request_pipeline(model.pipeline, name, type(model.pipeline))
+    assert type(pipeline.scheduler).__name__ == schedulers._CLASSES[name][0]
+    shared = {part: component for part, component in model.pipeline.components.items() if part != "scheduler"}
+    assert all(getattr(pipeline, part) is component for part, component in shared.items())
+    assert pipeline.config["requires_safety_checker"] is False  # an option, not a component
 
 
-def test_the_model_s_own_noise_schedule_is_kept() -> None:
+def test_the_noise_schedule_of_the_model_is_kept() -> None:
     from diffusers import DDIMScheduler
 
     loaded = DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing")
-    made = schedulers.make("euler", loaded)
-    assert type(made).__name__ == "EulerDiscreteScheduler"
+    created = schedulers.create_scheduler("euler", loaded)
+    assert type(created).__name__ == "EulerDiscreteScheduler"
     kept = ("prediction_type", "rescale_betas_zero_snr", "timestep_spacing")
-    assert [made.config[name] for name in kept] == ["v_prediction", True, "trailing"]
+    assert [created.config[name] for name in kept] == ["v_prediction", True, "trailing"]
 
 
 def test_latents_are_never_clipped() -> None:
     from diffusers import EulerDiscreteScheduler
 
     for name in ("ddim", "ddpm"):
-        assert not schedulers.make(name, EulerDiscreteScheduler()).config["clip_sample"]
+        assert not schedulers.create_scheduler(name, EulerDiscreteScheduler()).config["clip_sample"]
 
 
-def test_lms_without_scipy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lms_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers import DDIMScheduler
 
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(EaselError, match="scipy") as caught:
-        schedulers.make("lms", DDIMScheduler())
+        schedulers.create_scheduler("lms", DDIMScheduler())
     assert caught.value.code == "config_error"
 
 
-def test_a_flow_model_keeps_its_own() -> None:
+def test_a_flow_model_keeps_its_own_scheduler() -> None:
     from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 
-    assert schedulers.usable(FlowMatchEulerDiscreteScheduler()) == ("flow_euler",)
+    assert schedulers.compatible_schedulers(FlowMatchEulerDiscreteScheduler()) == ("flow_euler",)
     sana = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
-    assert schedulers.usable(sana) == ("dpmpp_2m",)
+    assert schedulers.compatible_schedulers(sana) == ("dpmpp_2m",)

@@ -1,13 +1,13 @@
-"""What a model that knows few words says to one that it does not know."""
+"""Advice for prompts without any name that a small model knows."""
 
 from pathlib import Path
 
 import pytest
 
-from contract import EaselError
-from generation.vocabulary import OFFERED, Vocabulary, read
+from generation.vocabulary import EXAMPLES, Vocabulary
+from model_folder import ModelFolderError, read_vocabulary
 
-THINGS = Vocabulary(
+VOCABULARY = Vocabulary(
     (("panda", "panda bear", "熊猫"), ("cat", "kitten", "猫"), ("bus", "巴士"), ("key",), ("owl",), ("ox",))
 )
 
@@ -15,44 +15,43 @@ THINGS = Vocabulary(
 @pytest.mark.parametrize(
     "prompt", ["panda", "A cute PANDA is sitting", "two cats", "buses, please", "一只可爱的熊猫坐在沙发上", "kitten."]
 )
-def test_a_known_word_needs_no_advice(prompt: str) -> None:
-    assert THINGS.advice([prompt]) == []
+def test_a_known_name_needs_no_advice(prompt: str) -> None:
+    assert VOCABULARY.advice([prompt]) == []
 
 
 @pytest.mark.parametrize("prompt", ["a xylophone", "monkey", "catastrophe", "木琴", ""])
-def test_an_unknown_word_is_told_with_names_to_try(prompt: str) -> None:
-    (told,) = THINGS.advice([prompt])
-    assert told.startswith("This model draws 6 things and found none of them in the prompt. Try for instance ")
-    assert prompt not in told or not prompt
+def test_a_prompt_without_known_names_gets_advice_that_does_not_quote_it(prompt: str) -> None:
+    (warning,) = VOCABULARY.advice([prompt])
+    assert "6 subjects" in warning and "GET /models" in warning
+    assert prompt not in warning or not prompt
 
 
-def test_a_slip_of_the_pen_gets_the_name_that_was_meant_first() -> None:
-    (told,) = THINGS.advice(["a pandda"])
-    assert "instance panda, " in told
-    assert told.count(",") == OFFERED - 1
+def test_the_nearest_name_comes_first() -> None:
+    (warning,) = VOCABULARY.advice(["a pandda"])
+    assert " panda, " in warning
+    assert warning.count(",") == EXAMPLES - 1
 
 
-def test_who_writes_chinese_is_offered_chinese() -> None:
-    (told,) = THINGS.advice(["一架木琴"])
-    assert "instance 熊猫, 猫, 巴士, key, owl; " in told
+def test_a_chinese_prompt_gets_chinese_names() -> None:
+    (warning,) = VOCABULARY.advice(["一架木琴"])
+    assert "熊猫, 猫, 巴士, key, owl;" in warning
 
 
-def test_several_prompts_are_told_of_once() -> None:
-    (told,) = THINGS.advice(["木琴", "cat", "harp"])
-    assert "2 of the prompts" in told
+def test_several_prompts_get_one_warning() -> None:
+    (warning,) = VOCABULARY.advice(["木琴", "cat", "harp"])
+    assert "2 of the prompts" in warning
 
 
-def test_a_model_that_draws_anything_advises_nothing(tmp_path: Path) -> None:
-    assert read(tmp_path).advice(["木琴"]) == []
+def test_a_model_without_a_vocabulary_gives_no_advice(tmp_path: Path) -> None:
+    assert Vocabulary(read_vocabulary(tmp_path)).advice(["木琴"]) == []
 
 
 @pytest.mark.parametrize(
     "text", ["{", "[1]", '{"panda": ["熊猫"]}', '["panda"]', "[[]]", '[["panda", 1]]', "null", "[" * 100_000, "\x00"]
 )
-def test_a_vocabulary_that_cannot_be_read_refuses_the_folder(tmp_path: Path, text: str) -> None:
+def test_a_malformed_vocabulary_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "vocabulary.json").write_text(text)
-    with pytest.raises(EaselError) as caught:
-        read(tmp_path)
-    error = caught.value
-    assert (error.code, error.message) == ("config_error", "vocabulary.json is no list of lists of names")
-    assert "[[" in error.hint
+    with pytest.raises(ModelFolderError) as caught:
+        read_vocabulary(tmp_path)
+    assert "vocabulary.json" in caught.value.message
+    assert "[[" in caught.value.hint

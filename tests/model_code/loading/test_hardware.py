@@ -1,3 +1,5 @@
+"""The choice of device and dtype."""
+
 import platform
 
 import pytest
@@ -5,12 +7,14 @@ import torch
 
 from contract import EaselError
 from loading import hardware
+from loading.hardware import Hardware, choose_hardware
 
 LARGE = hardware.SMALL_MODEL_BYTES
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine without a GPU. Tests add what they need."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     return monkeypatch
@@ -26,23 +30,22 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ((8, 0), ("bfloat16",), torch.bfloat16),
     ],
 )
-def test_the_best_that_the_gpu_computes_in(
+def test_cuda_uses_the_best_dtype_that_the_gpu_supports(
     machine: pytest.MonkeyPatch, capability: tuple[int, int], dtypes: tuple[str, ...], dtype: torch.dtype
 ) -> None:
     machine.setattr(torch.cuda, "is_available", lambda: True)
     machine.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    machine.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # what a T4 says
-    assert hardware.choose(LARGE, dtypes) == hardware.Hardware("cuda", dtype)
-    assert hardware.choose(LARGE - 1, dtypes) == hardware.Hardware("cuda", torch.float32)
+    machine.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # as on a T4
+    assert choose_hardware(LARGE, dtypes) == Hardware("cuda", dtype)
+    assert choose_hardware(LARGE - 1, dtypes) == Hardware("cuda", torch.float32)
 
 
-def test_a_gpu_that_cannot_is_told(machine: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_supports_no_dtype_of_the_model_is_refused(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(torch.cuda, "is_available", lambda: True)
     machine.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
-    with pytest.raises(EaselError) as refusal:
-        hardware.choose(LARGE, ("bfloat16",))
-    assert refusal.value.code == "config_error"
-    assert refusal.value.message == "the model draws in bfloat16, which this GPU does not compute in"
+    with pytest.raises(EaselError, match="bfloat16") as caught:
+        choose_hardware(LARGE, ("bfloat16",))
+    assert caught.value.code == "config_error"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_a_gpu_that_cannot_is_told(machine: pytest.MonkeyPatch) -> None:
 )
 def test_apple(machine: pytest.MonkeyPatch, dtypes: tuple[str, ...], dtype: torch.dtype) -> None:
     machine.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert hardware.choose(LARGE, dtypes) == hardware.Hardware("mps", dtype)
+    assert choose_hardware(LARGE, dtypes) == Hardware("mps", dtype)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +71,4 @@ def test_cpu(
     machine.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     machine.setattr(platform, "machine", lambda: architecture)
-    assert hardware.choose(LARGE, ("float16",)) == hardware.Hardware("cpu", dtype)
+    assert choose_hardware(LARGE, ("float16",)) == Hardware("cpu", dtype)
