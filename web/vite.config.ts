@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vitest/config'
 
-/** Where `npm run dev` sends `/api`: a laptop, a Cloud9 machine or a deployed stack. */
+/** The server that `npm run dev` forwards `/api` to: a laptop, a Cloud9 machine or a deployed stack. */
 const target = process.env.EASEL_TARGET ?? 'http://127.0.0.1:7860'
 
 export default defineConfig({

@@ -1,4 +1,4 @@
-"""What the page's tests stand on: its build and a running Easel."""
+"""A running Easel for the tests of the page."""
 
 import socket
 import subprocess
@@ -15,11 +15,11 @@ READY_SECONDS = 120
 
 @pytest.fixture(scope="session")
 def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an Easel with the embedded model."""
+    """The URL of an Easel with the embedded model."""
     port, data = _free_port(), tmp_path_factory.mktemp("easel")
     log = data / "up.log"
     command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(data / "jobs")]
-    with log.open("w") as told, subprocess.Popen(command, cwd=ROOT, stdout=told, stderr=told) as process:
+    with log.open("w") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
         try:
             _wait_until_ready(process, log)
             yield f"http://127.0.0.1:{port}"
@@ -28,8 +28,8 @@ def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page: its types and units, and the whole of it in Chromium against `easel up` with the embedded model."""
+"""The page: types, lint and units, and end-to-end tests in Chromium against `easel up` with the embedded model."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.conftest import WEB, npm
 BROWSER_TESTS = sorted(path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts"))
 
 
-def test_types(packages: None) -> None:
+def test_types_lint_and_format(packages: None) -> None:
     npm("run", "check", seconds=280)
 
 
@@ -25,14 +25,14 @@ def test_in_chromium(easel: str, chromium: str, name: str) -> None:
     npm("run", "e2e", "--", f"{name}.e2e.ts", seconds=900, EASEL_URL=easel, CHROMIUM=chromium, PYTHON=sys.executable)
 
 
-def test_types_are_those_of_the_api(packages: None, tmp_path: Path) -> None:
-    """`npm run schema` writes them anew."""
+def test_schema_is_that_of_the_api(packages: None, tmp_path: Path) -> None:
+    """`npm run schema` writes the file."""
     document, types = tmp_path / "openapi.json", tmp_path / "schema.d.ts"
-    told = subprocess.run([sys.executable, "scripts/openapi.py"], cwd=WEB, capture_output=True, check=True)
-    document.write_bytes(told.stdout)
+    process = subprocess.run([sys.executable, "scripts/openapi.py"], cwd=WEB, capture_output=True, check=True)
+    document.write_bytes(process.stdout)
     npm("exec", "--", "openapi-typescript", str(document), "--output", str(types), seconds=120)
     assert types.read_text("utf-8") == (WEB / "src/api/schema.d.ts").read_text("utf-8")
 
 
-def test_no_address_of_a_registry_is_kept() -> None:
+def test_lock_file_has_no_registry_urls() -> None:
     assert '"resolved"' not in (WEB / "package-lock.json").read_text("utf-8")

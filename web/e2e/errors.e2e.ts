@@ -1,91 +1,93 @@
 import { expect, test } from 'vitest'
-import { EASEL, PROMPT, openPage, picture } from './browser'
+import en from '../src/locales/en'
+import { EASEL, PROMPT, STAGE_IMAGE, button, openAdvanced, openPage, screenshot, startGeneration } from './browser'
 
-test('an empty prompt is answered beside the prompt', async () => {
+test('an empty prompt is reported at the prompt, which gets the focus', async () => {
   const page = await openPage()
-  await page.getByRole('button', { name: 'Generate' }).click()
-  await page.getByText('Say what to draw.', { exact: true }).waitFor()
-  const prompt = page.getByRole('textbox', { name: 'Prompt', exact: true })
+  await button(page, en.generate.label).click()
+  await page.locator('#prompt-error').getByText(en.errors.empty_prompt).waitFor()
+  const prompt = page.locator('#prompt')
   expect(await prompt.getAttribute('aria-invalid')).toBe('true')
   expect(await prompt.evaluate((element) => element === document.activeElement)).toBe(true)
-  await picture(page, 'error-prompt')
+  await screenshot(page, 'error-prompt')
   await prompt.fill(PROMPT)
-  expect(await page.getByText('Say what to draw.', { exact: true }).count()).toBe(0)
+  expect(await page.locator('#prompt-error').count()).toBe(0)
 })
 
-test('what the API refuses is said beside the field that it names', async () => {
+test('an error of the API is shown at its field', async () => {
   const page = await openPage({ expected: /400/ })
   await page.route(`${EASEL}/models`, async (route) => {
-    const answer = await route.fetch()
-    const { models } = await answer.json()
+    const response = await route.fetch()
+    const { models } = await response.json()
     models[0].bounds.num_inference_steps.maximum = 900
     await route.fulfill({ json: { models } })
   })
   await page.reload()
-  await page.getByRole('button', { name: 'Advanced' }).click()
-  await page.getByRole('spinbutton', { name: 'Steps' }).fill('800')
-  await page.getByRole('textbox', { name: 'Prompt', exact: true }).fill(PROMPT)
-  await page.getByRole('button', { name: 'Advanced' }).click()
+  await openAdvanced(page)
+  await page.getByRole('spinbutton', { name: en.fields.num_inference_steps }).fill('800')
+  await page.locator('#prompt').fill(PROMPT)
+  await openAdvanced(page)
   await page.keyboard.press('Control+Enter')
-  await page.locator('#num_inference_steps-error').waitFor()
-  expect(await page.locator('#num_inference_steps-error').innerText()).toBe('Steps is outside 1 to 150. Send 1 to 150.')
-  await picture(page, 'error-field')
+  const error = page.locator('#num_inference_steps-error')
+  await error.waitFor()
+  expect(await error.innerText()).toMatch(/^Steps .*\b1 to 150\b/)
+  await screenshot(page, 'error-field')
 })
 
-test('nobody answering, a wrong key and a failing service are told apart', async () => {
+test('a network error, a busy model and a wrong key are reported differently', async () => {
   const page = await openPage({ expected: /Failed to load|ERR_/ })
-  await page.getByRole('textbox', { name: 'Prompt', exact: true }).fill(PROMPT)
-
   await page.route(`${EASEL}/jobs`, (route) => route.abort())
-  await page.keyboard.press('Control+Enter')
-  await page.getByText('Nobody answers').waitFor()
-  await picture(page, 'error-network')
+  await startGeneration(page)
+  await page.getByText(en.errors.network).waitFor()
+  await screenshot(page, 'error-network')
 
-  await page.unrouteAll()
-  await page.route(`${EASEL}/jobs`, (route) => route.fulfill({ status: 503, json: { code: 'model_busy', detail: 'the model is busy', hint: 'Wait.', request_id: 'abc-1' } }))
-  await page.getByRole('button', { name: 'Try again' }).click()
+  const respond = async (status: number, json: object) => {
+    await page.unrouteAll()
+    await page.route(`${EASEL}/jobs`, (route) => route.fulfill({ status, json }))
+    await button(page, en.failure.retry).click()
+  }
+  await respond(503, { code: 'model_busy', detail: 'the model is busy', hint: 'Wait.', request_id: 'abc-1' })
   await page.getByText('The model is busy. Wait.').waitFor()
   await page.getByText('abc-1').waitFor()
 
-  await page.unrouteAll()
-  await page.route(`${EASEL}/jobs`, (route) => route.fulfill({ status: 401, json: { code: 'unauthorized', detail: 'no key' } }))
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByRole('dialog', { name: 'Settings' }).waitFor()
+  await respond(401, { code: 'unauthorized', detail: 'no key' })
+  await page.getByRole('dialog', { name: en.settings.title }).waitFor()
 })
 
-test('after a break of the line, trying again sends the same job', async () => {
+test('trying again after a network error sends the same idempotency key', async () => {
   const page = await openPage({ expected: /Failed to load|ERR_/ })
-  const keys: string[] = []
-  page.on('request', (request) => request.method() === 'POST' && keys.push(request.headers()['idempotency-key']!))
+  const keys = new Set<string | undefined>()
+  page.on('request', (request) => {
+    if (request.method() === 'POST') keys.add(request.headers()['idempotency-key'])
+  })
   await page.route(`${EASEL}/jobs`, (route) => route.abort(), { times: 1 })
-  await page.getByRole('textbox', { name: 'Prompt', exact: true }).fill(PROMPT)
-  await page.keyboard.press('Control+Enter')
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.locator('.stage .picture img').waitFor()
-  expect(new Set(keys).size).toBe(1)
+  await startGeneration(page)
+  await button(page, en.failure.retry).click()
+  await page.locator(STAGE_IMAGE).waitFor()
+  expect(keys.size).toBe(1)
 })
 
-test('the connection can be tested, and the key stays masked', async () => {
+test('the settings test the connection and mask the key', async () => {
   const page = await openPage({ expected: /ERR_|Failed to load/ })
-  await page.getByRole('button', { name: 'Settings' }).click()
-  await page.getByRole('button', { name: 'Test connection' }).click()
-  await page.getByText(/^Connected: /).waitFor()
-  await picture(page, 'settings')
-  await page.getByLabel('API address').fill('http://127.0.0.1:9')
-  await page.getByRole('button', { name: 'Test connection' }).click()
-  await page.getByText('Nobody answers').waitFor()
-  expect(await page.getByLabel('API key').getAttribute('type')).toBe('password')
+  await button(page, en.settings.title).click()
+  const dialog = page.getByRole('dialog', { name: en.settings.title })
+  await button(page, en.settings.test).click()
+  await dialog.locator('.result:not(.failed)').waitFor()
+  await screenshot(page, 'settings')
+  await page.getByLabel(en.settings.url).fill('http://127.0.0.1:9')
+  await button(page, en.settings.test).click()
+  await dialog.locator('.result.failed').getByText(en.errors.network).waitFor()
+  expect(await page.getByLabel(en.settings.key).getAttribute('type')).toBe('password')
 })
 
-test('a failed job says why', async () => {
+test('a failed job is reported with its reason', async () => {
   const page = await openPage({ expected: /events/ })
   await page.route(`${EASEL}/jobs/*/events`, (route) => route.abort())
   await page.route(/\/jobs\/[0-9a-f]{44}$/, async (route) => {
     const job = await (await route.fetch()).json()
-    const error = { code: 'blank_output', status: 500, message: 'the model drew only black', hint: 'Try another seed.', param: null }
+    const error = { code: 'blank_output', status: 500, message: 'the image is blank', hint: 'Try again.', param: null }
     await route.fulfill({ json: { ...job, status: 'failed', images: [], error } })
   })
-  await page.getByRole('textbox', { name: 'Prompt', exact: true }).fill(PROMPT)
-  await page.keyboard.press('Control+Enter')
-  await page.getByText('The model drew only black. Try another seed.').waitFor()
+  await startGeneration(page)
+  await page.getByText('The image is blank. Try again.').waitFor()
 })

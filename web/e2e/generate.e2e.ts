@@ -1,71 +1,76 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { EASEL, PROMPT, generate, openPage, picture } from './browser'
+import en from '../src/locales/en'
+import {
+  EASEL,
+  PROMPT,
+  STAGE_IMAGE,
+  button,
+  download,
+  generate,
+  newestJob,
+  openAdvanced,
+  openPage,
+  required,
+  screenshot,
+} from './browser'
 
-const stagePicture = '.stage .picture img'
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-/** The bytes that the page shows, hashed. */
-async function shownBytes(page: Page): Promise<string> {
-  const numbers = await page.locator(stagePicture).evaluate(async (image: HTMLImageElement) => [
-    ...new Uint8Array(await (await fetch(image.src)).arrayBuffer()),
-  ])
-  return createHash('sha256').update(Uint8Array.from(numbers)).digest('hex')
+/** The hash of the bytes that the page shows. */
+async function hashOnStage(page: Page): Promise<string> {
+  const numbers = await page
+    .locator(STAGE_IMAGE)
+    .evaluate(async (image: HTMLImageElement) => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())])
+  return sha256(Uint8Array.from(numbers))
 }
 
-async function newestJob() {
-  const { jobs } = (await (await fetch(`${EASEL}/jobs?limit=1`)).json()) as {
-    jobs: [{ seeds: number[]; images: { url: string }[] }]
-  }
-  return jobs[0]
+async function hashOnServer(url: string): Promise<string> {
+  const response = await fetch(new URL(url, EASEL))
+  return sha256(new Uint8Array(await response.arrayBuffer()))
 }
 
-async function serverBytes(url: string): Promise<string> {
-  const answer = await fetch(new URL(url, EASEL))
-  return createHash('sha256').update(new Uint8Array(await answer.arrayBuffer())).digest('hex')
-}
-
-test('a prompt becomes a picture, and the picture shown is the picture drawn', async () => {
+test('the page shows and downloads the generated file', async () => {
   const page = await openPage({ steps: null })
   await page.keyboard.type(PROMPT)
   await page.keyboard.press('Control+Enter')
   await page.getByRole('progressbar').waitFor()
   await page.getByText(/^Step \d+ of \d+$/).waitFor()
-  await picture(page, 'running')
-  await page.locator(stagePicture).waitFor()
+  await screenshot(page, 'running')
+  await page.locator(STAGE_IMAGE).waitFor()
 
   const job = await newestJob()
-  const drawn = await serverBytes(job.images[0]!.url)
-  expect(await shownBytes(page)).toBe(drawn)
-  expect(await page.locator(stagePicture).getAttribute('alt')).toBe(PROMPT)
-  await page.getByText(`Seed ${job.seeds[0]}`).waitFor()
+  const seed = required(job.seeds[0])
+  const hash = await hashOnServer(required(job.images[0]).url)
+  expect(await hashOnStage(page)).toBe(hash)
+  expect(await page.locator(STAGE_IMAGE).getAttribute('alt')).toBe(PROMPT)
+  await page.getByText(`${en.fields.seed} ${seed}`).waitFor()
 
-  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()])
-  const file = await readFile(await saved.path())
-  expect(createHash('sha256').update(file).digest('hex')).toBe(drawn)
-  expect(saved.suggestedFilename()).toBe(`a-red-apple-${job.seeds[0]}.png`)
-  await picture(page, 'result')
+  const file = await download(page)
+  expect(sha256(file.bytes)).toBe(hash)
+  expect(file.name).toBe(`a-red-apple-${seed}.png`)
+  await screenshot(page, 'result')
 })
 
-test('a kept seed draws the same bytes again', async () => {
+test('a locked seed generates the same bytes again', async () => {
   const page = await openPage()
   await generate(page)
-  const first = await shownBytes(page)
-  await page.getByRole('button', { name: 'Use seed' }).click()
+  const first = await hashOnStage(page)
+  await button(page, en.actions.useSeed).click()
   await generate(page)
   expect(await page.locator('.strip li').count()).toBe(2)
-  expect(await shownBytes(page)).toBe(first)
+  expect(await hashOnStage(page)).toBe(first)
 })
 
-test('several pictures have seeds that follow each other', async () => {
+test('several images have consecutive seeds', async () => {
   const page = await openPage()
-  await page.getByRole('button', { name: 'Advanced' }).click()
+  await openAdvanced(page)
   await page.getByRole('radio', { name: '2', exact: true }).check({ force: true })
-  await page.getByRole('spinbutton', { name: 'Seed' }).fill('41')
+  await page.getByRole('spinbutton', { name: en.fields.seed }).fill('41')
   await generate(page)
-  await page.getByText('Seed 41').waitFor()
+  await page.getByText(`${en.fields.seed} 41`).waitFor()
   await page.locator('.strip li button').nth(1).click()
-  await page.getByText('Seed 42').waitFor()
-  await picture(page, 'advanced')
+  await page.getByText(`${en.fields.seed} 42`).waitFor()
+  await screenshot(page, 'advanced')
 })

@@ -1,98 +1,119 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { EASEL, PROMPT, generate, openPage } from './browser'
+import en from '../src/locales/en'
+import {
+  EASEL,
+  PROMPT,
+  button,
+  chooseMenuItem,
+  copyByMenu,
+  copyCode,
+  download,
+  drop,
+  fixturePath,
+  generate,
+  openAdvanced,
+  openPage,
+} from './browser'
 
-const run = promisify(execFile)
-const fixture = (name: string) => new URL(`../tests/fixtures/${name}`, import.meta.url).pathname
-const clipboard = (page: Page) => page.evaluate(() => navigator.clipboard.readText())
-
-async function choose(page: Page, item: string) {
-  await page.getByRole('button', { name: 'More' }).click()
-  await page.getByRole('menuitem', { name: item }).click()
-  await page.getByText('Copied.').waitFor()
+const PROGRAMS = {
+  curl: { command: 'bash', file: 'generate.sh' },
+  Python: { command: process.env.PYTHON ?? 'python3', file: 'generate.py' },
+  JavaScript: { command: 'node', file: 'generate.mjs' },
 }
 
-test('everything of a picture can be used again', async () => {
+/** Run the code that the page copies, in all languages, and return the generated files by language. */
+async function runCopiedCode(page: Page, folder: string): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>()
+  for (const [language, { command, file }] of Object.entries(PROGRAMS)) {
+    await writeFile(join(folder, file), await copyCode(page, language))
+    const { stdout } = await promisify(execFile)(command, [file], { cwd: folder, maxBuffer: 2 ** 26 })
+    const result = join(folder, 'image.png')
+    files.set(language, stdout ? Buffer.from(JSON.parse(stdout).generated_images[0], 'base64') : await readFile(result))
+    await rm(result, { force: true })
+  }
+  return files
+}
+
+const createFolder = () => mkdtemp(join(tmpdir(), 'easel-'))
+
+test('"Reuse all" and "Copy parameters" give the parameters of the image', async () => {
   const page = await openPage()
   await generate(page)
   await page.locator('#prompt').fill('something else')
-  await page.getByRole('button', { name: 'Reuse all' }).click()
+  await button(page, en.actions.reuse).click()
   expect(await page.locator('#prompt').inputValue()).toBe(PROMPT)
-  await choose(page, 'Copy parameters')
-  expect(await clipboard(page)).toMatch(/^a red apple\nSteps: 4, Sampler: .+ Seed: \d+, Size: \d+x\d+, Model: .+$/)
+  const infotext = await copyByMenu(page, en.actions.copyParameters)
+  expect(infotext).toMatch(/^a red apple\nSteps: 4, Sampler: .+ Seed: \d+, Size: \d+x\d+, Model: .+$/)
 })
 
-test('a link opens the page filled in, and draws nothing by itself', async () => {
+test('a share link fills in the form and generates nothing', async () => {
   const page = await openPage()
   await generate(page)
-  await choose(page, 'Copy link')
-  const link = await clipboard(page)
+  const link = await copyByMenu(page, en.actions.copyLink)
   expect(link).not.toContain('key')
   const other = await openPage({ steps: null, at: link })
   expect(await other.locator('#prompt').inputValue()).toBe(PROMPT)
-  await other.getByRole('button', { name: 'Advanced' }).click()
-  expect(await other.getByRole('spinbutton', { name: 'Steps' }).inputValue()).toBe('4')
+  await openAdvanced(other)
+  const steps = other.getByRole('spinbutton', { name: en.fields.num_inference_steps })
+  expect(await steps.inputValue()).toBe('4')
   expect(await other.locator('.strip li, .stage[aria-busy=true]').count()).toBe(0)
 })
 
-test('the copied code runs and draws the same bytes', async () => {
+test('the copied code generates the same bytes', async () => {
   const page = await openPage()
   await generate(page)
-  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).click()])
-  const drawn = await readFile(await saved.path())
-  const folder = await mkdtemp(join(tmpdir(), 'easel-'))
-
-  await choose(page, 'Copy as curl')
-  const { stdout } = await run('bash', ['-c', await clipboard(page)], { maxBuffer: 2 ** 26 })
-  expect(Buffer.from(JSON.parse(stdout).generated_images[0], 'base64').equals(drawn)).toBe(true)
-
-  for (const [item, program, name] of [['Copy as Python', process.env.PYTHON ?? 'python3', 'draw.py'], ['Copy as JavaScript', 'node', 'draw.mjs']] as const) {
-    await choose(page, item)
-    await writeFile(join(folder, name), await clipboard(page))
-    await run(program, [name], { cwd: folder })
-    expect((await readFile(join(folder, 'picture.png'))).equals(drawn)).toBe(true)
-    await writeFile(join(folder, 'picture.png'), '')
-  }
+  const { bytes } = await download(page)
+  const folder = await createFolder()
+  for (const [language, file] of await runCopiedCode(page, folder)) expect(file.equals(bytes), language).toBe(true)
 })
 
-test('a picture that is dropped gives its parameters, Chinese ones too', async () => {
+test('with an init image, the copied code generates the same bytes from the same file', async () => {
   const page = await openPage()
-  const bytes = [...(await readFile(fixture('chinese.webp')))]
-  await page.evaluate((numbers) => {
-    const dataTransfer = new DataTransfer()
-    dataTransfer.items.add(new File([Uint8Array.from(numbers)], 'a.webp', { type: 'image/webp' }))
-    for (const name of ['dragover', 'drop']) window.dispatchEvent(new DragEvent(name, { dataTransfer, cancelable: true }))
-  }, bytes)
-  await page.getByRole('button', { name: 'Load its parameters' }).click()
+  await generate(page)
+  await chooseMenuItem(page, en.actions.useAsInitImage)
+  const [request] = await Promise.all([
+    page.waitForRequest((candidate) => candidate.method() === 'POST'),
+    generate(page, "a green apple, a child's"),
+  ])
+  const { bytes } = await download(page)
+  const folder = await createFolder()
+  await writeFile(join(folder, 'start.png'), Buffer.from(request.postDataJSON().init_image, 'base64'))
+  for (const [language, file] of await runCopiedCode(page, folder)) expect(file.equals(bytes), language).toBe(true)
+})
+
+test('a dropped image with parameters offers to load them', async () => {
+  const page = await openPage()
+  await drop(page, await readFile(fixturePath('chinese.webp')), 'a.webp', 'image/webp')
+  await button(page, en.drop.load).click()
   expect(await page.locator('#prompt').inputValue()).toBe('一只熊猫\n坐在沙发上')
-  await page.getByRole('button', { name: 'Advanced' }).click()
-  expect(await page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('42')
+  await openAdvanced(page)
+  expect(await page.getByRole('spinbutton', { name: en.fields.seed }).inputValue()).toBe('42')
   expect(await page.locator('#negative_prompt').inputValue()).toBe('模糊')
 })
 
-test('the picture on the clipboard is the picture', async () => {
+test('"Copy image" puts a PNG on the clipboard', async () => {
   const page = await openPage()
   await generate(page)
-  await page.getByRole('button', { name: 'Copy picture' }).click()
-  await page.getByText('Copied.').waitFor()
-  const types = await page.evaluate(async () => (await navigator.clipboard.read())[0]!.types)
+  await button(page, en.actions.copyImage).click()
+  await page.getByText(en.notice.copied).waitFor()
+  const types = await page.evaluate(async () => (await navigator.clipboard.read()).flatMap((item) => item.types))
   expect(types).toContain('image/png')
 })
 
-test('the key is sent to the API and nowhere else', async () => {
-  const page = await openPage({ kept: { 'easel.connection': JSON.stringify({ url: '', key: 'secret-key' }) } })
-  const seen: [url: string, key: string | undefined][] = []
-  page.on('request', (request) => seen.push([request.url(), request.headers()['x-api-key']]))
+test('the API key is sent to the API only, and not copied', async () => {
+  const page = await openPage({ storage: { 'easel.connection': JSON.stringify({ url: '', key: 'secret-key' }) } })
+  const requests: { url: string; key: string | undefined }[] = []
+  page.on('request', (request) => requests.push({ url: request.url(), key: request.headers()['x-api-key'] }))
   await generate(page)
-  expect(seen.filter(([url, key]) => key && !/\/(jobs|models|health)/.test(url.slice(EASEL.length)))).toEqual([])
-  expect(seen.some(([, key]) => key === 'secret-key')).toBe(true)
-  await choose(page, 'Copy as curl')
-  expect(await clipboard(page)).not.toContain('secret-key')
-  await choose(page, 'Copy link')
-  expect(await clipboard(page)).not.toContain('secret-key')
+  const withKey = requests.filter(({ key }) => key === 'secret-key')
+  expect(withKey).not.toEqual([])
+  expect(withKey.filter(({ url }) => !/\/(jobs|models|health)/.test(url.slice(EASEL.length)))).toEqual([])
+  expect(await copyCode(page, 'curl')).not.toContain('secret-key')
+  expect(await copyByMenu(page, en.actions.copyLink)).not.toContain('secret-key')
 })

@@ -1,4 +1,4 @@
-"""Prints the API's OpenAPI document, of which `npm run schema` makes `src/api/schema.d.ts`."""
+"""Print the API's OpenAPI document. `npm run schema` generates `src/api/schema.d.ts` from it."""
 
 import sys
 from dataclasses import replace

@@ -1,16 +1,16 @@
 import { createApp } from 'vue'
 import App from './App.vue'
-import { speak } from './composables/useLanguage'
-import { i18n } from './i18n'
+import { i18n } from './app/i18n'
+import { applyLanguage } from './app/useLanguage'
 import './styles/tokens.css'
 import './styles/base.css'
 
-// After a new build an open page may ask for a file that is there no more. Once a file: it may be the line that is down.
+// After a new build an open page may load a file that no longer exists: reload. Once per file, in case of a network error.
 addEventListener('vite:preloadError', ({ payload: { message } }) => {
-  if (sessionStorage.getItem('easel.missed') === message) return
-  sessionStorage.setItem('easel.missed', message)
+  if (sessionStorage.getItem('easel.missingFile') === message) return
+  sessionStorage.setItem('easel.missingFile', message)
   location.reload()
 })
 
-await speak()
+await applyLanguage()
 createApp(App).use(i18n).mount('#app')

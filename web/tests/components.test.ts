@@ -1,127 +1,141 @@
-import { mount, flushPromises } from '@vue/test-utils'
+import { flushPromises, mount } from '@vue/test-utils'
 import { beforeEach, expect, test, vi } from 'vitest'
 import type { Component } from 'vue'
+import type * as serviceModule from '@/api/service'
 import type { Model } from '@/api/types'
 import { failure } from '@/api/failure'
-import GenerateBar from '@/components/GenerateBar.vue'
-import HelpDialog from '@/components/HelpDialog.vue'
-import PictureFacts from '@/components/PictureFacts.vue'
-import PromptField from '@/components/PromptField.vue'
-import SeedField from '@/components/SeedField.vue'
-import SettingsDialog from '@/components/SettingsDialog.vue'
-import SizeChips from '@/components/SizeChips.vue'
-import type { Picture } from '@/history'
-import { i18n, loadMessages } from '@/i18n'
-import { createStudio, studioKey } from '@/studio'
-import { aModel, aService } from './fakes'
+import { appStateKey, createAppState } from '@/app/appState'
+import { i18n, loadMessages } from '@/app/i18n'
+import HelpDialog from '@/dialogs/HelpDialog.vue'
+import ImageDetails from '@/dialogs/ImageDetails.vue'
+import SettingsDialog from '@/dialogs/SettingsDialog.vue'
+import type { HistoryImage } from '@/history/imageStore'
+import en from '@/locales/en'
+import GenerateBar from '@/request/GenerateBar.vue'
+import PromptField from '@/request/PromptField.vue'
+import SeedField from '@/request/fields/SeedField.vue'
+import SizeChips from '@/request/fields/SizeChips.vue'
+import { createFakeService, createModel, deferred, PARAMETERS } from './data'
 
-const service = aService()
-vi.mock('@/api/service', async (original) => ({ ...(await original<object>()), createService: () => service }))
+const model = vi.fn(() => Promise.resolve(createModel()))
+const service = createFakeService({ model })
+vi.mock('@/api/service', async (importOriginal) => ({
+  ...(await importOriginal<typeof serviceModule>()),
+  createService: () => service,
+}))
 
-beforeEach(() => localStorage.clear())
+beforeEach(() => {
+  localStorage.clear()
+})
 
-async function show(component: Component, studio = createStudio()) {
-  const shown = mount(component, { global: { plugins: [i18n], provide: { [studioKey as symbol]: studio } } })
+async function mountWithState(component: Component, state = createAppState()) {
+  const provideState = {
+    install: (app: { provide: (key: symbol, value: unknown) => void }) => app.provide(appStateKey, state),
+  }
+  const wrapper = mount(component, { global: { plugins: [i18n, provideState] } })
   await flushPromises()
-  return { studio, shown }
+  return { state, wrapper }
 }
 
-test('the chips are the model’s sizes, and choosing one sets both sides', async () => {
-  const { studio, shown } = await show(SizeChips)
-  expect(shown.findAll('.chip').map((chip) => chip.text())).toEqual(['1:1512 × 512', '3:2768 × 512'])
-  await shown.findAll('input')[1]!.trigger('change')
-  expect(studio.settings.value).toMatchObject({ width: 768, height: 512 })
+test('the chips are the model’s sizes, and selecting one sets both sides', async () => {
+  const { state, wrapper } = await mountWithState(SizeChips)
+  expect(wrapper.findAll('.chip').map((chip) => chip.text())).toEqual(['1:1512 × 512', '3:2768 × 512'])
+  await wrapper.findAll('input')[1]?.trigger('change')
+  expect(state.settings.value).toMatchObject({ width: 768, height: 512 })
 })
 
-test('a seed that is typed is kept, and the lock lets it go', async () => {
-  const { studio, shown } = await show(SeedField)
-  const input = shown.find('input')
+test('a typed seed is locked, and the lock button unlocks it', async () => {
+  const { state, wrapper } = await mountWithState(SeedField)
+  const input = wrapper.find('input')
   await input.setValue('42')
   await input.trigger('change')
-  expect(studio.draft.value).toMatchObject({ seed: 42, seedLocked: true })
-  await shown.find('[aria-pressed=true]').trigger('click')
-  expect(studio.draft.value).toMatchObject({ seed: 42, seedLocked: false })
+  expect(state.draft.value).toMatchObject({ seed: 42, seedLocked: true })
+  await wrapper.find('[aria-pressed=true]').trigger('click')
+  expect(state.draft.value).toMatchObject({ seed: 42, seedLocked: false })
 })
 
-test('the dice give a seed within the model’s bounds', async () => {
-  const { studio, shown } = await show(SeedField)
-  await shown.findAll('button').at(-1)!.trigger('click')
-  expect(studio.draft.value.seed).toBeLessThanOrEqual(aModel().bounds.seed.maximum)
-  expect(studio.draft.value.seedLocked).toBe(true)
+test('a random seed is within the model’s bounds', async () => {
+  const { state, wrapper } = await mountWithState(SeedField)
+  await wrapper.findAll('button').at(-1)?.trigger('click')
+  expect(state.draft.value.seed).toBeLessThanOrEqual(createModel().bounds.seed.maximum)
+  expect(state.draft.value.seedLocked).toBe(true)
 })
 
-test('characters are counted, and a long prompt is told', async () => {
-  const { studio, shown } = await show(PromptField)
-  studio.draft.value.prompt = 'word '.repeat(80)
+test('the prompt shows its characters and, if it is long, its tokens', async () => {
+  const { state, wrapper } = await mountWithState(PromptField)
+  state.draft.value.prompt = 'word '.repeat(80)
   await flushPromises()
-  expect(shown.text()).toContain('400 / 2000')
-  expect(shown.text()).toContain('About 80 tokens')
+  expect(wrapper.text()).toContain('400 / 2000')
+  expect(wrapper.text()).toContain(i18n.global.t('prompt.long', { tokens: 80, limit: 75 }))
 })
 
-test('an error that means no field stands by the button, one that does not', async () => {
-  const { studio, shown } = await show(GenerateBar)
-  studio.run.runFailure.value = failure('service', 'blank_output')
+test('a failure without a field is shown above the button, one with a field is not', async () => {
+  const { state, wrapper } = await mountWithState(GenerateBar)
+  state.generation.failure.value = failure('service', 'blank_output')
   await flushPromises()
-  expect(shown.find('[role=alert]').text()).toContain('The model drew only black.')
-  studio.run.runFailure.value = failure('request', 'out_of_range', 'seed')
+  expect(wrapper.find('[role=alert]').text()).toContain(en.errors.blank_output)
+  state.generation.failure.value = failure('request', 'out_of_range', 'seed')
   await flushPromises()
-  expect(shown.find('[role=alert]').exists()).toBe(false)
-  expect(studio.advanced.value).toBe(true)
+  expect(wrapper.find('[role=alert]').exists()).toBe(false)
+  expect(state.advancedOpen.value).toBe(true)
 })
 
 test('a wrong key opens the settings', async () => {
-  const { studio } = await show(GenerateBar)
-  studio.run.runFailure.value = failure('auth', 'unauthorized')
+  const { state } = await mountWithState(GenerateBar)
+  state.generation.failure.value = failure('auth', 'unauthorized')
   await flushPromises()
-  expect(studio.dialog.value).toBe('settings')
+  expect(state.dialog.value).toBe('settings')
 })
 
-test('the help says on which terms the model draws', async () => {
-  const { shown } = await show(HelpDialog)
-  const link = shown.find('.licence a')
+test('the settings opened by a wrong key show the failure', async () => {
+  const state = createAppState()
+  state.generation.failure.value = failure('auth', 'unauthorized')
+  const { wrapper } = await mountWithState(SettingsDialog, state)
+  expect(wrapper.find('[role=status]').text()).toContain(en.errors.unauthorized)
+})
+
+test('the help links to the model’s licence', async () => {
+  const { wrapper } = await mountWithState(HelpDialog)
+  const link = wrapper.find('.licence a')
   expect([link.text(), link.attributes('href')]).toEqual(['MIT', 'https://example.org/licence'])
 })
 
-test('what the model warns of is worded in the person’s language', async () => {
+test('warnings of the model are translated', async () => {
   const warnings = [
-    'Emoji draws 128x128; the picture was scaled to 512x512.',
-    'Emoji draws 128x128; the picture was scaled to 512x256, and its edges were extended to fill it.',
-    'init_image has 640x480 pixels; it was cut to the proportions of 512x512.',
-    'Prompt 1 has 90 tokens; this model reads the first 75.',
-    'This model draws 261 things and found none of them in the prompt. Try for instance 猴子, 狗; GET /models has the list.',
+    'Emoji generates 128x128; the image was scaled to 512x512.',
+    'Emoji generates 128x128; the image was scaled to 512x256, and its edges were extended to fill it.',
     'Something new.',
   ]
-  const picture = { parameters: { prompt: 'a', seed: 7 }, warnings } as unknown as Picture
-  const facts = mount(PictureFacts, { props: { picture }, global: { plugins: [i18n] } })
-  const told = () => facts.findAll('.warning').map((one) => one.text())
-  expect(told()).toEqual(warnings)
+  const image: HistoryImage = {
+    id: 'job-1-0',
+    createdAt: 0,
+    model: 'example',
+    mediaType: 'image/png',
+    parameters: PARAMETERS,
+    seconds: 1,
+    warnings,
+    thumbnail: new Blob(),
+  }
+  const details = mount(ImageDetails, { props: { image }, global: { plugins: [i18n] } })
+  const shownWarnings = () => details.findAll('.warning').map((element) => element.text())
+  expect(shownWarnings()).toEqual(warnings)
   await loadMessages('zh-CN')
   i18n.global.locale.value = 'zh-CN'
   await flushPromises()
-  expect(told()).toEqual([
-    'Emoji 以 128x128 绘制，图片已缩放到 512x512。',
-    'Emoji 以 128x128 绘制，图片已缩放到 512x256，并延伸边缘补满画面。',
-    '起始图片为 640x480 像素，已按 512x512 的比例裁剪。',
-    '第 1 条提示词有 90 个词元，此模型只读取前 75 个。',
-    '此模型能画 261 种事物，提示词中一种也没有找到。可以试试：猴子, 狗。完整列表在帮助（?）里。',
+  expect(shownWarnings()).toEqual([
+    'Emoji 生成 128x128 的图片，已缩放到 512x512。',
+    'Emoji 生成 128x128 的图片，已缩放到 512x256，并延伸边缘补满画面。',
     'Something new.',
   ])
   i18n.global.locale.value = 'en'
 })
 
-test('settings that the API asked for say why they are open', async () => {
-  const studio = createStudio()
-  studio.run.runFailure.value = failure('auth', 'unauthorized')
-  const { shown } = await show(SettingsDialog, studio)
-  expect(shown.find('[role=status]').text()).toContain('The API key is missing or wrong.')
-})
-
-test('a model that answers late does not replace that of a newer address', async () => {
-  let answer!: (model: Model) => void
-  vi.mocked(service.model).mockImplementationOnce(() => new Promise((resolve) => (answer = resolve)))
-  const { studio } = await show(GenerateBar)
-  await studio.loadModel()
-  answer({ ...aModel(), name: 'Old' })
+test('a late response of the old address does not replace the model of the new one', async () => {
+  const response = deferred<Model>()
+  model.mockImplementationOnce(() => response.promise)
+  const { state } = await mountWithState(GenerateBar)
+  await state.loadModel()
+  response.resolve(createModel({ name: 'Old' }))
   await flushPromises()
-  expect(studio.model.value?.name).toBe('Example')
+  expect(state.model.value?.name).toBe('Example')
 })

@@ -3,36 +3,42 @@ import { expect, test } from 'vitest'
 import en from '@/locales/en'
 import zh from '@/locales/zh-CN'
 
-type Tree = { [key: string]: string | Tree }
+interface Tree {
+  [key: string]: string | Tree
+}
 
-function leaves(tree: Tree, path = ''): [path: string, text: string][] {
+const readSource = (path: string) => readFileSync(`${import.meta.dirname}/../../${path}`, 'utf8')
+
+function leaves(tree: Tree, path = ''): { path: string; text: string }[] {
   return Object.entries(tree).flatMap(([key, value]) =>
-    typeof value === 'string' ? [[`${path}${key}`, value] as [string, string]] : leaves(value, `${path}${key}.`),
+    typeof value === 'string' ? [{ path: `${path}${key}`, text: value }] : leaves(value, `${path}${key}.`),
   )
 }
 
-const placeholders = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort()
+const placeholders = (text = '') => Array.from(text.matchAll(/\{\w+\}/g), ([name]) => name).sort()
 
-test('both languages say the same things', () => {
-  expect(leaves(zh).map(([path]) => path)).toEqual(leaves(en).map(([path]) => path))
+test('both languages have the same keys', () => {
+  expect(leaves(zh).map(({ path }) => path)).toEqual(leaves(en).map(({ path }) => path))
 })
 
-test('both fill in the same values, and nothing is empty', () => {
-  const chinese = new Map(leaves(zh))
-  for (const [path, text] of leaves(en)) {
+test('both languages have the same placeholders, and no text is empty', () => {
+  const chinese = new Map(leaves(zh).map(({ path, text }) => [path, text]))
+  for (const { path, text } of leaves(en)) {
     expect(text, path).not.toBe('')
-    expect(placeholders(chinese.get(path)!), path).toEqual(placeholders(text))
+    expect(placeholders(chinese.get(path)), path).toEqual(placeholders(text))
   }
 })
 
-test('both say how long waking takes as the API says it', () => {
-  const [, ...minutes] = /^_WAKE_MINUTES = \((\d+), (\d+)\)/m.exec(readFileSync(`${import.meta.dirname}/../../lambda/aws/adapters.py`, 'utf8'))!
+test('both languages give the time to wake up that the API gives', () => {
+  const [, ...minutes] = /^_WAKE_MINUTES = \((\d+), (\d+)\)/m.exec(readSource('lambda/aws/endpoints.py')) ?? []
   for (const { progress } of [en, zh]) expect(progress.waiting.match(/\d+/g)).toEqual(minutes)
 })
 
-test('every error of the contract has its sentence', () => {
-  const contract = readFileSync(`${import.meta.dirname}/../../model_code/contract.py`, 'utf8')
-  const codes = [...contract.matchAll(/^ {4}"(\w+)": ErrorKind/gm)].map(([, code]) => code!)
+test('every error code of the contract has a text', () => {
+  const codes = Array.from(
+    readSource('model_code/contract.py').matchAll(/^ {4}"(\w+)": ErrorKind/gm),
+    ([, code]) => code,
+  )
   expect(codes.length).toBeGreaterThan(40)
-  expect(codes.filter((code) => !(code in en.errors))).toEqual([])
+  expect(codes.filter((code = '') => !(code in en.errors))).toEqual([])
 })

@@ -1,7 +1,7 @@
 import { isAxiosError } from 'axios'
 import type { JobError, Problem } from './types'
 
-/** network: nobody answered. auth: the key. request: a field. busy: later. service: theirs. */
+/** network: no response. auth: the API key. request: a field. busy: try later. service: an error of the service. */
 export type FailureKind = 'network' | 'auth' | 'request' | 'busy' | 'service'
 
 export interface Failure {
@@ -17,19 +17,21 @@ export function failure(kind: FailureKind, code: string, param: string | null = 
   return { kind, code, detail: '', hint: '', param, requestId: '' }
 }
 
-/** Whatever a call threw, in the page's terms. */
+/** Convert whatever a request threw to a `Failure`. */
 export function toFailure(error: unknown): Failure {
-  if (!isAxiosError<Partial<Problem>>(error)) return { ...failure('service', 'page'), detail: String(error) }
+  if (!isAxiosError<Partial<Problem> | string | null>(error)) {
+    return { ...failure('service', 'page'), detail: String(error) }
+  }
   if (!error.response) return failure('network', 'network')
   const { status, data, headers } = error.response
-  const told = typeof data === 'object' && data ? data : {}
+  const problem = typeof data === 'object' && data ? data : {}
   return {
     kind: kindOf(status),
-    code: told.code ?? codeOf(status),
-    detail: told.detail ?? '',
-    hint: told.hint ?? '',
-    param: told.invalid_params?.[0]?.name ?? null,
-    requestId: told.request_id ?? String(headers['x-request-id'] ?? ''),
+    code: problem.code ?? codeOf(status),
+    detail: problem.detail ?? '',
+    hint: problem.hint ?? '',
+    param: problem.invalid_params?.[0]?.name ?? null,
+    requestId: problem.request_id ?? String(headers['x-request-id'] ?? ''),
   }
 }
 
@@ -43,7 +45,7 @@ function kindOf(status: number): FailureKind {
   return status < 500 ? 'request' : 'service'
 }
 
-/** Answers without a problem document come from what stands before the API. */
+/** The code of a response without a problem document. A proxy or gateway in front of the API sends these. */
 function codeOf(status: number): string {
   if (status === 401 || status === 403) return 'unauthorized'
   if (status === 404) return 'not_found'

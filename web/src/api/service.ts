@@ -1,28 +1,28 @@
 import axios from 'axios'
-import type { GenerationRequest, Job, Model } from './types'
+import type { GenerationRequest, Job, Model, Models } from './types'
 
-/** Where the API is and who asks. An empty url is the page's own address. */
+/** Address and key of the API. An empty url means the address of the page. */
 export interface Connection {
   url: string
   key: string
 }
 
 export interface Service {
-  model(): Promise<Model>
-  /** The same `once` with the same request gives the same job, however often it is sent. */
-  submit(request: GenerationRequest, once: string): Promise<Job>
-  job(id: string, signal?: AbortSignal): Promise<Job>
-  cancel(id: string): Promise<Job>
-  picture(url: string, signal?: AbortSignal): Promise<Blob>
-  /** Where the job is told as server-sent events; null where they cannot be asked for. */
-  eventsUrl(id: string): string | null
+  model: () => Promise<Model>
+  /** Create a job. The same idempotency key with the same request returns the same job. */
+  submit: (request: GenerationRequest, idempotencyKey: string) => Promise<Job>
+  job: (id: string, signal?: AbortSignal) => Promise<Job>
+  cancel: (id: string) => Promise<Job>
+  image: (url: string, signal?: AbortSignal) => Promise<Blob>
+  /** URL of the job's server-sent events. Null with an API key: EventSource sends no headers. */
+  eventsUrl: (id: string) => string | null
 }
 
-const OWN_ADDRESS = import.meta.env.DEV ? '/api' : ''
+const PAGE_ADDRESS = import.meta.env.DEV ? '/api' : ''
 const TIMEOUT_MS = 30_000
 
 export function baseUrl({ url }: Connection): string {
-  return (url.trim() || OWN_ADDRESS).replace(/\/+$/, '')
+  return (url.trim() || PAGE_ADDRESS).replace(/\/+$/, '')
 }
 
 export function createService(connection: Connection): Service {
@@ -36,13 +36,18 @@ export function createService(connection: Connection): Service {
   const absolute = (link: string) => (/^https?:/.test(link) ? link : base + link)
 
   return {
-    model: async () => (await http.get<{ models: Model[] }>('/models')).data.models[0]!,
-    submit: async (request, once) =>
-      (await http.post<Job>('/jobs', request, { headers: { 'idempotency-key': once } })).data,
+    model: async () => {
+      const { data } = await http.get<Models>('/models')
+      const [model] = data.models
+      if (!model) throw new Error('GET /models returned no model')
+      return model
+    },
+    submit: async (request, idempotencyKey) =>
+      (await http.post<Job>('/jobs', request, { headers: { 'idempotency-key': idempotencyKey } })).data,
     job: async (id, signal) => (await http.get<Job>(`/jobs/${id}`, { signal })).data,
     cancel: async (id) => (await http.delete<Job>(`/jobs/${id}`)).data,
-    // The link is signed: a key beside it is refused by S3.
-    picture: async (url, signal) =>
+    // Without the API key: the link is signed, and S3 rejects a signed request with another credential.
+    image: async (url, signal) =>
       (await axios.get<Blob>(absolute(url), { responseType: 'blob', timeout: TIMEOUT_MS, signal })).data,
     eventsUrl: (id) => (key ? null : `${base}/jobs/${id}/events`),
   }

@@ -2,25 +2,30 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
-export type GenerationRequest = Schemas['GenerationRequest']
 export type Job = Schemas['Job']
 export type JobError = Schemas['JobError']
 export type Model = Schemas['Model']
+export type Models = Schemas['Models']
 export type Problem = Schemas['Problem']
 export type Size = Schemas['Size']
-
-type Settled = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequest[Name]> }
-
-type OfTheRequest = 'prompt' | 'num_images_per_prompt' | 'deadline_ms' | 'init_image' | 'strength' | 'embed_parameters'
-
 export type Feature = Model['features'][number]
 
-/** What one picture is drawn from. The model says at run time which schedulers and formats there are. */
-export interface Parameters extends Omit<Settled, OfTheRequest | 'scheduler' | 'output_format'> {
-  prompt: string
+/** Fields whose values the model lists at run time, so that they are plain text here. */
+interface RuntimeChoices {
   scheduler: string
   output_format: string
-  /** Only where it started from a picture. */
+}
+
+export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof RuntimeChoices> & Partial<RuntimeChoices>
+
+type RequiredFields = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequest[Name]> }
+
+type RequestOnly = 'prompt' | 'num_images_per_prompt' | 'deadline_ms' | 'init_image' | 'strength' | 'embed_parameters'
+
+/** The parameters of a single image. */
+export interface Parameters extends Omit<RequiredFields, RequestOnly> {
+  prompt: string
+  /** Present if the image was generated from an init image. */
   strength?: number
   embed_parameters?: boolean
 }

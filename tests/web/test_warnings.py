@@ -1,0 +1,74 @@
+"""The page recognises the model's warnings by their English text: its patterns match what model_code writes."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from PIL import Image
+
+from contract import GenerationRequest, parse_profile
+from generation import generate, img2img, pipeline_arguments
+from generation.vocabulary import Vocabulary
+from stacks.config.catalogue import read_model
+from tests.conftest import ROOT, WEB
+
+REQUEST = GenerationRequest(
+    prompt=("a",), width=512, height=512, num_inference_steps=1, guidance_scale=1, seed=7, scheduler="ddim",
+    negative_prompt="b",
+)  # fmt: skip
+
+
+def test_patterns_of_the_page_match_the_warnings() -> None:
+    patterns = page_patterns()
+    warnings = model_warnings()
+    assert set(warnings) == set(patterns)
+    for name, warning in warnings.items():
+        matching = [candidate for candidate, pattern in patterns.items() if pattern.fullmatch(warning)]
+        assert matching[:1] == [name], warning
+
+
+def page_patterns() -> dict[str, re.Pattern[str]]:
+    """Return the `warnings` of the English locale as patterns, in their order."""
+    source = (WEB / "src/locales/en.ts").read_text("utf-8")
+    section = source.partition("  warnings: {")[2].partition("\n  },")[0]
+    texts = re.findall(r"(\w+):\s+'([^']+)'", section)
+    return {name: re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text))) for name, text in texts}
+
+
+def model_warnings() -> dict[str, str]:
+    profile = parse_profile(read_model("emoji", ROOT).profile)
+    image = io.BytesIO()
+    Image.new("RGB", (640, 480)).save(image, "PNG")
+    tokenizer = SimpleNamespace(tokenizer=_LetterTokenizer())
+    guided = {"negative_prompt": None}
+    (scaled,) = generate.scaling_warnings(REQUEST, 128, 128, profile)
+    (extended,) = generate.scaling_warnings(replace(REQUEST, height=256), 128, 128, profile)
+    (cropped,) = img2img.read_init_image(base64.b64encode(image.getvalue()).decode(), 512, 512).warnings
+    (truncated,) = pipeline_arguments.truncation_warnings(tokenizer, {}, ["b" * 11])
+    (unknown,) = Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"])
+    (ignored,) = pipeline_arguments._negative_prompt({}, REQUEST, False)[1]
+    (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
+    return {
+        "extended": extended,
+        "scaled": scaled,
+        "cropped": cropped,
+        "truncated": truncated,
+        "unknownSubject": unknown,
+        "negativeIgnored": ignored,
+        "negativeWithoutEffect": without_effect,
+    }
+
+
+class _LetterTokenizer:
+    """A tokenizer with a token for each letter."""
+
+    model_max_length = 12
+
+    def num_special_tokens_to_add(self) -> int:
+        return 2
+
+    def __call__(self, text: str, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=list(text))

@@ -1,0 +1,196 @@
+import axe, { type AxeResults } from 'axe-core'
+import { readFileSync } from 'node:fs'
+import type { Page } from 'playwright-core'
+import { describe, expect, test } from 'vitest'
+import en from '../src/locales/en'
+import zh from '../src/locales/zh-CN'
+import { EASEL, STAGE_IMAGE, button, fixturePath, generate, modelLoaded, openPage, screenshot } from './browser'
+
+const JOB = { id: 'f'.repeat(44), status: 'running', message: 'The image is being generated.', images: [], error: null }
+
+/** A small JPEG in base64. */
+const PREVIEW = readFileSync(fixturePath('chinese.jpg')).toString('base64')
+
+interface State {
+  name: string
+  enter: (page: Page) => Promise<unknown>
+}
+
+/** Every state of the page. Each is entered from the one before. */
+const STATES: State[] = [
+  { name: 'result', enter: (page) => page.locator(STAGE_IMAGE).waitFor() },
+  { name: 'advanced', enter: openAdvancedSettings },
+  {
+    name: 'menu',
+    async enter(page) {
+      await page.locator('.actions [aria-haspopup=menu]').click()
+      await page.locator('[role=menuitem]').first().waitFor()
+    },
+  },
+  { name: 'lightbox', enter: (page) => switchToDialog(page, '.stage .image') },
+  { name: 'settings', enter: (page) => switchToDialog(page, 'nav button:last-child') },
+  { name: 'help', enter: (page) => switchToDialog(page, 'nav button:nth-child(3)') },
+  {
+    name: 'opened-image',
+    async enter(page) {
+      await page.keyboard.press('Escape')
+      await page.locator('input[type=file]').setInputFiles(fixturePath('chinese.png'))
+      await page.locator('dialog[open]').waitFor()
+    },
+  },
+  {
+    name: 'init-image',
+    async enter(page) {
+      await page.locator('dialog[open] .buttons button').first().click()
+      await page.locator('.init-image img').waitFor()
+    },
+  },
+  {
+    name: 'field-error',
+    async enter(page) {
+      await page.locator('#prompt').fill('')
+      await page.locator('.bar button').click()
+      await page.locator('#prompt-error').waitFor()
+    },
+  },
+  {
+    name: 'failure',
+    async enter(page) {
+      await page.route(`${EASEL}/jobs`, (route) => route.abort())
+      await page.locator('#prompt').fill('a red apple')
+      await page.locator('.bar button').click()
+      await page.locator('.bar [role=alert]').waitFor()
+    },
+  },
+  {
+    name: 'running',
+    async enter(page) {
+      await page.unrouteAll()
+      const progress = { step: 7, steps: 20, preview: PREVIEW }
+      const running = { ...JOB, parameters: { width: 768, height: 512 }, progress }
+      await page.route(/\/jobs(\/f+)?$/, (route) => route.fulfill({ json: running }))
+      await page.route(/\/events$/, (route) => route.abort())
+      await page.locator('.bar button').last().click()
+      await page.locator('[role=progressbar]').waitFor()
+    },
+  },
+]
+
+async function openAdvancedSettings(page: Page): Promise<void> {
+  await page.locator('.toggle').click()
+  await page.locator('#output_format').waitFor()
+}
+
+/** Close the open dialog or menu, and open another dialog. */
+async function switchToDialog(page: Page, opener: string): Promise<void> {
+  await page.keyboard.press('Escape')
+  await page.locator(opener).click()
+  await page.locator('dialog[open]').waitFor()
+}
+
+async function accessibilityViolations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source)
+  const { violations } = await page.evaluate<AxeResults>('axe.run()')
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`),
+  )
+}
+
+/** Buttons, labels and headings whose text does not fit. */
+async function clippedTexts(page: Page): Promise<string[]> {
+  return page
+    .locator('button:visible, label:visible, legend:visible, p:visible')
+    .evaluateAll((elements) =>
+      elements
+        .filter(
+          (element) =>
+            element.scrollWidth > element.clientWidth + 1 &&
+            getComputedStyle(element).textOverflow !== 'ellipsis' &&
+            element.clientWidth > 1,
+        )
+        .map(({ outerHTML }) => outerHTML.slice(0, 200)),
+    )
+}
+
+/** Controls that are too small for a thumb. */
+async function smallControls(page: Page): Promise<string[]> {
+  const controls =
+    'button:visible, label:has(input):visible, textarea:visible, .el-input__wrapper:visible, .el-select__wrapper:visible'
+  return page
+    .locator(controls)
+    .evaluateAll((elements) =>
+      elements
+        .filter((element) => element.getBoundingClientRect().height < 44)
+        .map(({ outerHTML }) => outerHTML.slice(0, 160)),
+    )
+}
+
+async function horizontalScroll(page: Page): Promise<number> {
+  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+}
+
+describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
+  test.each(['light', 'dark'] as const)('%s: every state is accessible and fits', async (colorScheme) => {
+    const page = await openPage({ locale, colorScheme, expected: /ERR_FAILED/ })
+    expect(await page.locator('html').getAttribute('lang')).toBe(locale === 'zh-CN' ? 'zh-CN' : 'en')
+    expect(await accessibilityViolations(page)).toEqual([])
+    await screenshot(page, `${locale}-${colorScheme}-empty`)
+    await generate(page)
+    for (const { name, enter } of STATES) {
+      await enter(page)
+      await screenshot(page, `${locale}-${colorScheme}-${name}`)
+      expect(await accessibilityViolations(page), name).toEqual([])
+      expect(await clippedTexts(page), name).toEqual([])
+      expect(await horizontalScroll(page), name).toBe(0)
+    }
+  })
+
+  test('on a phone: no horizontal scroll, and controls are large enough', async () => {
+    const page = await openPage({ locale, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true })
+    await screenshot(page, `${locale}-phone-empty`)
+    expect(await page.locator('.bar button').isVisible()).toBe(true)
+    await generate(page)
+    await page.locator('input[type=file]').setInputFiles(fixturePath('bare.png'))
+    await page.locator('.init-image img').waitFor()
+    await openAdvancedSettings(page)
+    expect(await horizontalScroll(page)).toBe(0)
+    expect(await clippedTexts(page)).toEqual([])
+    expect(await smallControls(page)).toEqual([])
+    await screenshot(page, `${locale}-phone`, { fullPage: true })
+    await page.locator('.stage .image').click()
+    await screenshot(page, `${locale}-phone-lightbox`)
+    expect(await accessibilityViolations(page)).toEqual([])
+  })
+})
+
+test('the theme is set before the first paint and kept over a reload', async () => {
+  const page = await openPage({ colorScheme: 'dark', expected: /ERR_FAILED/ })
+  const isDark = () => page.evaluate(() => document.documentElement.classList.contains('dark'))
+  await page.route(/assets/, (route) => route.abort())
+  await page.reload().catch(() => undefined)
+  expect(await isDark()).toBe(true)
+  await page.unrouteAll()
+  await page.reload()
+  await button(page, en.theme.auto).click()
+  expect(await isDark()).toBe(false)
+  await page.reload()
+  await modelLoaded(page)
+  expect(await isDark()).toBe(false)
+})
+
+test('the language is switched in place and kept over a reload', async () => {
+  const page = await openPage()
+  const suggestions = () => page.locator('.stage .empty li').allTextContents()
+  const isChinese = (prompt: string) => /\p{Script=Han}/u.test(prompt)
+  expect((await suggestions()).filter(isChinese)).toEqual([])
+  await button(page, '中文').click()
+  await button(page, zh.generate.label).waitFor()
+  expect((await suggestions()).every(isChinese)).toBe(true)
+  await page.locator('nav button:nth-child(3)').click()
+  await page.locator('.subjects summary').click()
+  await page.getByText('猴子、大猩猩、狗').waitFor()
+  await screenshot(page, 'zh-CN-subjects')
+  await page.reload()
+  await button(page, zh.generate.label).waitFor()
+  expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN')
+})

@@ -1,0 +1,14 @@
+import type { Model } from './types'
+
+const HAN = /\p{Script=Han}/u
+
+/** Return the model's suggested prompts in the given language, or all of them if it has none in that language. */
+export function suggestionsIn(language: string, { suggestions }: Model): string[] {
+  const matching = suggestions.filter((suggestion) => HAN.test(suggestion) === (language === 'zh-CN'))
+  return matching.length ? matching : suggestions
+}
+
+/** Return the names of everything the model can generate. Empty if it is not limited to a vocabulary. */
+export function subjectsIn(language: string, { subjects, subjects_in }: Model): string[] {
+  return language === 'zh-CN' ? (subjects_in[language] ?? subjects) : subjects
+}

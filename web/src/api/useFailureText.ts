@@ -1,0 +1,21 @@
+import { useI18n } from 'vue-i18n'
+import type { Failure } from './failure'
+
+/** Describe a failure in the page's language. The API's own message is English and is shown on the English page. */
+export function useFailureText() {
+  const i18n = useI18n()
+
+  return ({ code, detail, hint, param }: Failure): string => {
+    const key = `errors.${code}`
+    const field = param && i18n.te(`fields.${param}`) ? i18n.t(`fields.${param}`) : ''
+    if (!detail || (i18n.locale.value !== 'en' && i18n.te(key)))
+      return i18n.t(i18n.te(key) ? key : 'errors.internal', { field })
+    const message = param && field ? detail.replace(param, field) : detail
+    return [message, hint].filter(Boolean).map(toSentence).join(' ')
+  }
+}
+
+function toSentence(text: string): string {
+  const capitalized = text.charAt(0).toUpperCase() + text.slice(1)
+  return /[.!?。！？]$/.test(capitalized) ? capitalized : `${capitalized}.`
+}

@@ -1,0 +1,131 @@
+import { computed, inject, ref, watch, type InjectionKey } from 'vue'
+import { failure } from '@/api/failure'
+import type { Parameters } from '@/api/types'
+import { useConnection } from '@/api/useConnection'
+import { useModel } from '@/api/useModel'
+import { useImageFiles } from '@/dialogs/useImageFiles'
+import type { HistoryImage } from '@/history/imageStore'
+import { useHistory } from '@/history/useHistory'
+import { applyParameters, hasFeature, toRequest } from '@/request/draft'
+import { useDraft } from '@/request/useDraft'
+import { useInitImage } from '@/request/useInitImage'
+import { useGeneration } from '@/stage/useGeneration'
+import { i18n } from './i18n'
+import { useNotice } from './useNotice'
+
+export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage'
+
+/** Fields in the advanced settings, which open if one of these has an error. */
+const ADVANCED_FIELDS = [
+  'negative_prompt',
+  'num_images_per_prompt',
+  'num_inference_steps',
+  'guidance_scale',
+  'seed',
+  'scheduler',
+  'output_format',
+]
+
+/** The state of the page. `App.vue` creates and provides it. */
+export function createAppState() {
+  const { t } = i18n.global
+  const { connection, service } = useConnection()
+  const { model, modelFailure, loadModel } = useModel(service)
+  const initImage = useInitImage()
+  const hasInitImage = () => initImage.file.value !== null && hasFeature(model.value, 'image_to_image')
+  const { draft, settings, validationFailure } = useDraft(model, hasInitImage)
+  const history = useHistory()
+  const { notice, showNotice } = useNotice()
+  const dialog = ref<DialogName | null>(null)
+  const { openedImage, openImage } = useImageFiles({ model, initImage, dialog, showNotice })
+  const advancedOpen = ref(false)
+  /** Validation failures are shown after the first attempt to generate. */
+  const showsValidation = ref(false)
+
+  const generation = useGeneration(service, {
+    async onImages(job, files) {
+      if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
+      const isStored = await history.add(job, files, model.value?.id ?? '')
+      if (!isStored) showNotice(t('notice.storageFull'))
+    },
+    onCancelRejected: () => {
+      showNotice(t('notice.cannotCancel'))
+    },
+  })
+
+  const busy = computed(() => generation.phase.value !== 'idle')
+  const visibleFailure = computed(
+    () => generation.failure.value ?? (showsValidation.value ? validationFailure.value : null) ?? modelFailure.value,
+  )
+
+  const clearRequestFailure = () => {
+    showsValidation.value = false
+    if (generation.failure.value?.kind === 'request') generation.failure.value = null
+  }
+  watch(draft, clearRequestFailure, { deep: true })
+  watch(initImage.file, clearRequestFailure)
+
+  watch(visibleFailure, (problem) => {
+    if (problem?.kind === 'auth') dialog.value = 'settings'
+    if (problem?.param && ADVANCED_FIELDS.includes(problem.param)) advancedOpen.value = true
+  })
+
+  async function generate() {
+    if (busy.value) return
+    if (!model.value) await loadModel()
+    showsValidation.value = true
+    if (!model.value || !settings.value || validationFailure.value) return
+    const { width, height } = settings.value
+    const file = hasInitImage() ? initImage.file.value : null
+    try {
+      const base64 = file && (await initImage.encode(file, width, height, model.value.bounds.init_image_bytes))
+      await generation.start(toRequest(draft.value, model.value, base64))
+    } catch {
+      generation.failure.value = failure('request', 'bad_image', 'init_image')
+    }
+  }
+
+  function reuseSeed({ parameters }: HistoryImage) {
+    Object.assign(draft.value, { seed: parameters.seed, seedLocked: true })
+    showNotice(t('notice.seedLocked', { seed: parameters.seed }))
+  }
+
+  function loadParameters(parameters: Partial<Parameters>) {
+    const notAccepted = applyParameters(draft.value, parameters, model.value)
+    const names = notAccepted.map((name) => t(`fields.${name}`)).join(', ')
+    showNotice(names ? t('notice.loadedExcept', { names }) : t('notice.loaded'))
+  }
+
+  return {
+    connection,
+    model,
+    modelFailure,
+    loadModel,
+    draft,
+    settings,
+    history,
+    initImage,
+    generation,
+    busy,
+    visibleFailure,
+    dialog,
+    advancedOpen,
+    notice,
+    showNotice,
+    generate,
+    reuseSeed,
+    loadParameters,
+    openedImage,
+    openImage,
+  }
+}
+
+export type AppState = ReturnType<typeof createAppState>
+
+export const appStateKey: InjectionKey<AppState> = Symbol('appState')
+
+export function useAppState(): AppState {
+  const state = inject(appStateKey)
+  if (!state) throw new Error('useAppState() needs App.vue as an ancestor')
+  return state
+}

@@ -1,0 +1,39 @@
+import { shallowRef, type Ref } from 'vue'
+import type { Model, Parameters } from '@/api/types'
+import { i18n } from '@/app/i18n'
+import type { DialogName } from '@/app/appState'
+import { readParameters } from '@/images/readParameters'
+import { hasFeature } from '@/request/draft'
+
+export interface OpenedImage {
+  file: Blob
+  parameters: Partial<Parameters>
+}
+
+interface Targets {
+  model: Ref<Model | null>
+  initImage: { file: Ref<Blob | null> }
+  dialog: Ref<DialogName | null>
+  showNotice: (text: string) => void
+}
+
+/** Image files that the user drops, pastes or selects. */
+export function useImageFiles({ model, initImage, dialog, showNotice }: Targets) {
+  /** The last opened file with parameters inside. */
+  const openedImage = shallowRef<OpenedImage | null>(null)
+
+  /** Offer the file's parameters in a dialog. A file without parameters becomes the init image. */
+  async function openImage(file: Blob) {
+    const parameters = await readParameters(file).catch(() => null)
+    if (parameters) {
+      openedImage.value = { file, parameters }
+      dialog.value = 'openedImage'
+    } else if (hasFeature(model.value, 'image_to_image')) {
+      initImage.file.value = file
+    } else {
+      showNotice(i18n.global.t('notice.noParameters'))
+    }
+  }
+
+  return { openedImage, openImage }
+}

@@ -1,0 +1,121 @@
+import { openDB, type DBSchema } from 'idb'
+import type { Job, Parameters } from '@/api/types'
+import { createCanvas, encodeCanvas } from '@/images/canvas'
+
+/** An image of the history without its file, so that a long list loads fast. */
+export interface HistoryImage {
+  id: string
+  createdAt: number
+  model: string
+  mediaType: string
+  parameters: Parameters
+  seconds: number | null
+  warnings: string[]
+  thumbnail: Blob
+}
+
+export interface ImageWithFile {
+  image: HistoryImage
+  file: Blob
+}
+
+interface Schema extends DBSchema {
+  images: { key: string; value: HistoryImage; indexes: { createdAt: number } }
+  files: { key: string; value: Blob }
+}
+
+const THUMBNAIL_SIDE = 320
+
+const openStore = () =>
+  openDB<Schema>('easel.history', 1, {
+    upgrade(db) {
+      db.createObjectStore('images', { keyPath: 'id' }).createIndex('createdAt', 'createdAt')
+      db.createObjectStore('files')
+    },
+  })
+
+/** Return all images, newest first. */
+export async function readImages(): Promise<HistoryImage[]> {
+  const db = await openStore()
+  return (await db.getAllFromIndex('images', 'createdAt')).reverse()
+}
+
+export async function readFile(id: string): Promise<Blob | undefined> {
+  return (await openStore()).get('files', id)
+}
+
+/** Store images with their files. Rejects if the browser has no room. */
+export async function storeImages(entries: ImageWithFile[]): Promise<void> {
+  const transaction = (await openStore()).transaction(['images', 'files'], 'readwrite')
+  for (const { image, file } of entries) {
+    void transaction.objectStore('images').put(image)
+    void transaction.objectStore('files').put(file, image.id)
+  }
+  await transaction.done
+}
+
+export async function deleteImages(ids: string[]): Promise<void> {
+  const transaction = (await openStore()).transaction(['images', 'files'], 'readwrite')
+  for (const id of ids) {
+    void transaction.objectStore('images').delete(id)
+    void transaction.objectStore('files').delete(id)
+  }
+  await transaction.done
+}
+
+/** Build the history entries of a finished job. `files` are in the order of the job's images. */
+export async function toHistoryImages(job: Job, files: Blob[], model: string): Promise<ImageWithFile[]> {
+  const createdAt = Date.parse(job.created_at)
+  return Promise.all(
+    files.map(async (file, i) => {
+      const image = {
+        id: `${job.id}-${i}`,
+        // The first image of a job sorts as its newest.
+        createdAt: createdAt - i / 100,
+        model,
+        mediaType: job.images[i]?.media_type ?? file.type,
+        parameters: imageParameters(job, i),
+        seconds: job.timings.job_s ?? null,
+        warnings: job.warnings,
+        thumbnail: await makeThumbnail(file),
+      }
+      return { image, file }
+    }),
+  )
+}
+
+/** The parameters of image `i` of a job. A job's images are ordered by prompt. */
+function imageParameters({ parameters, images, seeds }: Job, i: number): Parameters {
+  const prompts = [parameters.prompt].flat()
+  const imagesPerPrompt = toNumber(parameters.num_images_per_prompt) || 1
+  return {
+    prompt: toText(prompts[Math.floor(i / imagesPerPrompt)]),
+    negative_prompt: toText(parameters.negative_prompt),
+    width: toNumber(parameters.width),
+    height: toNumber(parameters.height),
+    num_inference_steps: toNumber(parameters.num_inference_steps),
+    guidance_scale: toNumber(parameters.guidance_scale),
+    seed: images[i]?.seed ?? seeds[i] ?? 0,
+    scheduler: toText(parameters.scheduler),
+    output_format: toText(parameters.output_format),
+    ...(Boolean(parameters.init_image) && { strength: toNumber(parameters.strength) }),
+    ...(Boolean(parameters.embed_parameters) && { embed_parameters: true }),
+  }
+}
+
+function toText(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function toNumber(value: unknown): number {
+  return typeof value === 'number' ? value : 0
+}
+
+async function makeThumbnail(file: Blob): Promise<Blob> {
+  const bitmap = await createImageBitmap(file)
+  const scale = Math.min(1, THUMBNAIL_SIDE / Math.max(bitmap.width, bitmap.height))
+  const { canvas, context } = createCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale))
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height)
+  bitmap.close()
+  return (await encodeCanvas(canvas, 'image/webp', 0.85)) ?? file
+}

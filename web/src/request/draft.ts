@@ -1,0 +1,110 @@
+import { failure, type Failure } from '@/api/failure'
+import type { Feature, GenerationRequest, Model, Parameters } from '@/api/types'
+
+/** What the user has set. Null means the model's default. */
+export interface Draft {
+  prompt: string
+  negative_prompt: string
+  width: number | null
+  height: number | null
+  num_images_per_prompt: number
+  num_inference_steps: number | null
+  guidance_scale: number | null
+  scheduler: string | null
+  output_format: string | null
+  strength: number | null
+  seed: number | null
+  seedLocked: boolean
+}
+
+/** The draft with the model's defaults filled in. */
+export type Settings = Omit<Parameters, 'seed' | 'strength' | 'embed_parameters'> & {
+  num_images_per_prompt: number
+  strength: number
+}
+
+export const MAX_IMAGES = 4
+
+export function emptyDraft(): Draft {
+  return {
+    prompt: '',
+    negative_prompt: '',
+    width: null,
+    height: null,
+    num_images_per_prompt: 1,
+    num_inference_steps: null,
+    guidance_scale: null,
+    scheduler: null,
+    output_format: null,
+    strength: null,
+    seed: null,
+    seedLocked: false,
+  }
+}
+
+export function hasFeature(model: Model | null, feature: Feature): boolean {
+  return model?.features.includes(feature) ?? false
+}
+
+/** Fill in the model's defaults, also for values that this model does not accept. */
+export function resolveSettings(draft: Draft, { defaults, bounds, schedulers, formats }: Model): Settings {
+  const within = (
+    value: number | null,
+    { minimum, maximum }: { minimum: number; maximum: number },
+    fallback: number,
+  ) => (value !== null && value >= minimum && value <= maximum ? value : fallback)
+  const choice = (value: string | null, allowed: string[], fallback: string) =>
+    value !== null && allowed.includes(value) ? value : fallback
+  return {
+    prompt: draft.prompt,
+    negative_prompt: draft.negative_prompt,
+    width: within(draft.width, bounds.width, defaults.width),
+    height: within(draft.height, bounds.height, defaults.height),
+    num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
+    num_inference_steps: within(draft.num_inference_steps, bounds.num_inference_steps, defaults.num_inference_steps),
+    guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
+    scheduler: choice(draft.scheduler, schedulers, defaults.scheduler),
+    output_format: choice(draft.output_format, formats, defaults.output_format),
+    strength: within(draft.strength, bounds.strength, defaults.strength),
+  }
+}
+
+/** Cost in pixel-steps, computed as the API does. With an init image only `strength` of the steps run. */
+export function pixelSteps(settings: Settings, hasInitImage: boolean): number {
+  const { width, height, num_inference_steps, num_images_per_prompt, strength } = settings
+  const steps = hasInitImage ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
+  return width * height * steps * num_images_per_prompt
+}
+
+/** Return the failure that the API would report for these settings, or null. */
+export function validate(settings: Settings, { bounds }: Model, hasInitImage: boolean): Failure | null {
+  if (!settings.prompt.trim()) return failure('request', 'empty_prompt', 'prompt')
+  if (Array.from(settings.prompt).length > bounds.prompt_chars.maximum)
+    return failure('request', 'long_prompt', 'prompt')
+  if (settings.width % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'width')
+  if (settings.height % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'height')
+  return pixelSteps(settings, hasInitImage) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
+}
+
+/** Build the request. `initImage` is base64. */
+export function toRequest(draft: Draft, model: Model, initImage: string | null): GenerationRequest {
+  const { strength, ...settings } = resolveSettings(draft, model)
+  return {
+    ...settings,
+    ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
+    ...(initImage !== null && { init_image: initImage, strength }),
+    ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
+  }
+}
+
+/** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
+export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model | null): string[] {
+  const { seed, embed_parameters, ...rest } = parameters
+  Object.assign(draft, { negative_prompt: '', ...rest })
+  if (seed !== undefined) Object.assign(draft, { seed, seedLocked: true })
+  if (!model) return []
+  const resolved: Partial<Record<string, unknown>> = resolveSettings(draft, model)
+  return Object.entries(rest)
+    .filter(([name, value]) => name in resolved && resolved[name] !== value)
+    .map(([name]) => name)
+}

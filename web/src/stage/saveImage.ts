@@ -1,0 +1,35 @@
+import type { HistoryImage } from '@/history/imageStore'
+import { createCanvas, encodeCanvas } from '@/images/canvas'
+
+const MAX_NAME_CHARACTERS = 40
+
+/** Download the file as the model made it. Encoding it again would lose the parameters inside. */
+export function downloadImage(file: Blob, { parameters, mediaType }: HistoryImage): void {
+  const link = document.createElement('a')
+  const [, extension = ''] = mediaType.split('/')
+  link.href = URL.createObjectURL(file)
+  link.download = `${fileName(parameters.prompt)}-${parameters.seed}.${extension}`
+  link.click()
+  URL.revokeObjectURL(link.href)
+}
+
+function fileName(prompt: string): string {
+  const words = prompt.replace(/[^\p{Letter}\p{Number}]+/gu, '-').replace(/^-|-$/g, '')
+  return Array.from(words).slice(0, MAX_NAME_CHARACTERS).join('') || 'image'
+}
+
+/** Copy an image to the clipboard as PNG, the only format that browsers accept there. */
+export async function copyImage(file: Blob): Promise<void> {
+  const png = file.type === 'image/png' ? file : toPng(file)
+  await navigator.clipboard.write([new ClipboardItem({ 'image/png': png })])
+}
+
+async function toPng(file: Blob): Promise<Blob> {
+  const bitmap = await createImageBitmap(file)
+  const { canvas, context } = createCanvas(bitmap.width, bitmap.height)
+  context.drawImage(bitmap, 0, 0)
+  bitmap.close()
+  const png = await encodeCanvas(canvas, 'image/png')
+  if (!png) throw new Error('The browser cannot encode PNG')
+  return png
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import {
+  applyParameters,
+  emptyDraft,
+  pixelSteps,
+  resolveSettings,
+  toRequest,
+  validate,
+  type Draft,
+} from '@/request/draft'
+import { estimateTokens } from '@/request/estimateTokens'
+import { aspectRatio } from '@/request/fields/aspectRatio'
+import { decodedBytes, firstWithin } from '@/request/useInitImage'
+import { createModel } from './data'
+
+const MODEL = createModel()
+const createDraft = (changes: Partial<Draft> = {}): Draft => ({ ...emptyDraft(), prompt: 'a red apple', ...changes })
+
+describe('resolveSettings', () => {
+  test('fills in the model’s defaults', () => {
+    expect(resolveSettings(createDraft(), MODEL)).toMatchObject({
+      width: 512,
+      height: 512,
+      num_inference_steps: 20,
+      scheduler: 'dpmpp_2m',
+    })
+  })
+
+  test('replaces values that the model does not accept', () => {
+    const settings = resolveSettings(createDraft({ width: 2048, scheduler: 'lcm', num_inference_steps: 151 }), MODEL)
+    expect(settings).toMatchObject({ width: 512, scheduler: 'dpmpp_2m', num_inference_steps: 20 })
+  })
+
+  test('accepts both bounds', () => {
+    const settings = resolveSettings(createDraft({ num_inference_steps: 150, guidance_scale: 0 }), MODEL)
+    expect(settings).toMatchObject({ num_inference_steps: 150, guidance_scale: 0 })
+  })
+})
+
+describe('validate', () => {
+  const code = (changes: Partial<Draft>) => validate(resolveSettings(createDraft(changes), MODEL), MODEL, false)?.code
+
+  test('requires a prompt', () => {
+    expect(code({ prompt: ' \n' })).toBe('empty_prompt')
+  })
+
+  test('counts characters as the API does', () => {
+    expect(code({ prompt: '🍎'.repeat(2000) })).toBeUndefined()
+    expect(code({ prompt: '🍎'.repeat(2001) })).toBe('long_prompt')
+  })
+
+  test('requires sides that are multiples of 8', () => {
+    expect(code({ width: 516 })).toBe('not_multiple_of_8')
+  })
+
+  test('accepts the largest number of pixel-steps', () => {
+    const settings = resolveSettings(createDraft({ num_inference_steps: 100 }), MODEL)
+    expect(pixelSteps(settings, false)).toBe(MODEL.bounds.max_pixel_steps)
+    expect(code({ num_inference_steps: 100 })).toBeUndefined()
+    expect(code({ num_inference_steps: 101 })).toBe('job_too_large')
+  })
+
+  const goldenMessages: { body: string; code: string }[] = JSON.parse(
+    readFileSync(`${import.meta.dirname}/../../examples/rejected.json`, 'utf8'),
+  )
+
+  test.each(goldenMessages.filter((message) => message.code === 'job_too_large'))(
+    'rejects jobs that the API rejects as too large: $body',
+    ({ body }) => {
+      const { prompt, num_images_per_prompt = 1, ...rest } = JSON.parse(body)
+      const images = num_images_per_prompt * [prompt].flat().length
+      expect(code({ ...rest, num_images_per_prompt: images })).toBe('job_too_large')
+    },
+  )
+
+  test.each([
+    [1, 100],
+    [0.5, 50],
+    [0.07, 7],
+    [0.01, 1],
+  ])('with an init image, strength %f of 100 steps costs %i steps', (strength, steps) => {
+    const settings = resolveSettings(createDraft({ num_inference_steps: 100, strength }), MODEL)
+    expect(pixelSteps(settings, true)).toBe(512 * 512 * steps)
+    const bounds = { ...MODEL.bounds, max_pixel_steps: 512 * 512 * steps - 1 }
+    expect(validate(settings, createModel({ bounds }), true)?.code).toBe('job_too_large')
+  })
+})
+
+describe('encoding of the init image', () => {
+  test.each([
+    [3, 'AAAA'],
+    [2, 'AAA='],
+    [1, 'AA=='],
+    [0, ''],
+  ])('%i bytes are counted without base64', (bytes, base64) => {
+    expect(decodedBytes(base64)).toBe(bytes)
+  })
+
+  test('the first encoding within the limit is used, the limit included', () => {
+    const limit = MODEL.bounds.init_image_bytes
+    const base64 = (bytes: number) => Buffer.alloc(bytes).toString('base64')
+    const [above, equal, below] = [base64(limit + 1), base64(limit), base64(limit - 1)]
+    expect(firstWithin(limit, [above, equal, below]) === equal).toBe(true)
+    expect(firstWithin(limit - 1, [above, equal, below]) === below).toBe(true)
+    expect(() => firstWithin(limit - 2, [above, equal, below])).toThrow(RangeError)
+  })
+
+  test('nothing is encoded after the first fit', () => {
+    function* encodings() {
+      yield 'AAAA'
+      yield 'AAA='
+      throw new Error('encoded once more')
+    }
+    expect(firstWithin(2, encodings())).toBe('AAA=')
+  })
+})
+
+describe('toRequest', () => {
+  test('sends a locked seed only', () => {
+    expect(toRequest(createDraft({ seed: 7 }), MODEL, null)).not.toHaveProperty('seed')
+    expect(toRequest(createDraft({ seed: 7, seedLocked: true }), MODEL, null)).toHaveProperty('seed', 7)
+  })
+
+  test('leaves out fields of features that the model does not have', () => {
+    const request = toRequest(createDraft({ strength: 0.5 }), MODEL, null)
+    expect(Object.keys(request)).not.toContain('embed_parameters')
+    expect(Object.keys(request)).not.toContain('strength')
+  })
+
+  test('sends the init image with its strength, and embeds parameters', () => {
+    const model = createModel({ features: ['embed_parameters', 'image_to_image'] })
+    const request = toRequest(createDraft(), model, 'aGk=')
+    expect(request).toMatchObject({ embed_parameters: true, init_image: 'aGk=', strength: 0.8 })
+  })
+})
+
+describe('applyParameters', () => {
+  test('copies all parameters and locks the seed', () => {
+    const draft = createDraft({ negative_prompt: 'old' })
+    expect(applyParameters(draft, { prompt: 'a cat', seed: 42, width: 768 }, MODEL)).toEqual([])
+    expect(draft).toMatchObject({ prompt: 'a cat', negative_prompt: '', seed: 42, seedLocked: true, width: 768 })
+  })
+
+  test('returns the names that the model does not accept', () => {
+    const parameters = { prompt: 'a cat', scheduler: 'DPM2 a', width: 4096 }
+    expect(applyParameters(createDraft(), parameters, MODEL)).toEqual(['scheduler', 'width'])
+  })
+})
+
+test.each([
+  [1024, 1024, '1:1'],
+  [1344, 768, '16:9'],
+  [768, 1344, '9:16'],
+  [896, 1152, '3:4'],
+  [640, 200, '16:5'],
+])('the aspect ratio of %d × %d is %s', (width, height, name) => {
+  expect(aspectRatio({ width, height })).toBe(name)
+})
+
+test.each([
+  ['', 0],
+  ['a red apple', 3],
+  ['一只熊猫', 8],
+  ['masterpiece, 8k', 5],
+])('%j has about %d tokens', (text, tokens) => {
+  expect(estimateTokens(text)).toBe(tokens)
+})

@@ -1,0 +1,24 @@
+import { describe, expect, test } from 'vitest'
+import { renderSnippet, SNIPPET_LANGUAGES } from '@/stage/codeSnippets'
+import { fromFragment, toShareLink } from '@/stage/shareLink'
+import { PARAMETERS } from './data'
+
+describe('share link', () => {
+  test('contains all parameters', () => {
+    const { negative_prompt, ...parameters } = PARAMETERS
+    expect(fromFragment(new URL(toShareLink('http://127.0.0.1:7860/#old', PARAMETERS)).hash)).toEqual(parameters)
+  })
+
+  test.each(['', '#', '#seed=7', '#width=x'])('%j has no parameters', (fragment) => {
+    expect(fromFragment(fragment)).toBeNull()
+  })
+
+  test('values that are not numbers are left out', () => {
+    expect(fromFragment('#prompt=a&seed=seven&width=')).toEqual({ prompt: 'a' })
+  })
+})
+
+test.each(SNIPPET_LANGUAGES)('the %s snippet reads the API key from the environment if one is needed', (language) => {
+  expect(renderSnippet(language, 'https://x.example', PARAMETERS, false)).not.toContain('EASEL_KEY')
+  expect(renderSnippet(language, 'https://x.example', PARAMETERS, true)).toContain('EASEL_KEY')
+})
