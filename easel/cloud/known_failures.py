@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from easel.cloud.doc_pages import ERRORS, OWN_RESOURCES
+from easel.cloud.doc_pages import ERRORS, KMS_KEY
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ KNOWN_FAILURES = (
         "kms_key",
         r"KMS|kms:|\bkey/[0-9a-f-]{36}",
         "The KMS key cannot be used.",
-        f"Enable the key and add the statements in {OWN_RESOURCES} to its policy.",
+        f"Enable the key and add the statements in {KMS_KEY} to its policy.",
     ),
     KnownFailure(
         "access_denied",
@@ -152,7 +152,7 @@ KNOWN_FAILURES = (
     ),
     KnownFailure(
         "model_folder",
-        r"config_error|is not safe to read|model_index\.json asks for|leads out of the folder",
+        r"config_error|is not safe to read|model_index\.json names|links to a file outside of the folder",
         "The container cannot load the model folder; the log line says why.",
         "Correct the folder. easel doctor checks it before a deploy.",
     ),

@@ -1,4 +1,4 @@
-"""The container as a process, over HTTP on loopback."""
+"""The laptop's container as a process, over HTTP on loopback."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ from tests.model_code.conftest import PROFILE
 
 ROOT = Path(__file__).parents[2]
 
-# Says what it was called with; `"wait"` in a body blocks until a file is there, `"fail"` raises.
+# Responds with its arguments. `"wait"` in a body blocks until the file `go` exists, `"fail"` raises.
 INFERENCE = """
 import pathlib, time
 class Model:
@@ -49,14 +49,14 @@ def output_fn(prediction, accept):
 """
 
 
-class Served:
+class RunningContainer:
     def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self.process, self.port = process, port
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, path, body, {name.replace("_", "-"): told for name, told in headers.items()})
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
             assert response.getheader("Content-Length") is not None
             return response.status, response.read().decode()
@@ -70,10 +70,10 @@ class Served:
         return self.call("GET", "/ping")[0]
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it never came"
+    while not condition():
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
@@ -85,16 +85,16 @@ def release(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
+def serve() -> Iterator[Callable[..., RunningContainer]]:
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, **variables: str) -> Served:
+    def start(*arguments: str, **variables: str) -> RunningContainer:
         command = [sys.executable, "-m", "easel.laptop.container.server", *arguments]
         settings: Any = {"cwd": ROOT, "env": os.environ | variables, "stdout": subprocess.PIPE, "text": True}
         process = subprocess.Popen(command, **settings)
         started.append(process)
         assert process.stdout
-        return Served(process, json.loads(process.stdout.readline())["port"])
+        return RunningContainer(process, json.loads(process.stdout.readline())["port"])
 
     yield start
     for process in started:
@@ -103,66 +103,66 @@ def serve() -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture
-def served(serve: Callable[..., Served], release: Path) -> Served:
-    found = serve("--model-dir", str(release), "--port", "0")
-    wait_until(lambda: found.ping() == 200)
-    return found
+def container(serve: Callable[..., RunningContainer], release: Path) -> RunningContainer:
+    started = serve("--model-dir", str(release), "--port", "0")
+    wait_until(lambda: started.ping() == 200)
+    return started
 
 
-def test_ping_waits_for_the_model(serve: Callable[..., Served], release: Path) -> None:
+def test_ping_is_503_until_the_model_is_loaded(serve: Callable[..., RunningContainer], release: Path) -> None:
     (release / "loading").touch()
-    served = serve("--model-dir", str(release), "--port", "0")
-    assert served.ping() == 503
+    container = serve("--model-dir", str(release), "--port", "0")
+    assert container.ping() == 503
     (release / "loading").unlink()
-    wait_until(lambda: served.ping() == 200)
+    wait_until(lambda: container.ping() == 200)
 
 
-def test_the_variables_of_the_cloud_are_the_defaults(serve: Callable[..., Served], release: Path) -> None:
-    served = serve(SM_MODEL_DIR=str(release), SAGEMAKER_BIND_TO_PORT="0")
-    wait_until(lambda: served.ping() == 200)
+def test_the_variables_of_the_cloud_are_the_defaults(serve: Callable[..., RunningContainer], release: Path) -> None:
+    container = serve(SM_MODEL_DIR=str(release), SAGEMAKER_BIND_TO_PORT="0")
+    wait_until(lambda: container.ping() == 200)
 
 
-def test_the_four_functions_get_what_the_toolkit_gives_them(served: Served) -> None:
-    assert served.invoke('{"ü"}'.encode()) == (200, "['str', 5, 'application/json'] application/json")
-    assert served.invoke(b"\xff\xfe", "application/x-npy", accept="image/png") == (
+def test_the_functions_get_the_same_arguments_as_from_the_toolkit(container: RunningContainer) -> None:
+    assert container.invoke('{"ü"}'.encode()) == (200, "['str', 5, 'application/json'] application/json")
+    assert container.invoke(b"\xff\xfe", "application/x-npy", accept="image/png") == (
         200,
         "['bytes', 2, 'application/x-npy'] image/png",
     )
-    assert served.invoke(accept="*/*")[1].endswith("application/json")
+    assert container.invoke(accept="*/*")[1].endswith("application/json")
 
 
-def test_an_exception_is_status_400(served: Served) -> None:
-    status, answer = served.invoke(b"fail")
+def test_an_exception_is_status_400(container: RunningContainer) -> None:
+    status, response = container.invoke(b"fail")
     assert status == 400
-    assert json.loads(answer) == {"code": 400, "type": "InternalServerException", "message": "it failed"}
-    assert served.invoke(b"\xff")[0] == 400  # the toolkit decodes before it calls
-    assert served.invoke()[0] == 200
+    assert json.loads(response) == {"code": 400, "type": "InternalServerException", "message": "it failed"}
+    assert container.invoke(b"\xff")[0] == 400  # the toolkit decodes before it calls
+    assert container.invoke()[0] == 200
 
 
-def test_calls_run_one_at_a_time_and_tell_how_far_they_are(served: Served, release: Path) -> None:
+def test_requests_run_one_at_a_time_and_report_progress(container: RunningContainer, release: Path) -> None:
     idle = {"inference_id": None, "step": None, "steps": None, "preview": None}
-    assert json.loads(served.call("GET", "/progress")[1]) == idle
-    answers: list[tuple[int, str]] = []
+    assert json.loads(container.call("GET", "/progress")[1]) == idle
+    responses: list[tuple[int, str]] = []
     headers = {"X_Amzn_SageMaker_Inference_Id": "o-1"}
-    first = threading.Thread(target=lambda: answers.append(served.invoke(b"wait", **headers)))
-    second = threading.Thread(target=lambda: answers.append(served.invoke(b"{}")))
+    first = threading.Thread(target=lambda: responses.append(container.invoke(b"wait", **headers)))
+    second = threading.Thread(target=lambda: responses.append(container.invoke(b"{}")))
     first.start()
     running = {"inference_id": "o-1", "step": 3, "steps": 20, "preview": "/9j/"}
-    wait_until(lambda: json.loads(served.call("GET", "/progress")[1]) == running)
+    wait_until(lambda: json.loads(container.call("GET", "/progress")[1]) == running)
     second.start()
-    assert served.ping() == 200
+    assert container.ping() == 200
     second.join(0.3)
-    assert not answers
+    assert not responses
     (release / "go").touch()
     first.join()
     second.join()
-    assert sorted(status for status, _ in answers) == [200, 200]
-    assert json.loads(served.call("GET", "/progress")[1]) == idle
+    assert sorted(status for status, _ in responses) == [200, 200]
+    assert json.loads(container.call("GET", "/progress")[1]) == idle
 
 
-def test_a_model_that_is_ill_is_not_pinged_healthy(served: Served) -> None:
-    assert served.invoke(b"sick")[0] == 200
-    assert served.ping() == 503
+def test_ping_is_503_for_an_unhealthy_model(container: RunningContainer) -> None:
+    assert container.invoke(b"sick")[0] == 200
+    assert container.ping() == 503
 
 
 @pytest.mark.parametrize(
@@ -178,33 +178,33 @@ def test_a_model_that_is_ill_is_not_pinged_healthy(served: Served) -> None:
         (b"GET /other HTTP/1.1\r\n\r\n", 404),
     ],
 )
-def test_odd_requests(served: Served, head: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+def test_malformed_requests_get_an_error_status(container: RunningContainer, head: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
         client.sendall(head)
-        answer = client.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
-    assert b"Content-Length: 0" in answer
-    assert served.ping() == 200
+        response = client.recv(4096)
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Content-Length: 0" in response
+    assert container.ping() == 200
 
 
-def test_a_client_that_leaves_does_no_harm(served: Served, release: Path) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+def test_a_client_may_disconnect(container: RunningContainer, release: Path) -> None:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
-        wait_until(lambda: json.loads(served.call("GET", "/progress")[1])["step"] == 3)
+        wait_until(lambda: json.loads(container.call("GET", "/progress")[1])["step"] == 3)
     (release / "go").touch()
-    assert served.invoke()[0] == 200
+    assert container.invoke()[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_even_in_a_call(served: Served, number: signal.Signals) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+def test_a_signal_ends_it_cleanly_during_a_request(container: RunningContainer, number: signal.Signals) -> None:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
-        wait_until(lambda: json.loads(served.call("GET", "/progress")[1])["step"] == 3)
-        served.process.send_signal(number)
-        assert served.process.wait(10) == 0
+        wait_until(lambda: json.loads(container.call("GET", "/progress")[1])["step"] == 3)
+        container.process.send_signal(number)
+        assert container.process.wait(10) == 0
 
 
-def test_it_does_not_outlive_its_parent(release: Path) -> None:
+def test_it_ends_with_its_parent(release: Path) -> None:
     program = (
         "import subprocess, sys, time\n"
         "command = [sys.executable, '-m', 'easel.laptop.container.server', '--model-dir', sys.argv[1], '--port', '0']\n"
@@ -229,19 +229,21 @@ def running(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("how", ["broken", "refused"])
-def test_a_model_that_does_not_load_ends_it(serve: Callable[..., Served], release: Path, how: str) -> None:
-    (release / how).touch()
+@pytest.mark.parametrize("failure", ["broken", "refused"])
+def test_it_ends_if_the_model_does_not_load(
+    serve: Callable[..., RunningContainer], release: Path, failure: str
+) -> None:
+    (release / failure).touch()
     assert serve("--model-dir", str(release), "--port", "0").process.wait(10) == 1
 
 
-def test_the_real_code_draws_what_predict_fn_alone_draws(
-    serve: Callable[..., Served], folder: Path, model: Any, ask: Callable[..., Any]
+def test_the_real_code_generates_the_same_images_as_predict_fn(
+    serve: Callable[..., RunningContainer], folder: Path, model: Any, send: Callable[..., Any]
 ) -> None:
-    code = {"EASEL_MODEL_PROFILE": render_profile(PROFILE)}
-    served = serve("--model-dir", str(folder), "--code-dir", str(ROOT / "model_code"), "--port", "0", **code)
-    wait_until(lambda: served.ping() == 200, seconds=240)
+    variables = {"EASEL_MODEL_PROFILE": render_profile(PROFILE)}
+    container = serve("--model-dir", str(folder), "--code-dir", str(ROOT / "model_code"), "--port", "0", **variables)
+    wait_until(lambda: container.ping() == 200, seconds=240)
     body = {"prompt": ["a", "b"], "seed": 7, "scheduler": "euler_a", "width": 128}
-    status, answer = served.invoke(json.dumps(body).encode())
+    status, response = container.invoke(json.dumps(body).encode())
     assert status == 200
-    assert json.loads(answer)["generated_images"] == ask(replace(model), **body)["generated_images"]
+    assert json.loads(response)["generated_images"] == send(replace(model), **body)["generated_images"]

@@ -1,3 +1,5 @@
+"""The four functions of the container: requests, error responses and the log."""
+
 import base64
 import io
 import json
@@ -16,14 +18,14 @@ from easel.cloud.known_failures import find_known_failure
 from tests.model_code import fakes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-Ask = Callable[..., Any]
+Send = Callable[..., Any]
 
 
-def test_the_article_s_payload(model: Any, ask: Ask) -> None:
+def test_the_article_s_request(model: Any, send: Send) -> None:
     prompts = ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"]
-    answer = ask(model, prompt=prompts, height=64, width=72, num_images_per_prompt=1)
-    assert answer["seeds"] == [7, 8]
-    assert answer["parameters"] == {
+    response = send(model, prompt=prompts, height=64, width=72, num_images_per_prompt=1)
+    assert response["seeds"] == [7, 8]
+    assert response["parameters"] == {
         "prompt": prompts,
         "negative_prompt": "",
         "width": 72,
@@ -39,30 +41,30 @@ def test_the_article_s_payload(model: Any, ask: Ask) -> None:
         "strength": None,
         "embed_parameters": False,
     }
-    timings = answer["timings"]
+    timings = response["timings"]
     assert set(timings) == {"generate_s", "encode_s", "total_s"}
     assert 0 < timings["generate_s"] <= timings["total_s"]
-    sizes = [Image.open(io.BytesIO(base64.b64decode(image))).size for image in answer["generated_images"]]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(image))).size for image in response["generated_images"]]
     assert sizes == [(72, 64)] * 2
-    assert all("reads the first 14" in warning for warning in answer["warnings"]) and len(answer["warnings"]) == 2
+    assert len(response["warnings"]) == 2  # both prompts are too long
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg"])
-def test_the_output_format_is_the_one_asked_for(model: Any, ask: Ask, name: str) -> None:
-    image = ask(model, output_format=name)["generated_images"][0]
+def test_images_have_the_requested_format(model: Any, send: Send, name: str) -> None:
+    image = send(model, output_format=name)["generated_images"][0]
     assert Image.open(io.BytesIO(base64.b64decode(image))).format == name.upper()
 
 
-def test_the_same_request_gives_the_same_bytes(model: Any, ask: Ask) -> None:
-    images = [ask(model, scheduler="euler_a")["generated_images"] for _ in range(2)]
+def test_the_same_request_gives_the_same_bytes(model: Any, send: Send) -> None:
+    images = [send(model, scheduler="euler_a")["generated_images"] for _ in range(2)]
     assert images[0] == images[1]
-    assert ask(model, scheduler="euler_a", seed=8)["generated_images"] != images[0]
+    assert send(model, scheduler="euler_a", seed=8)["generated_images"] != images[0]
 
 
-def test_a_seed_is_drawn_and_told_when_none_is_given(model: Any, ask: Ask) -> None:
-    answer = ask(model, seed=None)
-    assert answer["parameters"]["seed"] == answer["seeds"][0]
-    assert ask(model, seed=answer["seeds"][0])["generated_images"] == answer["generated_images"]
+def test_a_request_without_a_seed_gets_a_random_one(model: Any, send: Send) -> None:
+    response = send(model, seed=None)
+    assert response["parameters"]["seed"] == response["seeds"][0]
+    assert send(model, seed=response["seeds"][0])["generated_images"] == response["generated_images"]
 
 
 @pytest.mark.parametrize(
@@ -78,67 +80,69 @@ def test_a_seed_is_drawn_and_told_when_none_is_given(model: Any, ask: Ask) -> No
         None,
     ],
 )
-def test_only_json_is_read(content_type: Any, fake: Any) -> None:
+def test_only_json_is_read(content_type: Any, fake_model: Any) -> None:
     evil = pickle.dumps(pytest.fail)
-    answer = inference.predict_fn(inference.input_fn(evil, content_type), fake(fakes.grey))
-    assert isinstance(answer, EaselError)
-    assert answer.code == "unsupported_media_type"
+    response = inference.predict_fn(inference.input_fn(evil, content_type), fake_model(fakes.grey))
+    assert isinstance(response, EaselError)
+    assert response.code == "unsupported_media_type"
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-@pytest.mark.parametrize("kind", [str, str.encode, lambda text: bytearray(text.encode())])
-def test_json_is_read_in_every_shape_the_toolkit_hands_it_over(kind: Any, content_type: str, fake: Any) -> None:
-    data = inference.input_fn(kind('{"prompt": "小猫", "seed": 1}'), content_type)
-    assert not isinstance(inference.predict_fn(data, fake(fakes.grey)), EaselError)
+@pytest.mark.parametrize("convert", [str, str.encode, lambda text: bytearray(text.encode())])
+def test_json_is_read_in_every_type_of_the_toolkit(convert: Any, content_type: str, fake_model: Any) -> None:
+    data = inference.input_fn(convert('{"prompt": "小猫", "seed": 1}'), content_type)
+    assert not isinstance(inference.predict_fn(data, fake_model(fakes.grey)), EaselError)
 
 
 @pytest.mark.parametrize("case", json.loads((EXAMPLES / "rejected.json").read_text()), ids=lambda case: case["name"])
-def test_what_the_contract_rejects_never_reaches_the_model(case: dict[str, Any], fake: Any) -> None:
+def test_a_request_that_the_contract_rejects_does_not_reach_the_model(case: dict[str, Any], fake_model: Any) -> None:
     profile = parse_profile((EXAMPLES / "profile.json").read_text())
-    model = fake(lambda *_: pytest.fail("the model was called"))
+    model = fake_model(lambda *_: pytest.fail("the model was called"))
     model.profile = profile
-    answer = inference.predict_fn(inference.input_fn(case["body"], "application/json"), model)
-    assert isinstance(answer, EaselError)
-    assert (answer.code, answer.param) == (case["code"], case["param"])
+    response = inference.predict_fn(inference.input_fn(case["body"], "application/json"), model)
+    assert isinstance(response, EaselError)
+    assert (response.code, response.param) == (case["code"], case["param"])
 
 
-def test_why_a_folder_is_refused_is_the_answer_to_every_call(tmp_path: Path) -> None:
-    """The toolkit swallows what model_fn raises, and calls it again at every call."""
+def test_a_refused_folder_is_the_response_to_every_request(tmp_path: Path) -> None:
+    """If model_fn raised, the toolkit would hide it and call model_fn again for every request."""
     model = inference.model_fn(str(tmp_path))
     for body in ('{"prompt": "a"}', "not JSON"):
-        answer = inference.predict_fn(inference.input_fn(body, "application/json"), model)
-        assert isinstance(answer, EaselError)
-        assert (answer.code, answer.__traceback__) == ("config_error", None)
-        assert "model_index.json" in inference.output_fn(answer, "*/*")
+        response = inference.predict_fn(inference.input_fn(body, "application/json"), model)
+        assert isinstance(response, EaselError)
+        assert (response.code, response.__traceback__) == ("config_error", None)
+        assert "model_index.json" in inference.output_fn(response, "*/*")
 
 
-def test_an_error_is_an_answer_that_holds_no_memory(fake: Any) -> None:
-    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
-        return fakes.grey(pictures, width, height) * torch.nan
+def test_an_error_response_holds_no_tensors(fake_model: Any) -> None:
+    def render(images: int, width: int, height: int) -> torch.Tensor:
+        return fakes.grey(images, width, height) * torch.nan
 
     data = inference.input_fn('{"prompt": "a"}', "application/json")
-    answer = inference.predict_fn(data, fake(paint))
-    assert isinstance(answer, EaselError)
-    assert answer.__traceback__ is None and answer.__context__ is None
+    response = inference.predict_fn(data, fake_model(render))
+    assert isinstance(response, EaselError)
+    assert response.__traceback__ is None and response.__context__ is None
     with pytest.raises(EaselError) as caught:
-        parse_response(inference.output_fn(answer, "image/png"))
+        parse_response(inference.output_fn(response, "image/png"))
     assert caught.value.code == "nan_output"
 
 
-def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
-    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
-        raise RuntimeError("in the middle of it")
+def test_an_exception_of_the_pipeline_is_an_error_response(
+    fake_model: Any, send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def render(images: int, width: int, height: int) -> torch.Tensor:
+        raise RuntimeError("details of the failure")
 
-    error = ask(fake(paint))["error"]
+    error = send(fake_model(render))["error"]
     assert error["code"] == "model_error" and error["code"] in ERRORS
-    assert "in the middle" not in error["message"]  # for the log, not for a caller
+    assert "details" not in error["message"]  # they are for the log only
     line = json.loads(capsys.readouterr().out)
-    assert line["message"] == "in the middle of it"
+    assert line["message"] == "details of the failure"
     assert line["where"][-1].startswith("test_inference.py:")
 
 
 @pytest.mark.parametrize(
-    ("fails", "above", "code"),
+    ("failure", "room", "code"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 0, "gpu_memory"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 1, ""),
@@ -148,26 +152,31 @@ def test_a_failure_of_the_pipeline_is_an_answer_too(fake: Any, ask: Ask, capsys:
     ],
     ids=["memory", "memory-of-two", "context", "nan", "black"],
 )
-def test_easel_doctor_knows_what_the_log_says_of_a_picture_that_failed(
-    fails: Exception | float, above: int, code: str, fake: Any, ask: Ask, capsys: pytest.CaptureFixture[str]
+def test_easel_doctor_knows_the_log_lines_of_failed_requests(
+    failure: Exception | float,
+    room: int,
+    code: str,
+    fake_model: Any,
+    send: Send,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A batch that was halved and then drawn is no failure."""
+    """A batch that was halved and then succeeded is not a failure."""
 
-    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
-        if pictures <= above:
-            return fakes.grey(pictures, width, height)
-        if isinstance(fails, Exception):
-            raise fails
-        return fakes.grey(pictures, width, height) * fails
+    def render(images: int, width: int, height: int) -> torch.Tensor:
+        if images <= room:
+            return fakes.grey(images, width, height)
+        if isinstance(failure, Exception):
+            raise failure
+        return fakes.grey(images, width, height) * failure
 
-    assert ("error" in ask(fake(paint), num_images_per_prompt=2)) is bool(code)
+    assert ("error" in send(fake_model(render), num_images_per_prompt=2)) is bool(code)
     lines = capsys.readouterr().out.splitlines()
-    codes = {failure.code for line in lines if (failure := find_known_failure(line))}
+    codes = {known.code for line in lines if (known := find_known_failure(line))}
     assert (bool(lines), codes) == (True, {code} if code else set())
 
 
-def test_the_log_names_the_call(model: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The serving toolkit's context, as `sagemaker-huggingface-inference-toolkit` 2.6.0 and MMS 1.1 make it."""
+def test_log_lines_have_the_inference_id(model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The serving toolkit's context, as `sagemaker-huggingface-inference-toolkit` 2.6.0 and MMS 1.1 create it."""
 
     class Processor:
         def get_request_properties(self) -> dict[str, str]:
@@ -184,15 +193,15 @@ def test_the_log_names_the_call(model: Any, capsys: pytest.CaptureFixture[str]) 
     assert "inference_id" not in second
 
 
-def test_the_log_has_no_prompt(model: Any, fake: Any, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
-    """Nor have the warnings of diffusers and transformers, which quote what they cut off."""
+def test_the_log_has_no_prompts(model: Any, fake_model: Any, send: Send, capfd: pytest.CaptureFixture[str]) -> None:
+    """Warnings of diffusers and transformers would quote what they truncate."""
 
-    def paint(pictures: int, width: int, height: int) -> torch.Tensor:
-        raise ValueError("cannot draw 'secret garden secret'")
+    def render(images: int, width: int, height: int) -> torch.Tensor:
+        raise ValueError("cannot generate 'secret garden secret'")
 
-    words = "secret garden secret " * 20
-    ask(model, prompt=words, negative_prompt=words)
-    ask(fake(paint), prompt="secret garden secret")
-    told = capfd.readouterr()
-    assert "secret" not in told.out + told.err
-    assert json.loads(told.out.splitlines()[0])["prompt_chars"] == [len(words)]
+    prompt = "secret garden secret " * 20
+    send(model, prompt=prompt, negative_prompt=prompt)
+    send(fake_model(render), prompt="secret garden secret")
+    captured = capfd.readouterr()
+    assert "secret" not in captured.out + captured.err
+    assert json.loads(captured.out.splitlines()[0])["prompt_chars"] == [len(prompt)]

@@ -239,7 +239,7 @@ def test_a_damaged_image_is_an_error_response(img2img_model: Any, send: Send) ->
 
 
 def test_a_pipeline_without_image_to_image_refuses_an_init_image(fake_model: FakeModel, send: Send) -> None:
-    """The second model has a profile that says so; the first one's profile is wrong."""
+    """One model has a wrong profile, the other a correct profile."""
     wrong_profile = fake_model(lambda *_: pytest.fail("generated"), image_to_image=True)
     for model in (wrong_profile, fake_model(fakes.grey)):
         error = send(model, init_image=encode(red()))["error"]
