@@ -75,11 +75,11 @@ synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; n
 
 docs: $(VENV)/dev  ## build the documentation site into site/; a dead link fails
 	$(BIN)/python -m docs.generate
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-serve: $(VENV)/dev  ## serve the documentation on http://127.0.0.1:8000 while you write it
 	$(BIN)/python -m docs.generate
-	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 notebook: $(VENV)/dev  ## run the notebook and write its copy with images, docs/tutorials/notebook.md
 	$(BIN)/python notebooks/render.py

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+from typer.testing import CliRunner
 
 import click
 import typer
+from stacks.common.outputs import OUTPUTS
 
 import easel.cloud.doctor.run  # noqa: F401  # registers the checks
 from easel.cli import app as cli
@@ -19,7 +22,6 @@ from easel.cloud.known_failures import KNOWN_FAILURES
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES
 from model_importer.model_folder.classes import COMPONENTS, PIPELINES
 from stacks.api.alarms import DESCRIPTIONS
-from stacks.common.outputs import OUTPUTS
 from stacks.config.catalogue import Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
@@ -44,35 +46,13 @@ def main() -> None:
 
 
 def cli_page() -> str:
-    """Return usage, options and examples of every command."""
-    group = typer.main.get_command(cli)
-    assert isinstance(group, click.Group)
-    context = click.Context(group, info_name="easel")
-    parts = [NOTE, "# Command line", group.help or "", "`make` installs the command as `.venv/bin/easel`."]
-    for name in group.commands:
-        parts += _command(group.commands[name], click.Context(group.commands[name], info_name=name, parent=context))
+    """Return the help of every command."""
+    names = [command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands]
+    parts = [NOTE, "# Command line", "`make` installs the command as `.venv/bin/easel`. The version: `easel --version`."]
+    for name in names:
+        shown = CliRunner().invoke(cli, [name, "--help"], prog_name="easel", env={"COLUMNS": "110"}).output
+        parts.append(f"## easel {name}\n\n```text\n{shown.strip()}\n```")
     return "\n\n".join(parts) + "\n"
-
-
-def _command(command: click.Command, context: click.Context) -> Iterator[str]:
-    yield f"## easel {command.name}"
-    yield command.help or ""
-    yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
-    options = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    rows = [_parameter(parameter, context) for parameter in options]
-    if rows:
-        yield "\n".join([_row("option", "default", "meaning"), _row("---", "---", "---"), *rows])
-    if command.epilog:
-        yield f"```text\n{command.epilog.replace(chr(8), '').strip()}\n```"
-
-
-def _parameter(parameter: click.Parameter, context: click.Context) -> str:
-    flags = ", ".join(parameter.opts) if isinstance(parameter, click.Option) else (parameter.name or "").upper()
-    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
-    kind = "" if is_flag or not isinstance(parameter, click.Option) else f" {parameter.make_metavar(context)}"
-    variable = f" Or the variable `{parameter.envvar}`." if parameter.envvar else ""
-    default = "" if parameter.default in (None, False) or callable(parameter.default) else f"`{parameter.default}`"
-    return _row(f"`{flags}{kind}`", default, f"{getattr(parameter, 'help', '') or ''}{variable}")
 
 
 def settings_page() -> str:
@@ -93,7 +73,9 @@ def models_page() -> str:
     rows = [_row(*heads), _row(*("---" for _ in heads)), *(_model(read_model(id, ROOT)) for id in model_ids(ROOT))]
     classes = [_row("library", "classes"), _row("---", "---")]
     classes.append(_row("pipelines", ", ".join(f"`{name}`" for name in PIPELINES)))
-    classes += [_row(library, ", ".join(f"`{name}`" for name in sorted(names))) for library, names in COMPONENTS.items()]
+    classes += [
+        _row(library, ", ".join(f"`{name}`" for name in sorted(names))) for library, names in COMPONENTS.items()
+    ]
     text = text.replace("<!-- catalogue -->", _lines(rows)).replace("<!-- classes -->", _lines(classes))
     return f"{NOTE}\n\n{text.replace('<!-- diffusers -->', f'the serving image has {DIFFUSERS}')}"
 
@@ -131,21 +113,24 @@ def doctor_page() -> str:
     checks = [_row(f"`{code}`", check.summary, check.remedy) for code, check in CHECKS.items()]
     failures = [_row(f"`{failure.code}`", failure.explanation, failure.remedy) for failure in KNOWN_FAILURES]
     types = [_row(f"`{each.code}`", each.type) for each in RESOURCE_TYPES]
-    return "\n\n".join(
-        [
-            NOTE,
-            "# Doctor checks",
-            "`easel doctor` prints one line a check; `--json` prints code, status, message and remedy. The status is `ok`, "
-            "`failed` or `unknown`. Exit codes: 0 all checks passed, 1 failed or unknown checks, 2 usage error.",
-            _lines([_row("code", "checks that", "what to do"), _row("---", "---", "---"), *checks]),
-            "## Known failures",
-            "The doctor compares the failed resource's reason and the container's log with these.",
-            _lines([_row("code", "cause", "what to do"), _row("---", "---", "---"), *failures]),
-            "## Leftovers",
-            "`easel leftovers` searches for these.",
-            _lines([_row("code", "resource"), _row("---", "---"), *types]),
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                NOTE,
+                "# Doctor checks",
+                "`easel doctor` prints one line a check; `--json` prints code, status, message and remedy. The status is `ok`, "
+                "`failed` or `unknown`. Exit codes: 0 all checks passed, 1 failed or unknown checks, 2 usage error.",
+                _lines([_row("code", "checks that", "what to do"), _row("---", "---", "---"), *checks]),
+                "## Known failures",
+                "The doctor compares the failed resource's reason and the container's log with these.",
+                _lines([_row("code", "cause", "what to do"), _row("---", "---", "---"), *failures]),
+                "## Leftovers",
+                "`easel leftovers` searches for these.",
+                _lines([_row("code", "resource"), _row("---", "---"), *types]),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _row(*cells: str) -> str:

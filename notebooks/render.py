@@ -1,4 +1,4 @@
-"""Runs the notebook on this machine and writes docs/notebook.md with its pictures: `python notebooks/render.py`."""
+"""Runs the notebook on this machine and writes docs/tutorials/notebook.md with its pictures: `python notebooks/render.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
         old.unlink()
     PICTURES.mkdir(parents=True, exist_ok=True)
     page = "\n\n".join([HEAD, *(part for cell in notebook.cells for part in rendered(cell))])
-    (DOCS / "notebook.md").write_text(page + "\n", "utf-8")
+    (DOCS / "tutorials" / "notebook.md").write_text(page + "\n", "utf-8")
 
 
 def rendered(cell: Any) -> Iterator[str]:
@@ -45,7 +45,7 @@ def shown(output: Any, name: str) -> Iterator[str]:
     data = output.get("data", {})
     if "image/png" in data:
         Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).save(PICTURES / f"{name}.webp", quality=80)
-        yield f"![](images/notebook/{name}.webp)"
+        yield f"![](../images/notebook/{name}.webp)"
     elif "text/plain" in data:
         yield fenced(data["text/plain"], "python" if "text/html" in data else "text")
 

@@ -17,6 +17,7 @@ from stacks.api.functions import ApiFunctions
 from stacks.api.gateway import Gateway
 from stacks.common.custom_domain import GatewayDomain
 from stacks.common.nag_suppressions import suppress
+from stacks.common.outputs import output
 from stacks.config.catalogue import Model
 from stacks.config.settings import Settings
 from stacks.model.endpoint import Endpoint
@@ -68,7 +69,7 @@ class ApiStack(cdk.Stack):
         waf, stage = settings.regional_waf, self.api.deployment_stage
         if waf == "on":
             firewall = Firewall(self, "Firewall", stage=stage, behind_cloudfront=behind_cloudfront)
-            cdk.CfnOutput(self, "FirewallCosts", value=firewall.cost)
+            output(self, "FirewallCosts", firewall.cost)
         elif waf:
             associate(self, waf, stage)
         else:
@@ -76,8 +77,8 @@ class ApiStack(cdk.Stack):
 
     def _add_domain(self, settings: Settings) -> None:
         domain = GatewayDomain(self, "Domain", settings=settings, api=self.api)
-        cdk.CfnOutput(self, "DomainUrl", value=f"https://{settings.domain_name}/")
-        cdk.CfnOutput(self, "DomainRecord", value=domain.record)
+        output(self, "DomainUrl", f"https://{settings.domain_name}/")
+        output(self, "DomainRecord", domain.record)
 
     def _watch(self, functions: ApiFunctions, endpoint: Endpoint, alerts: sns.ITopic, lost_events: sqs.IQueue) -> None:
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
@@ -86,10 +87,10 @@ class ApiStack(cdk.Stack):
         dashboard = Dashboard(
             self, "Dashboard", endpoint=endpoint, api=self.api, alarms=alarms.all, log_groups=log_groups
         )
-        cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard_name)
+        output(self, "DashboardName", dashboard.dashboard_name)
 
     def _add_outputs(self, gateway: Gateway) -> None:
-        cdk.CfnOutput(self, "ApiUrl", value=gateway.api.url)
+        output(self, "ApiUrl", gateway.api.url)
         if gateway.key:
             command = f"aws apigateway get-api-key --api-key {gateway.key.key_id} --region {self.region}"
-            cdk.CfnOutput(self, "ApiKeyCommand", value=f"{command} --include-value --query value --output text")
+            output(self, "ApiKeyCommand", f"{command} --include-value --query value --output text")

@@ -7,7 +7,7 @@ from pathlib import Path
 from model_importer.model_folder import ModelFolderError, select_local_files
 from stacks.config.catalogue import CatalogueError
 
-CONTENT_HELP = "docs/aws.md, 'A model folder of yours', says what belongs there."
+CONTENT_HELP = "docs/how-to/own-model.md says what belongs there."
 
 
 def released_files(folder: Path) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-import aws_cdk as cdk
 from aws_cdk import Aws, Fn, Stack
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
@@ -15,6 +14,7 @@ from constructs import Construct
 from stacks.common.grants import allow_on_any_resource
 from stacks.common.kms_key import allow_volumes
 from stacks.common.logs import Logs
+from stacks.common.outputs import output
 from stacks.common.vpc import allow_interfaces
 from stacks.config import images, names, serving
 from stacks.config.instances import has_ebs_volume
@@ -60,12 +60,12 @@ class Endpoint(Construct):
         if self.exists:
             endpoint = self._endpoint(settings.mode + pool, name, config, rollback)
             endpoint.node.add_dependency(role, self.logs)  # SageMaker needs the role to delete the endpoint
-            self.name = output = endpoint.attr_endpoint_name
+            self.name = endpoint_name = endpoint.attr_endpoint_name
             self.arn = endpoint.ref
         else:  # other stacks can reference this stack's output, but not assemble its value themselves
-            self.name, output = Fn.get_stack_output(Stack.of(self).stack_name, NAME_OUTPUT), name
+            self.name, endpoint_name = Fn.get_stack_output(Stack.of(self).stack_name, NAME_OUTPUT), name
             self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
-        cdk.CfnOutput(Stack.of(self), NAME_OUTPUT, value=output)
+        output(self, NAME_OUTPUT, endpoint_name)
 
     def _role(self, bucket: s3.IBucket, image: ServingImage) -> EndpointRole:
         role = EndpointRole(

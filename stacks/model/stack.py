@@ -9,6 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.common.outputs import output
 from stacks.config.catalogue import Model
 from stacks.config.prices import price
 from stacks.config.settings import Settings
@@ -58,7 +59,7 @@ class ModelStack(cdk.Stack):
             guard = IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=topic, log_days=settings.log_days)
             guard.node.add_dependency(wait)
             action = f"after {hours} h without a request the endpoint is deleted; `easel resume` creates it again"
-            cdk.CfnOutput(self, "IdleGuardDoes", value=action)
+            output(self, "IdleGuardDoes", action)
 
     def _add_budget(self, settings: Settings) -> None:
         """GovCloud has no AWS Budgets. In China, AWS Budgets cannot publish to SNS."""
@@ -68,7 +69,7 @@ class ModelStack(cdk.Stack):
             budget = (
                 f"{settings.budget_usd} USD a month of {SERVICE} in this account; alerts at 50, 100, forecast 100 %"
             )
-        cdk.CfnOutput(self, "Budget", value=budget)
+        output(self, "Budget", budget)
 
     def _has_budgets(self) -> bool:
         return cdk.Token.is_unresolved(self.region) or not self.region.startswith(("cn-", "us-gov-", "us-iso"))
@@ -76,14 +77,14 @@ class ModelStack(cdk.Stack):
     def _add_outputs(self, settings: Settings, model: Model) -> None:
         exists = self.endpoint.exists
         warm, idle = (max(1, settings.min_instances), settings.min_instances) if exists else (0, 0)
-        cdk.CfnOutput(self, "Model", value=model.id)
-        cdk.CfnOutput(self, "PriceWarm", value=price(settings.pool, warm))
-        cdk.CfnOutput(self, "PriceIdle", value=price(settings.pool, idle))
-        cdk.CfnOutput(self, "AlertsGoTo", value=self.alerts.recipient)
-        cdk.CfnOutput(self, "NextUpdate", value=_next_update(settings))
+        output(self, "Model", model.id)
+        output(self, "PriceWarm", price(settings.pool, warm))
+        output(self, "PriceIdle", price(settings.pool, idle))
+        output(self, "AlertsGoTo", self.alerts.recipient)
+        output(self, "NextUpdate", _next_update(settings))
         if settings.shell == "on" and exists:
             target = f"sagemaker-endpoint:{self.endpoint.name}_{VARIANT}_<instance>"
-            cdk.CfnOutput(self, "ShellCommand", value=f"aws ssm start-session --region {self.region} --target {target}")
+            output(self, "ShellCommand", f"aws ssm start-session --region {self.region} --target {target}")
 
 
 def _next_update(settings: Settings) -> str:

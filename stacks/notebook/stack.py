@@ -13,6 +13,7 @@ from constructs import Construct
 
 from stacks.common.kms_key import allow_volumes
 from stacks.common.nag_suppressions import suppress
+from stacks.common.outputs import output
 from stacks.common.vpc import allow_interfaces
 from stacks.config.prices import monthly, price
 from stacks.config.settings import Settings
@@ -78,14 +79,14 @@ class NotebookStack(cdk.Stack):
     def _add_outputs(self, settings: Settings, name: str) -> None:
         command = f"aws sagemaker create-presigned-notebook-instance-url --region {self.region}"
         query = "--query AuthorizedUrl --output text"
-        cdk.CfnOutput(self, "NotebookName", value=name)
-        cdk.CfnOutput(self, "NotebookUrlCommand", value=f"{command} --notebook-instance-name {name} {query}")
-        cdk.CfnOutput(self, "NotebookPrice", value=price([settings.notebook_instance_type], 1))
-        cdk.CfnOutput(self, "NotebookPriceStopped", value=monthly("notebook_gb", settings.notebook_gb, "GB"))
+        output(self, "NotebookName", name)
+        output(self, "NotebookUrlCommand", f"{command} --notebook-instance-name {name} {query}")
+        output(self, "NotebookPrice", price([settings.notebook_instance_type], 1))
+        output(self, "NotebookPriceStopped", monthly("notebook_gb", settings.notebook_gb, "GB"))
         if hours := settings.notebook_idle_hours:
             start = f"aws sagemaker start-notebook-instance --region {self.region} --notebook-instance-name {name}"
             action = f"after {hours} h without use the instance stops. To start it again: {start}"
-            cdk.CfnOutput(self, "NotebookIdleStop", value=action)
+            output(self, "NotebookIdleStop", action)
 
 
 def _allow_stop(role: NotebookRole, notebook: Instance) -> None:

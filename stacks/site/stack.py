@@ -15,6 +15,7 @@ from constructs import Construct
 from stacks.api.gateway import STAGE, TIMEOUT
 from stacks.common.custom_domain import certificate, create_records
 from stacks.common.nag_suppressions import suppress
+from stacks.common.outputs import output
 from stacks.config.settings import Settings
 from stacks.site.page import Page
 from stacks.site.page_headers import PageHeaders
@@ -60,9 +61,9 @@ class SiteStack(cdk.Stack):
         )
         satisfied = {"AwsSolutions-CFR2": settings.global_waf, "AwsSolutions-CFR4": domain}
         suppress(self.distribution, {rule: reason for rule, reason in _REASONS.items() if not satisfied.get(rule)})
-        cdk.CfnOutput(self, "SiteUrl", value=f"https://{domain or self.distribution.domain_name}/")
+        output(self, "SiteUrl", f"https://{domain or self.distribution.domain_name}/")
         if domain:
-            cdk.CfnOutput(self, "DomainRecord", value=self._records(settings))
+            output(self, "DomainRecord", self._records(settings))
 
     def _records(self, settings: Settings) -> str:
         """Create records for IPv4 and IPv6."""

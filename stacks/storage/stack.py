@@ -10,6 +10,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.common.auto_delete import configure_auto_delete
+from stacks.common.outputs import output
 from stacks.common.private_bucket import PrivateBucket
 from stacks.config.settings import Settings
 
@@ -42,7 +43,7 @@ class StorageStack(cdk.Stack):
         )
         # No stack that uses the bucket can outlive it.
         cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)
-        cdk.CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        output(self, "BucketName", self.bucket.bucket_name)
         if destroy:
             configure_auto_delete(self, self, log_days=settings.log_days)
 

@@ -34,7 +34,9 @@ def test_the_examples_run(language: str, easel: str, tmp_path: Path) -> None:
     program.write_text(("set -euo pipefail\n" if language == "sh" else "") + session(language), encoding="utf-8")
     command = {"sh": "bash", "python": sys.executable, "js": "node"}[language]
     environment = {**os.environ, "EASEL_URL": f"{easel}/", "EASEL_KEY": ""}
-    done = subprocess.run([command, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [command, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "apple.png").read_bytes().startswith(b"\x89PNG")
     output = done.stdout if language != "sh" else done.stdout + (tmp_path / "openapi.json").read_text()

@@ -1,125 +1,115 @@
-"""What the documents say exists."""
+"""Everything that the documentation names exists."""
 
 import re
 import subprocess
-from dataclasses import fields
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import contract
 from easel.cli import app as cli
-from easel.cloud.commands import EPILOGS
-from stacks.config.catalogue import Model, model_ids, read_model
-from stacks.config.images import DIFFUSERS
-from stacks.config.instances import instance_types
-from stacks.config.settings import Settings
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
-FOLDERS = ("docs/**", "models/*", "examples", "training", "web")
-PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md"))]
+FOLDERS = ("docs", "models", "examples", "training", "web", "tests", ".github")
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))}
+    - {*ROOT.glob("**/node_modules/**/*.md"), ROOT / "docs/tutorials/notebook.md"}
+)
+CODE = [
+    path
+    for folder in ("easel", "stacks", "lambda", "model_code", "cloud9", "custom_resources")
+    for path in (ROOT / folder).rglob("*.py")
+]
 
 
-def test_every_error_code_has_its_place() -> None:
-    page = (ROOT / "docs/errors.md").read_text()
-    told = re.findall(r"^## (\w+)\n\n(\d+)(, retryable)?\.", page, re.MULTILINE)
-    assert [(code, int(status), bool(retry)) for code, status, retry in told] == [
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_every_error_code_has_its_section() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^## (\w+)\n\n(\d+)(, retryable)?\.", page, re.MULTILINE)
+    assert [(code, int(status), bool(retry)) for code, status, retry in documented] == [
         (code, kind.status, kind.retryable) for code, kind in contract.ERRORS.items()
     ]
 
 
-def test_every_request_field_is_told() -> None:
-    page = (ROOT / "docs/api.md").read_text()
-    table = page[: page.index("## Idempotency")]
-    told = set(re.findall(r"`(\w+)`", "\n".join(line for line in table.splitlines() if line.startswith("| `"))))
-    assert set(contract.REQUEST_FIELDS) <= told
+def test_every_request_field_is_documented() -> None:
+    page = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+    table = page[page.index("### Request fields") : page.index("### Start from an image")]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set(contract.REQUEST_FIELDS) == set(re.findall(r"`(\w+)`", " ".join(first_cells)))
 
 
-def test_links_lead_somewhere() -> None:
+def test_every_route_is_documented() -> None:
+    source = (ROOT / "lambda/routes/native.py").read_text(encoding="utf-8")
+    routes = {f"{method} {path}" for method, path in re.findall(r'Route\("(\w+)", "([^"]+)"', source)}
+    for page in ("README.md", "README.zh-CN.md", "docs/reference/api.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        found = set(re.findall(r"`((?:GET|POST|DELETE) /[^`?]*)`", text)) - {"GET /jobs/{id}/events"}
+        assert {route.replace("{id}", "<id>") for route in found} == routes, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, part in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", page.read_text(encoding="utf-8")):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{name(page)} links to {target}"
+        assert not part or part in anchors(there), f"{name(page)} links to {target}#{part}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what GitHub and MkDocs call the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", heading) for heading in headings]
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("file", CODE, ids=name)
+def test_pages_that_messages_name_exist(file: Path) -> None:
+    for page in re.findall(r"docs/[\w./-]+\.md", file.read_text(encoding="utf-8")):
+        assert (ROOT / page).exists(), f"{name(file)} names {page}"
+
+
+def test_targets_of_make_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in PAGES:
-        for target, part in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
-            there = page.parent / target if target else page
-            assert there.exists(), f"{page.relative_to(ROOT)} links to {target}"
-            assert not part or part in _parts(there), f"{page.relative_to(ROOT)} links to {target}#{part}"
+        found = re.findall(r"(?:^|`)make (?:-j2 )?([a-z][a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(found) <= targets, name(page)
 
 
-def _parts(page: Path) -> set[str]:
-    """What GitHub calls the headings."""
-    heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
-
-
-def test_commands_exist() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in PAGES:
-        assert set(re.findall(r"\bmake ([a-z]+)$", page.read_text(), re.MULTILINE)) <= targets, page.name
-
-
-def test_easel_has_the_commands_that_are_told() -> None:
+def test_commands_of_easel_exist() -> None:
     known = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
     for page in PAGES:
-        told = re.findall(r"(?:^|`)(?:\.venv/bin/)?easel ([a-z]+)", page.read_text(), re.MULTILINE)
-        assert set(told) <= known, page.name
+        found = re.findall(r"(?:^|`)(?:\.venv/bin/)?easel ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(found) <= known, name(page)
 
 
-def test_the_pinned_cdk_has_the_options_of_a_deploy_that_are_told() -> None:
-    sources = [*PAGES, *(ROOT / "easel").rglob("*.py"), *(ROOT / "stacks").rglob("*.py")]
-    tails = [tail for page in sources for tail in re.findall(r"npx cdk deploy([^`\"\n;,()#]*)", page.read_text())]
-    told = {option for tail in tails for option in re.findall(r"--[\w-]+", tail)}
-    assert {"--all", "--revert-drift"} <= told
+@pytest.mark.cdk
+def test_the_pinned_cdk_has_the_options_that_are_named() -> None:
+    tails = [tail for page in [*PAGES, *CODE] for tail in options_of_a_deploy(page)]
+    named = {option for tail in tails for option in re.findall(r"--[\w-]+", tail)}
+    assert {"--all", "--revert-drift"} <= named
     command = [str(ROOT / "node_modules/.bin/cdk"), "deploy", "--help"]
-    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told <= set(re.findall(r"--[\w-]+", known))
+    help_text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert named <= set(re.findall(r"--[\w-]+", help_text))
 
 
-def test_every_setting_is_told() -> None:
-    page = (ROOT / "docs/aws.md").read_text()
-    table = page[page.index("## Settings") : page.index("## Regions")]
-    told = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
-    assert sorted(told) == sorted(field.name for field in fields(Settings))
+def options_of_a_deploy(page: Path) -> Iterator[str]:
+    yield from re.findall(r"npx cdk deploy([^`\"\n;,()#|]*)", page.read_text(encoding="utf-8"))
 
 
-def test_every_model_is_told() -> None:
-    page = (ROOT / "docs/models.md").read_text()
-    rows = [_row(read_model(name, ROOT)) for name in model_ids(ROOT)]
-    head = "| id | model | licence | size | steps, guidance, scheduler | GPU memory | memory | cheapest types |"
-    assert "\n".join([head, "|" + " --- |" * 8, *rows]) in page
-    assert f"the serving image has {DIFFUSERS}" in page
-    told = re.findall(
-        r"`(\w+)`", " ".join(re.findall(r"^\| (`[^{].*?) \|", page[page.index("| key |") :], re.MULTILINE))
-    )
-    assert sorted([*told, "source"]) == sorted(field.name for field in fields(Model))
+def test_generated_pages_are_current() -> None:
+    command = [sys.executable, "-m", "docs.generate", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
-def _row(model: Model) -> str:
-    width, height = model.sizes[0]
-    gpu = f"{model.gpu_memory_gib:g} GiB, {model.dtype}" if model.gpu_memory_gib else "none"
-    return (
-        f"| `{model.id}` | {model.name} | [{model.licence}]({model.licence_url}) | {width}×{height} "
-        f"| {model.steps}, {model.guidance_scale:g}, `{model.scheduler}` "
-        f"| {gpu} | {model.host_memory_gib:g} GiB | {', '.join(instance_types(model)[:3])} |"
-    )
-
-
-def test_every_output_is_told() -> None:
-    sources = "\n".join(path.read_text() for path in ROOT.glob("stacks/*.py"))
-    page = (ROOT / "docs/aws.md").read_text()
-    for output in re.findall(r'CfnOutput\(self, "(\w+)"', sources):
-        assert f"`{output}`" in page
-
-
-def test_page_readme_and_command_tell_the_same_ways_to_the_key() -> None:
-    texts = {page: (ROOT / page).read_text() for page in ("README.md", "README.zh-CN.md", "docs/aws.md")}
-    for language in ("en", "zh-CN"):
-        source = (ROOT / f"web/src/locales/{language}.ts").read_text()
-        texts[language] = "".join(re.findall(r"keyNote: '(.*)'", source))
-    for place, text in texts.items():
-        assert re.search(r"ApiKeyCommand`?[^#|]{0,60}easel outputs --export", text), place
-    assert "ApiKeyCommand" in EPILOGS["outputs"]
-    assert "--export" in EPILOGS["outputs"]
-
-
-def test_every_route_is_told() -> None:
-    source = (ROOT / "lambda/routes/native.py").read_text()
-    routes = {f"{verb} {path}" for verb, path in re.findall(r'Route\("(\w+)", "([^"]+)"', source)}
-    for page in ("README.md", "README.zh-CN.md"):
-        told = set(re.findall(r"`((?:GET|POST|DELETE) /[^`]+)`", (ROOT / page).read_text()))
-        assert {route.replace("{id}", "<id>") for route in told} == routes
+def test_both_languages_have_the_same_tutorials() -> None:
+    english = {page.name for page in (ROOT / "docs/tutorials").glob("*.md")} - {"notebook.md"}
+    assert english == {page.name for page in (ROOT / "docs/zh/tutorials").glob("*.md")}
+    for language in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / language).read_text(encoding="utf-8")
+        assert re.search(r"ApiKeyCommand[^#|]{0,60}--export", text), language

@@ -195,8 +195,8 @@ def test_everything_that_takes_tags_is_ours(each: Assembly) -> None:
 
 
 def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
-    page = (ROOT / "docs/aws.md").read_text()
-    section = page.partition("### What a destroy keeps")[2].partition("\n## ")[0]
+    page = (ROOT / "docs/how-to/destroy.md").read_text()
+    section = page.partition("## What a destroy keeps")[2].partition("\n## ")[0]
     told = set(re.findall(r"^\| `([\w:]+)`", section, re.MULTILINE))
     kept = {
         resource["Type"]
