@@ -1,3 +1,5 @@
+"""Puts `training/` on the import path."""
+
 import sys
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The embedded model, and the eye that judges it."""
+"""The embedded model, and the classifier (`Eye`) that recognizes its images."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,8 @@ from sheet import draw
 ROOT = Path(__file__).parents[2]
 MODELS, TRAINING = ROOT / "models", ROOT / "training"
 FOLDER = MODELS / "emoji"
-RECOGNISED = 17
+RECOGNIZED = 17
+"""Prompts, of twenty, whose subject the classifier must recognize."""
 
 
 @pytest.fixture(scope="module")
@@ -35,34 +36,36 @@ def eye() -> Eye:
     return load_eye()
 
 
-def test_the_eye_tells_the_drawings_apart(eye: Eye) -> None:
-    """Nearest to each view of a drawing is another view of the same drawing."""
+def test_the_classifier_separates_the_emoji(eye: Eye) -> None:
+    """The nearest neighbor of each view of an emoji is another view of the same emoji."""
     likeness = (eye.features @ eye.features.T).fill_diagonal_(-1)
     right = [eye.codes[i] == code for i, code in zip(likeness.argmax(1).tolist(), eye.codes, strict=True)]
     assert len(set(eye.codes)) >= 250
     assert sum(right) >= 0.98 * len(right)
 
 
-def test_one_seed_is_one_picture_and_another_seed_another(
-    pipeline: StableDiffusionPipeline, settings: dict[str, Any]
-) -> None:
-    def draw(seed: int) -> bytes:
+def test_the_seed_sets_the_image(pipeline: StableDiffusionPipeline, settings: dict[str, Any]) -> None:
+    def generate(seed: int) -> bytes:
         generator = torch.Generator().manual_seed(seed)
-        made = pipeline("panda", num_inference_steps=2, guidance_scale=settings["guidance_scale"], generator=generator)
-        return bytes(made.images[0].tobytes())
+        output = pipeline(
+            "panda", num_inference_steps=2, guidance_scale=settings["guidance_scale"], generator=generator
+        )
+        return bytes(output.images[0].tobytes())
 
-    assert draw(1) == draw(1)
-    assert draw(1) != draw(2)
+    assert generate(1) == generate(1)
+    assert generate(1) != generate(2)
 
 
-def test_it_draws_what_is_asked_for(pipeline: StableDiffusionPipeline, settings: dict[str, Any], eye: Eye) -> None:
-    """The project's eye, on twenty prompts in two languages at default settings."""
-    asked: dict[str, str] = json.loads((TRAINING / "prompts.json").read_text(encoding="utf-8"))
-    pictures = draw(pipeline, list(asked), steps=settings["steps"], guidance=settings["guidance_scale"])
-    seen = [near[0] for near in eye.nearest(pictures)]
-    missed = [prompt for (prompt, code), near in zip(asked.items(), seen, strict=True) if code != near]
-    assert len(asked) == 20
-    assert len(asked) - len(missed) >= RECOGNISED, missed
+def test_it_generates_the_subject_of_the_prompt(
+    pipeline: StableDiffusionPipeline, settings: dict[str, Any], eye: Eye
+) -> None:
+    """As the classifier sees it, for twenty prompts in two languages at default settings."""
+    prompts: dict[str, str] = json.loads((TRAINING / "prompts.json").read_text(encoding="utf-8"))
+    images = draw(pipeline, list(prompts), steps=settings["steps"], guidance=settings["guidance_scale"])
+    recognized = [codes[0] for codes in eye.nearest(images)]
+    missed = [prompt for (prompt, code), found in zip(prompts.items(), recognized, strict=True) if code != found]
+    assert len(prompts) == 20
+    assert len(prompts) - len(missed) >= RECOGNIZED, missed
 
 
 def test_the_folder_is_small_enough_for_a_repository() -> None:
@@ -75,11 +78,11 @@ def test_the_weights_are_safetensors() -> None:
 
 
 def test_every_version_of_transformers_finds_the_text_encoder() -> None:
-    """That of the serving image knows CLIP's weights by their first names only; see training/export.py."""
+    """The serving image's version knows the original names of CLIP's weights only; see training/export.py."""
     with safe_open(FOLDER / "text_encoder" / "model.safetensors", "pt") as weights:
         assert all(name.startswith("text_model.") for name in weights.keys())  # noqa: SIM118
 
 
-def test_the_catalogue_states_the_native_size(pipeline: StableDiffusionPipeline, settings: dict[str, Any]) -> None:
+def test_the_catalogue_has_the_native_size(pipeline: StableDiffusionPipeline, settings: dict[str, Any]) -> None:
     native = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
     assert settings["sizes"] == [[native, native]]
