@@ -29,7 +29,7 @@ import psutil
 from botocore.config import Config
 
 from bench.laptop import ROOT, machine, tell
-from tests.deploy.tools import EMULATOR_PYTHON, install_emulator
+from tests.deploy.harness.environment import EMULATOR_PYTHON, install_emulator
 
 SHARES = {"unet/diffusion_pytorch_model": 0.76, "text_encoder/model": 0.11, "vae/diffusion_pytorch_model": 0.13}
 INDEX = {

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from stacks.notebook.lifecycle import SCRIPTS, script
-from tests.deploy.tools import make_certificate
+from tests.deploy.harness.environment import create_certificate
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:notebook-instance/notebook-abc"
 HOUR = 3600.0
@@ -113,7 +113,7 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
             running.callback(server.server_close)
             running.callback(server.shutdown)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*make_certificate(tmp_path))
+        context.load_cert_chain(*create_certificate(tmp_path))
         jupyter.socket = context.wrap_socket(jupyter.socket, server_side=True)
         yield Instance(
             world, tmp_path, f"https://127.0.0.1:{jupyter.server_port}", f"http://127.0.0.1:{control.server_port}"

@@ -13,8 +13,8 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from tests.deploy import tools
-from tests.deploy.cloud import Cloud
+from tests.deploy.harness.account import Account
+from tests.deploy.harness.environment import set_up
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks/stable_diffusion.ipynb"
@@ -89,16 +89,16 @@ def test_clean_up_where_a_step_failed_early(tmp_path: Path, ids: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    tools.set_up()
-    with Cloud(tmp_path_factory.mktemp("cloud")) as cloud:
-        yield cloud
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    set_up()
+    with Account(tmp_path_factory.mktemp("account")) as account:
+        yield account
 
 
 @pytest.fixture(scope="module")
-def role(cloud: Cloud) -> str:
+def role(account: Account) -> str:
     """What the notebook asks of an execution role, and no more."""
-    iam = cloud.client("iam")
+    iam = account.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     bucket = "arn:aws:s3:::sagemaker-easel-notebook-*"
     rights: list[dict[str, Any]] = [
@@ -116,20 +116,18 @@ def policy(*statements: dict[str, Any]) -> str:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", ["async", "realtime"])
-def test_emulated_aws(cloud: Cloud, role: str, mode: str) -> None:
-    stand_ins = f"http://127.0.0.1:{cloud.stand_ins}"
-    own = {"AWS_ENDPOINT_URL_SAGEMAKER": stand_ins, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": stand_ins}
+def test_emulated_aws(account: Account, role: str, mode: str) -> None:
     own["AWS_DEFAULT_REGION"] = ""  # AWS_REGION is enough
-    check(run(cloud.common | own, TARGET="aws", MODE=mode, ROLE_ARN=role))
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
-    assert cloud.client("sagemaker").list_models()["Models"] == []
+    check(run(account.variables | account.sagemaker_variables, TARGET="aws", MODE=mode, ROLE_ARN=role))
+    assert account.client("s3").list_buckets()["Buckets"] == []
+    assert account.client("sagemaker").list_models()["Models"] == []
 
 
-def test_the_accounts_root_is_asked_for_a_role_before_anything_is_made(cloud: Cloud) -> None:
-    *_, put, clean = begun(cloud.common, "14", TARGET="aws").cells
+def test_the_accounts_root_is_asked_for_a_role_before_anything_is_made(account: Account) -> None:
+    *_, put, clean = begun(account.variables, "14", TARGET="aws").cells
     assert "Set ROLE_ARN to a role that SageMaker may assume" in put.outputs[0].evalue
     assert printed(clean) == "Nothing was made, so nothing is left.\n"
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert account.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_outputs_are_stripped() -> None:
@@ -142,7 +140,7 @@ def test_outputs_are_stripped() -> None:
 
 
 def test_rendered_copy_is_of_this_notebook() -> None:
-    page = (ROOT / "docs/notebook.md").read_text()
+    page = (ROOT / "docs/tutorials/notebook.md").read_text()
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         assert cell.source in page
     assert sum(path.stat().st_size for path in (ROOT / "docs/images/notebook").iterdir()) < 1_500_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.laptop import machine
 from bench.synth import apart
-from tests.deploy.tools import ROOT, MissingToolError
+from tests.deploy.harness.environment import ROOT, MissingToolError
 from tests.parity import behaviour, environment, messages, release, room
 from tests.parity.servers import Image, Server, laptop
 

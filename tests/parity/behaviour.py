@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from safetensors.torch import load_file, save_file
 
 import easel  # noqa: F401  (lambda/ and model_code/ on the path)
-from aws.adapters import translate
-from contract import EaselError, parse_answer
+from aws.errors import translate
+from contract import EaselError, parse_response
 from tests.parity.servers import Answer, Image
 
 Environment = Mapping[str, str]
@@ -202,7 +202,7 @@ def _told(answer: Answer) -> str:
     """The error code that a caller of the API gets, or `drawn`."""
     try:
         if answer.status == 200:
-            parse_answer(answer.body)
+            parse_response(answer.body)
             return "drawn"
         text = answer.body.decode()
         told = {"Error": {"Code": "ModelError", "Message": text}, "OriginalStatusCode": answer.status}

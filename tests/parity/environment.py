@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.synth import apart
-from tests.deploy.tools import ROOT, MissingToolError, install
+from tests.deploy.harness.environment import ROOT, MissingToolError, install
 
 WANTED = Path(__file__).with_name("requirements.txt")
 VENV = ROOT / ".cache" / "parity-venv"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.deploy.tools import ROOT
+from tests.deploy.harness.environment import ROOT
 from tests.parity.servers import JSON, Answer
 
 SEED = 7

@@ -18,8 +18,8 @@ from moto import mock_aws
 
 import app
 from custom_resources.release import publish
-from tests.deploy.emulator.container import download_model
-from tests.deploy.tools import ROOT
+from tests.deploy.emulator.sagemaker.container import download_model
+from tests.deploy.harness.environment import ROOT
 
 SETTINGS = {"model": "emoji", "instance_type": "ml.m5.large", "site": "off"}
 NOBODY = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from tests.deploy.tools import ROOT
+from tests.deploy.harness.environment import ROOT
 from tests.parity.environment import VENV
 
 JSON = "application/json"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stacks.config import images
-from tests.deploy.tools import ROOT
+from tests.deploy.harness.environment import ROOT
 from tests.parity import environment, messages, release
 from tests.parity.__main__ import RECORD
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from contract import render_profile
-from tests.deploy.emulator.container import free_port
-from tests.deploy.tools import ROOT, plain_environment
+from tests.deploy.emulator.sagemaker.container import free_port
+from tests.deploy.harness.environment import ROOT, user_environment
 from tests.model_code import tiny
 from tests.model_code.conftest import PROFILE
 from tests.parity import environment, messages
@@ -64,7 +64,7 @@ def ask_toolkit(release: Path, variables: dict[str, str], folder: Path) -> tuple
     asked, told = folder / "asked.json", folder / "told.json"
     asked.write_text(json.dumps([(one.name, one.kind, one.body.decode("latin-1")) for one in ASKED]))
     command = [sys.executable, "-P", str(WORKER), str(release), str(asked), str(told)]
-    here = {**plain_environment(), "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    here = {**user_environment(), "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     answers = (Answer(status, kind, body.encode("latin-1"), 0) for status, kind, body in json.loads(told.read_text()))

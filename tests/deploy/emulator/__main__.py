@@ -1,6 +1,7 @@
-"""MiniStack with what it lacks. `python -m emulator PORT PROGRAM...`: the stand-ins' port, the serving program.
+"""MiniStack with the services and resource types that it lacks: `python -m emulator PORT PROGRAM...`.
 
-The variables of MiniStack (GATEWAY_PORT, AUTH, USE_SSL, ...) come from whoever starts this; see ../cloud.py.
+PORT is the port of SageMaker, Application Auto Scaling and Budgets, PROGRAM the serving program. The variables of
+MiniStack (GATEWAY_PORT, AUTH, USE_SSL, ...) are set by ../harness/account.py.
 """
 
 import functools
@@ -15,18 +16,20 @@ import boto3
 from ministack import app
 from ministack.services import ssm
 
-from . import builds, cdn, cloudformation, deletion, identity, keys
-from .autoscaling import AutoScaling
-from .budgets import Budgets
-from .fleet import Hold
-from .inference import Runtime
-from .notebooks import Notebooks
-from .sagemaker import SageMaker
-from .service import REGION, Service
-from .wire import Gateway, serve
+from .aws_api import identity
+from .aws_api.http_server import Router, serve
+from .aws_api.service import REGION, Service
+from .cloudformation_types import register, stack_deletion
+from .sagemaker.control_plane import SageMaker
+from .sagemaker.endpoint import StateHold
+from .sagemaker.notebooks import Notebooks
+from .sagemaker.runtime import Runtime
+from .services import cloudfront, codebuild, kms
+from .services.autoscaling import AutoScaling
+from .services.budgets import Budgets
 
 LAYER = "/aws/service/powertools/python/x86_64/python3.13/3.37.0"
-"""AWS's public parameter with the ARN of a layer that nobody here has: the functions' interpreter has its modules."""
+"""AWS's public parameter with the ARN of the Powertools layer. Here the functions' interpreter has its modules."""
 
 
 @functools.cache
@@ -34,47 +37,53 @@ def root_client(name: str) -> Any:
     return boto3.client(name, region_name=REGION)
 
 
-def count(metric: str, where: dict[str, str]) -> None:
-    """MiniStack asks its alarms each time, and looks at no dimension."""
-    dimensions = [{"Name": name, "Value": value} for name, value in where.items()]
-    datum = {"MetricName": metric, "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}
+def count_metric(metric: str, dimensions: dict[str, str]) -> None:
+    """Add one to a metric. MiniStack evaluates its alarms at each request, and ignores dimensions."""
+    pairs = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    datum = {"MetricName": metric, "Dimensions": pairs, "Value": 1.0, "Unit": "Count"}
     root_client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
 
 
-def end_with_starter() -> None:
-    """Standard input is a pipe that only the starter holds."""
+def exit_with_parent() -> None:
+    """End this process when its parent ends: standard input is a pipe that only the parent holds."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(port: int, program: list[str]) -> None:
     principal = "sagemaker.amazonaws.com"
-    act_as = functools.partial(identity.act_as, principal=principal)
-    permit = functools.partial(identity.permit, principal=principal)
-    hold = Hold(Path(os.environ["HOLD"]))
-    control = SageMaker(program, act_as, permit, hold, count)
-    notebooks = Notebooks(act_as, permit, hold, Path(os.environ["TMPDIR"]) / "instances")
-    planes = {
+    assume_role = functools.partial(identity.assume_role, principal=principal)
+    check_permissions = functools.partial(identity.check_permissions, principal=principal)
+    hold = StateHold(Path(os.environ["HOLD"]))
+    control = SageMaker(program, assume_role, check_permissions, hold, count_metric)
+    notebooks = Notebooks(assume_role, check_permissions, hold, Path(os.environ["TMPDIR"]) / "instances")
+    services = {
         "sagemaker": Service("sagemaker", control, notebooks),
         "application-autoscaling": Service("application-autoscaling", AutoScaling(control.endpoints)),
         "budgets": Service("budgets", Budgets()),
     }
     runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
-    serve(Gateway(runtime, [*planes.values()], identity.authorize), port)
-    cloudformation.register(planes, control, notebooks, root_client)
-    keys.take_over()
-    deletion.Deletions().take_over()
-    builds.register(functools.partial(identity.act_as, principal="codebuild.amazonaws.com"), os.environ["HUB_URL"])
-    cdn.lead_to_gateway(int(os.environ["GATEWAY_PORT"]))
-    ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
-    threading.Thread(target=end_with_starter, daemon=True).start()
-    app._port_is_bindable = lambda *_: False  # it would listen on 443 as well
+    serve(Router(runtime, [*services.values()], identity.authorize), port)
+    register.register(services, control, notebooks, root_client)
+    install_extensions()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     sys.argv = ["ministack"]
     try:
         app.main()
     finally:
         for endpoint in list(control.endpoints.values()):
-            endpoint.end()
+            endpoint.stop()
+
+
+def install_extensions() -> None:
+    """Replace functions of MiniStack."""
+    kms.install()
+    stack_deletion.StackDeletion().install()
+    assume_role = functools.partial(identity.assume_role, principal="codebuild.amazonaws.com")
+    codebuild.install(assume_role, os.environ["HUB_URL"])
+    cloudfront.route_to_gateway(int(os.environ["GATEWAY_PORT"]))
+    ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
+    app._port_is_bindable = lambda *_: False  # prevents listening on port 443 too
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def synthesise(
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     with mock.patch.object(stacks.model.stack, "MODEL_CODE", code):
-        app.compose(root, root=catalogue, env=cdk.Environment(account=ACCOUNT, region=REGION))
+        app.create_stacks(root, root=catalogue, env=cdk.Environment(account=ACCOUNT, region=REGION))
     root.synth()
     return output
 

@@ -1,0 +1,91 @@
+"""Application Auto Scaling: scalable targets and policies. It never scales."""
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+
+from ..aws_api.service import ACCOUNT, REGION, Parameters, ServiceError
+from ..sagemaker.endpoint import Endpoint
+
+Key = tuple[str, str, str]
+"""Service namespace, resource id, scalable dimension."""
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+
+
+def key_of(parameters: Parameters) -> Key:
+    return parameters["ServiceNamespace"], parameters["ResourceId"], parameters["ScalableDimension"]
+
+
+class AutoScaling:
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self.endpoints = endpoints
+        self.targets: dict[Key, Parameters] = {}
+        self.policies: dict[tuple[Key, str], Parameters] = {}
+
+    def register_scalable_target(self, parameters: Parameters) -> Parameters:
+        self._check_endpoint(parameters)
+        target = self.targets.get(key_of(parameters), {"CreationTime": time.time(), "RoleARN": _service_role()})
+        names = ("ServiceNamespace", "ResourceId", "ScalableDimension", "RoleARN", "MinCapacity", "MaxCapacity")
+        target.update({name: parameters[name] for name in names if name in parameters})
+        if not {"MinCapacity", "MaxCapacity"} <= target.keys() or target["MinCapacity"] > target["MaxCapacity"]:
+            raise ServiceError("ValidationException", "MinCapacity and MaxCapacity are required, the least first")
+        self.targets[key_of(parameters)] = target
+        return {"ScalableTargetARN": _arn("application-autoscaling", f"scalable-target/{uuid.uuid4().hex[:12]}")}
+
+    def _check_endpoint(self, parameters: Parameters) -> None:
+        """Check that the variant exists. Only an asynchronous endpoint may scale to zero. Raises ServiceError."""
+        match = re.fullmatch(r"endpoint/([^/]+)/variant/([^/]+)", parameters["ResourceId"])
+        if parameters["ServiceNamespace"] != "sagemaker" or parameters["ScalableDimension"] != DIMENSION or not match:
+            raise ServiceError("ValidationException", f"{key_of(parameters)} is not emulated")
+        endpoint = self.endpoints.get(match[1])
+        variants = endpoint.fleet.config["ProductionVariants"] if endpoint and endpoint.fleet else []
+        if not endpoint or not endpoint.fleet or match[2] not in [variant["VariantName"] for variant in variants]:
+            raise ServiceError("ValidationException", f"Endpoint or variant not found: {parameters['ResourceId']}")
+        if parameters.get("MinCapacity") == 0 and "AsyncInferenceConfig" not in endpoint.fleet.config:
+            raise ServiceError("ValidationException", "Minimum capacity cannot be less than 1 for this resource")
+
+    def describe_scalable_targets(self, parameters: Parameters) -> Parameters:
+        namespace = parameters["ServiceNamespace"]
+        return {"ScalableTargets": [target for key, target in self.targets.items() if key[0] == namespace]}
+
+    def deregister_scalable_target(self, parameters: Parameters) -> None:
+        key = self._registered(parameters)
+        del self.targets[key]
+        self.policies = {known: policy for known, policy in self.policies.items() if known[0] != key}
+
+    def put_scaling_policy(self, parameters: Parameters) -> Parameters:
+        key = self._registered(parameters)
+        name = parameters["PolicyName"]
+        arn = _arn("autoscaling", f"scalingPolicy:{uuid.uuid4()}:resource/{key[0]}/{key[1]}:policyName/{name}")
+        policy = self.policies.setdefault((key, name), {"PolicyARN": arn, "CreationTime": time.time()})
+        policy.update(parameters)
+        return {"PolicyARN": policy["PolicyARN"], "Alarms": []}
+
+    def describe_scaling_policies(self, parameters: Parameters) -> Parameters:
+        namespace = parameters["ServiceNamespace"]
+        return {"ScalingPolicies": [policy for (key, _), policy in self.policies.items() if key[0] == namespace]}
+
+    def delete_scaling_policy(self, parameters: Parameters) -> None:
+        known = key_of(parameters), parameters["PolicyName"]
+        if known not in self.policies:
+            raise ServiceError("ObjectNotFoundException", f"No scaling policy found for {known}")
+        del self.policies[known]
+
+    def _registered(self, parameters: Parameters) -> Key:
+        key = key_of(parameters)
+        if key not in self.targets:
+            raise ServiceError(
+                "ObjectNotFoundException",
+                f"No scalable target registered for service namespace: {key[0]}, resource ID: {key[1]}, "
+                f"scalable dimension: {key[2]}",
+            )
+        return key
+
+
+def _service_role() -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+
+
+def _arn(service: str, rest: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"

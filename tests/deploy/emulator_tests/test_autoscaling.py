@@ -1,0 +1,29 @@
+"""Emulated Application Auto Scaling, by botocore."""
+
+from tests.deploy.emulator.services.autoscaling import DIMENSION
+from tests.deploy.emulator_tests.sagemaker_setup import SageMakerSetup
+
+SERVICE = "application-autoscaling"
+TARGET = {
+    "ServiceNamespace": "sagemaker", "ResourceId": "endpoint/Endpoint/variant/AllTraffic",
+    "ScalableDimension": DIMENSION,
+}  # fmt: skip
+
+
+def test_target_needs_an_endpoint_that_may_scale_to_its_minimum(setup: SageMakerSetup) -> None:
+    sizes = {"MinCapacity": 0, "MaxCapacity": 1}
+    error = setup.error(SERVICE, "register_scalable_target", **TARGET, **sizes)
+    assert TARGET["ResourceId"] in error["Error"]["Message"]
+    setup.create_endpoint()
+    error = setup.error(SERVICE, "register_scalable_target", **TARGET, **sizes)
+    assert "Minimum capacity" in error["Error"]["Message"]
+
+
+def test_target_keeps_policies_until_it_is_deregistered(setup: SageMakerSetup) -> None:
+    setup.create_endpoint(asynchronous=True)
+    policy = {**TARGET, "PolicyName": "Wake", "PolicyType": "StepScaling"}
+    assert setup.error(SERVICE, "put_scaling_policy", **policy)["Error"]["Code"] == "ObjectNotFoundException"
+    setup.scaling.register_scalable_target(**TARGET, MinCapacity=0, MaxCapacity=1)
+    assert setup.scaling.put_scaling_policy(**policy)["PolicyARN"].endswith("policyName/Wake")
+    setup.scaling.deregister_scalable_target(**TARGET)
+    assert setup.scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []

@@ -1,0 +1,120 @@
+"""Emulator test, mode async: other code, another model from the hub, a damaged and a broken release. Not run on AWS.
+
+Each fixture is a deploy onto the state that the fixture before left.
+"""
+
+import json
+
+import pytest
+
+from tests.deploy.conftest import decode_images
+from tests.deploy.harness.constants import MARK, OTHER_MODEL, REQUEST
+from tests.deploy.harness.deployment import Completed, Deployment, join_lines
+from tests.deploy.harness.storage import hub_manifests, is_expiring, releases
+
+pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-async"), pytest.mark.timeout(1800)]
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def address(async_account: Deployment) -> str:
+    """The API's address after the first deploy."""
+    return async_account.account.outputs()["ApiUrl"]
+
+
+@pytest.fixture(scope="module")
+def updated(async_account: Deployment, address: str) -> Completed:
+    """A deploy of other code."""
+    return async_account.deploy("changed")
+
+
+def test_second_deploy_serves_the_new_code(
+    async_account: Deployment, updated: Completed, expected_images: list[list[bytes]]
+) -> None:
+    assert updated.returncode == 0, updated.stdout[-4000:]
+    response = async_account.api.call("POST", "/generate", REQUEST)
+    assert MARK in response.json["warnings"]
+    assert decode_images(response.json) == expected_images[0]
+
+
+@pytest.fixture(scope="module")
+def damaged(async_account: Deployment, updated: Completed) -> Completed:
+    """A deploy of the hub's model while the hub sends a damaged file."""
+    assert updated.returncode == 0
+    async_account.hub.repository.damaged.add(WEIGHTS)
+    result = async_account.deploy("imported", "EaselModel")
+    async_account.hub.repository.damaged.clear()
+    return result
+
+
+def test_damaged_file_fails_the_deploy(async_account: Deployment, damaged: Completed) -> None:
+    assert damaged.returncode != 0
+    assert f"{WEIGHTS} has the sha256" in join_lines(damaged.stdout), damaged.stdout[-4000:]
+    assert async_account.account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert MARK in async_account.api.call("POST", "/generate", REQUEST).json["warnings"]
+
+
+@pytest.fixture(scope="module")
+def imported(async_account: Deployment, damaged: Completed) -> Completed:
+    """A deploy of the hub's model, although one connection breaks off."""
+    assert damaged.returncode != 0
+    async_account.hub.repository.dropped_connections[WEIGHTS] = 1
+    return async_account.deploy("imported")
+
+
+def test_model_from_the_hub_is_served_at_the_same_address(
+    async_account: Deployment, imported: Completed, expected_images: list[list[bytes]], address: str
+) -> None:
+    assert imported.returncode == 0, imported.stdout[-4000:] + async_account.account.log_tail()
+    assert async_account.account.outputs()["ApiUrl"] == address
+    api, repository = async_account.api, async_account.hub.repository
+    assert [model["id"] for model in api.call("GET", "/models").json["models"]] == [OTHER_MODEL]
+    images = decode_images(api.call("POST", "/generate", REQUEST).json)
+    assert images == expected_images[1] != expected_images[0]
+    assert repository.dropped_connections[WEIGHTS] == 0
+    (manifest,) = hub_manifests(async_account)
+    assert manifest["commits"] == {"org/model": repository.commit}
+
+
+def test_only_the_unused_release_expires(async_account: Deployment, imported: Completed) -> None:
+    """The newest releases stay: CloudFormation may have to roll back to one. test_own_3_expiry.py applies the rule."""
+    assert imported.returncode == 0
+    assert [is_expiring(async_account, release) for release in releases(async_account)] == [True, False, False]
+
+
+@pytest.fixture(scope="module")
+def rolled_back(async_account: Deployment, imported: Completed) -> Completed:
+    """A deploy of code that exits. Its model is released already, so it needs no hub."""
+    assert imported.returncode == 0
+    async_account.hub.repository.removed = True
+    return async_account.deploy("broken")
+
+
+def test_failed_deploy_rolls_back(async_account: Deployment, rolled_back: Completed) -> None:
+    assert rolled_back.returncode != 0
+    assert "did not pass the ping health check" in join_lines(rolled_back.stdout)
+    assert async_account.account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert MARK in async_account.api.call("POST", "/generate", REQUEST).json["warnings"]
+
+
+def test_doctor_shows_the_rollback_and_its_reason(async_account: Deployment, rolled_back: Completed) -> None:
+    checks = async_account.doctor()
+    assert checks["stacks"]["status"] == "failed"
+    for part in ("EaselModel", "UPDATE_ROLLBACK_COMPLETE", "ping health check"):
+        assert part in checks["stacks"]["message"]
+    assert checks["endpoint"]["status"] == "ok", checks["endpoint"]
+
+
+def test_leftovers_lists_the_running_endpoint(async_account: Deployment, rolled_back: Completed) -> None:
+    result = async_account.account.easel("leftovers", "--json")
+    scan = json.loads(result.stdout)
+    assert (result.returncode, scan["errors"]) == (1, [])
+    (endpoint,) = (leftover for leftover in scan["leftovers"] if leftover["type"] == "AWS::SageMaker::Endpoint")
+    assert endpoint["usd_per_month"] > 0
+
+
+def test_release_of_other_code_has_the_same_model_files(async_account: Deployment, rolled_back: Completed) -> None:
+    first, second = hub_manifests(async_account)
+    assert first["files"] == second["files"]
+    assert first["code"] != second["code"]

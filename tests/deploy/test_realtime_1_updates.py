@@ -1,0 +1,93 @@
+"""Emulator test, mode realtime: calls, a watched update that rolls back, pause and resume. Not run on AWS."""
+
+import re
+
+import pytest
+
+from tests.deploy.conftest import decode_images
+from tests.deploy.harness.constants import MARK, REQUEST
+from tests.deploy.harness.deployment import Completed, Deployment, join_lines
+from tests.deploy.harness.observation import assert_traceable, kill_container_at_work
+
+pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-realtime"), pytest.mark.timeout(1800)]
+
+
+def scalable_targets(deployment: Deployment) -> list[dict[str, object]]:
+    scaling = deployment.account.client("application-autoscaling")
+    return list(scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"])
+
+
+def test_generate_returns_the_models_images(realtime_account: Deployment, expected_images: list[list[bytes]]) -> None:
+    response = realtime_account.api.call("POST", "/generate", REQUEST)
+    assert response.status == 200, response.body
+    assert decode_images(response.json) == expected_images[0]
+
+
+def test_job_is_traceable_to_the_runner(realtime_account: Deployment) -> None:
+    assert_traceable(realtime_account, "handlers.runner")
+
+
+@pytest.fixture(scope="module")
+def rolled_back(realtime_account: Deployment) -> Completed:
+    """A blue/green deploy of a release that starts but fails each request, while requests arrive."""
+    command = realtime_account.account.start_deploy(realtime_account.assemblies / "failing")
+    while command.running:
+        realtime_account.api.call("POST", "/generate", {**REQUEST, "num_inference_steps": 1})
+    return command.wait()
+
+
+def test_alarm_rolls_the_update_back(
+    realtime_account: Deployment, rolled_back: Completed, expected_images: list[list[bytes]]
+) -> None:
+    assert rolled_back.returncode != 0
+    assert re.search(r"rolled back, because of alarms in ALARM: \S*Refusing", join_lines(rolled_back.stdout))
+    assert realtime_account.account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert decode_images(realtime_account.api.call("POST", "/generate", REQUEST).json) == expected_images[0]
+    checks = realtime_account.doctor()
+    assert "alarms in ALARM" in checks["stacks"]["message"]
+    assert checks["endpoint"]["status"] == "ok", checks["endpoint"]
+
+
+def test_container_death_runs_the_job_again(realtime_account: Deployment) -> None:
+    api = realtime_account.api
+    job = api.call("POST", "/jobs", {**REQUEST, "num_inference_steps": 20}).json
+    kill_container_at_work(realtime_account)
+    assert api.wait_for_job(job["urls"]["get"], seconds=180)["status"] == "succeeded"
+
+
+def test_pause_and_resume(realtime_account: Deployment, expected_images: list[list[bytes]]) -> None:
+    """A paused endpoint fails jobs and deploys of another release. Another pause changes nothing."""
+    account, api = realtime_account.account, realtime_account.api
+    for _ in range(2):
+        paused = account.easel("pause")
+        assert paused.returncode == 0, paused.stdout + paused.stderr
+        assert realtime_account.endpoint() == {}
+    job = api.generate_job(REQUEST)
+    assert job["error"]["code"] == "endpoint_missing"
+    assert "easel resume" in job["error"]["hint"]
+    deployed = realtime_account.deploy("failing", "EaselModel")
+    assert deployed.returncode != 0
+    assert "Could not find endpoint" in join_lines(deployed.stdout)
+    assert account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    resumed = account.easel("resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert realtime_account.endpoint_status() == "InService"
+    assert decode_images(api.call("POST", "/generate", REQUEST).json) == expected_images[0]
+
+
+def test_update_with_room_for_one_instance(realtime_account: Deployment) -> None:
+    """A deploy without endpoint deletes the old fleet, the next deploy creates the new. Here out of a pause."""
+    account, api = realtime_account.account, realtime_account.api
+    assert account.easel("pause").returncode == 0
+    removed = realtime_account.deploy("no-endpoint", "EaselModel")
+    assert removed.returncode == 0, removed.stdout[-4000:]
+    assert realtime_account.endpoint() == {}
+    assert scalable_targets(realtime_account) == []
+    resumed = account.easel("resume")
+    assert resumed.returncode != 0
+    assert "npx cdk deploy --all" in resumed.stderr
+    assert api.generate_job(REQUEST)["error"]["code"] == "endpoint_missing"
+    deployed = realtime_account.deploy("changed")
+    assert deployed.returncode == 0, deployed.stdout[-4000:]
+    assert MARK in api.call("POST", "/generate", REQUEST).json["warnings"]
+    assert len(scalable_targets(realtime_account)) == 1
