@@ -1,54 +1,107 @@
-"""What several rooms' tests stand on: the page's packages and Chromium."""
+"""Fixtures that several rooms share, and what each test needs: markers, and the worker that runs it."""
 
 import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and so every program that they start.
+MARKERS = {
+    "chromium": "browser",
+    "easel": "laptop",
+    "laptop": "laptop",
+    "real": "laptop",
+    "assembly": "cdk",
+}
+"""Fixture to the marker of the tests that use it."""
+FOLDERS = {"deploy": "deploy", "notebooks": "notebook"}
+"""Folder of tests/ to the marker of its tests."""
+GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
+"""Marker to the group of tests that one worker runs, so that their session fixtures are built once."""
+LONGEST_FIRST = ("async_account", "realtime_account", "own_account", "browser", "notebook", "cdk", "laptop")
+"""Order of the groups: a long one that starts last would keep one worker busy alone."""
+
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def npm(*words: str, seconds: int, **variables: str) -> None:
-    """Fails the test with all that npm said."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add markers and groups, and sort the groups. Tests without a group go by file."""
+    for item in items:
+        names = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
+        names += [marker for folder, marker in FOLDERS.items() if item.path.is_relative_to(ROOT / "tests" / folder)]
+        for name in names:
+            item.add_marker(name)
+        if not item.get_closest_marker("xdist_group"):
+            group = next((GROUPS[name] for name in names if name in GROUPS), str(item.path))
+            item.add_marker(pytest.mark.xdist_group(group))
+    order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(_group(item), len(order)))
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker
+    return str(marker.args[0] if marker.args else marker.kwargs["name"])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep the other workers out: what follows installs or builds in the checkout."""
+    folder = ROOT / ".cache"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "tests.lock"):
+        yield
+
+
+def npm(*arguments: str, seconds: int, **variables: str) -> None:
+    """Run npm in web/. Fails the test with npm's output."""
     done = subprocess.run(
-        ["npm", *words], cwd=WEB, env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds
+        ["npm", *arguments], cwd=WEB, env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds
     )
     if done.returncode:
-        pytest.fail(f"npm {' '.join(words)}\n{done.stdout}\n{done.stderr}", pytrace=False)
+        pytest.fail(f"npm {' '.join(arguments)}\n{done.stdout}\n{done.stderr}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def packages() -> None:
+    """web/node_modules, as in the lock."""
     mark = WEB / "node_modules/.package-lock.json"
-    if not mark.exists() or mark.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
-        npm("install", "--no-save", "--no-audit", "--no-fund", seconds=600)
+    with alone():
+        if not mark.exists() or mark.stat().st_mtime < (WEB / "package-lock.json").stat().st_mtime:
+            npm("install", "--no-save", "--no-audit", "--no-fund", seconds=600)
 
 
 @pytest.fixture(scope="session")
 def page(packages: None) -> None:
-    """web/dist, built from what lies in web/."""
+    """web/dist, built from the sources in web/."""
     built = WEB / "dist/index.html"
     sources = [path for folder in ("src", "public") for path in (WEB / folder).rglob("*")]
     newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
-    if not built.exists() or built.stat().st_mtime < newest:
-        npm("run", "build", seconds=600)
+    with alone():
+        if not built.exists() or built.stat().st_mtime < newest:
+            npm("run", "build", seconds=600)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium")
-    if not found and shutil.which("apt-get") and os.geteuid() == 0:
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
-        for command in (["apt-get", "update", "-qq"], install):
-            subprocess.run(command, check=True, timeout=900)
+    """Path of Chromium, installed where root can install Debian's package."""
+    with alone():
         found = shutil.which("chromium")
+        if not found and shutil.which("apt-get") and os.geteuid() == 0:
+            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
+            for command in (["apt-get", "update", "-qq"], install):
+                subprocess.run(command, check=True, timeout=900)
+            found = shutil.which("chromium")
     if not found:
         pytest.fail("The tests in a browser need Chromium: install it, for instance `sudo apt-get install chromium`.")
     os.environ["CHROMIUM"] = found
