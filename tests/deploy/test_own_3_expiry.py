@@ -46,7 +46,7 @@ def first(own_account: KeyDeployment, job: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def second(own_account: KeyDeployment, first: str) -> str:
-    """The release of other code, deployed over the first. It keeps the model's commit, although the hub has a new one."""
+    """The release of other code, deployed over the first. It keeps the commit, although the hub has a new commit."""
     time.sleep(1)
     repository = own_account.hub.repository
     commit, repository.commit = repository.commit, "d" * 40

@@ -117,8 +117,8 @@ def policy(*statements: dict[str, Any]) -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", ["async", "realtime"])
 def test_emulated_aws(account: Account, role: str, mode: str) -> None:
-    own["AWS_DEFAULT_REGION"] = ""  # AWS_REGION is enough
-    check(run(account.variables | account.sagemaker_variables, TARGET="aws", MODE=mode, ROLE_ARN=role))
+    variables = account.variables | account.sagemaker_variables | {"AWS_DEFAULT_REGION": ""}  # AWS_REGION is enough
+    check(run(variables, TARGET="aws", MODE=mode, ROLE_ARN=role))
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert account.client("sagemaker").list_models()["Models"] == []
 
