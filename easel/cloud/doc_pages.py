@@ -1,5 +1,6 @@
 """Pages of the documentation that messages refer to, as paths in the project."""
 
-SETTINGS = "docs/aws.md"
-OWN_RESOURCES = "docs/options.md"
+SETTINGS = "docs/reference/settings.md"
 ERRORS = "docs/reference/errors.md"
+KMS_KEY = "docs/how-to/kms-key.md"
+VPC = "docs/how-to/vpc.md"

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from easel.cloud.account import Account, aws_errors
-from easel.cloud.doc_pages import OWN_RESOURCES
+from easel.cloud.doc_pages import KMS_KEY, VPC
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
 from easel.console.errors import CommandError
@@ -43,7 +43,7 @@ def kms_key(account: Account, plan: Plan) -> Finding | None:
     root = f"arn:{account.partition}:iam::{owner}:root"
     denied = [] if allowed & {"*", owner, root} else [root]
     if denied := denied + [name for name in _key_services(account) if name not in allowed]:
-        fix = f"Add the statements in {OWN_RESOURCES} with: aws kms put-key-policy"
+        fix = f"Add the statements in {KMS_KEY} with: aws kms put-key-policy"
         return failed(f"The key policy does not allow {', '.join(denied)}.", fix)
     return ok("The key is enabled, and its policy allows all roles and services of Easel.")
 
@@ -96,7 +96,7 @@ def network(account: Account, plan: Plan) -> Finding | None:
         return failed(message, "Add a subnet in another availability zone to vpc_subnet_ids.")
     if isolated := _subnets_without_s3(account, vpcs.pop(), settings.subnets):
         message = f"{', '.join(isolated)} cannot reach S3, which has the model."
-        return failed(message, f"Add a gateway endpoint for S3 to the VPC. It is free; see {OWN_RESOURCES}.")
+        return failed(message, f"Add a gateway endpoint for S3 to the VPC. It is free; see {VPC}.")
     return ok(f"{len(subnets)} subnets with {len(groups)} security groups reach S3.")
 
 

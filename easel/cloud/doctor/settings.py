@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from easel.cloud.account import Account, aws_errors
-from easel.cloud.doc_pages import OWN_RESOURCES, SETTINGS
+from easel.cloud.doc_pages import KMS_KEY, SETTINGS
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of, stack_status
@@ -61,5 +61,5 @@ def encryption(account: Account, plan: Plan) -> Finding | None:
     return failed(
         f"The bucket is encrypted with {key}, but kms_key_arn is {plan.settings.kms_key_arn or 'not set'}. "
         "A deploy would make the stored objects unreadable.",
-        f"-c kms_key_arn={key}, or destroy the stacks first ({OWN_RESOURCES}, KMS key)",
+        f"-c kms_key_arn={key}, or destroy the stacks first ({KMS_KEY})",
     )

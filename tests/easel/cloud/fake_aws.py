@@ -1,4 +1,4 @@
-"""AWS for tests: botocore checks what is asked and answered by its own models, and nothing leaves the process."""
+"""A fake AWS: botocore validates requests and responses against its own models, and nothing leaves the process."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from easel.cloud.account import Account
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 LOADER = create_loader()
-"""Keeps the models of the services for all tests."""
+"""Caches the service models for all tests."""
 
-Answer = dict[str, Any] | Exception | Callable[[dict[str, Any]], Any]
+FakeResponse = dict[str, Any] | Exception | Callable[[dict[str, Any]], Any]
 
 
-def refusal(code: str, message: str = "") -> ClientError:
+def client_error(code: str, message: str = "") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "")
 
 
 class FakeAws:
-    """`answers["service.Operation"]`: an answer, an exception, or a function of what was asked. No others."""
+    """An AWS with prepared responses. A call without one fails the test.
 
-    def __init__(self, **answers: Answer) -> None:
-        self.answers: dict[str, Answer] = dict(answers)
+    `responses["service.Operation"]` is a response, an exception, or a function of the request that returns either.
+    `requests` has all requests, in order.
+    """
+
+    def __init__(self, **responses: FakeResponse) -> None:
+        self.responses: dict[str, FakeResponse] = dict(responses)
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.session = self.plain_session()
-        self.session.events.register("provide-client-params.*.*", self._remember)
-        self.session.events.register("before-call.*.*", self._answer)
+        self.session.events.register("provide-client-params.*.*", self._record)
+        self.session.events.register("before-call.*.*", self._respond)
 
     @staticmethod
     def plain_session() -> boto3.Session:
@@ -45,32 +49,33 @@ class FakeAws:
         return Account(self.session, region)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
-        return [asked for called, asked in self.requests if called == name]
+        """Return the requests of one operation."""
+        return [request for called, request in self.requests if called == name]
 
-    def _remember(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        self.requests.append((_name(model), params))
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.requests.append((_operation(model), params))
 
-    def _answer(self, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
-        name = _name(model)
-        assert name in self.answers, f"nobody expected {name}"
-        answer = self.answers[name]
-        if callable(answer):
-            answer = answer(self.requests[-1][1])
-        if isinstance(answer, ClientError):
-            raise ClientError(answer.response, model.name)
-        if isinstance(answer, Exception):
-            raise answer
+    def _respond(self, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
+        name = _operation(model)
+        assert name in self.responses, f"the test has no response for {name}"
+        response = self.responses[name]
+        if callable(response):
+            response = response(self.requests[-1][1])
+        if isinstance(response, ClientError):
+            raise ClientError(response.response, model.name)
+        if isinstance(response, Exception):
+            raise response
         if model.output_shape:
-            validate_parameters(answer, model.output_shape)
-        return Done(), {"ResponseMetadata": {}, **answer}
+            validate_parameters(response, model.output_shape)
+        return HttpResponse(), {"ResponseMetadata": {}, **response}
 
 
-class Done:
-    """The HTTP response behind an answer."""
+class HttpResponse:
+    """The HTTP response that botocore expects beside the parsed one."""
 
     status_code = 200
     headers: dict[str, str] = {}  # noqa: RUF012
 
 
-def _name(model: Any) -> str:
+def _operation(model: Any) -> str:
     return f"{model.service_model.service_name}.{model.name}"

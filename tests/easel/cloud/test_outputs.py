@@ -1,24 +1,23 @@
-"""`easel outputs`: one list of what four stacks told, and lines that a shell can read."""
+"""`easel outputs`: the outputs of all stacks, and lines for a shell."""
 
 from __future__ import annotations
 
 import subprocess
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from easel.cloud.outputs import exports, read_outputs, report
-from easel.console.errors import CommandError
+from easel.cloud.outputs import exports, format_outputs, read_outputs
+from easel.console.errors import ENVIRONMENT, CommandError
 from tests.easel.cloud.fake_aws import REGION, FakeAws
+from tests.easel.cloud.fake_deployment import NOW
 
-NOW = datetime(2026, 11, 25, tzinfo=UTC)
 URL, KEY = "https://0a1b2c3d4e.execute-api.eu-west-1.amazonaws.com/v1/", "a'key $with words"
 
 
 def stack(name: str, **outputs: str) -> dict[str, Any]:
-    told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
-    return {"StackName": name, "CreationTime": NOW, "StackStatus": "CREATE_COMPLETE", "Outputs": told}
+    items = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+    return {"StackName": name, "CreationTime": NOW, "StackStatus": "CREATE_COMPLETE", "Outputs": items}
 
 
 STACKS = [
@@ -30,7 +29,7 @@ STACKS = [
 ]
 
 
-def world(*stacks: dict[str, Any], keys: int = 1) -> FakeAws:
+def aws_with(*stacks: dict[str, Any], keys: int = 1) -> FakeAws:
     key = {
         "LogicalResourceId": "Key",
         "PhysicalResourceId": "k3y1d",
@@ -38,36 +37,40 @@ def world(*stacks: dict[str, Any], keys: int = 1) -> FakeAws:
         "ResourceStatus": "CREATE_COMPLETE",
         "LastUpdatedTimestamp": NOW,
     }
-    answers: dict[str, Any] = {
+    responses: dict[str, Any] = {
         "cloudformation.DescribeStacks": {"Stacks": list(stacks)},
         "cloudformation.ListStackResources": {"StackResourceSummaries": [key] * keys},
         "apigateway.GetApiKey": {"id": "k3y1d", "value": KEY},
     }
-    return FakeAws(**answers)
+    return FakeAws(**responses)
 
 
-def test_the_page_comes_first_and_machinery_not_at_all() -> None:
-    found = read_outputs(world(*STACKS).account())
-    assert list(found) == ["SiteUrl", "ApiUrl", "Model", "PriceWarm", "BucketName"]
-    assert report(found).splitlines()[0] == "SiteUrl     https://d111.cloudfront.net/"
+def test_outputs_begin_with_the_site_and_leave_out_internal_outputs() -> None:
+    outputs = read_outputs(aws_with(*STACKS).account())
+    assert list(outputs) == ["SiteUrl", "ApiUrl", "Model", "PriceWarm", "BucketName"]
+    assert format_outputs(outputs).splitlines()[0] == "SiteUrl     https://d111.cloudfront.net/"
 
 
-def test_a_shell_reads_address_and_key() -> None:
-    account = world(*STACKS).account()
+def test_a_shell_reads_url_and_key() -> None:
+    account = aws_with(*STACKS).account()
     lines = exports(account, read_outputs(account))
     program = f'{lines}\nprintf "%s|%s" "$EASEL_URL" "$EASEL_KEY"'
     assert subprocess.run(["sh", "-c", program], capture_output=True, text=True).stdout == f"{URL}|{KEY}"
 
 
-def test_an_api_without_keys_needs_none() -> None:
-    account = world(*STACKS, keys=0).account()
+def test_an_api_without_a_key_exports_its_url_only() -> None:
+    account = aws_with(*STACKS, keys=0).account()
     assert exports(account, read_outputs(account)) == f"export EASEL_URL={URL}"
 
 
-def test_what_is_not_deployed_is_said() -> None:
-    with pytest.raises(CommandError) as refusal:
-        read_outputs(world(stack("Another", SiteUrl="x"), STACKS[2]).account())
-    assert (refusal.value.args[0], refusal.value.where) == ("Easel is not deployed", REGION)
-    account = world(STACKS[0]).account()
-    with pytest.raises(CommandError, match="There is no API yet"):
+def test_outputs_without_a_deploy_are_an_error() -> None:
+    with pytest.raises(CommandError) as caught:
+        read_outputs(aws_with(stack("Another", SiteUrl="x"), STACKS[2]).account())
+    assert (caught.value.code, caught.value.where) == (ENVIRONMENT, REGION)
+
+
+def test_exports_without_an_api_are_an_error() -> None:
+    account = aws_with(STACKS[0]).account()
+    with pytest.raises(CommandError) as caught:
         exports(account, read_outputs(account))
+    assert (caught.value.code, caught.value.fix) == (ENVIRONMENT, "npx cdk deploy EaselApi")
