@@ -1,4 +1,4 @@
-"""The real model: a prompt becomes a picture, the same one whichever way it is asked for."""
+"""The real model on a laptop: a prompt becomes the same image by API, command line and model alone."""
 
 import base64
 import contextlib
@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from contract import render_profile
 from easel.laptop.catalogue import find
-from tests.easel.running import EASEL, MODEL, ROOT, Laptop, until
+from tests.easel.running import EASEL, MODEL, ROOT, Laptop, wait_for
 
 REQUEST: dict[str, Any] = {
     "prompt": ["a red apple", "a bus"],
@@ -25,7 +26,7 @@ REQUEST: dict[str, Any] = {
     "width": 256,
     "height": 256,
 }
-ALONE = """
+MODEL_ALONE = """
 import json, sys
 import inference
 model = inference.model_fn(sys.argv[1])
@@ -42,19 +43,17 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 @pytest.fixture(scope="module")
 def generated(real: Laptop) -> dict[str, Any]:
-    answer = real.http.post("/generate", json=REQUEST, timeout=60)
-    assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    response = real.http.post("/generate", json=REQUEST, timeout=60)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
 
 
-def predict_alone(request: dict[str, Any]) -> dict[str, Any]:
-    """The four functions in a process of their own: no gateway, no API, no container."""
-    from contract import render_profile
-
+def generate_with_model_alone(request: dict[str, Any]) -> dict[str, Any]:
+    """Call the four functions in a process of their own, without gateway, API and container."""
     entry = find(MODEL)
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(entry.folder)],
+        [sys.executable, "-c", MODEL_ALONE, str(entry.folder)],
         cwd=ROOT / "model_code",
         env={**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile), "OMP_WAIT_POLICY": "PASSIVE"},
         input=json.dumps(request),
@@ -62,12 +61,22 @@ def predict_alone(request: dict[str, Any]) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    response: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return response
 
 
-def test_the_laptop_draws_what_the_model_alone_draws(generated: dict[str, Any]) -> None:
-    alone = predict_alone(generated["parameters"])
+def easel_generate(*arguments: str, at: Path) -> str:
+    """Return standard output of `easel generate`."""
+    command = [*EASEL, "generate", *arguments]
+    return subprocess.run(command, cwd=at, env=os.environ, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def base64_of(files: list[bytes]) -> list[str]:
+    return [base64.b64encode(file).decode() for file in files]
+
+
+def test_the_laptop_generates_what_the_model_alone_generates(generated: dict[str, Any]) -> None:
+    alone = generate_with_model_alone(generated["parameters"])
     assert generated["generated_images"] == alone["generated_images"]
     assert generated["seeds"] == alone["seeds"] == [7, 8]
     first, second = (base64.b64decode(image) for image in generated["generated_images"])
@@ -75,74 +84,69 @@ def test_the_laptop_draws_what_the_model_alone_draws(generated: dict[str, Any]) 
     assert {image[:8] for image in (first, second)} == {b"\x89PNG\r\n\x1a\n"}
 
 
-def test_the_files_are_the_same_pictures(real: Laptop, generated: dict[str, Any]) -> None:
+def test_the_links_return_the_same_images(real: Laptop, generated: dict[str, Any]) -> None:
     files = [real.http.get(image["url"]).content for image in generated["images"]]
-    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
+    assert base64_of(files) == generated["generated_images"]
 
 
-def test_the_command_line_writes_the_same_picture(real: Laptop, generated: dict[str, Any], tmp_path: Path) -> None:
+def test_the_command_line_writes_the_same_images(real: Laptop, generated: dict[str, Any], tmp_path: Path) -> None:
     options = ["--prompt", "a bus", "--seed", "7", "--steps", "4", "--size", "256x256", "--url", real.url]
-    subprocess.run([*EASEL, "generate", "a red apple", *options], cwd=tmp_path, env=os.environ, check=True)
+    easel_generate("a red apple", *options, at=tmp_path)
     files = [(tmp_path / "out" / name).read_bytes() for name in ("7-a-red-apple.png", "8-a-bus.png")]
-    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
+    assert base64_of(files) == generated["generated_images"]
 
 
-def test_a_model_that_is_killed_while_it_draws_draws_again(real: Laptop, generated: dict[str, Any]) -> None:
-    id = real.submit(**REQUEST)
-    until(lambda: real.job(id)["progress"], 60)
-    with contextlib.suppress(ProcessLookupError):
-        real.part("easel.laptop.container.parent_watchdog").kill()
-    job = real.outcome(id, 90)
-    assert (job["status"], job["error"]) == ("succeeded", None)
-    files = [real.http.get(image["url"]).content for image in job["images"]]
-    assert [base64.b64encode(file).decode() for file in files] == generated["generated_images"]
-
-
-def test_a_drawing_that_starts_from_a_drawing_tells_how_it_was_drawn(real: Laptop, tmp_path: Path) -> None:
-    """The command line alone: what it wrote is what it starts from."""
+def test_an_image_can_start_the_next_and_keeps_its_parameters(real: Laptop, tmp_path: Path) -> None:
     options = ["--steps", "5", "--seed", "7", "--embed-parameters", "--url", real.url]
-    subprocess.run([*EASEL, "generate", "红苹果", *options], cwd=tmp_path, env=os.environ, check=True)
+    easel_generate("红苹果", *options, at=tmp_path)
     start = ["--init-image", "out/7-红苹果.png", "--strength", "0.4"]
-    done = subprocess.run(
-        [*EASEL, "generate", "a green apple", *options, *start, "--json"],
-        cwd=tmp_path, env=os.environ, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    told = json.loads(done.stdout)
+    output = json.loads(easel_generate("a green apple", *options, *start, "--json", at=tmp_path))
     first = (tmp_path / "out/7-红苹果.png").read_bytes()
-    assert told["parameters"]["init_image"] == f"sha256:{sha256(first).hexdigest()}"
-    texts = [Image.open(tmp_path / name).text for name in ("out/7-红苹果.png", told["images"][0]["path"])]  # type: ignore[attr-defined]
+    assert output["parameters"]["init_image"] == f"sha256:{sha256(first).hexdigest()}"
+    texts = [Image.open(tmp_path / name).text for name in ("out/7-红苹果.png", output["images"][0]["path"])]  # type: ignore[attr-defined]
     assert texts[0]["parameters"].startswith("红苹果\nSteps: 5, Sampler: DDIM, ")
     assert "Denoising strength: 0.4, " in texts[1]["parameters"]
 
 
-def test_one_id_leads_from_the_gateway_to_the_model(real: Laptop) -> None:
-    """From the `request_id` that the caller has to the container's own line of the picture."""
+def test_one_id_links_the_logs_of_api_and_container(real: Laptop) -> None:
+    """From the response's `x-request-id` to the container's line about the images."""
     request = real.http.post("/generate", json=REQUEST, timeout=60).headers["x-request-id"]
     (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
-    drawn = logged(real, "model", "event", "generated")
-    assert [line["images"] for line in drawn if line["inference_id"] == accepted["inference_id"]] == [2]
+    lines = logged(real, "model", "event", "generated")
+    assert [line["images"] for line in lines if line["inference_id"] == accepted["inference_id"]] == [2]
 
 
 def logged(laptop: Laptop, name: str, key: str, value: str) -> list[dict[str, Any]]:
-    """The lines of a log that are of this kind."""
+    """Return the JSON lines of a log whose `key` has the value."""
     lines = [json.loads(line) for line in (laptop.data / f"{name}.log").read_text().splitlines() if line[:1] == "{"]
     return [line for line in lines if line.get(key) == value]
 
 
-def test_progress_tells_steps_and_shows_the_picture_so_far(real: Laptop) -> None:
+def test_progress_has_steps_and_previews(real: Laptop) -> None:
     assert "preview" in real.http.get("/models").json()["models"][0]["features"]
     id = real.submit("a red apple", num_inference_steps=15)
-    seen, shown = set(), set()
+    steps, previews = set(), set()
 
     def ended() -> bool:
         job = real.job(id)
         if job["progress"]:
-            seen.add((job["progress"]["step"], job["progress"]["steps"]))
-            shown.add(job["progress"]["preview"])
+            steps.add((job["progress"]["step"], job["progress"]["steps"]))
+            previews.add(job["progress"]["preview"])
         return bool(job["status"] == "succeeded")
 
-    until(ended, 90)
-    assert len(seen) >= 3
-    assert {steps for _, steps in seen} == {15}
-    assert len(shown) >= 3
-    assert Image.open(io.BytesIO(base64.b64decode(shown.pop()))).format == "JPEG"
+    wait_for(ended, 90)
+    assert len(steps) >= 3
+    assert {total for _, total in steps} == {15}
+    assert len(previews) >= 3
+    assert Image.open(io.BytesIO(base64.b64decode(previews.pop()))).format == "JPEG"
+
+
+def test_a_model_that_is_killed_during_a_job_generates_again(real: Laptop, generated: dict[str, Any]) -> None:
+    id = real.submit(**REQUEST)
+    wait_for(lambda: real.job(id)["progress"], 60)
+    with contextlib.suppress(ProcessLookupError):
+        real.container().kill()
+    job = real.outcome(id, 90)
+    assert (job["status"], job["error"]) == ("succeeded", None)
+    files = [real.http.get(image["url"]).content for image in job["images"]]
+    assert base64_of(files) == generated["generated_images"]

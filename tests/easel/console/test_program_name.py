@@ -1,4 +1,4 @@
-"""What is told to be typed can be typed where it is told."""
+"""Commands in messages work where they are printed."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from easel.cli import app
-from easel.console.program_name import COMMANDS, as_typed
+from easel.console.program_name import COMMANDS, with_program_name
 from tests.easel.running import ROOT
 
 
@@ -17,26 +17,26 @@ def test_every_command_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "typed"),
+    ("started", "printed"),
     [
         (".venv/bin/easel", ".venv/bin/easel resume"),
         ("/else where/bin/easel", "'/else where/bin/easel' resume"),
         ("on-path", "easel resume"),
     ],
 )
-def test_a_command_in_a_text(started: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_in_a_text(started: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path = tmp_path / "easel"
     on_path.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "argv", [str(on_path) if started == "on-path" else started, "up"])
-    assert as_typed("Back with: easel resume") == f"Back with: {typed}"
-    assert as_typed("`easel resume` brings an easel back") == f"`{typed}` brings an easel back"
+    assert with_program_name("Back with: easel resume") == f"Back with: {printed}"
+    assert with_program_name("`easel resume` brings an easel back") == f"`{printed}` brings an easel back"
     for other in ("easel resumed", ".venv/bin/easel resume", "an easel", "my-easel resume"):
-        assert as_typed(other) == other
+        assert with_program_name(other) == other
 
 
-def test_the_way_out_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:
-    """As `make up` starts it: by its path, and not on PATH."""
+def test_the_fix_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:
+    """Starts `easel` as `make up` does: by its path, while it is not on PATH."""
     script = tmp_path / "bin" / "easel"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom easel.cli import app\napp()\n")
@@ -49,4 +49,4 @@ def test_the_way_out_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:
     fix = run("bin/easel", "up", "--model", "nope").stderr.splitlines()[-1].split(None, 1)[1]
     assert fix == "bin/easel models"
     assert run("sh", "-c", fix).stdout.startswith("emoji ")
-    assert "Start with:  bin/easel up " in run("bin/easel", "--help").stdout
+    assert "bin/easel up" in run("bin/easel", "--help").stdout

@@ -1,0 +1,218 @@
+"""`easel generate` with a fake API: requests, files, output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from contract import INIT_IMAGE_BYTES
+from tests.easel.client.fake_api import DONE, ID, IMAGES, FakeApi, job
+from tests.easel.running import EASEL, ROOT, Laptop, wait_for
+
+Api = type[FakeApi]
+Easel = Callable[..., Result]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EASEL_", "NO_COLOR"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
+
+
+# --- output --------------------------------------------------------------------------------------
+
+
+def test_output_without_a_terminal(api: Api, easel: Easel, tmp_path: Path) -> None:
+    api.jobs[:] = [job("queued", "Queued."), job("running", "Running.", 3), DONE]
+    done = easel("--url", api.url)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "out/7-a-red-apple.png  512×384  seed 7",
+        "out/8-ein-bär-熊猫.jpg  512×384  seed 8",
+    ]
+    *messages, seconds = done.stderr.splitlines()
+    assert messages == ["Queued.", "Running.", "Note: Upscaled."]
+    assert re.fullmatch(r"2 images in \d+\.\d s", seconds)
+    assert (tmp_path / "out" / "7-a-red-apple.png").read_bytes() == b"image 0"
+    assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == b"image 1"
+
+
+def test_json_output(api: Api, easel: Easel) -> None:
+    output = json.loads(easel("--json", "--url", api.url).stdout)
+    assert output["images"][0] == {"path": "out/7-a-red-apple.png", "width": 512, "height": 384, "seed": 7}
+    assert set(output) == {"id", "parameters", "timings", "warnings", "seconds", "images"}
+
+
+def in_a_terminal(api: Api, at: Path, **variables: str) -> tuple[int, str]:
+    """Return the exit code and the output on a terminal of 100 columns."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*EASEL, "generate", "a", "--url", api.url],
+        cwd=at, env=environment(COLUMNS="100", **variables), stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(controller, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        output += chunk
+    os.close(controller)
+    return process.wait(20), output.decode()
+
+
+def test_output_on_a_terminal(api: Api, tmp_path: Path) -> None:
+    api.jobs[:] = [job("queued", "Queued.")] * 2 + [job("running", "", step) for step in (4, 9, 20)] + [DONE]
+    code, output = in_a_terminal(api, tmp_path)
+    assert code == 0
+    for text in ("Queued.", "step 4/20", "step 9/20", "━", "\x1b[", "out/7-a-red-apple.png  512×384  seed 7"):
+        assert text in output
+    api.jobs[:] = [job("running", "Running.", 4), DONE]
+    code, output = in_a_terminal(api, tmp_path, NO_COLOR="1")
+    assert (code, "\x1b[" in output, "Queued." in output) == (0, False, True)
+
+
+def test_ctrl_c_cancels_the_job(api: Api, tmp_path: Path) -> None:
+    api.jobs[:] = [job("queued", "Queued.")]
+    command = [*EASEL, "generate", "a", "--url", api.url]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(api.received) >= 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["Queued.", "Cancelled."]
+    assert [request.path for request in api.received if request.method == "DELETE"] == [f"/jobs/{ID}"]
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def test_every_option_reaches_the_api(api: Api, easel: Easel, tmp_path: Path) -> None:
+    options = (
+        "--prompt b --negative c -n 2 --size 512x384 --steps 9 --guidance 2.5 --seed 7 --scheduler euler --format jpeg"
+    )
+    done = easel(*options.split(), "-o", "there", EASEL_URL=f"{api.url}/", EASEL_KEY="key")
+    assert done.exit_code == 0
+    request = api.received[0]
+    assert (request.method, request.path, request.headers["x-api-key"]) == ("POST", "/jobs", "key")
+    assert len(request.headers["idempotency-key"]) >= 32
+    assert request.body == {
+        "prompt": ["a", "b"],
+        "negative_prompt": "c",
+        "width": 512,
+        "height": 384,
+        "num_images_per_prompt": 2,
+        "num_inference_steps": 9,
+        "guidance_scale": 2.5,
+        "seed": 7,
+        "scheduler": "euler",
+        "output_format": "jpeg",
+    }
+    assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+def test_an_initial_image_reaches_the_api(api: Api, easel: Easel, tmp_path: Path) -> None:
+    (tmp_path / "start.png").write_bytes(b"picture")
+    options = ["--init-image", "start.png", "--strength", "0.4", "--embed-parameters"]
+    assert easel(*options, "--url", api.url).exit_code == 0
+    body = api.received[0].body
+    assert body == {"prompt": ["a"], "init_image": "cGljdHVyZQ==", "strength": 0.4, "embed_parameters": True}
+
+
+def test_the_initial_image_has_a_size_limit(api: Api, easel: Easel, tmp_path: Path) -> None:
+    for size, code in [(INIT_IMAGE_BYTES, 0), (INIT_IMAGE_BYTES + 1, 2)]:
+        (tmp_path / "start.png").write_bytes(bytes(size))
+        done = easel("--init-image", "start.png", "--url", api.url)
+        assert done.exit_code == code, done.stderr
+    assert str(INIT_IMAGE_BYTES) in done.stderr
+    missing = easel("--init-image", "there.png", "--url", api.url)
+    assert (missing.exit_code, sum(request.method == "POST" for request in api.received)) == (2, 1)
+    assert "--init-image there.png" in missing.stderr
+
+
+def test_links_are_fetched_without_the_key(api: Api, easel: Easel) -> None:
+    elsewhere = [{**IMAGES[0], "url": f"{api.url}/files/0?X-Amz-Signature=1"}]
+    api.jobs[:] = [{**DONE, "images": elsewhere}]
+    assert easel("--url", api.url, "--key", "secret").exit_code == 0
+    files = [request for request in api.received if request.path.startswith("/files")]
+    assert [("x-api-key" in request.headers) for request in files] == [False]
+
+
+def test_a_busy_api_gets_the_request_again_with_the_same_key(api: Api, easel: Easel) -> None:
+    api.submitted = (429, {"retryable": True})
+
+    def accept_the_second() -> None:
+        wait_for(lambda: api.received)
+        api.submitted = (202, job("queued"))
+
+    accepting = threading.Thread(target=accept_the_second)
+    accepting.start()
+    assert easel("--url", api.url).exit_code == 0
+    accepting.join()
+    keys = [request.headers["idempotency-key"] for request in api.received if request.method == "POST"]
+    assert len(keys) >= 2
+    assert len(set(keys)) == 1
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_no_image_is_overwritten(api: Api, easel: Easel, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "7-a-red-apple.png").write_bytes(b"another")
+    for _ in range(2):
+        assert "out/7-a-red-apple-2.png" in easel("--url", api.url).stdout
+    assert (tmp_path / "out" / "7-a-red-apple.png").read_bytes() == b"another"
+
+
+def test_the_output_folder_is_checked_before_the_request(api: Api, easel: Easel, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = easel("-o", "file/out", "--url", api.url)
+    assert done.exit_code == 2
+    assert f"{tmp_path}/file" in done.stderr
+    assert api.received == []
+
+
+def test_generate_with_a_running_service(laptop: Laptop, tmp_path: Path) -> None:
+    command = [*EASEL, "generate", "slow 1", "-n", "2", "--seed", "41", "--url", laptop.url]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["out/41-slow-1.png  128×128  seed 41", "out/42-slow-1.png  128×128  seed 42"]
+    assert (tmp_path / "out" / "41-slow-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--url", "localhost:7860"], ["--size", "big"], ["--steps", "many"], ["--nope"]], ids=str
+)
+def test_usage_errors_name_the_option(easel: Easel, arguments: list[str]) -> None:
+    done = easel(*arguments)
+    assert done.exit_code == 2
+    assert arguments[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--url", "http://[::1"],
+        ["--url", "http://127.0.0.1:abc"],
+        ["--url", "http://example..com"],
+        ["--key", "é"],
+        ["--key", "k\r"],
+        ["--guidance", "nan"],
+        ["--size", f"{'9' * 5000}x64"],
+    ],
+    ids=["bracket", "port", "dots", "key", "end of a line", "nan", "digits"],
+)
+def test_values_that_cannot_be_sent_are_usage_errors(easel: Easel, arguments: list[str]) -> None:
+    assert easel(*arguments).exit_code == 2
