@@ -1,4 +1,4 @@
-"""`python -m tests.parity`: the serving image's software against the laptop's, on one release. See README.md."""
+"""`python -m tests.parity`: compare the serving image's software with the laptop's on one release. See README.md."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from bench.laptop import machine
 from bench.synth import apart
 from tests.deploy.harness.environment import ROOT, MissingToolError
-from tests.parity import behaviour, environment, messages, release, room
-from tests.parity.servers import Image, Server, laptop
+from tests.parity import checks, environment, messages, release, sandbox
+from tests.parity.servers import ImageServer, Response, Server, laptop_server
 
 RECORD = ROOT / "bench" / "results" / "serving_parity.json"
 SCRATCH = ROOT / ".cache" / "parity"
@@ -23,59 +23,62 @@ SCRATCH = ROOT / ".cache" / "parity"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inside", metavar="MOUNTS", help=argparse.SUPPRESS)
-    outside = parser.parse_args().inside
-    if outside:
-        sys.exit(not run(outside))
+    outer_mounts = parser.parse_args().inside
+    if outer_mounts:
+        sys.exit(not run(outer_mounts))
     try:
         environment.set_up()
     except MissingToolError as error:
         sys.exit(str(error))
     shutil.rmtree(SCRATCH, ignore_errors=True)
     SCRATCH.mkdir(parents=True)
-    variables = release.make(SCRATCH / "release", SCRATCH)
+    variables = release.create(SCRATCH / "release", SCRATCH)
     (SCRATCH / "variables.json").write_text(json.dumps(variables))
-    command = [*apart(*environment.ROOM), sys.executable, "-m", "tests.parity", "--inside", room.identity()]
+    unshare = apart(*environment.NAMESPACES)
+    command = [*unshare, sys.executable, "-m", "tests.parity", "--inside", sandbox.mount_namespace()]
     sys.exit(subprocess.run(command, cwd=ROOT).returncode)
 
 
-def run(outside: str) -> bool:
-    """In the room. Writes the record; True: nothing differs and every check holds."""
-    room.furnish(SCRATCH, outside)
+def run(outer_mounts: str) -> bool:
+    """Compare inside the sandbox and write the record. Return whether everything is equal and all checks passed."""
+    sandbox.prepare(SCRATCH, outer_mounts)
     folder = SCRATCH / "release"
-    room.lay(folder)
+    sandbox.mount_release(folder)
     variables: dict[str, str] = json.loads((SCRATCH / "variables.json").read_text())
-    asked = messages.golden() + messages.others()
-    with laptop(folder, variables, SCRATCH / "laptop") as server:
+    sent = messages.golden() + messages.container_only()
+    with laptop_server(folder, variables, SCRATCH / "laptop") as server:
         server.wait()
-        ours = [_ask(server, message) for message in asked]
-    with Image(variables, SCRATCH / "image") as image:
-        checks = [behaviour.start(image)]
-        lines = [messages.compare(one, own, _ask(image, one)) for one, own in zip(asked, ours, strict=True)]
-        checks += behaviour.check(image, variables)
-    checks.append(behaviour.large(SCRATCH / "large", variables))
-    for spoil in (behaviour.lose_names, behaviour.lose_a_part):
-        checks.append(behaviour.broken(folder, SCRATCH / spoil.__name__, variables, room.lay, spoil))
-    _write(variables, lines, checks)
-    return all(not line["differs"] for line in lines) and all(check["holds"] for check in checks)
+        laptop = [_send(server, message) for message in sent]
+    with ImageServer(variables, SCRATCH / "image") as image:
+        results = [checks.start(image)]
+        lines = [messages.compare(m, response, _send(image, m)) for m, response in zip(sent, laptop, strict=True)]
+        results += checks.run_all(image, variables)
+    results.append(checks.large_response_of_a_larger_model(SCRATCH / "large", variables))
+    for damage in (checks.rename_weights, checks.remove_unet_weights):
+        results.append(checks.damaged_release(folder, SCRATCH / damage.__name__, variables, damage))
+    _write(variables, lines, results)
+    return all(not line["difference"] for line in lines) and all(result["passed"] for result in results)
 
 
-def _ask(server: Server, message: messages.Message) -> Any:
-    return server.call(message.body, message.kind)
+def _send(server: Server, message: messages.Message) -> Response:
+    return server.request(message.body, message.content_type)
 
 
-def _write(variables: dict[str, str], lines: list[dict[str, Any]], checks: list[dict[str, Any]]) -> None:
-    for check in checks:
-        print(f"{'holds  ' if check['holds'] else 'DIFFERS'}  {check['check']}\n         {check['seen']}")
+def _write(variables: dict[str, str], lines: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
+    for result in results:
+        print(f"{'passed' if result['passed'] else 'FAILED'}  {result['check']}\n        {result['observed']}")
     for line in lines:
-        print(f"{'DIFFERS' if line['differs'] else 'same   '}  {line['message']}: {line['answer']} {line['differs']}")
+        print(
+            f"{'DIFFERS' if line['difference'] else 'equal  '}  {line['message']}: {line['result']} {line['difference']}"
+        )
     record = {
         "date": time.strftime("%Y-%m-%d"),
         "versions": environment.versions(),
-        "weights": release.weights(SCRATCH / "release"),
+        "weights": release.weight_hashes(SCRATCH / "release"),
         "machine": machine(),
         "tolerance": {"largest": messages.LARGEST, "mean": messages.MEAN},
         "variables": variables,
-        "checks": checks,
+        "checks": results,
         "messages": lines,
     }
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

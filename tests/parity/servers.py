@@ -1,4 +1,4 @@
-"""The two servers under comparison, and calls to them."""
+"""The two servers that are compared, and requests to them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.parity.environment import VENV
 
 JSON = "application/json"
 START_SECONDS = 120
-IMAGE = {
-    "TEMP": "",  # ours: the image's is /tmp, which others of this machine use
+IMAGE_VARIABLES = {
+    "TEMP": "",  # set below: the image's is /tmp, which others on this machine use
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     "PYTHONIOENCODING": "UTF-8",
@@ -30,28 +30,27 @@ IMAGE = {
     "MKL_THREADING_LAYER": "GNU",
     "DLC_CONTAINER_TYPE": "inference",
 }
-"""The variables of the image's Dockerfile that mean something here."""
+"""The variables of the image's Dockerfile that have an effect here."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
-    kind: str
-    """Its content type."""
+    content_type: str
     body: bytes
     seconds: float
 
 
 class Server:
-    """A program that serves SageMaker's container contract on loopback, from `with` to its end."""
+    """A program that serves SageMaker's container interface on loopback. As a context manager it ends the program."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int, folder: Path) -> None:
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], port: int, folder: Path) -> None:
         folder.mkdir()
         self.port, self._log = port, folder / "log"
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     @property
@@ -59,37 +58,38 @@ class Server:
         return self._log.read_text()
 
     def wait(self) -> float:
-        """Seconds from the start to the first 200 of /ping."""
-        while time.monotonic() - self.began < START_SECONDS and self.process.poll() is None:
+        """Wait until /ping is 200. Return the seconds since the start."""
+        while time.monotonic() - self.started < START_SECONDS and self.process.poll() is None:
             try:
-                if self.call(b"", path="/ping", method="GET").status == 200:
-                    return time.monotonic() - self.began
+                if self.request(b"", path="/ping", method="GET").status == 200:
+                    return time.monotonic() - self.started
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(f"the server did not start:\n{self.log[-4000:]}")
 
-    def call(
-        self, body: bytes, kind: str = JSON, path: str = "/invocations", method: str = "POST", **headers: str
-    ) -> Answer:
-        began = time.monotonic()
+    def request(
+        self, body: bytes, content_type: str = JSON, path: str = "/invocations", method: str = "POST", **headers: str
+    ) -> Response:
+        started = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
         try:
-            told = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, {"content-type": kind, **told})
-            answer = connection.getresponse()
-            read = answer.read()
-            return Answer(answer.status, answer.getheader("content-type", ""), read, time.monotonic() - began)
+            all_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, {"content-type": content_type, **all_headers})
+            response = connection.getresponse()
+            content = response.read()
+            seconds = time.monotonic() - started
+            return Response(response.status, response.getheader("content-type", ""), content, seconds)
         finally:
             connection.close()
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         self.process.terminate()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ask_to_end()
+        self.terminate()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
@@ -97,27 +97,27 @@ class Server:
             self.process.wait()
 
 
-def laptop(release: Path, environment: Mapping[str, str], folder: Path, port: int = 8081) -> Server:
-    """What `make up` runs, with the laptop's packages and the same variables."""
+def laptop_server(release: Path, variables: Mapping[str, str], folder: Path, port: int = 8081) -> Server:
+    """Start the container of `make up` with the laptop's packages and the given variables."""
     command = [sys.executable, "-m", "easel.laptop.container.server", "--model-dir", str(release), "--port", str(port)]
-    here = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    return Server(command, here, port, folder)
+    own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    return Server(command, own, port, folder)
 
 
-class Image(Server):
-    """The image's `serve` as process 1 of its own, in the room, with the release at /opt/ml/model."""
+class ImageServer(Server):
+    """The image's `serve` as process 1 of a PID namespace. Needs the sandbox with the release at /opt/ml/model."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    def __init__(self, variables: Mapping[str, str], folder: Path) -> None:
+        unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
         path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        variables = {**IMAGE, "PATH": path, "TEMP": str(folder), "HOME": str(folder), **environment}
-        super().__init__([*alone, str(VENV / "bin" / "serve")], variables, 8080, folder)
+        own = {**IMAGE_VARIABLES, "PATH": path, "TEMP": str(folder), "HOME": str(folder), **variables}
+        super().__init__([*unshare, str(VENV / "bin" / "serve")], own, 8080, folder)
 
-    def ask_to_end(self) -> None:
-        """As a container is asked: process 1 gets SIGTERM."""
+    def terminate(self) -> None:
+        """Send SIGTERM to process 1, as for a container."""
         for child in psutil.Process(self.process.pid).children() if self.process.poll() is None else []:
             child.send_signal(signal.SIGTERM)
 
     def worker(self) -> psutil.Process:
-        """The process that holds the model: the youngest of the server's."""
+        """Return the process that holds the model: the youngest of the server's."""
         return psutil.Process(self.process.pid).children(recursive=True)[-1]

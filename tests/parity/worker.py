@@ -1,8 +1,8 @@
-"""The Python half of the image's server, without the half in Java: loads a release and answers messages.
+"""The Python part of the image's server, without the Java part: loads a release and responds to messages.
 
-    python worker.py RELEASE MESSAGES ANSWERS
+    python worker.py RELEASE REQUESTS RESPONSES
 
-MESSAGES: a JSON list of [InferenceId, content type, body]; ANSWERS: of [status, content type, body]. Bodies are bytes
+REQUESTS: a JSON list of [InferenceId, content type, body]; RESPONSES: of [status, content type, body]. Bodies are bytes
 as Latin-1.
 """
 
@@ -18,28 +18,28 @@ from typing import Any
 from mms.model_loader import ModelLoaderFactory
 
 HANDLER = "sagemaker_huggingface_inference_toolkit.handler_service"
-"""As `serve` of the image tells the server."""
+"""The handler that the image's `serve` sets."""
 
 
 def main() -> None:
-    release, asked, answers = sys.argv[1:]
+    release, requests, responses = sys.argv[1:]
     service = ModelLoaderFactory.get_model_loader(release).load("model", release, HANDLER, 0, 1)
-    told = [_read(service.predict([_frame(*message)])) for message in json.loads(Path(asked).read_text())]
-    Path(answers).write_text(json.dumps(told))
+    received = [_parse(service.predict([_frame(*request)])) for request in json.loads(Path(requests).read_text())]
+    Path(responses).write_text(json.dumps(received))
 
 
-def _frame(id: str, kind: str, body: str) -> dict[str, Any]:
-    """A request as the server's `retrieve_msg` takes it from the socket."""
-    headers = {"Content-Type": kind, "X-Amzn-SageMaker-Inference-Id": id}
+def _frame(inference_id: str, content_type: str, body: str) -> dict[str, Any]:
+    """Return a request as the server's `retrieve_msg` reads it from the socket."""
+    headers = {"Content-Type": content_type, "X-Amzn-SageMaker-Inference-Id": inference_id}
     return {
         "requestId": b"1",
         "headers": [{"name": name.encode(), "value": value.encode()} for name, value in headers.items()],
-        "parameters": [{"name": "body", "contentType": kind, "value": bytearray(body, "latin-1")}],
+        "parameters": [{"name": "body", "contentType": content_type, "value": bytearray(body, "latin-1")}],
     }
 
 
-def _read(frame: bytes) -> tuple[int, str, str]:
-    """What the server's `create_predict_response` writes to the socket: lengths are big-endian, of four bytes."""
+def _parse(frame: bytes) -> tuple[int, str, str]:
+    """Parse what the server's `create_predict_response` writes: lengths are big-endian and have four bytes."""
     stream = io.BytesIO(frame)
 
     def number() -> int:
@@ -48,11 +48,11 @@ def _read(frame: bytes) -> tuple[int, str, str]:
     def text() -> str:
         return stream.read(number()).decode("latin-1")
 
-    number(), text(), text()  # of the whole: status and message; of the one request: its id
-    kind, status, _ = text(), number(), text()
+    number(), text(), text()  # status and message of the batch, id of its only request
+    content_type, status, _ = text(), number(), text()
     for _ in range(number()):
         text(), text()
-    return status, kind, text()
+    return status, content_type, text()
 
 
 if __name__ == "__main__":

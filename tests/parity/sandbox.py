@@ -1,4 +1,4 @@
-"""A room for a server that writes where its image has it: mounts that nobody else sees, and no network but loopback."""
+"""A sandbox for a server that writes to the paths of its image: private mounts, and no network but loopback."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ MODEL = Path("/opt/ml/model")
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
-def identity() -> str:
-    """Of the mounts that this process sees."""
+def mount_namespace() -> str:
+    """Return the id of the mount namespace of this process."""
     return str(Path("/proc/self/ns/mnt").readlink())
 
 
-def furnish(scratch: Path, outside: str) -> None:
-    """Lays writable copies over /etc and /opt, and switches loopback on. `outside`: `identity()` of who made it."""
-    if identity() == outside:
-        raise RuntimeError("these mounts are everybody's: start me by `unshare --mount`")
+def prepare(scratch: Path, outer_namespace: str) -> None:
+    """Mount writable layers over /etc and /opt, and bring loopback up.
+
+    `outer_namespace` is the mount namespace of the parent. Raises RuntimeError in that namespace.
+    """
+    if mount_namespace() == outer_namespace:
+        raise RuntimeError("this would change the mounts of the machine: start it with `unshare --mount`")
     layers = scratch / "layers"
     layers.mkdir()
     _mount("-t", "tmpfs", "tmpfs", str(layers))
@@ -34,13 +37,13 @@ def furnish(scratch: Path, outside: str) -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def lay(release: Path) -> None:
-    """The release where the server looks for it, read-only as SageMaker has it."""
+def mount_release(release: Path) -> None:
+    """Mount the release at /opt/ml/model, read-only as on SageMaker."""
     if MODEL.is_mount():
         subprocess.run(["umount", MODEL], check=True)
     _mount("--bind", str(release), str(MODEL))
     _mount("-o", "remount,ro,bind", str(MODEL))
 
 
-def _mount(*words: str) -> None:
-    subprocess.run(["mount", *words], check=True)
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
