@@ -69,7 +69,7 @@ def to_easel_error(error: Exception) -> EaselError:
         return EaselError("model_error", "the GPU is in an error that only a new process clears", hint=hint)
     if isinstance(error, ImportError):
         message = f"the serving image lacks {error.name or 'a module'}, which the model needs"
-        return EaselError("config_error", message, hint="Deploy another model: docs/models.md lists those it runs.")
+        return EaselError("config_error", message, hint="Deploy a model of docs/reference/models.md.")
     message = f"the model does not load ({type(error).__name__})"
     return EaselError("config_error", message, hint=UNKNOWN_CAUSE_HINT)
 

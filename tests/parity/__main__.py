@@ -68,9 +68,8 @@ def _write(variables: dict[str, str], lines: list[dict[str, Any]], results: list
     for result in results:
         print(f"{'passed' if result['passed'] else 'FAILED'}  {result['check']}\n        {result['observed']}")
     for line in lines:
-        print(
-            f"{'DIFFERS' if line['difference'] else 'equal  '}  {line['message']}: {line['result']} {line['difference']}"
-        )
+        verdict = "DIFFERS" if line["difference"] else "equal  "
+        print(f"{verdict}  {line['message']}: {line['result']} {line['difference']}")
     record = {
         "date": time.strftime("%Y-%m-%d"),
         "versions": environment.versions(),

@@ -1,4 +1,4 @@
-"""Checks of the image's server: limits, load, a dead worker, its end. Their docstrings are their texts in the record."""
+"""Checks of the image's server: limits, load, a dead worker, SIGTERM. Their docstrings are the texts of the record."""
 
 from __future__ import annotations
 
