@@ -20,7 +20,7 @@ Parameters = ParamSpec("Parameters")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. An empty `remedy` of a finding that is not ok stands for the check's own remedy."""
+    """What a check found. An empty `remedy` of a failed finding stands for the remedy of its check."""
 
     status: Status
     message: str
@@ -80,12 +80,11 @@ class Check(Generic[Parameters]):
         try:
             return self.run(*args, **kwargs)
         except CommandError as error:
-            message = f"Not checked: {error.what} ({error.where}: {error.why})."
-            return self.result(unknown(message, error.fix or "Correct the error, then run easel doctor again."))
+            return self.result(unknown(f"Not checked: {error.what} ({error.where}: {error.why}).", error.fix))
 
     def result(self, finding: Finding) -> Result:
-        """Return `finding` with this check's code and, where it names none, this check's remedy."""
-        remedy = finding.remedy or ("" if finding.status == "ok" else self.remedy)
+        """Return `finding` with this check's code and, if it failed and names no remedy, this check's remedy."""
+        remedy = finding.remedy or (self.remedy if finding.status == "failed" else "")
         return Result(finding.status, finding.message, remedy, finding.log_lines, code=self.code)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doc_pages import KMS_KEY, SETTINGS
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of, stack_status
 from stacks.config.catalogue import CatalogueError
-from stacks.config.names import MODEL_STACK, STORAGE_STACK
+from stacks.config.names import ENDPOINT_PREFIX, MODEL_STACK, STORAGE_STACK
 from stacks.config.regions import check_place
 from stacks.config.settings import SettingsError
 
@@ -32,8 +30,9 @@ def settings(account: Account, plan: Plan) -> Finding | None:
 def settings_change(account: Account, plan: Plan) -> Finding | None:
     """The deployed model and mode are the configured ones. Listed only if a deploy would replace them."""
     outputs = outputs_of(account).get(MODEL_STACK, {})
-    mode = re.match(r"easel-(async|realtime)", outputs.get("EndpointName", ""))
-    deployed = {"model": outputs.get("Model"), "mode": mode and mode[1]}
+    endpoint = outputs.get("EndpointName", "")
+    mode = next((mode for mode, prefix in ENDPOINT_PREFIX.items() if endpoint.startswith(prefix)), None)
+    deployed = {"model": outputs.get("Model"), "mode": mode}
     configured = {"model": plan.model and plan.model.id, "mode": plan.settings.mode}
     changed = [key for key in deployed if deployed[key] and configured[key] and deployed[key] != configured[key]]
     if not changed:

@@ -12,7 +12,7 @@ from easel.cloud.account import Account, aws_errors
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES, ResourceType
 from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
-from stacks.config.names import APP, APP_TAG, STACKS
+from stacks.config.names import APP, APP_TAG, ENDPOINT_PREFIX, STACKS
 
 GLOBAL = "global"
 """The place of resources that belong to no region."""
@@ -23,7 +23,7 @@ THREADS = 8
 TAG_FILTER = {"Key": APP_TAG, "Values": [APP]}
 NAME = re.compile(
     rf"(^|/)(({'|'.join(STACKS)})([-/]|$)|({'|'.join(STACKS).lower()})-[a-z0-9]+[0-9a-f]{{8}}-"
-    r"|easel-(async|realtime)[0-9a-f]{6}-|(sagemaker-)?easel-notebook-[0-9a-f]{8}\b)"
+    rf"|({'|'.join(ENDPOINT_PREFIX.values())})[0-9a-f]{{6}}-|(sagemaker-)?easel-notebook-[0-9a-f]{{8}}\b)"
 )
 """Names that CloudFormation derives from the stacks' names, and the names of endpoints and of the notebook's resources.
 
