@@ -1,4 +1,4 @@
-"""A fake API, and `easel` run in this process."""
+"""A fake API, and `easel generate` in this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,24 +15,27 @@ from typer.testing import CliRunner, Result
 from easel.cli import app
 from easel.client import api as client
 from easel.client import generate
-from tests.easel.client.fake_api import DONE, FakeApi, job
+from tests.easel.client.fake_api import DONE, FakeApi, Received, job
 
 
 @pytest.fixture
 def api() -> Iterator[type[FakeApi]]:
-    """The handler of a running fake API. Its `url` is in the environment variable EASEL_URL of `easel`."""
-    handler = type(
-        "Handler", (FakeApi,), {"jobs": [DONE], "submitted": (202, job("queued", "Queued.")), "received": []}
-    )
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    """The handler class of a running fake API, with its script and the requests that it received."""
+
+    class Handler(FakeApi):
+        jobs: ClassVar[list[Any]] = [DONE]
+        submitted: ClassVar[tuple[int, Any]] = (202, job("queued", "Queued."))
+        received: ClassVar[list[Received]] = []
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        handler.url = f"http://127.0.0.1:{server.server_port}"
-        yield handler
+        Handler.url = f"http://127.0.0.1:{server.server_port}"
+        yield Handler
         server.shutdown()
 
 
 @pytest.fixture
-def easel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run `easel generate a` with further arguments in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["easel"])

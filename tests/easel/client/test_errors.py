@@ -13,7 +13,7 @@ from tests.easel.client.fake_api import ID, FakeApi, job
 from tests.easel.running import free_port
 
 Api = type[FakeApi]
-Easel = Callable[..., Result]
+Generate = Callable[..., Result]
 
 
 def parts(done: Result) -> dict[str, str]:
@@ -28,9 +28,9 @@ def problem(status: int, **fields: Any) -> tuple[int, dict[str, Any]]:
     return status, {**body, **fields}
 
 
-def test_the_parts_of_an_error(api: Api, easel: Easel) -> None:
+def test_the_parts_of_an_error(api: Api, run_generate: Generate) -> None:
     api.submitted = problem(400, code="not_multiple_of_8", invalid_params=[{"name": "width"}])
-    done = easel("--url", api.url)
+    done = run_generate("--url", api.url)
     assert done.stderr.splitlines() == [
         "Error: Title",
         f"  where POST {api.url}/jobs · width",
@@ -53,43 +53,43 @@ def test_the_parts_of_an_error(api: Api, easel: Easel) -> None:
     ids=["gateway", "key", "internal", "no object", "no job", "no API"],
 )
 def test_errors_of_a_submission(
-    api: Api, easel: Easel, response: tuple[int, Any], code: int, why: str, fix: str
+    api: Api, run_generate: Generate, response: tuple[int, Any], code: int, why: str, fix: str
 ) -> None:
     api.submitted = response
-    done = easel("--url", api.url)
+    done = run_generate("--url", api.url)
     assert (done.exit_code, done.stdout) == (code, "")
     assert api.url in parts(done)["where"]
     assert why in parts(done)["why"]
     assert fix in parts(done)["fix"]
 
 
-def test_a_failed_job(api: Api, easel: Easel) -> None:
+def test_a_failed_job(api: Api, run_generate: Generate) -> None:
     api.jobs[:] = [job("failed", error={"code": "blank_output", "message": "all black", "hint": "Another seed."})]
-    done = easel("--url", api.url)
+    done = run_generate("--url", api.url)
     assert done.exit_code == 1
     assert parts(done) == {
         "Error:": ERRORS["blank_output"].title, "where": f"job {ID}", "why": "all black", "fix": "Another seed.",
     }  # fmt: skip
 
 
-def test_the_message_names_a_job_that_continues(api: Api, easel: Easel) -> None:
+def test_the_message_names_a_job_that_continues(api: Api, run_generate: Generate) -> None:
     api.do_GET = lambda self: self.respond(*problem(401))  # type: ignore[method-assign]
-    done = easel("--url", api.url)
+    done = run_generate("--url", api.url)
     assert done.exit_code == 3
     assert f"{api.url}/jobs/{ID}" in done.stderr.splitlines()[1]
     assert parts(done)["Error:"] == "Title"
 
 
-def test_no_service_at_the_url(easel: Easel) -> None:
+def test_no_service_at_the_url(run_generate: Generate) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    done = easel("--url", url)
+    done = run_generate("--url", url)
     assert done.exit_code == 3
     assert parts(done)["where"] == url
     assert "make up" in parts(done)["fix"]
     assert "--url" in parts(done)["fix"]
 
 
-def test_an_invalid_proxy(easel: Easel) -> None:
-    done = easel("--url", "https://easel.example", ALL_PROXY="socks9://127.0.0.1:1")
+def test_an_invalid_proxy(run_generate: Generate) -> None:
+    done = run_generate("--url", "https://easel.example", ALL_PROXY="socks9://127.0.0.1:1")
     assert done.exit_code == 3
     assert "ALL_PROXY" in parts(done)["where"]

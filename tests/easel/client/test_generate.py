@@ -20,7 +20,7 @@ from tests.easel.client.fake_api import DONE, ID, IMAGES, FakeApi, job
 from tests.easel.running import EASEL, ROOT, Laptop, wait_for
 
 Api = type[FakeApi]
-Easel = Callable[..., Result]
+Generate = Callable[..., Result]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -31,9 +31,9 @@ def environment(**variables: str) -> dict[str, str]:
 # --- output --------------------------------------------------------------------------------------
 
 
-def test_output_without_a_terminal(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_output_without_a_terminal(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     api.jobs[:] = [job("queued", "Queued."), job("running", "Running.", 3), DONE]
-    done = easel("--url", api.url)
+    done = run_generate("--url", api.url)
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
         "out/7-a-red-apple.png  512×384  seed 7",
@@ -46,8 +46,8 @@ def test_output_without_a_terminal(api: Api, easel: Easel, tmp_path: Path) -> No
     assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == b"image 1"
 
 
-def test_json_output(api: Api, easel: Easel) -> None:
-    output = json.loads(easel("--json", "--url", api.url).stdout)
+def test_json_output(api: Api, run_generate: Generate) -> None:
+    output = json.loads(run_generate("--json", "--url", api.url).stdout)
     assert output["images"][0] == {"path": "out/7-a-red-apple.png", "width": 512, "height": 384, "seed": 7}
     assert set(output) == {"id", "parameters", "timings", "warnings", "seconds", "images"}
 
@@ -99,11 +99,11 @@ def test_ctrl_c_cancels_the_job(api: Api, tmp_path: Path) -> None:
 # --- requests ------------------------------------------------------------------------------------
 
 
-def test_every_option_reaches_the_api(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_every_option_reaches_the_api(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     options = (
         "--prompt b --negative c -n 2 --size 512x384 --steps 9 --guidance 2.5 --seed 7 --scheduler euler --format jpeg"
     )
-    done = easel(*options.split(), "-o", "there", EASEL_URL=f"{api.url}/", EASEL_KEY="key")
+    done = run_generate(*options.split(), "-o", "there", EASEL_URL=f"{api.url}/", EASEL_KEY="key")
     assert done.exit_code == 0
     request = api.received[0]
     assert (request.method, request.path, request.headers["x-api-key"]) == ("POST", "/jobs", "key")
@@ -123,34 +123,34 @@ def test_every_option_reaches_the_api(api: Api, easel: Easel, tmp_path: Path) ->
     assert len(list((tmp_path / "there").iterdir())) == 2
 
 
-def test_an_initial_image_reaches_the_api(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_an_initial_image_reaches_the_api(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     (tmp_path / "start.png").write_bytes(b"picture")
     options = ["--init-image", "start.png", "--strength", "0.4", "--embed-parameters"]
-    assert easel(*options, "--url", api.url).exit_code == 0
+    assert run_generate(*options, "--url", api.url).exit_code == 0
     body = api.received[0].body
     assert body == {"prompt": ["a"], "init_image": "cGljdHVyZQ==", "strength": 0.4, "embed_parameters": True}
 
 
-def test_the_initial_image_has_a_size_limit(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_the_initial_image_has_a_size_limit(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     for size, code in [(INIT_IMAGE_BYTES, 0), (INIT_IMAGE_BYTES + 1, 2)]:
         (tmp_path / "start.png").write_bytes(bytes(size))
-        done = easel("--init-image", "start.png", "--url", api.url)
+        done = run_generate("--init-image", "start.png", "--url", api.url)
         assert done.exit_code == code, done.stderr
     assert str(INIT_IMAGE_BYTES) in done.stderr
-    missing = easel("--init-image", "there.png", "--url", api.url)
+    missing = run_generate("--init-image", "there.png", "--url", api.url)
     assert (missing.exit_code, sum(request.method == "POST" for request in api.received)) == (2, 1)
     assert "--init-image there.png" in missing.stderr
 
 
-def test_links_are_fetched_without_the_key(api: Api, easel: Easel) -> None:
+def test_links_are_fetched_without_the_key(api: Api, run_generate: Generate) -> None:
     elsewhere = [{**IMAGES[0], "url": f"{api.url}/files/0?X-Amz-Signature=1"}]
     api.jobs[:] = [{**DONE, "images": elsewhere}]
-    assert easel("--url", api.url, "--key", "secret").exit_code == 0
+    assert run_generate("--url", api.url, "--key", "secret").exit_code == 0
     files = [request for request in api.received if request.path.startswith("/files")]
     assert [("x-api-key" in request.headers) for request in files] == [False]
 
 
-def test_a_busy_api_gets_the_request_again_with_the_same_key(api: Api, easel: Easel) -> None:
+def test_a_busy_api_gets_the_request_again_with_the_same_key(api: Api, run_generate: Generate) -> None:
     api.submitted = (429, {"retryable": True})
 
     def accept_the_second() -> None:
@@ -159,7 +159,7 @@ def test_a_busy_api_gets_the_request_again_with_the_same_key(api: Api, easel: Ea
 
     accepting = threading.Thread(target=accept_the_second)
     accepting.start()
-    assert easel("--url", api.url).exit_code == 0
+    assert run_generate("--url", api.url).exit_code == 0
     accepting.join()
     keys = [request.headers["idempotency-key"] for request in api.received if request.method == "POST"]
     assert len(keys) >= 2
@@ -169,17 +169,17 @@ def test_a_busy_api_gets_the_request_again_with_the_same_key(api: Api, easel: Ea
 # --- files ---------------------------------------------------------------------------------------
 
 
-def test_no_image_is_overwritten(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_no_image_is_overwritten(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "7-a-red-apple.png").write_bytes(b"another")
     for _ in range(2):
-        assert "out/7-a-red-apple-2.png" in easel("--url", api.url).stdout
+        assert "out/7-a-red-apple-2.png" in run_generate("--url", api.url).stdout
     assert (tmp_path / "out" / "7-a-red-apple.png").read_bytes() == b"another"
 
 
-def test_the_output_folder_is_checked_before_the_request(api: Api, easel: Easel, tmp_path: Path) -> None:
+def test_the_output_folder_is_checked_before_the_request(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = easel("-o", "file/out", "--url", api.url)
+    done = run_generate("-o", "file/out", "--url", api.url)
     assert done.exit_code == 2
     assert f"{tmp_path}/file" in done.stderr
     assert api.received == []
@@ -195,8 +195,8 @@ def test_generate_with_a_running_service(laptop: Laptop, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "arguments", [["--url", "localhost:7860"], ["--size", "big"], ["--steps", "many"], ["--nope"]], ids=str
 )
-def test_usage_errors_name_the_option(easel: Easel, arguments: list[str]) -> None:
-    done = easel(*arguments)
+def test_usage_errors_name_the_option(run_generate: Generate, arguments: list[str]) -> None:
+    done = run_generate(*arguments)
     assert done.exit_code == 2
     assert arguments[0] in done.stderr
 
@@ -214,5 +214,5 @@ def test_usage_errors_name_the_option(easel: Easel, arguments: list[str]) -> Non
     ],
     ids=["bracket", "port", "dots", "key", "end of a line", "nan", "digits"],
 )
-def test_values_that_cannot_be_sent_are_usage_errors(easel: Easel, arguments: list[str]) -> None:
-    assert easel(*arguments).exit_code == 2
+def test_values_that_cannot_be_sent_are_usage_errors(run_generate: Generate, arguments: list[str]) -> None:
+    assert run_generate(*arguments).exit_code == 2

@@ -19,6 +19,8 @@ from tests.easel.running import Laptop, wait_for
 ROUNDS = 8
 SEED = 20261123
 
+pytestmark = pytest.mark.laptop
+
 
 def is_complete(image: bytes) -> bool:
     """Return whether every chunk of the PNG exists and has the right checksum."""

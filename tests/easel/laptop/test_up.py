@@ -14,6 +14,8 @@ import pytest
 from easel.laptop.catalogue import find
 from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, free_port, wait_for
 
+pytestmark = pytest.mark.laptop
+
 
 def start_error(*options: str, data: Path) -> tuple[int, str]:
     """Return the exit code and the output of an `easel up` that does not start."""
