@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from bench.laptop import machine
-from bench.synth import apart
+from bench.synth import unshare_command
 from tests.deploy.harness.environment import ROOT, MissingToolError
 from tests.parity import checks, environment, messages, release, sandbox
 from tests.parity.servers import ImageServer, Response, Server, laptop_server
@@ -34,7 +34,7 @@ def main() -> None:
     SCRATCH.mkdir(parents=True)
     variables = release.create(SCRATCH / "release", SCRATCH)
     (SCRATCH / "variables.json").write_text(json.dumps(variables))
-    unshare = apart(*environment.NAMESPACES)
+    unshare = unshare_command(*environment.NAMESPACES)
     command = [*unshare, sys.executable, "-m", "tests.parity", "--inside", sandbox.mount_namespace()]
     sys.exit(subprocess.run(command, cwd=ROOT).returncode)
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.synth import apart
+from bench.synth import unshare_command
 from tests.deploy.harness.environment import ROOT, MissingToolError, install
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -32,7 +32,7 @@ def set_up() -> None:
             "make parity needs Java 17 or newer: the serving image's server is a Java program. Install it, for "
             "example `sudo apt-get install openjdk-17-jre-headless`, then try again."
         )
-    if not apart(*NAMESPACES):
+    if not unshare_command(*NAMESPACES):
         raise MissingToolError(
             "make parity needs its own mount and network namespaces (`unshare --mount --net`): the server writes to "
             "/etc and /opt. Run it on Linux, as a user who may create user namespaces."

@@ -62,7 +62,7 @@ def weight_hashes(folder: Path) -> dict[str, str]:
 def _synthesize(output: Path) -> dict[str, Any]:
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | SETTINGS)
-    app.compose(root, env=cdk.Environment(account="123456789012", region="us-east-1"))
+    app.create_stacks(root, env=cdk.Environment(account="123456789012", region="us-east-1"))
     root.synth()
     template: dict[str, Any] = json.loads((output / "EaselModel.template.json").read_text())
     return template

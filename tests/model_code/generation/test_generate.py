@@ -194,7 +194,7 @@ def test_a_model_that_upscales_generates_its_own_size_and_warns(fake_model: Fake
     assert sizes == [(64, 64)] * 3
     assert tall.images[0].shape == (256, 128, 3)
     assert same.warnings == ()
-    scaled, extended = *larger.warnings, *tall.warnings
+    (scaled,), (extended,) = larger.warnings, tall.warnings
     assert scaled == "Tiny generates 64x64; the image was scaled to 128x128."
     assert "64x64" in extended and "128x256" in extended and "edges" in extended
 

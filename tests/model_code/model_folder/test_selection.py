@@ -98,4 +98,5 @@ def test_unknown_classes_are_refused(changes: dict[str, Any]) -> None:
 
 def test_null_components_are_unused() -> None:
     index = parse_index(json.dumps(INDEX).encode())
-    assert (index.component_names, index.unused) == (["scheduler", "unet"], {"text_encoder"})
+    assert index.component_names == ["scheduler", "unet"]
+    assert index.unused == {"text_encoder"}
