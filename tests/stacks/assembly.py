@@ -1,4 +1,4 @@
-"""Synthesises a variant of the stacks, in this process and without a network."""
+"""Synthesise a variant of the stacks, in this process and without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 
 import aws_cdk as cdk
-from cfnlint.api import ManualArgs, lint
+from cfnlint.config import ConfigMixIn, ManualArgs
+from cfnlint.runner import Runner
 
 import app as composition
 
@@ -45,13 +46,13 @@ FOLDER = {
     "unet/config.json": "{}",
     "unet/diffusion_pytorch_model.safetensors": "weights",
 }
-"""The files of a model and what is in them; nothing that is synthesised reads weights."""
+"""Path to content of the files of a model. Synthesis does not read weights."""
 HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
 SOURCES = {
     "hub": HUB,
     "s3": {"kind": "s3", "uri": "s3://mine/model/"},
 }
-"""Of the entries beside `tiny`, by their id."""
+"""Id to the source of the entries beside `tiny`."""
 
 VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
     "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
@@ -141,15 +142,15 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
 
 @dataclass(frozen=True)
 class Assembly:
-    """One variant: what CloudFormation would be given."""
+    """The templates of one variant."""
 
     folder: Path
     templates: Mapping[str, dict[str, Any]]
     region: str
-    """us-east-1 where the templates are for any."""
+    """us-east-1 where the templates are for any region."""
 
     def resources(self, kind: str, stack: str = "") -> Resources:
-        """Logical id to resource, of one type, in one stack or in all."""
+        """Return logical id to resource, of one type, in the stacks whose name starts with `stack`."""
         return {
             id: resource
             for name, template in self.templates.items()
@@ -157,34 +158,38 @@ class Assembly:
             if resource["Type"] == kind and name.startswith(stack)
         }
 
+    def properties(self, kind: str, stack: str = "") -> list[dict[str, Any]]:
+        """Return the properties of the resources of one type."""
+        return [resource["Properties"] for resource in self.resources(kind, stack).values()]
+
     def only(self, kind: str, stack: str = "") -> dict[str, Any]:
-        """The properties of the one resource of a type."""
-        (resource,) = self.resources(kind, stack).values()
-        properties: dict[str, Any] = resource["Properties"]
+        """Return the properties of the single resource of a type."""
+        (properties,) = self.properties(kind, stack)
         return properties
 
     def lint(self) -> list[str]:
-        """What cfn-lint finds, but for dependencies that the CDK writes out and a reference implies."""
-        settings = ManualArgs(regions=[self.region], ignore_checks=["W3005"])
-        found = [
-            match for path in self.folder.glob("*.template.json") for match in lint(path.read_text(), config=settings)
-        ]
-        return [f"{match.rule.id} {match.message}" for match in found]
+        """Return what cfn-lint reports, except dependencies that the CDK writes and a reference implies.
+
+        One run for all templates: cfn-lint takes longer to load its rules than to check a template.
+        """
+        paths = [str(path) for path in self.folder.glob("*.template.json")]
+        arguments = ManualArgs(regions=[self.region], ignore_checks=["W3005"], templates=paths)
+        return [f"{match.rule.id} {match.message}" for match in Runner(ConfigMixIn(**arguments)).run()]
 
     def outputs(self, stack: str) -> dict[str, Any]:
         return {name: output["Value"] for name, output in self.templates[stack].get("Outputs", {}).items()}
 
 
 def flat(value: Any) -> str:
-    """A text of a template, with the names of references in their place."""
+    """Return a text of a template; a reference is replaced by its name."""
     parts = value["Fn::Join"][1] if isinstance(value, dict) and "Fn::Join" in value else [value]
     return "".join(part if isinstance(part, str) else str(next(iter(part.values()))) for part in parts)
 
 
 def write_model(root: Path, **changes: Any) -> Path:
-    """A catalogue of one tiny model below `root`."""
+    """Write a catalogue of one tiny model below `root`. A change to None removes the key."""
     entry = {key: value for key, value in {**ENTRY, **changes}.items() if value is not None}
-    write_files(root / "models" / "tiny", {**FOLDER, "README.md": "the card"})
+    write_files(root / "models" / "tiny", {**FOLDER, "README.md": "the model card"})
     (root / "models" / "tiny.json").write_text(json.dumps(entry))
     return root
 
@@ -197,7 +202,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 def write_page(folder: Path) -> Path:
-    """What Vite builds, in small."""
+    """Write a small folder with the structure that Vite builds."""
     (folder / "assets").mkdir(parents=True, exist_ok=True)
     for name in ("index.html", "theme.js", "favicon.svg", "assets/index-B0w7VHc9.js"):
         (folder / name).write_text(name)
@@ -207,7 +212,7 @@ def write_page(folder: Path) -> Path:
 def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: cdk.Environment | None) -> Assembly:
     flags = json.loads((composition.ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(context={**flags, "model": "tiny", **settings}, outdir=str(out))
-    composition.compose(app, root=root, page=write_page(root / "page"), env=env)
+    composition.create_stacks(app, root=root, page=write_page(root / "page"), env=env)
     app.synth()
     templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in out.glob("*.template.json")}
     return Assembly(out, templates, (env.region if env else None) or "us-east-1")

@@ -32,7 +32,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Calla
 
 @pytest.fixture(params=list(VARIANTS))
 def each(request: pytest.FixtureRequest, assembly: Callable[[str], Assembly]) -> Assembly:
-    """Every variant in turn."""
+    """Each variant in turn."""
     return assembly(request.param)
 
 
@@ -63,7 +63,7 @@ def china(assembly: Callable[[str], Assembly]) -> Assembly:
 
 @pytest.fixture
 def own(assembly: Callable[[str], Assembly]) -> Assembly:
-    """With all that can be one's own."""
+    """Own domain, key and firewall, with a watched update."""
     return assembly("own")
 
 

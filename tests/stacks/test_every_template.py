@@ -1,4 +1,4 @@
-"""What must hold in every variant."""
+"""Rules for every template of every variant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from app import ROOT
+from stacks.config import names
 from stacks.model.endpoint import VARIANT
 from tests.stacks.assembly import Assembly, flat
 
@@ -27,7 +28,7 @@ NAMES = {
     "AWS::ApiGateway::ApiKey": "Name",
     "AWS::ApiGateway::UsagePlan": "UsagePlanName",
 }
-"""Where a name of ours would meet the same name of another Easel in the account."""
+"""Type to the property with its name. A fixed name would collide with another Easel in the account."""
 
 
 def statements(assembly: Assembly) -> Iterator[dict[str, Any]]:
@@ -42,11 +43,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def test_every_finding_is_answered(each: Assembly) -> None:
+def test_every_finding_is_suppressed(each: Assembly) -> None:
     assert json.loads((each.folder / "validation-report.json").read_text())["pluginReports"] == []
 
 
-def test_every_answer_has_a_reason(each: Assembly) -> None:
+def test_every_suppression_has_a_reason(each: Assembly) -> None:
     tree = json.loads((each.folder / "manifest.json").read_text())["artifacts"]
     metadata = [
         entry
@@ -65,7 +66,7 @@ def test_cfn_lint_finds_nothing(each: Assembly) -> None:
     assert each.lint() == []
 
 
-def test_nothing_is_written_for_one_partition(each: Assembly) -> None:
+def test_every_arn_is_of_the_partition(each: Assembly) -> None:
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(each.region.rpartition("-")[0].rpartition("-")[0], "aws")
     for arn in re.findall(r"arn:(aws[a-z-]*):", json.dumps(each.templates)):
         assert arn == partition
@@ -77,23 +78,23 @@ def test_no_statement_allows_everybody(each: Assembly) -> None:
     for statement in statements(each):
         if statement["Effect"] == "Allow":
             assert "NotPrincipal" not in statement
-            assert "*" not in named(statement.get("Principal", {}))
+            assert "*" not in principals(statement.get("Principal", {}))
 
 
-def named(principal: Any) -> list[Any]:
-    """Everybody whom a statement names, of whatever kind."""
+def principals(principal: Any) -> list[Any]:
+    """Return the principals of a statement, of all kinds."""
     kinds = principal.values() if isinstance(principal, dict) else [principal]
-    return [one for kind in kinds for one in as_list(kind)]
+    return [item for kind in kinds for item in as_list(kind)]
 
 
 def test_no_function_may_be_called_by_everybody(each: Assembly) -> None:
-    permissions = [one["Properties"] for one in each.resources("AWS::Lambda::Permission").values()]
+    permissions = each.properties("AWS::Lambda::Permission")
     assert permissions
     for permission in permissions:
         assert permission["Principal"].endswith(".amazonaws.com")
         assert "SourceArn" in permission
         assert "FunctionUrlAuthType" not in permission
-    assert not [one for one in each.resources("AWS::ApiGateway::RestApi").values() if "Policy" in one["Properties"]]
+    assert not [api for api in each.properties("AWS::ApiGateway::RestApi") if "Policy" in api]
 
 
 def test_no_statement_allows_every_action(each: Assembly) -> None:
@@ -102,7 +103,7 @@ def test_no_statement_allows_every_action(each: Assembly) -> None:
         assert "*" not in action, action
 
 
-def test_any_resource_is_meant_only_where_an_action_knows_none(each: Assembly) -> None:
+def test_any_resource_is_allowed_only_for_actions_without_resources(each: Assembly) -> None:
     anywhere = {action for s in statements(each) if s.get("Resource") == "*" for action in as_list(s["Action"])}
     assert anywhere <= {
         "ecr:GetAuthorizationToken",
@@ -131,18 +132,18 @@ def test_nothing_is_open_to_the_internet(each: Assembly) -> None:
     assert '"::/0"' not in json.dumps(each.templates)
 
 
-def test_nothing_has_a_name_of_ours(each: Assembly) -> None:
+def test_nothing_has_a_fixed_name(each: Assembly) -> None:
     for kind, name in NAMES.items():
         for id, resource in each.resources(kind).items():
             assert name not in resource["Properties"], id
 
 
-def test_the_endpoints_name_is_the_stacks_own(each: Assembly) -> None:
+def test_the_name_of_the_endpoint_contains_the_id_of_the_stack(each: Assembly) -> None:
     name = each.only("AWS::SageMaker::Endpoint")["EndpointName"]
     assert {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]} in name["Fn::Join"][1]
 
 
-def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None:
+def test_every_log_group_expires_and_every_function_has_a_group(each: Assembly) -> None:
     groups = each.resources("AWS::Logs::LogGroup")
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == 30
@@ -152,21 +153,21 @@ def test_every_log_group_ends_and_every_function_has_one(each: Assembly) -> None
 
 
 STATEFUL = {
-    "AWS::S3::Bucket": {"Store1D2A845B", "PageFiles79CCA538"},  # jobs and releases
-    "AWS::SageMaker::NotebookInstance": {"Notebook"},  # what people wrote there
-    "AWS::ApiGateway::RestApi": {"GatewayApi4EDF2151"},  # the address that callers have
-    "AWS::ApiGateway::DomainName": {"Domain15DC21D9"},  # what a DNS record of somebody leads to
-    "AWS::ApiGateway::ApiKey": {"GatewayApiKey4CB353A3"},  # the key that callers have
+    "AWS::S3::Bucket": {"Store1D2A845B", "PageFiles79CCA538"},  # jobs, images and releases
+    "AWS::SageMaker::NotebookInstance": {"Notebook"},  # the user's files
+    "AWS::ApiGateway::RestApi": {"GatewayApi4EDF2151"},  # the address that callers use
+    "AWS::ApiGateway::DomainName": {"Domain15DC21D9"},  # the target of a DNS record
+    "AWS::ApiGateway::ApiKey": {"GatewayApiKey4CB353A3"},  # the key that callers use
     "AWS::CloudFront::Distribution": {"Distribution830FAC52"},  # the page's address
-    "AWS::SNS::Topic": {  # subscriptions that somebody has confirmed
-        "AlertsTopicCF7C81C9", "EndpointAnswersSuccessAA467CA9", "EndpointAnswersErrorB920AC0C",
+    "AWS::SNS::Topic": {  # confirmed subscriptions
+        "AlertsTopicCF7C81C9", "EndpointAsyncOutputSuccess43139D03", "EndpointAsyncOutputError118F5DF2",
     },
-    "AWS::SQS::Queue": {"LostDF84CB6B"},  # events that wait for somebody
+    "AWS::SQS::Queue": {"LostEvents3D75545E"},  # events that wait for an operator
 }  # fmt: skip
-"""What another logical id would make anew, and so lose."""
+"""Type to logical ids. With another logical id CloudFormation would create a new resource and delete the old."""
 
 
-def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
+def test_stateful_resources_keep_their_logical_ids(each: Assembly) -> None:
     for kind, ids in STATEFUL.items():
         assert each.resources(kind).keys() <= ids, kind
     always = ("AWS::S3::Bucket", "AWS::ApiGateway::RestApi", "AWS::SNS::Topic", "AWS::SQS::Queue")
@@ -174,7 +175,7 @@ def test_the_stateful_keep_their_logical_ids(each: Assembly) -> None:
 
 
 def tags_of(resource: dict[str, Any]) -> dict[str, str] | None:
-    """None where the type takes none, as CloudFormation's own schema has it."""
+    """Return the tags, or None for a type without tags by CloudFormation's schema."""
     if resource["Type"].startswith(("Custom::", "AWS::CDK::")):
         return None
     tagging = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema.get("tagging", {})
@@ -184,20 +185,20 @@ def tags_of(resource: dict[str, Any]) -> dict[str, str] | None:
     return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
 
 
-def test_everything_that_takes_tags_is_ours(each: Assembly) -> None:
-    """Also what the CDK makes by itself: by these tags costs are told apart, and leftovers are found."""
-    resources = [one for template in each.templates.values() for one in template["Resources"].items()]
+def test_every_taggable_resource_has_the_tags(each: Assembly) -> None:
+    """Including resources that the CDK creates by itself. Cost Explorer and `easel leftovers` use the tags."""
+    resources = [item for template in each.templates.values() for item in template["Resources"].items()]
     tagged = {id: tags for id, resource in resources if (tags := tags_of(resource)) is not None}
     assert len(tagged) > 20
     mode = "async" if "AsyncInferenceConfig" in each.only("AWS::SageMaker::EndpointConfig") else "realtime"
-    ours = {"easel:app": "easel", "easel:mode": mode}.items()
-    assert [id for id, tags in tagged.items() if not ours <= tags.items()] == []
+    expected = {names.APP_TAG: names.APP, names.MODE_TAG: mode}.items()
+    assert [id for id, tags in tagged.items() if not expected <= tags.items()] == []
 
 
-def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
+def test_the_docs_list_what_a_destroy_keeps(each: Assembly) -> None:
     page = (ROOT / "docs/how-to/destroy.md").read_text()
     section = page.partition("## What a destroy keeps")[2].partition("\n## ")[0]
-    told = set(re.findall(r"^\| `([\w:]+)`", section, re.MULTILINE))
+    documented = set(re.findall(r"^\| `([\w:]+)`", section, re.MULTILINE))
     kept = {
         resource["Type"]
         for template in each.templates.values()
@@ -205,26 +206,26 @@ def test_what_a_destroy_keeps_is_in_the_docs(each: Assembly) -> None:
         for policy in ("DeletionPolicy", "UpdateReplacePolicy")
         if resource.get(policy, "Delete") != "Delete"
     }
-    assert kept <= told, "each DeletionPolicy and UpdateReplacePolicy that is not Delete has a row there"
-    assert kept == (told if "Retain" in json.dumps(each.templates["EaselStorage"]) else set())
+    assert kept <= documented, "the page needs a row for each DeletionPolicy and UpdateReplacePolicy other than Delete"
+    assert kept == (documented if "Retain" in json.dumps(each.templates["EaselStorage"]) else set())
 
 
 def test_a_command_in_an_output_names_the_region(each: Assembly) -> None:
-    """The shell that runs it may be in another one: `easel outputs --region` prints them everywhere."""
-    told = {name: flat(value) for stack in each.templates for name, value in each.outputs(stack).items()}
-    commands = {name for name, value in told.items() if re.search(r"\baws [a-z]+ [a-z-]+ --", value)}
-    assert {name for name in told if name.endswith("Command")} <= commands
+    """The shell that runs it may use another region: `easel outputs --region` prints outputs of any region."""
+    outputs = {name: flat(value) for stack in each.templates for name, value in each.outputs(stack).items()}
+    commands = {name for name, value in outputs.items() if re.search(r"\baws [a-z]+ [a-z-]+ --", value)}
+    assert {name for name in outputs if name.endswith("Command")} <= commands
     for name in commands:
-        assert re.search(rf" --region ({each.region}|AWS::Region) ", told[name]), told[name]
+        assert re.search(rf" --region ({each.region}|AWS::Region) ", outputs[name]), outputs[name]
 
 
-def test_no_setting_of_the_account_is_touched(each: Assembly) -> None:
+def test_no_setting_of_the_account_is_changed(each: Assembly) -> None:
     assert each.resources("AWS::ApiGateway::Account") == {}
 
 
-def test_async_sleeps_and_wakes_by_metrics_of_the_endpoint_alone(each: Assembly) -> None:
-    """With the variant as a second dimension there are no such metrics, and nothing would ever wake it."""
-    policies = [one["Properties"] for one in each.resources("AWS::ApplicationAutoScaling::ScalingPolicy").values()]
+def test_async_scales_by_metrics_of_the_endpoint_only(each: Assembly) -> None:
+    """With the variant as a second dimension the metrics do not exist, and no instance would ever start."""
+    policies = each.properties("AWS::ApplicationAutoScaling::ScalingPolicy")
     kinds = sorted(policy["PolicyType"] for policy in policies)
     if "AsyncInferenceConfig" not in each.only("AWS::SageMaker::EndpointConfig"):
         assert kinds == ["TargetTrackingScaling"]
@@ -235,13 +236,13 @@ def test_async_sleeps_and_wakes_by_metrics_of_the_endpoint_alone(each: Assembly)
         for policy in policies
         if policy["PolicyType"] == "TargetTrackingScaling"
     )
-    alarms = [one["Properties"] for one in each.resources("AWS::CloudWatch::Alarm", "EaselModel").values()]
-    (waiting,) = (one for one in alarms if one["MetricName"] == "HasBacklogWithoutCapacity")
+    alarms = each.properties("AWS::CloudWatch::Alarm", "EaselModel")
+    (waiting,) = (alarm for alarm in alarms if alarm["MetricName"] == "HasBacklogWithoutCapacity")
     for metric in (tracking, waiting):
-        assert [one["Name"] for one in metric["Dimensions"]] == ["EndpointName"]
+        assert [dimension["Name"] for dimension in metric["Dimensions"]] == ["EndpointName"]
 
 
-def test_scaling_is_of_the_variant_that_there_is(each: Assembly) -> None:
+def test_scaling_targets_the_variant_of_the_endpoint(each: Assembly) -> None:
     target = each.only("AWS::ApplicationAutoScaling::ScalableTarget")
     assert target["ResourceId"]["Fn::Join"][1][-1] == f"/variant/{VARIANT}"
     (variant,) = each.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
