@@ -1,4 +1,4 @@
-"""What `easel resume` and `easel leftovers` read out of the templates is there."""
+"""The templates have what `easel doctor`, `easel resume` and `easel leftovers` read from them."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from stacks.config.names import IMPORT_RESOURCE, MODEL_STACK, import_log_group
 from tests.stacks.assembly import Assembly
 
 
-def test_resume_can_make_the_scaling_of_realtime_from_the_template_alone(realtime: Assembly) -> None:
+def test_resume_can_restore_the_scaling_of_realtime_from_the_template(realtime: Assembly) -> None:
     kinds = (SCALABLE_TARGET, SCALING_POLICY)
     (target,), (policy,) = (realtime.resources(kind, MODEL_STACK).values() for kind in kinds)
     assert {type(target["Properties"][name]) for name in ("MinCapacity", "MaxCapacity")} == {int}
-    kept = {name: value for name, value in policy["Properties"].items() if name not in TARGET_PROPERTIES}
-    assert set(kept) == {"PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration"}
-    assert '"Ref"' not in json.dumps(kept)
-    assert '"Fn::' not in json.dumps(kept)
+    restored = {name: value for name, value in policy["Properties"].items() if name not in TARGET_PROPERTIES}
+    assert set(restored) == {"PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration"}
+    assert '"Ref"' not in json.dumps(restored)
+    assert '"Fn::' not in json.dumps(restored)
 
 
-def test_resume_finds_the_tags_that_the_endpoint_had_on_its_configuration(realtime: Assembly) -> None:
+def test_resume_finds_the_endpoints_tags_on_its_configuration(realtime: Assembly) -> None:
     endpoint, config = (realtime.only(f"AWS::SageMaker::{kind}") for kind in ("Endpoint", "EndpointConfig"))
     assert endpoint["Tags"] == config["Tags"] != []
 
 
-def test_the_doctor_asks_for_the_bootstrap_that_the_templates_need(default: Assembly) -> None:
+def test_the_doctor_requires_the_bootstrap_version_of_the_templates(default: Assembly) -> None:
     artifacts = json.loads((default.folder / "manifest.json").read_text())["artifacts"].values()
-    needed = {one["properties"].get("requiresBootstrapStackVersion", 0) for one in artifacts if "properties" in one}
-    assert max(needed) == BOOTSTRAP_VERSION
+    properties = [artifact["properties"] for artifact in artifacts if "properties" in artifact]
+    assert max(item.get("requiresBootstrapStackVersion", 0) for item in properties) == BOOTSTRAP_VERSION
 
 
-def test_the_doctor_knows_where_an_import_tells_how_far_it_is(hub: Assembly) -> None:
+def test_the_doctor_knows_the_log_group_of_the_import(hub: Assembly) -> None:
     assert len(hub.resources(IMPORT_RESOURCE, MODEL_STACK)) == 1
     groups = hub.resources("AWS::Logs::LogGroup", MODEL_STACK).values()
     assert import_log_group() in [group["Properties"].get("LogGroupName") for group in groups]
 
 
 def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:
-    types = {one["Type"] for template in each.templates.values() for one in template["Resources"].values()}
-    assert [one for one in sorted(types) if not is_covered(one)] == [], (
+    types = {resource["Type"] for template in each.templates.values() for resource in template["Resources"].values()}
+    assert [type for type in sorted(types) if not is_covered(type)] == [], (
         "add it to RESOURCE_TYPES or PARTS of easel/cloud/leftovers/resource_types.py"
     )
 
 
-def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Assembly) -> None:
+def test_leftovers_knows_names_that_cloudformation_derives_from_stack_names(each: Assembly) -> None:
     for stack in each.templates:
         assert NAME.search(stack)
         assert NAME.search(f"{stack}-Thing1A2B-xyz")
@@ -66,10 +66,10 @@ def test_leftovers_knows_what_cloudformation_makes_of_our_stacks_names(each: Ass
         "/aws/sagemaker/Endpoints/easel-notebook-0a1b2c3d",
     ],
 )
-def test_leftovers_knows_what_the_notebook_makes(name: str) -> None:
+def test_leftovers_knows_the_notebooks_names(name: str) -> None:
     assert NAME.search(name)
 
 
 @pytest.mark.parametrize("name", ["easel", "easel-photos", "weaselmodel-x", "Easels-x", "/aws/lambda/myeasel-x"])
-def test_leftovers_leaves_the_things_of_others(name: str) -> None:
+def test_leftovers_ignores_names_of_others(name: str) -> None:
     assert not NAME.search(name)

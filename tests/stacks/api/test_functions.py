@@ -1,0 +1,178 @@
+"""The functions of lambda/: each has exactly the variables and permissions that its code uses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import handlers
+from app import ROOT
+from contract import ModelProfile, parse_profile
+from stacks.api.powertools import VERSION
+from tests.stacks.assembly import Assembly
+
+FUNCTION, METHOD = "AWS::Lambda::Function", "AWS::ApiGateway::Method"
+
+
+def functions(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    """Return handler to properties of the API stack's functions."""
+    found = (resource["Properties"] for resource in assembly.resources(FUNCTION, "EaselApi").values())
+    return {properties["Handler"]: properties for properties in found}
+
+
+def variables(assembly: Assembly, handler: str) -> dict[str, Any]:
+    environment: dict[str, Any] = functions(assembly)[handler]["Environment"]["Variables"]
+    return environment
+
+
+def actions(assembly: Assembly, function: str) -> dict[str, list[str]]:
+    """Return what a function's role may do: action to the ends of the ARNs, "itself" for an ARN of a resource."""
+    policies = assembly.resources("AWS::IAM::Policy", "EaselApi")
+    (policy,) = (resource for id, resource in policies.items() if id.startswith(f"Functions{function}Role"))
+    granted: dict[str, list[str]] = {}
+    for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        names = [item["Fn::Join"][1][-1] if "Fn::Join" in item else "itself" for item in resources]
+        for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
+            granted.setdefault(action, []).extend(names)
+    return {action: sorted(names) for action, names in granted.items()}
+
+
+def test_each_mode_has_its_functions(default: Assembly, realtime: Assembly) -> None:
+    assert set(functions(default)) == {"handlers.api", "handlers.finalizer"}
+    assert set(functions(realtime)) == {"handlers.api", "handlers.runner"}
+    for handler in {*functions(default), *functions(realtime)}:
+        assert callable(getattr(handlers, handler.removeprefix("handlers.")))
+
+
+def test_functions_have_exactly_the_variables_that_they_read(default: Assembly, realtime: Assembly) -> None:
+    """Only `lambda/handlers.py` reads variables, each with `_variable(environ, name, …)`."""
+    read = {
+        node.args[1].value
+        for node in ast.walk(ast.parse((ROOT / "lambda" / "handlers.py").read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "_variable"
+        and isinstance(node.args[1], ast.Constant)
+    }
+    names = {
+        handler: set(variables(assembly, handler))
+        for assembly in (default, realtime)
+        for handler in functions(assembly)
+    }
+    assert names["handlers.api"] == read
+    assert set(variables(default, "handlers.api")) == read - {"EASEL_RUNNER"}
+    assert names["handlers.finalizer"] == {"EASEL_BUCKET"}
+    assert names["handlers.runner"] == {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+
+
+def test_the_documented_variables_are_set(default: Assembly, realtime: Assembly) -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    documented = set(re.findall(r"^\| `(EASEL_\w+)`", page, re.MULTILINE))
+    assert {*variables(default, "handlers.api"), *variables(realtime, "handlers.api")} == documented
+
+
+@pytest.mark.parametrize("mode", ["default", "realtime"])
+def test_the_code_accepts_its_variables(mode: str, request: pytest.FixtureRequest) -> None:
+    environment = variables(request.getfixturevalue(mode), "handlers.api")
+    settings = handlers.ApiSettings.read(
+        {name: value if isinstance(value, str) else "x" for name, value in environment.items()}
+    )
+    assert isinstance(settings.profile, ModelProfile)
+    assert settings.profile == parse_profile(environment["EASEL_MODEL_PROFILE"])
+    assert (settings.mode, settings.wait_s) == ({"default": "async"}.get(mode, mode), 25)
+    assert settings.deadline_ms == {"default": 600_000, "realtime": 55_000}[mode]
+    assert settings.ttl_s == {"default": 22_800, "realtime": 600}[mode]
+
+
+def test_concurrency_is_reserved_for_the_api_if_it_is_set(default: Assembly, realtime: Assembly) -> None:
+    assert "ReservedConcurrentExecutions" not in functions(default)["handlers.api"]
+    assert functions(realtime)["handlers.api"]["ReservedConcurrentExecutions"] == 7
+    assert "ReservedConcurrentExecutions" not in functions(realtime)["handlers.runner"]
+
+
+def test_each_timeout_is_longer_than_the_next(default: Assembly) -> None:
+    methods = [method["Properties"] for method in default.resources(METHOD).values()]
+    calls = [method for method in methods if method["HttpMethod"] == "ANY"]
+    assert {method["Integration"]["TimeoutInMillis"] for method in calls} == {29_000}
+    assert functions(default)["handlers.api"]["Timeout"] == 28
+    assert variables(default, "handlers.api")["EASEL_WAIT_SECONDS"] == "25"
+
+
+def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly) -> None:
+    assert f"aws-lambda-powertools=={VERSION} " in (ROOT / "requirements-laptop.txt").read_text()
+    layers = functions(default)["handlers.api"]["Layers"]
+    parameter = default.templates["EaselApi"]["Parameters"][layers[0]["Ref"]]
+    assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+    assert parameter["Default"] == f"/aws/service/powertools/python/x86_64/python3.13/{VERSION}"
+    assert functions(china)["handlers.api"]["Layers"] == [
+        "arn:aws-cn:lambda:cn-north-1:498634801083:layer:AWSLambdaPowertoolsPythonV3-python313-x86_64:27"
+    ]
+
+
+def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly) -> None:
+    common = {
+        "s3:PutObject": ["/idempotency/*", "/jobs/*"],
+        "s3:DeleteObject": ["/idempotency/*", "/jobs/*/init-image", "/jobs/*/request.json"],
+        "s3:ListBucket": ["itself"],
+        "sagemaker:DescribeEndpoint": ["itself"],
+        "logs:CreateLogStream": ["itself"],
+        "logs:PutLogEvents": ["itself"],
+    }
+    assert actions(default, "Api") == {
+        **common,
+        "s3:GetObject": ["/async-failures/*", "/async-output/*", "/idempotency/*", "/jobs/*"],
+        "sagemaker:InvokeEndpointAsync": ["itself"],
+    }
+    assert actions(realtime, "Api") == {
+        **common,
+        "s3:GetObject": ["/idempotency/*", "/jobs/*"],
+        "lambda:InvokeFunction": ["itself"],
+    }
+
+
+def test_finalizer_and_runner_may_do_what_their_code_does(default: Assembly, realtime: Assembly) -> None:
+    common = {
+        "s3:PutObject": ["/jobs/*"],
+        "s3:ListBucket": ["itself"],
+        "logs:CreateLogStream": ["itself"],
+        "logs:PutLogEvents": ["itself"],
+    }
+    send = {f"sqs:{action}": ["itself"] for action in ("SendMessage", "GetQueueAttributes", "GetQueueUrl")}
+    assert actions(default, "Finalizer") == {**common, **send, "s3:GetObject": ["/async-output/*", "/jobs/*"]}
+    assert actions(realtime, "Runner") == {
+        **common,
+        **send,
+        "s3:GetObject": ["/jobs/*"],
+        "sagemaker:InvokeEndpoint": ["itself"],
+        "sagemaker:DescribeEndpoint": ["itself"],
+    }
+
+
+def test_events_that_cannot_be_handled_go_to_the_queue(default: Assembly) -> None:
+    subscriptions = [s["Properties"] for s in default.resources("AWS::SNS::Subscription").values()]
+    assert len(subscriptions) == 2
+    (queue,) = default.resources("AWS::SQS::Queue")
+    target = {"Fn::GetAtt": [queue, "Arn"]}
+    assert all(s["RedrivePolicy"] == {"deadLetterTargetArn": target} for s in subscriptions)
+    invoke = default.only("AWS::Lambda::EventInvokeConfig")
+    assert invoke["MaximumRetryAttempts"] == 2
+    assert invoke["DestinationConfig"] == {"OnFailure": {"Destination": target}}
+
+
+def test_the_runner_is_never_retried(realtime: Assembly) -> None:
+    invoke = realtime.only("AWS::Lambda::EventInvokeConfig")
+    assert (invoke["MaximumRetryAttempts"], invoke["MaximumEventAgeInSeconds"]) == (0, 300)
+    assert "Destination" in invoke["DestinationConfig"]["OnFailure"]
+
+
+def test_only_code_and_its_data_are_shipped(default: Assembly) -> None:
+    (key,) = {function["Code"]["S3Key"] for function in functions(default).values()}
+    folder = default.folder / f"asset.{Path(key).stem}"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"handlers.py", "vocabulary.json"} <= names
+    assert all(name.endswith(".py") for name in names - {"vocabulary.json"}), names

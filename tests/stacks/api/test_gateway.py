@@ -1,0 +1,89 @@
+"""API Gateway: who may call, limits, its own responses, and the outputs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from contract import ERRORS, EaselError
+from gateway import events, problem_details
+from stacks.api.gateway_responses import RESPONSES
+from tests.stacks.assembly import Assembly
+
+
+def methods(assembly: Assembly, verb: str) -> list[dict[str, Any]]:
+    found = [resource["Properties"] for resource in assembly.resources("AWS::ApiGateway::Method").values()]
+    return [properties for properties in found if properties["HttpMethod"] == verb]
+
+
+@pytest.mark.parametrize(
+    ("variant", "key", "kind"), [("default", True, "NONE"), ("cloud9", False, "AWS_IAM"), ("china", False, "NONE")]
+)
+def test_api_auth_decides_who_may_call(variant: str, key: bool, kind: str, request: pytest.FixtureRequest) -> None:
+    assembly: Assembly = request.getfixturevalue(variant)
+    assert len(methods(assembly, "ANY")) == 2
+    for method in methods(assembly, "ANY"):
+        assert (method["ApiKeyRequired"], method["AuthorizationType"]) == (key, kind)
+    assert bool(assembly.resources("AWS::ApiGateway::ApiKey")) is key
+    assert ("ApiKeyCommand" in assembly.outputs("EaselApi")) is key
+
+
+def test_all_callers_are_throttled(default: Assembly, china: Assembly) -> None:
+    plan = default.only("AWS::ApiGateway::UsagePlan")
+    assert (plan["Throttle"], plan["Quota"]) == (
+        {"BurstLimit": 20, "RateLimit": 10},
+        {"Limit": 10_000, "Period": "DAY"},
+    )
+    for assembly in (default, china):
+        (settings,) = assembly.only("AWS::ApiGateway::Stage")["MethodSettings"]
+        assert (settings["ThrottlingBurstLimit"], settings["ThrottlingRateLimit"]) == (20, 10)
+
+
+def test_a_preflight_has_the_headers_of_the_function(default: Assembly) -> None:
+    for method in methods(default, "OPTIONS"):
+        assert (method["ApiKeyRequired"], method["Integration"]["Type"]) == (False, "MOCK")
+        (response,) = method["Integration"]["IntegrationResponses"]
+        headers = {
+            name.removeprefix("method.response.header.").lower(): [part.strip() for part in value.strip("'").split(",")]
+            for name, value in response["ResponseParameters"].items()
+        }
+        assert headers.pop("access-control-allow-origin") == ["*"]
+        expected = {name: [part.strip() for part in value.split(",")] for name, value in events.PREFLIGHT.items()}
+        assert headers == expected
+
+
+def test_the_gateways_own_responses_are_errors_of_the_api(default: Assembly) -> None:
+    for resource in default.resources("AWS::ApiGateway::GatewayResponse").values():
+        properties = resource["Properties"]
+        body = json.loads(properties["ResponseTemplates"]["application/json"])
+        kind = ERRORS[body["code"]]
+        error = EaselError(body["code"], kind.title, hint=body["hint"])
+        problem = problem_details.problem(error, body["instance"], "$context.requestId")
+        assert body == json.loads(problem.model_dump_json())
+        assert properties["StatusCode"] == str(kind.status)
+        headers = {
+            name.removeprefix("gatewayresponse.header.").lower(): value.strip("'")
+            for name, value in properties["ResponseParameters"].items()
+        }
+        assert headers["content-type"] == problem_details.MEDIA_TYPE
+        for name in ("access-control-allow-origin", "cache-control", "x-content-type-options"):
+            assert headers[name] == events._COMMON_HEADERS[name]
+        assert problem_details.problem_headers(error).items() <= headers.items()
+
+
+def test_a_failed_integration_is_not_to_be_retried(default: Assembly) -> None:
+    responses = [r["Properties"] for r in default.resources("AWS::ApiGateway::GatewayResponse").values()]
+    integration = [r for r in responses if r["ResponseType"].startswith("INTEGRATION_")]
+    assert len(integration) == 2
+    assert all(r["ResponseParameters"]["gatewayresponse.header.x-should-retry"] == "'false'" for r in integration)
+    assert {r["ResponseType"] for r in responses} == {kind.response_type for kind in RESPONSES}
+
+
+def test_the_outputs_are_all_that_a_first_request_needs(default: Assembly) -> None:
+    outputs = default.outputs("EaselApi")
+    assert {name for name in outputs if not name.startswith("Publish")} == {"ApiUrl", "ApiKeyCommand", "DashboardName"}
+    before, _, option, region, after = outputs["ApiKeyCommand"]["Fn::Join"][1]
+    assert (before, option, region) == ("aws apigateway get-api-key --api-key ", " --region ", {"Ref": "AWS::Region"})
+    assert after == " --include-value --query value --output text"
