@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_the_command_line_is_pinned() -> None:
     assert package["private"] is True
     locked = json.loads((ROOT / "package-lock.json").read_text())["packages"]["node_modules/aws-cdk"]
     assert locked["version"] == "2.1148.1"
+
+
+def test_both_requirements_files_pin_the_same_pydantic() -> None:
+    files = ("requirements.txt", "requirements-laptop.txt")
+    pins = [re.findall(r"^pydantic==(\S+)", (ROOT / file).read_text(), re.MULTILINE) for file in files]
+    assert len(pins[0]) == 1
+    assert pins[0] == pins[1]
 
 
 def test_findings_stop_a_deploy() -> None:
