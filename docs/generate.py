@@ -26,6 +26,7 @@ from stacks.config.catalogue import Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
 from stacks.config.settings import MODE_DEFAULTS, Settings
+from stacks.config.validation import allowed_values
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -58,11 +59,11 @@ def cli_page() -> str:
 def settings_page() -> str:
     """Return all settings with default and meaning."""
     text = (REFERENCE / "settings.md.in").read_text(encoding="utf-8")
-    rows = [_row("setting", "default", "meaning"), _row("---", "---", "---")]
+    rows = [_row("setting", "allowed", "default", "meaning"), _row("---", "---", "---", "---")]
     for key, field in Settings.model_fields.items():
         by_mode = [f"`{values[key]}` in {mode}" for mode, values in MODE_DEFAULTS.items() if key in values]
         default = ", ".join(by_mode) if by_mode else f"`{field.default}`" if field.default != "" else ""
-        rows.append(_row(f"`{key}`", default, field.description or ""))
+        rows.append(_row(f"`{key}`", allowed_values(field), default, field.description or ""))
     return f"{NOTE}\n\n{text.replace('<!-- settings -->', _lines(rows))}"
 
 
