@@ -56,7 +56,7 @@ Exit codes: 0 stopped by Ctrl-C or a signal, 1 the model or the API did not star
 )
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="<int>", help="Port to listen on.")] = 7860,
     model: Annotated[
         str, typer.Option(help=with_program_name("Model id from `easel models`, or path of a catalogue entry."))
     ] = "emoji",
@@ -67,7 +67,7 @@ def up(
     ] = None,
     container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
-    """Run the page, the API and the model on this machine until Ctrl-C."""
+    """Run the page, the API and the model on this machine."""
     from easel.laptop.settings import Settings
     from easel.laptop.up import run
 
@@ -92,7 +92,9 @@ Exit codes: 0 success, 1 failed, 2 usage error, 3 API not reachable or key refus
 )
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text that describes the image.", show_default=False)],
-    more: Annotated[list[str] | None, typer.Option("--prompt", help="Further prompt; can be repeated.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--prompt", metavar="<str>", help="Further prompt; can be repeated.")
+    ] = None,
     negative: Annotated[str | None, typer.Option(help="Text that describes what to avoid.")] = None,
     number: Annotated[int | None, typer.Option("-n", "--number", help="Images per prompt.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Width and height in pixels, e.g. 512x512.")] = None,
@@ -102,7 +104,7 @@ def generate(
     scheduler: Annotated[str | None, typer.Option(help="Scheduler name, from GET /models.")] = None,
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Image to start from: a PNG, WebP or JPEG file.")] = None,
-    strength: Annotated[float | None, typer.Option(help="Change to the initial image, 0.01 to 1.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How much the initial image changes, 0.01 to 1.")] = None,
     embed: Embed = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the image files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Base URL of the API.")] = "http://127.0.0.1:7860",
