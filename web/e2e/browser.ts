@@ -156,6 +156,7 @@ export async function drop(page: Page, bytes: Buffer, name: string, type: string
 export const fixturePath = (name: string) => fileURLToPath(new URL(`../tests/fixtures/${name}`, import.meta.url))
 
 interface ApiJob {
+  status: string
   seeds: number[]
   images: { url: string }[]
   parameters: Record<string, unknown>

@@ -32,7 +32,7 @@ async function hashOnServer(url: string): Promise<string> {
 }
 
 test('the page shows and downloads the generated file', async () => {
-  const page = await openPage({ steps: null })
+  const page = await openPage({ steps: 100 })
   await page.keyboard.type(PROMPT)
   await page.keyboard.press('Control+Enter')
   await page.getByRole('progressbar').waitFor()

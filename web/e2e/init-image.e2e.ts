@@ -99,13 +99,13 @@ async function noise(page: Page): Promise<Buffer> {
 }
 
 test('during generation the preview is visible, and nothing moves', async () => {
-  const page = await openPage({ steps: 30 })
+  const page = await openPage({ steps: 150 })
   const positions = () =>
     page
       .locator('.mat, .bar, .panel, .progress')
       .evaluateAll((elements) => elements.map((element) => JSON.stringify(element.getBoundingClientRect())))
   await startGeneration(page)
-  await page.getByText(/^Step \d+ of 30$/).waitFor()
+  await page.getByText(/^Step \d+ of 150$/).waitFor()
   const before = await positions()
   const preview = page.getByAltText(en.progress.preview)
   await preview.waitFor()
@@ -126,7 +126,7 @@ test('during generation the preview is visible, and nothing moves', async () => 
 
 /** Whether the preview and the progress are in view, above the bar. */
 function isStageInView(): boolean {
-  const [stage, bar, progress] = ['.mat:has(.preview)', '.bar:has(button)', '.progress'].map((selector) =>
+  const [stage, bar, progress] = ['.mat:has(.preview)', '.bar', '.progress'].map((selector) =>
     document.querySelector(selector)?.getBoundingClientRect(),
   )
   return Boolean(stage && bar && progress && stage.top >= 0 && progress.bottom <= bar.top)

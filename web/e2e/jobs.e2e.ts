@@ -6,6 +6,7 @@ import {
   generate,
   idle,
   modelLoaded,
+  newestJob,
   openPage,
   screenshot,
   startGeneration,
@@ -24,7 +25,8 @@ test('cancel takes effect immediately and the late image is ignored', async () =
   await startGeneration(page)
   await page.locator('.stage[aria-busy=true]').waitFor()
   expect(await page.evaluate(clickAndMeasure)).toBeLessThan(200)
-  await page.waitForTimeout(1500)
+  await expect.poll(async () => (await newestJob()).status, { timeout: 30_000 }).toMatch(/succeeded|cancelled/)
+  await page.waitForTimeout(300)
   expect(await page.locator(STAGE_IMAGE).count()).toBe(0)
   expect(await page.evaluate(() => localStorage.getItem('easel.job'))).toBe('')
 })
@@ -55,7 +57,7 @@ test('images and settings survive a reload', async () => {
 })
 
 test('a running job continues after a reload', async () => {
-  const page = await openPage({ steps: 20 })
+  const page = await openPage({ steps: 150 })
   await startGeneration(page)
   await page.waitForFunction(() => localStorage.getItem('easel.job'))
   await page.reload()

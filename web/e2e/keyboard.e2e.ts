@@ -51,7 +51,7 @@ test('letters are no shortcuts in a text field', async () => {
 })
 
 test('Tab reaches every control in the order of the page, and Escape cancels the job', async () => {
-  const page = await openPage({ steps: 30, expected: /409/ })
+  const page = await openPage({ steps: 100, expected: /409/ })
   const order: string[] = []
   await page.locator('#prompt').focus()
   for (let i = 0; i < 4; i++) {
