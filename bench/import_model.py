@@ -1,9 +1,8 @@
-"""The import of a model beside a plain copy: `python -m bench.import_model [--gb 4.57]`, some minutes.
+"""The import of a model compared with a plain copy: `python -m bench.import_model [--gb 4.57]`, some minutes.
 
-The size is the article's model (a 4.57 GB archive). A hub on loopback, a bucket of the deploy test's emulator, and the
-importer as CodeBuild runs it. The plain copy is what one would write without it: each file, as the hub's link leads to
-it, through boto3's `upload_fileobj` into the same bucket; nothing is checked, and the files come one after the other.
-Runs of both take turns; the medians are compared.
+The default size is that of the article's model, a 4.57 GB archive. The hub runs on loopback, the bucket in the emulator
+of the deploy tests, the importer as in CodeBuild. The plain copy sends one file after the other from the hub through
+boto3's `upload_fileobj` and checks nothing. Both run in turns; the medians are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from bench.laptop import ROOT, machine, tell
+from bench.laptop import ROOT, machine, report
 from tests.deploy.harness.environment import EMULATOR_PYTHON, install_emulator
 
 SHARES = {"unet/diffusion_pytorch_model": 0.76, "text_encoder/model": 0.11, "vae/diffusion_pytorch_model": 0.13}
@@ -44,7 +43,7 @@ BLOCK = 64 * 1024 * 1024
 
 
 def write_model(folder: Path, size: int) -> list[str]:
-    """Large files of bytes that no layer can shrink, and the small ones that an import reads."""
+    """Write large files of random bytes, and the small files that an import reads. Return their names."""
     small = {"model_index.json": INDEX, "scheduler/scheduler_config.json": {}}
     for name, content in small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +75,7 @@ def running(*command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def bucket(folder: Path) -> Iterator[Any]:
-    """A client of an S3 with the bucket `store`, whose server ends with all it holds."""
+    """Yield a client of an emulated S3 with an empty bucket `store`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,54 +102,56 @@ def wait_for(port: int, server: subprocess.Popen[str]) -> None:
 
 
 def plain_copy(s3: Any, hub: str, names: list[str]) -> float:
-    began = time.monotonic()
+    started = time.monotonic()
     for name in names:
         with urllib.request.urlopen(f"{hub}/org/model/resolve/{'c' * 40}/{name}") as source:
             s3.upload_fileobj(source, "store", f"plain/{name}")
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-def imported(hub: str, code: str = "c0de") -> tuple[float, float]:
-    """Seconds, and the most memory in MB that the program took."""
+def run_import(hub: str, code: str = "c0de") -> tuple[float, float]:
+    """Return the seconds and the peak memory in MB."""
     source = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": ""}
     request = {"bucket": "store", "state": "imports/1.json", "code": code, "source": source, "hub_url": hub}
-    began, most = time.monotonic(), 0
+    started, peak = time.monotonic(), 0
     environment = {**os.environ, "EASEL_IMPORT": json.dumps(request)}
     program = subprocess.Popen([sys.executable, "-m", "model_importer"], cwd=ROOT, env=environment)
-    watched = psutil.Process(program.pid)
+    process = psutil.Process(program.pid)
     while program.poll() is None:
         try:
-            most = max(most, watched.memory_info().rss)
+            peak = max(peak, process.memory_info().rss)
         except psutil.Error:
             break
         time.sleep(0.1)
     if program.wait():
         sys.exit("the import failed")
-    return time.monotonic() - began, most / 1e6
+    return time.monotonic() - started, peak / 1e6
 
 
 def measure(folder: Path, size: int, runs: int) -> dict[str, float]:
     names = write_model(folder / "model", size)
-    took: dict[str, list[float]] = {"plain": [], "import": [], "memory": []}
+    measured: dict[str, list[float]] = {"plain": [], "import": [], "memory": []}
     with running(sys.executable, "-m", "tests.model_importer.hub", str(folder / "model")) as server:
         assert server.stdout
         hub = server.stdout.readline().strip()
         for _ in range(runs):
             with bucket(folder) as s3:
-                took["plain"].append(plain_copy(s3, hub, names))
+                measured["plain"].append(plain_copy(s3, hub, names))
             with bucket(folder) as s3:
-                seconds, memory = imported(hub)
-                took["import"].append(seconds)
-                took["memory"].append(memory)
-                again = imported(hub)[0]
-                print(f"plain {took['plain'][-1]:.1f} s, import {seconds:.1f} s, {memory:.0f} MB, again {again:.1f} s")
-    plain, ours = (statistics.median(took[name]) for name in ("plain", "import"))
+                seconds, memory = run_import(hub)
+                measured["import"].append(seconds)
+                measured["memory"].append(memory)
+                again = run_import(hub)[0]
+                print(
+                    f"plain {measured['plain'][-1]:.1f} s, import {seconds:.1f} s, {memory:.0f} MB, again {again:.1f} s"
+                )
+    plain, imported = (statistics.median(measured[name]) for name in ("plain", "import"))
     return {
         "gb": size / 1e9,
         "plain_mb_per_s": size / 1e6 / plain,
-        "import_mb_per_s": size / 1e6 / ours,
-        "times_a_plain_copy": ours / plain,
-        "import_memory_mb": max(took["memory"]),
+        "import_mb_per_s": size / 1e6 / imported,
+        "times_a_plain_copy": imported / plain,
+        "import_memory_mb": max(measured["memory"]),
         "import_again_s": again,
     }
 
@@ -159,11 +160,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gb", type=float, default=4.57)
     parser.add_argument("--runs", type=int, default=3)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     install_emulator()
-    where, folder = machine(), Path(tempfile.mkdtemp(prefix="import-"))
+    this_machine, folder = machine(), Path(tempfile.mkdtemp(prefix="import-"))
     try:
-        tell("import_model", measure(folder, int(asked.gb * 1e9), asked.runs), TARGETS, where)
+        report("import_model", measure(folder, int(arguments.gb * 1e9), arguments.runs), TARGETS, this_machine)
     finally:
         shutil.rmtree(folder)
 

@@ -1,7 +1,7 @@
-"""Easel on this machine as its user meets it: `python -m bench.laptop [--model emoji]`, about a minute.
+"""Easel on this machine: `python -m bench.laptop [--model emoji]`, about a minute.
 
-Seconds of `easel generate --help`; until it is ready, at the first and second start; of the first picture and of later
-ones through POST /generate at the default steps. And the most memory that all its processes together had at once.
+Measures the seconds of `easel generate --help`, until `easel up` is ready at its first and second start, and of the
+first and later images by POST /generate at the default steps; and the peak memory of all its processes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 LATER = 5
 PROMPTS = ("a red apple", "a cute panda", "a bus", "a smiling face", "一只猫", "a house")
-TARGETS = {"help_s": 0.3, "second_ready_s": 10.0, "first_picture_s": 6.0, "later_picture_s": 3.0, "peak_mb": 2500.0}
+TARGETS = {"help_s": 0.3, "second_ready_s": 10.0, "first_image_s": 6.0, "later_image_s": 3.0, "peak_mb": 2500.0}
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ class Service:
 
 @contextmanager
 def service(data: Path, *options: str) -> Iterator[Service]:
-    """Starts it, waits until it says that it is ready, and stops it as Ctrl-C does."""
+    """Start `easel up`, wait until it is ready, and stop it at the end."""
     port = _free_port()
     command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(data), *options]
-    began = time.monotonic()
+    started = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
-            said = ""
-            while "Ready" not in said:
+            output = ""
+            while "Ready" not in output:
                 line = process.stderr.readline() if process.stderr else ""
                 if not line:
-                    sys.exit(f"easel up ended:\n{said}")
-                said += line
+                    sys.exit(f"easel up ended:\n{output}")
+                output += line
             threading.Thread(target=process.stderr.read if process.stderr else None, daemon=True).start()
-            yield Service(f"http://127.0.0.1:{port}", process.pid, time.monotonic() - began)
+            yield Service(f"http://127.0.0.1:{port}", process.pid, time.monotonic() - started)
         finally:
             process.terminate()
 
 
 def machine() -> dict[str, Any]:
-    """Where the figures come from."""
+    """Return a description of this machine."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -73,21 +73,21 @@ def machine() -> dict[str, Any]:
     }
 
 
-def tell(name: str, figures: dict[str, float], targets: dict[str, float], where: dict[str, Any]) -> bool:
-    """Prints the figures beside their targets and writes bench/results/<name>.json. True: all are met."""
+def report(name: str, figures: dict[str, float], targets: dict[str, float], machine: dict[str, Any]) -> bool:
+    """Print the figures with their targets and write bench/results/<name>.json. Return whether all targets are met."""
     for figure, value in figures.items():
         target = f"  (target: under {targets[figure]:g})" if figure in targets else ""
         print(f"{figure:<18}{value:>10.2f}{target}")
-    print("  ".join(f"{key}: {value}" for key, value in where.items()))
-    told = {"figures": figures, "targets": targets, "machine": where}
+    print("  ".join(f"{key}: {value}" for key, value in machine.items()))
+    content = {"figures": figures, "targets": targets, "machine": machine}
     file = ROOT / "bench" / "results" / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(told, indent=2) + "\n")
+    file.write_text(json.dumps(content, indent=2) + "\n")
     return all(figures[figure] < target for figure, target in targets.items())
 
 
-class _Memory:
-    """The most that a process and everything below it had at once; pages that they share are counted once (PSS)."""
+class _PeakMemory:
+    """Peak memory of a process and its descendants together. Shared pages count once (PSS)."""
 
     def __init__(self, pid: int) -> None:
         self._process, self.peak_mb = psutil.Process(pid), 0.0
@@ -96,8 +96,8 @@ class _Memory:
     def _watch(self) -> None:
         while True:
             try:
-                family = [self._process, *self._process.children(recursive=True)]
-                self.peak_mb = max(self.peak_mb, sum(_megabytes(member) for member in family))
+                processes = [self._process, *self._process.children(recursive=True)]
+                self.peak_mb = max(self.peak_mb, sum(_megabytes(process) for process in processes))
             except psutil.NoSuchProcess:
                 return
             time.sleep(0.1)
@@ -125,39 +125,39 @@ def _processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
-def _draw(url: str, prompt: str, **more: int) -> float:
-    began = time.monotonic()
+def _generate(url: str, prompt: str, **more: int) -> float:
+    started = time.monotonic()
     httpx.post(f"{url}/generate", json={"prompt": prompt, **more}, timeout=60, trust_env=False).raise_for_status()
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def _help() -> float:
-    began = time.monotonic()
+    started = time.monotonic()
     subprocess.run([sys.executable, "-m", "easel", "generate", "--help"], cwd=ROOT, capture_output=True, check=True)
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="emoji")
     model = parser.parse_args().model
-    where = machine()
+    this_machine = machine()
     with tempfile.TemporaryDirectory() as folder:
         with service(Path(folder), "--model", model) as first:
             pass
         with service(Path(folder), "--model", model) as second:
-            memory = _Memory(second.pid)
-            took = [_draw(second.url, prompt) for prompt in PROMPTS]
-            _draw(second.url, "a red apple", num_images_per_prompt=8)
+            memory = _PeakMemory(second.pid)
+            seconds = [_generate(second.url, prompt) for prompt in PROMPTS]
+            _generate(second.url, "a red apple", num_images_per_prompt=8)
     figures = {
         "help_s": min(_help() for _ in range(5)),
         "first_ready_s": first.ready_s,
         "second_ready_s": second.ready_s,
-        "first_picture_s": took[0],
-        "later_picture_s": statistics.median(took[1:]),
+        "first_image_s": seconds[0],
+        "later_image_s": statistics.median(seconds[1:]),
         "peak_mb": memory.peak_mb,
     }
-    sys.exit(not tell("laptop", figures, TARGETS, where))
+    sys.exit(not report("laptop", figures, TARGETS, this_machine))
 
 
 if __name__ == "__main__":

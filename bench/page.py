@@ -1,8 +1,8 @@
-"""The page as a newcomer's browser meets it: `python -m bench.page`, about a minute, after `npm run build` in web/.
+"""The page in a new user's browser: `python -m bench.page`, about a minute, after `npm run build` in web/.
 
-Medians of several first visits in headless Chromium, light and dark, English and Chinese by turns. `usable_ms`: until
-the prompt can be typed and the model's sizes are there. `gzip_kb`: all that the first visit loads, as a server that
-compresses sends it. `frame_ms`, `frame_p95_ms`: a frame while the page scrolls through a history of 200 pictures.
+Medians of several first visits in headless Chromium, light and dark, English and Chinese in turn. `usable_ms`: until
+the prompt field and the model's sizes are there. `gzip_kb`: all files of the first visit, compressed. `frame_ms`,
+`frame_p95_ms`: a frame while the page scrolls through a history of 200 images.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.laptop import ROOT, machine, service, tell
+from bench.laptop import ROOT, machine, report, service
 
 LOADS = 8
-PICTURES = 200
+IMAGES = 200
 TARGETS = {"gzip_kb": 350.0, "usable_ms": 1500.0, "layout_shift": 0.1, "axe_violations": 1.0, "frame_ms": 20.0}
 
 
 def measure(url: str) -> tuple[list[dict[str, Any]], list[float]]:
+    """Return the measurements of each visit and the milliseconds of each frame."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
         sys.exit("Chromium is needed: install it, or name it in CHROMIUM.")
-    command = ["node", "bench/page.mjs", url, str(LOADS), str(PICTURES)]
-    done = subprocess.run(
+    command = ["node", "bench/page.mjs", url, str(LOADS), str(IMAGES)]
+    result = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "CHROMIUM": chromium}, stdout=subprocess.PIPE, check=True
     )
-    told = json.loads(done.stdout)
-    return told["runs"], told["frames"]
+    output = json.loads(result.stdout)
+    return output["runs"], output["frames"]
 
 
 def figures(runs: list[dict[str, Any]], frames: list[float]) -> dict[str, float]:
@@ -55,13 +56,13 @@ def figures(runs: list[dict[str, Any]], frames: list[float]) -> dict[str, float]
 
 
 def main() -> None:
-    where = machine()
+    this_machine = machine()
     with (
         tempfile.TemporaryDirectory() as folder,
         service(Path(folder), "--container", "tests.easel.fake_container") as running,
     ):
         measured = measure(running.url)
-    sys.exit(not tell("page", figures(*measured), TARGETS, where))
+    sys.exit(not report("page", figures(*measured), TARGETS, this_machine))
 
 
 if __name__ == "__main__":

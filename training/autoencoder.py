@@ -1,7 +1,7 @@
-"""The autoencoder: `python autoencoder.py --minutes 40`, then `--decoder --minutes 15` once the pool is made.
+"""The autoencoder: `python autoencoder.py --minutes 40`, later `--decoder --minutes 15`.
 
-The first trains the whole on composed pictures. The second keeps the encoder, and with it every latent
-already in the pool, and gives the decoder alone another round.
+The first command trains the whole on composed images. The second needs the pool and trains the decoder alone: the
+encoder, and with it every latent of the pool, stays as it is.
 """
 
 import argparse
@@ -9,10 +9,10 @@ import random
 import time
 
 import torch
-from data import SIZE, WORK, load_cutouts, load_drawings
+from dataset import SIZE, WORK, load_cutouts, load_subjects
 from diffusers import AutoencoderKL
+from image_pool import load_pool, to_tensor
 from PIL import Image
-from pool import load_pool, to_tensor
 from scenes import compose, random_scene
 from torch import Tensor, nn
 
@@ -34,35 +34,35 @@ def edges(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """L1 on colours plus L1 on edges; edges come first, colours last."""
-    lines = [(a - b).abs().mean() for a, b in zip(edges(made), edges(wanted), strict=True)]
-    return (made - wanted).abs().mean() + lines[0] + lines[1]
+def image_loss(decoded: Tensor, original: Tensor) -> Tensor:
+    """L1 of the colours plus L1 of the edges. Edges are learned first, colours last."""
+    lines = [(a - b).abs().mean() for a, b in zip(edges(decoded), edges(original), strict=True)]
+    return (decoded - original).abs().mean() + lines[0] + lines[1]
 
 
-class Pictures:
-    """Endless batches of composed pictures."""
+class ComposedImages:
+    """Endless batches of composed images."""
 
     def __init__(self) -> None:
-        drawings = load_drawings()
-        self.rng, self.chosen = random.Random(4), range(len(drawings))
+        subjects = load_subjects()
+        self.rng, self.chosen = random.Random(4), range(len(subjects))
         self.cutouts = [Image.fromarray(c) for c in load_cutouts()]
 
     def batch(self, size: int) -> Tensor:
         scenes = [random_scene(self.rng, self.chosen, 0.3) for _ in range(size)]
-        made = [compose(self.rng, s, self.cutouts) for s in scenes]
-        return to_tensor(made).float() / 127.5 - 1
+        images = [compose(self.rng, s, self.cutouts) for s in scenes]
+        return to_tensor(images).float() / 127.5 - 1
 
 
-def whole_loss(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
-    posterior = vae.encode(pictures).latent_dist
+def whole_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    posterior = vae.encode(images).latent_dist
     latents = posterior.sample()
-    loss = picture_loss(vae.decode(latents).sample, pictures)
+    loss = image_loss(vae.decode(latents).sample, images)
     return loss + 4e-4 * posterior.kl().mean() / latents[0].numel()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=12)
@@ -72,28 +72,28 @@ def main() -> None:
     folder = WORK / "autoencoder"
     vae = AutoencoderKL.from_pretrained(folder) if folder.exists() else new_autoencoder()
     vae.to(memory_format=torch.channels_last)
-    source = load_pool() if arguments.decoder else Pictures()
+    source = load_pool() if arguments.decoder else ComposedImages()
     learned = vae.decoder if arguments.decoder else vae
     optimizer = torch.optim.AdamW(
         learned.parameters(), arguments.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
     )
     start, saved, step, size = time.monotonic(), 0.0, 0, arguments.batch
-    while (past := (time.monotonic() - start) / 60 / arguments.minutes) < 1:
-        optimizer.param_groups[0]["lr"] = arguments.rate * min(1.0, (step + 1) / 50) * (1.02 - past)
-        if isinstance(source, Pictures):
+    while (progress := (time.monotonic() - start) / 60 / arguments.minutes) < 1:
+        optimizer.param_groups[0]["lr"] = arguments.rate * min(1.0, (step + 1) / 50) * (1.02 - progress)
+        if isinstance(source, ComposedImages):
             loss = whole_loss(vae, source.batch(size))
         else:
             chosen = torch.randint(0, len(source.scenes), (size,))
             latents = source.latents[chosen]
-            made = vae.decode(latents + 0.04 * torch.randn_like(latents)).sample
-            loss = picture_loss(made, source.pixels[chosen].float() / 127.5 - 1)
+            decoded = vae.decode(latents + 0.04 * torch.randn_like(latents)).sample
+            loss = image_loss(decoded, source.pixels[chosen].float() / 127.5 - 1)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
         optimizer.step()
         step += 1
         if step % 25 == 0:
-            print(f"{past:4.0%} step {step} loss {loss.item():.4f}", flush=True)
+            print(f"{progress:4.0%} step {step} loss {loss.item():.4f}", flush=True)
         if time.monotonic() - saved > 120:
             saved = time.monotonic()
             vae.save_pretrained(folder)

@@ -1,11 +1,11 @@
-"""The pipeline folder: `python export.py` copies the newest average to models/emoji in half precision."""
+"""Release of the model: `python export.py` writes the newest average of the weights to models/emoji, in fp16."""
 
 import json
 import shutil
 from pathlib import Path
 
 import torch
-from data import HERE, WORK, load_drawings
+from dataset import HERE, WORK, load_subjects
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -15,7 +15,7 @@ PIPELINE = WORK / "pipeline"
 
 
 def new_scheduler() -> DDIMScheduler:
-    """Zero terminal SNR and trailing steps, after Lin et al. 2023 (arXiv:2305.08891)."""
+    """Return a scheduler with zero terminal SNR and trailing steps (Lin et al. 2023, arXiv:2305.08891)."""
     return DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -46,9 +46,8 @@ def save_pipeline(
     return pipeline
 
 
-def readable_by_all(folder: Path) -> None:
-    """CLIP's own two tokenizer files, for readers that know only those, text states in full precision, and weights by
-    the names that every version of transformers finds."""
+def support_old_readers(folder: Path) -> None:
+    """Add CLIP's two tokenizer files, set the text encoder to fp32 and name its weights for every transformers."""
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(WORK / "tokenizer" / name, folder / "tokenizer" / name)
     config = folder / "text_encoder" / "config.json"
@@ -58,22 +57,24 @@ def readable_by_all(folder: Path) -> None:
 
 
 def name_weights(file: Path) -> None:
-    """As CLIP's own checkpoints do. New versions of transformers leave `text_model.` out, and older ones, the serving
-    image's 5.5 among them, would then draw from random text states."""
+    """Name the weights as CLIP's checkpoints do, with `text_model.`.
+
+    New versions of transformers omit it. Older versions, such as the serving image's 5.5, then use random weights.
+    """
     weights = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def forget_paths(folder: Path) -> None:
-    """diffusers writes down the folder of this machine that a part was loaded from."""
+def remove_paths(folder: Path) -> None:
+    """Remove the local folders that diffusers writes into the configurations."""
     for config in (folder / "model_index.json", *folder.glob("*/config.json")):
         lines = config.read_text().splitlines(keepends=True)
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))
 
 
 def write_vocabulary(folder: Path) -> None:
-    """What the container advises with when a prompt holds no word that the model knows."""
-    names = [d.en + d.zh + d.keywords_en + d.keywords_zh for d in load_drawings()]
+    """Write the names that the model knows. The container warns of a prompt that has none of them."""
+    names = [d.en + d.zh + d.keywords_en + d.keywords_zh for d in load_subjects()]
     lines = [json.dumps(n, ensure_ascii=False) for n in names]
     (folder / "vocabulary.json").write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
@@ -84,8 +85,8 @@ def main() -> None:
     pipeline.vae = AutoencoderKL.from_pretrained(WORK / "autoencoder", dtype=torch.float16)
     pipeline.vae.register_to_config(scaling_factor=scale)
     pipeline.save_pretrained(RELEASE)
-    readable_by_all(RELEASE)
-    forget_paths(RELEASE)
+    support_old_readers(RELEASE)
+    remove_paths(RELEASE)
     write_vocabulary(RELEASE)
     size = sum(f.stat().st_size for f in RELEASE.rglob("*") if f.is_file())
     print(f"{size:,} bytes")

@@ -1,4 +1,4 @@
-"""Fetches the two npm packages, checks them, and packs the chosen drawings: `python prepare.py`."""
+"""Download two npm packages, check them and write the training data: `python prepare.py`."""
 
 import base64
 import collections
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from data import HERE, SIZE, WORK
+from dataset import HERE, SIZE, WORK
 from PIL import Image
 
 PACKAGES = {
@@ -23,7 +23,7 @@ PACKAGES = {
 
 
 def fetch(package: str, integrity: str) -> Path:
-    """The unpacked folder of one package, downloaded by `npm pack` and checked."""
+    """Download a package by `npm pack` unless it is there. Return its folder. Exits if the digest is wrong."""
     folder = WORK / package.replace("/", "-")
     if not folder.exists():
         folder.mkdir(parents=True)
@@ -32,27 +32,29 @@ def fetch(package: str, integrity: str) -> Path:
         archive = next(folder.glob("*.tgz"))
         digest = hashlib.sha512(archive.read_bytes()).digest()
         if "sha512-" + base64.b64encode(digest).decode() != integrity:
-            raise SystemExit(f"{package} is not the package this recipe was written for")
+            raise SystemExit(f"{package} does not have the expected digest")
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
     return folder / "package"
 
 
-def chosen() -> Iterator[tuple[str, list[str], list[str]]]:
-    for line in (HERE / "drawings.txt").read_text().splitlines():
+def read_subjects() -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield emoji, English names and Chinese names of each line of subjects.txt."""
+    for line in (HERE / "subjects.txt").read_text().splitlines():
         if not line.startswith("#"):
             emoji, english, chinese = line.split("|")
             yield emoji, english.split(", "), chinese.split(", ")
 
 
 def hexcode(emoji: str, assets: Path) -> str:
-    """The file stem of a drawing; packages differ in where they write the variation selector."""
+    """Return the name of an emoji's file without suffix. Packages write the variation selector in different places."""
     code = "-".join(f"{ord(c):04x}" for c in emoji)
     stems = (code, code.replace("-fe0f", ""), code + "-fe0f")
     return next(s for s in stems if (assets / f"{s}.webp").exists())
 
 
 def keywords(emojibase: Path, language: str) -> dict[str, list[str]]:
+    """Return hexcode to keywords."""
     rows: list[dict[str, Any]] = json.loads((emojibase / language / "compact.json").read_text())
     return {r["hexcode"].lower(): [t.lower() for t in r.get("tags", [])] for r in rows}
 
@@ -63,7 +65,7 @@ def cutout(path: Path) -> Image.Image:
 
 
 def unique(tags: dict[str, list[str]], codes: list[str], names: set[str]) -> dict[str, list[str]]:
-    """For each drawing the keywords that mean no other chosen drawing."""
+    """Return, for each code, the keywords that no other of the codes has and that are no name."""
     plain = {c: tags.get(c) or tags.get(c.replace("-fe0f", ""), []) for c in codes}
     count = collections.Counter(t for c in codes for t in plain[c])
     return {c: [t for t in plain[c] if count[t] == 1 and t not in names] for c in codes}
@@ -72,7 +74,7 @@ def unique(tags: dict[str, list[str]], codes: list[str], names: set[str]) -> dic
 def main() -> None:
     fluent, emojibase = (fetch(p, i) for p, i in PACKAGES.items())
     assets = fluent / "assets"
-    rows = [(hexcode(e, assets), e, en, zh) for e, en, zh in chosen()]
+    rows = [(hexcode(e, assets), e, en, zh) for e, en, zh in read_subjects()]
     codes = [r[0] for r in rows]
     names = {n.lower() for _, _, en, zh in rows for n in en + zh}
     english, chinese = (unique(keywords(emojibase, x), codes, names) for x in ("en", "zh"))
@@ -80,9 +82,9 @@ def main() -> None:
         {"code": c, "emoji": e, "en": en, "zh": zh, "keywords_en": english[c], "keywords_zh": chinese[c]}
         for c, e, en, zh in rows
     ]
-    (WORK / "drawings.json").write_text(json.dumps(table, ensure_ascii=False, indent=1))
+    (WORK / "subjects.json").write_text(json.dumps(table, ensure_ascii=False, indent=1))
     np.save(WORK / "cutouts.npy", np.stack([cutout(assets / f"{c}.webp") for c in codes]))
-    print(f"{len(rows)} drawings")
+    print(f"{len(rows)} subjects")
 
 
 if __name__ == "__main__":

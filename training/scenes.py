@@ -1,11 +1,11 @@
-"""What a picture shows, how people say it in two languages, and how it is put together from cut-outs."""
+"""Scenes: the subjects of an image, captions for it in two languages, and its composition from cut-outs."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from data import SIZE, Drawing
+from dataset import SIZE, Subject
 from PIL import Image
 
 ALONE, BESIDE, ABOVE = range(3)
@@ -59,7 +59,7 @@ GROUND_ZH: Final = ["{s}，{c}色背景", "{c}色背景的{s}", "{c}色背景上
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One or two drawings by index; `second` is -1 when the first is alone."""
+    """One or two subjects by index. `second` is -1 if there is only one."""
 
     first: int
     second: int = -1
@@ -68,12 +68,12 @@ class Scene:
     size: int = NORMAL
 
 
-def random_scene(rng: random.Random, drawings: Sequence[int], pairs: float) -> Scene:
-    """`pairs` of the scenes show two drawings; every fourth ground is coloured."""
+def random_scene(rng: random.Random, subjects: Sequence[int], pairs: float) -> Scene:
+    """Return a scene. `pairs` is the share of scenes with two subjects. Every fourth ground is coloured."""
     ground = rng.randrange(1, len(COLOURS)) if rng.random() < 0.25 else 0
-    first = rng.choice(drawings)
+    first = rng.choice(subjects)
     if rng.random() < pairs:
-        second = rng.choice([i for i in drawings if i != first])
+        second = rng.choice([i for i in subjects if i != first])
         return Scene(first=first, second=second, relation=rng.choice((BESIDE, ABOVE)), ground=ground)
     size = rng.choice((SMALL, BIG)) if rng.random() < 0.15 else NORMAL
     return Scene(first=first, ground=ground, size=size)
@@ -83,12 +83,12 @@ def article(name: str) -> str:
     return "an" if name[0] in "aeiou" else "a"
 
 
-def pick_name(rng: random.Random, drawing: Drawing, chinese: bool, keywords: bool) -> str:
-    """Half the time *the* name, else an alias or, for pictures of one drawing, a keyword."""
-    names = drawing.zh if chinese else drawing.en
+def pick_name(rng: random.Random, subject: Subject, chinese: bool, keywords: bool) -> str:
+    """Return half the time the usual name, else another name or, with `keywords`, a keyword."""
+    names = subject.zh if chinese else subject.en
     if rng.random() < 0.5:
         return names[0]
-    extra = (drawing.keywords_zh if chinese else drawing.keywords_en) if keywords else []
+    extra = (subject.keywords_zh if chinese else subject.keywords_en) if keywords else []
     return rng.choice([*names, *rng.sample(extra, min(2, len(extra)))])
 
 
@@ -105,15 +105,15 @@ def single_caption(rng: random.Random, scene: Scene, name: str, chinese: bool) -
     return rng.choice(SINGLE_ZH if chinese else SINGLE_EN).format(n=name, a=article(name))
 
 
-def caption(rng: random.Random, scene: Scene, drawings: list[Drawing]) -> str:
-    """One of the many ways to ask for the scene."""
+def caption(rng: random.Random, scene: Scene, subjects: list[Subject]) -> str:
+    """Return one of many possible captions of the scene."""
     chinese = rng.random() < 0.5
     alone = scene.second < 0
-    first = pick_name(rng, drawings[scene.first], chinese, alone)
+    first = pick_name(rng, subjects[scene.first], chinese, alone)
     if alone:
         text = single_caption(rng, scene, first, chinese)
     else:
-        second = pick_name(rng, drawings[scene.second], chinese, False)
+        second = pick_name(rng, subjects[scene.second], chinese, False)
         form = rng.choice((PAIR_ZH if chinese else PAIR_EN)[scene.relation])
         words = [noun_phrase(rng, n, chinese) for n in (first, second)]
         text = form.replace("{1}", words[0]).replace("{2}", words[1])
@@ -133,10 +133,13 @@ def paste(canvas: Image.Image, cutout: Image.Image, scale: float, centre: tuple[
 
 
 def places(rng: random.Random, scene: Scene) -> list[tuple[float, tuple[float, float]]]:
-    """Scale and centre of each drawing, near its usual place (`canonical.py`): the farther, the softer the model."""
+    """Return scale and centre of each subject, near its usual place (`usual_latents.py`).
 
-    def near(value: float, by: float = 0.02) -> float:
-        return value + rng.uniform(-by, by)
+    Larger distances make the model's images softer.
+    """
+
+    def near(value: float, distance: float = 0.02) -> float:
+        return value + rng.uniform(-distance, distance)
 
     if scene.relation == BESIDE:
         y = near(0.5)
@@ -144,14 +147,14 @@ def places(rng: random.Random, scene: Scene) -> list[tuple[float, tuple[float, f
     if scene.relation == ABOVE:
         x = near(0.5)
         return [(near(0.54, 0.03), (x, 0.29)), (near(0.58, 0.03), (x, 0.71))]
-    scale, by = {SMALL: (0.43, 0.06), NORMAL: (0.89, 0.05), BIG: (1.05, 0.05)}[scene.size]
-    return [(near(scale, by), (near(0.5, 0.025), near(0.5, 0.025)))]
+    scale, distance = {SMALL: (0.43, 0.06), NORMAL: (0.89, 0.05), BIG: (1.05, 0.05)}[scene.size]
+    return [(near(scale, distance), (near(0.5, 0.025), near(0.5, 0.025)))]
 
 
 def compose(rng: random.Random, scene: Scene, cutouts: list[Image.Image]) -> Image.Image:
-    """A picture of the scene; every call is another one."""
+    """Return an image of the scene, with other random places at each call."""
     canvas = Image.new("RGB", (SIZE, SIZE), COLOURS[COLOUR_NAMES[scene.ground]][1])
-    shown = [i for i in (scene.first, scene.second) if i >= 0]
-    for index, (scale, centre) in reversed(list(zip(shown, places(rng, scene), strict=True))):
+    indices = [i for i in (scene.first, scene.second) if i >= 0]
+    for index, (scale, centre) in reversed(list(zip(indices, places(rng, scene), strict=True))):
         paste(canvas, cutouts[index], scale, centre)
     return canvas

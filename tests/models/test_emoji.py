@@ -1,4 +1,4 @@
-"""The embedded model, and the classifier (`Eye`) that recognizes its images."""
+"""The embedded model, and the classifier that recognizes its images."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from classifier import Classifier, load_classifier
+from contact_sheet import generate_images
 from diffusers import StableDiffusionPipeline
-from eye import Eye, load_eye
 from safetensors import safe_open
-from sheet import draw
 
 ROOT = Path(__file__).parents[2]
 MODELS, TRAINING = ROOT / "models", ROOT / "training"
@@ -32,15 +32,15 @@ def pipeline() -> StableDiffusionPipeline:
 
 
 @pytest.fixture(scope="module")
-def eye() -> Eye:
-    return load_eye()
+def classifier() -> Classifier:
+    return load_classifier()
 
 
-def test_the_classifier_separates_the_emoji(eye: Eye) -> None:
+def test_the_classifier_separates_the_emoji(classifier: Classifier) -> None:
     """The nearest neighbor of each view of an emoji is another view of the same emoji."""
-    likeness = (eye.features @ eye.features.T).fill_diagonal_(-1)
-    right = [eye.codes[i] == code for i, code in zip(likeness.argmax(1).tolist(), eye.codes, strict=True)]
-    assert len(set(eye.codes)) >= 250
+    likeness = (classifier.features @ classifier.features.T).fill_diagonal_(-1)
+    right = [classifier.codes[i] == code for i, code in zip(likeness.argmax(1).tolist(), classifier.codes, strict=True)]
+    assert len(set(classifier.codes)) >= 250
     assert sum(right) >= 0.98 * len(right)
 
 
@@ -57,12 +57,12 @@ def test_the_seed_sets_the_image(pipeline: StableDiffusionPipeline, settings: di
 
 
 def test_it_generates_the_subject_of_the_prompt(
-    pipeline: StableDiffusionPipeline, settings: dict[str, Any], eye: Eye
+    pipeline: StableDiffusionPipeline, settings: dict[str, Any], classifier: Classifier
 ) -> None:
     """As the classifier sees it, for twenty prompts in two languages at default settings."""
     prompts: dict[str, str] = json.loads((TRAINING / "prompts.json").read_text(encoding="utf-8"))
-    images = draw(pipeline, list(prompts), steps=settings["steps"], guidance=settings["guidance_scale"])
-    recognized = [codes[0] for codes in eye.nearest(images)]
+    images = generate_images(pipeline, list(prompts), steps=settings["steps"], guidance=settings["guidance_scale"])
+    recognized = [codes[0] for codes in classifier.nearest(images)]
     missed = [prompt for (prompt, code), found in zip(prompts.items(), recognized, strict=True) if code != found]
     assert len(prompts) == 20
     assert len(prompts) - len(missed) >= RECOGNIZED, missed

@@ -1,4 +1,4 @@
-"""The pictures of the model card, from the released weights and the bench's results: `python card.py`."""
+"""Images of the model card, from the released weights and the results in bench/: `python model_card.py`."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from data import HERE, WORK, load_drawings
+from contact_sheet import RELEASE, generate_images, tile_images
+from dataset import HERE, WORK, load_subjects
 from diffusers import StableDiffusionPipeline
-from sheet import RELEASE, draw, tile
 
 PAIRS = [
     "A cute panda is sitting on the sofa",
@@ -33,9 +33,9 @@ PAIRS = [
 
 
 def prompts() -> list[str]:
-    """Every drawing once, English and Chinese in turn, then pairs, grounds and sizes: 64."""
-    drawings = load_drawings()
-    single = [(drawings[i].en if n % 2 else drawings[i].zh)[0] for n, i in enumerate(range(0, len(drawings), 5))]
+    """Return 64 prompts: every fifth subject, English and Chinese in turn, then pairs, grounds and sizes."""
+    subjects = load_subjects()
+    single = [(subjects[i].en if n % 2 else subjects[i].zh)[0] for n, i in enumerate(range(0, len(subjects), 5))]
     return single[:48] + PAIRS
 
 
@@ -58,9 +58,9 @@ def plot(results: dict[str, Any]) -> None:
 def main() -> None:
     settings = json.loads((RELEASE.parent / "emoji.json").read_text())
     pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
-    made = draw(pipeline, prompts(), steps=settings["steps"], guidance=settings["guidance_scale"])
-    tile(made, 8).save(RELEASE / "sheet.webp", quality=88)
-    tile(made, 8).save(WORK / "release.png")
+    images = generate_images(pipeline, prompts(), steps=settings["steps"], guidance=settings["guidance_scale"])
+    tile_images(images, 8).save(RELEASE / "sheet.webp", quality=88)
+    tile_images(images, 8).save(WORK / "release.png")
     plot(json.loads((HERE.parent / "bench" / "results" / "model_quality.json").read_text()))
 
 

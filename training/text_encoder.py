@@ -1,7 +1,7 @@
-"""The tokenizer and the text encoder: `python text.py --minutes 6`; the same line goes on later.
+"""The tokenizer and the text encoder: `python text_encoder.py --minutes 6`. The same command resumes later.
 
-The encoder learns first, and alone, to say which drawings, places, ground and size a caption means.
-That costs a hundredth of a diffusion step, and the diffusion model then starts from states it can read.
+The encoder is trained first, alone, to predict the subjects, places, ground and size that a caption means. A step costs
+a hundredth of a diffusion step, and the diffusion model then starts from states that it can use.
 """
 
 import argparse
@@ -11,29 +11,29 @@ import time
 from pathlib import Path
 
 import torch
-from data import WORK, Drawing, half_is_faster, load_drawings
+from dataset import WORK, Subject, half_is_faster, load_subjects
 from scenes import COLOURS, Scene, caption, random_scene
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 LENGTH = 40
-"""Tokens. Short captions leave the last `MAP` to padding, which sees the whole caption."""
+"""Tokens. The last `MAP` of a short caption are padding, which attends to the whole caption."""
 MAP = 16
-"""The last states, one for each of 4×4 patches of the picture: there the encoder sketches what the caption asks for."""
+"""The last states are a sketch of the image: one for each of its 4×4 patches."""
 WIDTH = 192
 READER = WORK / "reader.pt"
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def corpus(drawings: list[Drawing], count: int = 12_000) -> list[str]:
+def corpus(subjects: list[Subject], count: int = 12_000) -> list[str]:
     rng = random.Random(0)
-    names = [n for d in drawings for n in (d.en + d.zh) * 4 + d.keywords_en + d.keywords_zh]
-    return names + [caption(rng, random_scene(rng, range(len(drawings)), 0.3), drawings) for _ in range(count)]
+    names = [n for d in subjects for n in (d.en + d.zh) * 4 + d.keywords_en + d.keywords_zh]
+    return names + [caption(rng, random_scene(rng, range(len(subjects)), 0.3), subjects) for _ in range(count)]
 
 
 def train_tokenizer(texts: list[str], folder: Path, entries: int = 3000) -> None:
-    """A byte-level BPE in CLIP's file format."""
+    """Write a byte-level BPE in CLIP's file format."""
     tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     split = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
@@ -88,12 +88,12 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return ids
 
 
-class Reader(nn.Module):
-    """Reads a scene out of the states by one cross-attention, as the diffusion model will."""
+class SceneReader(nn.Module):
+    """Predicts the scene from the states by one cross-attention, as the diffusion model will."""
 
-    def __init__(self, drawings: int) -> None:
+    def __init__(self, subjects: int) -> None:
         super().__init__()
-        sizes = [drawings, drawings + 1, 3, len(COLOURS), 3]
+        sizes = [subjects, subjects + 1, 3, len(COLOURS), 3]
         self.queries = nn.Parameter(torch.randn(len(sizes), WIDTH) * 0.5)
         self.attention = nn.MultiheadAttention(WIDTH, 6, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(WIDTH, n) for n in sizes)
@@ -105,21 +105,21 @@ class Reader(nn.Module):
         return [head(read[:, i]) for i, head in enumerate(self.heads)]
 
     def latents(self, states: Tensor) -> Tensor:
-        """The usual latents of the scene, a patch from each of the last states, (n, 16, 64)."""
+        """Return the scene's latents, a patch from each of the last states: (n, 16, 64)."""
         return self.patch(states[:, -MAP:])  # type: ignore[no-any-return]
 
 
 def patches(latents: Tensor) -> Tensor:
-    """(…, 4, 16, 16) to (…, 16, 64): 4×4 patches, row by row."""
+    """Cut latents into 4×4 patches, row by row: (…, 4, 16, 16) to (…, 16, 64)."""
     grid = latents.unflatten(-2, (4, 4)).unflatten(-1, (4, 4))
     return grid.movedim((-4, -2), (-5, -4)).flatten(-3).flatten(-3, -2)
 
 
-class Usual:
-    """The latents of a scene when everything stands in its usual place, on white."""
+class UsualLatents:
+    """Latents of a scene with its subjects at their usual places, on white."""
 
     def __init__(self) -> None:
-        stored = torch.load(WORK / "canonical.pt")
+        stored = torch.load(WORK / "usual_latents.pt")
         scale = stored["latents"][stored["latents"].abs().sum((1, 2, 3, 4)) > 0].std()
         self.places = patches(stored["latents"] / scale)
 
@@ -129,69 +129,74 @@ class Usual:
         return self.places[scene.first, 2 * scene.relation - 1] + self.places[scene.second, 2 * scene.relation]
 
 
-def targets(scenes: list[Scene], drawings: int) -> Tensor:
-    rows = [(s.first, s.second % (drawings + 1), s.relation, s.ground, s.size) for s in scenes]
+def scene_labels(scenes: list[Scene], subjects: int) -> Tensor:
+    rows = [(s.first, s.second % (subjects + 1), s.relation, s.ground, s.size) for s in scenes]
     return torch.tensor(rows).T
 
 
-def batch(rng: random.Random, drawings: list[Drawing], size: int, usual: Usual) -> tuple[list[str], Tensor, Tensor]:
-    scenes = [random_scene(rng, range(len(drawings)), 0.45) for _ in range(size)]
-    pictures = torch.stack([usual(s) for s in scenes])
-    return [caption(rng, s, drawings) for s in scenes], targets(scenes, len(drawings)), pictures
+def batch(
+    rng: random.Random, subjects: list[Subject], size: int, usual_latents: UsualLatents
+) -> tuple[list[str], Tensor, Tensor]:
+    scenes = [random_scene(rng, range(len(subjects)), 0.45) for _ in range(size)]
+    latents = torch.stack([usual_latents(s) for s in scenes])
+    return [caption(rng, s, subjects) for s in scenes], scene_labels(scenes, len(subjects)), latents
 
 
 def train(
-    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, known: bool, drawings: list[Drawing], minutes: float, peak: float
+    encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    pretrained: bool,
+    subjects: list[Subject],
+    minutes: float,
+    peak: float,
 ) -> None:
-    reader, alone = Reader(len(drawings)), 0.0
+    reader, frozen_share = SceneReader(len(subjects)), 0.0
     if READER.exists():
         reader.load_state_dict(torch.load(READER))
-    elif known:
-        alone = 0.1  # a new reader would undo what the encoder knows: it learns to read it first
+    elif pretrained:
+        frozen_share = 0.1  # an untrained reader would spoil the encoder, so it is trained alone first
     parameters = [*encoder.parameters(), *reader.parameters()]
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     half = half_is_faster()
-    rng, start, step, usual = random.Random(1), time.monotonic(), 0, Usual()
-    while (past := (time.monotonic() - start) / 60 / minutes) < 1:
-        optimizer.param_groups[0]["lr"] = peak * min(1.0, (step + 1) / 100) * (1.01 - past)
-        encoder.requires_grad_(past >= alone)
-        texts, wanted, pictures = batch(rng, drawings, 32, usual)
+    rng, start, step, usual_latents = random.Random(1), time.monotonic(), 0, UsualLatents()
+    while (progress := (time.monotonic() - start) / 60 / minutes) < 1:
+        optimizer.param_groups[0]["lr"] = peak * min(1.0, (step + 1) / 100) * (1.01 - progress)
+        encoder.requires_grad_(progress >= frozen_share)
+        texts, labels, latents = batch(rng, subjects, 32, usual_latents)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             states = encoder(token_ids(tokenizer, texts)).last_hidden_state.float()
-        answers = reader(states)
-        loss = torch.stack([nn.functional.cross_entropy(a, w) for a, w in zip(answers, wanted, strict=True)]).sum()
-        missed = (reader.latents(states) - pictures).square().mean()
-        loss = loss + 20 * missed
+        logits = reader(states)
+        loss = torch.stack([nn.functional.cross_entropy(a, w) for a, w in zip(logits, labels, strict=True)]).sum()
+        latents_error = (reader.latents(states) - latents).square().mean()
+        loss = loss + 20 * latents_error
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         step += 1
         if step % 100 == 0:
-            right = [f"{(a.argmax(1) == w).float().mean():.2f}" for a, w in zip(answers, wanted, strict=True)]
-            print(
-                f"{past:4.0%} step {step} loss {loss.item():.3f} missed {missed.item():.3f} right {' '.join(right)}",
-                flush=True,
-            )
+            accuracy = [f"{(a.argmax(1) == w).float().mean():.2f}" for a, w in zip(logits, labels, strict=True)]
+            losses = f"loss {loss.item():.3f} latents {latents_error.item():.3f}"
+            print(f"{progress:4.0%} step {step} {losses} accuracy {' '.join(accuracy)}", flush=True)
     torch.save(reader.state_dict(), READER)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=6)
     parser.add_argument("--rate", type=float, default=2e-3)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    drawings = load_drawings()
+    subjects = load_subjects()
     folder = WORK / "text_encoder"
-    known = folder.exists()
-    if known:
+    pretrained = folder.exists()
+    if pretrained:
         tokenizer, encoder = load_tokenizer(), CLIPTextModel.from_pretrained(folder)
     else:
-        train_tokenizer(corpus(drawings), WORK / "tokenizer")
+        train_tokenizer(corpus(subjects), WORK / "tokenizer")
         tokenizer = load_tokenizer()
         encoder = new_encoder(tokenizer)
-    train(encoder.train(), tokenizer, known, drawings, arguments.minutes, arguments.rate)
+    train(encoder.train(), tokenizer, pretrained, subjects, arguments.minutes, arguments.rate)
     encoder.save_pretrained(folder)
 
 

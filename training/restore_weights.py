@@ -1,9 +1,12 @@
-"""Training goes on from the released weights where `work/` is lost: `python resume.py`, after `prepare.py`."""
+"""Restore the training state from the released weights if `work/` is lost: `python restore_weights.py`.
+
+Run `prepare.py` first.
+"""
 
 import shutil
 
 import torch
-from data import WORK
+from dataset import WORK
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusion import STATE
 from export import RELEASE

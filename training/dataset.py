@@ -1,4 +1,4 @@
-"""The drawings, prepared once (`prepare.py`), and where the recipe keeps its work."""
+"""The training data that `prepare.py` writes, and the folder of all intermediate files."""
 
 import json
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ SIZE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """One drawing: its hexcode, its names (the first is *the* name) and the keywords it alone has."""
+class Subject:
+    """An emoji: its hexcode, its names (the first is the usual name), and the keywords of no other emoji."""
 
     code: str
     emoji: str
@@ -25,16 +25,16 @@ class Drawing:
     keywords_zh: list[str]
 
 
-def load_drawings() -> list[Drawing]:
-    return [Drawing(**d) for d in json.loads((WORK / "drawings.json").read_text())]
+def load_subjects() -> list[Subject]:
+    return [Subject(**entry) for entry in json.loads((WORK / "subjects.json").read_text())]
 
 
 def load_cutouts() -> npt.NDArray[np.uint8]:
-    """All drawings as RGBA, (n, 128, 128, 4)."""
+    """Return the images of all subjects as RGBA: (n, 128, 128, 4)."""
     pixels: npt.NDArray[np.uint8] = np.load(WORK / "cutouts.npy")
     return pixels
 
 
 def half_is_faster() -> bool:
-    """Whether bfloat16 pays on this processor; without AVX-512 its matrix products take minutes."""
+    """Return whether bfloat16 is faster on this processor. Without AVX-512 its matrix products take minutes."""
     return torch.cuda.is_available() or bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,7 +1,7 @@
-"""The drawing alone, without HTTP: `python -m bench.drawing_time [--model emoji] [--repeats 5]`, about a minute.
+"""Time of the generation alone, without HTTP: `python -m bench.generation_time [--model emoji] [--repeats 5]`.
 
-Seconds from the first import to a model that has warmed up, then of pictures at the model's default steps: the
-plain pipeline of diffusers with Pillow's PNG (what a handler does that is written by hand) and ours, in turns.
+About a minute. Measures import, load and warm-up, then images at the model's default steps: in turns by the plain
+pipeline of diffusers with Pillow's PNG, and by Easel's container functions.
 """
 
 import argparse
@@ -22,38 +22,38 @@ PROMPT = "a red apple"
 
 
 def main() -> None:
-    asked = _arguments()
+    arguments = _arguments()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as easel/laptop/container/server.py
     sys.path.insert(0, str(ROOT / "model_code"))
-    os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{asked.model}.json")
+    os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{arguments.model}.json")
     started = time.monotonic()
     import inference
-    from loading.load import load_model
+    from loading import load as loading
 
-    model = load_model(ROOT / "models" / asked.model)
+    model = loading.load(ROOT / "models" / arguments.model)
     ready = time.monotonic() - started
-    plain, ours = (lambda: _plain(model), lambda: _ours(inference, model))
-    first = _seconds(ours)
-    pairs = [(_seconds(plain), _seconds(ours)) for _ in range(asked.repeats)]
-    print(json.dumps({**_machine(), "model": asked.model, "steps": model.profile.steps}, indent=1))
+    plain, easel = (lambda: _generate_plain(model), lambda: _generate_easel(inference, model))
+    first = _seconds(easel)
+    pairs = [(_seconds(plain), _seconds(easel)) for _ in range(arguments.repeats)]
+    print(json.dumps({**_machine(), "model": arguments.model, "steps": model.profile.steps}, indent=1))
     print(f"import, load and warm-up   {ready:6.2f} s")
-    print(f"first picture              {first:6.2f} s")
-    for name, seconds in zip(("plain diffusers, PIL, PNG", "ours"), zip(*pairs, strict=True), strict=True):
+    print(f"first image                {first:6.2f} s")
+    for name, seconds in zip(("plain diffusers, PIL, PNG", "Easel"), zip(*pairs, strict=True), strict=True):
         print(f"{name:<26} {statistics.median(seconds):6.2f} s  (of {min(seconds):.2f} to {max(seconds):.2f})")
     print(f"peak memory                {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MiB")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="emoji", help="a name in models/ with its folder beside it")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="emoji", help="a name in models/ that has a folder there")
     parser.add_argument("--repeats", type=int, default=5)
     return parser.parse_args()
 
 
 def _profile(entry: Path) -> str:
-    """A catalogue entry without where the model comes from."""
-    value = json.loads(entry.read_text())
-    return json.dumps({key: told for key, told in value.items() if key not in ("pipeline", "source")})
+    """Return a catalogue entry without the model's source."""
+    fields = json.loads(entry.read_text())
+    return json.dumps({key: value for key, value in fields.items() if key not in ("pipeline", "source")})
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -62,12 +62,12 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.monotonic() - started
 
 
-def _plain(model: Any) -> None:
+def _generate_plain(model: Any) -> None:
     import torch
 
     width, height = model.profile.sizes[0]
     model.pipeline.set_progress_bar_config(disable=True)
-    drawn = model.pipeline(
+    output = model.pipeline(
         PROMPT,
         width=width,
         height=height,
@@ -75,13 +75,13 @@ def _plain(model: Any) -> None:
         guidance_scale=model.profile.guidance_scale,
         generator=torch.Generator("cpu").manual_seed(7),
     )
-    drawn.images[0].save(io.BytesIO(), "PNG")
+    output.images[0].save(io.BytesIO(), "PNG")
 
 
-def _ours(inference: Any, model: Any) -> None:
+def _generate_easel(inference: Any, model: Any) -> None:
     body = json.dumps({"prompt": PROMPT, "seed": 7})
-    answer = inference.predict_fn(inference.input_fn(body, "application/json"), model)
-    assert "error" not in inference.output_fn(answer, "application/json")[:10]
+    prediction = inference.predict_fn(inference.input_fn(body, "application/json"), model)
+    assert "error" not in inference.output_fn(prediction, "application/json")[:10]
 
 
 def _machine() -> dict[str, Any]:

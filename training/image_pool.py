@@ -1,4 +1,4 @@
-"""Pictures composed and encoded ahead of training: `python pool.py --singles 16 --pairs 6000`."""
+"""Pool of composed and encoded images for the training: `python image_pool.py --singles 16 --pairs 6000`."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from data import WORK, load_cutouts, load_drawings
+from dataset import WORK, load_cutouts, load_subjects
 from diffusers import AutoencoderKL
 from PIL import Image
 from scenes import ABOVE, BESIDE, BIG, COLOURS, SMALL, Scene, compose
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def single_scenes(rng: random.Random, index: int, count: int) -> list[Scene]:
-    """Mostly the drawing on white; a sixth each on a coloured ground and in another size."""
+    """Return scenes of one subject: mostly on white, a sixth on a coloured ground, a sixth in another size."""
     other = max(1, count // 6)
     plain = [Scene(first=index)] * (count - 2 * other)
     grounds = [Scene(first=index, ground=rng.randrange(1, len(COLOURS))) for _ in range(other)]
@@ -23,20 +23,20 @@ def single_scenes(rng: random.Random, index: int, count: int) -> list[Scene]:
     return plain + grounds + sizes
 
 
-def pair_scenes(rng: random.Random, drawings: list[int], count: int) -> list[Scene]:
-    """Every drawing comes first equally often; an eighth of the pairs stand on a coloured ground."""
+def pair_scenes(rng: random.Random, subjects: list[int], count: int) -> list[Scene]:
+    """Return scenes of two subjects. Each subject comes first equally often; an eighth have a coloured ground."""
     scenes = []
     for i in range(count):
-        first = i % len(drawings)
-        second = (first + rng.randrange(1, len(drawings))) % len(drawings)
+        first = i % len(subjects)
+        second = (first + rng.randrange(1, len(subjects))) % len(subjects)
         ground = rng.randrange(1, len(COLOURS)) if rng.random() < 1 / 8 else 0
         relation = rng.choice((BESIDE, ABOVE))
-        scenes.append(Scene(first=drawings[first], second=drawings[second], relation=relation, ground=ground))
+        scenes.append(Scene(first=subjects[first], second=subjects[second], relation=relation, ground=ground))
     return scenes
 
 
-def to_tensor(pictures: list[Image.Image]) -> Tensor:
-    pixels = np.stack([np.asarray(p) for p in pictures])
+def to_tensor(images: list[Image.Image]) -> Tensor:
+    pixels = np.stack([np.asarray(p) for p in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
@@ -46,27 +46,27 @@ def encode(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     return latents
 
 
-def keep(scenes: list[Scene], pixels: Tensor, latents: Tensor) -> None:
-    """Adds to the pool, so that it can grow while a model trains on what is there."""
-    pool, listed = WORK / "pool.pt", WORK / "pool.json"
+def add_to_pool(scenes: list[Scene], pixels: Tensor, latents: Tensor) -> None:
+    """Append to the pool. It can grow while a model trains on it."""
+    pool, index = WORK / "pool.pt", WORK / "pool.json"
     rows = [asdict(s) for s in scenes]
     if pool.exists():
-        before = torch.load(pool)
-        pixels, latents = torch.cat([before["pixels"], pixels]), torch.cat([before["latents"], latents])
-        rows = json.loads(listed.read_text()) + rows
+        stored = torch.load(pool)
+        pixels, latents = torch.cat([stored["pixels"], pixels]), torch.cat([stored["latents"], latents])
+        rows = json.loads(index.read_text()) + rows
     torch.save({"pixels": pixels, "latents": latents}, pool)
-    listed.write_text(json.dumps(rows))
+    index.write_text(json.dumps(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The scenes of the drawings that are learned, with pixels (n, 3, 128, 128) and latents (n, 4, 16, 16)."""
+    """Scenes with their pixels (n, 3, 128, 128) and latents (n, 4, 16, 16)."""
 
     scenes: list[Scene]
     pixels: Tensor
     latents: Tensor
     scale: float
-    """What brings the latents of the whole pool, whichever drawings are learned, to unit variance."""
+    """Factor that gives the latents unit variance."""
 
 
 def load_pool() -> Pool:
@@ -78,13 +78,13 @@ def load_pool() -> Pool:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--singles", type=int, default=16, help="pictures of each drawing alone")
-    parser.add_argument("--pairs", type=int, default=6000, help="pictures of two drawings")
+    parser.add_argument("--singles", type=int, default=16, help="images of each subject alone")
+    parser.add_argument("--pairs", type=int, default=6000, help="images of two subjects")
     parser.add_argument("--seed", type=int, default=2)
     arguments = parser.parse_args()
-    rng, drawings = random.Random(arguments.seed), load_drawings()
+    rng, subjects = random.Random(arguments.seed), load_subjects()
     cutouts = [Image.fromarray(c) for c in load_cutouts()]
-    chosen = list(range(len(drawings)))
+    chosen = list(range(len(subjects)))
     scenes = [s for i in chosen for s in single_scenes(rng, i, arguments.singles)]
     scenes += pair_scenes(rng, chosen, arguments.pairs)
     rng.shuffle(scenes)
@@ -95,7 +95,7 @@ def main() -> None:
         pixels.append(block)
         latents.append(encode(vae, block))
         print(f"\r{start + 64}/{len(scenes)}", end="", flush=True)
-    keep(scenes, torch.cat(pixels), torch.cat(latents))
+    add_to_pool(scenes, torch.cat(pixels), torch.cat(latents))
 
 
 if __name__ == "__main__":
