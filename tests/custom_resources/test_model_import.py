@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ class Countdown(Context):
 
 @pytest.fixture(autouse=True)
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_import.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, build: CodeBuild, event: Mapping[str, Any], *left_ms: int) -> Lambda:

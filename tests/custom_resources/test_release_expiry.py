@@ -13,7 +13,7 @@ from custom_resources import release_expiry
 from custom_resources.response import RESERVE_MS
 from tests.custom_resources.cloudformation import Context
 
-RESULT = ("release-expiry", {})
+RESULT: tuple[str, dict[str, str]] = ("release-expiry", {})
 CURRENT = {"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}}
 
 
