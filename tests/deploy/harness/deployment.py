@@ -65,9 +65,9 @@ class Deployment:
         return dict(function)
 
     def doctor(self) -> dict[str, Any]:
-        """Return the checks of `easel doctor` by name."""
+        """Return the checks of `easel doctor` by code."""
         checks = json.loads(self.account.easel("doctor", "--json").stdout)["checks"]
-        return {check["name"]: check for check in checks}
+        return {check["code"]: check for check in checks}
 
     def leftovers(self) -> Any:
         """Return the output of `easel leftovers --json`."""
