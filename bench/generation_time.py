@@ -25,12 +25,15 @@ def main() -> None:
     arguments = _arguments()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as easel/laptop/container/server.py
     sys.path.insert(0, str(ROOT / "model_code"))
-    os.environ["EASEL_MODEL_PROFILE"] = _profile(ROOT / "models" / f"{arguments.model}.json")
+    from contract import render_profile
+    from easel.laptop.catalogue import find
+
+    entry = find(arguments.model)
+    os.environ["EASEL_MODEL_PROFILE"] = render_profile(entry.profile)
     started = time.monotonic()
     import inference
-    from loading import load as loading
 
-    model = loading.load(ROOT / "models" / arguments.model)
+    model = inference.model_fn(str(entry.folder))
     ready = time.monotonic() - started
     plain, easel = (lambda: _generate_plain(model), lambda: _generate_easel(inference, model))
     first = _seconds(easel)
@@ -48,12 +51,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="emoji", help="a name in models/ that has a folder there")
     parser.add_argument("--repeats", type=int, default=5)
     return parser.parse_args()
-
-
-def _profile(entry: Path) -> str:
-    """Return a catalogue entry without the model's source."""
-    fields = json.loads(entry.read_text())
-    return json.dumps({key: value for key, value in fields.items() if key not in ("pipeline", "source")})
 
 
 def _seconds(work: Callable[[], None]) -> float:

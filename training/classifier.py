@@ -143,7 +143,7 @@ def train(network: Network, cutouts: list[Image.Image], minutes: float, size: in
         logits = 16 * network(images) @ nn.functional.normalize(classes, dim=1).T
         loss = nn.functional.cross_entropy(logits, torch.tensor(labels))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         step += 1
         if step % 50 == 0:

@@ -142,4 +142,5 @@ def make_own(folder: Path, key_arn: str) -> None:
 
 
 if __name__ == "__main__":
-    {"async": make_async, "realtime": make_realtime, "own": make_own}[sys.argv[2]](Path(sys.argv[1]), *sys.argv[3:])
+    makers: dict[str, Callable[..., None]] = {"async": make_async, "realtime": make_realtime, "own": make_own}
+    makers[sys.argv[2]](Path(sys.argv[1]), *sys.argv[3:])

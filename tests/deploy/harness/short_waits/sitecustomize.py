@@ -11,4 +11,8 @@ FACTOR = 20
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ or "SHORT_WAITS" in os.environ:
     sleep = time.sleep
-    time.sleep = lambda seconds: sleep(seconds / FACTOR if seconds >= LONG_SECONDS else seconds)
+
+    def sleep_shorter(seconds: float) -> None:
+        sleep(seconds / FACTOR if seconds >= LONG_SECONDS else seconds)
+
+    time.sleep = sleep_shorter  # type: ignore[assignment]
