@@ -65,6 +65,9 @@ SCHEDULERS = (
     "flow_euler", "flow_heun",
 )  # fmt: skip
 """All scheduler names. A model accepts those of its profile."""
+SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
+"""Most steps of schedulers that allow fewer than `STEPS`. LCM takes its timesteps out of a schedule of 50, the
+`original_inference_steps` of diffusers."""
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -109,6 +112,7 @@ ERRORS: Mapping[str, ErrorKind] = {
     "quota_exceeded": ErrorKind(429, "The API key's quota is used up"),
     "internal": ErrorKind(500, "Internal error"),
     "config_error": ErrorKind(500, "The service is not configured correctly"),
+    "record_damaged": ErrorKind(500, "A stored record is damaged"),
     "nan_output": ErrorKind(500, "The model produced invalid numbers"),
     "blank_output": ErrorKind(500, "The model produced a blank image"),
     "model_error": ErrorKind(502, "The model failed"),
@@ -169,12 +173,15 @@ def _finite(text: str) -> float:
 
 
 def loads(body: str | bytes) -> Any:
-    """Parse JSON strictly: no duplicate keys, NaN, infinities or byte-order mark, and no nesting too deep to parse.
+    """Parse JSON strictly: no duplicate keys, NaN, infinities or byte order mark, and no nesting too deep to parse.
 
     Raises EaselError `invalid_json`.
     """
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body
+        if text.startswith("\ufeff"):
+            message = "the body starts with a byte order mark (BOM)"
+            refuse("invalid_json", None, message, "Send UTF-8 without a byte order mark.")
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeError) else "it cannot be parsed"
@@ -265,10 +272,18 @@ class ModelProfile:
     """The model accepts an init_image."""
     max_pixel_steps: int = 1024 * 1024 * 50 * 8
     """The largest `pixel_steps` of one request."""
+    max_steps: int = STEPS.maximum
+    """The most steps of one image, with any scheduler."""
     suggestions: tuple[str, ...] = ()
     """Example prompts."""
     subjects: tuple[str, ...] = ()
     """All things that a small model can generate; empty: no such limit."""
+
+
+def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:
+    """Return the smallest and largest num_inference_steps of a request for `scheduler`."""
+    limits = STEPS.maximum, profile.max_steps, SCHEDULER_STEPS.get(scheduler, STEPS.maximum)
+    return Bound(STEPS.minimum, min(limits))
 
 
 def parse_profile(text: str) -> ModelProfile:
@@ -360,16 +375,17 @@ def parse_request(
     value = {key: item for key, item in sent.items() if item is not None}
     width, height = profile.sizes[0]
     init_image = _init_image(value["init_image"], profile) if "init_image" in value else None
+    scheduler = _one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers)
     request = GenerationRequest(
         prompt=_prompts(value.get("prompt")),
         negative_prompt=_text(value.get("negative_prompt", ""), "negative_prompt", NEGATIVE_PROMPT_CHARS),
         width=_side(value.get("width", width), "width", profile),
         height=_side(value.get("height", height), "height", profile),
         num_images_per_prompt=_integer(value.get("num_images_per_prompt", 1), "num_images_per_prompt", IMAGES),
-        num_inference_steps=_integer(value.get("num_inference_steps", profile.steps), "num_inference_steps", STEPS),
+        num_inference_steps=_steps(value.get("num_inference_steps"), scheduler, profile),
         guidance_scale=_number(value.get("guidance_scale", profile.guidance_scale), "guidance_scale", GUIDANCE),
         seed=_integer(value["seed"] if "seed" in value else new_seed(), "seed", SEED),
-        scheduler=_one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers),
+        scheduler=scheduler,
         output_format=_one_of(value.get("output_format", "png"), "output_format", tuple(OUTPUT_FORMATS)),
         deadline_ms=_integer(value["deadline_ms"], "deadline_ms", DEADLINE_MS) if "deadline_ms" in value else None,
         init_image=init_image,
@@ -390,6 +406,16 @@ def _prompts(value: Any) -> tuple[str, ...]:
     if not PROMPTS.minimum <= len(value) <= PROMPTS.maximum:
         refuse("out_of_range", "prompt", f"{len(value)} prompts", f"Send {PROMPTS.minimum} to {PROMPTS.maximum}.")
     return tuple(_text(item, "prompt", PROMPT_CHARS) for item in value)
+
+
+def _steps(value: Any, scheduler: str, profile: ModelProfile) -> int:
+    param, bound = "num_inference_steps", steps_bound(profile, scheduler)
+    if value is None:
+        return min(profile.steps, bound.maximum)
+    if type(value) is int and value > bound.maximum:
+        message = f"{scheduler} of {profile.name} allows at most {bound.maximum} steps"
+        refuse("out_of_range", param, message, f"Send {bound.minimum} to {bound.maximum}.")
+    return _integer(value, param, bound)
 
 
 def _strength(value: Any, init_image: str | None) -> float | None:

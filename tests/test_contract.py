@@ -130,6 +130,13 @@ def test_any_body_is_parsed_or_rejected(body: str | bytes, key: str) -> None:
             assert error.kind.status in {400, 413}
 
 
+@pytest.mark.parametrize("encode", [str, str.encode])
+def test_a_byte_order_mark_is_named(encode: Any) -> None:
+    with pytest.raises(contract.EaselError, match="byte order mark") as error:
+        contract.parse_request(encode('\ufeff{"prompt": "a"}'), PROFILE)
+    assert error.value.code == "invalid_json"
+
+
 def test_deep_nesting_and_long_numbers_are_rejected() -> None:
     for value in ("[" * 30_000, "9" * 5_000):
         with pytest.raises(contract.EaselError) as error:
@@ -157,6 +164,43 @@ def test_bounds_of_numbers(name: str, bound: contract.Bound, step: int) -> None:
             parse({"prompt": "a", name: value})
         assert (error.value.code, error.value.param) == ("out_of_range", name)
         assert str(bound.maximum) in error.value.hint
+
+
+STEPS_OF = [
+    ("ddim", contract.STEPS.maximum, 150),
+    ("lcm", contract.STEPS.maximum, 50),
+    ("ddim", 30, 30),
+    ("lcm", 30, 30),
+    ("lcm", 50, 50),
+]
+
+
+@pytest.mark.parametrize(("scheduler", "max_steps", "limit"), STEPS_OF)
+@pytest.mark.parametrize("is_default", [True, False])
+def test_the_bound_of_steps_is_that_of_model_and_scheduler(
+    scheduler: str, max_steps: int, limit: int, is_default: bool
+) -> None:
+    default = scheduler if is_default else "euler"
+    profile = dataclasses.replace(
+        UNLIMITED, schedulers=("lcm", "ddim", "euler"), scheduler=default, max_steps=max_steps, name="Tiny"
+    )
+    body = {"prompt": "a"} if is_default else {"prompt": "a", "scheduler": scheduler}
+    assert contract.steps_bound(profile, scheduler) == contract.Bound(1, limit)
+    assert parse(body, dataclasses.replace(profile, steps=150)).num_inference_steps == limit
+    assert parse({**body, "num_inference_steps": limit}, profile).num_inference_steps == limit
+    with pytest.raises(contract.EaselError) as error:
+        parse({**body, "num_inference_steps": limit + 1}, profile)
+    assert (error.value.code, error.value.param) == ("out_of_range", "num_inference_steps")
+    assert all(part in error.value.message for part in (scheduler, "Tiny", str(limit)))
+
+
+@pytest.mark.parametrize("image", [{}, {"strength": 0.5}])
+def test_the_strength_does_not_raise_the_bound_of_steps(image: dict[str, Any]) -> None:
+    """The scheduler makes its whole schedule before the first steps are skipped."""
+    profile = dataclasses.replace(UNLIMITED, schedulers=("lcm",), scheduler="lcm", steps=4)
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", "init_image": png(), "num_inference_steps": 51, **image}, profile)
+    assert error.value.code == "out_of_range"
 
 
 @pytest.mark.parametrize(

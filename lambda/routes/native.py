@@ -298,6 +298,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
 
 def _bounds(profile: ModelProfile) -> views.Bounds:
     side = contract.Bound(contract.SIDE.minimum, min(contract.SIDE.maximum, profile.max_side))
+    steps = {name: _range(contract.steps_bound(profile, name)) for name in profile.schedulers}
     return views.Bounds(
         width=_range(side),
         height=_range(side),
@@ -306,7 +307,8 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         prompt_chars=_range(contract.PROMPT_CHARS),
         negative_prompt_chars=_range(contract.NEGATIVE_PROMPT_CHARS),
         images=_range(contract.IMAGES),
-        num_inference_steps=_range(contract.STEPS),
+        num_inference_steps=steps[profile.scheduler],
+        scheduler_steps=steps,
         guidance_scale=_range(contract.GUIDANCE),
         seed=_range(contract.SEED),
         deadline_ms=_range(contract.DEADLINE_MS),

@@ -78,6 +78,7 @@ def document(profile: ModelProfile) -> dict[str, Any]:
 def request_schema(profile: ModelProfile) -> dict[str, Any]:
     """Return the schema of what `contract.parse_request` accepts, except rules that JSON Schema cannot express."""
     side = Bound(contract.SIDE.minimum, min(contract.SIDE.maximum, profile.max_side))
+    steps = {name: contract.steps_bound(profile, name) for name in profile.schedulers}
     prompt = {**_text(contract.PROMPT_CHARS), "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
     prompts = {"type": "array", "items": prompt, "minItems": contract.PROMPTS.minimum}
     optional = {
@@ -85,7 +86,7 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
         "width": {**_number(side), "multipleOf": contract.SIDE_MULTIPLE},
         "height": {**_number(side), "multipleOf": contract.SIDE_MULTIPLE},
         "num_images_per_prompt": _number(contract.IMAGES),
-        "num_inference_steps": _number(contract.STEPS),
+        "num_inference_steps": _number(max(steps.values(), key=lambda bound: bound.maximum)),
         "guidance_scale": _number(contract.GUIDANCE, "number"),
         "seed": _number(contract.SEED),
         "scheduler": {"type": "string", "enum": list(profile.schedulers)},
@@ -103,7 +104,7 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
-        "allOf": [*_limit_images(), _require_init_image()],
+        "allOf": [*_limit_images(), *_limit_steps(profile.scheduler, steps), _require_init_image()],
         "required": ["prompt"],
         "additionalProperties": False,
         "examples": [EXAMPLE],
@@ -121,6 +122,20 @@ def _limit_images() -> list[dict[str, Any]]:
         for n in range(2, contract.PROMPTS.maximum + 1)
         if limits[n] < limits[n - 1]
     ]
+
+
+def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any]]:
+    """Return the conditions of schedulers that allow fewer steps than others of the model."""
+    widest = max(bound.maximum for bound in steps.values())
+    return [
+        {
+            "if": {"properties": {"scheduler": {"enum": [name, *([None] if name == default else [])]}},
+                   "required": [] if name == default else ["scheduler"]},
+            "then": {"properties": {"num_inference_steps": {"maximum": bound.maximum}}},
+        }
+        for name, bound in steps.items()
+        if bound.maximum < widest
+    ]  # fmt: skip
 
 
 def _init_image() -> dict[str, Any]:

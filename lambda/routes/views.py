@@ -123,7 +123,8 @@ class Defaults(View):
 
 class Bounds(View):
     """`max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
-    Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima."""
+    Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima.
+    `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each."""
 
     width: Range
     height: Range
@@ -133,6 +134,7 @@ class Bounds(View):
     negative_prompt_chars: Range
     images: Range
     num_inference_steps: Range
+    scheduler_steps: Annotated[dict[str, Range], Field(description="Range of num_inference_steps by scheduler")]
     guidance_scale: Range
     seed: Range
     deadline_ms: Range

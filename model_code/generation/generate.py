@@ -18,7 +18,7 @@ from generation.gpu_memory import GpuMemory, is_context_lost, is_out_of_memory
 from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
-from generation.schedulers import create_scheduler
+from generation.schedulers import check_steps, create_scheduler
 from generation.vocabulary import Vocabulary
 from images.files import Pixels, crop_center, upscale
 
@@ -58,14 +58,15 @@ class Generation:
 def generate(model: Model, request: GenerationRequest, expires_at: float | None) -> Generation:
     """Generate all images. `expires_at` is a time of time.monotonic().
 
-    Raises EaselError: bad_image, not_supported, deadline_exceeded, nan_output, blank_output, content_filtered,
-    gpu_out_of_memory, container_died (the GPU context is lost), config_error. Other exceptions of the pipeline pass
-    through.
+    Raises EaselError: out_of_range, bad_image, not_supported, deadline_exceeded, nan_output, blank_output,
+    content_filtered, gpu_out_of_memory, container_died (the GPU context is lost), config_error. Other exceptions of the
+    pipeline pass through.
     """
     width, height = generation_size(model, request)
     init_image = read_init_image(request.init_image, width, height) if request.init_image else None
     pipeline_class = img2img_class(model.pipeline) if init_image else type(model.pipeline)
     pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
+    check_steps(pipeline.scheduler, request.num_inference_steps)
     arguments = prepare_arguments(pipeline, request, width, height)
     images = _Run(model, request, pipeline, arguments, init_image, expires_at).generate_all()
     resized = tuple(_resize(image, request.width, request.height, model.profile) for image in images)

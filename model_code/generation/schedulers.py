@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from contract import SCHEDULERS, refuse
+from contract import SCHEDULERS, STEPS, refuse
 
 _MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 # By default these two classes clip latents to [-1, 1].
@@ -40,6 +40,22 @@ def create_scheduler(name: str, loaded: Any) -> Any:
         refuse("config_error", "scheduler", "lms needs scipy, which is not installed", "Choose another scheduler.")
     class_name, options = _CLASSES[name]
     return getattr(diffusers, class_name).from_config(loaded.config, **options)
+
+
+def max_steps(scheduler: Any) -> int:
+    """Return the most steps that a scheduler takes: its schedule may be shorter than the contract's bound."""
+    config = scheduler.config
+    length = config["num_train_timesteps"] - config.get("steps_offset", 0)
+    is_lcm = type(scheduler).__name__ == "LCMScheduler"
+    return min(STEPS.maximum, length, config["original_inference_steps"] if is_lcm else length)
+
+
+def check_steps(scheduler: Any, steps: int) -> None:
+    """Raise `out_of_range` for more steps than the scheduler of this model has."""
+    limit = max_steps(scheduler)
+    if steps > limit:
+        message = f"this model's scheduler allows at most {limit} steps"
+        refuse("out_of_range", "num_inference_steps", message, f"Send {STEPS.minimum} to {limit}.")
 
 
 def scheduler_name(loaded: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from contract import SIDE, SIDE_MULTIPLE, ModelProfile, parse_profile
 from generation.img2img import PIPELINES
-from generation.schedulers import compatible_schedulers, scheduler_name
+from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
 
 _DEFAULT_SIDE = 1024
 
@@ -20,17 +20,18 @@ def model_profile(pipeline: Any, folder: Path) -> ModelProfile:
 
 def _derived_profile(pipeline: Any, folder: Path) -> ModelProfile:
     defaults = {name: p.default for name, p in inspect.signature(pipeline.__call__).parameters.items()}
-    side = _native_side(pipeline)
+    side, limit = _native_side(pipeline), max_steps(pipeline.scheduler)
     return ModelProfile(
         id=folder.name,
         name=type(pipeline).__name__,
         licence="unknown",
         sizes=((side, side),),
         max_side=SIDE.maximum,
-        steps=defaults["num_inference_steps"],
+        steps=min(defaults["num_inference_steps"], limit),
         guidance_scale=float(defaults.get("guidance_scale") or defaults.get("true_cfg_scale") or 0),
         scheduler=scheduler_name(pipeline.scheduler),
         schedulers=compatible_schedulers(pipeline.scheduler),
+        max_steps=limit,
         image_to_image=type(pipeline).__name__ in PIPELINES,
     )
 

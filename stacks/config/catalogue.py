@@ -22,7 +22,7 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "max_pixel_steps", "licence_url", "suggestions", "subjects",
+    "image_to_image", "max_pixel_steps", "max_steps", "licence_url", "suggestions", "subjects",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-3]
@@ -37,6 +37,7 @@ SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
 )  # fmt: skip
+SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
 """The bounds and the schedulers of the contract."""
 
 Dtype = Literal["float16", "bfloat16", "float32"]
@@ -134,6 +135,8 @@ class Model(_Entry):
     """True: a request may start from an image."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
     """Largest width x height x steps x images of a request; default: the contract's."""
+    max_steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
+    """Most inference steps of a request with any scheduler; default: 150. lcm allows 50."""
     suggestions: tuple[str, ...] = ()
     """Example prompts."""
     subjects: tuple[str, ...] = ()
@@ -142,6 +145,7 @@ class Model(_Entry):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_schedulers(self)
+        _check_steps(self)
         _check_sizes(self)
         _check_length(self)
         return self
@@ -231,6 +235,13 @@ def _check_schedulers(model: Model) -> None:
     if model.scheduler not in model.schedulers:
         message = f"scheduler is {model.scheduler!r}; it must be in schedulers: {', '.join(model.schedulers)}."
         raise failure("conflict", "scheduler", message)
+
+
+def _check_steps(model: Model) -> None:
+    limit = min(model.max_steps or STEPS[1], SCHEDULER_STEPS.get(model.scheduler, STEPS[1]))
+    if model.steps > limit:
+        message = f"steps is {model.steps}; {model.scheduler} allows {STEPS[0]} to {limit}."
+        raise failure("out_of_range", "steps", message)
 
 
 def _check_sizes(model: Model) -> None:

@@ -232,6 +232,30 @@ def test_models_describe_what_a_request_can_contain(world: World) -> None:
     assert model["defaults"] == {name: getattr(default, name) for name in model["defaults"]}
 
 
+MIXED = replace(PROFILE, schedulers=("ddim", "lcm"), scheduler="ddim", max_pixel_steps=10**12)
+STEPS = [MIXED, replace(MIXED, scheduler="lcm"), replace(MIXED, max_steps=30, steps=20)]
+
+
+@pytest.mark.parametrize("profile", STEPS, ids=["mixed", "lcm is the default", "the model allows less"])
+@pytest.mark.parametrize("scheduler", ["ddim", "lcm", None])
+def test_the_advertised_steps_are_accepted_and_one_more_is_not(
+    profile: contract.ModelProfile, scheduler: str | None
+) -> None:
+    world = World(profile)
+    bounds = world.call("GET", "/models")[1]["models"][0]["bounds"]
+    bound = bounds["scheduler_steps"][scheduler] if scheduler else bounds["num_inference_steps"]
+    schema = jsonschema_rs.Draft202012Validator(document(profile)["components"]["schemas"]["GenerationRequest"])
+    for steps in (bound["minimum"] - 1, bound["minimum"], bound["maximum"], bound["maximum"] + 1):
+        body = {"prompt": "a", "scheduler": scheduler, "num_inference_steps": steps}
+        response = world.send(event("POST", "/jobs", body))
+        accepted = bound["minimum"] <= steps <= bound["maximum"]
+        assert schema.is_valid(body) == accepted
+        if accepted:
+            assert response["statusCode"] == 202
+        else:
+            assert str(bound["maximum"]) in problem(response, 400, "out_of_range")["hint"]
+
+
 def test_models_list_optional_features(world: World, slow: World) -> None:
     assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "embed_parameters"]
     other = World(replace(PROFILE, image_to_image=False))

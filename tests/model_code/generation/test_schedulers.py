@@ -1,11 +1,12 @@
 """Schedulers: each request has its own, and the loaded scheduler stays as it is."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from contract import SCHEDULERS, EaselError, GenerationRequest
+from contract import SCHEDULERS, EaselError, GenerationRequest, steps_bound
 from generation import schedulers
 from generation.generate import generate, request_pipeline
 from tests.model_code import tiny
@@ -67,6 +68,30 @@ def test_latents_are_never_clipped() -> None:
 
     for name in ("ddim", "ddpm"):
         assert not schedulers.create_scheduler(name, EulerDiscreteScheduler()).config["clip_sample"]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("lcm", 50), ("ddim", 150)])
+def test_the_container_accepts_the_steps_that_the_contract_allows(model: Any, send: Any, name: str, limit: int) -> None:
+    assert steps_bound(model.profile, name).maximum == limit
+    assert send(model, scheduler=name, num_inference_steps=limit)["seeds"] == [7]
+    error = send(model, scheduler=name, num_inference_steps=limit + 1)["error"]
+    assert (error["code"], error["param"], str(limit) in error["hint"]) == ("out_of_range", "num_inference_steps", True)
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_no_scheduler_takes_more_steps_than_its_schedule_has(
+    model: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may have a shorter schedule than its entry says."""
+    from diffusers import LCMScheduler
+
+    short = LCMScheduler(num_train_timesteps=20, original_inference_steps=10, steps_offset=1)
+    monkeypatch.setattr(model.pipeline, "scheduler", short)
+    limit = 10 if name == "lcm" else 19
+    generate(model, replace(request(name), num_inference_steps=limit), expires_at=None)
+    with pytest.raises(EaselError) as caught:
+        generate(model, replace(request(name), num_inference_steps=limit + 1), expires_at=None)
+    assert (caught.value.code, str(limit) in caught.value.hint) == ("out_of_range", True)
 
 
 def test_lms_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:

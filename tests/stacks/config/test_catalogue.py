@@ -33,7 +33,7 @@ from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
-OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "subjects"}
+OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects"}
 
 
 def refusal(root: Path, name: str = "tiny") -> CatalogueError:
@@ -60,6 +60,7 @@ def test_catalogue_and_contract_have_the_same_bounds() -> None:
     bounds = [(bound.minimum, bound.maximum) for bound in (contract.SIDE, contract.STEPS, contract.GUIDANCE)]
     assert bounds == [catalogue.SIDES, catalogue.STEPS, catalogue.GUIDANCE]
     assert catalogue.SCHEDULERS == contract.SCHEDULERS
+    assert catalogue.SCHEDULER_STEPS == contract.SCHEDULER_STEPS
 
 
 def test_every_key_is_documented() -> None:
@@ -82,6 +83,7 @@ def test_every_entry_fits_the_contract(name: str) -> None:
     for width, height in profile.sizes:
         contract.parse_request(json.dumps({"prompt": "x", "width": width, "height": height}), profile)
     assert profile.max_side <= contract.SIDE.maximum
+    assert all(profile.steps <= contract.steps_bound(profile, scheduler).maximum for scheduler in profile.schedulers)
     assert set(profile.schedulers) <= set(contract.SCHEDULERS)
 
 
@@ -138,6 +140,9 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"sizes": [[0, 64]]}, "out_of_range", "sizes"),
         ({"max_side": 4096}, "out_of_range", "max_side"),
         ({"steps": 0}, "out_of_range", "steps"),
+        ({"steps": 21, "max_steps": 20}, "out_of_range", "steps"),
+        ({"steps": 51, "scheduler": "lcm", "schedulers": ["lcm"]}, "out_of_range", "steps"),
+        ({"max_steps": 151}, "out_of_range", "max_steps"),
         ({"steps": 151}, "out_of_range", "steps"),
         ({"guidance_scale": float("nan")}, "out_of_range", "guidance_scale"),
         ({"gpu_memory_gib": float("nan")}, "out_of_range", "gpu_memory_gib"),
