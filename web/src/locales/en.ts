@@ -174,6 +174,7 @@ export default {
     quota_exceeded: 'The quota of this key is used up. The operator can raise it.',
     internal: 'Something went wrong in the service.',
     config_error: 'The service is not configured correctly. The operator has to look at its log.',
+    record_damaged: 'The record of this job is damaged. Send the request again.',
     nan_output: 'The model produced invalid numbers. Try its default size and guidance.',
     blank_output: 'The model produced a blank image. Try another seed.',
     model_error: 'The model failed. The operator finds the reason in its log.',

@@ -164,6 +164,7 @@ export default {
     quota_exceeded: '这个密钥的配额已用完，可由管理员提高。',
     internal: '服务内部出错了。',
     config_error: '服务配置有误，需要管理员查看日志。',
+    record_damaged: '该任务的记录已损坏。请重新提交。',
     nan_output: '模型算出了无效数值。请使用默认的尺寸和引导强度。',
     blank_output: '模型生成了空白图片。请换一个种子。',
     model_error: '模型出错了，管理员可在日志中找到原因。',
