@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import NodeId
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +35,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add markers and groups, and sort the groups. Tests without a group go by file."""
     for item in items:
         names = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
@@ -46,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
     order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(_group(item), len(order)))
+    if config.getoption("loadgroup", False):
+        for item in items:
+            _append_group_to_id(item)
+
+
+def _append_group_to_id(item: pytest.Item) -> None:
+    """Add the group to the id, by which xdist assigns tests. xdist 3.8 does it in a way that pytest 9.2 ignores."""
+    item._id = NodeId.parse(f"{item.nodeid}@{_group(item)}")  # type: ignore[attr-defined]
 
 
 def _group(item: pytest.Item) -> str:

@@ -18,7 +18,7 @@ from tests.deploy.harness.deployment import Deployment
 from tests.deploy.harness.environment import DEPLOY_TESTS, PYTHON, ROOT, user_environment
 from tests.deploy.harness.observation import assert_problem, assert_traceable, kill_container_at_work
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-async"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
 
 RESOLVE_LOCALHOST = """
 import socket

@@ -12,7 +12,7 @@ from tests.deploy.harness.constants import MARK, OTHER_MODEL, REQUEST
 from tests.deploy.harness.deployment import Completed, Deployment, join_lines
 from tests.deploy.harness.storage import hub_manifests, is_expiring, releases
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-async"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 

@@ -12,7 +12,7 @@ from tests.deploy.harness.inventory import inventory
 from tests.deploy.harness.observation import assert_destroy_waits
 from tests.deploy.harness.storage import keys, open_bucket
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-async"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

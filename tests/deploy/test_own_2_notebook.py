@@ -18,7 +18,7 @@ from tests.deploy.emulator.aws_api.service import REGION
 from tests.deploy.harness.deployment import Completed, wait_until
 from tests.deploy.harness.environment import PYTHON, ROOT
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-own"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
 
 IDLE_HOURS = 13
 """More than idle_stop.py allows without a response of Jupyter."""

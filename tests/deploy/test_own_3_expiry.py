@@ -12,7 +12,7 @@ from tests.deploy.harness.constants import MARK, REQUEST
 from tests.deploy.harness.inventory import inventory
 from tests.deploy.harness.storage import is_expiring, open_bucket, releases
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-own"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
 
 UNUSED, CONFIGURED, NEWEST = ("releases/0a/", "releases/0b/", "releases/0c/")
 """Releases made by hand, in this order. An endpoint configuration names the second."""
@@ -84,7 +84,7 @@ def test_release_that_is_deployed_again_stays(own_account: KeyDeployment, first:
 def test_jobs_expire_and_the_endpoint_still_works(own_account: KeyDeployment, job: dict[str, Any], second: str) -> None:
     s3, bucket = open_bucket(own_account)
     expired = {key.partition("/")[0] for key in apply_rules(s3, bucket, days=9)[0]}
-    assert expired == {"answers", "imports", "jobs"}
+    assert expired == {"async-output", "imports", "jobs"}
     assert own_account.api.call("GET", job["urls"]["get"]).status == 404
     assert own_account.api.call("GET", "/jobs").json["jobs"] == []
     assert own_account.api.generate_job(REQUEST)["status"] == "succeeded"

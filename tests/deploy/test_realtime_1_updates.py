@@ -9,7 +9,7 @@ from tests.deploy.harness.constants import MARK, REQUEST
 from tests.deploy.harness.deployment import Completed, Deployment, join_lines
 from tests.deploy.harness.observation import assert_traceable, kill_container_at_work
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-realtime"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("realtime_account"), pytest.mark.timeout(1800)]
 
 
 def scalable_targets(deployment: Deployment) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from tests.deploy.harness.constants import MARK, REQUEST
 from tests.deploy.harness.deployment import Completed, Deployment, join_lines, wait_until
 from tests.deploy.harness.observation import assert_destroy_waits, assert_problem
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("deploy-realtime"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("realtime_account"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
