@@ -1,6 +1,6 @@
-"""The article's SampleWebApp: a form, and POST /predictor that answers HTML with the picture.
+"""The article's SampleWebApp: a form, and POST /predictor, which returns HTML with the image.
 
-`python cloud9/app.py` draws with Easel on this machine; EASEL_URL or EASEL_ENDPOINT name another place.
+`python cloud9/app.py` uses Easel on this machine. EASEL_URL or EASEL_ENDPOINT selects another backend.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from httpx import InvalidURL
 from werkzeug.exceptions import HTTPException
 
 import form
-from backends import LENGTH, PROMPT, WIDTH, Backend, DrawError, Limits
+from backends import LENGTH, PROMPT, WIDTH, Backend, GenerationError, Limits
 from easel_api import EaselApi, is_loopback
 from sagemaker_endpoint import AsyncEndpoint, RealtimeEndpoint
 
 LAPTOP = "http://127.0.0.1:7860"
 PRESET = 512
 BODY_BYTES = 64 * 1024
-"""What the API takes beside a picture to start from, which this form does not send."""
+"""Maximum size of a request: the API's without an init image, which this form does not send."""
 TEXTS: Mapping[str, Any] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in (Path(__file__).parent / "texts").glob("*.json")
 }
@@ -40,27 +40,28 @@ HEADERS = {
     "Vary": "Accept, Accept-Language",
     "X-Content-Type-Options": "nosniff",
 }
-HTTP_CODES = {400: "refused", 404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
-OPEN_WARNING = """\
-Warning: {host} is not loopback. Whoever reaches port {port} can draw at your cost: there is no password.
-The IDE's preview and SSM port forwarding need no open port; see docs/cloud9.md."""
+HTTP_ERROR_CODES = {400: "refused", 404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+NOT_LOOPBACK_WARNING = """\
+Warning: {host} is not loopback. There is no password: anybody who reaches port {port} generates images at your cost.
+Use the IDE's preview or SSM port forwarding, which need no open port; see docs/how-to/flask-app.md."""
 
 
 def create_app(backend: Backend | None = None) -> Flask:
-    """`backend` is where pictures are drawn; from the environment if none is given."""
+    """Create the app. Without `backend`, the environment selects one."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_BYTES
     app.extensions["backend"] = backend or choose_backend(os.environ)
     app.add_url_rule("/", view_func=index)
     app.add_url_rule("/predictor", view_func=predictor, methods=["POST"])
-    app.register_error_handler(DrawError, answer_problem)
-    app.register_error_handler(HTTPException, answer_http)
-    app.register_error_handler(Exception, answer_bug)
-    app.after_request(secure)
+    app.register_error_handler(GenerationError, handle_generation_error)
+    app.register_error_handler(HTTPException, handle_http_error)
+    app.register_error_handler(Exception, handle_unexpected_error)
+    app.after_request(add_headers)
     return app
 
 
 def choose_backend(environment: Mapping[str, str]) -> Backend:
+    """Return the backend that the environment variables select. Raises SystemExit if they cannot be used."""
     endpoint, bucket = environment.get("EASEL_ENDPOINT"), environment.get("EASEL_BUCKET")
     if endpoint and environment.get("EASEL_URL"):
         raise SystemExit("Set EASEL_URL or EASEL_ENDPOINT, not both.")
@@ -71,50 +72,51 @@ def choose_backend(environment: Mapping[str, str]) -> Backend:
     except (ImportError, ValueError, InvalidURL) as error:
         raise SystemExit(
             f"EASEL_URL, EASEL_KEY or a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {error}. "
-            "An address is like http://127.0.0.1:7860, a key is ASCII, and a proxy is like http://127.0.0.1:3128."
+            "Set EASEL_URL like http://127.0.0.1:7860, EASEL_KEY to ASCII, and a proxy like http://127.0.0.1:3128."
         ) from None
 
 
 def index() -> str:
     try:
         g.limits = backend().limits()
-    except DrawError as problem:
-        return page(result=problem_fragment(problem))
+    except GenerationError as error:
+        return page(result=error_fragment(error))
     return page()
 
 
 def predictor() -> str:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise DrawError("cross_site")
+        raise GenerationError("cross_site")
     g.limits = backend().limits()
-    order = form.parse(request.form, g.limits)
-    picture = backend().draw(order)
-    warnings = [worded(warning) for warning in picture.warnings]
-    fragment = render_template("image.html", text=text(), order=order, picture=picture, warnings=warnings)
+    image_request = form.parse(request.form, g.limits)
+    image = backend().generate(image_request)
+    warnings = [translate_warning(warning) for warning in image.warnings]
+    fragment = render_template("image.html", text=text(), parameters=image_request, image=image, warnings=warnings)
     return page(result=fragment) if wants_page() else fragment
 
 
 def backend() -> Backend:
-    chosen: Backend = current_app.extensions["backend"]
-    return chosen
+    current: Backend = current_app.extensions["backend"]
+    return current
 
 
 def text() -> Mapping[str, Any]:
-    wanted = (tag.replace("_", "-").split("-")[0].lower() for tag in request.accept_languages.values())
-    found: Mapping[str, Any] = TEXTS[next((tag for tag in wanted if tag in TEXTS), "en")]
-    return found
+    """Return the texts in the first accepted language that exists, or in English."""
+    languages = (tag.replace("_", "-").split("-")[0].lower() for tag in request.accept_languages.values())
+    texts: Mapping[str, Any] = TEXTS[next((language for language in languages if language in TEXTS), "en")]
+    return texts
 
 
-def worded(warning: str) -> str:
-    """A warning of the model in the page's language; in its own words where texts/ does not know it."""
-    for pattern, words in text()["warnings"].items():
-        if found := re.fullmatch(pattern, warning):
-            return str(words.format(**found.groupdict()))
+def translate_warning(warning: str) -> str:
+    """Translate a warning of the model. A warning that texts/ does not know is returned unchanged."""
+    for pattern, translation in text()["warnings"].items():
+        if match := re.fullmatch(pattern, warning):
+            return str(translation.format(**match.groupdict()))
     return warning
 
 
 def wants_page() -> bool:
-    """A browser that sends the form itself names text/html; axios, curl and Postman take anything."""
+    """Whether a browser submits the form without script: only then is text/html named in Accept."""
     return any(kind == "text/html" for kind, _ in request.accept_mimetypes)
 
 
@@ -126,34 +128,35 @@ def page(result: str = "", invalid: str = "") -> str:
     return render_template("index.html", text=text(), limits=limits, values=values, result=result, invalid=invalid)
 
 
-def problem_fragment(problem: DrawError) -> str:
+def error_fragment(error: GenerationError) -> str:
     problems = text()["problems"]
-    what, way_out = problems.get(problem.code) or problems["refused" if problem.status < 500 else "failed"]
-    words = {"what": what.format(**problem.values), "way_out": way_out.format(**problem.values)}
-    return render_template("problem.html", text=text(), problem=problem, **words)
+    message, remedy = problems.get(error.code) or problems["refused" if error.status < 500 else "failed"]
+    sentences = {"message": message.format(**error.values), "remedy": remedy.format(**error.values)}
+    return render_template("problem.html", text=text(), error=error, **sentences)
 
 
-def answer_problem(problem: DrawError) -> tuple[str, int]:
-    fragment = problem_fragment(problem)
-    return (page(result=fragment, invalid=problem.field) if wants_page() else fragment), problem.status
+def handle_generation_error(error: GenerationError) -> tuple[str, int]:
+    fragment = error_fragment(error)
+    return (page(result=fragment, invalid=error.field) if wants_page() else fragment), error.status
 
 
-def answer_http(error: HTTPException) -> Response:
+def handle_http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    response = current_app.make_response(answer_problem(DrawError(HTTP_CODES.get(status, "refused"), status=status)))
+    code = HTTP_ERROR_CODES.get(status, "refused")
+    response = current_app.make_response(handle_generation_error(GenerationError(code, status=status)))
     if allow := error.get_response().headers.get("Allow"):
         response.headers["Allow"] = allow
     return response
 
 
-def answer_bug(error: Exception) -> tuple[str, int]:
-    """The log shows where it happened, not the message: that could hold a prompt."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    current_app.logger.error("%s\n%s", type(error).__name__, where)
-    return answer_problem(DrawError("internal"))
+def handle_unexpected_error(error: Exception) -> tuple[str, int]:
+    """Log the traceback without the message, which could contain a prompt."""
+    traceback_lines = "".join(traceback.format_tb(error.__traceback__))
+    current_app.logger.error("%s\n%s", type(error).__name__, traceback_lines)
+    return handle_generation_error(GenerationError("internal"))
 
 
-def secure(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
@@ -168,7 +171,7 @@ def main() -> None:
     if is_loopback(arguments.host):
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", ".amazonaws.com"]
     else:
-        print(OPEN_WARNING.format(host=arguments.host, port=arguments.port), file=sys.stderr)
+        print(NOT_LOOPBACK_WARNING.format(host=arguments.host, port=arguments.port), file=sys.stderr)
     app.run(host=arguments.host, port=arguments.port)
 
 

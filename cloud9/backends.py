@@ -1,4 +1,4 @@
-"""What the app draws with: the port, what goes through it, and what can go wrong behind it."""
+"""The port through which the app generates images, its data, and its errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 PROMPT, WIDTH, LENGTH = "inputContent", "width", "length"
-"""The form's fields; length is the height."""
+"""The form's fields. `length` is the height."""
 FIELDS = {"prompt": PROMPT, "width": WIDTH, "height": LENGTH}
-"""The API's names to the form's."""
+"""The API's field names and the form's."""
 
 STATUS: Mapping[str, int] = {
     "cross_site": 403,
@@ -34,14 +34,19 @@ STATUS: Mapping[str, int] = {
     "upstream_unreachable": 503,
     "model_timeout": 504,
 }
-"""Codes that are explained in both languages, and the status of our answer; texts/ has the words.
-The form's own codes are 400, the API's other codes go out with the API's status and its own words."""
+"""HTTP status of the error codes that texts/ explains in both languages.
+
+Codes of the form have status 400. Other codes of the API keep the API's status and message.
+"""
 
 MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
-class DrawError(Exception):
-    """A request that ends without a picture. `detail` is the service's own words, `field` the form's name for it."""
+class GenerationError(Exception):
+    """A request that ends without an image.
+
+    `detail` is the service's own message, `field` the form's field, `values` what the texts interpolate.
+    """
 
     def __init__(
         self, code: str, detail: str = "", *, field: str = "", status: int | None = None, **values: object
@@ -53,7 +58,7 @@ class DrawError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a side may be in pixels, and a prompt in characters. The defaults are for who cannot ask."""
+    """Limits of a side in pixels and of a prompt in characters. The defaults are the API's widest."""
 
     minimum: int = 64
     maximum: int = 2048
@@ -62,15 +67,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Order:
-    """One picture, sides in pixels."""
+class ImageRequest:
+    """A request for one image. Sides are in pixels."""
 
     prompt: str
     width: int
     height: int
 
     def payload(self) -> dict[str, Any]:
-        """The article's request."""
+        """Return the article's JSON body."""
         return {
             "prompt": [self.prompt],
             "num_images_per_prompt": 1,
@@ -80,7 +85,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Picture:
+class GeneratedImage:
     data: bytes
     media_type: str
     seed: int
@@ -94,36 +99,39 @@ class Picture:
 class Backend(Protocol):
     def limits(self) -> Limits: ...
 
-    def draw(self, order: Order) -> Picture:
-        """Waits for the picture. Raises DrawError."""
+    def generate(self, request: ImageRequest) -> GeneratedImage:
+        """Wait for the image. Raises GenerationError."""
 
 
-def to_picture(answer: Any) -> Picture:
-    """The container's answer, or the API's: `generated_images`, `seeds`, perhaps `warnings`."""
+def read_image(response: Any) -> GeneratedImage:
+    """Read the first image of a response of the container or the API: `generated_images`, `seeds`, `warnings`.
+
+    Raises GenerationError: model_bad_response.
+    """
     try:
-        data = base64.b64decode(answer["generated_images"][0], validate=True)
-        return Picture(data, media_type(data), int(answer["seeds"][0]), warnings_of(answer))
+        data = base64.b64decode(response["generated_images"][0], validate=True)
+        return GeneratedImage(data, media_type(data), int(response["seeds"][0]), read_warnings(response))
     except (KeyError, IndexError, TypeError, ValueError):
-        raise DrawError("model_bad_response") from None
+        raise GenerationError("model_bad_response") from None
 
 
-def warnings_of(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(map(str, answer.get("warnings", ())))
+def read_warnings(response: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, response.get("warnings", ())))
 
 
-def to_error(told: Any) -> DrawError:
-    """The error as data of the container, or of a job of the API: `code`, `message`, `hint`, `param`."""
+def read_error(error: Any) -> GenerationError:
+    """Convert the `error` of the container or of an API job: `code`, `message`, `hint`, `param`."""
     try:
-        code, words = told["code"], f"{told['message']} {told['hint']}".strip()
-        field, status = FIELDS.get(told["param"], ""), STATUS.get(code, told.get("status", 502))
+        code, detail = error["code"], f"{error['message']} {error['hint']}".strip()
+        field, status = FIELDS.get(error["param"], ""), STATUS.get(code, error.get("status", 502))
     except (KeyError, TypeError, AttributeError):
-        return DrawError("model_bad_response")
-    return DrawError(code, words, field=field, status=status)
+        return GenerationError("model_bad_response")
+    return GenerationError(code, detail, field=field, status=status)
 
 
 def media_type(data: bytes) -> str:
-    """From the first bytes, so that nothing but a picture is ever called one. Raises ValueError."""
+    """Return the media type of an image file by its first bytes. Raises ValueError for other files."""
     for magic, name in MEDIA_TYPES.items():
         if data.startswith(magic):
             return name
-    raise ValueError("not a picture")
+    raise ValueError("The file is not a PNG, JPEG or WebP image")

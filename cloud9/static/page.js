@@ -1,36 +1,36 @@
-// Without this script the browser sends the form itself and gets a whole page; with it the page stays and time is shown.
+// Submit the form in place and show the time. Without this script the browser submits the form and loads a whole page.
 const form = document.querySelector("form");
 const result = document.querySelector("#result");
 
-function waiting(started) {
-  const box = document.createElement("p");
-  box.className = "waiting";
-  const tick = () => {
-    const seconds = Math.round((Date.now() - started) / 1000);
-    box.textContent = `${result.dataset.drawing} ${seconds} ${result.dataset.seconds}`;
+function showWaiting(startedAt) {
+  const message = document.createElement("p");
+  message.className = "waiting";
+  const update = () => {
+    const seconds = Math.round((Date.now() - startedAt) / 1000);
+    message.textContent = `${result.dataset.waiting} ${seconds} ${result.dataset.seconds}`;
   };
-  tick();
-  result.replaceChildren(box);
-  return setInterval(tick, 1000);
+  update();
+  result.replaceChildren(message);
+  return setInterval(update, 1000);
 }
 
-function failed() {
-  const box = document.createElement("p");
-  box.className = "problem";
-  box.setAttribute("role", "alert");
-  box.textContent = result.dataset.cutOff;
-  result.replaceChildren(box);
+function showNetworkError() {
+  const message = document.createElement("p");
+  message.className = "problem";
+  message.setAttribute("role", "alert");
+  message.textContent = result.dataset.cutOff;
+  result.replaceChildren(message);
 }
 
-async function draw() {
+async function generate() {
   const button = form.querySelector("button");
-  const timer = waiting(Date.now());
+  const timer = showWaiting(Date.now());
   button.disabled = true;
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
-    result.innerHTML = await answer.text();
+    const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
+    result.innerHTML = await response.text();
   } catch {
-    failed();
+    showNetworkError();
   } finally {
     clearInterval(timer);
     button.disabled = false;
@@ -39,5 +39,5 @@ async function draw() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  draw();
+  generate();
 });

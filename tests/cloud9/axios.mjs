@@ -1,4 +1,4 @@
-// The article's call in plain Node: axios and FormData, every value a text. Prints what came back.
+// Send the article's request from Node by axios and FormData, with text values, and print the response.
 import { createRequire } from "node:module";
 
 const [root, url, width] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Drives a page in Chromium as a person would: fills in, presses the button, waits for the picture or the problem.
+// Fill in and submit a page's form in Chromium, wait for the image or the error, and print what the page shows.
 import { createRequire } from "node:module";
 
 const [root, url, options] = process.argv.slice(2);
@@ -7,9 +7,9 @@ const { chromium } = createRequire(`${root}/web/package.json`)("playwright-core"
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 const context = await browser.newContext({ locale, javaScriptEnabled: script, viewport: { width, height: 800 } });
 const page = await context.newPage();
-const complaints = [];
-page.on("pageerror", (error) => complaints.push(String(error)));
-page.on("console", (message) => /Content Security Policy/.test(message.text()) && complaints.push(message.text()));
+const errors = [];
+page.on("pageerror", (error) => errors.push(String(error)));
+page.on("console", (message) => /Content Security Policy/.test(message.text()) && errors.push(message.text()));
 await page.goto(url);
 if (kind === "t2iweb") {
   await page.locator("select").nth(0).selectOption(sizes[0]);
@@ -27,5 +27,5 @@ const box = src && (await image.boundingBox());
 const text = await page.locator(kind === "t2iweb" ? "p" : "#result").first().innerText();
 const { width: page_width } = await page.locator("html").boundingBox();
 if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
-console.log(JSON.stringify({ src, box, text, page_width, button: await page.locator("button").first().innerText(), complaints }));
+console.log(JSON.stringify({ src, box, text, page_width, button: await page.locator("button").first().innerText(), errors }));
 await browser.close();

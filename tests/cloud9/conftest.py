@@ -1,4 +1,4 @@
-"""The Flask app's folder is a code root; every server here is on loopback."""
+"""Put the Flask app's folder, a code root, on the path; a server on loopback for its backends."""
 
 import sys
 from collections.abc import Iterator

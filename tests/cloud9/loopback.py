@@ -1,4 +1,4 @@
-"""A server on loopback that answers what a test tells it to and remembers what it was asked."""
+"""A server on loopback that sends prepared responses and records the requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass
-class Seen:
+class RecordedRequest:
     method: str
     path: str
     headers: Message
@@ -20,22 +20,22 @@ class Seen:
 
 
 @dataclass
-class Answer:
+class PreparedResponse:
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer(status, json.dumps(body).encode(), {"content-type": "application/json", **headers})
+def json_response(body: Any, status: int = 200, **headers: str) -> PreparedResponse:
+    return PreparedResponse(status, json.dumps(body).encode(), {"content-type": "application/json", **headers})
 
 
 class Loopback:
-    """`answers` maps "GET /path", or "GET" for every path, to the answers to come, the last of them for ever."""
+    """`responses` maps "GET /path", or "GET" for every path, to the next responses. The last is repeated."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, list[Answer]] = {}
-        self.seen: list[Seen] = []
+        self.responses: dict[str, list[PreparedResponse]] = {}
+        self.requests: list[RecordedRequest] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -47,25 +47,25 @@ class Loopback:
         self._server.shutdown()
         self._server.server_close()
 
-    def next_answer(self, asked: Seen) -> Answer:
-        self.seen.append(asked)
-        waiting = self.answers.get(f"{asked.method} {asked.path}") or self.answers.get(asked.method)
-        if not waiting:
-            return Answer(404, b"<h1>Not Found</h1>")
-        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+    def next_response(self, request: RecordedRequest) -> PreparedResponse:
+        self.requests.append(request)
+        prepared = self.responses.get(f"{request.method} {request.path}") or self.responses.get(request.method)
+        if not prepared:
+            return PreparedResponse(404, b"<h1>Not Found</h1>")
+        return prepared.pop(0) if len(prepared) > 1 else prepared[0]
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
-            def _answer(self) -> None:
+            def _respond(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                found = server.next_answer(Seen(self.command, self.path, self.headers, body))
-                self.send_response(found.status)
-                for name, value in {"content-length": str(len(found.body)), **found.headers}.items():
+                response = server.next_response(RecordedRequest(self.command, self.path, self.headers, body))
+                self.send_response(response.status)
+                for name, value in {"content-length": str(len(response.body)), **response.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(found.body)
+                self.wfile.write(response.body)
 
-            do_GET = do_POST = do_PUT = _answer  # noqa: N815
+            do_GET = do_POST = do_PUT = _respond  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""The article's ways in, unchanged: axios with FormData, its T2I.vue behind Vite's proxy, and its form in Chromium."""
+"""The article's clients, unchanged: axios with FormData, T2I.vue behind Vite's proxy, and the form in Chromium."""
 
 import base64
 import io
@@ -16,73 +16,73 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_server
 
-from backends import DrawError, Limits, Order, Picture
-from cloud9.app import create_app
-from tests.cloud9.pictures import png, shown
+from backends import GeneratedImage, GenerationError, ImageRequest, Limits
+from cloud9.app import TEXTS, create_app
+from tests.cloud9.images import image_in, png
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 in_chromium = pytest.mark.usefixtures("packages", "chromium")
 
 
-class Sketch:
-    """Draws at once, and the word "fail" never."""
+class FakeBackend:
+    """Returns an image immediately, and fails for prompts with the word "fail"."""
 
     def limits(self) -> Limits:
         return Limits()
 
-    def draw(self, order: Order) -> Picture:
-        if "fail" in order.prompt:
-            raise DrawError("quota_exceeded")
-        return Picture(png(order.width, order.height), "image/png", 7)
+    def generate(self, request: ImageRequest) -> GeneratedImage:
+        if "fail" in request.prompt:
+            raise GenerationError("quota_exceeded")
+        return GeneratedImage(png(request.width, request.height), "image/png", 7)
 
 
 @pytest.fixture(scope="module")
 def flask_url() -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(Sketch()), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(FakeBackend()), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     server.server_close()
 
 
-def node(script: str, *arguments: str) -> Any:
-    run = subprocess.run(
+def run_node(script: str, *arguments: str) -> Any:
+    process = subprocess.run(
         ["node", str(HERE / script), str(ROOT), *arguments],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
-def drive(url: str, **options: Any) -> Any:
-    usual = {"locale": "en-US", "script": True, "width": 900, "sizes": ["512", "256"], "page": "form"}
-    return node("browser.mjs", url, json.dumps({**usual, **options}))
+def submit_in_chromium(url: str, **options: Any) -> Any:
+    defaults = {"locale": "en-US", "script": True, "width": 900, "sizes": ["512", "256"], "page": "form"}
+    return run_node("browser.mjs", url, json.dumps({**defaults, **options}))
 
 
-def size_of(src: str) -> tuple[int, int]:
-    return Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2]))).size
+def size_of(uri: str) -> tuple[int, int]:
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size
 
 
 @pytest.mark.usefixtures("packages")
 def test_axios_in_node(flask_url: str) -> None:
-    found = node("axios.mjs", flask_url, "512")
-    assert (found["status"], found["type"]) == (200, "text/html; charset=utf-8")
-    assert shown(found["data"]).size == (512, 256)
+    response = run_node("axios.mjs", flask_url, "512")
+    assert (response["status"], response["type"]) == (200, "text/html; charset=utf-8")
+    assert image_in(response["data"]).size == (512, 256)
 
 
 @pytest.mark.usefixtures("packages")
-def test_axios_in_node_with_a_field_left_empty(flask_url: str) -> None:
-    found = node("axios.mjs", flask_url, "")
-    assert found["status"] == 400
-    assert "Width: The field is empty." in found["data"]
+def test_axios_in_node_with_an_empty_field(flask_url: str) -> None:
+    response = run_node("axios.mjs", flask_url, "")
+    assert response["status"] == 400
+    assert 'data-code="empty"' in response["data"]
 
 
 @pytest.fixture
 def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
-    """Vite's own server, as `npm run dev` starts it; it finds the packages of web/."""
+    """The URL of Vite's server, as `npm run dev` starts it, with the packages of web/."""
     shutil.copytree(HERE / "t2iweb", tmp_path, dirs_exist_ok=True)
     (tmp_path / "node_modules").symlink_to(ROOT / "web/node_modules")
     vite = subprocess.Popen(
@@ -95,8 +95,8 @@ def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
     assert vite.stdout
     with vite.stdout:
         for line in vite.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
-                yield found[0]
+            if match := re.search(r"http://127\.0\.0\.1:\d+/", line):
+                yield match[0]
                 break
         vite.terminate()
         vite.wait(10)
@@ -104,35 +104,29 @@ def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
 
 @in_chromium
 def test_t2i_vue(vite_url: str) -> None:
-    found = drive(vite_url, page="t2iweb", prompt="A cute panda is sitting on the sofa")
-    assert size_of(found["src"]) == (512, 256)
-    assert found["box"]["width"] == 512
+    result = submit_in_chromium(vite_url, page="t2iweb", prompt="A cute panda is sitting on the sofa")
+    assert size_of(result["src"]) == (512, 256)
+    assert result["box"]["width"] == 512
 
 
 @in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-@pytest.mark.parametrize(
-    ("locale", "button", "prompt", "seed"),
-    [
-        ("en-US", "Generate", "A cute panda is sitting on the sofa", "seed 7"),
-        ("zh-CN", "提交", "一只可爱的熊猫坐在沙发上", "种子 7"),
-    ],
-    ids=["en", "zh"],
-)
-def test_form_in_chromium(flask_url: str, script: bool, locale: str, button: str, prompt: str, seed: str) -> None:
-    found = drive(flask_url, locale=locale, script=script, prompt=prompt, width=360)
-    assert found["button"] == button
-    assert size_of(found["src"]) == (512, 256)
-    assert found["box"]["width"] < found["page_width"] == 360
-    assert prompt in found["text"]
-    assert seed in found["text"]
-    assert found["complaints"] == []
+@pytest.mark.parametrize(("locale", "language"), [("en-US", "en"), ("zh-CN", "zh")], ids=["en", "zh"])
+def test_form_in_chromium(flask_url: str, script: bool, locale: str, language: str) -> None:
+    text = TEXTS[language]
+    result = submit_in_chromium(flask_url, locale=locale, script=script, prompt=text["example"], width=360)
+    assert result["button"] == text["submit"]
+    assert size_of(result["src"]) == (512, 256)
+    assert result["box"]["width"] < result["page_width"] == 360
+    assert text["example"] in result["text"]
+    assert f"{text['seed']} 7" in result["text"]
+    assert result["errors"] == []
 
 
 @in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 def test_problem_in_chromium(flask_url: str, script: bool) -> None:
-    found = drive(flask_url, script=script, prompt="fail")
-    assert found["src"] is None
-    assert "The quota of this API key is spent." in found["text"]
-    assert found["complaints"] == []
+    result = submit_in_chromium(flask_url, script=script, prompt="fail")
+    assert result["src"] is None
+    assert TEXTS["en"]["problems"]["quota_exceeded"][0] in result["text"]
+    assert result["errors"] == []

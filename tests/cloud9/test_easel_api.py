@@ -1,4 +1,4 @@
-"""The backend that calls Easel's API, against a server on loopback that speaks as docs/api.md says."""
+"""The backend that calls Easel's API, against a server on loopback with responses as docs/reference/api.md has them."""
 
 import json
 import socket
@@ -9,12 +9,12 @@ import pytest
 
 import contract
 import easel_api
-from backends import STATUS, DrawError, Limits, Order
+from backends import STATUS, GenerationError, ImageRequest, Limits
 from easel_api import EaselApi
-from tests.cloud9.loopback import Answer, Loopback, answer
-from tests.cloud9.pictures import base64_png, png
+from tests.cloud9.images import base64_png, png
+from tests.cloud9.loopback import Loopback, PreparedResponse, json_response
 
-ORDER = Order("a red apple", 128, 64)
+REQUEST = ImageRequest("a red apple", 128, 64)
 MODELS = {
     "models": [
         {
@@ -45,141 +45,143 @@ def job(status: str, **values: Any) -> dict[str, Any]:
     return {"id": "abc", "status": status, "images": [], "error": None, "warnings": [], **values}
 
 
-def problem(code: str, param: str | None = None) -> Answer:
+def problem(code: str, param: str | None = None) -> PreparedResponse:
     fields = [{"name": param, "reason": "r"}] if param else []
-    told = {"code": code, "detail": "what it was", "hint": "do that", "invalid_params": fields}
-    return answer(told, contract.ERRORS[code].status)
+    document = {"code": code, "detail": "the reason", "hint": "the remedy", "invalid_params": fields}
+    return json_response(document, contract.ERRORS[code].status)
 
 
 def test_limits_are_the_models(api: EaselApi, loopback: Loopback) -> None:
-    loopback.answers["GET /prod/models"] = [answer(MODELS)]
+    loopback.responses["GET /prod/models"] = [json_response(MODELS)]
     assert api.limits() == Limits(64, 1024, 8, 2000)
 
 
-def test_picture(api: EaselApi, loopback: Loopback) -> None:
-    loopback.answers["POST /prod/generate"] = [answer(generated(warnings=["drawn at 64x64"]))]
-    picture = api.draw(ORDER)
-    assert (picture.data, picture.media_type, picture.seed) == (png(128, 64), "image/png", 7)
-    assert picture.warnings == ("drawn at 64x64",)
-    (asked,) = loopback.seen
-    assert json.loads(asked.body) == ORDER.payload()
-    assert asked.headers["x-api-key"] == "the-key"
-    assert asked.headers["content-type"] == "application/json"
+def test_image_in_the_response(api: EaselApi, loopback: Loopback) -> None:
+    loopback.responses["POST /prod/generate"] = [json_response(generated(warnings=["a warning"]))]
+    image = api.generate(REQUEST)
+    assert (image.data, image.media_type, image.seed) == (png(128, 64), "image/png", 7)
+    assert image.warnings == ("a warning",)
+    (request,) = loopback.requests
+    assert json.loads(request.body) == REQUEST.payload()
+    assert request.headers["x-api-key"] == "the-key"
+    assert request.headers["content-type"] == "application/json"
 
 
-def test_job_is_waited_for_and_its_picture_fetched(api: EaselApi, loopback: Loopback) -> None:
-    done = job("succeeded", images=[{"url": "/files/image-0.png?signature=x", "seed": 9}], warnings=["w"])
-    loopback.answers = {
-        "POST /prod/generate": [answer(job("queued"), 202)],
-        "GET /prod/jobs/abc": [answer(job("running")), answer(done)],
-        "GET /prod/files/image-0.png?signature=x": [Answer(body=png(128, 64))],
+def test_waits_for_a_job_and_downloads_its_image(api: EaselApi, loopback: Loopback) -> None:
+    finished = job("succeeded", images=[{"url": "/files/image-0.png?signature=x", "seed": 9}], warnings=["w"])
+    loopback.responses = {
+        "POST /prod/generate": [json_response(job("queued"), 202)],
+        "GET /prod/jobs/abc": [json_response(job("running")), json_response(finished)],
+        "GET /prod/files/image-0.png?signature=x": [PreparedResponse(body=png(128, 64))],
     }
-    picture = api.draw(ORDER)
-    assert (picture.data, picture.seed, picture.warnings) == (png(128, 64), 9, ("w",))
+    image = api.generate(REQUEST)
+    assert (image.data, image.seed, image.warnings) == (png(128, 64), 9, ("w",))
 
 
-def test_links_to_another_host_do_not_see_the_key(api: EaselApi, loopback: Loopback) -> None:
+def test_the_key_is_not_sent_to_another_host(api: EaselApi, loopback: Loopback) -> None:
     with Loopback() as s3:
-        s3.answers["GET /image-0.png?X-Amz-Signature=x"] = [Answer(body=png(128, 64))]
+        s3.responses["GET /image-0.png?X-Amz-Signature=x"] = [PreparedResponse(body=png(128, 64))]
         image = {"url": f"{s3.url}/image-0.png?X-Amz-Signature=x", "seed": 9}
-        loopback.answers["POST /prod/generate"] = [answer(generated(generated_images=[], images=[image]))]
-        assert api.draw(ORDER).data == png(128, 64)
-        assert "x-api-key" not in s3.seen[0].headers
+        loopback.responses["POST /prod/generate"] = [json_response(generated(generated_images=[], images=[image]))]
+        assert api.generate(REQUEST).data == png(128, 64)
+        assert "x-api-key" not in s3.requests[0].headers
 
 
 @pytest.mark.parametrize("code", contract.ERRORS)
 def test_every_error_of_the_api(api: EaselApi, loopback: Loopback, code: str) -> None:
-    loopback.answers["POST /prod/generate"] = [problem(code)]
-    with pytest.raises(DrawError) as caught:
-        api.draw(ORDER)
-    ours = {"unauthorized": "key_refused", "forbidden": "key_refused"}.get(code, code)
-    ours = "wrong_address" if code in ("not_found", "method_not_allowed") else ours
-    assert caught.value.code == ours
-    assert caught.value.status == STATUS.get(ours, contract.ERRORS[code].status)
-    assert caught.value.detail == ("what it was do that" if ours == code else "")
-    assert len(loopback.seen) == 1
+    loopback.responses["POST /prod/generate"] = [problem(code)]
+    with pytest.raises(GenerationError) as caught:
+        api.generate(REQUEST)
+    refused, wrong = ("unauthorized", "forbidden"), ("not_found", "method_not_allowed")
+    expected = "key_refused" if code in refused else "wrong_address" if code in wrong else code
+    assert caught.value.code == expected
+    assert caught.value.status == STATUS.get(expected, contract.ERRORS[code].status)
+    assert caught.value.detail == ("the reason the remedy" if expected == code else "")
+    assert len(loopback.requests) == 1
 
 
 @pytest.mark.parametrize(("param", "field"), [("height", "length"), ("width", "width"), ("prompt", "inputContent")])
-def test_the_field_is_called_as_in_the_form(api: EaselApi, loopback: Loopback, param: str, field: str) -> None:
-    loopback.answers["POST /prod/generate"] = [problem("out_of_range", param)]
-    with pytest.raises(DrawError) as caught:
-        api.draw(ORDER)
+def test_the_error_has_the_field_of_the_form(api: EaselApi, loopback: Loopback, param: str, field: str) -> None:
+    loopback.responses["POST /prod/generate"] = [problem("out_of_range", param)]
+    with pytest.raises(GenerationError) as caught:
+        api.generate(REQUEST)
     assert caught.value.field == field
 
 
-def test_job_that_fails(api: EaselApi, loopback: Loopback) -> None:
-    told = {"code": "gpu_out_of_memory", "status": 503, "message": "too big", "hint": "less", "param": None}
-    loopback.answers = {
-        "POST /prod/generate": [answer(job("queued"), 202)],
-        "GET /prod/jobs/abc": [answer(job("failed", error=told))],
+def test_failed_job(api: EaselApi, loopback: Loopback) -> None:
+    error = {"code": "gpu_out_of_memory", "status": 503, "message": "too big", "hint": "less", "param": None}
+    loopback.responses = {
+        "POST /prod/generate": [json_response(job("queued"), 202)],
+        "GET /prod/jobs/abc": [json_response(job("failed", error=error))],
     }
-    with pytest.raises(DrawError) as caught:
-        api.draw(ORDER)
+    with pytest.raises(GenerationError) as caught:
+        api.generate(REQUEST)
     assert (caught.value.code, caught.value.status, caught.value.detail) == ("gpu_out_of_memory", 503, "too big less")
 
 
-def test_waiting_ends(loopback: Loopback) -> None:
+def test_waiting_has_a_limit(loopback: Loopback) -> None:
     api = EaselApi(loopback.url, wait_seconds=0)
-    loopback.answers["POST /generate"] = [answer(job("queued"), 202)]
-    with pytest.raises(DrawError, match="model_timeout"):
-        api.draw(ORDER)
+    loopback.responses["POST /generate"] = [json_response(job("queued"), 202)]
+    with pytest.raises(GenerationError, match="model_timeout"):
+        api.generate(REQUEST)
     api._http.close()
 
 
 @pytest.mark.parametrize(
-    ("found", "code"),
+    ("response", "code"),
     [
-        (Answer(200, b"<h1>Apache</h1>"), "wrong_address"),
-        (Answer(404, b"Not Found"), "wrong_address"),
-        (Answer(200, b"[]"), "wrong_address"),
-        (answer({"message": "Forbidden"}, 403), "key_refused"),
-        (answer({"message": "Too Many Requests"}, 429), "throttled"),
-        (answer({"message": "Missing Authentication Token"}, 404), "wrong_address"),
-        (answer(generated(generated_images=["%%%"])), "model_bad_response"),
-        (answer(generated(generated_images=["aGVsbG8="])), "model_bad_response"),
-        (answer(generated(seeds=[])), "model_bad_response"),
-        (answer(job("succeeded")), "model_bad_response"),
-        (answer(job("succeeded", error={"oops": 1})), "model_bad_response"),
-        (answer(job("succeeded", images=[{"url": "/gone", "seed": 1}])), "upstream_unreachable"),
+        (PreparedResponse(200, b"<h1>Apache</h1>"), "wrong_address"),
+        (PreparedResponse(404, b"Not Found"), "wrong_address"),
+        (PreparedResponse(200, b"[]"), "wrong_address"),
+        (json_response({"message": "Forbidden"}, 403), "key_refused"),
+        (json_response({"message": "Too Many Requests"}, 429), "throttled"),
+        (json_response({"message": "Missing Authentication Token"}, 404), "wrong_address"),
+        (json_response(generated(generated_images=["%%%"])), "model_bad_response"),
+        (json_response(generated(generated_images=["aGVsbG8="])), "model_bad_response"),
+        (json_response(generated(seeds=[])), "model_bad_response"),
+        (json_response(job("succeeded")), "model_bad_response"),
+        (json_response(job("succeeded", error={"oops": 1})), "model_bad_response"),
+        (json_response(job("succeeded", images=[{"url": "/gone", "seed": 1}])), "upstream_unreachable"),
     ],
 )
-def test_answers_that_are_not_the_apis(api: EaselApi, loopback: Loopback, found: Answer, code: str) -> None:
-    loopback.answers["POST /prod/generate"] = [found]
-    with pytest.raises(DrawError, match=code):
-        api.draw(ORDER)
+def test_responses_that_are_not_the_apis(
+    api: EaselApi, loopback: Loopback, response: PreparedResponse, code: str
+) -> None:
+    loopback.responses["POST /prod/generate"] = [response]
+    with pytest.raises(GenerationError, match=code):
+        api.generate(REQUEST)
 
 
 @pytest.mark.parametrize("models", [{}, {"models": []}, {"models": [{}]}, {"models": [{"bounds": {"width": 5}}]}])
 def test_models_that_are_not_the_apis(api: EaselApi, loopback: Loopback, models: Any) -> None:
-    loopback.answers["GET /prod/models"] = [answer(models)]
-    with pytest.raises(DrawError, match="wrong_address"):
+    loopback.responses["GET /prod/models"] = [json_response(models)]
+    with pytest.raises(GenerationError, match="wrong_address"):
         api.limits()
 
 
-def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, loopback: Loopback) -> None:
+def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, loopback: Loopback) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     api = EaselApi(loopback.url)
-    loopback.answers["GET /models"] = [answer(MODELS)]
+    loopback.responses["GET /models"] = [json_response(MODELS)]
     assert api.limits() == Limits(64, 1024, 8, 2000)
     api._http.close()
 
 
-def test_nobody_answers() -> None:
+def test_nothing_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         api = EaselApi(f"http://127.0.0.1:{free.getsockname()[1]}")
-        with pytest.raises(DrawError, match="upstream_unreachable"):
+        with pytest.raises(GenerationError, match="upstream_unreachable"):
             api.limits()
         api._http.close()
 
 
-def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setattr(easel_api, "TIMEOUT", 0.1)
         api = EaselApi(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(DrawError, match="model_timeout"):
-            api.draw(ORDER)
+        with pytest.raises(GenerationError, match="model_timeout"):
+            api.generate(REQUEST)
         api._http.close()

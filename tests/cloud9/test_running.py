@@ -1,4 +1,4 @@
-"""The commands of docs/cloud9.md, and a picture from the embedded model through all of it."""
+"""The commands of docs/how-to/flask-app.md, and an image of the embedded model through the whole app."""
 
 import os
 import re
@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 
 import cloud9.app
-from tests.cloud9.pictures import shown
+from tests.cloud9.images import image_in
 
 ROOT = Path(__file__).parents[2]
 APP = [sys.executable, "cloud9/app.py"]
@@ -30,13 +30,13 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], url: str, log: Path, **variables: str) -> Iterator[None]:
-    """Until `url` answers; its words are in `log`."""
+    """Run a command whose output goes to `log`. Enter when `url` responds."""
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=file, stderr=file)
     try:
         for _ in range(600):
             assert process.poll() is None, log.read_text()
-            if answers(url):
+            if responds(url):
                 break
             time.sleep(0.1)
         yield
@@ -49,7 +49,7 @@ def running(command: list[str], url: str, log: Path, **variables: str) -> Iterat
             raise
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.TransportError:
@@ -66,7 +66,7 @@ def easel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("server", ["flask", "gunicorn"])
-def test_picture_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
+def test_image_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     gunicorn = [*GUNICORN, "--bind", f"127.0.0.1:{port}", "--timeout", "900", "app:create_app()"]
@@ -74,17 +74,17 @@ def test_picture_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None
     with running(command, url, tmp_path / "log", EASEL_URL=easel_url, EASEL_KEY="the-key"):
         assert 'max="1024" step="8"' in httpx.get(url).text
         form = {"inputContent": (None, "a red apple"), "width": (None, "256"), "length": (None, "128")}
-        answer = httpx.post(f"{url}/predictor", files=form, timeout=120)
-    assert answer.status_code == 200
-    picture = shown(answer.text)
-    assert picture.size == (256, 128)
-    assert len(picture.resize((16, 16)).convert("RGB").getcolors(256) or ()) > 8
+        response = httpx.post(f"{url}/predictor", files=form, timeout=120)
+    assert response.status_code == 200
+    image = image_in(response.text)
+    assert image.size == (256, 128)
+    assert len(image.resize((16, 16)).convert("RGB").getcolors(256) or ()) > 8
     log = (tmp_path / "log").read_text()
     assert "apple" not in log
     assert "the-key" not in log
 
 
-def test_only_names_of_this_machine(tmp_path: Path) -> None:
+def test_other_host_names_are_rejected(tmp_path: Path) -> None:
     port = free_port()
     with running([*APP, "--port", str(port)], f"http://127.0.0.1:{port}", tmp_path / "log"):
         assert httpx.get(f"http://127.0.0.1:{port}", headers={"host": "rebound.example"}).status_code == 400
@@ -92,26 +92,28 @@ def test_only_names_of_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
-def test_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, warns: bool) -> None:
-    ran: list[dict[str, object]] = []
-    monkeypatch.setattr(Flask, "run", lambda _, **options: ran.append(options))
+def test_host_that_is_not_loopback_prints_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, warns: bool
+) -> None:
+    runs: list[dict[str, object]] = []
+    monkeypatch.setattr(Flask, "run", lambda _, **options: runs.append(options))
     monkeypatch.setattr(sys, "argv", ["app.py", "--host", host])
     cloud9.app.main()
-    assert ran == [{"host": host, "port": 8080}]
+    assert runs == [{"host": host, "port": 8080}]
     assert ("no password" in capsys.readouterr().err) == warns
 
 
 def test_default_is_loopback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    ran: list[dict[str, object]] = []
-    monkeypatch.setattr(Flask, "run", lambda _, **options: ran.append(options))
+    runs: list[dict[str, object]] = []
+    monkeypatch.setattr(Flask, "run", lambda _, **options: runs.append(options))
     monkeypatch.setattr(sys, "argv", ["app.py"])
     cloud9.app.main()
-    assert ran == [{"host": "127.0.0.1", "port": 8080}]
+    assert runs == [{"host": "127.0.0.1", "port": 8080}]
     assert capsys.readouterr().err == ""
 
 
-def test_documented_commands_and_variables_exist() -> None:
-    page = (ROOT / "docs/cloud9.md").read_text()
+def test_documented_variables_and_files_exist() -> None:
+    page = (ROOT / "docs/how-to/flask-app.md").read_text()
     code = "".join(path.read_text() for path in (ROOT / "cloud9").glob("*.py"))
     for variable in set(re.findall(r"\bEASEL_\w+", page)):
         assert f'"{variable}"' in code

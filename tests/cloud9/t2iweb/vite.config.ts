@@ -1,7 +1,7 @@
 import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vite";
 
-// The article's, with the target from outside.
+// The article's configuration, with the target from the environment.
 export default defineConfig({
   plugins: [vue()],
   cacheDir: ".vite",

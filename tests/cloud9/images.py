@@ -1,4 +1,4 @@
-"""Pictures made and read by Pillow."""
+"""Create images, and read those of the app's pages."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def png(width: int, height: int) -> bytes:
-    """Two colours, so that it is not blank."""
+    """Return a PNG of two colours."""
     image = Image.new("RGB", (width, height), "orange")
     image.paste("navy", (0, 0, width // 2, height // 2))
     file = io.BytesIO()
@@ -20,9 +20,9 @@ def base64_png(width: int, height: int) -> str:
     return base64.b64encode(png(width, height)).decode()
 
 
-def shown(html: str) -> Image.Image:
-    """The picture of the data URI in a fragment, decoded."""
-    (found,) = re.findall(r'<img src="data:image/(?:png|jpeg|webp);base64,([^"]+)"', html)
-    image = Image.open(io.BytesIO(base64.b64decode(found, validate=True)))
+def image_in(html: str) -> Image.Image:
+    """Return the image of the data URI in `html`, decoded."""
+    (data,) = re.findall(r'<img src="data:image/(?:png|jpeg|webp);base64,([^"]+)"', html)
+    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
     image.load()
     return image
