@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from easel import __version__
 from easel.cloud import commands
 from easel.console.errors import report_errors
+from easel.console.output import checked_output
+from easel.console.printable import printable
 from easel.console.program_name import with_program_name
 
+
+class _Commands(TyperGroup):
+    """All commands, with a standard output that cannot crash them."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        with checked_output():
+            return super().main(*args, **options)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Run your own text-to-image service, on this machine or on AWS.",
     epilog=with_program_name('Get started: run `easel up`, then in a second terminal `easel generate "a red apple"`.'),
     no_args_is_help=True,
@@ -30,7 +43,7 @@ Embed = Annotated[
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"easel {__version__}")
+        print(f"easel {__version__}")
         raise typer.Exit
 
 
@@ -87,7 +100,7 @@ Options that are not set use the model's defaults. Without --seed, a random seed
 
 \b
 Exit codes: 0 success, 1 failed, 2 usage error, 3 API not reachable or key refused,
-130 interrupted (cancels the job).
+4 standard output cannot be written, 130 or 143 stopped by Ctrl-C or SIGTERM (cancels the job).
 """)
 )
 def generate(
@@ -142,7 +155,8 @@ def models() -> None:
         for entry in entries():
             profile, (width, height) = entry.profile, entry.profile.sizes[0]
             state = "here" if entry.on_this_machine else "not on this machine"
-            typer.echo(f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}")
+            line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}"
+            print(printable(line))
 
 
 for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):

@@ -7,26 +7,53 @@ import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import httpx
 
 from contract import dumps
+from easel.client.connection import host_of, open_client, refuse_connection
+from easel.client.responses import (
+    IMAGE_BYTES,
+    JSON_BYTES,
+    InvalidResponseError,
+    Job,
+    Problem,
+    check_image,
+    parse_job,
+    parse_problem,
+)
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.laptop.settings import KEY_PATTERN, LOOPBACK
 
 SUBMIT_PAUSES = (1.0, 3.0)
 POLL_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries an idempotency key, so that a second attempt makes no second job."""
-JOB_FIELDS = {"id", "status", "message", "progress"}
-"""Fields that every job has."""
 KEY_FIX = "Set the API key: --key or EASEL_KEY. To get the key of a deployment: easel outputs --export"
 """Replaces the API's own hint, which is for programs."""
 _RETRYABLE = (429, 502, 503, 504)
 _NOT_EASEL = (301, 302, 307, 308, 404, 405, 501)
 """Statuses of a server that has no /jobs."""
 _EXIT_CODES = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
+
+
+@dataclass(frozen=True)
+class _Response:
+    """A response with its whole body. `where`: method and URL, without the query, which may hold a signature."""
+
+    where: str
+    status: int
+    reason: str
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def retryable(self) -> bool:
+        return self.status in _RETRYABLE and parse_problem(self.body).retryable
 
 
 class Api:
@@ -36,9 +63,14 @@ class Api:
         self.url = url.rstrip("/")
         _check(self.url, key)
         self._key = {"x-api-key": key} if key else {}
-        self._http = _open(use_proxy=_host(url) not in LOOPBACK)
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
 
-    def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def exposes_key(self) -> bool:
+        """Return whether the network between here and the API can read the key."""
+        return bool(self._key) and self.url.startswith("http:") and host_of(self.url) not in LOOPBACK
+
+    def submit(self, request: Mapping[str, Any]) -> Job:
         """Create a job and return it."""
         headers = {**self._key, "idempotency-key": uuid.uuid4().hex}
         try:
@@ -51,72 +83,86 @@ class Api:
         headers["content-type"] = "application/json"
         return self._job("POST", "/jobs", SUBMIT_PAUSES, content=body, headers=headers)
 
-    def job(self, id: str) -> dict[str, Any]:
+    def job(self, id: str) -> Job:
         return self._job("GET", f"/jobs/{id}", POLL_PAUSES, headers=self._key)
 
-    def cancel(self, id: str) -> dict[str, Any]:
+    def cancel(self, id: str) -> Job:
         return self._job("DELETE", f"/jobs/{id}", (), headers=self._key)
 
-    def image(self, link: str) -> bytes:
-        """Return the file behind a signed link. The API key is not sent, since the link may lead to another host."""
-        return self._send("GET", f"{self.url}{link}" if link.startswith("/") else link, POLL_PAUSES).content
+    def image(self, link: str, media_type: str) -> bytes:
+        """Return the file behind a signed link. The API key is not sent, since the link may lead to another host.
 
-    def _job(self, method: str, path: str, pauses: Sequence[float], **options: Any) -> dict[str, Any]:
-        job = _object(self._send(method, self.url + path, pauses, **options))
-        if job.keys() >= JOB_FIELDS:
-            return job
-        raise CommandError(
-            "This is not Easel", where=self.url, why="the response is not a job", fix="Check --url.", code=ENVIRONMENT
-        )
+        Another host must be reached by HTTPS. A link to this machine is followed only for an API on this machine.
+        """
+        url = f"{self.url}{link}" if link.startswith("/") else link
+        try:
+            if not link.startswith("/"):
+                _check_link(url, local=host_of(self.url) in LOOPBACK)
+            response = self._send("GET", url, POLL_PAUSES, IMAGE_BYTES)
+            check_image(response.body, media_type)
+        except InvalidResponseError as error:
+            raise self._not_easel(error) from None
+        return response.body
 
-    def _send(self, method: str, url: str, pauses: Sequence[float], **options: Any) -> httpx.Response:
+    def _job(self, method: str, path: str, pauses: Sequence[float], **options: Any) -> Job:
+        try:
+            job = parse_job(self._send(method, self.url + path, pauses, JSON_BYTES, **options).body)
+            if method != "POST" and path != f"/jobs/{job.id}":
+                raise InvalidResponseError("the response is another job")
+        except InvalidResponseError as error:
+            raise self._not_easel(error) from None
+        return job
+
+    def _not_easel(self, error: InvalidResponseError) -> CommandError:
+        fix = "Check --url."
+        return CommandError("This is not Easel", where=self.url, why=str(error), fix=fix, code=ENVIRONMENT)
+
+    def _send(self, method: str, url: str, pauses: Sequence[float], limit: int, **options: Any) -> _Response:
+        """Send a request, again after each of `pauses` if that may help. Raises InvalidResponseError: too large."""
         for pause in pauses:
             try:
-                response = self._http.request(method, url, **options)
+                response = self._receive(method, url, limit, **options)
             except httpx.ConnectError as error:
                 if method == "POST":
-                    self._refuse_connection(error)
+                    self._refuse(url, error)
             except httpx.TransportError:
                 pass
             else:
-                if not _retryable(response):
+                if not response.retryable:
                     return _checked(response)
             time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
         try:
-            return _checked(self._http.request(method, url, **options))
+            return _checked(self._receive(method, url, limit, **options))
         except httpx.TransportError as error:
-            self._refuse_connection(error)
+            self._refuse(url, error)
 
-    def _refuse_connection(self, error: httpx.TransportError) -> NoReturn:
-        local = _host(self.url) in LOOPBACK
-        raise CommandError(
-            "Easel does not respond",
-            where=self.url,
-            why=str(error) or type(error).__name__,
-            fix="Start it with `make up`, or set its address with --url." if local else "Check --url and the network.",
-            code=ENVIRONMENT,
-        ) from None
+    def _receive(self, method: str, url: str, limit: int, **options: Any) -> _Response:
+        """Send a request once and read at most `limit` bytes, as they are sent: a compressed body could be a bomb."""
+        options["headers"] = {**options.get("headers", {}), "accept-encoding": "identity"}
+        body = bytearray()
+        with self._client(url).stream(method, url, **options) as response:
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > limit:
+                    raise InvalidResponseError(f"the response is larger than {limit} bytes")
+            where = f"{method} {response.request.url.copy_with(query=None)}"
+            return _Response(where, response.status_code, response.reason_phrase, bytes(body))
 
+    def _client(self, url: str) -> httpx.Client:
+        kind = url.startswith("https:"), host_of(url) not in LOOPBACK
+        if kind not in self._clients:
+            self._clients[kind] = open_client(tls=kind[0], use_proxy=kind[1])
+        return self._clients[kind]
 
-def _open(*, use_proxy: bool) -> httpx.Client:
-    """Return a client that follows the proxy variables of the shell if `use_proxy`."""
-    try:
-        return httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=use_proxy)
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise CommandError(
-            "The proxy cannot be used",
-            where="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
-            why=str(error),
-            fix="Use a value like http://127.0.0.1:3128, or unset the variable.",
-            code=ENVIRONMENT,
-        ) from None
+    def _refuse(self, url: str, error: httpx.TransportError) -> NoReturn:
+        raise refuse_connection(url, error) from None
 
 
 def _check(url: str, key: str | None) -> None:
     """Refuse a URL or an API key that no HTTP request can contain."""
     try:
         httpx.Request("GET", url)
-        _host(url).encode("idna")
+        host_of(url).encode("idna")
         if key and not re.fullmatch(KEY_PATTERN, key):
             raise ValueError(key)
     except (httpx.InvalidURL, ValueError):
@@ -129,48 +175,35 @@ def _check(url: str, key: str | None) -> None:
         ) from None
 
 
-def _host(url: str) -> str:
+def _check_link(url: str, *, local: bool) -> None:
+    """Check an absolute link of a server, which may lead anywhere. Raises InvalidResponseError."""
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return parts.hostname
-    fix = "Use a URL like http://127.0.0.1:7860."
-    raise CommandError("The URL is not valid", where="--url", why=f"{url!r} has no host", fix=fix, code=USAGE)
+        parsed = httpx.URL(url)
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, ValueError):
+        raise InvalidResponseError("the link of an image is not a URL") from None
+    if not (parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in LOOPBACK and local)):
+        raise InvalidResponseError("the link of an image is not HTTPS")
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        value = response.json()
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _retryable(response: httpx.Response) -> bool:
-    return response.status_code in _RETRYABLE and bool(_object(response).get("retryable", True))
-
-
-def _checked(response: httpx.Response) -> httpx.Response:
-    if response.is_success:
+def _checked(response: _Response) -> _Response:
+    if response.ok:
         return response
-    problem, status = _object(response), response.status_code
-    fields = [str(param.get("name")) for param in problem.get("invalid_params", [])]
+    problem, status = parse_problem(response.body), response.status
     raise CommandError(
-        problem.get("title", f"The API responded with status {status}"),
-        where=" · ".join([f"{response.request.method} {response.request.url.copy_with(query=None)}", *fields]),
-        why=problem.get("detail") or problem.get("message") or response.reason_phrase,
+        problem.title or f"The API responded with status {status}",
+        where=" · ".join([response.where, *problem.params]),
+        why=problem.detail or response.reason,
         fix=_fix(status, problem),
         code=_EXIT_CODES.get(status, USAGE if status < 500 else FAILED),
     )
 
 
-def _fix(status: int, problem: Mapping[str, Any]) -> str:
+def _fix(status: int, problem: Problem) -> str:
     if status == 401:
         return KEY_FIX
-    if hint := problem.get("hint"):
-        return str(hint)
+    if problem.hint:
+        return problem.hint
     if status == 403:
         return KEY_FIX
-    return "Check --url." if status in _NOT_EASEL and "code" not in problem else ""
+    return "Check --url." if status in _NOT_EASEL and not problem.code else ""

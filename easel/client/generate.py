@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
+import itertools
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,10 +15,11 @@ from typing import Any
 
 from contract import ERRORS, INIT_IMAGE_BYTES
 from easel.client.api import Api
-from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
+from easel.client.responses import SUFFIXES, Job, JobError
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError, interruptible
+from easel.console.printable import printable, to_json
 from easel.console.terminal import Terminal
 
-ENDED = ("succeeded", "failed", "cancelled")
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.2, 2.0
 """Time between two polls of a job: shortest while it runs, growing while it waits."""
 SLUG_CHARS = 40
@@ -40,29 +42,38 @@ def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> No
     """Write the images and print a line for each, or one JSON object. Raises CommandError."""
     terminal = Terminal()
     _check_folder(folder)
+    if api.exposes_key:
+        terminal.print(f"Warning: {api.url} is not HTTPS. Others in the network can read the API key.")
     began = time.monotonic()
-    job = api.submit(request)
+    with interruptible():
+        job, files = _generate(api, request, folder, terminal)
+    seconds = round(time.monotonic() - began, 1)
+    for warning in job.warnings:
+        terminal.print(f"Note: {printable(warning)}")
+    if as_json:
+        output = job.model_dump(include={"id", "parameters", "timings", "warnings"})
+        output |= {"seconds": seconds, "images": [asdict(file) for file in files]}
+        print(to_json(output))
+    else:
+        print(*(printable(file.line()) for file in files), sep="\n")
+        terminal.print(f"{len(files)} {'image' if len(files) == 1 else 'images'} in {seconds} s")
+
+
+def _generate(api: Api, request: Mapping[str, Any], folder: Path, terminal: Terminal) -> tuple[Job, list[ImageFile]]:
+    """Submit the job, wait for it and write its images. Ctrl-C and SIGTERM cancel it."""
+    job: Job | None = None
     try:
+        job = api.submit(request)
         job = _wait(api, job, terminal)
+        _check_outcome(job)
+        return job, _save(api, job, folder)
     except KeyboardInterrupt:
-        terminal.print(_cancel(api, job["id"]))
+        terminal.print(_cancel(api, job.id) if job else "The request was interrupted. It may have created a job.")
         raise
     except CommandError as error:
-        if error.code == ENVIRONMENT:
-            terminal.print(f"The job continues. Get its images later from GET {api.url}/jobs/{job['id']}.")
+        if job and (error.code == ENVIRONMENT or job.status == "succeeded"):
+            terminal.print(f"The API keeps the job. Get its images from GET {api.url}/jobs/{job.id}.")
         raise
-    _check_outcome(job)
-    files = _save(api, job, folder)
-    seconds = round(time.monotonic() - began, 1)
-    for warning in job["warnings"]:
-        terminal.print(f"Note: {warning}")
-    if as_json:
-        output = {name: job[name] for name in ("id", "parameters", "timings", "warnings")}
-        output |= {"seconds": seconds, "images": [asdict(file) for file in files]}
-        print(json.dumps(output, ensure_ascii=False))
-    else:
-        print(*(file.line() for file in files), sep="\n")
-        terminal.print(f"{len(files)} {'image' if len(files) == 1 else 'images'} in {seconds} s")
 
 
 def encode(file: Path) -> str:
@@ -80,59 +91,78 @@ def encode(file: Path) -> str:
     return base64.b64encode(body).decode("ascii")
 
 
-def _wait(api: Api, job: dict[str, Any], terminal: Terminal) -> dict[str, Any]:
+def _wait(api: Api, job: Job, terminal: Terminal) -> Job:
     pause = MIN_POLL_SECONDS
     with terminal.progress_bar() as show:
-        while job["status"] not in ENDED:
-            show(job)
+        while not job.ended:
+            show(printable(job.message), (job.progress.step, job.progress.steps) if job.progress else None)
             time.sleep(pause)
-            pause = MIN_POLL_SECONDS if job["progress"] else min(pause * 1.2, MAX_POLL_SECONDS)
-            job = api.job(job["id"])
+            pause = MIN_POLL_SECONDS if job.progress else min(pause * 1.2, MAX_POLL_SECONDS)
+            job = api.job(job.id)
     return job
 
 
 def _cancel(api: Api, id: str) -> str:
     try:
-        return str(api.cancel(id)["message"])
+        return printable(api.cancel(id).message)
     except CommandError as error:
         return f"The job {id} was not cancelled: {error.why}."
 
 
-def _check_outcome(job: Mapping[str, Any]) -> None:
-    if job["status"] == "succeeded":
+def _check_outcome(job: Job) -> None:
+    if job.status == "succeeded":
         return
-    error = job["error"] or {"code": "cancelled", "message": job["message"], "hint": ""}
-    kind = ERRORS.get(error["code"])
-    what = kind.title if kind else error["code"]
-    raise CommandError(what, where=f"job {job['id']}", why=error["message"], fix=error["hint"], code=FAILED)
+    error = job.error or JobError(code="cancelled", message=job.message, hint="")
+    kind = ERRORS.get(error.code)
+    what = kind.title if kind else error.code
+    raise CommandError(what, where=f"job {job.id}", why=error.message, fix=error.hint, code=FAILED)
 
 
-def _save(api: Api, job: Mapping[str, Any], folder: Path) -> list[ImageFile]:
-    prompts, per_prompt = job["parameters"]["prompt"], job["parameters"]["num_images_per_prompt"]
+def _save(api: Api, job: Job, folder: Path) -> list[ImageFile]:
     files = []
-    for i, image in enumerate(job["images"]):
-        name = f"{image['seed']}-{_slug(prompts[i // per_prompt])}.{image['media_type'].split('/')[1]}"
-        path = _write(folder, name.replace(".jpeg", ".jpg"), api.image(image["url"]))
-        files.append(ImageFile(str(path), image["width"], image["height"], image["seed"]))
+    for i, image in enumerate(job.images):
+        body = api.image(image.url, image.media_type)
+        path = _write(folder, f"{image.seed}-{_slug(job.prompt_of(i))}", SUFFIXES[image.media_type], body)
+        files.append(ImageFile(str(path), image.width, image.height, image.seed))
     return files
 
 
 def _slug(prompt: str) -> str:
-    return re.sub(r"\W+", "-", prompt.lower())[:SLUG_CHARS].strip("-") or "image"
+    """Return a part of a file name: letters, digits and hyphens that the file system can hold."""
+    encoding = sys.getfilesystemencoding()
+    words = re.sub(r"\W+", "-", prompt.lower()).encode(encoding, "ignore").decode(encoding)
+    return words[:SLUG_CHARS].strip("-") or "image"
 
 
-def _write(folder: Path, name: str, body: bytes) -> Path:
+def _write(folder: Path, name: str, suffix: str, body: bytes) -> Path:
     """Write the file under a name that no other image has: parameters beyond seed and prompt may differ."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path, count = folder / name, 1
-        while path.exists() and path.read_bytes() != body:
-            count += 1
-            path = folder / f"{Path(name).stem}-{count}{Path(name).suffix}"
-        path.write_bytes(body)
+        for count in itertools.count(1):
+            path = folder / f"{name}{'' if count == 1 else f'-{count}'}{suffix}"
+            if path.parent != folder:
+                raise OSError(f"{path} is not in the folder")
+            if _create(path, body):
+                return path
     except OSError as error:
         raise _write_error(folder, error.strerror or str(error)) from None
-    return path
+    raise AssertionError
+
+
+def _create(path: Path, body: bytes) -> bool:
+    """Create the file, or return False if another file is there. Does not follow links. Raises OSError."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        same_size = not path.is_symlink() and path.is_file() and path.stat().st_size == len(body)
+        return same_size and path.read_bytes() == body
+    try:
+        with file:
+            file.write(body)
+    except OSError:
+        path.unlink()
+        raise
+    return True
 
 
 def _check_folder(folder: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from easel.console.errors import report_errors
+from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
 
 MINUTES = (1, 120)
@@ -87,9 +87,9 @@ def outputs(
         account = open_account(region)
         found = read_outputs(account)
         if export:
-            typer.echo(exports(account, found))
+            print(exports(account, found))
         else:
-            typer.echo(json.dumps(found, ensure_ascii=False) if as_json else with_program_name(format_outputs(found)))
+            print(to_json(found) if as_json else with_program_name(format_outputs(found)))
 
 
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
@@ -110,7 +110,7 @@ def _switch(region: str | None, minutes: int, action: str) -> None:
     from easel.console.terminal import Terminal
 
     switch = EndpointSwitch(open_account(region), minutes, Terminal())
-    typer.echo(with_program_name(switch.pause() if action == "pause" else switch.resume()))
+    print(printable(with_program_name(switch.pause() if action == "pause" else switch.resume())))
 
 
 EPILOGS = {

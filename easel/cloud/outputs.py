@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of
 from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.printable import printable
 from stacks.config.names import API_STACK, MODEL_STACK, NOTEBOOK_STACK, SITE_STACK, STORAGE_STACK
 
 API_KEY = "AWS::ApiGateway::ApiKey"
@@ -38,10 +39,10 @@ def exports(account: Account, outputs: Mapping[str, str]) -> str:
         with aws_errors():
             key = account.client("apigateway").get_api_key(apiKey=id, includeValue=True)
         variables["EASEL_KEY"] = key["value"]
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    return "\n".join(f"export {name}={shlex.quote(printable(value))}" for name, value in variables.items())
 
 
 def format_outputs(outputs: Mapping[str, str]) -> str:
     """Return one line for each output."""
     width = max(map(len, outputs))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in outputs.items())
+    return "\n".join(printable(f"{name:<{width}}  {value}") for name, value in outputs.items())

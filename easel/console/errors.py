@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 
+from easel.console.printable import printable
 from easel.console.program_name import with_program_name
 
-FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: failed; usage error; something outside is missing or refused, such as service, key or file; Ctrl-C."""
+FAILED, USAGE, ENVIRONMENT, OUTPUT = 1, 2, 3, 4
+"""Exit codes: failed; usage error; something outside is missing or refused, such as service, key or file; standard
+output cannot be written. A signal has 128 + its number: 130 for Ctrl-C."""
 
 
 class CommandError(Exception):
@@ -20,18 +24,49 @@ class CommandError(Exception):
         self.what, self.where, self.why, self.fix, self.code = what, where, why, fix, code
 
     def lines(self) -> list[str]:
-        """Return the message, without empty parts."""
-        parts = {"where": self.where, "why": self.why, "fix": with_program_name(self.fix)}
-        return [f"Error: {self.what}", *(f"  {name:<6}{text}" for name, text in parts.items() if text)]
+        """Return the message, without empty parts. A part of several lines is indented."""
+        fix = with_program_name(self.fix)
+        parts = [("Error: ", self.what), ("  where ", self.where), ("  why   ", self.why), ("  fix   ", fix)]
+        lines = []
+        for name, text in parts:
+            first, *rest = (printable(line) for line in text.split("\n"))
+            lines += [name + first, *(" " * len(name) + line for line in rest)] if text else []
+        return lines
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal other than SIGINT that ends the command in the way that Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn a CommandError into a message on standard error and its exit code, and Ctrl-C into exit code 130."""
+    """Turn a CommandError into a message on standard error and its exit code, and signals into 128 + their number."""
     try:
         yield
     except CommandError as error:
-        print(*error.lines(), sep="\n", file=sys.stderr)
+        with suppress(OSError):  # the exit code still says it
+            print(*error.lines(), sep="\n", file=sys.stderr, flush=True)
         sys.exit(error.code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as error:
+        sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted for SIGTERM and SIGHUP, except where the caller of the program ignores them (nohup)."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

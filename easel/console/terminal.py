@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from easel.console.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+ShowProgress = Callable[[str, tuple[int, int] | None], None]
+"""Takes a message, and the finished and all steps if they are known."""
 
 
 class Terminal:
@@ -20,9 +25,9 @@ class Terminal:
         self.animated = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def print(self, text: str) -> None:
-        """Print a line. A closed terminal is no error."""
+        """Print lines, with unprintable characters escaped. A closed terminal is no error."""
         with suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr, flush=True)
 
     @contextmanager
     def spinner(self, text: str) -> Iterator[Callable[[], None]]:
@@ -36,40 +41,39 @@ class Terminal:
             yield lambda: status.update(f"{text} … {time.monotonic() - began:.0f} s")
 
     @contextmanager
-    def progress_bar(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Show the state of a job. The yielded function takes the job and updates it."""
+    def progress_bar(self) -> Iterator[ShowProgress]:
+        """Show the state of a job. The yielded function updates it."""
         if self.animated:
             with _bar() as show:
                 yield show
         else:
             yield self._print_changes()
 
-    def _print_changes(self) -> Callable[[Mapping[str, Any]], None]:
+    def _print_changes(self) -> ShowProgress:
         last = ""
 
-        def show(job: Mapping[str, Any]) -> None:
+        def show(message: str, steps: tuple[int, int] | None) -> None:
             nonlocal last
-            if job["message"] != last:
-                last = job["message"]
+            if message != last:
+                last = message
                 self.print(last)
 
         return show
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def _bar() -> Iterator[ShowProgress]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=_console(), transient=True) as progress:
         task = progress.add_task("", total=None)
 
-        def show(job: Mapping[str, Any]) -> None:
-            if steps := job["progress"]:
-                text = f"step {steps['step']}/{steps['steps']}"
-                progress.update(task, description=text, completed=steps["step"], total=steps["steps"])
+        def show(message: str, steps: tuple[int, int] | None) -> None:
+            if steps:
+                progress.update(task, description=f"step {steps[0]}/{steps[1]}", completed=steps[0], total=steps[1])
             else:
-                progress.update(task, description=job["message"])
+                progress.update(task, description=printable(message))
 
         yield show
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, ParamSpec
 
 from easel.console.errors import CommandError
+from easel.console.printable import printable
 from easel.console.program_name import with_program_name
 
 Status = Literal["ok", "failed", "unknown"]
@@ -52,9 +53,10 @@ class Result(Finding):
     def text(self, style: Callable[[str, str], str]) -> str:
         """Return the lines for a terminal. `style(text, colour)` adds the colour."""
         indent = " " * (CODE_WIDTH + 2)
-        lines = [f"{style(SYMBOLS[self.status], COLOURS[self.status])} {self.code:<{CODE_WIDTH}}{self.message}"]
-        lines += [f"{indent}→ {with_program_name(self.remedy)}"] if self.remedy else []
-        return "\n".join(lines + [f"{indent}│ {line}" for line in self.log_lines])
+        symbol = style(SYMBOLS[self.status], COLOURS[self.status])
+        lines = [f"{symbol} {self.code:<{CODE_WIDTH}}{printable(self.message)}"]
+        lines += [f"{indent}→ {printable(with_program_name(self.remedy))}"] if self.remedy else []
+        return "\n".join(lines + [f"{indent}│ {printable(line)}" for line in self.log_lines])
 
     def json(self) -> dict[str, Any]:
         """Return code, status, message, remedy and log_lines."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from easel.cloud.doctor.check import CHECKS, Result, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import find_endpoint, has_only_standalone_stacks
 from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.printable import to_json
 
 __all__ = ["ACCOUNT_CHECKS", "CHECKS", "Doctor", "print_results"]
 
@@ -116,7 +116,7 @@ def print_results(results: Iterator[Result], as_json: bool) -> int:
     all_ok = counts["ok"] == len(finished)
     if as_json:
         output = {"ok": all_ok, "checks": [result.json() for result in finished]}
-        print(json.dumps(output, ensure_ascii=False))
+        print(to_json(output))
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()) + ".")
     return 0 if all_ok else 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from easel.cloud.leftovers.scan import GLOBAL, Leftover, Scan
+from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
 from stacks.config.prices import PAGE, REGION, SEEN
 
@@ -23,9 +23,9 @@ def print_scan(scan: Scan, as_json: bool) -> int:
             "usd_per_month": round(total, 2),
             "prices": f"{REGION}, {SEEN}",
         }
-        print(json.dumps(output, ensure_ascii=False))
+        print(to_json(output))
     else:
-        print(*_lines(scan, total), sep="\n")
+        print(*map(printable, _lines(scan, total)), sep="\n")
     return 1 if scan.leftovers or scan.errors else 0
 
 

@@ -12,6 +12,8 @@ IMAGES = [
     {"url": "/files/0?signature=x", "seed": 7, "width": 512, "height": 384, "media_type": "image/png"},
     {"url": "/files/1?signature=x", "seed": 8, "width": 512, "height": 384, "media_type": "image/jpeg"},
 ]
+FILES = (b"\x89PNG\r\n\x1a\nimage 0", b"\xff\xd8\xffimage 1")
+"""Content of /files/0 and /files/1."""
 
 
 def job(status: str, message: str = "", step: int | None = None, **fields: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class FakeApi(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.keep(None)
         if self.path.startswith("/files/"):
-            self.send(200, b"image " + self.path[7:8].encode())
+            self.send(200, FILES[int(self.path[7])])
         else:
             self.respond(200, self.jobs.pop(0) if len(self.jobs) > 1 else self.jobs[0])
 

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import Result
 
 from contract import INIT_IMAGE_BYTES
-from tests.easel.client.fake_api import DONE, ID, IMAGES, FakeApi, job
+from tests.easel.client.fake_api import DONE, FILES, ID, IMAGES, FakeApi, job
 from tests.easel.running import EASEL, ROOT, Laptop, wait_for
 
 Api = type[FakeApi]
@@ -42,8 +42,8 @@ def test_output_without_a_terminal(api: Api, run_generate: Generate, tmp_path: P
     *messages, seconds = done.stderr.splitlines()
     assert messages == ["Queued.", "Running.", "Note: Upscaled."]
     assert re.fullmatch(r"2 images in \d+\.\d s", seconds)
-    assert (tmp_path / "out" / "7-a-red-apple.png").read_bytes() == b"image 0"
-    assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == b"image 1"
+    assert (tmp_path / "out" / "7-a-red-apple.png").read_bytes() == FILES[0]
+    assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == FILES[1]
 
 
 def test_json_output(api: Api, run_generate: Generate) -> None:
