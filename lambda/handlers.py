@@ -86,7 +86,7 @@ def runner(event: Any, context: Any) -> None:
 
 @cache
 def _service() -> Service:
-    return Service(_router, _CLOCK.now, _TELEMETRY)
+    return Service(_router, _CLOCK.steady, _TELEMETRY)
 
 
 @cache

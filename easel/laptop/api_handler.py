@@ -37,4 +37,4 @@ def make_handler(
     )
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
     router = Router(all_apis(jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms))
-    return Service(lambda: router, clock.now, telemetry)
+    return Service(lambda: router, clock.steady, telemetry)

@@ -7,6 +7,18 @@ import time
 
 from contract import EaselError
 
+_RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that nobody sets and that does not stop while the machine sleeps: of Linux, of macOS."""
+_BEGAN = time.time() - time.clock_gettime(_RUNNING)
+
+
+def now() -> float:
+    """Return the seconds since 1970: the time of the start, plus what has passed since.
+
+    Setting the machine's clock meanwhile changes nothing, so durations, the order of jobs and expiry stay right.
+    """
+    return _BEGAN + time.clock_gettime(_RUNNING)
+
 
 class InterruptibleClock:
     """A clock whose `sleep` ends early when a job ends or the service stops. One thread sleeps at a time."""
@@ -16,7 +28,10 @@ class InterruptibleClock:
         self._stopped = False
 
     def now(self) -> float:
-        return time.time()
+        return now()
+
+    def steady(self) -> float:
+        return time.clock_gettime(_RUNNING)
 
     def sleep(self, seconds: float) -> None:
         """Wait `seconds`, or until `wake`. Raises EaselError after `stop`."""

@@ -66,8 +66,7 @@ class Dispatcher:
             await asyncio.sleep(STORE_RETRY_SECONDS)
 
     def _is_open(self, ticket: Ticket) -> bool:
-        record, outcome = (self._store.read(ticket.key(name)) for name in ("job.json", "outcome.json"))
-        return record is not None and outcome is None
+        return self._reporter.is_open(ticket)
 
     async def _generate(self, ticket: Ticket) -> None:
         self._store.delete(ticket.key("started.json"))  # left by a process that died: nothing else runs jobs

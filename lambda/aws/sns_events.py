@@ -94,9 +94,10 @@ class Finalizer:
             else:
                 self._reporter.finish(ticket, self._output(ticket, result.output_uri))
         except EaselError as error:
-            if error.code != "not_found":
+            reasons = {"not_found": "no such job", "record_damaged": "the job's record is damaged"}
+            if error.code not in reasons:
                 raise
-            raise IgnoredRecordError("no such job", ticket.inference_id) from None
+            raise IgnoredRecordError(reasons[error.code], ticket.inference_id) from None
 
     def _output(self, ticket: Ticket, uri: str) -> bytes:
         key = self._key_of(uri)

@@ -40,8 +40,8 @@ PREFLIGHT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds
-    since 1970."""
+    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds on
+    the steady clock."""
 
     method: str
     path: str

@@ -23,15 +23,18 @@ from gateway.telemetry import Telemetry
 
 
 class Service:
-    """Handles every event with a valid response: errors become problem documents, also those of `make_router`."""
+    """Handles every event with a valid response: errors become problem documents, also those of `make_router`.
 
-    def __init__(self, make_router: Callable[[], Router], now: Callable[[], float], telemetry: Telemetry) -> None:
-        self._make_router, self._now, self._telemetry = make_router, now, telemetry
+    `steady`: the steady clock of `jobs.ports.Clock`.
+    """
+
+    def __init__(self, make_router: Callable[[], Router], steady: Callable[[], float], telemetry: Telemetry) -> None:
+        self._make_router, self._steady, self._telemetry = make_router, steady, telemetry
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         request_id = read_request_id(event, context)
         self._telemetry.begin(request_id)
-        received_at = self._now()
+        received_at = self._steady()
         request: Request | None = None
         code = cause = ""
         try:
@@ -53,7 +56,7 @@ class Service:
             status=response.status,
             code=code,
             cause=cause,
-            seconds=round(self._now() - received_at, 4),
+            seconds=round(max(0.0, self._steady() - received_at), 4),
             owner=request.owner if request else "",
             request_id=request_id,
         )

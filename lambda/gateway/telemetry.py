@@ -43,7 +43,7 @@ class Telemetry:
     def ended(self, record: Record, outcome: Outcome) -> None:
         """Log and count a job that ended."""
         code = outcome.error["code"] if outcome.error else None
-        seconds = outcome.completed_at - record.created_at
+        seconds = max(0.0, outcome.completed_at - record.created_at)
         self._log.info(
             "job",
             **self._request,

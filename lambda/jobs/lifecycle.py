@@ -7,7 +7,6 @@ submits a job whose creator died before it could, and ends a job that waited too
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,13 +15,29 @@ from hashlib import sha256
 from itertools import chain, repeat
 
 from contract import EaselError, GenerationRequest, dumps, render_request, without_image
+from jobs.clock import elapsed, end_time
 from jobs.failures import parse_failure
 from jobs.outcomes import JobReporter
 from jobs.ports import Clock, Endpoint, Store, Submission, Ticket
-from jobs.records import Job, Outcome, Record, new_ticket
+from jobs.records import (
+    DamagedRecordError,
+    Job,
+    Outcome,
+    Record,
+    in_order,
+    new_ticket,
+    read_claim,
+    read_start,
+    read_submission,
+)
 
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
+
+_CLAIM_TRIES = 3
+"""Attempts to claim an idempotency key that another request frees at the same time."""
+_MAX_NAMES = 1000
+"""Names of a listing in which jobs are looked for when it contains other names."""
 
 _MAYBE_QUEUED = ("upstream_closed", "upstream_truncated", "model_timeout")
 """Errors of `Endpoint.submit` after which the job may be queued nevertheless."""
@@ -59,7 +74,12 @@ class Jobs:
         and the endpoint's error if it did not accept the job.
         """
         now = self._clock.now()
-        record = Record(ticket=new_ticket(owner, now), created_at=now, request=without_image(request))
+        record = Record(
+            ticket=new_ticket(owner, now),
+            created_at=now,
+            steady_at=self._clock.steady(),
+            request=without_image(request),
+        )
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:
             record = replace(record, ticket=self._claim(claim, record.ticket, digest))
@@ -72,38 +92,43 @@ class Jobs:
         return record
 
     def get(self, ticket: Ticket) -> Job:
-        """Return the job. Raises `not_found`."""
-        return self._read(self._reporter.record(ticket))
+        """Return the job; one with a damaged record has failed. Raises `not_found`."""
+        try:
+            return self._read(self._reporter.record(ticket))
+        except DamagedRecordError as error:
+            return self._damaged_job(ticket, error)
 
     def wait(self, record: Record, until: float) -> Job:
-        """Return the job when it has ended, or its state at `until` (seconds since 1970)."""
+        """Return the job when it has ended, or its state at `until` (on the steady clock)."""
         pauses: Iterator[float] = chain(self._pauses, repeat(self._pauses[-1]))
         while True:
             job = self._try_read(record)
-            remaining = until - self._clock.now()
+            remaining = until - self._clock.steady()
             if job.outcome or remaining <= 0:
                 return job
             self._clock.sleep(min(next(pauses), remaining))
 
     def recent(self, owner: str, limit: int) -> list[Job]:
         """Return the owner's newest jobs, newest first."""
-        tickets = [Ticket(owner, name) for name in self._store.list(f"jobs/{owner}/", limit)]
         with ThreadPoolExecutor(8) as pool:
-            bodies = pool.map(lambda ticket: self._store.read(ticket.key("job.json")), tickets)
-            return list(pool.map(self._read, (Record.from_json(body) for body in bodies if body)))
+            return [job for job in pool.map(self._find, self._newest(owner, limit)) if job]
 
     def cancel(self, ticket: Ticket) -> Job:
-        """End a job that is not known to have started. Raises `job_running` or `job_finished`."""
+        """End a job that is not known to have started, or close one with a damaged record.
+
+        Raises `job_running` or `job_finished`.
+        """
         job = self.get(ticket)
+        if job.record is None or (job.outcome and job.outcome.is_damaged):
+            return self._close(job)
         if not job.outcome and job.started_at:
             raise EaselError("job_running", "the image is being generated", hint="Wait until the job ends.")
         outcome = job.outcome or self._reporter.end(
-            job.record, Outcome(status="cancelled", completed_at=self._clock.now())
+            job.record, Outcome(status="cancelled", completed_at=end_time(self._clock, job.record))
         )
         if outcome.status != "cancelled":
             raise EaselError("job_finished", f"the job has {outcome.status}")
-        for name in ("request.json", "init-image"):
-            self._store.delete(ticket.key(name))
+        self._delete_input(ticket)
         return replace(job, outcome=outcome)
 
     def image(self, ticket: Ticket, name: str) -> bytes:
@@ -119,17 +144,53 @@ class Jobs:
 
     # --- inside ----------------------------------------------------------------------------------
 
+    def _newest(self, owner: str, limit: int) -> list[Ticket]:
+        """Return the newest jobs. Other names in the folder do not take the place of jobs."""
+        for names in (limit, _MAX_NAMES):
+            listed = self._store.list(f"jobs/{owner}/", names)
+            found = [ticket for name in listed if (ticket := Ticket.parse(f"{owner}-{name}"))]
+            if len(found) == len(listed):
+                break
+        return found[:limit]
+
+    def _find(self, ticket: Ticket) -> Job | None:
+        try:
+            return self.get(ticket)
+        except EaselError as error:
+            if error.code != "not_found":
+                raise
+            return None
+
+    def _damaged_job(self, ticket: Ticket, error: EaselError) -> Job:
+        """Return a job whose `job.json` is damaged: failed, unless it was cancelled."""
+        outcome = self._reporter.outcome(ticket)
+        if not outcome or outcome.status != "cancelled":
+            outcome = Outcome.failed(error, ticket.created_at)
+        return Job(ticket=ticket, record=None, outcome=outcome)
+
+    def _close(self, job: Job) -> Job:
+        """Cancel a job with a damaged record. Its outcome is replaced, because nothing else can end it."""
+        outcome = Outcome(status="cancelled", completed_at=job.created_at)
+        self._store.write(job.ticket.key("outcome.json"), outcome.to_json())
+        self._delete_input(job.ticket)
+        return replace(job, outcome=outcome)
+
+    def _delete_input(self, ticket: Ticket) -> None:
+        for name in ("request.json", "init-image"):
+            self._store.delete(ticket.key(name))
+
     def _claim(self, claim: str, ticket: Ticket, digest: str) -> Ticket:
-        if self._store.create(claim, dumps({"job": ticket.id, "request": digest}).encode()):
-            return ticket
-        body = self._store.read(claim)
-        if body is None:
-            return self._claim(claim, ticket, digest)
-        first = json.loads(body)
-        if first["request"] != digest:
+        for _ in range(_CLAIM_TRIES):
+            if self._store.create(claim, dumps({"job": ticket.id, "request": digest}).encode()):
+                return ticket
+            if first := read_claim(self._store, claim):
+                break
+        else:
+            raise EaselError("upstream_unavailable", "the store is busy", hint="Send the request again.")
+        if first.request != digest:
             message, hint = "this Idempotency-Key belongs to another request", "Send a new key with a new request."
             raise EaselError("idempotency_mismatch", message, hint=hint)
-        return Ticket(ticket.owner, first["job"])
+        return Ticket(ticket.owner, first.job)
 
     def _submit(self, record: Record, claim: str = "") -> None:
         ticket = record.ticket
@@ -138,7 +199,7 @@ class Jobs:
             submission = self.endpoint.submit(ticket)
         except EaselError as error:
             if error.code not in _MAYBE_QUEUED:
-                self._reporter.end(record, Outcome.failed(error, self._clock.now()))
+                self._reporter.end(record, Outcome.failed(error, end_time(self._clock, record)))
                 if claim:
                     self._store.delete(claim)
             raise
@@ -149,16 +210,14 @@ class Jobs:
         if record.request.init_image is None:
             return record.request
         image = self._store.read(record.ticket.key("init-image"))
-        if image is None:
+        if not image:
             raise EaselError("input_missing", "the init_image was deleted", hint="Send the request again.")
         return replace(record.request, init_image=image.decode())
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket
-        outcome = self._reporter.outcome(ticket)
-        started = self._store.read(ticket.key("started.json"))
-        job = Job(record=record, outcome=outcome, started_at=json.loads(started)["started_at"] if started else None)
-        return job if outcome else replace(job, outcome=self._repair(job))
+        job = Job(ticket=ticket, record=record, started_at=read_start(self._store, ticket))
+        return in_order(replace(job, outcome=self._reporter.outcome(ticket) or self._repair(record, job.started_at)))
 
     def _try_read(self, record: Record) -> Job:
         try:
@@ -166,19 +225,19 @@ class Jobs:
         except EaselError as error:
             if not error.kind.retryable:
                 raise
-            return Job(record=record)
+            return Job(ticket=record.ticket, record=record)
 
-    def _repair(self, job: Job) -> Outcome | None:
-        ticket, age = job.ticket, self._clock.now() - job.record.created_at
-        submitted = self._store.read(ticket.key("submitted.json"))
-        outcome = self._collect(ticket, Submission(**json.loads(submitted))) if submitted else None
+    def _repair(self, record: Record, started_at: float | None) -> Outcome | None:
+        ticket, age = record.ticket, elapsed(self._clock, record)
+        submission = read_submission(self._store, ticket)
+        outcome = self._collect(ticket, submission) if submission else None
         if outcome:
             return outcome
-        if age > self._ttl_s:
+        if age > self._ttl_s and not self.endpoint.progress(ticket):
             error = EaselError("job_expired", f"the job did not end within {self._ttl_s:.0f} seconds")
             return self._reporter.fail(ticket, error)
-        if not submitted and not job.started_at and age > SUBMIT_GRACE_S:
-            self._submit_again(job.record)
+        if not submission and not started_at and age > SUBMIT_GRACE_S:
+            self._submit_again(record)
         return None
 
     def _collect(self, ticket: Ticket, submission: Submission) -> Outcome | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 
 from contract import OUTPUT_FORMATS, EaselError, GenerationResult, dumps, parse_response
+from jobs.clock import elapsed, end_time
 from jobs.ports import Clock, Store, Ticket
-from jobs.records import Image, Outcome, Record
+from jobs.records import DamagedRecordError, Image, Outcome, Record, read_outcome, read_record
 
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 """First bytes of the files, by output format."""
@@ -21,7 +23,7 @@ def _ignore(record: Record, outcome: Outcome) -> None:
 class JobReporter:
     """Records in the store that a job started, succeeded or failed. `on_end` is called once for each job that ends.
 
-    All methods raise the store's errors, and `not_found` if there is no such job.
+    All methods raise the store's errors, `not_found` if there is no such job, and `record_damaged`.
     """
 
     def __init__(self, *, store: Store, clock: Clock, on_end: Callable[[Record, Outcome], None] = _ignore) -> None:
@@ -30,12 +32,25 @@ class JobReporter:
     def start(self, ticket: Ticket) -> bytes | None:
         """Return the input for the container, or None if the job has already started or ended.
 
-        To start a job again after its worker died, delete its `started.json`.
+        A job whose input is missing or damaged fails. To start a job again after its worker died, delete its
+        `started.json`.
         """
         started = dumps({"started_at": self._clock.now()}).encode()
         if not self._store.create(ticket.key("started.json"), started) or self.outcome(ticket):
             return None
-        return self._store.read(ticket.key("request.json"))
+        body = self._store.read(ticket.key("request.json"))
+        if not _is_object(body):
+            hint = "Send the request again."
+            self.fail(ticket, EaselError("input_missing", "the stored request is missing or damaged", hint=hint))
+            return None
+        return body
+
+    def is_open(self, ticket: Ticket) -> bool:
+        """Return whether the job can still end: its record can be read, and it has no outcome."""
+        try:
+            return read_record(self._store, ticket) is not None and self.outcome(ticket) is None
+        except DamagedRecordError:
+            return False
 
     def finish(self, ticket: Ticket, response: bytes) -> Outcome:
         """Store the images of the container's response. Return the final outcome, which may be an earlier one."""
@@ -46,12 +61,13 @@ class JobReporter:
         try:
             outcome = self._store_images(record, response)
         except EaselError as error:
-            outcome = Outcome.failed(error, self._clock.now())
+            outcome = Outcome.failed(error, end_time(self._clock, record))
         return self.end(record, outcome)
 
     def fail(self, ticket: Ticket, error: EaselError) -> Outcome:
         """End a job for which no response will come. Return the final outcome, which may be an earlier one."""
-        return self.end(self.record(ticket), Outcome.failed(error, self._clock.now()))
+        record = self.record(ticket)
+        return self.end(record, Outcome.failed(error, end_time(self._clock, record)))
 
     def end(self, record: Record, outcome: Outcome) -> Outcome:
         """Write the outcome if the job has none. Return the final outcome, which may be an earlier one."""
@@ -61,16 +77,15 @@ class JobReporter:
         return self.outcome(record.ticket) or outcome
 
     def record(self, ticket: Ticket) -> Record:
-        """Return the record of a job."""
-        body = self._store.read(ticket.key("job.json"))
-        if body is None:
+        """Return the record of a job. Raises `not_found` or `record_damaged`."""
+        record = read_record(self._store, ticket)
+        if record is None:
             raise EaselError("not_found", "there is no such job", hint="GET /jobs lists the newest jobs.")
-        return Record.from_json(body)
+        return record
 
     def outcome(self, ticket: Ticket) -> Outcome | None:
         """Return the outcome, or None if the job has not ended."""
-        body = self._store.read(ticket.key("outcome.json"))
-        return Outcome.from_json(body) if body else None
+        return read_outcome(self._store, ticket)
 
     def _store_images(self, record: Record, response: bytes) -> Outcome:
         result, output_format = _parse(record, response), record.request.output_format
@@ -80,15 +95,22 @@ class JobReporter:
             name = f"image-{i}.{output_format}"
             self._store.write(record.ticket.key(name), file, OUTPUT_FORMATS[output_format])
             images.append(Image(name=name, seed=result.seeds[i], size=len(file)))
-        now = self._clock.now()
         return Outcome(
             status="succeeded",
-            completed_at=now,
+            completed_at=end_time(self._clock, record),
             images=tuple(images),
             parameters=result.parameters,
-            timings={**result.timings, "job_s": round(now - record.created_at, 3)},
+            timings={**result.timings, "job_s": round(elapsed(self._clock, record), 3)},
             warnings=result.warnings,
         )
+
+
+def _is_object(body: bytes | None) -> bool:
+    """Return whether a stored request is a JSON object."""
+    try:
+        return isinstance(json.loads(body or b""), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parse(record: Record, response: bytes) -> GenerationResult:

@@ -14,6 +14,10 @@ from typing import Protocol
 _INFERENCE_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{44})", re.ASCII)
 
 
+LAST_SECOND = 253_402_300_799
+"""Seconds from 1970 to the end of the year 9999, the last that a datetime holds."""
+
+
 @dataclass(frozen=True)
 class Ticket:
     """Identifies one job: the owner (16 hex digits) and the job id (44 hex digits). Store keys contain nothing else of
@@ -21,6 +25,11 @@ class Ticket:
 
     owner: str
     id: str
+
+    @property
+    def created_at(self) -> float:
+        """Seconds since 1970, as the id says."""
+        return min((2**48 - 1 - int(self.id[:12], 16)) / 1000, LAST_SECOND)
 
     @property
     def inference_id(self) -> str:
@@ -136,7 +145,13 @@ class Clock(Protocol):
     """Time. Tests replace it."""
 
     def now(self) -> float:
-        """Return the seconds since 1970."""
+        """Return the seconds since 1970. People set this clock, so it may jump."""
+
+    def steady(self) -> float:
+        """Return the seconds on the steadiest clock that all processes of the service share, to measure durations.
+
+        On one machine: since it started, whatever the time is set to. In the cloud: the seconds since 1970.
+        """
 
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""

@@ -135,18 +135,19 @@ class NativeApi:
         return self._view(job, self._state(), progress)
 
     def _view(self, job: Job, state: EndpointState, progress: Progress | None = None) -> views.Job:
-        outcome, request, path = job.outcome, job.record.request, f"/jobs/{job.ticket.id}"
+        outcome, path = job.outcome, f"/jobs/{job.ticket.id}"
+        request = job.record.request if job.record else None
         status = "running" if progress and not outcome else job.status
         return views.Job(
             id=job.ticket.id,
             status=status,  # type: ignore[arg-type]  # pydantic checks it
             message=_message(status, outcome, state, self._jobs.endpoint.reports_start),
-            created_at=_timestamp(job.record.created_at),
+            created_at=_timestamp(job.created_at),
             started_at=_timestamp(job.started_at) if job.started_at else None,
             completed_at=_timestamp(outcome.completed_at) if outcome else None,
             progress=views.Progress(**asdict(progress)) if progress else None,
             parameters=_parameters(request, outcome),
-            seeds=list(request.seeds()),
+            seeds=list(request.seeds()) if request else [],
             images=self._images(job),
             timings=dict(outcome.timings) if outcome else {},
             warnings=list(outcome.warnings) if outcome else [],
@@ -155,6 +156,8 @@ class NativeApi:
         )
 
     def _images(self, job: Job) -> list[views.Image]:
+        if job.record is None or job.outcome is None:
+            return []
         request = job.record.request
         return [
             views.Image(
@@ -162,9 +165,9 @@ class NativeApi:
                 seed=image.seed,
                 width=request.width,
                 height=request.height,
-                media_type=contract.OUTPUT_FORMATS[request.output_format],
+                media_type=contract.OUTPUT_FORMATS.get(request.output_format, "application/octet-stream"),
             )
-            for image in (job.outcome.images if job.outcome else ())
+            for image in job.outcome.images
         ]
 
     def _generated(self, job: Job, outcome: Outcome) -> Response:
@@ -173,7 +176,7 @@ class NativeApi:
             id=job.ticket.id,
             generated_images=[],
             seeds=[image.seed for image in outcome.images],
-            parameters=_parameters(job.record.request, outcome),
+            parameters=_parameters(job.record.request if job.record else None, outcome),
             timings=dict(outcome.timings),
             warnings=list(outcome.warnings),
             images=self._images(job),
@@ -231,8 +234,10 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _parameters(request: GenerationRequest, outcome: Outcome | None) -> dict[str, Any]:
-    return dict(outcome.parameters) if outcome and outcome.parameters else asdict(request)
+def _parameters(request: GenerationRequest | None, outcome: Outcome | None) -> dict[str, Any]:
+    if outcome and outcome.parameters:
+        return dict(outcome.parameters)
+    return asdict(request) if request else {}
 
 
 def _job_error(outcome: Outcome | None) -> views.JobError | None:

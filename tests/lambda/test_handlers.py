@@ -196,6 +196,15 @@ def test_messages_of_unknown_jobs_are_ignored(cloud: Cloud) -> None:
     assert cloud.keys() == []
 
 
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>"])
+def test_messages_of_a_job_with_a_damaged_record_are_ignored(cloud: Cloud, body: bytes) -> None:
+    """A redelivery would fail again."""
+    ticket = cloud.submit()
+    cloud.put(ticket.key("job.json"), body)
+    handlers.finalizer(sns(failure(ticket, "x"), success(ticket, f"s3://{BUCKET}/async-output/1.out")), None)
+    assert cloud.job(ticket)["error"]["code"] == "record_damaged"
+
+
 def test_a_failing_store_raises_so_that_lambda_retries(cloud: Cloud) -> None:
     ticket = cloud.submit()
     cloud.empty()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from fakes import MAGIC, PROFILE, Crash, World, response_to
+from fakes import MAGIC, PROFILE, Crash, MemoryStore, World, response_to
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -16,7 +16,7 @@ import contract
 from contract import EaselError
 from jobs.lifecycle import SUBMIT_GRACE_S
 from jobs.ports import Submission, Ticket
-from jobs.records import Outcome, Record, new_ticket
+from jobs.records import Outcome, Record, new_ticket, read_outcome, read_record
 from jobs.run import run_job
 
 REQUEST = contract.parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
@@ -33,12 +33,14 @@ def accept(world: World, key: str = "", digest: str = "d") -> Record:
 
 
 def test_records_and_outcomes_survive_a_round_trip() -> None:
-    ticket = new_ticket(OWNER, 1_800_000_000.5)
-    record = Record(ticket=ticket, created_at=1_800_000_000.5, request=REQUEST)
-    assert Record.from_json(record.to_json()) == record
+    ticket, store = new_ticket(OWNER, 1_800_000_000.5), MemoryStore()
+    record = Record(ticket=ticket, created_at=1_800_000_000.5, steady_at=7.5, request=REQUEST)
     outcome = Outcome.failed(EaselError("nan_output", "m", hint="h", param="p"), 5.5)
-    assert Outcome.from_json(outcome.to_json()) == outcome
+    store.objects = {ticket.key("job.json"): record.to_json(), ticket.key("outcome.json"): outcome.to_json()}
+    assert read_record(store, ticket) == record
+    assert read_outcome(store, ticket) == outcome
     assert Ticket.parse(ticket.inference_id) == ticket
+    assert ticket.created_at == record.created_at
     assert len(ticket.inference_id) == 61
 
 
