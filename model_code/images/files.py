@@ -1,6 +1,7 @@
 """Image files from pixels, and sizes of images."""
 
 import io
+import struct
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,15 @@ _SAVE_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_ONE_ENTRY = ">HHHIII"
+"""A directory with one entry: number of entries, tag, type, count, value or offset, no further directory."""
+_LONG, _UNDEFINED = 4, 7
+"""Types of TIFF."""
+_IFD0_OFFSET = 8
+_EXIF_OFFSET = _IFD0_OFFSET + struct.calcsize(_ONE_ENTRY)
+_COMMENT_OFFSET = _EXIF_OFFSET + struct.calcsize(_ONE_ENTRY)
+
+
 def encode_image(pixels: Pixels, output_format: str, infotext: str = "") -> bytes:
     """Return a file of a format of the contract. Its only metadata is `infotext`, stored where AUTOMATIC1111 does."""
     file = io.BytesIO()
@@ -41,9 +51,19 @@ def _metadata(text: str, output_format: str) -> dict[str, Any]:
         chunks = PngInfo()
         chunks.add_text("parameters", text)
         return {"pnginfo": chunks}
-    exif = Image.Exif()
-    exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
-    return {"exif": exif}
+    return {"exif": _user_comment(text)}
+
+
+def _user_comment(text: str) -> bytes:
+    """Return an EXIF block with the UserComment alone.
+
+    Pillow would give it the type BYTE, which other readers refuse, and write it little-endian, against the text.
+    """
+    comment = b"UNICODE\0" + text.encode("utf-16-be")
+    header = struct.pack(">2sHI", b"MM", 42, _IFD0_OFFSET)
+    pointer = struct.pack(_ONE_ENTRY, 1, IFD.Exif, _LONG, 1, _EXIF_OFFSET, 0)
+    entry = struct.pack(_ONE_ENTRY, 1, Base.UserComment, _UNDEFINED, len(comment), _COMMENT_OFFSET, 0)
+    return b"Exif\0\0" + header + pointer + entry + comment
 
 
 def crop_center(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import piexif
+import piexif.helper
 import pytest
 from PIL import Image
+from sd_parsers import ParserManager
+from sd_prompt_reader.image_data_reader import ImageDataReader
 
 import contract
 from images.files import encode_image
@@ -22,14 +26,13 @@ Send = Callable[..., Any]
 
 
 def read_infotext(file: bytes) -> str:
-    """Return the infotext as Pillow reads it."""
+    """Return the infotext as AUTOMATIC1111 reads it."""
     image = Image.open(io.BytesIO(file))
     image.load()
     if image.format == "PNG":
         return str(image.text["parameters"])  # type: ignore[attr-defined]
-    comment = image.getexif().get_ifd(0x8769)[0x9286]
-    assert comment.startswith(b"UNICODE\0")
-    return str(comment[8:].decode("utf-16-be"))
+    comment = piexif.load(image.info["exif"])["Exif"][piexif.ExifIFD.UserComment]
+    return str(piexif.helper.UserComment.load(comment))
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
@@ -43,6 +46,30 @@ def test_the_text_of_an_image(case: dict[str, Any]) -> None:
 def test_every_format_has_the_text(case: dict[str, Any], output_format: str) -> None:
     file = encode_image(np.full((8, 8, 3), 99, np.uint8), output_format, case["text"])
     assert read_infotext(file) == case["text"]
+
+
+@pytest.mark.parametrize("output_format", contract.OUTPUT_FORMATS)
+@pytest.mark.parametrize("prompt", ["a red apple", "café", "一只熊猫 🐼"])
+def test_other_readers_find_the_parameters(prompt: str, output_format: str) -> None:
+    request = contract.GenerationRequest(
+        prompt=(prompt,), negative_prompt="fog 雾", width=64, height=96, num_inference_steps=12, guidance_scale=4.5,
+        seed=7, scheduler="euler_a",
+    )  # fmt: skip
+    text = render_infotext(request, 0, "emoji")
+    file = encode_image(np.full((8, 8, 3), 99, np.uint8), output_format, text)
+    parsed = ParserManager().parse(io.BytesIO(file))
+    assert parsed and (parsed.full_prompt, parsed.full_negative_prompt) == (prompt, "fog 雾")
+    (sampler,) = parsed.samplers
+    assert (sampler.name, sampler.parameters["steps"], sampler.parameters["seed"]) == ("Euler a", "12", "7")
+    reader = ImageDataReader(io.BytesIO(file))
+    assert (reader.positive, reader.negative, reader.width, reader.height) == (prompt, "fog 雾", "64", "96")
+
+
+@pytest.mark.parametrize(("output_format", "pointer"), [("webp", b"EXIF"), ("jpeg", b"Exif\0\0")])
+def test_the_user_comment_is_of_type_undefined(output_format: str, pointer: bytes) -> None:
+    """As EXIF 2.3 wants it; many readers refuse another type."""
+    file = encode_image(np.zeros((8, 8, 3), np.uint8), output_format, "a")
+    assert b"\x92\x86\x00\x07\x00\x00\x00\x0a" in file[file.index(pointer) :]
 
 
 @pytest.mark.parametrize(("text", "chunk"), [("a", b"tEXt"), ("caf\u00e9", b"tEXt"), ("\u718a", b"iTXt")])
