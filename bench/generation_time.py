@@ -32,8 +32,9 @@ def main() -> None:
     os.environ["EASEL_MODEL_PROFILE"] = render_profile(entry.profile)
     started = time.monotonic()
     import inference
+    from loading.load import load_model
 
-    model = inference.model_fn(str(entry.folder))
+    model = load_model(entry.folder)
     ready = time.monotonic() - started
     plain, easel = (lambda: _generate_plain(model), lambda: _generate_easel(inference, model))
     first = _seconds(easel)

@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in names:
             item.add_marker(name)
         if not item.get_closest_marker("xdist_group"):
-            group = next((GROUPS[name] for name in names if name in GROUPS), str(item.path))
+            group = next((GROUPS[name] for name in names if name in GROUPS), item.nodeid.partition("::")[0])
             item.add_marker(pytest.mark.xdist_group(group))
     order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(_group(item), len(order)))
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _append_group_to_id(item: pytest.Item) -> None:
     """Add the group to the id, by which xdist assigns tests. xdist 3.8 does it in a way that pytest 9.2 ignores."""
-    item._id = NodeId.parse(f"{item.nodeid}@{_group(item)}")  # type: ignore[attr-defined]
+    item._id = NodeId.parse(f"{item.nodeid}@{_group(item)}")
 
 
 def _group(item: pytest.Item) -> str:

@@ -61,9 +61,9 @@ def test_job_has_links_to_its_images(async_account: Deployment, expected_images:
 
 def test_link_opens_one_object_only(async_account: Deployment) -> None:
     api = async_account.api
-    newest = api.call("GET", "/jobs").json["jobs"][0]["images"][0]["url"]
-    assert api.follow(newest).status == 200
-    assert api.follow(newest.replace("image-0.png", "job.json")).status == 403
+    link = api.generate_job(REQUEST)["images"][0]["url"]
+    assert api.follow(link).status == 200
+    assert api.follow(link.replace("image-0.png", "job.json")).status == 403
 
 
 def test_job_is_traceable_to_the_finalizer(async_account: Deployment) -> None:
