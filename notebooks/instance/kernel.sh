@@ -1,6 +1,6 @@
 #!/bin/bash
-# A kernel called Easel with what the notebook imports, made by the first start and kept on the volume. Takes minutes,
-# in the background: journalctl -u easel-kernel
+# Create the kernel "Easel" with the packages of the notebook. The first start creates it on the volume, in the
+# background; it takes minutes. Log: journalctl -u easel-kernel
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 kernel=$HOME/SageMaker/kernel

@@ -1,6 +1,6 @@
 #!/bin/bash
-# SageMaker runs this once, as root, when the notebook instance is made: our notebook and what it imports, to be changed
-# at will. What is below ~/SageMaker outlives a stop; nothing else does.
+# SageMaker runs this once, as root, when it creates the notebook instance. Copy the notebook and the code that it
+# imports, for the user to change. Only files below ~/SageMaker survive a stop.
 set -euo pipefail
 home=/home/ec2-user/SageMaker
 archive=$(mktemp)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# SageMaker runs this at every start, as root, and gives it five minutes. The idle stop comes from the lifecycle
-# configuration and not from ~/SageMaker, where whoever uses the notebook could change what root runs.
+# SageMaker runs this at every start, as root, with a limit of five minutes. The idle stop is part of the lifecycle
+# configuration: a file in ~/SageMaker could be changed by the notebook's user, and root runs it.
 set -euo pipefail
 folder=@FOLDER@
 mkdir -p "$folder"
@@ -12,7 +12,7 @@ for python in /home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python /home/ec
   python=
 done
 if [ -z "$python" ]; then
-  echo "No Python here has boto3, so nothing could stop an idle instance" >&2
+  echo "No Python of this instance has boto3, so an idle instance could not be stopped" >&2
   exit 1
 fi
 if [ "@HOURS@" != 0 ]; then

@@ -22,7 +22,7 @@ GRID = "(4, 10, 20)"
 
 
 def run(environment: Mapping[str, str], **settings: str) -> Any:
-    """Executes a copy with other values in its first code cell, and with fewer steps in the largest grid."""
+    """Execute a copy with `settings` in its first code cell and fewer steps in the largest grid."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     cell.source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
@@ -33,8 +33,8 @@ def run(environment: Mapping[str, str], **settings: str) -> Any:
     return notebook
 
 
-def begun(environment: Mapping[str, str], *ids: str, **settings: str) -> Any:
-    """Executes some cells alone, as where those between failed."""
+def run_cells(environment: Mapping[str, str], *ids: str, **settings: str) -> Any:
+    """Execute the settings, the imports, some cells and the clean-up, as after a failure of the other cells."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     cells = {cell.id: cell for cell in notebook.cells}
     notebook.cells = [cells[f"cell-{id}"] for id in ("01", "02", *ids, "31")]
@@ -44,47 +44,47 @@ def begun(environment: Mapping[str, str], *ids: str, **settings: str) -> Any:
     return notebook
 
 
-def pictures(notebook: Any) -> Iterator[Image.Image]:
+def shown_images(notebook: Any) -> Iterator[Image.Image]:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", {}):
                 yield Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
 
 
-def printed(cell: Any) -> str:
+def printed_text(cell: Any) -> str:
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 
 
 def check(notebook: Any) -> None:
     native = json.loads((ROOT / "models/emoji.json").read_text())["sizes"][0][0]
-    found = list(pictures(notebook))
-    assert all(len(picture.resize((32, 32)).getcolors(1024) or ()) > 8 for picture in found)
-    local, articles, sheets = found[:2], found[2:4], found[4:]
-    assert [picture.size for picture in local] == [(native, native)] * 2
-    assert [picture.size for picture in articles] == [(512, 512)] * 2
-    assert articles[0].tobytes() != articles[1].tobytes()
-    assert [picture.width for picture in sheets] == [4 * native, 3 * native]
-    assert "the same bytes: True" in "".join(printed(cell) for cell in notebook.cells if cell.cell_type == "code")
-    left = printed(notebook.cells[-1]).splitlines()
+    images = list(shown_images(notebook))
+    assert all(len(image.resize((32, 32)).getcolors(1024) or ()) > 8 for image in images)
+    local, article, sheets = images[:2], images[2:4], images[4:]
+    assert [image.size for image in local] == [(native, native)] * 2
+    assert [image.size for image in article] == [(512, 512)] * 2
+    assert article[0].tobytes() != article[1].tobytes()
+    assert [image.width for image in sheets] == [4 * native, 3 * native]
+    assert "the same bytes: True" in "".join(printed_text(cell) for cell in notebook.cells if cell.cell_type == "code")
+    left = printed_text(notebook.cells[-1]).splitlines()
     assert left
     assert all(line.endswith("left: none") for line in left)
 
 
 @pytest.mark.timeout(600)
 def test_laptop() -> None:
-    """Also where a proxy is set, which no container on this machine is behind."""
+    """A proxy variable has no effect on requests to this machine."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     check(run(environment | {"ALL_PROXY": "http://127.0.0.1:1"}))
 
 
 @pytest.mark.parametrize(
-    ("ids", "told"),
-    [((), "Nothing was made, so nothing is left.\n"), (("04", "12"), "folders left: none\n")],
-    ids=["at once", "after the release"],
+    ("ids", "output"),
+    [((), "Nothing was created, so nothing is left.\n"), (("04", "12"), "folders left: none\n")],
+    ids=["nothing created", "after the release"],
 )
-def test_clean_up_where_a_step_failed_early(tmp_path: Path, ids: tuple[str, ...], told: str) -> None:
-    notebook = begun({**os.environ, "TMPDIR": str(tmp_path)}, *ids)
-    assert printed(notebook.cells[-1]) == told
+def test_clean_up_after_an_early_failure(tmp_path: Path, ids: tuple[str, ...], output: str) -> None:
+    notebook = run_cells({**os.environ, "TMPDIR": str(tmp_path)}, *ids)
+    assert printed_text(notebook.cells[-1]) == output
     assert list(tmp_path.glob("easel-release-*")) == []
 
 
@@ -97,17 +97,17 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 @pytest.fixture(scope="module")
 def role(account: Account) -> str:
-    """What the notebook asks of an execution role, and no more."""
+    """A role with exactly the permissions that the notebook requires of the endpoint's role."""
     iam = account.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     bucket = "arn:aws:s3:::sagemaker-easel-notebook-*"
-    rights: list[dict[str, Any]] = [
+    permissions: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{bucket}/*"},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
     ]
-    made = iam.create_role(RoleName="notebook", AssumeRolePolicyDocument=policy(trust))
-    iam.put_role_policy(RoleName="notebook", PolicyName="bucket", PolicyDocument=policy(*rights))
-    return str(made["Role"]["Arn"])
+    created = iam.create_role(RoleName="notebook", AssumeRolePolicyDocument=policy(trust))
+    iam.put_role_policy(RoleName="notebook", PolicyName="bucket", PolicyDocument=policy(*permissions))
+    return str(created["Role"]["Arn"])
 
 
 def policy(*statements: dict[str, Any]) -> str:
@@ -123,10 +123,10 @@ def test_emulated_aws(account: Account, role: str, mode: str) -> None:
     assert account.client("sagemaker").list_models()["Models"] == []
 
 
-def test_the_accounts_root_is_asked_for_a_role_before_anything_is_made(account: Account) -> None:
-    *_, put, clean = begun(account.variables, "14", TARGET="aws").cells
-    assert "Set ROLE_ARN to a role that SageMaker may assume" in put.outputs[0].evalue
-    assert printed(clean) == "Nothing was made, so nothing is left.\n"
+def test_root_user_without_a_role_creates_nothing(account: Account) -> None:
+    *_, upload, clean_up = run_cells(account.variables, "14", TARGET="aws").cells
+    assert "ROLE_ARN" in upload.outputs[0].evalue
+    assert printed_text(clean_up) == "Nothing was created, so nothing is left.\n"
     assert account.client("s3").list_buckets()["Buckets"] == []
 
 
@@ -139,7 +139,7 @@ def test_outputs_are_stripped() -> None:
         assert set(cell.metadata) <= {"tags"}
 
 
-def test_rendered_copy_is_of_this_notebook() -> None:
+def test_rendered_copy_is_current() -> None:
     page = (ROOT / "docs/tutorials/notebook.md").read_text()
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         assert cell.source in page
