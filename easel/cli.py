@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 
 from easel import __version__
 from easel.cloud import commands
-from easel.console.errors import report_errors
 from easel.console.output import checked_output
 from easel.console.printable import printable
 from easel.console.program_name import with_program_name
@@ -61,6 +60,7 @@ Examples:
   easel up
   easel up --port 8000 --model emoji
   easel up --host 0.0.0.0 --key "$(openssl rand -hex 16)"
+  easel up --public-url https://example.com/easel/
 
 \b
 Exit codes: 0 stopped by Ctrl-C or a signal, 1 the model or the API did not start, 2 usage error,
@@ -78,14 +78,19 @@ def up(
         str | None,
         typer.Option(envvar="EASEL_KEY", help="API key that requests must send. Required with a public --host."),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(envvar="EASEL_PUBLIC_URL", metavar="<url>", help="Address of a reverse proxy that serves Easel."),
+    ] = None,
     container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
     """Run the page, the API and the model on this machine."""
+    from easel.laptop.public_url import PublicUrl
     from easel.laptop.settings import Settings
     from easel.laptop.up import run
 
-    with report_errors():
-        run(Settings(host=host, port=port, model=model, data=data, key=key or None, container=container))
+    public, key = PublicUrl.parse(public_url) if public_url else None, key or None
+    run(Settings(host=host, port=port, model=model, data=data, key=key, container=container, public=public))
 
 
 @app.command(
@@ -138,12 +143,11 @@ def generate(
         "strength": strength,
         "embed_parameters": embed or None,
     }
-    with report_errors():
-        from easel.client.api import Api
-        from easel.client.generate import encode, run
+    from easel.client.api import Api
+    from easel.client.generate import encode, run
 
-        request["init_image"] = init_image and encode(init_image)
-        run(Api(url, key), {name: value for name, value in request.items() if value is not None}, out, as_json)
+    request["init_image"] = init_image and encode(init_image)
+    run(Api(url, key), {name: value for name, value in request.items() if value is not None}, out, as_json)
 
 
 @app.command()
@@ -151,12 +155,11 @@ def models() -> None:
     """List the models of the catalogue."""
     from easel.laptop.catalogue import entries
 
-    with report_errors():
-        for entry in entries():
-            profile, (width, height) = entry.profile, entry.profile.sizes[0]
-            state = "here" if entry.on_this_machine else "not on this machine"
-            line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}"
-            print(printable(line))
+    for entry in entries():
+        profile, (width, height) = entry.profile, entry.profile.sizes[0]
+        state = "here" if entry.on_this_machine else "not on this machine"
+        line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}"
+        print(printable(line))
 
 
 for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):

@@ -182,8 +182,13 @@ def _check_link(url: str, *, local: bool) -> None:
         parsed.host.encode("idna")
     except (httpx.InvalidURL, ValueError):
         raise InvalidResponseError("the link of an image is not a URL") from None
-    if not (parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in LOOPBACK and local)):
-        raise InvalidResponseError("the link of an image is not HTTPS")
+    loopback = parsed.host in LOOPBACK
+    if (
+        not parsed.host
+        or (loopback and not local)
+        or parsed.scheme not in (("https", "http") if loopback else ("https",))
+    ):
+        raise InvalidResponseError("the link of an image is not HTTPS, or leads to this machine")
 
 
 def _checked(response: _Response) -> _Response:

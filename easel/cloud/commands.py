@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from easel.console.errors import report_errors
 from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
 
@@ -33,16 +32,15 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check whether a deploy would work, and whether the deployed service works."""
-    with report_errors():
-        from easel import ROOT
-        from easel.cloud.account import validate_region
-        from easel.cloud.doctor.plan import read_plan
-        from easel.cloud.doctor.run import Doctor, print_results
+    from easel import ROOT
+    from easel.cloud.account import validate_region
+    from easel.cloud.doctor.plan import read_plan
+    from easel.cloud.doctor.run import Doctor, print_results
 
-        if region:
-            validate_region(region)
-        doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
-        raise typer.Exit(print_results(doctor.results(region), as_json))
+    if region:
+        validate_region(region)
+    doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
+    raise typer.Exit(print_results(doctor.results(region), as_json))
 
 
 def leftovers(
@@ -53,21 +51,18 @@ def leftovers(
     as_json: Json = False,
 ) -> None:
     """List all resources of Easel in the account, with their price per month."""
-    with report_errors():
-        from easel.cloud.account import aws_errors, open_account, validate_region
-        from easel.cloud.leftovers.report import print_scan
-        from easel.cloud.leftovers.scan import GLOBAL_REGION, scan
-        from easel.console.terminal import Terminal
+    from easel.cloud.account import aws_errors, open_account, validate_region
+    from easel.cloud.leftovers.report import print_scan
+    from easel.cloud.leftovers.scan import GLOBAL_REGION, scan
+    from easel.console.terminal import Terminal
 
-        account = open_account(
-            region[0] if region else None, default_region=GLOBAL_REGION["aws"] if all_regions else ""
-        )
-        for name in region or ():
-            validate_region(name)
-        with aws_errors():
-            regions = account.enabled_regions() if all_regions else region or [account.region]
-            account.client("sts").get_caller_identity()
-        raise typer.Exit(print_scan(scan(account, regions, Terminal(), all_regions=all_regions), as_json))
+    account = open_account(region[0] if region else None, default_region=GLOBAL_REGION["aws"] if all_regions else "")
+    for name in region or ():
+        validate_region(name)
+    with aws_errors():
+        regions = account.enabled_regions() if all_regions else region or [account.region]
+        account.client("sts").get_caller_identity()
+    raise typer.Exit(print_scan(scan(account, regions, Terminal(), all_regions=all_regions), as_json))
 
 
 def outputs(
@@ -80,28 +75,25 @@ def outputs(
     """Print the outputs of the deploy: URLs, model, prices. With --export: the API's URL and key for the shell."""
     if export and as_json:
         raise typer.BadParameter("it cannot be combined with --json; use one of them", param_hint="--export")
-    with report_errors():
-        from easel.cloud.account import open_account
-        from easel.cloud.outputs import exports, format_outputs, read_outputs
+    from easel.cloud.account import open_account
+    from easel.cloud.outputs import exports, format_outputs, read_outputs
 
-        account = open_account(region)
-        found = read_outputs(account)
-        if export:
-            print(exports(account, found))
-        else:
-            print(to_json(found) if as_json else with_program_name(format_outputs(found)))
+    account = open_account(region)
+    found = read_outputs(account)
+    if export:
+        print(exports(account, found))
+    else:
+        print(to_json(found) if as_json else with_program_name(format_outputs(found)))
 
 
 def pause(region: Region = None, minutes: Minutes = 15) -> None:
     """Delete the realtime endpoint, which then costs nothing, until `easel resume`."""
-    with report_errors():
-        _switch(region, minutes, "pause")
+    _switch(region, minutes, "pause")
 
 
 def resume(region: Region = None, minutes: Minutes = 45) -> None:
     """Create a paused endpoint again, as deployed. This usually takes 6 to 12 minutes."""
-    with report_errors():
-        _switch(region, minutes, "resume")
+    _switch(region, minutes, "resume")
 
 
 def _switch(region: str | None, minutes: int, action: str) -> None:

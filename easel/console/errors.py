@@ -34,6 +34,17 @@ class CommandError(Exception):
         return lines
 
 
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Turn a CommandError into a message on standard error and its exit code."""
+    try:
+        yield
+    except CommandError as error:
+        with suppress(OSError):  # the exit code still says it
+            print(*error.lines(), sep="\n", file=sys.stderr, flush=True)
+        sys.exit(error.code)
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal other than SIGINT that ends the command in the way that Ctrl-C does."""
 
@@ -43,30 +54,19 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def report_errors() -> Iterator[None]:
-    """Turn a CommandError into a message on standard error and its exit code, and signals into 128 + their number."""
-    try:
-        yield
-    except CommandError as error:
-        with suppress(OSError):  # the exit code still says it
-            print(*error.lines(), sep="\n", file=sys.stderr, flush=True)
-        sys.exit(error.code)
-    except KeyboardInterrupt as error:
-        sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
-
-
-@contextmanager
 def interruptible() -> Iterator[None]:
     """Raise Interrupted for SIGTERM and SIGHUP, except where the caller of the program ignores them (nohup)."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, interrupt)
     try:
         yield
+    except Interrupted as error:
+        sys.exit(128 + error.number)
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)

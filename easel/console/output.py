@@ -33,10 +33,11 @@ def checked_output() -> Iterator[None]:
 
 
 class _Output:
-    """A text stream that raises CommandError where writing fails. It has no `buffer`, which would bypass it."""
+    """A text stream that raises CommandError after writing failed. It has no `buffer`, which would bypass it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._error: CommandError | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name == "buffer":
@@ -56,10 +57,12 @@ class _Output:
         try:
             yield
         except OSError as error:
-            with suppress(OSError):  # what is still buffered goes nowhere, or Python would report it again
-                os.dup2(_null().fileno(), self._stream.fileno())
+            with suppress(OSError), _null() as null:  # for what is still buffered, or Python would report it again
+                os.dup2(null.fileno(), self._stream.fileno())
             what = f"standard output cannot be written: {error.strerror or error}"
-            raise CommandError(what, where="", why="", fix="", code=OUTPUT) from None
+            self._error = CommandError(what, where="", why="", fix="", code=OUTPUT)
+        if self._error:  # again for each call: a caller may have suppressed the first
+            raise self._error
 
 
 def _null() -> TextIO:

@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -84,16 +85,50 @@ def test_output_on_a_terminal(api: Api, tmp_path: Path) -> None:
     assert (code, "\x1b[" in output, "Queued." in output) == (0, False, True)
 
 
-def test_ctrl_c_cancels_the_job(api: Api, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_cancels_the_job(api: Api, tmp_path: Path, number: int, code: int) -> None:
     api.jobs[:] = [job("queued", "Queued.")]
     command = [*EASEL, "generate", "a", "--url", api.url]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(api.received) >= 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert errors.splitlines() == ["Queued.", "Cancelled."]
     assert [request.path for request in api.received if request.method == "DELETE"] == [f"/jobs/{ID}"]
+
+
+def test_images_of_an_output_that_is_closed_or_ascii(api: Api, tmp_path: Path) -> None:
+    command = [*EASEL, "generate", "红苹果", "--url", api.url]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+    variables = environment(PYTHONIOENCODING="ascii")
+    done = subprocess.run([*command, "--json"], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert (done.returncode, json.loads(done.stdout)["images"][1]["path"]) == (0, "out/8-ein-bär-熊猫.jpg")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_an_interrupted_submission_is_mentioned(api: Api, run_generate: Generate) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("easel.client.api.Api._send", interrupted)
+        done = run_generate("--url", api.url)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (130, 1)
+
+
+def test_an_unencrypted_key_is_a_warning(api: Api, run_generate: Generate, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "HTTPS" not in run_generate("--url", api.url, "--key", "secret").stderr
+    monkeypatch.setattr("easel.client.api.Api._send", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr("easel.client.api.Api.submit", lambda *_: sys.exit(9))
+    for url, warns in [("http://192.0.2.1", True), ("https://192.0.2.1", False)]:
+        done = run_generate("--url", url, EASEL_KEY="secret")
+        assert (done.exit_code, "HTTPS" in done.stderr) == (9, warns)
+    assert "HTTPS" not in run_generate("--url", "http://192.0.2.1").stderr
 
 
 # --- requests ------------------------------------------------------------------------------------
