@@ -7,7 +7,7 @@ from the Lambda runtime: this folder ships as it is in git.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
 from aws.sns_events import Finalizer, read_records
 from aws.store import BucketStore
 from contract import EaselError, ModelProfile, parse_profile
+from gateway.callers import AUTH
 from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
@@ -38,6 +39,7 @@ _TELEMETRY = Telemetry(
 class ApiSettings:
     """The variables of the API function. `runner` is set if `mode` is realtime."""
 
+    auth: str
     profile: ModelProfile
     bucket: str
     endpoint: str
@@ -50,8 +52,9 @@ class ApiSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ApiSettings:
         """Raises `config_error` with the name of a missing or invalid variable."""
-        mode = _variable(environ, "EASEL_MODE", _mode)
+        mode = _variable(environ, "EASEL_MODE", _one_of(("async", "realtime")))
         return cls(
+            auth=_variable(environ, "EASEL_AUTH", _one_of(AUTH)),
             profile=_variable(environ, "EASEL_MODEL_PROFILE", parse_profile),
             bucket=_variable(environ, "EASEL_BUCKET", str),
             endpoint=_variable(environ, "EASEL_ENDPOINT", str),
@@ -86,12 +89,17 @@ def runner(event: Any, context: Any) -> None:
 
 @cache
 def _service() -> Service:
-    return Service(_router, _CLOCK.steady, _TELEMETRY)
+    return Service(_router, auth=lambda: _settings().auth, steady=_CLOCK.steady, telemetry=_TELEMETRY)
+
+
+@cache
+def _settings() -> ApiSettings:
+    return ApiSettings.read(os.environ)
 
 
 @cache
 def _router() -> Router:
-    settings = ApiSettings.read(os.environ)
+    settings = _settings()
     store = BucketStore(settings.bucket)
     jobs = Jobs(
         store=store,
@@ -142,7 +150,10 @@ def _variable(environ: Mapping[str, str], name: str, parse: Callable[[str], T]) 
     raise EaselError("config_error", f"the variable {name} is missing", hint="Deploy again.")
 
 
-def _mode(text: str) -> str:
-    if text not in ("async", "realtime"):
-        raise ValueError(text)
-    return text
+def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(text)
+        return text
+
+    return parse

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from contract import ModelProfile
+from contract import GenerationRequest, ModelProfile
 from easel.laptop.container.client import ContainerClient
 from easel.laptop.endpoint import LaptopEndpoint
 from easel.laptop.settings import JOB_TTL_SECONDS
 from easel.laptop.storage.data_folder import DataFolder
+from easel.laptop.storage.queue import Queue
 from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
 from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import Clock
+from jobs.records import Record
 from routes.apis import all_apis
 from stacks.config.names import DEADLINE_SECONDS, WAIT_SECONDS
 
 
+class _BoundedJobs(Jobs):
+    """Jobs that accepts none while the queue is full."""
+
+    def __init__(self, queue: Queue, **options: Any) -> None:
+        super().__init__(**options)
+        self._queue = queue
+
+    def accept(self, owner: str, request: GenerationRequest, key: str = "", digest: str = "") -> Record:
+        self._queue.check_room()
+        return super().accept(owner, request, key, digest)
+
+
 def make_handler(
-    data: DataFolder, profile: ModelProfile, port: int, clock: Clock, on_submit: Callable[[], None]
+    data: DataFolder, profile: ModelProfile, container: ContainerClient, clock: Clock, on_submit: Callable[[], None]
 ) -> Service:
     """Return a handler that uses a folder, a queue and a container where the cloud has a bucket and an endpoint.
 
-    `port` is the container's. `on_submit` is called from the handler's thread after a job was queued.
+    `on_submit` is called from the handler's thread after a job was queued.
     """
     telemetry, store = Telemetry(namespace=""), data.store()
-    jobs = Jobs(
+    jobs = _BoundedJobs(
+        data.queue,
         store=store,
         reporter=JobReporter(store=store, clock=clock, on_end=telemetry.ended),
-        endpoint=LaptopEndpoint(data.queue(), ContainerClient(port), on_submit),
+        endpoint=LaptopEndpoint(data.queue, container, on_submit),
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,
         on_accept=telemetry.accepted,
     )
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
     router = Router(all_apis(jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms))
-    return Service(lambda: router, clock.steady, telemetry)
+    return Service(lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=telemetry)

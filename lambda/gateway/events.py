@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
 from contract import EaselError, refuse
+from gateway.callers import owner_of
 
 MAX_RESPONSE_BYTES = 6_291_456
 """Largest JSON that Lambda returns. For more the gateway sends a 502 of its own."""
@@ -40,8 +40,8 @@ PREFLIGHT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds on
-    the steady clock."""
+    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds
+    on the steady clock."""
 
     method: str
     path: str
@@ -74,19 +74,22 @@ def without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def read_request(event: Any, received_at: float) -> Request:
-    """Parse an event. Raises EaselError for anything but a REST proxy event: warm-ups, SNS, HTTP API events."""
+def read_request(event: Any, received_at: float, auth: str) -> Request:
+    """Parse an event; `auth` is that of `gateway.callers`. A preflight has no owner.
+
+    Raises EaselError: `unauthorized`, and for anything but a REST proxy event (warm-ups, SNS, HTTP API events).
+    """
     if not isinstance(event, dict) or not all(type(event.get(name)) is str for name in ("httpMethod", "path")):
         hint = "Call the API over HTTP."
         raise EaselError("expected_object", "the event is not an API Gateway REST proxy event", hint=hint)
-    headers = _multi(event, "multiValueHeaders", "headers")
+    headers, method = _multi(event, "multiValueHeaders", "headers"), event["httpMethod"].upper()
     return Request(
-        method=event["httpMethod"].upper(),
+        method=method,
         path=without_surrogates(event["path"]),
         headers={name.lower(): values for name, values in headers.items()},
         query=_multi(event, "multiValueQueryStringParameters", "queryStringParameters"),
         body=_body(event),
-        owner=_owner(event),
+        owner="" if method == "OPTIONS" else owner_of(_inner(event, "requestContext", "identity"), auth),
         received_at=received_at,
     )
 
@@ -140,13 +143,3 @@ def _body(event: dict[str, Any]) -> bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         refuse("invalid_json", None, "the body of the event is not base64")
-
-
-def _owner(event: dict[str, Any]) -> str:
-    """Return 16 hex digits that identify the caller without exposing the key. The gateway has authenticated it."""
-    identity = _inner(event, "requestContext", "identity")
-    candidates = (identity.get(name) for name in ("apiKeyId", "apiKey", "userArn"))
-    caller = next((value for value in candidates if value and type(value) is str), "anonymous")
-    if ":assumed-role/" in caller:
-        caller = caller.rpartition("/")[0]  # without the session name, which changes
-    return sha256(caller.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -52,15 +52,19 @@ class Router:
         allowed: dict[str, list[str]] = {}
         for route in (route for api in apis for route in api.routes()):
             self._app.route(route.path, route.method)(self._handler(route.action))
-            allowed.setdefault(route.path, []).append(route.method)
+            allowed.setdefault(route.path, []).extend(["GET", "HEAD"] if route.method == "GET" else [route.method])
         for path, methods in allowed.items():
             others = [method for method in _METHODS if method not in methods]
             self._app.route(path, others)(_method_not_allowed(methods))
 
     def respond(self, request: Request) -> Response:
-        """Return the route's response. Raises EaselError: those of routes, `not_found`, `method_not_allowed`."""
+        """Return the route's response; for HEAD that of GET.
+
+        Raises EaselError: those of routes, `not_found`, `method_not_allowed`.
+        """
         self._app.append_context(request=request)  # type: ignore[no-untyped-call]
-        method = request.method if request.method in _METHODS else _METHODS[-1]
+        method = "GET" if request.method == "HEAD" else request.method
+        method = method if method in _METHODS else _METHODS[-1]
         event = {"httpMethod": method, "path": request.path, "headers": {}, "requestContext": {"stage": ""}}
         resolved = self._app.resolve(event, None)  # type: ignore[arg-type]  # nothing reads the Lambda context
         headers = {name: values[0] for name, values in resolved["multiValueHeaders"].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from contract import EaselError
@@ -23,13 +24,21 @@ from gateway.telemetry import Telemetry
 
 
 class Service:
-    """Handles every event with a valid response: errors become problem documents, also those of `make_router`.
+    """Handles every event with a valid response: errors become problem documents, also those of the two functions.
 
+    `make_router` returns the routes. `auth` returns how callers are identified: a value of `gateway.callers.AUTH`.
     `steady`: the steady clock of `jobs.ports.Clock`.
     """
 
-    def __init__(self, make_router: Callable[[], Router], steady: Callable[[], float], telemetry: Telemetry) -> None:
-        self._make_router, self._steady, self._telemetry = make_router, steady, telemetry
+    def __init__(
+        self,
+        make_router: Callable[[], Router],
+        *,
+        auth: Callable[[], str],
+        steady: Callable[[], float],
+        telemetry: Telemetry,
+    ) -> None:
+        self._make_router, self._auth, self._steady, self._telemetry = make_router, auth, steady, telemetry
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         request_id = read_request_id(event, context)
@@ -38,14 +47,14 @@ class Service:
         request: Request | None = None
         code = cause = ""
         try:
-            request = read_request(event, received_at)
+            request = read_request(event, received_at, self._auth())
             response = _checked_size(self._respond(request))
         except Exception as exception:
             error = self._to_easel_error(exception, request_id)
             response, code, cause = _problem(error, request, request_id), error.code, _cause(error)
         with suppress(OSError):  # respond even if the log cannot be written, for example to a full disk
             self._log(request, response, code, cause, received_at, request_id)
-        return render(response, request_id)
+        return render(replace(response, body="") if _is_head(event) else response, request_id)
 
     def _log(
         self, request: Request | None, response: Response, code: str, cause: str, received_at: float, request_id: str
@@ -72,6 +81,11 @@ class Service:
         with suppress(OSError):
             self._telemetry.crashed(exception, request_id)
         return EaselError("internal", "an unexpected error", hint="Report the request_id to the operator.")
+
+
+def _is_head(event: Any) -> bool:
+    """Return whether the response must have no body."""
+    return isinstance(event, dict) and event.get("httpMethod") in ("HEAD", "head")
 
 
 def _problem(error: EaselError, request: Request | None, request_id: str) -> Response:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import contract
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
+from gateway.bodies import json_body
 from gateway.events import MAX_RESPONSE_BYTES, Request, Response, encoded_size, render
 from gateway.router import Route
 from jobs.lifecycle import Jobs
@@ -100,9 +101,9 @@ class NativeApi:
     # --- requests --------------------------------------------------------------------------------
 
     def _accept(self, request: Request) -> Record:
-        _check_content_type(request)
-        generation = contract.parse_request(request.body, self._profile)
-        key, digest = _idempotency(request)
+        body = json_body(request)
+        generation = contract.parse_request(body, self._profile)
+        key, digest = _idempotency(request, body)
         if generation.deadline_ms is None:
             generation = replace(generation, deadline_ms=self._deadline_ms)
         return self._jobs.accept(request.owner, generation, key, digest)
@@ -193,16 +194,7 @@ def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None 
     return Response(status, view.model_dump_json(), headers=headers or {})
 
 
-def _check_content_type(request: Request) -> None:
-    values = set(request.headers.get("content-type", ()))
-    media_type, _, parameters = (values.pop() if len(values) == 1 else "").partition(";")
-    charset = parameters.replace(" ", "").replace('"', "").lower()
-    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        hint = "Send one header content-type: application/json."
-        refuse("unsupported_media_type", None, "the content-type is not application/json", hint)
-
-
-def _idempotency(request: Request) -> tuple[str, str]:
+def _idempotency(request: Request, body: bytes) -> tuple[str, str]:
     """Return the key and a hash of the parsed body, or empty strings without a key."""
     key = request.header("idempotency-key")
     if key is None:
@@ -210,8 +202,8 @@ def _idempotency(request: Request) -> tuple[str, str]:
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         hint = "Send 1 to 255 printable ASCII characters."
         refuse("bad_header", "idempotency-key", "the Idempotency-Key has an invalid length or character", hint)
-    body = dumps(dict(sorted(contract.loads(request.body).items())))
-    return key, sha256(body.encode()).hexdigest()
+    fields = dumps(dict(sorted(contract.loads(body).items())))
+    return key, sha256(fields.encode()).hexdigest()
 
 
 def _ticket(request: Request, id: str) -> Ticket:

@@ -73,6 +73,7 @@ class ApiFunctions(Construct):
             concurrency=self._settings.api_concurrency,
             variables={
                 "EASEL_MODEL_PROFILE": self._model.profile,
+                "EASEL_AUTH": self._settings.api_auth,
                 "EASEL_MODE": mode,
                 "EASEL_ENDPOINT": self._endpoint.name,
                 "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),

@@ -43,6 +43,8 @@ class Gateway(Construct):
             description="Easel",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
+            # The gateway decompresses requests; without this it replaces bytes of a gzip body that are not UTF-8.
+            min_compression_size=cdk.Size.bytes(0),
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 throttling_rate_limit=settings.throttle_rate,

@@ -170,7 +170,9 @@ class FakeTelemetry:
 class World:
     """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that."""
 
-    def __init__(self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25, telemetry: Any = None) -> None:
+    def __init__(
+        self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25, telemetry: Any = None, auth: str = "key"
+    ) -> None:
         self.clock, self.store = FakeClock(), MemoryStore()
         self.telemetry = FakeTelemetry() if telemetry is None else telemetry
         self.endpoint = FakeEndpoint(self.store)
@@ -185,7 +187,12 @@ class World:
             on_accept=self.telemetry.accepted,
         )
         router = Router(all_apis(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000))
-        self.service = Service(lambda: router, self.clock.steady, self.telemetry)  # type: ignore[arg-type]
+        self.service = Service(
+            lambda: router,
+            auth=lambda: auth,
+            steady=self.clock.steady,
+            telemetry=self.telemetry,  # type: ignore[arg-type]
+        )
 
     def send(self, event: Any) -> dict[str, Any]:
         """Return the rendered response, after checking that API Gateway and Lambda accept it."""

@@ -18,6 +18,7 @@ from jobs.ports import Ticket
 BUCKET = "easel-bucket"
 REQUEST = parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
 VARIABLES = {
+    "EASEL_AUTH": "key",
     "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
     "EASEL_BUCKET": BUCKET,
     "EASEL_ENDPOINT": "endpoint",
@@ -96,7 +97,14 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def clear_caches() -> None:
-    for cached in (handlers._service, handlers._router, handlers._store, handlers._predictor, handlers._finalizer):
+    for cached in (
+        handlers._service,
+        handlers._settings,
+        handlers._router,
+        handlers._store,
+        handlers._predictor,
+        handlers._finalizer,
+    ):
         cached.cache_clear()
 
 
@@ -326,7 +334,8 @@ REQUIRED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
 
 
 @pytest.mark.parametrize(("name", "value"), [*((name, "") for name in REQUIRED), ("EASEL_MODE", "fast"),
-    ("EASEL_WAIT_SECONDS", "soon"), ("EASEL_MODEL_PROFILE", "{}"), ("EASEL_MODEL_PROFILE", "[]")])  # fmt: skip
+    ("EASEL_AUTH", "open"), ("EASEL_WAIT_SECONDS", "soon"),
+    ("EASEL_MODEL_PROFILE", "{}"), ("EASEL_MODEL_PROFILE", "[]")])  # fmt: skip
 def test_an_invalid_variable_is_named(cloud: Cloud, environ: pytest.MonkeyPatch, name: str, value: str) -> None:
     environ.setenv(name, value)
     response = handlers.api(event("GET", "/health"), None)

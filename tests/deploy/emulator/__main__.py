@@ -24,7 +24,7 @@ from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
 from .sagemaker.notebooks import Notebooks
 from .sagemaker.runtime import Runtime
-from .services import cloudfront, codebuild, kms
+from .services import apigateway, cloudfront, codebuild, kms
 from .services.autoscaling import AutoScaling
 from .services.budgets import Budgets
 
@@ -78,6 +78,7 @@ def main(port: int, program: list[str]) -> None:
 def install_extensions() -> None:
     """Replace functions of MiniStack."""
     kms.install()
+    apigateway.install()
     stack_deletion.StackDeletion().install()
     assume_role = functools.partial(identity.assume_role, principal="codebuild.amazonaws.com")
     codebuild.install(assume_role, os.environ["HUB_URL"])

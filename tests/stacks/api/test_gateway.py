@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contract import ERRORS, EaselError
-from gateway import events, problem_details
+from gateway import callers, events, problem_details
 from stacks.api.gateway_responses import RESPONSES
 from tests.stacks.assembly import Assembly
 
@@ -28,6 +28,18 @@ def test_api_auth_decides_who_may_call(variant: str, key: bool, kind: str, reque
         assert (method["ApiKeyRequired"], method["AuthorizationType"]) == (key, kind)
     assert bool(assembly.resources("AWS::ApiGateway::ApiKey")) is key
     assert ("ApiKeyCommand" in assembly.outputs("EaselApi")) is key
+    (auth,) = {
+        function["Properties"]["Environment"]["Variables"]["EASEL_AUTH"]
+        for function in assembly.resources("AWS::Lambda::Function", "EaselApi").values()
+        if function["Properties"]["Handler"] == "handlers.api"
+    }
+    assert auth == ("key" if key else "iam" if kind == "AWS_IAM" else "none")
+    assert auth in callers.AUTH
+
+
+def test_the_gateway_decompresses_requests_of_any_size(default: Assembly) -> None:
+    """Without it a gzip body, which is not UTF-8, reaches the function damaged."""
+    assert default.only("AWS::ApiGateway::RestApi")["MinimumCompressionSize"] == 0
 
 
 def test_all_callers_are_throttled(default: Assembly, china: Assembly) -> None:
