@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from easel.console.certificates import UNTRUSTED, read_certificates
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from easel.laptop.settings import LOOPBACK
 
@@ -18,7 +19,7 @@ CA_FIX = "export SSL_CERT_FILE=… with the PEM file of your company's or proxy'
 
 def open_client(*, tls: bool, use_proxy: bool) -> httpx.Client:
     """Return a client that follows the shell's proxy variables if `use_proxy`, and reads certificates only if `tls`."""
-    verify = _trusted_certificates() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verify = trusted_certificates() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return httpx.Client(timeout=httpx.Timeout(35, connect=10), trust_env=use_proxy, verify=verify)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -37,7 +38,7 @@ def refuse_connection(url: str, error: httpx.TransportError) -> CommandError:
     where, local = f"{parts.scheme}://{parts.netloc}", parts.hostname in LOOPBACK
     why = str(error) or type(error).__name__
     what, fix = "Easel does not respond", "Check --url and the network."
-    if "CERTIFICATE_VERIFY_FAILED" in why:
+    if UNTRUSTED in why:
         what, fix = "The server's certificate is not trusted", CA_FIX
     elif "[SSL" in why:
         what, fix = "The server does not speak HTTPS", "Check --url: http:// or https://, and the port."
@@ -58,21 +59,7 @@ def host_of(url: str) -> str:
     raise CommandError("The URL is not valid", where="--url", why=f"{url!r} has no host", fix=fix, code=USAGE)
 
 
-def _trusted_certificates() -> ssl.SSLContext:
-    """Return a context with the certificates that a variable names, or else those that httpx ships."""
+def trusted_certificates() -> ssl.SSLContext:
+    """Return a context with the certificates of a variable, or else of httpx. Raises CommandError."""
     name = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
-    path = os.environ.get(name)
-    try:
-        if not path:
-            return httpx.create_ssl_context(trust_env=False)
-        if os.path.isdir(path):  # noqa: PTH112
-            return ssl.create_default_context(capath=path)
-        return ssl.create_default_context(cafile=path)
-    except OSError as error:  # SSLError included: the file is not PEM
-        raise CommandError(
-            "The certificates cannot be read",
-            where=f"{name}={path}",
-            why=error.strerror or str(error),
-            fix="Set it to a PEM file of certificates, or unset it.",
-            code=ENVIRONMENT,
-        ) from None
+    return read_certificates(name, os.environ[name]) if name else httpx.create_ssl_context(trust_env=False)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from easel.console.certificates import read_certificates
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -24,10 +25,16 @@ UNKNOWN_CREDENTIALS = (
 THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
 ACCESS_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
 
-NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
+PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""In the order of the CDK. boto3 has the opposite order."""
+CA_FIX = (
+    "export AWS_CA_BUNDLE=… with the PEM file of your company's or proxy's certificate authority; the CDK reads it too"
+)
+
+NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
 LOGGED_OUT = {"SSOError", "TokenRetrievalError", "LoginError"}
 UNREACHABLE = {
-    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyConnectionError", "SSLError",
+    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyConnectionError",
     "ConnectionClosedError", "HTTPClientError",
 }  # fmt: skip
 
@@ -59,7 +66,9 @@ class Account:
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
-        with self._lock, aws_errors():  # creating a client reads the credentials
+        with self._lock, aws_errors():
+            with _credential_errors():
+                self._session.get_credentials()
             if key not in self._clients:
                 self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
             return self._clients[key]
@@ -103,12 +112,36 @@ def open_account(region: str | None, *, default_region: str = "") -> Account:
         fix = ".venv/bin/pip install -r requirements.txt, or make synth"
         raise _environment_error("boto3 is not installed", ".venv", why, fix) from None
     with aws_errors():
-        session = boto3.Session()
+        _check_certificates()
+        session = boto3.Session(**_profile_option())
         found = region or os.environ.get("AWS_REGION") or session.region_name or default_region
     if not found:
         why = "neither --region, AWS_REGION nor the AWS profile names one"
         raise _environment_error("No region is set", "AWS_REGION", why, "export AWS_REGION=us-east-1")
     return Account(session, validate_region(found))
+
+
+def profile() -> str:
+    """Return the name of the profile that the CDK would use."""
+    return next((os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)), "default")
+
+
+def _profile_option() -> dict[str, Any]:
+    """Return the option of boto3.Session that selects `profile()` where boto3 would choose another."""
+    import botocore.session
+
+    if os.environ.get("AWS_DEFAULT_PROFILE", profile()) == profile():
+        return {}
+    # Not profile_name: boto3 would then ignore the keys in variables, which have precedence.
+    return {"botocore_session": botocore.session.Session({"profile": (None, [PROFILE_VARIABLES[0]], None, None)})}
+
+
+def _check_certificates() -> None:
+    """Check the file of the first variable that is set. Raises CommandError."""
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            read_certificates(name, path)
+            return
 
 
 def validate_region(name: str) -> str:
@@ -124,11 +157,29 @@ def _environment_error(what: str, where: str, why: str, fix: str) -> CommandErro
 
 
 @contextmanager
+def _credential_errors() -> Iterator[None]:
+    """Raise what botocore lets through where `credential_process` does not start, or prints no credentials."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except BotoCoreError:  # some are OSError too
+        raise
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise _profile_error(f"its credential_process prints no JSON: {type(error).__name__}: {error}") from error
+
+
+def _profile_error(why: str) -> CommandError:
+    fix = "Correct the profile in ~/.aws/config, or export AWS_PROFILE=… with another profile"
+    return _environment_error("The AWS profile gives no credentials", f"profile {profile()}", why, fix)
+
+
+@contextmanager
 def aws_errors() -> Iterator[None]:
     """Raise botocore's errors as CommandError.
 
-    OSError and ValueError included: botocore lets them through for a missing `credential_process` and for an invalid
-    URL. ResponseParserError: the response did not come from AWS, but from a proxy, for example.
+    OSError and ValueError included: botocore lets them through for an invalid URL, for example. EOFError: nobody can
+    type an MFA code. ResponseParserError: the response did not come from AWS, but from a proxy, for example.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -137,6 +188,9 @@ def aws_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         raise _service_error(error.operation_name, error.response.get("Error", {})) from error
+    except EOFError as error:
+        why, fix = "its role needs an MFA code, and there is no terminal to type it", "Run the command in a terminal"
+        raise _environment_error("No MFA code", f"profile {profile()}", why, fix) from error
     except (BotoCoreError, ResponseParserError, OSError, ValueError) as error:
         raise _client_error(error) from error
 
@@ -170,6 +224,10 @@ def _client_error(error: Exception) -> CommandError:
     if names & NO_CREDENTIALS:
         fix = "export AWS_PROFILE=… (create one with aws configure sso), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         return _environment_error("No AWS credentials found", "AWS_PROFILE", str(error), fix)
+    if "CredentialRetrievalError" in names:
+        return _profile_error(str(error))
+    if "SSLError" in names:
+        return _environment_error("The certificate of AWS is not trusted", "AWS_CA_BUNDLE", str(error), CA_FIX)
     if names & UNREACHABLE:
         return _environment_error("AWS cannot be reached", "network", str(error), "Check the network and the region")
     fix = "Check the AWS_… variables and ~/.aws/config"

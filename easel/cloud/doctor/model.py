@@ -9,6 +9,7 @@ from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.doctor.quotas import find_quota
+from easel.console.certificates import UNTRUSTED
 from easel.console.errors import CommandError
 from model_folder import ModelFolderError, check_folder
 from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source
@@ -45,16 +46,24 @@ def _repository(model: Model, source: HubFiles, file: str, settings: Settings) -
     """Ask the hub for `file` without downloading it."""
     import httpx
 
+    from easel.client.connection import CA_FIX, trusted_certificates
+
     token, hub = os.environ.get("HF_TOKEN", ""), settings.hub_url.rstrip("/")
     url = f"{hub}/{source.repository}/resolve/{source.revision}/{file}"
     try:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        status = httpx.head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS, follow_redirects=True).status_code
+        verify = trusted_certificates()
+        response = httpx.head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS, follow_redirects=True, verify=verify)
+    except CommandError as error:
+        return unknown(f"{model.id}: {_licence(model)}. {error.what} ({error.where}: {error.why}).", error.fix)
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # ValueError: bad proxy or token
+        prefix = f"{model.id}: {_licence(model)}. {hub}"
+        if UNTRUSTED in str(error):
+            return unknown(f"{prefix} has a certificate that is not trusted.", CA_FIX)
         reason = type(error).__name__ if isinstance(error, httpx.HTTPError) else error
-        message = f"{model.id}: {_licence(model)}. {hub} cannot be reached from this machine ({reason})."
+        message = f"{prefix} cannot be reached from this machine ({reason})."
         return unknown(message, "Check the network, or set hub_url to a mirror.")
-    return _repository_status(model, source, status, settings)
+    return _repository_status(model, source, response.status_code, settings)
 
 
 def _repository_status(model: Model, source: HubFiles, status: int, settings: Settings) -> Finding:

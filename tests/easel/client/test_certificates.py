@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from typer.testing import Result
 
 from easel.client import api as client
 from easel.client.connection import CA_VARIABLES
 from tests.easel.client.fake_api import DONE, IMAGES, FakeApi
+from tests.easel.tls import write_certificate
 
 Api = type[FakeApi]
 Generate = Callable[..., Result]
@@ -32,29 +26,16 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that signs itself, in one file with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    day = datetime.timedelta(days=1)
-    builder = builder.not_valid_before(now - day).not_valid_after(now + day)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    signed = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(key, hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    key_text = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    file.write_bytes(signed.public_bytes(pem) + key_text)
-    return file
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """The certificate of `https_url`."""
+    return tmp_path / "certificate.pem"
 
 
 @pytest.fixture
 def https_url(api: Api, certificate: Path) -> Iterator[str]:
     """The fake API, by HTTPS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = write_certificate(certificate)
     with ThreadingHTTPServer(("127.0.0.1", 0), api) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()

@@ -211,9 +211,12 @@ def test_a_missing_login_is_not_mistaken_for_a_missing_resource(operation: str) 
     ("profile", "where"),
     [
         ("source_profile = nope\nrole_arn = arn:aws:iam::123456789012:role/r", "InvalidConfigError"),
-        ("credential_process = /nonexistent/helper", "FileNotFoundError"),
-        ("credential_process = echo hello", "JSONDecodeError"),
-        ("credential_process = false", "AWS_PROFILE"),
+        ("credential_process = /nonexistent/helper", "profile mine"),
+        ("credential_process = echo hello", "profile mine"),
+        ("credential_process = echo []", "profile mine"),
+        ("credential_process = echo {}", "profile mine"),
+        ("credential_process = printf \\377", "profile mine"),
+        ("credential_process = false", "profile mine"),
     ],
 )
 def test_an_unusable_profile_is_reported(

@@ -6,8 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.fake_aws import REGION, FakeAws, client_error
 from tests.easel.cloud.fake_deployment import NOW, healthy_deployment
 from tests.easel.running import ROOT
+from tests.easel.tls import write_certificate
 
 SDXL = read_model("sdxl", ROOT)
 assert isinstance(SDXL.source, HubSource)
@@ -120,6 +123,18 @@ def test_an_unreachable_hub_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_result(model.model.run(plan), "unknown", "https://127.0.0.1:1", "ConnectError", remedy="hub_url")
     monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
     assert_result(model.model.run(plan), "unknown", "socks9://127.0.0.1:1")
+
+
+def test_certificates_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unknown authority is no network error, and a file without certificates is named."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = write_certificate(tmp_path / "ca.pem").wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        plan = read_plan(["model=sdxl", f"hub_url=https://127.0.0.1:{server.server_port}"], ROOT)
+        assert_result(model.model.run(plan), "unknown", remedy="SSL_CERT_FILE")
+        server.shutdown()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    assert_result(model.model.run(plan), "unknown", f"SSL_CERT_FILE={tmp_path}/missing.pem")
 
 
 # --- folder --------------------------------------------------------------------------------------
