@@ -77,6 +77,7 @@ def main(port: int, program: list[str]) -> None:
 
 def install_extensions() -> None:
     """Replace functions of MiniStack."""
+    apigateway.install()
     kms.install()
     apigateway.install()
     stack_deletion.StackDeletion().install()

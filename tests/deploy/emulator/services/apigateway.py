@@ -1,4 +1,7 @@
-"""The API key in events of API Gateway, which MiniStack 1.5.33 leaves out."""
+"""The API key in the event of a function. MiniStack 1.5.33 checks the key and does not pass it on.
+
+Source: API Gateway's developer guide, "Input format of a Lambda function for proxy integration".
+"""
 
 from typing import Any
 
@@ -6,16 +9,14 @@ from ministack.services import apigateway_v1
 
 
 def install() -> None:
-    """Add `identity.apiKey` and `apiKeyId` for methods that require a key, as AWS does."""
-    build = apigateway_v1._build_lambda_event_v1
+    """Add `apiKey` and `apiKeyId` to `requestContext.identity`."""
+    build_event = apigateway_v1._build_lambda_event_v1
 
-    def build_event(*arguments: Any, **named: Any) -> Any:
-        event = build(*arguments, **named)
-        resource, method = arguments[3], arguments[5]
-        methods = resource.get("resourceMethods", {})
-        if (methods.get(method) or methods.get("ANY") or {}).get("apiKeyRequired"):
-            key = apigateway_v1._resolve_api_key(apigateway_v1._api_key_from_request(event["headers"]))
+    def build_event_with_key(*arguments: Any, **named: Any) -> dict[str, Any]:
+        event: dict[str, Any] = build_event(*arguments, **named)
+        key = apigateway_v1._resolve_api_key(apigateway_v1._api_key_from_request(event["headers"]))
+        if key:
             event["requestContext"]["identity"] |= {"apiKey": key["value"], "apiKeyId": key["id"]}
         return event
 
-    apigateway_v1._build_lambda_event_v1 = build_event
+    apigateway_v1._build_lambda_event_v1 = build_event_with_key
