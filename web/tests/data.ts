@@ -35,6 +35,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
       negative_prompt_chars: range(0, 2000),
       images: range(1, 8),
       num_inference_steps: range(1, 150),
+      scheduler_steps: { ddim: range(1, 150), dpmpp_2m: range(1, 150), euler: range(1, 15) },
       guidance_scale: range(0, 30),
       seed: range(0, 2 ** 32 - 1),
       deadline_ms: range(1000, 900_000),

@@ -32,6 +32,12 @@ describe('resolveSettings', () => {
     expect(settings).toMatchObject({ width: 512, scheduler: 'dpmpp_2m', num_inference_steps: 20 })
   })
 
+  test('limits the steps by the scheduler', () => {
+    const draft = createDraft({ scheduler: 'euler', num_inference_steps: 16 })
+    expect(resolveSettings(draft, MODEL).num_inference_steps).toBe(15)
+    expect(resolveSettings({ ...draft, num_inference_steps: 14 }, MODEL).num_inference_steps).toBe(14)
+  })
+
   test('accepts both bounds', () => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 150, guidance_scale: 0 }), MODEL)
     expect(settings).toMatchObject({ num_inference_steps: 150, guidance_scale: 0 })

@@ -116,6 +116,7 @@ export interface components {
          * Bounds
          * @description `max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
          *     Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima.
+         *     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each.
          */
         Bounds: {
             width: components["schemas"]["Range"];
@@ -127,6 +128,13 @@ export interface components {
             negative_prompt_chars: components["schemas"]["Range"];
             images: components["schemas"]["Range"];
             num_inference_steps: components["schemas"]["Range"];
+            /**
+             * Scheduler Steps
+             * @description Range of num_inference_steps by scheduler
+             */
+            scheduler_steps: {
+                [key: string]: components["schemas"]["Range"];
+            };
             guidance_scale: components["schemas"]["Range"];
             seed: components["schemas"]["Range"];
             deadline_ms: components["schemas"]["Range"];
@@ -524,7 +532,7 @@ export interface components {
             init_image?: string | null;
             strength?: number | null;
             embed_parameters?: boolean | null;
-        } & (unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown);
     };
     responses: never;
     parameters: never;
@@ -695,7 +703,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -839,7 +847,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1037,7 +1045,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1168,7 +1176,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1311,7 +1319,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1440,7 +1448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1569,7 +1577,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;
@@ -1698,7 +1706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
             500: {
                 headers: {
                     "x-request-id": string;

@@ -46,24 +46,35 @@ export function hasFeature(model: Model | null, feature: Feature): boolean {
   return model?.features.includes(feature) ?? false
 }
 
+interface Range {
+  minimum: number
+  maximum: number
+}
+
+/** Return the range of inference steps, which depends on the scheduler. */
+export function stepRange({ bounds }: Model, scheduler: string): Range {
+  return bounds.scheduler_steps[scheduler] ?? bounds.num_inference_steps
+}
+
 /** Fill in the model's defaults, also for values that this model does not accept. */
-export function resolveSettings(draft: Draft, { defaults, bounds, schedulers, formats }: Model): Settings {
-  const within = (
-    value: number | null,
-    { minimum, maximum }: { minimum: number; maximum: number },
-    fallback: number,
-  ) => (value !== null && value >= minimum && value <= maximum ? value : fallback)
+export function resolveSettings(draft: Draft, model: Model): Settings {
+  const { defaults, bounds, schedulers, formats } = model
+  const within = (value: number | null, { minimum, maximum }: Range, fallback: number) =>
+    value !== null && value >= minimum && value <= maximum ? value : fallback
   const choice = (value: string | null, allowed: string[], fallback: string) =>
     value !== null && allowed.includes(value) ? value : fallback
+  const scheduler = choice(draft.scheduler, schedulers, defaults.scheduler)
+  const steps = stepRange(model, scheduler)
+  const defaultSteps = Math.max(steps.minimum, Math.min(steps.maximum, defaults.num_inference_steps))
   return {
     prompt: draft.prompt,
     negative_prompt: draft.negative_prompt,
     width: within(draft.width, bounds.width, defaults.width),
     height: within(draft.height, bounds.height, defaults.height),
     num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
-    num_inference_steps: within(draft.num_inference_steps, bounds.num_inference_steps, defaults.num_inference_steps),
+    num_inference_steps: within(draft.num_inference_steps, steps, defaultSteps),
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
-    scheduler: choice(draft.scheduler, schedulers, defaults.scheduler),
+    scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
     strength: within(draft.strength, bounds.strength, defaults.strength),
   }
