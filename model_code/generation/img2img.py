@@ -1,14 +1,14 @@
 """Image to image: the init_image, and the diffusers pipeline that starts from it."""
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageOps
 
-from contract import INIT_IMAGE_PIXELS, OUTPUT_FORMATS, GenerationRequest, refuse
+from contract import INIT_IMAGE_PIXELS, GenerationRequest, refuse
+from images.init_image import decode_init_image
 
 _ROUNDS_DOWN, _ROUNDS_UP = 0.5, -0.5
 PIPELINES: Mapping[str, tuple[str, float]] = {
@@ -26,7 +26,6 @@ PIPELINES: Mapping[str, tuple[str, float]] = {
 steps. Left out: FLUX.2 uses images as references, and LCM counts steps in another way.
 """
 
-_MODES = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
 _CROP_WITHOUT_WARNING = 0.02
 """The part of an image that may be cropped without a warning."""
 
@@ -59,39 +58,16 @@ def pipeline_strength(pipeline: Any, request: GenerationRequest) -> float:
 
 
 def read_init_image(init_image: str, width: int, height: int) -> InitImage:
-    """Decode base64, rotate as EXIF says, put on white if transparent, scale to cover the size and crop the center.
+    """Decode base64, scale to cover the size and crop the center.
 
-    Raises EaselError: bad_image (truncated, animated, more than 8 bits per channel), out_of_range.
+    Raises EaselError: bad_image (damaged, animated, more than 8 bits per channel), out_of_range.
     """
-    image = _to_upright_rgb(_open(base64.b64decode(init_image)))
+    decoded = decode_init_image(base64.b64decode(init_image), INIT_IMAGE_PIXELS)
+    image = decoded.image
     scale_x, scale_y = width / image.width, height / image.height
     cropped = 1 - min(scale_x, scale_y) / max(scale_x, scale_y)
     warning = (
         f"init_image has {image.width}x{image.height} pixels; it was cropped to the proportions of {width}x{height}."
     )
     fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return InitImage(fitted, (warning,) if cropped > _CROP_WITHOUT_WARNING else ())
-
-
-def _open(file: bytes) -> Image.Image:
-    """Return the decoded image. Pillow's own message is dropped: it may quote the file."""
-    try:
-        image = Image.open(io.BytesIO(file), formats=[name.upper() for name in OUTPUT_FORMATS])
-        if image.width * image.height > INIT_IMAGE_PIXELS:
-            refuse("out_of_range", "init_image", "init_image has too many pixels", f"Send at most {INIT_IMAGE_PIXELS}.")
-        if getattr(image, "is_animated", False):
-            refuse("bad_image", "init_image", "init_image is animated", "Send a still image.")
-        image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        refuse("bad_image", "init_image", "init_image is damaged or truncated", "Save the image again.")
-    if image.mode not in _MODES:
-        refuse("bad_image", "init_image", "init_image has more than 8 bits per channel", "Save it with 8.")
-    return image
-
-
-def _to_upright_rgb(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
-    if not upright.has_transparency_data:
-        return upright.convert("RGB")
-    rgba = upright.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return InitImage(fitted, (*decoded.warnings, *((warning,) if cropped > _CROP_WITHOUT_WARNING else ())))
