@@ -6,6 +6,7 @@ import json
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -41,7 +42,7 @@ def make_handler(
         try:
             result = delete(event) if deleting and delete else apply(event)
         except Exception as error:
-            reason = truncate(f"{type(error).__name__}: {error}", 900)
+            reason = truncate(printable(f"{type(error).__name__}: {error}"), 900)
             print(reason)
             reason = f"{reason} (log: {context.log_stream_name})"
             return _send(event, physical_id, {"Status": "FAILED", "Reason": reason})
@@ -66,6 +67,13 @@ def truncate(text: str, limit: int) -> str:
     return text.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
+def printable(text: str) -> str:
+    r"""Return `text` with escapes such as `\x1b`: it may have a hub's file names, and its readers use a terminal."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _try_stop(stop: Callable[[Event], None] | None, event: Event) -> None:
     try:
         if stop:
@@ -76,10 +84,21 @@ def _try_stop(stop: Callable[[Event], None] | None, event: Event) -> None:
 
 def _send(event: Event, physical_id: str, outcome: dict[str, Any]) -> None:
     body = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
-    request = urllib.request.Request(  # noqa: S310  the URL is CloudFormation's own
-        event["ResponseURL"],
+    request = urllib.request.Request(  # noqa: S310  the scheme is checked
+        _checked_url(event["ResponseURL"]),
         data=json.dumps({**body, "PhysicalResourceId": physical_id, **outcome}, ensure_ascii=False).encode(),
         method="PUT",
         headers={"content-type": ""},
     )
     urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+
+
+def _checked_url(url: str) -> str:
+    """Return CloudFormation's URL. Raises ValueError for what else urllib would open, such as a file.
+
+    Plain HTTP is for an emulator on this machine only.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
+        return url
+    raise ValueError(f"the ResponseURL has the scheme {parts.scheme!r} and not https")
