@@ -16,6 +16,12 @@ _BUCKET = "EaselStorage:ExportsOutputFnGetAttStore1D2A845BArnE59B7AE7"
 _OBJECTS_REASON = "Keys below this prefix of our own bucket belong to jobs and releases that do not exist yet"
 
 
+def service_of_this_account(service: str) -> iam.PrincipalBase:
+    """Return the principal of a service that acts for this account, and for no other: "confused deputy"."""
+    principal = iam.ServicePrincipal(f"{service}.amazonaws.com")
+    return principal.with_conditions({"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}})
+
+
 def allow(
     role: iam.Role, actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, object] | None = None
 ) -> None:

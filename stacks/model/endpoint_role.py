@@ -7,7 +7,13 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.common.grants import allow, allow_listing, allow_objects, allow_on_any_resource
+from stacks.common.grants import (
+    allow,
+    allow_listing,
+    allow_objects,
+    allow_on_any_resource,
+    service_of_this_account,
+)
 from stacks.common.kms_key import allow_key
 from stacks.model.async_output import AsyncOutput
 
@@ -28,7 +34,7 @@ class EndpointRole(iam.Role):
         log_group: logs.ILogGroup,
         async_output: AsyncOutput | None,
     ) -> None:
-        super().__init__(scope, id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        super().__init__(scope, id, assumed_by=service_of_this_account("sagemaker"))
         allow_serving(self, repository_arn=repository_arn, log_group_arn=log_group.log_group_arn)
         allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
         async_prefixes = ["jobs/*", "async-output/*", "async-failures/*"] if async_output else []

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.common.grants import allow, allow_on_any_resource
+from stacks.common.grants import allow, allow_on_any_resource, service_of_this_account
 from stacks.common.nag_suppressions import suppress_wildcard
 from stacks.model.endpoint_role import allow_serving
 from stacks.model.serving_image import ServingImage
@@ -28,7 +28,7 @@ class NotebookRole(iam.Role):
     """The role of the notebook and of the endpoint that it creates. It can pass itself, and no other role."""
 
     def __init__(self, scope: Construct, id: str, *, code: assets.Asset, instance_type: str) -> None:
-        super().__init__(scope, id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        super().__init__(scope, id, assumed_by=service_of_this_account("sagemaker"))
         allow(self, ["s3:GetObject"], [code.bucket.arn_for_objects(code.s3_object_key)])
         for kind, verbs in ACTIONS.items():
             actions = [f"sagemaker:{verb}" for verb in verbs]

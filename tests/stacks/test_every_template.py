@@ -87,6 +87,16 @@ def principals(principal: Any) -> list[Any]:
     return [item for kind in kinds for item in as_list(kind)]
 
 
+def test_services_assume_roles_for_this_account_only(each: Assembly) -> None:
+    """Lambda sends no source account."""
+    trusted = [s for s in statements(each) if s["Action"] == "sts:AssumeRole"]
+    services = {service for statement in trusted for service in principals(statement["Principal"])}
+    assert services >= {"lambda.amazonaws.com", "sagemaker.amazonaws.com"}
+    for statement in trusted:
+        if principals(statement["Principal"]) != ["lambda.amazonaws.com"]:
+            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
 def test_no_function_may_be_called_by_everybody(each: Assembly) -> None:
     permissions = each.properties("AWS::Lambda::Permission")
     assert permissions

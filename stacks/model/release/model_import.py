@@ -15,7 +15,7 @@ from constructs import Construct
 
 from stacks.common.function import package_code
 from stacks.common.function_backed_resource import FunctionBackedResource
-from stacks.common.grants import allow, allow_listing, allow_objects
+from stacks.common.grants import allow, allow_listing, allow_objects, service_of_this_account
 from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
@@ -45,7 +45,7 @@ class ModelImport(Construct):
         super().__init__(scope, id)
         log_group = import_log_group(cdk.Stack.of(self).stack_name)
         logs = Logs(self, "Logs", days=settings.log_days, name=log_group)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+        role = iam.Role(self, "Role", assumed_by=service_of_this_account("codebuild"))
         allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])
         _allow_import(role, bucket, settings, model)
         project = self._project(role, logs.log_group_name, settings)
