@@ -36,8 +36,6 @@ SUBMIT_GRACE_S = 60
 
 _CLAIM_TRIES = 3
 """Attempts to claim an idempotency key that another request frees at the same time."""
-_MAX_NAMES = 1000
-"""Names of a listing in which jobs are looked for when it contains other names."""
 
 _MAYBE_QUEUED = ("upstream_closed", "upstream_truncated", "model_timeout")
 """Errors of `Endpoint.submit` after which the job may be queued nevertheless."""
@@ -109,9 +107,11 @@ class Jobs:
             self._clock.sleep(min(next(pauses), remaining))
 
     def recent(self, owner: str, limit: int) -> list[Job]:
-        """Return the owner's newest jobs, newest first."""
+        """Return the owner's newest jobs, newest first. Those that cannot be read are listed as failed."""
+        names = self._store.list(f"jobs/{owner}/", limit)
+        tickets = [ticket for name in names if (ticket := Ticket.parse(f"{owner}-{name}"))]
         with ThreadPoolExecutor(8) as pool:
-            return [job for job in pool.map(self._find, self._newest(owner, limit)) if job]
+            return [job for job in pool.map(self._find, tickets) if job]
 
     def cancel(self, ticket: Ticket) -> Job:
         """End a job that is not known to have started, or close one with a damaged record.
@@ -144,22 +144,15 @@ class Jobs:
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _newest(self, owner: str, limit: int) -> list[Ticket]:
-        """Return the newest jobs. Other names in the folder do not take the place of jobs."""
-        for names in (limit, _MAX_NAMES):
-            listed = self._store.list(f"jobs/{owner}/", names)
-            found = [ticket for name in listed if (ticket := Ticket.parse(f"{owner}-{name}"))]
-            if len(found) == len(listed):
-                break
-        return found[:limit]
-
     def _find(self, ticket: Ticket) -> Job | None:
         try:
             return self.get(ticket)
         except EaselError as error:
-            if error.code != "not_found":
+            if error.kind.retryable:
                 raise
-            return None
+            if error.code == "not_found":
+                return None
+            return Job(ticket=ticket, record=None, outcome=Outcome.failed(error, ticket.created_at))
 
     def _damaged_job(self, ticket: Ticket, error: EaselError) -> Job:
         """Return a job whose `job.json` is damaged: failed, unless it was cancelled."""
@@ -212,7 +205,7 @@ class Jobs:
         image = self._store.read(record.ticket.key("init-image"))
         if not image:
             raise EaselError("input_missing", "the init_image was deleted", hint="Send the request again.")
-        return replace(record.request, init_image=image.decode())
+        return replace(record.request, init_image=image.decode(errors="replace"))
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket

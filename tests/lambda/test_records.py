@@ -8,7 +8,7 @@ import pytest
 from fakes import PROFILE, World, event, response_to
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_native import check_schema, problem
+from test_native import IMG2IMG, check_schema, problem
 
 import contract
 from contract import EaselError
@@ -127,11 +127,40 @@ def test_a_job_folder_without_a_record_is_no_job(world: World) -> None:
     assert not world.reporter.is_open(ticket)
 
 
-def test_other_names_do_not_hide_jobs(world: World) -> None:
+def test_other_names_are_no_jobs(world: World) -> None:
     ticket = submit(world)
-    for n in range(120):
-        world.store.objects[f"jobs/{ticket.owner}/.{n} backup/job.json"] = b"{}"
+    for name in (".DS_Store", "..", "A" * 44, f"{ticket.id} (copy)", f"{ticket.id}\n"):
+        world.store.objects[f"jobs/{ticket.owner}/{name}/job.json"] = b"{}"
     assert list(listed(world)) == [ticket.id]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_the_store_cannot_read_is_one_failed_job(world: World, name: str) -> None:
+    """For example a file that another user owns, or that lies on a bad sector."""
+    good, bad = submit(world), submit(world, "running")
+    read = world.store.read
+
+    def failing_read(key: str) -> bytes | None:
+        if key == bad.key(name):
+            raise EaselError("config_error", "the results cannot be read: Permission denied")
+        return read(key)
+
+    world.store.read = failing_read  # type: ignore[method-assign]
+    jobs = listed(world)
+    assert jobs[good.id]["status"] == "queued"
+    if name != "request.json":
+        assert jobs[bad.id]["error"]["code"] == "config_error"
+        problem(world.send(event("GET", f"/jobs/{bad.id}")), 500, "config_error")
+
+
+def test_a_damaged_init_image_harms_no_other_job(world: World) -> None:
+    good = submit(world)
+    assert world.call("POST", "/jobs", IMG2IMG)[0] == 202
+    bad = world.endpoint.submitted[-1]
+    world.store.objects[bad.key("init-image")] = b"\xff\xfe"
+    world.store.delete(bad.key("submitted.json"))
+    world.clock.time += SUBMIT_GRACE_S + 1
+    assert listed(world)[good.id]["status"] == "queued"
 
 
 @pytest.mark.parametrize("id", ["0" * 44, "f" * 44])
