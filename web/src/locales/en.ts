@@ -39,7 +39,7 @@ export default {
   },
   initImage: {
     open: 'Load parameters from an image',
-    openOrUse: 'Open an image: as init image or for its parameters',
+    openOrUse: 'Use an image or its parameters',
     alt: 'Init image',
     clear: 'Remove the init image',
   },
@@ -173,7 +173,7 @@ export default {
     throttled: 'Too many requests. Try again in a few seconds.',
     quota_exceeded: 'The quota of this key is used up. The operator can raise it.',
     internal: 'Something went wrong in the service.',
-    record_damaged: 'A stored record is damaged. The operator finds the reason in the log.',
+    record_damaged: 'The record of this job is damaged. Send the request again.',
     config_error: 'The service is not configured correctly. The operator has to look at its log.',
     nan_output: 'The model produced invalid numbers. Try its default size and guidance.',
     blank_output: 'The model produced a blank image. Try another seed.',

@@ -37,7 +37,7 @@ export default {
   },
   initImage: {
     open: '从图片读取参数',
-    openOrUse: '打开图片：用作初始图片或读取其参数',
+    openOrUse: '使用图片或读取其参数',
     alt: '初始图片',
     clear: '移除初始图片',
   },
@@ -163,7 +163,7 @@ export default {
     throttled: '请求过于频繁。请几秒后重试。',
     quota_exceeded: '这个密钥的配额已用完，可由管理员提高。',
     internal: '服务内部出错了。',
-    record_damaged: '保存的记录已损坏，管理员可在日志中找到原因。',
+    record_damaged: '该任务的记录已损坏。请重新提交。',
     config_error: '服务配置有误，需要管理员查看日志。',
     nan_output: '模型算出了无效数值。请使用默认的尺寸和引导强度。',
     blank_output: '模型生成了空白图片。请换一个种子。',
