@@ -16,6 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from stacks.api.stack import ApiStack
 from stacks.cloud9.stack import Cloud9Stack
+from stacks.common.asset_modes import normalise_asset_modes
 from stacks.common.cost_tags import tag_all
 from stacks.common.kms_key import encrypt_all
 from stacks.config import names
@@ -76,11 +77,12 @@ def create_stacks(
 
 
 def apply_to_all(app: cdk.App, settings: Settings) -> None:
-    """Encrypt and tag every resource, and check all stacks by the AwsSolutions rules."""
+    """Encrypt and tag every resource, check all stacks by the AwsSolutions rules, and let Lambda read the assets."""
     if settings.kms_key_arn:
         encrypt_all(app, settings.kms_key_arn)
     tag_all(app, {names.APP_TAG: names.APP, names.MODE_TAG: settings.mode})
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    normalise_asset_modes(app)
 
 
 def main() -> None:
