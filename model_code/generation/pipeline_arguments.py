@@ -1,7 +1,7 @@
 """The arguments of a pipeline's `__call__` for a request. Pipelines differ in the parameters that they have."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,10 @@ def prepare_arguments(pipeline: Any, request: GenerationRequest, width: int, hei
         del shared["width"], shared["height"]  # some pipelines take the size of their init_image
     guidance, true_guidance = _guidance(parameters, request.guidance_scale)
     negative_prompt, warnings = _negative_prompt(parameters, request, true_guidance)
-    warnings += truncation_warnings(pipeline, parameters, request.prompt)
+    texts = {f"Prompt {number}": prompt for number, prompt in enumerate(request.prompt, start=1)}
+    if negative_prompt and not warnings:
+        texts["negative_prompt"] = negative_prompt
+    warnings += truncation_warnings(pipeline, parameters, texts)
     return PipelineArguments(shared | guidance, negative_prompt, tuple(warnings))
 
 
@@ -59,18 +62,20 @@ def _negative_prompt(parameters: Any, request: GenerationRequest, true_guidance:
     return request.negative_prompt, []
 
 
-def truncation_warnings(pipeline: Any, parameters: Any, prompts: Sequence[str]) -> list[str]:
-    """Return a warning for each prompt that the text encoder with the longest input truncates."""
+def truncation_warnings(pipeline: Any, parameters: Any, texts: Mapping[str, str]) -> list[str]:
+    """Return a warning for each text, by name, that the text encoder with the longest input truncates."""
     tokenizer = _largest_tokenizer(pipeline)
     own_limit = _default(parameters, "max_sequence_length") or _NO_LIMIT
     limit = min(own_limit, getattr(tokenizer, "model_max_length", _NO_LIMIT))
     if limit == _NO_LIMIT or not hasattr(tokenizer, "num_special_tokens_to_add"):
         return []
     usable = limit - tokenizer.num_special_tokens_to_add()
-    lengths = [len(tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids) for prompt in prompts]
+    lengths = {
+        name: len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids) for name, text in texts.items()
+    }
     return [
-        f"Prompt {number} has {length} tokens; this model reads the first {usable}."
-        for number, length in enumerate(lengths, start=1)
+        f"{name} has {length} tokens; this model reads the first {usable}."
+        for name, length in lengths.items()
         if length > usable
     ]
 
@@ -78,4 +83,5 @@ def truncation_warnings(pipeline: Any, parameters: Any, prompts: Sequence[str]) 
 def _largest_tokenizer(pipeline: Any) -> Any:
     """Pipelines number their tokenizers by size: tokenizer (CLIP), tokenizer_2 (CLIP or T5), tokenizer_3 (T5)."""
     names = ("tokenizer_3", "tokenizer_2", "tokenizer")
-    return next((found for name in names if (found := getattr(pipeline, name, None)) is not None), None)
+    found = next((found for name in names if (found := getattr(pipeline, name, None)) is not None), None)
+    return getattr(found, "tokenizer", found)  # FLUX.2 has a processor of texts and images

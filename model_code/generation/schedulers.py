@@ -92,8 +92,8 @@ def _exact_ddim() -> Any:
     class DDIMScheduler(diffusers.DDIMScheduler):  # type: ignore[misc]
         def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **named: Any) -> Any:
             later = self.timesteps[self.timesteps < int(timestep)]
-            alphas, target = self.alphas_cumprod, int(later[0]) if len(later) else -1
-            alpha = alphas[target] if target >= 0 else torch.tensor(1.0)
+            alphas: torch.Tensor = vars(self)["alphas_cumprod"]
+            alpha = alphas[int(later[0])] if len(later) else torch.tensor(1.0)
             reached = int(timestep) - self.config.num_train_timesteps // self.num_inference_steps
             self.final_alpha_cumprod = alpha
             if reached >= 0:
@@ -110,9 +110,9 @@ def _exact_ddim() -> Any:
 def max_steps(scheduler: Any) -> int:
     """Return the most steps that a scheduler takes: its schedule may be shorter than the contract's bound."""
     config = scheduler.config
-    length = config["num_train_timesteps"] - config.get("steps_offset", 0)
+    length: int = config["num_train_timesteps"] - config.get("steps_offset", 0)
     is_lcm = type(scheduler).__name__ == "LCMScheduler"
-    return min(STEPS.maximum, length, config["original_inference_steps"] if is_lcm else length)
+    return min(STEPS.maximum, length, int(config["original_inference_steps"]) if is_lcm else length)
 
 
 def check_steps(scheduler: Any, steps: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from contract import GenerationRequest
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
+from tests.model_code import tiny
 
 
 class Plain:
@@ -117,6 +118,35 @@ def test_only_a_truncated_prompt_is_warned_about() -> None:
     pipeline.tokenizer = tokenizer(12)  # type: ignore[attr-defined]
     warnings = prepare(pipeline, prompt=("a" * 10, "b" * 11)).warnings
     assert warnings == ("Prompt 2 has 11 tokens; this model reads the first 10.",)
+
+
+def test_a_truncated_negative_prompt_is_warned_about() -> None:
+    pipeline = Plain()
+    pipeline.tokenizer = tokenizer(12)  # type: ignore[attr-defined]
+    assert prepare(pipeline, negative_prompt="a" * 10).warnings == ()
+    warnings = prepare(pipeline, prompt=("b" * 13, "a"), negative_prompt="a" * 11).warnings
+    assert warnings == (
+        "Prompt 1 has 13 tokens; this model reads the first 10.",
+        "negative_prompt has 11 tokens; this model reads the first 10.",
+    )
+    (ignored,) = prepare(pipeline, negative_prompt="a" * 11, guidance_scale=1.0).warnings
+    assert "guidance_scale" in ignored
+
+
+@pytest.mark.parametrize(
+    "family", [tiny.stable_diffusion, tiny.stable_diffusion_xl, tiny.flux_2_klein, tiny.z_image, tiny.flux]
+)
+def test_every_family_warns_about_a_long_negative_prompt_as_about_a_prompt(family: Any) -> None:
+    pipeline, long = family(), "a " * 600
+    warnings = prepare(pipeline, prompt=("a", long), negative_prompt=long).warnings
+    assert sum("Prompt 2 has" in warning for warning in warnings) == 1
+    assert any("negative_prompt" in warning for warning in warnings)
+
+
+def test_a_processor_of_texts_and_images_is_a_tokenizer_too() -> None:
+    pipeline = Plain()
+    pipeline.tokenizer = SimpleNamespace(tokenizer=tokenizer(12))  # type: ignore[attr-defined]
+    assert len(prepare(pipeline, prompt=("a" * 11,)).warnings) == 1
 
 
 def test_the_text_encoder_with_the_longest_input_counts() -> None:
