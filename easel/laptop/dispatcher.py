@@ -16,8 +16,8 @@ from jobs.run import MAX_CONTAINER_DEATHS, run_job
 
 IDLE_SECONDS = 0.5
 """Time between two health checks of an idle container."""
-STORE_RETRY_SECONDS = 30.0
-"""Pause after the store refused even the record of a failure."""
+RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
+"""First and longest pause after the system or the store refused something."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +39,25 @@ class Dispatcher:
         self._submitted.set()
 
     async def run(self) -> None:
-        """Run jobs until cancelled."""
+        """Run jobs until cancelled. Errors of the file system end nothing: they are logged once, and tried again."""
+        pause = RETRY_SECONDS
         while True:
-            await self._container.ready()
-            self._submitted.clear()
-            if ticket := self._queue.oldest():
-                await self._process(ticket)
-            else:
-                await self._idle()
+            try:
+                await self._step()
+                pause = RETRY_SECONDS
+            except (EaselError, OSError) as error:
+                if pause == RETRY_SECONDS:
+                    _log.error("jobs cannot run at the moment: %s (%s)", error, error.__cause__)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MAX_RETRY_SECONDS)
+
+    async def _step(self) -> None:
+        await self._container.ready()
+        self._submitted.clear()
+        if ticket := self._queue.oldest():
+            await self._process(ticket)
+        else:
+            await self._idle()
 
     async def _idle(self) -> None:
         try:
@@ -58,12 +69,15 @@ class Dispatcher:
         try:
             if self._is_open(ticket):
                 await self._generate(ticket)
-            if not self._is_open(ticket):
-                self._queue.remove(ticket)
-                self._on_end()
+            ended = not self._is_open(ticket)
         except EaselError as error:
-            _log.error("the outcome of %s cannot be stored: %s", ticket.inference_id, error)
-            await asyncio.sleep(STORE_RETRY_SECONDS)
+            if error.code != "record_damaged":
+                raise
+            _log.error("%s leaves the queue: %s", ticket.inference_id, error)
+            ended = True
+        if ended:
+            self._queue.remove(ticket)
+            self._on_end()
 
     def _is_open(self, ticket: Ticket) -> bool:
         return self._reporter.is_open(ticket)

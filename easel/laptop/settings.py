@@ -7,10 +7,16 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from easel.laptop.public_url import PublicUrl
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that only this machine can reach."""
 KEY_PATTERN = r"[!-~]([ -~]*[!-~])?"
 """API keys that an HTTP header can carry."""
+DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji"}
+"""Defaults of options."""
+SECRET_VARIABLE, SECRET_HEADER = "EASEL_CONTAINER_SECRET", "x-easel-secret"
+"""Where the container gets the secret of this start, and where each of its requests must then carry it."""
 JOB_TTL_SECONDS = 7 * 24 * 3600
 """Age after which a job without an outcome has expired: a laptop may be off for days with jobs in its queue."""
 EXAMPLE_REQUEST = {
@@ -23,7 +29,7 @@ EXAMPLE_REQUEST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Options of `easel up`. `container` is the module that serves the model."""
+    """Options of `easel up`. `container`: module that serves the model. `public`: address of a reverse proxy."""
 
     host: str
     port: int
@@ -31,6 +37,7 @@ class Settings:
     data: Path
     key: str | None
     container: str
+    public: PublicUrl | None = None
 
     @property
     def loopback(self) -> bool:
@@ -39,6 +46,15 @@ class Settings:
     @property
     def url(self) -> str:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    def command(self, data: Path | None = None) -> str:
+        """Return the command that starts the same at the next port, with another `data` folder if given."""
+        port = self.port + 1 if self.port < 65_535 else 7861
+        options = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host}
+        given = {name: str(value) for name, value in options.items() if str(value) != DEFAULTS.get(name)}
+        key = ["--key …"] if self.key else []
+        public = [f"--public-url {shlex.quote(str(self.public))}"] if self.public else []
+        return " ".join(["easel up", *(f"{name} {shlex.quote(value)}" for name, value in given.items()), *key, *public])
 
     @property
     def curl(self) -> str:

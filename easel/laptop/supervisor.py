@@ -15,22 +15,23 @@ from typing import Any
 
 import uvicorn
 
+from contract import EaselError
 from easel import ROOT
 from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.laptop.clock import InterruptibleClock
-from easel.laptop.container.client import ContainerClient
 from easel.laptop.container.process import PING_SECONDS, ContainerProcess
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.http_timeouts import TimeoutProtocol
+from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.handler_pool import Handler, HandlerPool
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 
 MAX_FAILED_STARTS = 3
 """Starts of the model in a row that may fail."""
+MAX_REFUSALS = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WELCOME = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Easel</title>
@@ -59,6 +60,7 @@ class Supervisor:
         self._dispatcher = self._make_dispatcher()
         self._server = self._make_server()
         self._failure: BaseException | None = None
+        self._refusals: set[str] = set()
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on `listener` until a stop signal. Raises CommandError if the model or the API does not start."""
@@ -104,23 +106,28 @@ class Supervisor:
         with self._terminal.spinner(f"Loading {self._entry.profile.name}") as tick:
             while not self._container.loaded:
                 if self._container.failures >= MAX_FAILED_STARTS:
-                    log = self._container.log.read_text(errors="replace").splitlines()
-                    last = next((line for line in reversed(log) if line.strip()), "it ended without a message")
-                    raise self._start_error("model", last, self._container.log)
+                    raise self._start_error("model", _last_line(self._container.log), self._container.log)
                 tick()
                 await asyncio.sleep(PING_SECONDS)
-        self._terminal.print(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}")
+        public = f", behind {self._settings.public}" if self._settings.public else ""
+        self._terminal.print(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}{public}")
         self._terminal.print(f"\n{self._settings.curl}\n\nPress Ctrl-C to stop. Images are kept in {self._data.root}.")
+
+    def _report_refusal(self, error: EaselError) -> None:
+        """Print a line, once for each reason. Whoever sends many hosts gets no more than `MAX_REFUSALS` lines."""
+        if error.message not in self._refusals and len(self._refusals) < MAX_REFUSALS:
+            self._refusals.add(error.message)
+            self._terminal.print(f"Refused a request: {error.message}. {error.hint}")
 
     def _start_error(self, part: str, why: str, log: Path) -> CommandError:
         return CommandError(f"The {part} does not start", where=str(log), why=why, fix="Read that log file.")
 
     def _make_dispatcher(self) -> Dispatcher:
         return Dispatcher(
-            queue=self._data.queue(),
+            queue=self._data.queue,
             store=self._data.store(),
             container=self._container,
-            predictor=ContainerClient(self._container.port),
+            predictor=self._container.client,
             clock=InterruptibleClock(),
             on_end=self._handlers.wake,
         )
@@ -135,10 +142,12 @@ class Supervisor:
             welcome=WELCOME.format(curl=escape(self._settings.curl)),
             key=self._settings.key,
             loopback=self._settings.loopback,
+            public=self._settings.public,
+            on_refused=self._report_refusal,
         )
         config = uvicorn.Config(
             gateway.app(),
-            http=TimeoutProtocol,
+            http=LimitedProtocol,
             ws="none",
             proxy_headers=False,
             lifespan="off",
@@ -152,7 +161,15 @@ class Supervisor:
     def _make_handler(self, clock: InterruptibleClock) -> Handler:
         from easel.laptop.api_handler import make_handler  # here, so that the model loads meanwhile
 
-        return make_handler(self._data, self._entry.profile, self._container.port, clock, self._notify_dispatcher)
+        return make_handler(self._data, self._entry.profile, self._container.client, clock, self._notify_dispatcher)
 
     def _notify_dispatcher(self) -> None:
         self._loop.call_soon_threadsafe(self._dispatcher.notify)
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError as error:
+        return f"its log cannot be read: {error.strerror}"
+    return next((line for line in reversed(lines) if line.strip()), "it ended without a message")

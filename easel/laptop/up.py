@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
@@ -18,26 +20,41 @@ from easel.laptop.settings import KEY_PATTERN, Settings
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.supervisor import Supervisor
 
+MAX_OPEN_FILES = 10_240
+"""The most that macOS allows where its hard limit is `unlimited`."""
+
 
 def run(settings: Settings) -> None:
     """Run until a stop signal. Raises CommandError."""
     terminal = Terminal()
+    os.umask(0o077)  # prompts and images are for this user only
+    raise_file_limit()
     _check_key(settings, terminal)
     entry, data = find(settings.model), DataFolder(settings.data)
     _ = entry.folder  # raises before the port is taken
-    with data.lock(settings.url), _listen(settings) as listener:
-        data.store().delete_drafts()
-        data.clear_logs()
+    with data.lock(settings), _listen(settings) as listener:
+        for line in data.prepare():
+            terminal.print(line)
         with _log_to(data.api_log):
             asyncio.run(Supervisor(settings, entry, data, terminal).run(listener))
     terminal.print("Stopped.")
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this user have: macOS starts programs with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (hard, MAX_OPEN_FILES):
+        with suppress(ValueError, OSError):
+            if limit != resource.RLIM_INFINITY and soft != resource.RLIM_INFINITY and limit > soft:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return
 
 
 @contextmanager
 def _log_to(file: Path) -> Iterator[None]:
     """Send standard output and logging to `file`: the handlers print their log as they do on Lambda."""
     logging.raiseExceptions = False  # a full disk stops the log, not the service
-    with file.open("a", buffering=1) as log, redirect_stdout(log):
+    with file.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log, redirect_stdout(log):
         logging.basicConfig(stream=log, level=logging.WARNING)
         yield
 
@@ -51,6 +68,8 @@ def _check_key(settings: Settings, terminal: Terminal) -> None:
             fix='Use letters and digits: --key "$(openssl rand -hex 16)"',
             code=USAGE,
         )
+    if settings.public and not settings.key:
+        terminal.print(f"Warning: without --key, whoever can open {settings.public} can generate and see all images.")
     if settings.loopback:
         return
     if not settings.key:
@@ -81,7 +100,7 @@ def _listen(settings: Settings) -> socket.socket:
             f"Port {settings.port} is in use" if in_use else "Cannot listen on this address",
             where=f"{settings.host}:{settings.port}",
             why="another program listens on it, perhaps Easel" if in_use else str(error),
-            fix=f"Stop it, or: easel up --port {settings.port + 1}" if in_use else "Use another --host or --port.",
+            fix=f"Stop it, or: {settings.command()}" if in_use else "Use another --host or --port.",
             code=ENVIRONMENT,
         ) from None
     return listener

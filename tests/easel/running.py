@@ -44,15 +44,17 @@ def free_port() -> int:
 class Laptop:
     """`with Laptop(folder) as laptop` starts a service and waits until it is ready. At the end no process is left.
 
-    `output` is what it has written to standard error.
+    `output` is what it has written to standard error. `before`: shell commands before it, such as `umask 0`.
     """
 
-    def __init__(self, data: Path, *options: str, container: str = FAKE, **variables: str) -> None:
+    def __init__(self, data: Path, *options: str, container: str = FAKE, before: str = "", **variables: str) -> None:
         self.data, self.port, self.output = data, free_port(), ""
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
         self._command = [*EASEL, "up", "--port", str(self.port), "--data", str(data), "--model", MODEL]
         self._command += ["--container", container, *options]
+        if before:
+            self._command = ["sh", "-c", f'{before}; exec "$@"', "sh", *self._command]
         self._variables = {**os.environ, **variables}
 
     def __enter__(self) -> Laptop:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from contract import DEADLINE_MS, EaselError
+from easel.laptop.settings import SECRET_HEADER
 from jobs.ports import Ticket
 
 STATE_SECONDS = 0.5
@@ -23,8 +24,8 @@ class ContainerDiedError(Exception):
 class ContainerClient:
     """Predictor of lambda/jobs/ports.py that also reads the container's state."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, secret: str) -> None:
+        self.port, self._secret = port, {SECRET_HEADER: secret}
 
     def ping(self) -> int | None:
         """Return 200 if the model is loaded and healthy, 503 if not, None without a response from a busy machine."""
@@ -62,7 +63,7 @@ class ContainerClient:
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
-            connection.request(method, path, body or None, headers)
+            connection.request(method, path, body or None, headers | self._secret)
             response = connection.getresponse()
             return response.status, response.read()
         finally:

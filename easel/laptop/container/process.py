@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import sys
 from contextlib import suppress
@@ -14,6 +15,7 @@ from contract import render_profile
 from easel import ROOT
 from easel.laptop.catalogue import Entry
 from easel.laptop.container.client import ContainerClient
+from easel.laptop.settings import SECRET_VARIABLE
 
 PING_SECONDS = 0.1
 STOP_SECONDS = 3.0
@@ -33,13 +35,14 @@ class ContainerProcess:
     """`python -m <module>`, a container that serves `entry` and writes to `log`. It ends with this process."""
 
     def __init__(self, module: str, entry: Entry, log: Path) -> None:
-        self.port, self.log = free_port(), log
+        port, secret = free_port(), secrets.token_hex(32)
+        self.client, self.log = ContainerClient(port, secret), log
         self._command = [sys.executable, "-m", "easel.laptop.container.parent_watchdog", module]
         self._command += ["--model-dir", str(entry.folder), "--code-dir", str(ROOT / "model_code")]
-        self._command += ["--port", str(self.port)]
-        self._variables = {**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile)}
+        self._command += ["--port", str(port)]
+        profile = render_profile(entry.profile)
+        self._variables = {**os.environ, "EASEL_MODEL_PROFILE": profile, SECRET_VARIABLE: secret}
         self._process: asyncio.subprocess.Process | None = None
-        self._client = ContainerClient(self.port)
         self.failures = 0
         """Deaths since the container was last ready."""
         self.loaded = False
@@ -50,7 +53,7 @@ class ContainerProcess:
         return self._process is not None and self._process.returncode is None
 
     async def ready(self) -> None:
-        """Return when the model is loaded; start the process as often as that needs."""
+        """Return when the model is loaded; start the process as often as that needs. Raises OSError."""
         while not (self.alive and self.loaded):
             if not self.alive:
                 await self._restart()
@@ -79,19 +82,23 @@ class ContainerProcess:
             await self.kill()
 
     async def _ping(self) -> int | None:
-        return await asyncio.to_thread(self._client.ping)
+        return await asyncio.to_thread(self.client.ping)
 
     async def _restart(self) -> None:
         self.loaded = False
         if self._process is not None:
             self.failures += 1
             await asyncio.sleep(min(0.2 * 2**self.failures, MAX_RESTART_SECONDS))
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                env=self._variables,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        try:
+            with self.log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    env=self._variables,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError:
+            self.failures += 1
+            raise

@@ -5,12 +5,16 @@
 GET /ping           200 while the model is loaded and healthy, else 503
 POST /invocations   input_fn, predict_fn, output_fn, one request at a time; an exception becomes status 400
 GET /progress       {"inference_id", "step", "steps", "preview"} of the running request, or nulls
+
+Pages in a browser are refused: no Origin, and only a Host of this machine. With EASEL_CONTAINER_SECRET in the
+environment, every request must send it as x-easel-secret.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hmac
 import importlib
 import inspect
 import json
@@ -25,6 +29,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from easel.laptop.settings import LOOPBACK, SECRET_HEADER, SECRET_VARIABLE
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 6_291_456
@@ -104,15 +111,18 @@ class Container:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 on loopback. `main` sets `container`."""
+    """HTTP/1.1 on loopback. `main` sets `container` and `secret`."""
 
     container: ClassVar[Container]
+    secret: ClassVar[str]
     protocol_version = "HTTP/1.1"
     timeout = SLOW_CLIENT_SECONDS
     wbufsize = -1  # head and body in one packet, since two would be delayed by Nagle's algorithm
 
     def do_GET(self) -> None:
-        if self.path == "/ping":
+        if not self._allowed():
+            self._send(403, "")
+        elif self.path == "/ping":
             self._send(200 if self.container.healthy else 503, "")
         elif self.path == "/progress":
             self._send(200, json.dumps(self.container.progress()))
@@ -120,6 +130,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, "")
 
     def do_POST(self) -> None:
+        if not self._allowed():
+            self.close_connection = True
+            self._send(403, "")
+            return
         body = self._body()
         if body is None:
             return
@@ -136,6 +150,15 @@ class Handler(BaseHTTPRequestHandler):
         self.container.waiting.put(invocation)
         invocation.finished.wait()
         self._send(invocation.status, invocation.response)
+
+    def _allowed(self) -> bool:
+        """Return whether the sender is a program of this machine that knows the secret, and no page in a browser."""
+        sent = self.headers.get(SECRET_HEADER, "")
+        known = not self.secret or hmac.compare_digest(sent.encode(), self.secret.encode())
+        with contextlib.suppress(ValueError):
+            host = urlsplit(f"//{self.headers.get('Host', HOST)}").hostname
+            return known and host in LOOPBACK and "Origin" not in self.headers
+        return False
 
     def _body(self) -> bytes | None:
         """Return the body. Return None after an error response; the connection then closes, its body unread."""
@@ -175,8 +198,9 @@ def main() -> None:
     _end_with_signals_and_parent()
     # Threads that spin at OpenMP's barriers make a small model ten times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    container = Container()
-    server = Server((HOST, arguments.port), type("BoundHandler", (Handler,), {"container": container}))
+    container, secret = Container(), os.environ.pop(SECRET_VARIABLE, "")
+    members = {"container": container, "secret": secret}
+    server = Server((HOST, arguments.port), type("BoundHandler", (Handler,), members))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     _log("serving", port=server.server_port)
     sys.path.insert(0, str(arguments.code_dir or arguments.model_dir / "code"))

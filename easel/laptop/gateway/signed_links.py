@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from easel.laptop.storage.durable import sync_folder, write_file
+
 SECRET_BYTES = 32
 
 
@@ -32,10 +34,11 @@ class Signer:
 
 
 def load_secret(path: Path) -> bytes:
-    """Return the secret in `path`. The first call creates it, readable by this user only."""
-    if not path.exists() or path.stat().st_size != SECRET_BYTES:  # a power cut can leave an empty file
+    """Return the secret in `path`. The first call creates it. Raises OSError."""
+    if not path.exists() or not path.stat().st_size:  # empty after a power cut
         draft = path.with_name(f"{path.name}.draft")
-        draft.touch(mode=0o600)
-        draft.write_bytes(secrets.token_bytes(SECRET_BYTES))
+        draft.unlink(missing_ok=True)
+        write_file(draft, secrets.token_bytes(SECRET_BYTES))
         draft.replace(path)
+        sync_folder(path.parent)
     return path.read_bytes()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.laptop.gateway.signed_links import Signer, load_secret
+from easel.laptop.settings import Settings
+from easel.laptop.storage.folder_check import check_kinds, check_writes, folder_error, keep_private
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 
@@ -33,39 +35,46 @@ class DataFolder:
     def api_log(self) -> Path:
         return self.root / "api.log"
 
+    @cached_property
+    def queue(self) -> Queue:
+        return Queue(self.root / "queue")
+
     def signer(self) -> Signer:
         return Signer(load_secret(self.root / "secret"))
 
     def store(self) -> FolderStore:
         return FolderStore(self.files, self.signer())
 
-    def queue(self) -> Queue:
-        return Queue(self.root / "queue")
-
-    def clear_logs(self) -> None:
-        """Empty the logs. They hold one run."""
-        for log in (self.model_log, self.api_log):
-            log.write_bytes(b"")
-
-    def lock(self, url: str) -> IO[bytes]:
+    def lock(self, settings: Settings) -> IO[bytes]:
         """Create the folder and lock it for this process until the returned file is closed.
 
-        `url` is where this process will listen; the error of a second process names it. Raises CommandError.
+        The lock names the address of this process for the error of a second one. Raises CommandError.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            check_kinds(self.root)
             lock = (self.root / "lock").open("ab", buffering=0)
             if not _locked(lock):
                 lock.close()
-                raise _in_use(self.root)
+                raise _in_use(self.root, settings)
             lock.truncate(0)
-            lock.write(url.encode())
+            lock.write(settings.url.encode())
         except OSError as error:
-            why, fix = error.strerror or str(error), "Use another folder with --data."
-            raise CommandError(
-                "The data folder cannot be used", where=str(self.root), why=why, fix=fix, code=ENVIRONMENT
-            ) from None
+            raise folder_error(self.root, error) from None
         return lock
+
+    def prepare(self) -> list[str]:
+        """Try all kinds of writes, and remove what an earlier run left. Return warnings. Raises CommandError."""
+        try:
+            warnings = keep_private(self.root)
+            check_writes(self.store(), self.files)
+            _ = self.queue
+            self.store().delete_drafts()
+            for log in (self.model_log, self.api_log):  # they hold one run
+                log.write_bytes(b"")
+        except OSError as error:
+            raise folder_error(self.root, error) from None
+        return warnings
 
 
 def _locked(lock: IO[bytes]) -> bool:
@@ -76,9 +85,9 @@ def _locked(lock: IO[bytes]) -> bool:
     return True
 
 
-def _in_use(root: Path) -> CommandError:
-    url = (root / "lock").read_text() or "an address that is not known yet"
-    another = f"easel up --port {(urlsplit(url).port or 7860) + 1} --data {shlex.quote(f'{root}-2')}"
+def _in_use(root: Path, settings: Settings) -> CommandError:
+    url = (root / "lock").read_text(errors="replace") or "an address that is not known yet"
+    another = replace(settings, port=_port(url) or settings.port).command(root.with_name(f"{root.name}-2"))
     return CommandError(
         f"Easel already runs at {url}",
         where=str(root),
@@ -86,3 +95,10 @@ def _in_use(root: Path) -> CommandError:
         fix=f"Open it, or stop it (Ctrl-C in its terminal), or start a second service: {another}",
         code=ENVIRONMENT,
     )
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None

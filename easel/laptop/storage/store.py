@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
-import time
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from contract import EaselError
+from easel.laptop.clock import now
 from easel.laptop.gateway.signed_links import Signer
+from easel.laptop.storage.durable import make_folder, store_errors, sync_folder, write_file
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_JOBS, _JOB_ID = re.compile(r"jobs/[0-9a-f]{16}/", re.ASCII), re.compile(r"[0-9a-f]{44}", re.ASCII)
 
 
 class FolderStore:
     """Keys are paths below `root`. Each object is written to a draft file, then moved to its key in one step.
 
-    Survives the death of any process at any moment; a power cut may lose the last second.
+    An object whose write has returned survives the death of any process at any moment, and a power cut.
     """
 
     def __init__(self, root: Path, signer: Signer) -> None:
@@ -29,10 +29,11 @@ class FolderStore:
         self._drafts.mkdir(parents=True, exist_ok=True)
 
     def read(self, key: str) -> bytes | None:
-        try:
-            return (self._root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
+        with store_errors():
+            try:
+                return (self._root / key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
 
     def create(self, key: str, body: bytes) -> bool:
         with self._draft(key, body) as draft:
@@ -48,43 +49,37 @@ class FolderStore:
             draft.replace(self._root / key)
 
     def delete(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        with store_errors():
+            (self._root / key).unlink(missing_ok=True)
 
     def list(self, prefix: str, limit: int) -> Sequence[str]:
-        try:
-            with os.scandir(self._root / prefix) as entries:
-                return heapq.nsmallest(limit, (entry.name for entry in entries))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        """Return the first names. Beside jobs, other names do not count: a file manager may have created them."""
+        jobs = _JOBS.fullmatch(prefix)
+        with store_errors():
+            try:
+                with os.scandir(self._root / prefix) as entries:
+                    names = (entry.name for entry in entries if not jobs or _JOB_ID.fullmatch(entry.name))
+                    return heapq.nsmallest(limit, names)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def link(self, key: str, seconds: int) -> str:
-        return self._signer.path(key, time.time() + seconds)
+        return self._signer.path(key, now() + seconds)
 
     def delete_drafts(self) -> None:
         """Delete drafts of processes that died. Call it only while no other process uses this folder."""
         for draft in self._drafts.glob("*"):
-            draft.unlink()
+            with suppress(OSError):
+                draft.unlink()
 
     @contextmanager
     def _draft(self, key: str, body: bytes) -> Iterator[Path]:
-        draft = self._drafts / uuid.uuid4().hex
+        draft, folder = self._drafts / uuid.uuid4().hex, (self._root / key).parent
         with store_errors(), _deleted_afterwards(draft):
-            (self._root / key).parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(body)
+            make_folder(folder)
+            write_file(draft, body)
             yield draft
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn errors of the file system into errors of the contract."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            message, hint = "the disk with the results is full", "Free some space, then send the request again."
-            raise EaselError("disk_full", message, hint=hint) from error
-        message = f"the results cannot be stored: {error.strerror}"
-        raise EaselError("config_error", message, hint="Check the data folder.") from error
+            sync_folder(folder)
 
 
 @contextmanager

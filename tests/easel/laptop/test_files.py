@@ -54,6 +54,20 @@ def test_a_link_returns_the_image(laptop: Laptop, link: str) -> None:
     assert 890 <= int(parts(link)[1]) - time.time() <= 900
 
 
+def test_an_image_is_sent_once(laptop: Laptop, link: str) -> None:
+    first = laptop.http.get(link)
+    assert "immutable" in first.headers["cache-control"]
+    again = laptop.http.get(link, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert laptop.http.get(link, headers={"if-none-match": '"other"'}).content == first.content
+
+
+def test_head_of_an_image_has_its_size(laptop: Laptop, link: str) -> None:
+    response = laptop.http.head(link)
+    assert (response.status_code, response.content) == (200, b"")
+    assert int(response.headers["content-length"]) == len(laptop.http.get(link).content)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_a_link_is_read_only(laptop: Laptop, link: str, method: str) -> None:
     response = laptop.http.request(method, link)

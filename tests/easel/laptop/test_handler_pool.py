@@ -159,7 +159,7 @@ def test_threads_do_not_mix_up_requests(monkeypatch: pytest.MonkeyPatch) -> None
 
     def make(clock: InterruptibleClock) -> Handler:
         router = Router([Echo()])
-        return Service(lambda: router, clock.now, Telemetry(namespace=""))
+        return Service(lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=Telemetry(namespace=""))
 
     async def test(pool: HandlerPool) -> None:
         async def fetch(number: int) -> tuple[int, str]:

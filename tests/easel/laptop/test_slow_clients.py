@@ -1,4 +1,4 @@
-"""Clients that stall are disconnected and do not delay others (uvicorn with TimeoutProtocol, on loopback)."""
+"""Clients that stall are disconnected and do not delay others (uvicorn with LimitedProtocol, on loopback)."""
 
 import socket
 import threading
@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 
 from easel.laptop.gateway import app as gateway
-from easel.laptop.gateway import http_timeouts
+from easel.laptop.gateway import connections
 from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.http_timeouts import TimeoutProtocol
+from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import HandlerPool
 from tests.easel.running import wait_for
@@ -31,8 +31,8 @@ class Handlers:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
-    monkeypatch.setattr(http_timeouts, "HEADER_SECONDS", TIMEOUT)
-    monkeypatch.setattr(http_timeouts, "READER_SECONDS", TIMEOUT)
+    monkeypatch.setattr(connections, "HEADER_SECONDS", TIMEOUT)
+    monkeypatch.setattr(connections, "READER_SECONDS", TIMEOUT)
     monkeypatch.setattr(gateway, "BODY_SECONDS", TIMEOUT)
     app = Gateway(
         handlers=cast(HandlerPool, Handlers()),
@@ -42,7 +42,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
         policy="",
         welcome="",
     ).app()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=TimeoutProtocol, lifespan="off", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=LimitedProtocol, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_for(lambda: server.started)

@@ -1,13 +1,17 @@
 """The store in a folder: atomic and conditional writes, sorted listings, a full disk."""
 
 import multiprocessing
+import os
 import random
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +83,39 @@ def test_a_writer_that_is_killed_leaves_only_complete_objects(store: FolderStore
         assert len(set(body)) == 1
     store.delete_drafts()
     assert not list((tmp_path / "store.drafts").iterdir())
+
+
+@pytest.mark.parametrize("method", ["create", "write"])
+def test_a_power_cut_leaves_no_empty_object(store: FolderStore, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """The content is flushed before the name exists, and the name before the call returns."""
+    steps: list[str] = []
+
+    def note(name: str, describe: Callable[..., str]) -> None:
+        original = getattr(os, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            steps.append(describe(*arguments))
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+    store.write("jobs/a/b/other.json", b"{}")
+    note("fsync", lambda fd: "flush folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "flush file")
+    note("link", lambda source, target: "name")
+    note("replace", lambda source, target: "name")
+    getattr(store, method)(KEY, b"{}")
+    assert steps == ["flush file", "name", "flush folder"]
+    steps.clear()
+    getattr(store, method)("jobs/new/folder/object", b"{}")
+    assert steps == ["flush folder", "flush folder", "flush file", "name", "flush folder"]
+
+
+def test_other_names_beside_jobs_do_not_count(store: FolderStore) -> None:
+    ids = [f"{i:044x}" for i in range(3)]
+    for name in (*ids, ".DS_Store", "0", "notes"):
+        store.write(f"jobs/{'a' * 16}/{name}/job.json", b"{}")
+    assert store.list(f"jobs/{'a' * 16}/", 2) == ids[:2]
+    assert store.list(f"jobs/{'a' * 16}/", 9) == ids
 
 
 def test_listings_are_sorted_and_limited(store: FolderStore) -> None:

@@ -1,0 +1,104 @@
+"""Limits of HTTP connections: their number, the time for a request's headers, and for reading a response.
+
+uvicorn's options limit only idle connections between requests, and an ASGI app never sees these cases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from contract import EaselError
+from gateway.problem_details import MEDIA_TYPE, problem, problem_headers
+
+HEADER_SECONDS = 10.0
+READER_SECONDS = 60.0
+MAX_CONNECTIONS = 1000
+RESERVED_FILES = 112
+"""Open files that are no connections: logs, the model's process, and the files that eight handlers read."""
+REFUSED_SECONDS = 1.0
+"""Time that a refused client has to read its response."""
+
+
+def max_connections() -> int:
+    """Return how many connections are served. Each may read a file, and the system limits open files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limited = files != resource.RLIM_INFINITY
+    return max(8, min(MAX_CONNECTIONS, (files - RESERVED_FILES) // 2)) if limited else MAX_CONNECTIONS
+
+
+class _Timeout:
+    """Calls `action` after `seconds`, unless cancelled."""
+
+    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
+        self._seconds, self._action = seconds, action
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._action)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's protocol that closes the connection of a client that stalls, and refuses too many connections."""
+
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._headers = _Timeout(HEADER_SECONDS, transport.abort)
+        self._reader = _Timeout(READER_SECONDS, transport.abort)
+        self._headers.start()
+        excess = len(self.connections) - max_connections()
+        if excess > 0:
+            self._refuse(at_once=excess > RESERVED_FILES // 4)
+
+    def _refuse(self, *, at_once: bool) -> None:
+        """Respond before the request is read. `at_once`: so many are refused that even this costs too many files."""
+        self._refused = True
+        if at_once:
+            self.transport.abort()
+            return
+        self.transport.write(_too_many())
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(REFUSED_SECONDS, self.transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._headers.cancel()
+        elif self.conn.trailing_data[0]:
+            self._headers.start()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reader.start()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reader.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._headers.cancel()
+        self._reader.cancel()
+        super().connection_lost(exc)
+
+
+def _too_many() -> bytes:
+    """Return the response to a connection too many."""
+    error = EaselError("too_busy", "too many connections are open", hint="Send the request again in a moment.")
+    body = problem(error, "", "").model_dump_json().encode()
+    headers = {**problem_headers(error), "content-type": MEDIA_TYPE, "content-length": str(len(body))}
+    lines = [f"HTTP/1.1 {error.kind.status} Too Many Requests", *map(": ".join, headers.items()), "connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode() + body

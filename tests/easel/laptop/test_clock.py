@@ -1,0 +1,125 @@
+"""A clock that is set while jobs wait and run: durations, order and expiry stay right."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from contract import EaselError
+from easel.laptop import clock as module
+from easel.laptop.api_handler import make_handler
+from easel.laptop.catalogue import find
+from easel.laptop.clock import InterruptibleClock
+from easel.laptop.container.client import ContainerClient
+from easel.laptop.storage import queue as queues
+from easel.laptop.storage.data_folder import DataFolder
+from easel.laptop.storage.queue import MAX_QUEUED, Queue
+from jobs.ports import Ticket
+from tests.easel.running import MODEL, ROOT, Laptop
+
+HOUR, DAY = 3600, 86_400
+FAKE_TIME = """
+import os, time
+_time = time.time
+def fake():
+    with open(os.environ["FAKE_TIME"]) as file:
+        return _time() + float(file.read() or 0)
+time.time = fake
+"""
+
+
+def ticket(created: float, owner: str = "a" * 16) -> Ticket:
+    """Return a ticket whose id contains this time."""
+    return Ticket(owner, f"{2**48 - 1 - int(created * 1000):012x}{'0' * 32}")
+
+
+@pytest.mark.parametrize("change", [-HOUR, 8 * DAY])
+def test_setting_the_clock_changes_no_duration(monkeypatch: pytest.MonkeyPatch, change: float) -> None:
+    clock, real = InterruptibleClock(), time.time
+    before, steady = clock.now(), clock.steady()
+    assert abs(before - real()) < HOUR
+    monkeypatch.setattr(time, "time", lambda: real() + change)
+    assert 0 <= clock.now() - before < 60
+    assert 0 <= clock.steady() - steady < 60
+    assert 0 <= module.now() - before < 60
+
+
+def test_jobs_leave_the_queue_in_the_order_of_arrival(tmp_path: Path) -> None:
+    tickets = [ticket(created) for created in (5 * HOUR, 4 * HOUR, 9 * DAY, 1)]
+    for item in tickets:
+        Queue(tmp_path).put(item)  # a new object each time, as after a restart
+    queue = Queue(tmp_path)
+    for item in tickets:
+        assert queue.oldest() == item
+        queue.put(item)  # again
+        queue.remove(item)
+    assert queue.oldest() is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_queue_without_numbers_is_read(tmp_path: Path) -> None:
+    first, second, third = ticket(1), ticket(2), ticket(0)
+    for item in (second, first):
+        (tmp_path / item.inference_id).touch()
+    (tmp_path / ".DS_Store").touch()
+    queue = Queue(tmp_path)
+    queue.put(third)
+    for item in (first, second, third):
+        assert queue.oldest() == item
+        queue.remove(item)
+
+
+def test_crashes_are_counted_across_restarts(tmp_path: Path) -> None:
+    Queue(tmp_path).put(ticket(1))
+    assert [Queue(tmp_path).record_crash(ticket(1)) for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.laptop
+def test_a_service_whose_clock_is_set(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAKE_TIME)
+    offset = tmp_path / "offset"
+    offset.write_text("0")
+    variables = {"PYTHONPATH": str(tmp_path), "FAKE_TIME": str(offset), "FAKE_JOURNAL": str(tmp_path / "journal")}
+    with Laptop(tmp_path / "data", **variables) as laptop:
+        ids = [laptop.submit("slow 2"), laptop.submit()]
+        offset.write_text(str(-HOUR))
+        ids.append(laptop.submit())
+        offset.write_text(str(8 * DAY))
+        ids.append(laptop.submit())
+        jobs = [laptop.outcome(id) for id in ids]
+        journal = [line.partition("-")[2] for line in (tmp_path / "journal").read_text().split()]
+        listed = [job["id"] for job in laptop.http.get("/jobs").json()["jobs"]]
+    assert journal == ids
+    assert listed == ids[::-1]
+    for job in jobs:
+        assert job["status"] == "succeeded"
+        assert 0 <= job["timings"]["job_s"] < 60
+        times = [datetime.fromisoformat(job[name]) for name in ("created_at", "started_at", "completed_at")]
+        assert times == sorted(times)
+
+
+# --- the bound of the queue ----------------------------------------------------------------------
+
+
+def test_a_full_queue_is_too_busy_and_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "MAX_QUEUED", 2)
+    data, clock = DataFolder(tmp_path), InterruptibleClock()
+    handler = make_handler(data, find(MODEL).profile, ContainerClient(1, ""), clock, lambda: None)
+    headers = {"content-type": "application/json"}
+    identity = {"requestContext": {"identity": {"apiKeyId": "laptop", "apiKey": "laptop"}}}
+    event = {"httpMethod": "POST", "path": "/jobs", "headers": headers, "body": '{"prompt": "a red apple"}', **identity}
+    assert [handler(event)["statusCode"] for _ in range(3)] == [202, 202, 429]
+    assert len(list((tmp_path / "store/jobs").glob("*/*"))) == 2
+    with pytest.raises(EaselError) as caught:
+        data.queue.check_room()
+    assert caught.value.code == "too_busy"
+    data.queue.remove(data.queue.oldest() or ticket(0))
+    assert handler(event)["statusCode"] == 202
+
+
+def test_the_documentation_names_the_bound_of_the_queue() -> None:
+    for page in ("api.md", "errors.md"):
+        assert f"{MAX_QUEUED} jobs" in (ROOT / "docs/reference" / page).read_text()
