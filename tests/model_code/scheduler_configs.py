@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from contract import parse_profile
+from contract import ModelProfile, parse_profile
 from stacks.config.catalogue import model_ids, read_model
 
 ROOT = Path(__file__).parents[2]
@@ -71,11 +69,6 @@ def load(config: Mapping[str, Any]) -> Any:
     return getattr(diffusers, config["_class_name"]).from_config(dict(config))
 
 
-def schedulers_of_entries() -> list[Any]:
-    """Return pytest parameters: (profile, scheduler) of every catalogue entry."""
-    profiles = [parse_profile(read_model(name, ROOT).profile) for name in model_ids(ROOT)]
-    return [
-        pytest.param(profile, scheduler, id=f"{profile.id}-{scheduler}")
-        for profile in profiles
-        for scheduler in profile.schedulers
-    ]
+def profiles() -> list[ModelProfile]:
+    """Return the profiles of the catalogue."""
+    return [parse_profile(read_model(name, ROOT).profile) for name in model_ids(ROOT)]

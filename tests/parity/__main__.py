@@ -56,6 +56,7 @@ def run(outer_mounts: str) -> bool:
     results.append(checks.large_response_of_a_larger_model(SCRATCH / "large", variables))
     for damage in (checks.rename_weights, checks.remove_unet_weights):
         results.append(checks.damaged_release(folder, SCRATCH / damage.__name__, variables, damage))
+    results.append(checks.no_noise_left())
     _write(variables, lines, results)
     return all(not line["difference"] for line in lines) and all(result["passed"] for result in results)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,9 @@ from safetensors.torch import load_file, save_file
 import easel  # noqa: F401  (lambda/ and model_code/ on the path)
 from aws.errors import translate
 from contract import EaselError, parse_response
+from tests.deploy.harness.environment import ROOT
+from tests.model_code.noise import TOLERANCE
+from tests.parity import environment
 from tests.parity.sandbox import mount_release
 from tests.parity.servers import ImageServer, Response
 
@@ -187,6 +192,19 @@ def damaged_release(
     passed = codes == ["config_error"] * 2 and ping == 200 and once
     text = f"A release with {damage.__doc__} loads once, and each request fails as `config_error`; /ping is 200."
     return _entry(text, (passed, observed))
+
+
+def no_noise_left() -> dict[str, Any]:
+    """No scheduler of the catalogue leaves noise in the image, with the image's diffusers."""
+    command: list[str | Path] = [environment.VENV / "bin" / "python", "-W", "ignore", "-m", "tests.model_code.noise"]
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "lambda", "model_code"))
+    output = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    left: dict[str, float] = json.loads(output.splitlines()[-1])
+    largest = max(left, key=lambda name: left[name])
+    observed = f"at most {left[largest]:.4f}, by {largest}"
+    return _entry(no_noise_left.__doc__ or "", (left[largest] < TOLERANCE, observed))
 
 
 def _entry(text: str, result: Result) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contract import STEPS, EaselError, GenerationRequest, ModelProfile, steps_b
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
 from tests.model_code import tiny
-from tests.model_code.scheduler_configs import CATALOGUE, load, schedulers_of_entries
+from tests.model_code.scheduler_configs import CATALOGUE, load, profiles
 
 PIPELINES: Mapping[str, Any] = {
     "emoji": tiny.stable_diffusion,
@@ -25,6 +25,9 @@ PIPELINES: Mapping[str, Any] = {
     "z-image-turbo": tiny.z_image,
 }
 SIDE = 64
+ENTRIES = [
+    pytest.param(profile, name, id=f"{profile.id}-{name}") for profile in profiles() for name in profile.schedulers
+]
 
 
 @functools.cache
@@ -58,14 +61,14 @@ def run(profile: ModelProfile, scheduler: str, steps: int, strength: float | Non
     return len(seen)
 
 
-@pytest.mark.parametrize(("profile", "scheduler"), schedulers_of_entries())
+@pytest.mark.parametrize(("profile", "scheduler"), ENTRIES)
 def test_the_advertised_steps_generate(profile: ModelProfile, scheduler: str) -> None:
     bound = steps_bound(profile, scheduler)
     for steps in (bound.minimum, profile.steps, bound.maximum):
         assert run(profile, scheduler, steps) >= steps
 
 
-@pytest.mark.parametrize(("profile", "scheduler"), schedulers_of_entries())
+@pytest.mark.parametrize(("profile", "scheduler"), ENTRIES)
 def test_the_advertised_steps_generate_from_an_image(profile: ModelProfile, scheduler: str) -> None:
     if not profile.image_to_image:
         pytest.skip("takes no init_image")
@@ -74,7 +77,7 @@ def test_the_advertised_steps_generate_from_an_image(profile: ModelProfile, sche
         assert run(profile, scheduler, steps, strength) >= 1
 
 
-@pytest.mark.parametrize(("profile", "scheduler"), schedulers_of_entries())
+@pytest.mark.parametrize(("profile", "scheduler"), ENTRIES)
 def test_one_step_more_is_refused(profile: ModelProfile, scheduler: str) -> None:
     most = steps_bound(profile, scheduler).maximum
     if most == STEPS.maximum:
