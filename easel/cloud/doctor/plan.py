@@ -1,4 +1,4 @@
-"""The planned deploy: the settings of `cdk.json` and `-c`, and the model that they choose."""
+"""The planned deploy: the settings of the CDK's context, and the model that they choose."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from easel.console.errors import USAGE, CommandError
 from stacks.config.catalogue import CatalogueError, Model, read_model
 from stacks.config.instances import choose_instances
 from stacks.config.settings import Settings, SettingsError, parse_settings
+from stacks.config.user_context import read_user_context
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,15 @@ class Plan:
 
 def read_plan(context: Sequence[str], root: Path) -> Plan:
     """Read the settings as `cdk deploy` does; `context` has its `-c` pairs. Raises CommandError: invalid setting."""
-    settings_context = _read_context(root / "cdk.json")
+    user_context = read_user_context(root, Path.home())
+    settings_context = {**user_context, **_read_context(root / "cdk.json")}
     for pair in context:
         key, equals, value = pair.partition("=")
         if not equals:
             raise _usage_error(f"{pair!r} must have the form key=value")
         settings_context[key] = value
     try:
-        settings = parse_settings(settings_context)
+        settings = parse_settings(settings_context, user_context)
     except SettingsError as error:
         raise _usage_error(str(error)) from None
     try:

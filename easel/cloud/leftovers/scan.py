@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -125,7 +126,7 @@ def find_leftovers(
             usd, note = _price(account, row, region, item)
             yield Leftover(
                 code=row.code, region=place, type=row.type, name=name, usd_per_month=usd, note=note,
-                remove=row.remove.format(name=name),
+                remove=row.remove.format(name=shlex.quote(name)),
             )  # fmt: skip
 
 

@@ -341,6 +341,19 @@ def leftover(row: ResourceType, name: str, usd: float | None) -> Leftover:
     return Leftover(code=row.code, region=REGION, type=row.type, name=name, usd_per_month=usd, note="", remove="…")
 
 
+def test_a_name_is_no_command_and_no_escape_sequence(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    """AWS lets alarms have almost any name."""
+    name = "EaselModel-x; touch canary"
+    account.client("cloudwatch").put_metric_alarm(
+        AlarmName=name, MetricName="m", Namespace="n", Period=60, Statistic="Sum", Threshold=1.0,
+        EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    (found,) = find_leftovers(account, ROWS["alarm"], REGION, REGION, set())
+    assert found.remove.endswith(f"--alarm-names '{name}'")
+    print_scan(Scan([leftover(ROWS["bucket"], "b\x1b[2J", None)], ["\x9b"]), as_json=False)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
 def test_the_report_as_json_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     key, bucket = leftover(ROWS["kms_key"], "k", 1.0), leftover(ROWS["bucket"], "b", None)
     assert print_scan(Scan([key, bucket], ["global: tags: no"]), as_json=True) == 1

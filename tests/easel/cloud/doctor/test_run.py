@@ -127,6 +127,15 @@ def test_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_results(iter([results[2]]), as_json=True) == 1
 
 
+def test_the_report_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log line of the container, a stack's reason or a role's name could control the terminal."""
+    escape = "\x1b]0;title\x07\u202e"
+    for as_json in (False, True):
+        print_results(iter([Result("failed", escape, escape, (escape,), code="cdk")]), as_json)
+        output = capsys.readouterr().out
+        assert (output.count("title"), output.replace("\n", "").isprintable()) == (3, True)
+
+
 def test_the_command_without_network_and_credentials(tmp_path: Path) -> None:
     variables = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     process = subprocess.run(

@@ -25,6 +25,19 @@ def test_the_plan_reads_cdk_json_and_context() -> None:
     assert (plan.settings.mode, plan.instance_type) == ("realtime", "ml.g4dn.xlarge")
 
 
+def test_a_setting_of_the_home_folder_is_refused_as_in_a_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = read_plan([], ROOT).settings
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".cdk.json").write_text('{"context": {"foreign": 1}}')
+    assert read_plan([], ROOT).settings == without
+    (tmp_path / ".cdk.json").write_text('{"context": {"result_days": 3}}')
+    with pytest.raises(CommandError) as caught:
+        read_plan([], ROOT)
+    assert (caught.value.code, "~/.cdk.json" in caught.value.why) == (USAGE, True)
+
+
 @pytest.mark.parametrize("pair", ["modell=x", "mode"])
 def test_an_invalid_setting_is_a_usage_error(pair: str) -> None:
     with pytest.raises(CommandError) as caught:
