@@ -133,7 +133,7 @@ def test_warnings_of_the_model_are_translated(browser: FlaskClient, backend: Mem
     backend.warnings = (
         *generate.scaling_warnings(square, 128, 128, profile),
         *generate.scaling_warnings(replace(square, height=256), 128, 128, profile),
-        *pipeline_arguments.truncation_warnings(pipeline, {}, ["b" * 11]),
+        *pipeline_arguments.truncation_warnings(pipeline, {}, {"Prompt 1": "b" * 11}),
         *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
         "Something new.",
     )

@@ -47,7 +47,8 @@ def model_warnings() -> dict[str, str]:
     (scaled,) = generate.scaling_warnings(REQUEST, 128, 128, profile)
     (extended,) = generate.scaling_warnings(replace(REQUEST, height=256), 128, 128, profile)
     (cropped,) = img2img.read_init_image(base64.b64encode(image.getvalue()).decode(), 512, 512).warnings
-    (truncated,) = pipeline_arguments.truncation_warnings(tokenizer, {}, ["b" * 11])
+    texts = {"Prompt 1": "b" * 11, "negative_prompt": "b" * 11}
+    truncated, negative_truncated = pipeline_arguments.truncation_warnings(tokenizer, {}, texts)
     (unknown,) = Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"])
     (ignored,) = pipeline_arguments._negative_prompt({}, REQUEST, False)[1]
     (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
@@ -56,6 +57,7 @@ def model_warnings() -> dict[str, str]:
         "scaled": scaled,
         "cropped": cropped,
         "truncated": truncated,
+        "negativeTruncated": negative_truncated,
         "unknownSubject": unknown,
         "negativeIgnored": ignored,
         "negativeWithoutEffect": without_effect,

@@ -107,6 +107,7 @@ export default {
     scaled: '{model} generates {own}; the image was scaled to {requested}.',
     cropped: 'init_image has {own} pixels; it was cropped to the proportions of {requested}.',
     truncated: 'Prompt {number} has {tokens} tokens; this model reads the first {usable}.',
+    negativeTruncated: 'negative_prompt has {tokens} tokens; this model reads the first {usable}.',
     unknownSubject:
       'This model knows {count} subjects and found none of them in the prompt. Try for example {names}; GET /models lists them all.',
     negativeIgnored: 'This model takes no negative_prompt; it was ignored.',

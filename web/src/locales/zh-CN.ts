@@ -99,6 +99,7 @@ export default {
     scaled: '{model} 生成 {own} 的图片，已缩放到 {requested}。',
     cropped: '初始图片为 {own} 像素，已按 {requested} 的比例裁剪。',
     truncated: '第 {number} 条提示词有 {tokens} 个词元，此模型只读取前 {usable} 个。',
+    negativeTruncated: '反向提示词有 {tokens} 个词元，此模型只读取前 {usable} 个。',
     unknownSubject: '此模型认识 {count} 种事物，提示词中一种也没有找到。可以试试：{names}。完整列表在帮助（?）里。',
     negativeIgnored: '此模型不支持反向提示词，已忽略。',
     negativeWithoutEffect: '引导强度不超过 1 时，反向提示词不起作用。',
