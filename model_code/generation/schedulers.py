@@ -82,7 +82,7 @@ def _rescaled_betas(loaded: Any) -> list[float]:
 
 @functools.cache
 def _exact_ddim() -> Any:
-    """Return a DDIMScheduler whose steps end at the next timestep, and the last one at an image without noise.
+    """Return a DDIMScheduler whose steps end at the next timestep; after the last step no noise is left.
 
     The class of diffusers subtracts num_train_timesteps // num_inference_steps from each timestep. With `trailing` or
     `linspace` spacing that is another timestep, and for many numbers of steps 2.9 % of the noise is left.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 MAX_SCANS = 100
-"""Of a JPEG. Each one passes over the whole image; encoders write at most a few dozen."""
+"""Of a JPEG. Each scan passes over the whole image; encoders write at most a few dozen."""
 MAX_PARTS = 10_000
 """Segments of a JPEG, or chunks of a PNG that contain pixels."""
 MAX_PROFILE_BYTES = 4 * 2**20
@@ -22,8 +22,8 @@ _PNG_SRGB: Mapping[bytes, bytes] = {
     b"gAMA": struct.pack(">I", 45455),
 }
 """Chunks that describe colors in another way than an ICC profile, and their content in a file that is sRGB."""
-_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
-"""Between them, libjpeg skips everything. Restart markers (D0 to D7) are part of a scan."""
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""libjpeg skips everything between markers. Restart markers (D0 to D7) are part of a scan."""
 _SOI, _EOI, _SOS, _TEM, _APP0, _APP1, _APP2, _APP14, _COM = 0xD8, 0xD9, 0xDA, 0x01, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 
 
@@ -75,7 +75,7 @@ def _split_png(file: bytes) -> ImageParts:
 
 
 def _png_chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (type, whole chunk). The last one may be truncated."""
+    """Yield (type, whole chunk). The last chunk may be truncated."""
     position, kind = len(_PNG_SIGNATURE), b""
     while position < len(file) and kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", file, position)

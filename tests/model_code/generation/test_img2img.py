@@ -139,6 +139,16 @@ def test_a_wider_image_is_cropped_to_its_center_with_a_warning() -> None:
     assert read_init_image(encode(red(size=(65, 64))), 32, 32).warnings == ()
 
 
+def test_warnings_of_the_file_and_of_the_crop_are_both_reported() -> None:
+    warnings = read_init_image(encode(red(size=(96, 32)), icc_profile=b"junk"), 32, 32).warnings
+    assert [("profile" in warning, "cropped" in warning) for warning in warnings] == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000)])
+def test_an_image_of_any_proportions_is_fitted(size: tuple[int, int]) -> None:
+    assert is_red(first_pixel(encode(red(size=size)), 64, 2048))
+
+
 # --- generation ----------------------------------------------------------------------------------
 
 

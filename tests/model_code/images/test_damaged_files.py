@@ -171,6 +171,9 @@ def long_files() -> dict[str, bytes]:
         "comments": jpeg[:2] + b"\xff\xfe\0\2" * 780_000 + jpeg[2:],
         "parameterless markers": jpeg[:2] + b"\xff\x01" * 1_500_000 + jpeg[2:],
         "restart markers": jpeg[:-2] + b"\xff\xd0" * 1_500_000 + jpeg[-2:],
+        "fill bytes": jpeg[:2] + b"\xff" * 3_000_000 + b"\0" + jpeg[2:],
+        "fill bytes in a scan": jpeg[:-2] + b"\xff" * 3_000_000 + b"\0" + jpeg[-2:],
+        "stuffed bytes": jpeg[:2] + b"\xff\0" * 1_500_000 + jpeg[2:],
         "quantization tables": jpeg[:2] + (b"\xff\xdb\0\x43\0" + bytes([1] * 64)) * 45_000 + jpeg[2:],
     }
 
