@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.laptop
+pytestmark = pytest.mark.xdist_group("browser")  # shares the running Easel of tests/web
 
 PAGE = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
 ROUTES = re.findall(r"^## ((?:GET|POST|DELETE) /\S+)$", PAGE, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The page: types, lint and units, and end-to-end tests in Chromium against `easel up` with the embedded model."""
+"""The page: unit tests, and end-to-end tests in Chromium against `easel up` with the embedded model."""
 
 import subprocess
 import sys
@@ -9,10 +9,6 @@ import pytest
 from tests.conftest import WEB, npm
 
 BROWSER_TESTS = sorted(path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts"))
-
-
-def test_types_lint_and_format(packages: None) -> None:
-    npm("run", "check", seconds=280)
 
 
 def test_units(packages: None) -> None:
