@@ -27,7 +27,10 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     help="Run your own text-to-image service, on this machine or on AWS.",
-    epilog=with_program_name('Get started: run `easel up`, then in a second terminal `easel generate "a red apple"`.'),
+    epilog=with_program_name(
+        'Get started: run `easel up`, then in a second terminal `easel generate "a red apple"`.\n\n'
+        "Exit code 4 of every command: standard output cannot be written."
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

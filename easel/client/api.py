@@ -94,11 +94,8 @@ class Api:
 
         Another host must be reached by HTTPS. A link to this machine is followed only for an API on this machine.
         """
-        url = f"{self.url}{link}" if link.startswith("/") else link
         try:
-            if not link.startswith("/"):
-                _check_link(url, local=host_of(self.url) in LOOPBACK)
-            response = self._send("GET", url, POLL_PAUSES, IMAGE_BYTES)
+            response = self._send("GET", _checked_link(link, self.url), POLL_PAUSES, IMAGE_BYTES)
             check_image(response.body, media_type)
         except InvalidResponseError as error:
             raise self._not_easel(error) from None
@@ -175,20 +172,19 @@ def _check(url: str, key: str | None) -> None:
         ) from None
 
 
-def _check_link(url: str, *, local: bool) -> None:
-    """Check an absolute link of a server, which may lead anywhere. Raises InvalidResponseError."""
+def _checked_link(link: str, api_url: str) -> str:
+    """Return the absolute form of a server's link, which may lead anywhere. Raises InvalidResponseError."""
     try:
-        parsed = httpx.URL(url)
-        parsed.host.encode("idna")
+        url, api = httpx.URL(f"{api_url}{link}" if link.startswith("/") else link), httpx.URL(api_url)
+        url.host.encode("idna")
     except (httpx.InvalidURL, ValueError):
         raise InvalidResponseError("the link of an image is not a URL") from None
-    loopback = parsed.host in LOOPBACK
-    if (
-        not parsed.host
-        or (loopback and not local)
-        or parsed.scheme not in (("https", "http") if loopback else ("https",))
-    ):
+    same_origin = (url.scheme, url.host, url.port) == (api.scheme, api.host, api.port)
+    local = url.host in LOOPBACK and api.host in LOOPBACK and url.scheme in ("http", "https")
+    elsewhere = url.scheme == "https" and url.host and url.host not in LOOPBACK
+    if not (same_origin or local or elsewhere):
         raise InvalidResponseError("the link of an image is not HTTPS, or leads to this machine")
+    return str(url)
 
 
 def _checked(response: _Response) -> _Response:

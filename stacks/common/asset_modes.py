@@ -8,7 +8,7 @@ from pathlib import Path
 import aws_cdk as cdk
 
 FILE, FOLDER = 0o644, 0o755
-"""Everybody may read: Lambda runs the code as another user than the one that owns the files."""
+"""Everybody may read, since Lambda runs the code as another user."""
 
 
 def normalise_asset_modes(app: cdk.App) -> None:

@@ -19,6 +19,7 @@ from typer.testing import Result
 
 from easel.client import api as client
 from easel.client.api import Api as Client
+from easel.client.api import _Response
 from easel.client.responses import DEPTH, InvalidResponseError, parse_job, parse_problem
 from easel.console.errors import CommandError
 from easel.console.printable import UNPRINTABLE
@@ -117,7 +118,7 @@ def test_links_in_the_folder_are_not_followed(api: Api, run_generate: Generate, 
     [
         "http://easel.example/x", "file:///etc/passwd", "data:image/png;base64,AA", "ftp://127.0.0.1/x", "https://[::1",
         "https://", "//127.0.0.1/x", "https://a..b/", "HTTP://127.0.0.1:9/", "http://127.0.0.1:9/", "http://localhost:9/",
-        "https://localhost:9/", "", "@x",
+        "https://localhost:9/", "/\x00", "https://\x00", "", "@x",
     ],
 )  # fmt: skip
 def test_links_that_are_not_followed(monkeypatch: pytest.MonkeyPatch, link: str) -> None:
@@ -133,6 +134,15 @@ def test_links_that_are_not_followed(monkeypatch: pytest.MonkeyPatch, link: str)
         Client("https://easel.example/v1", "key").image(link, "image/png")
     assert caught.value.code == 3
     assert all(url.startswith("https://easel.example/v1/") for url in requested)
+
+
+def test_links_of_the_same_server_need_no_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop behind a reverse proxy of the local network sends absolute links."""
+    received = [_Response("", 200, "", FILES[0]), _Response("", 200, "", FILES[1])]
+    monkeypatch.setattr(Client, "_receive", lambda *_, **__: received.pop(0))
+    assert Client("http://192.0.2.1/easel/", None).image("http://192.0.2.1/easel/files/0", "image/png") == FILES[0]
+    with pytest.raises(CommandError):
+        Client("http://192.0.2.1/easel/", None).image("http://192.0.2.1:81/files/1", "image/jpeg")
 
 
 def test_redirects_are_not_followed(api: Api, run_generate: Generate, folder: Path) -> None:
