@@ -26,7 +26,7 @@ Generate = Callable[..., Result]
 
 def environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EASEL_", "NO_COLOR"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
+    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **variables}
 
 
 # --- output --------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ from tests.easel.tls import write_certificate
 
 SDXL = read_model("sdxl", ROOT)
 assert isinstance(SDXL.source, HubSource)
+HEADER = json.dumps({"tensor": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + bytes(4)
+"""A safetensors file with one number."""
 REPOSITORY, REVISION = SDXL.source.repository, SDXL.source.revision
 
 
@@ -48,7 +51,7 @@ def own_model(tmp_path: Path) -> Plan:
     """Create a small, valid model folder with its entry, and return the plan for it."""
     shutil.copytree(ROOT / "models/emoji", tmp_path / "own", ignore=shutil.ignore_patterns("*.safetensors"))
     for name in ("text_encoder/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"):
-        (tmp_path / f"own/{name}.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")
+        (tmp_path / f"own/{name}.safetensors").write_bytes(WEIGHTS)
     entry = json.loads((ROOT / "models/emoji.json").read_text())
     entry |= {"id": "own", "source": {"kind": "folder", "path": "own"}}
     (tmp_path / "own.json").write_text(json.dumps(entry))
