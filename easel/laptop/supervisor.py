@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -103,15 +103,19 @@ class Supervisor:
 
     async def _report_readiness(self) -> None:
         began = time.monotonic()
-        with self._terminal.spinner(f"Loading {self._entry.profile.name}") as tick:
-            while not self._container.loaded:
-                if self._container.failures >= MAX_FAILED_STARTS:
-                    raise self._start_error("model", _last_line(self._container.log), self._container.log)
-                tick()
-                await asyncio.sleep(PING_SECONDS)
+        with contextlib.suppress(OSError), self._terminal.spinner(f"Loading {self._entry.profile.name}") as tick:
+            await self._until_loaded(tick)
+        await self._until_loaded(lambda: None)  # the terminal may be gone
         public = f", behind {self._settings.public}" if self._settings.public else ""
         self._terminal.print(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}{public}")
         self._terminal.print(f"\n{self._settings.curl}\n\nPress Ctrl-C to stop. Images are kept in {self._data.root}.")
+
+    async def _until_loaded(self, tick: Callable[[], None]) -> None:
+        while not self._container.loaded:
+            if self._container.failures >= MAX_FAILED_STARTS:
+                raise self._start_error("model", _last_line(self._container.log), self._container.log)
+            tick()
+            await asyncio.sleep(PING_SECONDS)
 
     def _report_refusal(self, error: EaselError) -> None:
         """Print a line, once for each reason. Whoever sends many hosts gets no more than `MAX_REFUSALS` lines."""

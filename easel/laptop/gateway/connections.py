@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -68,8 +69,9 @@ class LimitedProtocol(H11Protocol):
         if at_once:
             self.transport.abort()
             return
-        self.transport.write(_too_many())
-        self.transport.write_eof()
+        with suppress(OSError):  # the client is gone
+            self.transport.write(_too_many())
+            self.transport.write_eof()
         asyncio.get_running_loop().call_later(REFUSED_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:

@@ -7,11 +7,14 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from easel.laptop.catalogue import find
+from easel.laptop.public_url import PublicUrl
+from easel.laptop.settings import Settings
 from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, free_port, wait_for
 
 pytestmark = pytest.mark.laptop
@@ -96,10 +99,36 @@ def test_ctrl_c_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use(laptop: Laptop, tmp_path: Path) -> None:
-    code, output = start_error("--port", str(laptop.port), data=tmp_path)
+    data = tmp_path / "my data"
+    code, output = start_error("--port", str(laptop.port), data=data)
     assert code == 3
     assert f"127.0.0.1:{laptop.port}" in output
-    assert f"easel up --port {laptop.port + 1}" in output
+    assert f"easel up --port {laptop.port + 1} --data '{data}'" in output
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [({}, "easel up --port 7861"), ({"port": 65_535}, "easel up --port 7861"),
+     ({"data": Path("a b"), "model": "m.json"}, "easel up --port 7861 --data 'a b' --model m.json"),
+     ({"host": "0.0.0.0", "key": "secret"}, "easel up --port 7861 --host 0.0.0.0 --key …"),
+     ({"public": PublicUrl.parse("https://h/a")}, "easel up --port 7861 --public-url https://h/a/")],
+)  # fmt: skip
+def test_the_command_for_another_port_keeps_the_options(changes: dict[str, Any], command: str) -> None:
+    options = {
+        "host": "127.0.0.1",
+        "port": 7860,
+        "data": Path(".easel"),
+        "model": MODEL,
+        "key": None,
+        "container": FAKE,
+    }
+    assert Settings(**{**options, **changes}).command() == command
+
+
+@pytest.mark.parametrize("url", ["example.com", "https://user@example.com/"])
+def test_an_invalid_public_url(tmp_path: Path, url: str) -> None:
+    code, output = start_error("--public-url", url, data=tmp_path)
+    assert (code, "--public-url" in output) == (2, True)
 
 
 def test_a_data_folder_in_use(laptop: Laptop) -> None:
@@ -134,8 +163,7 @@ def test_an_entry_by_its_path(tmp_path: Path) -> None:
     changes = {"id": "mine", "source": {"kind": "folder", "path": "m"}}
     (tmp_path / "mine.json").write_text(json.dumps(entry | changes))
     assert not find(str(tmp_path / "mine")).on_this_machine
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m/model_index.json").write_text("{}")
+    (tmp_path / "m").symlink_to(ROOT / "models" / MODEL)
     found = find(str(tmp_path / "mine"))
     assert (found.folder, found.profile.id) == (tmp_path / "m", "mine")
 
