@@ -42,6 +42,7 @@ IMAGE_CACHE = "private, max-age=31536000, immutable"
 """Cache-Control of images. `private`: a link is for whoever has it."""
 
 _CONDITIONS = StaticFiles()
+"""Only compares conditional headers."""
 _log = logging.getLogger(__name__)
 
 

@@ -127,6 +127,14 @@ def test_the_page_is_served_after_it_is_built(tmp_path: Path) -> None:
     assert send(client(Handlers()), path="/").text == "<h1>welcome</h1>"
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_head_of_the_page_has_no_body(tmp_path: Path, built: bool) -> None:
+    if built:
+        (tmp_path / "index.html").write_text("<h1>page</h1>")
+    response = send(client(Handlers(), tmp_path), "HEAD", "/")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
 def test_the_page_is_sent_again_only_after_a_change(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     first = send(client(Handlers(), tmp_path), path="/")
