@@ -11,10 +11,6 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-import click
-import typer
-from stacks.common.outputs import OUTPUTS
-
 import easel.cloud.doctor.run  # noqa: F401  # registers the checks
 from easel.cli import app as cli
 from easel.cloud.doctor.check import CHECKS
@@ -22,11 +18,13 @@ from easel.cloud.known_failures import KNOWN_FAILURES
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES
 from model_importer.model_folder.classes import COMPONENTS, PIPELINES
 from stacks.api.alarms import DESCRIPTIONS
+from stacks.common.outputs import OUTPUTS
 from stacks.config.catalogue import Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
 from stacks.config.settings import MODE_DEFAULTS, Settings
 from stacks.config.validation import allowed_values
+from stacks.model.update_rollback import CODES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -49,7 +47,11 @@ def main() -> None:
 def cli_page() -> str:
     """Return the help of every command."""
     names = [command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands]
-    parts = [NOTE, "# Command line", "`make` installs the command as `.venv/bin/easel`. The version: `easel --version`."]
+    parts = [
+        NOTE,
+        "# Command line",
+        "`make` installs the command as `.venv/bin/easel`. The version: `easel --version`.",
+    ]
     for name in names:
         shown = CliRunner().invoke(cli, [name, "--help"], prog_name="easel", env={"COLUMNS": "110"}).output
         parts.append(f"## easel {name}\n\n```text\n{shown.strip()}\n```")
@@ -98,15 +100,41 @@ def _model(model: Model) -> str:
 def outputs_page() -> str:
     """Return the outputs of the stacks."""
     rows = [_row(f"`{name}`", meaning) for name, meaning in OUTPUTS.items()]
-    head = "# Outputs\n\nWhat the stacks report after a deploy. `easel outputs` prints all of them again; `--json` for programs."
+    head = (
+        "# Outputs\n\nWhat the stacks report after a deploy. `easel outputs` prints all of them again; `--json` for "
+        "programs."
+    )
     return f"{NOTE}\n\n{head}\n\n{_lines([_row('output', 'meaning'), _row('---', '---'), *rows])}\n"
+
+
+ENDPOINT_ALARMS = {
+    "Refusing": "Responses 4xx of the container.",
+    "Unanswered": "Mode realtime: the share of requests without a response. 100 % for six minutes rolls back.",
+}
+"""Alarms of `UpdateRollback` that count no error code."""
 
 
 def alarms_page() -> str:
     """Return the alarms and what to do about each."""
     rows = [_row(f"`{name}`", text) for name, text in DESCRIPTIONS.items()]
-    head = "# Alarms\n\nAlarms notify `alert_email`. The mail contains the text of this table."
-    return f"{NOTE}\n\n{head}\n\n{_lines([_row('alarm', 'meaning, and what to do'), _row('---', '---'), *rows])}\n"
+    counted = {name: f"Jobs that failed with `{code}`." for name, code in CODES.items()} | ENDPOINT_ALARMS
+    return (
+        "\n\n".join(
+            [
+                NOTE,
+                "# Alarms",
+                "Alarms notify `alert_email`. The mail contains the text of this table.",
+                _lines([_row("alarm", "meaning, and what to do"), _row("---", "---"), *rows]),
+                "## Alarms of an update",
+                "With `update=blue_green` these alarms roll an update back. They send no mail.",
+                _lines([_row("alarm", "counts"), _row("---", "---"), *(_row(f"`{k}`", v) for k, v in counted.items())]),
+                "## Alarms of autoscaling",
+                "In mode `async`, `Waiting` starts the first instance. Application Auto Scaling adds two alarms of its "
+                "own, whose names start with `TargetTracking-`. They need no action.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def doctor_page() -> str:
@@ -119,8 +147,9 @@ def doctor_page() -> str:
             [
                 NOTE,
                 "# Doctor checks",
-                "`easel doctor` prints one line a check; `--json` prints code, status, message and remedy. The status is `ok`, "
-                "`failed` or `unknown`. Exit codes: 0 all checks passed, 1 failed or unknown checks, 2 usage error.",
+                "`easel doctor` prints one line a check; `--json` prints code, status, message and remedy. The status "
+                "is `ok`, `failed` or `unknown`. Exit codes: 0 all checks passed, 1 failed or unknown checks, 2 usage "
+                "error.",
                 _lines([_row("code", "checks that", "what to do"), _row("---", "---", "---"), *checks]),
                 "## Known failures",
                 "The doctor compares the failed resource's reason and the container's log with these.",

@@ -31,7 +31,9 @@ def set_up() -> None:
     for program, purpose in {"node": "runs the CDK and its functions", "npm": "installs the CDK",
                              "openssl": "creates the emulator's certificate"}.items():  # fmt: skip
         if shutil.which(program) is None:
-            raise MissingToolError(f"The deploy tests need {program}: it {purpose}. Install it (Node >= 20) and retry.")
+            raise MissingToolError(
+                f"The deploy tests need {program}: it {purpose}. Install it (Node 22 or newer) and try again."
+            )
     install_emulator()
     with _install_lock():
         for folder in (ROOT, DEPLOY_TESTS):
