@@ -29,31 +29,26 @@ from botocore.config import Config
 
 from bench.laptop import ROOT, machine, report
 from tests.deploy.harness.environment import EMULATOR_PYTHON, install_emulator
+from tests.model_files import stable_diffusion
 
 SHARES = {"unet/diffusion_pytorch_model": 0.76, "text_encoder/model": 0.11, "vae/diffusion_pytorch_model": 0.13}
-INDEX = {
-    "_class_name": "StableDiffusionPipeline",
-    "scheduler": ["diffusers", "DDIMScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
 TARGETS = {"times_a_plain_copy": 1.3}
 BLOCK = 64 * 1024 * 1024
 
 
 def write_model(folder: Path, size: int) -> list[str]:
     """Write large files of random bytes, and the small files that an import reads. Return their names."""
-    small = {"model_index.json": INDEX, "scheduler/scheduler_config.json": {}}
+    small = {name: data for name, data in stable_diffusion().items() if not name.endswith(".safetensors")}
     for name, content in small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(content))
+        (folder / name).write_bytes(content)
     block = os.urandom(BLOCK)
     for name, share in SHARES.items():
-        path = folder / f"{name}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            rest = int(size * share)
+        rest = int(size * share)
+        tensor = {"a": {"dtype": "U8", "shape": [rest], "data_offsets": [0, rest]}}
+        header = json.dumps(tensor).encode()
+        with (folder / f"{name}.safetensors").open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
             while rest > 0:
                 file.write(block[: min(rest, BLOCK)])
                 rest -= BLOCK

@@ -287,13 +287,16 @@ def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:
 
 
 def parse_profile(text: str) -> ModelProfile:
-    """Inverse of `render_profile`, for trusted input. Raises ValueError, KeyError or TypeError if it is malformed."""
+    """Inverse of `render_profile`, for trusted input. Raises ValueError, KeyError or TypeError if it is malformed.
+
+    Other keys are ignored: the container's profile also says how the model is loaded.
+    """
     value = json.loads(text)
     value["sizes"] = tuple((width, height) for width, height in value["sizes"])
     value["schedulers"] = tuple(value["schedulers"])
     value["suggestions"] = tuple(value.get("suggestions", ()))
     value["subjects"] = tuple(value.get("subjects", ()))
-    return ModelProfile(**value)
+    return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
 
 
 def render_profile(profile: ModelProfile) -> str:

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .bucket import Bucket
 from .errors import ModelImportError
 from .hub import CONNECTIONS, Hub
-from .model_folder import ModelFolderError
+from .model_folder import ModelFolderError, printable
 from .progress import Progress, State, render_progress
 from .release import ImportResult, import_model
 from .sources import HubSource, S3Source, Source
@@ -94,16 +94,16 @@ def _token(secret: str) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Return the text for the deploy log. An unexpected error also prints its traceback."""
+    """Return the text for the deploy log, safe to print. An unexpected error also prints its traceback."""
     if isinstance(error, ModelImportError | ModelFolderError):
         return str(error)
     if isinstance(error, ClientError):
         details = error.response["Error"]
-        return f"AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
+        return printable(f"AWS refused {error.operation_name}: {details['Code']}: {details['Message']}")
     if isinstance(error, BotoCoreError):
-        return f"AWS cannot be reached: {error}. Deploy again; finished files stay in the bucket."
-    traceback.print_exc()
-    return f"A bug in the importer, {type(error).__name__}: {error}. The traceback is in its log."
+        return printable(f"AWS cannot be reached: {error}. Deploy again; finished files stay in the bucket.")
+    print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
+    return printable(f"A bug in the importer, {type(error).__name__}: {error}. The traceback is in its log.")
 
 
 if __name__ == "__main__":

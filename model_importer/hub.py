@@ -13,6 +13,7 @@ import urllib3
 
 from .errors import ModelImportError
 from .files import File
+from .model_folder import printable
 
 CONNECTIONS = 16
 TRIES = 6
@@ -72,7 +73,8 @@ class Hub:
         try:
             commit, origin = str(info["sha"]), f"{self.repository}@{info['sha']}"
             files = {item["rfilename"]: _file(item, origin) for item in info["siblings"]}
-            if re.fullmatch("[0-9a-f]{40}", revision) and revision != commit:
+            is_commit = re.fullmatch("[0-9a-f]{40}", revision) is not None
+            if not re.fullmatch(r"[\w.-]{1,64}", commit, re.ASCII) or (is_commit and revision != commit):
                 raise ValueError(commit)
             return Snapshot(commit, _licence(info), files)
         except (KeyError, TypeError, ValueError):
@@ -241,4 +243,4 @@ def _licence(info: dict[str, Any]) -> str:
     model_card = info.get("cardData") or {}
     licence = model_card.get("license_name") or model_card.get("license") or ""
     tags = (tag for tag in info.get("tags") or () if str(tag).startswith("license:"))
-    return str(licence or next(tags, "").removeprefix("license:") or "unknown")
+    return printable(str(licence or next(tags, "").removeprefix("license:") or "unknown"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from .bucket import Bucket
 from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
-from .model_folder import DEFAULT_VARIANT, INDEX_FILE, parse_index, parse_settings, select_files
+from .model_folder import INDEX_FILE, check_model, parse_settings
 from .progress import Progress
 from .stream import PIECE
 
@@ -44,9 +44,9 @@ class HubSource:
             commits[part["repository"]] = snapshot.commit
             files = {path: file for path, file in files.items() if not path.startswith(f"{name}/")}
             files |= {f"{name}/{path}": replace(file, path=f"{name}/{path}") for path, file in snapshot.files.items()}
-        reader = _SmallFileReader(files, lambda file: self._fetch(file, 0, file.size))
         variants = {name: part.get("variant", "") for name, part in parts.items()}
-        return _plan(self._fields, commits, base.licence, files, variants, reader)
+        variants[""] = self._fields.get("variant", "")
+        return _plan(self._fields, commits, base.licence, SourceFiles(files, self._fetch), variants)
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.size <= PIECE:
@@ -71,13 +71,12 @@ class S3Source:
         files = {file.path: file for file in self._list()}
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
-        reader = _SmallFileReader(files, lambda file: self._get(file.name))
-        fields = {"variant": DEFAULT_VARIANT, **self._fields}
-        return _plan(fields, {}, self._fields.get("licence", "unknown"), files, {}, reader)
+        variants = {"": self._fields.get("variant")}
+        return _plan(
+            self._fields, {}, self._fields.get("licence", "unknown"), SourceFiles(files, self._fetch), variants
+        )
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
-        if file.path.endswith(".json"):
-            check_small_file(file, self._get(file.name))
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
         try:
             bucket.copy(source, key, file, CopySourceIfMatch=f'"{file.digest.removeprefix("etag:")}"')
@@ -98,41 +97,44 @@ class S3Source:
     def _file(self, name: str, item: dict[str, Any]) -> File:
         return File(name, item["Size"], "etag:" + item["ETag"].strip('"'), f"s3://{self._bucket}/{self._prefix}", name)
 
-    def _get(self, path: str) -> bytes:
-        body: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + path)["Body"].read()
+    def _fetch(self, file: File, first: int, end: int) -> bytes:
+        if first == end:
+            return b""
+        etag, key = file.digest.removeprefix("etag:"), self._prefix + file.name
+        range_ = f"bytes={first}-{end - 1}"
+        response = self._s3.get_object(Bucket=self._bucket, Key=key, Range=range_, IfMatch=f'"{etag}"')
+        body: bytes = response["Body"].read()
         return body
 
 
-class _SmallFileReader:
-    """Reads the files that decide which others belong to the model."""
+class SourceFiles:
+    """The files of a source as the rule of model folders reads them: settings whole, weights in ranges."""
 
-    def __init__(self, files: dict[str, File], fetch: Callable[[File], bytes]) -> None:
+    def __init__(self, files: Mapping[str, File], fetch: Callable[[File, int, int], bytes]) -> None:
         self._files, self._fetch = files, fetch
+        self.sizes = {path: file.size for path, file in files.items()}
 
-    def __call__(self, path: str) -> bytes:
-        file = self._files.get(path)
-        if file is None or file.size > PIECE:
-            raise ModelImportError(f"{path} is missing or too large. Use a folder that diffusers saved.")
-        return check_small_file(file, self._fetch(file))
+    def read(self, path: str, first: int, end: int) -> bytes:
+        file = self._files[path]
+        data = self._fetch(file, first, end)
+        return check_small_file(file, data) if path.endswith(".json") and (first, end) == (0, file.size) else data
+
+    def select(self, paths: Iterable[str]) -> tuple[File, ...]:
+        return tuple(self._files[path] for path in paths)
 
 
 def _plan(
-    fields: Fields,
-    commits: dict[str, str],
-    licence: str,
-    files: dict[str, File],
-    variants: dict[str, str],
-    reader: _SmallFileReader,
+    fields: Fields, commits: dict[str, str], licence: str, files: SourceFiles, variants: Mapping[str, str | None]
 ) -> Plan:
-    """Return the plan. `variants` has the variants of components with repositories of their own."""
-    index = parse_index(reader(INDEX_FILE))
-    if unknown := variants.keys() - {*index.component_names, *index.unused}:
+    """Return the plan. `variants` has those of components with repositories of their own, and "" for the others.
+
+    Raises ModelFolderError before anything is written.
+    """
+    checked = check_model(files, variants)
+    if unknown := variants.keys() - {"", *checked.index.component_names, *checked.index.unused}:
         names = ", ".join(sorted(unknown))
         raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
-    default: str = fields.get("variant", "")
-    all_variants = dict.fromkeys(index.component_names, default) | variants
-    selected = select_files(files, index, all_variants, reader)
-    return Plan(fields, commits, licence, tuple(files[path] for path in selected))
+    return Plan(fields, commits, licence, files.select(checked.files))
 
 
 def check_small_file(file: File, data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
+from model_folder import ModelFolderError, check_folder
 from stacks.config.catalogue import CatalogueError, FolderSource, Model, model_ids, read_model
 
 
@@ -24,16 +25,26 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        """The model folder. Raises CommandError if it is not on this machine."""
-        if self.on_this_machine:
-            return self._path
-        raise CommandError(
-            f"The files of {self.model.id!r} are not on this machine",
-            where=str(self._path),
-            why="model_index.json is missing",
-            fix="Choose a model that `easel models` shows as here, or download the files: docs/reference/models.md",
-            code=ENVIRONMENT,
-        )
+        """The model folder. Raises CommandError if it is not on this machine, or would not load."""
+        if not self.on_this_machine:
+            raise CommandError(
+                f"The files of {self.model.id!r} are not on this machine",
+                where=str(self._path),
+                why="model_index.json is missing",
+                fix="Choose a model that `easel models` shows as here, or download the files: docs/reference/models.md",
+                code=ENVIRONMENT,
+            )
+        try:
+            check_folder(self._path, variant=self.model.source.variant)
+        except ModelFolderError as error:
+            raise CommandError(
+                f"The files of {self.model.id!r} would not load",
+                where=str(self._path),
+                why=error.message,
+                fix=error.hint,
+                code=ENVIRONMENT,
+            ) from None
+        return self._path
 
     @property
     def on_this_machine(self) -> bool:

@@ -221,8 +221,10 @@ class _Run:
             refuse("deadline_exceeded", "deadline_ms", message, "Request fewer steps or images, or allow more time.")
 
 
-def _to_pixels(images: torch.Tensor) -> list[Pixels]:
+def _to_pixels(images: torch.Tensor | Pixels) -> list[Pixels]:
     """Convert (n, 3, height, width) in 0..1 to n images. Checks for NaN first: as uint8 it would be black."""
+    if not isinstance(images, torch.Tensor):  # ErnieImagePipeline up to diffusers 0.38
+        images = torch.from_numpy(images).permute(0, 3, 1, 2)
     images = images.float()
     if not torch.isfinite(images).all():
         raise EaselError("nan_output", "the model computed NaN", hint="Try another size, scheduler or guidance_scale.")

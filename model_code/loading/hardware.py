@@ -20,19 +20,21 @@ class Hardware:
     dtype: torch.dtype
 
 
-def choose_hardware(weight_bytes: int, dtypes: Sequence[str]) -> Hardware:
+def choose_hardware(weight_bytes: int, dtypes: Sequence[str], named: str | None = None) -> Hardware:
     """Return the best device and dtype. `dtypes` are those that the model supports on a GPU, the best first.
 
-    Raises EaselError `config_error`: the GPU supports none of them.
+    `named` is the dtype of the model's entry, which a GPU then uses. A CPU uses bfloat16 instead of float16, or float32
+    where that is faster. Raises EaselError `config_error`: the GPU supports none of them.
     """
     device = _device()
-    if weight_bytes < SMALL_MODEL_BYTES:
+    if named == "float32" or ((named is None or device == "cpu") and weight_bytes < SMALL_MODEL_BYTES):
         return Hardware(device, torch.float32)
     if device == "cpu":
         return Hardware(device, torch.bfloat16 if _cpu_has_bfloat16() else torch.float32)
-    usable = [name for name in dtypes if name == "float16" or device == "mps" or _gpu_has_bfloat16()]
+    wanted = dtypes if named is None else [named]
+    usable = [name for name in wanted if name == "float16" or device == "mps" or _gpu_has_bfloat16()]
     if not usable:
-        message = f"the model needs {dtypes[0]}, which this GPU does not support"
+        message = f"the model needs {wanted[0]}, which this GPU does not support"
         refuse("config_error", None, message, "Use a GPU of compute capability 8.0 or newer (g5, g6, g6e).")
     return Hardware(device, getattr(torch, usable[0]))
 

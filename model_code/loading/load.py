@@ -1,5 +1,6 @@
 """Loading of a model folder that the check accepts."""
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
 from generation.vocabulary import Vocabulary
 from loading.hardware import Hardware, choose_hardware
-from loading.profiles import model_profile
-from model_folder import PIPELINES, ModelIndex, check_folder, loaded_variant, read_vocabulary
+from loading.parts import load_parts
+from loading.plain_folder import plain_folder
+from loading.profiles import loading_options, model_profile
+from model_folder import PIPELINES, CheckedModel, check_folder, read_vocabulary
 
 
 def load_model(folder: Path) -> Model:
@@ -21,12 +24,13 @@ def load_model(folder: Path) -> Model:
 
     Raises ModelFolderError (the folder is refused), EaselError `config_error`, or what the libraries raise.
     """
-    index = check_folder(folder)
-    weights = list(folder.rglob("*.safetensors"))
+    options = loading_options()
+    checked = check_folder(folder, variant=options.variant)
+    weights = [folder / part / name for part, found in checked.weights.items() for name in found.files]
     _prefetch(weights)
-    family = PIPELINES[index.pipeline]
-    hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes)
-    pipeline = _load_pipeline(folder, index, hardware, weights)
+    family = PIPELINES[checked.index.pipeline]
+    hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes, options.dtype)
+    pipeline = _load_pipeline(folder, checked, hardware)
     model = Model(
         pipeline,
         model_profile(pipeline, folder),
@@ -39,7 +43,7 @@ def load_model(folder: Path) -> Model:
     _warm_up(model)
     log(
         "loaded",
-        pipeline=index.pipeline,
+        pipeline=checked.index.pipeline,
         profile=model.profile.id,
         device=hardware.device,
         dtype=str(hardware.dtype),
@@ -55,51 +59,20 @@ def _prefetch(weights: list[Path]) -> None:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
-def _load_pipeline(folder: Path, index: ModelIndex, hardware: Hardware, weights: list[Path]) -> Any:
-    diffusers = _import_diffusers()
+def _load_pipeline(folder: Path, checked: CheckedModel, hardware: Hardware) -> Any:
+    diffusers, index = _import_diffusers(), checked.index
     if not hasattr(diffusers, index.pipeline):
         message = f"diffusers {diffusers.__version__} has no {index.pipeline}"
-        refuse("config_error", None, message, "Install a newer diffusers.")
-    loaded = getattr(diffusers, index.pipeline).from_pretrained(
-        folder,
-        local_files_only=True,
-        use_safetensors=True,
-        variant=loaded_variant(file.name for file in weights),
-        **{_dtype_keyword(diffusers.__version__): hardware.dtype},
-        **_load_text_encoders(folder, index, hardware.dtype),
-    )
-    pipeline = loaded.to(hardware.device)
+        refuse("config_error", None, message, "Install a newer diffusers, or use a model of docs/reference/models.md.")
+    with plain_folder(folder, checked) as plain:
+        parts = load_parts(plain, checked, hardware.dtype)
+    pipeline_class = getattr(diffusers, index.pipeline)
+    accepted = inspect.signature(pipeline_class.__init__).parameters
+    settings = {name: value for name, value in index.settings.items() if name in accepted}
+    pipeline = pipeline_class(**dict.fromkeys(index.unused), **parts, **settings).to(hardware.device)
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # decode a batch image by image: the decoder needs the most memory
     return pipeline
-
-
-def _load_text_encoders(folder: Path, index: ModelIndex, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the components of transformers. It fills missing weights with noise and only logs that, so check here."""
-    import transformers
-
-    encoders = {}
-    for component in index.components:
-        weights = list((folder / component.name).glob("*.safetensors"))
-        if component.library != "transformers" or not weights:
-            continue
-        encoders[component.name], info = getattr(transformers, component.class_name).from_pretrained(
-            folder / component.name,
-            local_files_only=True,
-            use_safetensors=True,
-            variant=loaded_variant(file.name for file in weights),
-            dtype=dtype,
-            output_loading_info=True,
-        )
-        _check_no_missing_weights(component.name, sorted(info["missing_keys"]), transformers.__version__)
-    return encoders
-
-
-def _check_no_missing_weights(component: str, missing: list[str], version: str) -> None:
-    if missing:
-        message = f"transformers {version} finds no weights for {len(missing)} tensors of {component}: {missing[0]}, …"
-        hint = "Newer versions use other names: save the component with this version or an older one."
-        refuse("config_error", None, message, hint)
 
 
 def _import_diffusers() -> Any:
@@ -112,11 +85,6 @@ def _import_diffusers() -> Any:
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     return diffusers
-
-
-def _dtype_keyword(version: str) -> str:
-    """Return the name of the argument: diffusers 0.42 renamed it and warns about the old name."""
-    return "dtype" if tuple(int(part) for part in version.split(".")[:2]) >= (0, 42) else "torch_dtype"
 
 
 def _warm_up(model: Model) -> None:

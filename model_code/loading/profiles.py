@@ -1,7 +1,9 @@
 """The profile of a loaded model: what requests it accepts, and its defaults."""
 
 import inspect
+import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,20 @@ from generation.img2img import PIPELINES
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
 
 _DEFAULT_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """What a catalogue entry says about loading. None: the model's class and the files decide."""
+
+    dtype: str | None = None
+    variant: str | None = None
+
+
+def loading_options() -> LoadingOptions:
+    """Return the options in EASEL_MODEL_PROFILE. It has them beside the fields of the profile."""
+    value = json.loads(os.environ.get("EASEL_MODEL_PROFILE") or "{}")
+    return LoadingOptions(value.get("dtype"), value.get("variant"))
 
 
 def model_profile(pipeline: Any, folder: Path) -> ModelProfile:

@@ -1,10 +1,37 @@
-"""The classes that a model folder may name."""
+"""The classes that a model folder may name, and the parts of each pipeline."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+_ANY_TOKENIZER = ("AutoTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
+_CLIP_TOKENIZER = ("CLIPTokenizer", "CLIPTokenizerFast", *_ANY_TOKENIZER)
+_GEMMA_TOKENIZER = ("GemmaTokenizer", "GemmaTokenizerFast", *_ANY_TOKENIZER)
+_QWEN_TOKENIZER = ("Qwen2Tokenizer", "Qwen2TokenizerFast", *_ANY_TOKENIZER)
+_T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast", *_ANY_TOKENIZER)
+_CLIP_IMAGES = ("CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil")
+_SIGLIP_IMAGES = ("SiglipImageProcessor", "SiglipImageProcessorFast", "SiglipImageProcessorPil")
+_AUTOENCODER = ("AutoencoderKL", "AutoencoderTiny")
+_QWEN_3 = ("Qwen3ForCausalLM", "Qwen3Model")
+_SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)
+
+Classes = tuple[str, ...]
+Parts = Mapping[str, Classes]
+"""The key of a part in the index, which is also its folder, to the classes that it may have."""
 
 
 @dataclass(frozen=True)
@@ -15,102 +42,130 @@ class PipelineFamily:
     """Pixels. Width and height of a generated image are multiples of it."""
     dtypes: tuple[str, ...]
     """The dtypes for a GPU, the best first. Some classes overflow float16."""
+    parts: Parts
+    optional: tuple[str, ...] = ()
+    """Parts that may be missing or `[null, null]`."""
+    chat: str = ""
+    """The tokenizer that needs a chat template."""
 
 
-_UNET = PipelineFamily(8, ("float16",))
 _EITHER = ("bfloat16", "float16")
-_TRANSFORMER = PipelineFamily(16, ("bfloat16",))
+_BFLOAT16 = ("bfloat16",)
+
+
+def _parts(backbone: str, text_encoder: Classes, tokenizer: Classes, vae: Classes = _AUTOENCODER) -> dict[str, Classes]:
+    name = "unet" if backbone == "UNet2DConditionModel" else "transformer"
+    parts: dict[str, Classes] = {"scheduler": _SCHEDULERS, "vae": vae, name: (backbone,)}
+    return parts | {"text_encoder": text_encoder, "tokenizer": tokenizer}
+
+
+_CLIP = ("CLIPTextModel",), _CLIP_TOKENIZER
+_T5 = ("T5EncoderModel",), _T5_TOKENIZER
+_GEMMA = ("Gemma2Model",), _GEMMA_TOKENIZER
+_CLIP_2 = {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": _CLIP_TOKENIZER}
+_CLIP_VISION = {"image_encoder": ("CLIPVisionModelWithProjection",), "feature_extractor": _CLIP_IMAGES}
+_IMAGES = ("image_encoder", "feature_extractor")
+_STABLE_DIFFUSION = PipelineFamily(
+    8,
+    ("float16",),
+    _parts("UNet2DConditionModel", *_CLIP) | _CLIP_VISION | {"safety_checker": ("StableDiffusionSafetyChecker",)},
+    ("safety_checker", *_IMAGES),
+)
+_FLUX_2_VAE = ("AutoencoderKLFlux2",)
 
 PIPELINES: Mapping[str, PipelineFamily] = {
-    "ChromaPipeline": _TRANSFORMER,
-    "ErnieImagePipeline": _TRANSFORMER,
-    "Flux2KleinPipeline": _TRANSFORMER,
-    "Flux2Pipeline": _TRANSFORMER,
-    "FluxPipeline": _TRANSFORMER,
-    "LatentConsistencyModelPipeline": _UNET,
-    "Lumina2Pipeline": _TRANSFORMER,
-    "OvisImagePipeline": _TRANSFORMER,
-    "QwenImagePipeline": _TRANSFORMER,
-    "SanaPipeline": PipelineFamily(32, _EITHER),
-    "StableDiffusion3Pipeline": PipelineFamily(16, _EITHER),
-    "StableDiffusionPipeline": _UNET,
-    "StableDiffusionXLPipeline": _UNET,
-    "ZImagePipeline": _TRANSFORMER,
+    "ChromaPipeline": PipelineFamily(16, _BFLOAT16, _parts("ChromaTransformer2DModel", *_T5) | _CLIP_VISION, _IMAGES),
+    "ErnieImagePipeline": PipelineFamily(
+        16,
+        _BFLOAT16,
+        _parts("ErnieImageTransformer2DModel", ("Mistral3Model",), _ANY_TOKENIZER, _FLUX_2_VAE)
+        | {"pe": ("Ministral3ForCausalLM",), "pe_tokenizer": _ANY_TOKENIZER},
+        ("pe", "pe_tokenizer"),
+        chat="pe_tokenizer",
+    ),
+    "Flux2KleinPipeline": PipelineFamily(
+        16, _BFLOAT16, _parts("Flux2Transformer2DModel", _QWEN_3, _QWEN_TOKENIZER, _FLUX_2_VAE), chat="tokenizer"
+    ),
+    "Flux2Pipeline": PipelineFamily(
+        16,
+        _BFLOAT16,
+        _parts(
+            "Flux2Transformer2DModel",
+            ("Mistral3ForConditionalGeneration",),
+            ("AutoProcessor", "PixtralProcessor", *_ANY_TOKENIZER),
+            _FLUX_2_VAE,
+        ),
+        chat="tokenizer",
+    ),
+    "FluxPipeline": PipelineFamily(
+        16,
+        _BFLOAT16,
+        _parts("FluxTransformer2DModel", *_CLIP)
+        | {"text_encoder_2": ("T5EncoderModel",), "tokenizer_2": _T5_TOKENIZER}
+        | _CLIP_VISION,
+        _IMAGES,
+    ),
+    "LatentConsistencyModelPipeline": _STABLE_DIFFUSION,
+    "Lumina2Pipeline": PipelineFamily(16, _BFLOAT16, _parts("Lumina2Transformer2DModel", *_GEMMA)),
+    "OvisImagePipeline": PipelineFamily(
+        16, _BFLOAT16, _parts("OvisImageTransformer2DModel", ("Qwen3Model",), _QWEN_TOKENIZER), chat="tokenizer"
+    ),
+    "QwenImagePipeline": PipelineFamily(
+        16,
+        _BFLOAT16,
+        _parts(
+            "QwenImageTransformer2DModel",
+            ("Qwen2_5_VLForConditionalGeneration",),
+            _QWEN_TOKENIZER,
+            ("AutoencoderKLQwenImage",),
+        ),
+    ),
+    "SanaPipeline": PipelineFamily(32, _EITHER, _parts("SanaTransformer2DModel", *_GEMMA, ("AutoencoderDC",))),
+    "StableDiffusion3Pipeline": PipelineFamily(
+        16,
+        _EITHER,
+        _parts("SD3Transformer2DModel", ("CLIPTextModelWithProjection",), _CLIP_TOKENIZER)
+        | _CLIP_2
+        | {"text_encoder_3": ("T5EncoderModel",), "tokenizer_3": _T5_TOKENIZER}
+        | {"image_encoder": ("SiglipVisionModel",), "feature_extractor": _SIGLIP_IMAGES},
+        ("text_encoder_3", "tokenizer_3", *_IMAGES),
+    ),
+    "StableDiffusionPipeline": _STABLE_DIFFUSION,
+    "StableDiffusionXLPipeline": PipelineFamily(
+        8,
+        ("float16",),
+        _parts("UNet2DConditionModel", *_CLIP) | _CLIP_2 | _CLIP_VISION,
+        ("text_encoder", "tokenizer", *_IMAGES),
+    ),
+    "ZImagePipeline": PipelineFamily(
+        16, _BFLOAT16, _parts("ZImageTransformer2DModel", _QWEN_3, _QWEN_TOKENIZER), chat="tokenizer"
+    ),
 }
 """Text-to-image classes of diffusers with `callback_on_step_end`."""
 
-COMPONENTS: Mapping[str, frozenset[str]] = {
-    "diffusers": frozenset(
-        {
-            "AutoencoderDC",
-            "AutoencoderKL",
-            "AutoencoderKLFlux2",
-            "AutoencoderKLQwenImage",
-            "AutoencoderTiny",
-            "ChromaTransformer2DModel",
-            "DDIMScheduler",
-            "DDPMScheduler",
-            "DPMSolverMultistepScheduler",
-            "ErnieImageTransformer2DModel",
-            "EulerAncestralDiscreteScheduler",
-            "EulerDiscreteScheduler",
-            "FlowMatchEulerDiscreteScheduler",
-            "FlowMatchHeunDiscreteScheduler",
-            "Flux2Transformer2DModel",
-            "FluxTransformer2DModel",
-            "HeunDiscreteScheduler",
-            "LCMScheduler",
-            "LMSDiscreteScheduler",
-            "Lumina2Transformer2DModel",
-            "OvisImageTransformer2DModel",
-            "PNDMScheduler",
-            "QwenImageTransformer2DModel",
-            "SD3Transformer2DModel",
-            "SanaTransformer2DModel",
-            "UNet2DConditionModel",
-            "UniPCMultistepScheduler",
-            "ZImageTransformer2DModel",
-        }
-    ),
-    "transformers": frozenset(
-        {
-            "AutoProcessor",
-            "AutoTokenizer",
-            "CLIPFeatureExtractor",
-            "CLIPImageProcessor",
-            "CLIPTextModel",
-            "CLIPTextModelWithProjection",
-            "CLIPTokenizer",
-            "CLIPTokenizerFast",
-            "CLIPVisionModelWithProjection",
-            "Gemma2Model",
-            "GemmaTokenizer",
-            "GemmaTokenizerFast",
-            "Ministral3ForCausalLM",
-            "Mistral3ForConditionalGeneration",
-            "Mistral3Model",
-            "PixtralProcessor",
-            "PreTrainedTokenizerFast",
-            "Qwen2Tokenizer",
-            "Qwen2TokenizerFast",
-            "Qwen2_5_VLForConditionalGeneration",
-            "Qwen3ForCausalLM",
-            "Qwen3Model",
-            "SiglipImageProcessor",
-            "SiglipVisionModel",
-            "T5EncoderModel",
-            "T5Tokenizer",
-            "T5TokenizerFast",
-            "TokenizersBackend",
-        }
-    ),
-    "stable_diffusion": frozenset({"StableDiffusionSafetyChecker"}),
-}
-"""Library to classes. Folders of Stable Diffusion name a module of diffusers `stable_diffusion`."""
+_OF_DIFFUSERS = ("Autoencoder", "Scheduler", "Transformer2DModel", "UNet2D")
+_SAFETY_CHECKER = "StableDiffusionSafetyChecker"
+_WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "FeatureExtractor")
 
-_WITHOUT_WEIGHTS = re.compile(r"Scheduler|Tokenizer|Processor|FeatureExtractor")
+
+def library_of(class_name: str) -> str:
+    """Return the library that an index names for a known class.
+
+    Folders of Stable Diffusion name a module of diffusers `stable_diffusion`.
+    """
+    if class_name == _SAFETY_CHECKER:
+        return "stable_diffusion"
+    return "diffusers" if any(word in class_name for word in _OF_DIFFUSERS) else "transformers"
 
 
 def has_weights(class_name: str) -> bool:
-    """Return whether components of this class have weight files."""
-    return not _WITHOUT_WEIGHTS.search(class_name)
+    """Return whether parts of this class have weight files."""
+    return not any(word in class_name for word in _WITHOUT_WEIGHTS) and class_name != "TokenizersBackend"
+
+
+_KNOWN = {name for family in PIPELINES.values() for classes in family.parts.values() for name in classes}
+COMPONENTS: Mapping[str, frozenset[str]] = {
+    library: frozenset(name for name in _KNOWN if library_of(name) == library)
+    for library in ("diffusers", "transformers", "stable_diffusion")
+}
+"""Library to the classes that parts may have."""

@@ -1,42 +1,71 @@
-"""Selection of the files of a model folder on this machine."""
+"""A model folder on this machine."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .check import read_index
 from .errors import ModelFolderError
-from .json_files import parse_settings
-from .selection import DEFAULT_VARIANT, select_files
-from .vocabulary import VOCABULARY_FILE
+from .selection import CheckedModel, check_model
+from .vocabulary import VOCABULARY_FILE, read_vocabulary
 
 
-def select_local_files(folder: Path) -> list[str]:
-    """Return the paths to release, sorted: those of `select_files`, and the vocabulary.
+class LocalFiles:
+    """The files of a folder and of its subfolders, but for hidden ones. Nothing is opened before its type is known.
 
-    Raises ModelFolderError.
+    With `links`, symbolic links to files within the folder are followed. Raises ModelFolderError for other links,
+    and for what is neither a file nor a folder.
     """
 
-    def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
+    def __init__(self, folder: Path, *, links: bool = False) -> None:
+        self._folder, self._links = folder, links
+        self.sizes = dict(self._list())
 
-    names = list(_names(folder))
-    index = read_index(folder)
-    selected = select_files(names, index, dict.fromkeys(index.component_names, DEFAULT_VARIANT), read)
-    for name in selected:
-        if name.endswith(".json"):
-            parse_settings(name, read(name))
-    return sorted({*selected, VOCABULARY_FILE} & {*names})
+    def read(self, path: str, first: int, end: int) -> bytes:
+        try:
+            with (self._folder / path).open("rb") as file:
+                file.seek(first)
+                return file.read(end - first)
+        except OSError as error:
+            raise ModelFolderError(f"{path} cannot be read ({error.strerror})", "Check its permissions.") from None
+
+    def _list(self) -> Iterator[tuple[str, int]]:
+        for path in (*self._folder.glob("*"), *self._folder.glob("*/*")):
+            name = path.relative_to(self._folder)
+            if not any(part.startswith(".") for part in name.parts):
+                status = regular_or_folder(self._folder, path, links=self._links)
+                if stat.S_ISREG(status.st_mode):
+                    yield name.as_posix(), status.st_size
 
 
-def _names(folder: Path) -> Iterator[str]:
-    """Return the files of the folder and of its subfolders, without hidden files."""
-    for path in (*folder.glob("*"), *folder.glob("*/*")):
-        name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        if path.is_symlink():
-            raise ModelFolderError(f"{name.as_posix()} is a symbolic link", "Copy its target instead, as cp -rL does.")
-        if path.is_file():
-            yield name.as_posix()
+def regular_or_folder(folder: Path, path: Path, *, links: bool) -> os.stat_result:
+    """Return the status of a file or folder. Raises ModelFolderError: it is a link or something else."""
+    name, status = path.relative_to(folder).as_posix(), path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        if not links:
+            raise ModelFolderError(f"{name} is a symbolic link", "Copy its target instead, as cp -rL does.")
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ModelFolderError(f"{name} links to a file outside of the folder", "Copy that file into the folder.")
+        try:
+            status = path.stat()
+        except OSError:
+            raise ModelFolderError(f"{name} is a link to nothing", "Remove it.") from None
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise ModelFolderError(f"{name} is neither a file nor a folder", "Remove it from the model folder.")
+    return status
+
+
+def check_local_model(folder: Path, variant: str | None = None, *, links: bool = False) -> CheckedModel:
+    """Return the model in a folder. `variant` is as in `check_model`. Raises ModelFolderError."""
+    checked = check_model(LocalFiles(folder, links=links), {"": variant})
+    read_vocabulary(folder)
+    return checked
+
+
+def select_local_files(folder: Path, variant: str | None = None) -> list[str]:
+    """Return the paths to release, sorted: those of the model, and the vocabulary. Raises ModelFolderError."""
+    files = check_local_model(folder, variant).files
+    vocabulary = [VOCABULARY_FILE] if (folder / VOCABULARY_FILE).exists() else []
+    return sorted([*files, *vocabulary])

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import math
+from collections.abc import Collection
+from typing import Any
 
-_HEADER_BYTES = 100_000_000
-"""The longest header that the library `safetensors` reads."""
+from .errors import ModelFolderError
+from .files import Files
+from .json_files import parse_json
+
+HEADER_BYTES = 16 * 1024 * 1024
+"""The longest header that is read. Those of known models have less than 1 MiB."""
+_FIRST_BYTES = 64 * 1024
+"""One read has most headers."""
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
+    "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
 
 
-def is_complete(file: Path) -> bool:
-    """Return whether the header is valid and its tensors fill the rest of the file."""
+def read_tensor_names(files: Files, path: str) -> Collection[str]:
+    """Return the names of the tensors. Raises ModelFolderError unless they fill the file exactly."""
+    size = files.sizes[path]
+    beginning = files.read(path, 0, min(size, _FIRST_BYTES))
+    length = int.from_bytes(beginning[:8], "little")
+    if 8 + length > size:
+        raise _damaged(path)
+    if length > HEADER_BYTES:
+        raise ModelFolderError(f"{path} has a header of {length} bytes", f"It may have {HEADER_BYTES} bytes.")
+    if 8 + length > len(beginning):
+        beginning += files.read(path, len(beginning), 8 + length)
+    header = parse_json(beginning[8 : 8 + length])
+    tensors = {name: value for name, value in header.items() if name != "__metadata__"} if header else {}
     try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(min(length, _HEADER_BYTES)))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-        return bool(8 + length + max(ends, default=0) == file.stat().st_size)
-    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
-        return False
+        end = 0
+        for first, next_first in sorted(map(_extent, tensors.values())):
+            if first != end:
+                raise _damaged(path)
+            end = next_first
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _damaged(path) from None
+    if not tensors or 8 + length + end != size:
+        raise _damaged(path)
+    return tensors.keys()
+
+
+def _extent(tensor: dict[str, Any]) -> tuple[int, int]:
+    """Return where the tensor begins and ends. Raises ValueError unless its shape and dtype fill that."""
+    first, end = tensor["data_offsets"]
+    if 8 * (end - first) != math.prod(tensor["shape"]) * _BITS[tensor["dtype"]] or end < first:
+        raise ValueError
+    return first, end
+
+
+def _damaged(path: str) -> ModelFolderError:
+    return ModelFolderError(f"{path} is damaged or truncated", "Download it again; a Git LFS pointer is not enough.")

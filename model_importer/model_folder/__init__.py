@@ -8,28 +8,35 @@ importer ships alone. The checks guard against a `model_index.json` that names a
 from .check import check_folder
 from .classes import COMPONENTS, PIPELINES, PipelineFamily
 from .errors import ModelFolderError
+from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
-from .json_files import parse_settings
+from .json_files import JSON_BYTES, max_bytes, parse_settings
 from .local_files import select_local_files
-from .selection import DEFAULT_VARIANT, select_files
+from .printable import printable
+from .selection import CheckedModel, check_model
 from .vocabulary import VOCABULARY_FILE, read_vocabulary
-from .weights import loaded_variant
+from .weights import Weights, weights_stem
 
 __all__ = [
     "COMPONENTS",
-    "DEFAULT_VARIANT",
     "INDEX_FILE",
+    "JSON_BYTES",
     "PIPELINES",
     "VOCABULARY_FILE",
+    "CheckedModel",
     "Component",
+    "Files",
     "ModelFolderError",
     "ModelIndex",
     "PipelineFamily",
+    "Weights",
     "check_folder",
-    "loaded_variant",
+    "check_model",
+    "max_bytes",
     "parse_index",
     "parse_settings",
+    "printable",
     "read_vocabulary",
-    "select_files",
     "select_local_files",
+    "weights_stem",
 ]

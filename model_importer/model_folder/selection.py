@@ -1,93 +1,122 @@
-"""Selection of the files of one variant of a diffusers pipeline."""
+"""The rule: which files of a folder belong to a model, and whether they load."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from .classes import has_weights
+from .classes import PIPELINES, has_weights
 from .errors import ModelFolderError
-from .index import INDEX_FILE, Component, ModelIndex
-from .json_files import parse_settings
-from .weights import PICKLE_SUFFIXES, is_shard_index, is_weights, variant_of
+from .files import Files, read_settings
+from .index import INDEX_BYTES, INDEX_FILE, Component, ModelIndex, parse_index
+from .parts import check_chat_template, check_part
+from .printable import printable
+from .safetensors_header import read_tensor_names
+from .weights import Weights, is_weights, select_weights, variants_of, weights_stem
 
-DEFAULT_VARIANT = "fp16"
-"""The variant of a local folder and of one in S3, if no other is set."""
 NAME_BYTES = 255
 """The longest file name in SageMaker's uncompressed model data."""
 _SETTINGS = re.compile(r"(?!model_index).*\.(json|jinja|model)|merges\.txt|vocab\.txt")
 """Settings and tokenizers."""
 
-Read = Callable[[str], bytes]
-"""Returns the content of a small file."""
+
+@dataclass(frozen=True)
+class CheckedModel:
+    """A model that loads: catalogue, import, release, doctor and container take exactly these files."""
+
+    index: ModelIndex
+    files: tuple[str, ...]
+    """Paths, sorted: the index, and the settings and weights of each part."""
+    weights: Mapping[str, Weights]
+    """The weights of each part that has some."""
 
 
-def select_files(names: Iterable[str], index: ModelIndex, variants: Mapping[str, str], read: Read) -> list[str]:
-    """Return the paths of a release, sorted: the index, and the settings and weights of each component.
+def check_model(files: Files, variants: Mapping[str, str | None]) -> CheckedModel:
+    """Return the files of a model.
 
-    `variants` maps components to variants. A component without files of its variant gives its plain weights, as in
-    diffusers. Raises ModelFolderError: weights are missing, or a path is not allowed.
+    `variants` maps parts to variants, and "" to that of the others; None prefers fp16. Nothing but settings and the
+    headers of weights is read. Raises ModelFolderError: part, file and what to do.
     """
-    paths = [_checked_path(name) for name in names]
-    selected = {INDEX_FILE}
-    for component in index.components:
-        folder = component.name
-        files = {path.removeprefix(f"{folder}/") for path in paths if path.rpartition("/")[0] == folder}
-        selected |= {f"{folder}/{name}" for name in _component_files(component, files, variants.get(folder, ""), read)}
-    return sorted(selected)
+    for path in files.sizes:
+        _check_path(path)
+    index = parse_index(_read_index(files))
+    names = {part.name: _names(files, part.name) for part in index.components}
+    wanted = {part.name: variants.get(part.name, variants.get("")) for part in index.components}
+    _check_variants(index, names, wanted)
+    selected, weights = {INDEX_FILE}, dict[str, Weights]()
+    for part in index.components:
+        settings = _read_part(files, part, names[part.name])
+        selected |= {f"{part.name}/{name}" for name in names[part.name] if _is_setting(part, name)}
+        check_part(part, names[part.name], settings)
+        if part.name == PIPELINES[index.pipeline].chat:
+            check_chat_template(part.name, names[part.name], settings)
+        if has_weights(part.class_name):
+            found = _weights(files, part, names[part.name], wanted[part.name])
+            weights[part.name] = found
+            selected |= {f"{part.name}/{name}" for name in (*found.files, *filter(None, [found.index]))}
+    return CheckedModel(index, tuple(sorted(selected)), weights)
 
 
-def _component_files(component: Component, files: set[str], variant: str, read: Read) -> set[str]:
-    settings = {name for name in files if _SETTINGS.fullmatch(name) and not is_weights(name)}
-    weights = _weights(component.name, files, variant, read)
-    if not weights and has_weights(component.class_name):
-        raise _missing_weights(component.name, files, variant)
-    if not settings | weights:
+def _read_index(files: Files) -> bytes:
+    if INDEX_FILE not in files.sizes:
+        raise ModelFolderError(f"{INDEX_FILE} is missing", "Use a folder that diffusers saved (save_pretrained).")
+    return files.read(INDEX_FILE, 0, min(files.sizes[INDEX_FILE], INDEX_BYTES + 1))
+
+
+def _names(files: Files, folder: str) -> set[str]:
+    names = {path.removeprefix(f"{folder}/") for path in files.sizes if path.rpartition("/")[0] == folder}
+    if not names:
         hint = "Use a complete copy of the model."
-        raise ModelFolderError(f"{INDEX_FILE} names {component.name}, which has no such folder", hint)
-    return settings | weights
+        raise ModelFolderError(f"{INDEX_FILE} names {folder}, but there is no such folder", hint)
+    return names
 
 
-def _weights(folder: str, files: set[str], variant: str, read: Read) -> set[str]:
-    for wanted in dict.fromkeys((variant, "")):
-        found = {name for name in files if is_weights(name) and variant_of(name) == wanted}
-        indexes = {name for name in found if is_shard_index(name)}
-        if indexes:
-            shards = {shard for name in indexes for shard in _shards(f"{folder}/{name}", read)}
-            if missing := shards - files:
-                names = ", ".join(sorted(missing))[:300]
-                raise ModelFolderError(f"{folder} lacks {names}", "Use a complete copy of the model.")
-            return indexes | shards
-        if found:
-            return found
-    return set()
+def _check_variants(index: ModelIndex, names: Mapping[str, set[str]], wanted: Mapping[str, str | None]) -> None:
+    """Refuse a variant that no part has: it would be replaced by another one without a word."""
+    parts = [part for part in index.components if has_weights(part.class_name)]
+    available = {part.name: variants_of(part, names[part.name]) for part in parts}
+    for variant in {wanted[part.name] for part in parts} - {None, ""}:
+        if not any(variant in available[part.name] for part in parts if wanted[part.name] == variant):
+            others = ", ".join(sorted({name for found in available.values() for name in found} - {""})) or "none"
+            hint = f"Correct `variant` in the entry's source. The model's variants: {others}."
+            raise ModelFolderError(f"no part of the model has weights of the variant {variant!r}", hint)
 
 
-def _shards(path: str, read: Read) -> set[str]:
-    weight_map = parse_settings(path, read(path)).get("weight_map")
-    shards = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-    if not shards or not all(isinstance(shard, str) and is_weights(shard) for shard in shards):
-        raise ModelFolderError(f"{path} does not name its safetensors files", "Use a folder that diffusers saved.")
-    return shards
+def _is_setting(part: Component, name: str) -> bool:
+    return _SETTINGS.fullmatch(name) is not None and not is_weights(name, weights_stem(part.library))
 
 
-def _missing_weights(folder: str, files: set[str], variant: str) -> ModelFolderError:
-    message = f"{folder} has no safetensors" + (f" of the variant {variant!r}, nor plain weights" if variant else "")
-    others = sorted({variant_of(name) for name in files if is_weights(name)} - {""})
-    pickled = sorted(name for name in files if PurePosixPath(name).suffix in PICKLE_SUFFIXES)
-    if others:
-        return ModelFolderError(message, f"Set one of its variants: {', '.join(others)}.")
-    if pickled:
-        message += f", only {', '.join(pickled)[:200]}"
-        return ModelFolderError(message, "Pickled weights can run code: save the model as safetensors.")
-    return ModelFolderError(message, "Use a complete copy of the model.")
+def _read_part(files: Files, part: Component, names: set[str]) -> dict[str, dict[str, Any]]:
+    """Return the content of the JSON files of a part. Raises ModelFolderError: one is not safe to read."""
+    paths = {name: f"{part.name}/{name}" for name in names if name.endswith(".json") and _is_setting(part, name)}
+    return {name: read_settings(files, path) for name, path in paths.items()}
 
 
-def _checked_path(path: str) -> str:
-    """Return `path`. Raises ModelFolderError: it could leave its folder, or SageMaker cannot write it."""
+def _weights(files: Files, part: Component, names: set[str], variant: str | None) -> Weights:
+    """Return the weights of a part, of which all tensors are there."""
+    found = select_weights(part, names, variant, lambda name: read_settings(files, f"{part.name}/{name}"))
+    for name in found.files:
+        path = f"{part.name}/{name}"
+        tensors = read_tensor_names(files, path)
+        lacking = {tensor for tensor, file in (found.shards or {}).items() if file == name} - {*tensors}
+        if lacking:
+            message = f"{path} lacks {len(lacking)} tensors that {part.name}/{found.index} names: {min(lacking)[:80]}"
+            raise ModelFolderError(message, "Use a complete copy of the model.")
+    return found
+
+
+def _check_path(path: str) -> None:
+    """Raise ModelFolderError: a path could leave its folder, or SageMaker cannot write it."""
     parts = path.split("/")
-    if "\\" in path or any(part in ("", ".", "..") or len(part.encode()) > NAME_BYTES for part in parts):
-        hint = f"Each part of a path has 1 to {NAME_BYTES} bytes, no backslash, and is neither '.' nor '..'."
-        raise ModelFolderError(f"{path[:120]!r} is not a valid path of a release", hint)
-    return path
+    if (
+        "\\" in path
+        or printable(path) != path
+        or any(part in ("", ".", "..") or len(part.encode()) > NAME_BYTES for part in parts)
+    ):
+        hint = (
+            f"Each part of a path has 1 to {NAME_BYTES} bytes, no backslash and no control character, and is neither "
+            "'.' nor '..'."
+        )
+        raise ModelFolderError(f"'{path[:120]}' is not a valid path of a release", hint)

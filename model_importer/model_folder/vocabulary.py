@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .errors import ModelFolderError
-from .json_files import parse_json
+from .json_files import JSON_BYTES, parse_json
 
 VOCABULARY_FILE = "vocabulary.json"
 Vocabulary = tuple[tuple[str, ...], ...]
@@ -20,10 +20,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     file = folder / VOCABULARY_FILE
     if not file.exists():
         return ()
-    try:
-        subjects = parse_json(file.read_bytes())
-    except OSError:
-        subjects = None
+    subjects = parse_json(file.read_bytes()) if file.is_file() and file.stat().st_size <= JSON_BYTES else None
     if not isinstance(subjects, list) or not all(map(_is_names, subjects)):
         hint = 'Write a list of lists of names, like [["panda", "熊猫"], ["cat"]], or leave the file out.'
         raise ModelFolderError(f"{VOCABULARY_FILE} is not a list of lists of names", hint)

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from model_importer.model_folder import PIPELINES
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
@@ -26,7 +27,7 @@ PROFILE = (
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-3]
-"""The container does not need the licence's link, the suggestions and the subjects."""
+"""The container needs no link of the licence, suggestions and subjects. It also gets `dtype` and `variant`."""
 CONTAINER_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
 FUNCTION_BYTES = 3072
@@ -41,6 +42,7 @@ SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
 """The bounds and the schedulers of the contract."""
 
 Dtype = Literal["float16", "bfloat16", "float32"]
+Variant = Annotated[str, matches(r"[A-Za-z0-9_-]{0,40}", "like fp16, bf16 or non_ema")]
 Component = Annotated[str, matches(r"[a-z][a-z0-9_]{0,39}", "a folder of the pipeline, like unet")]
 Gibibytes = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 
@@ -60,7 +62,7 @@ class HubFiles(_Entry):
     """`owner/name`."""
     revision: Annotated[str, matches(r"(?!.*\.\.)[A-Za-z0-9][\w./-]{0,254}", "a commit, a branch or a tag")]
     """A commit, or a branch or tag that the import resolves once."""
-    variant: Annotated[str, matches(r"[a-z0-9]*", "like fp16")] = ""
+    variant: Variant = ""
     """The part of the file name before `.safetensors`, as in `model.fp16.safetensors`. A component without such a file
     uses the plain file."""
 
@@ -79,6 +81,8 @@ class S3Source(_Entry):
     kind: Literal["s3"] = "s3"
     uri: Annotated[str, matches(r"s3://[a-z0-9.-]{3,63}/(\S*[^/\s]/)?", "like s3://bucket/prefix/")]
     """`s3://bucket/prefix/`."""
+    variant: Variant | None = None
+    """As for a hub; default: fp16 where there is such a file, else the plain file, else the only variant."""
 
 
 class FolderSource(_Entry):
@@ -87,6 +91,8 @@ class FolderSource(_Entry):
     kind: Literal["folder"] = "folder"
     path: Path
     """In the entry: relative to the entry's own folder."""
+    variant: Variant | None = None
+    """As for S3."""
 
 
 Source = HubSource | S3Source | FolderSource
@@ -144,6 +150,7 @@ class Model(_Entry):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        _check_dtype(self)
         _check_schedulers(self)
         _check_steps(self)
         _check_sizes(self)
@@ -157,11 +164,12 @@ class Model(_Entry):
 
     @property
     def container_profile(self) -> str:
-        """JSON for the container."""
-        return self._render(CONTAINER_PROFILE)
+        """JSON for the container: what a request needs, and how the model is loaded."""
+        return self._render(CONTAINER_PROFILE, dtype=self.dtype, variant=self.source.variant)
 
-    def _render(self, keys: tuple[str, ...]) -> str:
-        value = {key: value for key in keys if (value := getattr(self, key)) not in (None, ())}
+    def _render(self, keys: tuple[str, ...], **more: str | None) -> str:
+        fields = {key: getattr(self, key) for key in keys} | more
+        value = {key: value for key, value in fields.items() if value not in (None, ())}
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -213,7 +221,8 @@ def _read(path: Path) -> Model:
         message = f"id is {model.id!r}; it must be the name of the file, {path.stem!r}."
         raise CatalogueError(message, code="conflict", key="id")
     if isinstance(model.source, FolderSource):
-        return model.model_copy(update={"source": FolderSource(path=path.parent / model.source.path)})
+        source = model.source.model_copy(update={"path": path.parent / model.source.path})
+        return model.model_copy(update={"source": source})
     return model
 
 
@@ -226,6 +235,13 @@ def _model_at(location: Location) -> type[BaseModel]:
 
 
 # --- checks of several keys ----------------------------------------------------------------------
+
+
+def _check_dtype(model: Model) -> None:
+    family = PIPELINES.get(model.pipeline)
+    if family and model.dtype == "float16" and "float16" not in family.dtypes:
+        message = f"dtype is 'float16', in which {model.pipeline} overflows; it can be bfloat16 or float32."
+        raise failure("not_allowed", "dtype", message)
 
 
 def _check_schedulers(model: Model) -> None:

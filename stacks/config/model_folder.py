@@ -10,12 +10,12 @@ from stacks.config.catalogue import CatalogueError
 CONTENT_HELP = "docs/how-to/own-model.md says what belongs there."
 
 
-def released_files(folder: Path) -> list[str]:
+def released_files(folder: Path, variant: str | None = None) -> list[str]:
     """Return the paths to release, sorted: settings, tokenizers, safetensors of one variant, and the vocabulary.
 
-    Raises CatalogueError: the folder cannot be released.
+    `variant` is that of the entry's source. Raises CatalogueError: the folder cannot be released.
     """
     try:
-        return select_local_files(folder)
+        return select_local_files(folder, variant)
     except ModelFolderError as error:
         raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None

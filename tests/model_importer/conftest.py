@@ -17,8 +17,9 @@ from moto import mock_aws
 
 from model_importer import __main__ as program
 from model_importer.stream import PIECE
-from tests.model_importer.example import LARGE, LEFT_OUT, SOURCE, TAKEN, WEIGHTS, write_files
-from tests.model_importer.hub import HubServer, Repository
+from tests.model_files import safetensors
+from tests.model_importer.example import LARGE, LEFT_OUT, SOURCE, TAKEN, write_files
+from tests.model_importer.hub import LFS_BYTES, HubServer, Repository
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,6 @@ def stage(s3: Any, tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 def large(stage: Stage) -> bytes:
     """The content of a file that is fetched in three ranges."""
-    content = WEIGHTS + os.urandom(PIECE * 2)
+    content = safetensors(os.urandom(PIECE * 2 + LFS_BYTES))
     write_files(stage.repository.folder, {LARGE: content})
     return content

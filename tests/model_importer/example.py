@@ -1,31 +1,18 @@
 """A model repository for tests: the files that an import takes, and those that it leaves out."""
 
-import json
 import os
 from pathlib import Path
 
+from tests.model_files import safetensors, stable_diffusion
 from tests.model_importer.hub import LFS_BYTES
 
-INDEX = {
-    "_class_name": "StableDiffusionPipeline",
-    "_diffusers_version": "0.38.0",
-    "scheduler": ["diffusers", "DDIMScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "image_encoder": [None, None],
-}
-WEIGHTS = os.urandom(LFS_BYTES)
+WEIGHTS = safetensors(os.urandom(LFS_BYTES))
 LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
 TAKEN = {
-    "model_index.json": json.dumps(INDEX).encode(),
-    "scheduler/scheduler_config.json": b"{}",
-    "text_encoder/config.json": b"{}",
-    "text_encoder/model.fp16.safetensors": WEIGHTS + b"text",
-    "tokenizer/merges.txt": b"a b",
-    "tokenizer/vocab.json": b'{"a": 1}',
-    "unet/config.json": b"{}",
-    LARGE: WEIGHTS + b"unet",
+    name.replace(".safetensors", ".fp16.safetensors"): safetensors(content + os.urandom(LFS_BYTES))
+    if name.endswith(".safetensors")
+    else content
+    for name, content in stable_diffusion().items()
 }
 """The files of the variant fp16."""
 LEFT_OUT = {

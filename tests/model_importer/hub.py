@@ -25,6 +25,9 @@ API = "/api"
 LFS_BYTES = 100_000
 """Files from this size on have a SHA-256 on record and lie in the store."""
 
+HEADER_BYTES = 64 * 1024
+"""The beginning of weights that is read before the import."""
+
 
 @dataclass
 class Repository:
@@ -40,7 +43,7 @@ class Repository:
     damaged: set[str] = field(default_factory=set)
     """Files that are sent with a wrong last byte."""
     dropped_connections: Counter[str] = field(default_factory=Counter)
-    """File to number of responses that break off in the middle."""
+    """File to number of responses that break off in the middle. Ranges of a header are not counted."""
     stall_from: int | None = None
     """Ranges from this byte on get no response until this is None again; then their connections end."""
     failures: int = 0
@@ -148,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = opened.read(end - first) if self.command == "GET" else b""
         if name in repository.damaged and body:
             body = body[:-1] + bytes([body[-1] ^ 1])
-        if body and repository.dropped_connections[name]:
+        if len(body) != HEADER_BYTES and body and repository.dropped_connections[name]:
             repository.dropped_connections[name] -= 1
             return self.drop(body, end - first)
         self.hub.sent[name] += len(body)

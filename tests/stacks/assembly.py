@@ -16,6 +16,7 @@ from cfnlint.config import ConfigMixIn, ManualArgs
 from cfnlint.runner import Runner
 
 import app as composition
+from tests.model_files import stable_diffusion
 
 Resources = dict[str, dict[str, Any]]
 
@@ -39,14 +40,8 @@ ENTRY = {
     "suggestions": ["a red apple"],
 }
 
-FOLDER = {
-    "model_index.json": json.dumps(
-        {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
-    ),
-    "unet/config.json": "{}",
-    "unet/diffusion_pytorch_model.safetensors": "weights",
-}
-"""Path to content of the files of a model. Synthesis does not read weights."""
+FOLDER = {name: content.decode() for name, content in stable_diffusion().items()}
+"""Path to content of the files of a model."""
 HUB = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
 SOURCES = {
     "hub": HUB,

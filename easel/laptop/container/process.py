@@ -11,7 +11,6 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from contract import render_profile
 from easel import ROOT
 from easel.laptop.catalogue import Entry
 from easel.laptop.container.client import ContainerClient
@@ -40,7 +39,7 @@ class ContainerProcess:
         self._command = [sys.executable, "-m", "easel.laptop.container.parent_watchdog", module]
         self._command += ["--model-dir", str(entry.folder), "--code-dir", str(ROOT / "model_code")]
         self._command += ["--port", str(port)]
-        profile = render_profile(entry.profile)
+        profile = entry.model.container_profile
         self._variables = {**os.environ, "EASEL_MODEL_PROFILE": profile, SECRET_VARIABLE: secret}
         self._process: asyncio.subprocess.Process | None = None
         self.failures = 0

@@ -29,6 +29,7 @@ from stacks.config.catalogue import (
     read_model,
 )
 from stacks.config.model_folder import CONTENT_HELP, released_files
+from tests.model_files import safetensors
 from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -50,6 +51,21 @@ def test_profile_can_be_read_by_the_contract(tmp_path: Path) -> None:
     assert parse_profile(model.container_profile).suggestions == ()
     assert set(json.loads(model.profile)) == set(PROFILE) - OPTIONAL
     assert (model.id, model.source) == ("tiny", FolderSource(path=tmp_path / "models" / "tiny"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("source", "variant"),
+    [(None, None), (HUB, ""), *((HUB | {"variant": name}, name) for name in ("fp16", "bf16", "ema", "non_ema"))],
+)
+def test_dtype_and_variant_reach_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, source: dict[str, str] | None, variant: str | None
+) -> None:
+    from loading.profiles import LoadingOptions, loading_options
+
+    model = read_model("tiny", write_model(tmp_path, dtype=dtype, source=source))
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", model.container_profile)
+    assert loading_options() == LoadingOptions(dtype, variant)
 
 
 def test_profile_has_the_fields_of_the_contract() -> None:
@@ -130,6 +146,7 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"source": "a/b"}, "wrong_type", "source"),
         ({"source": {"kind": "folder", "path": 1}}, "wrong_type", "source.folder.path"),
         ({"dtype": "half"}, "not_allowed", "dtype"),
+        ({"dtype": "float16", "pipeline": "ZImagePipeline"}, "not_allowed", "dtype"),
         ({"schedulers": ["ddim", "magic"]}, "not_allowed", "schedulers"),
         ({"source": {"kind": "ftp"}}, "not_allowed", "source"),
         ({"source": {}}, "not_allowed", "source"),
@@ -190,10 +207,11 @@ def test_an_error_names_what_is_allowed(tmp_path: Path, changes: dict[str, objec
     assert named in str(refusal(write_model(tmp_path, **changes)))
 
 
+HALF, BRAIN = (f"unet/diffusion_pytorch_model.{variant}.safetensors" for variant in ("fp16", "bf16"))
 BESIDE = {
     "unet/diffusion_pytorch_model.bin": "pickle",
-    "unet/diffusion_pytorch_model.fp16.safetensors": "half",
-    "unet/diffusion_pytorch_model.bf16.safetensors": "other",
+    HALF: safetensors(b"half").decode(),
+    BRAIN: safetensors(b"brain").decode(),
     "unet/evil.py": "code",
     "unet/.cache.json": "hidden",
     "unet/deeper/config.json": "{}",
@@ -207,11 +225,18 @@ BESIDE = {
 """Further files of a complete download of a repository."""
 
 
-def test_the_files_of_one_variant_are_released(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("variant", "weights"), [(None, HALF), ("fp16", HALF), ("bf16", BRAIN), ("", WEIGHTS)])
+def test_the_files_of_one_variant_are_released(tmp_path: Path, variant: str | None, weights: str) -> None:
     assert released_files(write_files(tmp_path / "plain", FOLDER)) == sorted(FOLDER)
     whole = write_files(tmp_path / "whole", {**FOLDER, **BESIDE, "vocabulary.json": "[]"})
-    half = "unet/diffusion_pytorch_model.fp16.safetensors"
-    assert released_files(whole) == ["model_index.json", "unet/config.json", half, "vocabulary.json"]
+    assert released_files(whole, variant) == sorted({*FOLDER, weights, "vocabulary.json"} - ({WEIGHTS} - {weights}))
+
+
+def test_a_variant_that_no_part_has_is_refused(tmp_path: Path) -> None:
+    """It would be replaced by the plain files without a word."""
+    whole = write_files(tmp_path / "whole", {**FOLDER, **BESIDE})
+    with pytest.raises(CatalogueError, match=r"'bf61'.*bf16, fp16"):
+        released_files(whole, "bf61")
 
 
 def test_everything_of_the_embedded_model_but_its_model_card_and_images_is_released() -> None:
@@ -234,7 +259,7 @@ def link(folder: Path, name: str) -> None:
         (lambda at: (at / "model_index.json").write_text('{"_class_name": "EvilPipeline"}'),
          ["EvilPipeline", "ChromaPipeline"]),
         (lambda at: (at / "model_index.json").write_text(FOLDER["model_index.json"].replace("diffusers", "os")),
-         ["os.UNet2DConditionModel", "unet"]),
+         ["os.DDIMScheduler", "scheduler"]),
         (lambda at: (at / "unet/config.json").write_text('{"auto_map": {}}'), ["unet/config.json", "auto_map"]),
         (lambda at: (at / WEIGHTS).rename(at / "unet/model.bin"), ["unet", "'fp16'", "model.bin"]),
         (lambda at: link(at, "model_index.json"), ["model_index.json", "symbolic link"]),

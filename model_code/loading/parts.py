@@ -1,0 +1,88 @@
+"""Loading of the parts of a pipeline, one by one, so that an error names its part."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contract import refuse
+from model_folder import CheckedModel, Component
+
+_MODULES = {"stable_diffusion": "diffusers.pipelines.stable_diffusion"}
+"""Library of an index to the module that has its classes, if the names differ."""
+_OLD_CLIP_NAMES = {r"^(embeddings|encoder|final_layer_norm)\.": r"text_model.\1."}
+"""transformers 5.23 saves CLIPTextModel without this prefix. Versions that do not know that get it back."""
+
+
+class PartError(Exception):
+    """A part that did not load. `__cause__` is the error of the library."""
+
+    def __init__(self, component: Component, file: str) -> None:
+        super().__init__(component.name)
+        self.component, self.file = component, file
+
+
+def load_parts(folder: Path, checked: CheckedModel, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the parts of the pipeline. Raises PartError, or EaselError `config_error` for incomplete weights."""
+    return {part.name: _load(folder, part, checked, dtype) for part in checked.index.components}
+
+
+def _load(folder: Path, part: Component, checked: CheckedModel, dtype: torch.dtype) -> Any:
+    weights = checked.weights.get(part.name)
+    try:
+        part_class = _find_class(part)
+        if weights is None:
+            return part_class.from_pretrained(folder / part.name, local_files_only=True)
+        loaded, info = part_class.from_pretrained(
+            folder / part.name,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **_keywords(part, dtype),
+        )
+    except Exception as error:
+        raise PartError(part, _main_file(part, checked)) from error
+    _check_complete(part, _main_file(part, checked), sorted(info["missing_keys"]))
+    return loaded
+
+
+def _find_class(part: Component) -> Any:
+    """Return the class. Versions differ in the names of image processors. Raises ImportError."""
+    module = importlib.import_module(_MODULES.get(part.library, part.library))
+    name = "CLIPImageProcessor" if part.class_name == "CLIPFeatureExtractor" else part.class_name
+    if "ImageProcessor" in name:
+        name = name.removesuffix("Fast")
+    for candidate in (name, name.removesuffix("Pil")):
+        if hasattr(module, candidate):
+            return getattr(module, candidate)
+    raise ImportError(f"{part.library} {module.__version__} has no {name}")
+
+
+def _keywords(part: Component, dtype: torch.dtype) -> Mapping[str, Any]:
+    if part.library != "diffusers":
+        mapping = {"key_mapping": _OLD_CLIP_NAMES} if part.class_name == "CLIPTextModel" else {}
+        return {"dtype": dtype, **mapping}
+    return {dtype_keyword(importlib.import_module("diffusers").__version__): dtype}
+
+
+def dtype_keyword(version: str) -> str:
+    """Return the name of the argument: diffusers 0.42 renamed it and warns about the old name."""
+    return "dtype" if tuple(int(part) for part in version.split(".")[:2]) >= (0, 42) else "torch_dtype"
+
+
+def _main_file(part: Component, checked: CheckedModel) -> str:
+    """Return the path of the part's weights, or of its first settings."""
+    if weights := checked.weights.get(part.name):
+        return f"{part.name}/{weights.index or weights.files[0]}"
+    return next(path for path in checked.files if path.startswith(f"{part.name}/"))
+
+
+def _check_complete(part: Component, file: str, missing: list[str]) -> None:
+    """Both libraries fill missing weights with noise and only log that."""
+    if missing:
+        version = importlib.import_module(part.library.replace("stable_diffusion", "transformers")).__version__
+        message = f"{file} lacks {len(missing)} tensors of {part.name} ({part.class_name}): {missing[0]}, …"
+        hint = f"Newer versions use other names: save the part with {part.library} {version} or an older one."
+        refuse("config_error", None, message, hint)
