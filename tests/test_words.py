@@ -72,7 +72,7 @@ def identifiers(node: ast.AST) -> Iterator[str]:
         yield node.asname
 
 
-@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", list(python_files()), ids=lambda file: str(file.relative_to(ROOT)))
 def test_words_are_those_of_the_field(file: Path) -> None:
     assert list(violations(file)) == []
 

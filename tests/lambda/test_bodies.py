@@ -106,6 +106,7 @@ MUTILATED = gzip.compress(APPLE).decode(errors="replace").encode()
         gzip.compress(APPLE)[:-8] + bytes(8),
         MUTILATED,
     ],
+    ids=["cut", "header", "trailing", "twice", "magic", "byte", "checksum", "mutilated"],
 )
 def test_a_damaged_gzip_body(body: bytes) -> None:
     assert "gzip" in problem(post(body, content_encoding=["gzip"]), 400, "invalid_json")["detail"]
