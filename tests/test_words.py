@@ -24,7 +24,8 @@ WHOLE_NAMES = {"one", "Call", "Answer", "card", "cards", "gpu_card"}
 """Identifiers that do not exist."""
 PROSE = re.compile(
     r"\b(told|asked wrongly|heard|draw(?:s|n|ings?)?|drew|redraw\w*|mend(?:s|ed|ing)?|ways? out|pictures?|doors?|"
-    r"dialects?|ours|theirs|(?<!model )(?<!model_)cards?|(?:the|this|that|another|each|every|which|old|new|first|last) ones?)\b",
+    r"dialects?|ours|theirs|(?<!model )(?<!model_)cards?|"
+    r"(?:the|this|that|another|each|every|which|old|new|first|last) ones?(?=\W*$|\W*\n|[.,;:)]| (?:of|that|which|is|has|in)\b))\b",
     re.IGNORECASE,
 )
 """Words that no docstring and no comment contains. "Model card" is a term of the field."""
