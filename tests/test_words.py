@@ -16,8 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NAMES = {
-    "told", "said", "asked", "heard", "draw", "draws", "drawn", "drew", "drawing", "drawings", "redraw", "mend", "mends",
-    "mended", "picture", "pictures", "door", "doors", "dialect", "dialects", "ours", "theirs",
+    "told", "said", "asked", "heard", "draw", "draws", "drawn", "drew", "drawing", "drawings", "redraw", "mend",
+    "mends", "mended", "picture", "pictures", "door", "doors", "dialect", "dialects", "ours", "theirs",
 }  # fmt: skip
 """Words that no identifier contains."""
 WHOLE_NAMES = {"one", "Call", "Answer", "card", "cards", "gpu_card"}
@@ -25,7 +25,8 @@ WHOLE_NAMES = {"one", "Call", "Answer", "card", "cards", "gpu_card"}
 PROSE = re.compile(
     r"\b(told|asked wrongly|heard|draw(?:s|n|ings?)?|drew|redraw\w*|mend(?:s|ed|ing)?|ways? out|pictures?|doors?|"
     r"dialects?|ours|theirs|(?<!model )(?<!model_)cards?|"
-    r"(?:the|this|that|another|each|every|which|old|new|first|last) ones?(?=\W*$|\W*\n|[.,;:)]| (?:of|that|which|is|has|in)\b))\b",
+    r"(?:the|this|that|another|each|every|which|old|new|first|last) ones?"
+    r"(?=\W*$|\W*\n|[.,;:)]| (?:of|that|which|is|has|in)\b))\b",
     re.IGNORECASE,
 )
 """Words that no docstring and no comment contains. "Model card" is a term of the field."""
