@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-__version__ = "0.1.0"
-
 ROOT = Path(__file__).resolve().parent.parent
 """Root of the checkout, which contains lambda/, model_code/, models/ and stacks/."""
 

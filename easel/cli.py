@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from easel import __version__
+from easel import ROOT
 from easel.cloud import commands
 from easel.console.output import checked_output
 from easel.console.printable import printable
@@ -45,7 +45,10 @@ Embed = Annotated[
 
 def _print_version(requested: bool) -> None:
     if requested:
-        print(f"easel {__version__}")
+        import tomllib
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        print(f"easel {project['version']}")
         raise typer.Exit
 
 

@@ -51,7 +51,7 @@ class ApiSettings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ApiSettings:
-        """Raises `config_error` with the name of a missing or invalid variable."""
+        """Read the variables. Raises `config_error` with the name of a missing or invalid variable."""
         mode = _variable(environ, "EASEL_MODE", _one_of(("async", "realtime")))
         return cls(
             auth=_variable(environ, "EASEL_AUTH", _one_of(AUTH)),

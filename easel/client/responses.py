@@ -1,7 +1,8 @@
 """Parse everything that an API's server sends.
 
-The server is not trusted: it may be another program, or anybody on the way of plain HTTP. So each value is checked for
-type, size and form before it is printed or becomes part of a path. Unknown fields are ignored: servers may be newer.
+The server is not trusted: it may be another program, and others may change plain HTTP on its way. So each value is
+checked for type, size and form before it is printed or becomes part of a path. Unknown fields are ignored: servers may
+be newer.
 """
 
 from __future__ import annotations

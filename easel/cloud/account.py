@@ -26,7 +26,7 @@ THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "R
 ACCESS_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
 
 PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
-"""In the order of the CDK. boto3 has the opposite order."""
+"""Variables that name the profile, in the CDK's order of priority. boto3 has the opposite order."""
 CA_FIX = (
     "export AWS_CA_BUNDLE=… with the PEM file of your company's or proxy's certificate authority; the CDK reads it too"
 )
@@ -158,7 +158,7 @@ def _environment_error(what: str, where: str, why: str, fix: str) -> CommandErro
 
 @contextmanager
 def _credential_errors() -> Iterator[None]:
-    """Raise what botocore lets through where `credential_process` does not start, or prints no credentials."""
+    """Raise CommandError if `credential_process` does not start or prints no credentials: botocore does not."""
     from botocore.exceptions import BotoCoreError
 
     try:

@@ -46,7 +46,7 @@ def report_errors() -> Iterator[None]:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal other than SIGINT that ends the command in the way that Ctrl-C does."""
+    """A signal other than SIGINT that ends the command as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -23,7 +23,7 @@ from stacks.config.names import DEADLINE_SECONDS, WAIT_SECONDS
 
 
 class _BoundedJobs(Jobs):
-    """Jobs that accepts none while the queue is full."""
+    """Jobs that refuses new jobs while the queue is full."""
 
     def __init__(self, queue: Queue, **options: Any) -> None:
         super().__init__(**options)

@@ -8,14 +8,14 @@ import time
 from contract import EaselError
 
 _RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that nobody sets and that does not stop while the machine sleeps: of Linux, of macOS."""
+"""The clock of Linux, or else of macOS, that cannot be set and also runs while the machine sleeps."""
 _BEGAN = time.time() - time.clock_gettime(_RUNNING)
 
 
 def now() -> float:
     """Return the seconds since 1970: the time of the start, plus what has passed since.
 
-    Setting the machine's clock meanwhile changes nothing, so durations, the order of jobs and expiry stay right.
+    It ignores later changes of the machine's clock, so durations, the order of jobs and expiry stay right.
     """
     return _BEGAN + time.clock_gettime(_RUNNING)
 

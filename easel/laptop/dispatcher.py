@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """A job leaves the queue only after it has an outcome, so no accepted job is lost when a process dies."""
+    """Runs the jobs of the queue. A job leaves the queue after it has an outcome, so a dying process loses no job."""
 
     def __init__(
         self, *, queue: Queue, store: Store, container: ContainerProcess, predictor: Predictor, clock: Clock,
@@ -39,7 +39,7 @@ class Dispatcher:
         self._submitted.set()
 
     async def run(self) -> None:
-        """Run jobs until cancelled. Errors of the file system end nothing: they are logged once, and tried again."""
+        """Run jobs until cancelled. After an error of the file system it logs once and tries again."""
         pause = RETRY_SECONDS
         while True:
             try:

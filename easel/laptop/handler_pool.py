@@ -12,7 +12,7 @@ from easel.laptop.clock import InterruptibleClock
 BUSY_SECONDS = 1.0
 """Time that a request waits for a free handler."""
 KEPT_FREE = 2
-"""Handlers that requests which wait for a job leave to the others."""
+"""Handlers that stay free for requests that do not wait for a job."""
 
 Handler = Callable[[Any], Any]
 

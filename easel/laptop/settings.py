@@ -16,7 +16,7 @@ KEY_PATTERN = r"[!-~]([ -~]*[!-~])?"
 DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji"}
 """Defaults of options."""
 SECRET_VARIABLE, SECRET_HEADER = "EASEL_CONTAINER_SECRET", "x-easel-secret"
-"""Where the container gets the secret of this start, and where each of its requests must then carry it."""
+"""The secret of this start: the container's variable that holds it, and the header that each request must send."""
 JOB_TTL_SECONDS = 7 * 24 * 3600
 """Age after which a job without an outcome has expired: a laptop may be off for days with jobs in its queue."""
 EXAMPLE_REQUEST = {

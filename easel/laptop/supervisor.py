@@ -118,7 +118,7 @@ class Supervisor:
             await asyncio.sleep(PING_SECONDS)
 
     def _report_refusal(self, error: EaselError) -> None:
-        """Print a line, once for each reason. Whoever sends many hosts gets no more than `MAX_REFUSALS` lines."""
+        """Print a line, once for each reason and at most `MAX_REFUSALS` lines in all."""
         if error.message not in self._refusals and len(self._refusals) < MAX_REFUSALS:
             self._refusals.add(error.message)
             self._terminal.print(f"Refused a request: {error.message}. {error.hint}")

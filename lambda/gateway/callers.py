@@ -1,4 +1,4 @@
-"""Who calls: the owner of jobs, from what the gateway verified and nothing else.
+"""Identify the caller, who owns jobs, only from what the gateway verified.
 
 | `auth` | the gateway checks | the owner is |
 | --- | --- | --- |

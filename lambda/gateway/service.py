@@ -24,7 +24,7 @@ from gateway.telemetry import Telemetry
 
 
 class Service:
-    """Handles every event with a valid response: errors become problem documents, also those of the two functions.
+    """Handles every event with a valid response: errors, also of `make_router` and `auth`, become problem documents.
 
     `make_router` returns the routes. `auth` returns how callers are identified: a value of `gateway.callers.AUTH`.
     `steady`: the steady clock of `jobs.ports.Clock`.

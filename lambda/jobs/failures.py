@@ -1,4 +1,4 @@
-"""Error codes for failures that SageMaker and its serving toolkits describe only in words."""
+"""Error codes for failures that SageMaker and its serving toolkits report as text without a code."""
 
 from __future__ import annotations
 

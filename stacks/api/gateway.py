@@ -16,7 +16,7 @@ STAGE = "v1"
 TIMEOUT = cdk.Duration.seconds(GATEWAY_SECONDS)
 METHODS = ["GET", "POST", "DELETE", "OPTIONS"]
 HEADERS = ["content-type", "idempotency-key", "x-api-key", "authorization", "x-amz-date", "x-amz-security-token"]
-"""Headers that a page may send. The gateway answers the preflight itself, as `lambda/gateway/events.py` would."""
+"""Headers that a page may send. The gateway responds to the preflight itself, as `lambda/gateway/events.py` would."""
 
 _REASONS = {
     "AwsSolutions-APIG1": "Access logs of a REST API need a role in the account's settings, which other stacks share "

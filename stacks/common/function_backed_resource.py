@@ -14,7 +14,7 @@ from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
 class FunctionBackedResource(Construct):
     """A resource of type `Custom::Easel<type>`, implemented by `custom_resources/<module>.py`.
 
-    The resource depends on everything that is granted to `role`. Without an answer of the function within
+    The resource depends on everything that is granted to `role`. Without a response of the function within
     `timeout_seconds`, CloudFormation fails the resource. `continues`: the function may invoke itself to run on.
     """
 
@@ -56,7 +56,7 @@ class FunctionBackedResource(Construct):
             self._resource.node.add_dependency(handler.allow_self_invocation())
 
     def attribute(self, name: str) -> str:
-        """Return the attribute `name` of the function's answer."""
+        """Return the attribute `name` of the function's response."""
         return self._resource.get_att_string(name)
 
     def after(self, *constructs: Construct) -> None:

@@ -63,6 +63,6 @@ def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *p
 def allow_listing(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
     """Allow listing the keys that match `patterns`.
 
-    S3 then answers 404, not 403, for a missing object. GetObject sends no prefix, hence "IfExists".
+    S3 then responds 404, not 403, for a missing object. GetObject sends no prefix, hence "IfExists".
     """
     allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": list(patterns)}})

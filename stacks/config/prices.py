@@ -1,4 +1,4 @@
-"""Prices from `prices.json`: second-hand numbers with a date, for estimates."""
+"""Prices from `prices.json`, for estimates. The file names their sources and their date."""
 
 from __future__ import annotations
 

@@ -120,9 +120,10 @@ class Settings(BaseModel):
     cloud9_cidr: forms.Cidr = ""
     """Network that may reach port 8080 of a Cloud9 environment; empty: no rule. For readers of the article."""
     cloud9_environment_id: forms.Cloud9Environment = ""
-    """The environment that gets the rule. For environments of your own account and region."""
+    """Id of the Cloud9 environment that gets the rule. For environments of your own account and region."""
     cloud9_security_group_id: forms.SecurityGroup = ""
-    """The group of the environment, in place of its id. For users who know it: no function looks it up then."""
+    """The security group of the environment, in place of `cloud9_environment_id`. For users who know it: then no
+    function looks it up."""
     notebook: Switch = "off"
     """`on` creates a SageMaker notebook instance with the notebook of this project. For readers of the article."""
     notebook_instance_type: forms.InstanceType = "ml.g4dn.xlarge"
@@ -198,7 +199,7 @@ def parse_settings(context: Mapping[str, Any], user_context: Mapping[str, Any] |
 
 
 def _misplaced(key: str, value: object) -> SettingsError:
-    """Whether `-c` repeats the value or not cannot be known: ignoring it could deploy something else than wanted."""
+    """Return the error of a setting in ~/.cdk.json. It may also be set by `-c`, so it cannot be ignored."""
     message = (
         f"{key} is {value!r} in ~/.cdk.json, which applies to all of your CDK projects. Easel reads settings only from "
         f"`context` in its own cdk.json and from -c. Set {key} in cdk.json, which has priority, or remove it from "

@@ -19,7 +19,7 @@ COOLDOWN_SECONDS = 300
 
 
 class Scaling(Construct):
-    """Between `min_instances` and `max_instances` of the endpoint's settings."""
+    """Scales the endpoint between `min_instances` and `max_instances` of its settings."""
 
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint) -> None:
         super().__init__(scope, id)

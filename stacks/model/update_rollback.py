@@ -27,7 +27,7 @@ _DESCRIPTION = (
 class UpdateRollback(Construct):
     """`config` is the deployment configuration of the endpoint named `endpoint`. No traffic raises no alarm.
 
-    `Refusing` counts responses 4xx. Responses 5xx are not counted: a healthy container answers 503 to requests beyond
+    `Refusing` counts responses 4xx. Responses 5xx are not counted: a healthy container responds 503 to requests beyond
     its queue, and each job sends up to three requests, so under load most requests of a minute may get 503.
 
     `Unanswered` is for a container that dies or hangs without failing a job. Its metric exists in mode realtime only

@@ -20,7 +20,7 @@ HEADER_SECONDS = 10.0
 READER_SECONDS = 60.0
 MAX_CONNECTIONS = 1000
 RESERVED_FILES = 112
-"""Open files that are no connections: logs, the model's process, and the files that eight handlers read."""
+"""Open files besides connections: logs, the model's process, and the files that eight handlers read."""
 REFUSED_SECONDS = 1.0
 """Time that a refused client has to read its response."""
 

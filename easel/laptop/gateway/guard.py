@@ -17,13 +17,13 @@ from easel.laptop.public_url import PublicUrl
 from easel.laptop.settings import LOOPBACK
 
 PUBLIC_FILES = "/assets/"
-"""Scripts of the page. Browsers send Origin with them, and without them the page cannot show what is wrong."""
+"""Scripts of the page. They are never refused by their Origin: without them the page cannot show what is wrong."""
 _REFUSED_PAGE = "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>Easel</title>\n<h1>{}</h1>\n<p>{}</p>\n"
 _HOW = "Start it with --public-url {}/ (with the path of Easel, if there is one). See docs/how-to/reverse-proxy.md"
 
 
 class Guard:
-    """Refuses a foreign Host (DNS rebinding), a foreign Origin, and requests of other sites that are no navigation.
+    """Refuses a foreign Host (DNS rebinding), a foreign Origin, and requests of other sites except navigation.
 
     `on_refused` is called with the reason and what to do.
     """
@@ -52,7 +52,7 @@ class Guard:
         raise _forbidden(f"the request is for the host {_short(host)}", _HOW.format(f"https://{_short(host)}"))
 
     def _check_site(self, headers: Headers, scope: Scope) -> None:
-        """Browsers name the relation of the page to the service. `none`: a person typed the address."""
+        """Refuse requests of pages of other sites, by Sec-Fetch-Site. `none`: a person typed the address."""
         navigation = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not navigation:
             hint = "Use Easel's own page, or call the API from the other page's server."

@@ -48,7 +48,7 @@ class DataFolder:
     def lock(self, settings: Settings) -> IO[bytes]:
         """Create the folder and lock it for this process until the returned file is closed.
 
-        The lock names the address of this process for the error of a second one. Raises CommandError.
+        The lock file holds the address of this process, which a second process shows in its error. Raises CommandError.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class DataFolder:
             check_writes(self.store(), self.files)
             _ = self.queue
             self.store().delete_drafts()
-            for log in (self.model_log, self.api_log):  # they hold one run
+            for log in (self.model_log, self.api_log):  # each log is of one run
                 log.write_bytes(b"")
         except OSError as error:
             raise folder_error(self.root, error) from None

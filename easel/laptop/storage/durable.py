@@ -12,9 +12,9 @@ from contract import EaselError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
-_OF_A_MOMENT = {errno.ESTALE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK}
-_NOT_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
-"""Errors of file systems that flush no folders."""
+_TEMPORARY = {errno.ESTALE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK}
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+"""Errors of file systems that cannot flush a folder."""
 
 
 def write_file(file: Path, body: bytes) -> None:
@@ -31,7 +31,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in _NOT_FOR_FOLDERS:
+        if error.errno not in _CANNOT_FLUSH:
             raise
     finally:
         os.close(fd)
@@ -47,7 +47,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn errors of the file system into errors of the contract. Those of a moment are retryable."""
+    """Turn errors of the file system into errors of the contract. Temporary errors are retryable."""
     try:
         yield
     except OSError as error:
@@ -62,6 +62,6 @@ def _contract_error(error: OSError) -> tuple[str, str, str]:
     if error.errno in _TOO_MANY_FILES:
         return "too_busy", "too many files and connections are open", "Send the request again in a moment."
     message = f"the data folder cannot be used: {error.strerror}"
-    if error.errno in _OF_A_MOMENT:
+    if error.errno in _TEMPORARY:
         return "upstream_unavailable", message, "Send the request again in a moment."
     return "config_error", message, "Check the data folder."

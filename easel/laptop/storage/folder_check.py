@@ -1,4 +1,4 @@
-"""Checks of the data folder before the start, so that an unusable one is an error that says what to do."""
+"""Checks of the data folder before the start. An unusable folder is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 
 def check_kinds(root: Path) -> None:
-    """Raise CommandError for a file where a folder is meant, for anything but a file elsewhere, a foreign secret."""
+    """Check that `FOLDERS` are folders, `FILES` are files, and `secret` has the right size. Raises CommandError."""
     for name in FOLDERS:
         if os.path.lexists(root / name) and not (root / name).is_dir():
             raise _error(root / name, "it is not a folder", f"Move it away. Or: {_OTHER_FOLDER}")

@@ -26,7 +26,8 @@ class Queue:
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
         self._folder, self._lock = folder, threading.Lock()
-        newest_first = sorted(folder.iterdir(), reverse=True)  # version 0.1.0 wrote no numbers, and ids sort so
+        # Files of an earlier version have no number, and their ids sort with the newest first.
+        newest_first = sorted(folder.iterdir(), reverse=True)
         numbered = sorted(filter(None, map(_parse, newest_first)), key=lambda entry: entry[0])
         self._files = {ticket: file for _, ticket, file in numbered}
         self._last = numbered[-1][0] if numbered else 0
