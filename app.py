@@ -22,7 +22,7 @@ from stacks.common.kms_key import encrypt_all
 from stacks.config import names
 from stacks.config.catalogue import read_model
 from stacks.config.instances import choose_instances
-from stacks.config.regions import check_place
+from stacks.config.regions import check_deployable
 from stacks.config.settings import Settings, parse_settings
 from stacks.config.user_context import read_user_context
 from stacks.config.validation import ConfigError
@@ -47,7 +47,7 @@ def create_stacks(
     """Add the stacks that the app's context asks for. Raises ConfigError or PageError."""
     settings = parse_settings(app.node.get_all_context(), user_context)
     model = read_model(settings.model, root)
-    no_site = check_place(env.region or "" if env else "", settings, model)
+    no_site = check_deployable(env.region or "" if env else "", settings, model)
     settings = choose_instances(model, settings)
 
     storage = StorageStack(app, names.STORAGE_STACK, settings=settings, env=env)

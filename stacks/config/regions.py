@@ -35,7 +35,7 @@ _NO_CLOUDFRONT = {
 }
 
 
-def check_place(region: str, settings: Settings, model: Model) -> str:
+def check_deployable(region: str, settings: Settings, model: Model) -> str:
     """Check that Easel can be deployed to `region`; empty: any region.
 
     Returns why the site cannot be there, or an empty text. Raises SettingsError or CatalogueError.
@@ -43,7 +43,7 @@ def check_place(region: str, settings: Settings, model: Model) -> str:
     check_class(model)
     check_region(region, settings, model)
     no_site = why_no_site(settings, region)
-    check_front(region, settings, site=not no_site)
+    check_domain_and_firewall(region, settings, site=not no_site)
     return no_site
 
 
@@ -70,7 +70,7 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
         raise SettingsError(message, code="region_without_hub", key="hub_url")
 
 
-def check_front(region: str, settings: Settings, *, site: bool) -> None:
+def check_domain_and_firewall(region: str, settings: Settings, *, site: bool) -> None:
     """Check the certificate and the firewall of API and site. Raises SettingsError."""
     if settings.regional_waf.startswith("arn:"):
         _check_region_of("waf", settings.waf, region)

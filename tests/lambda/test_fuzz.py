@@ -117,19 +117,19 @@ SHAPES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_b33_other_events_are_rejected(name: str) -> None:
+def test_other_events_are_rejected(name: str) -> None:
     response = WORLD.send(SHAPES[name])
     assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "expected_object")
 
 
-def test_b33_a_body_that_is_not_a_string_is_rejected() -> None:
+def test_a_body_that_is_not_a_string_is_rejected() -> None:
     sent = event("POST", "/generate")
     for body, encoded in [({"prompt": "a"}, False), (7, True), ("!!!", True), ("é", True)]:
         response = WORLD.send({**sent, "body": body, "isBase64Encoded": encoded})
         assert (response["statusCode"], json.loads(response["body"])["code"]) == (400, "invalid_json")
 
 
-def test_b33_an_event_of_a_load_balancer_and_base64_are_accepted() -> None:
+def test_an_event_of_a_load_balancer_and_base64_are_accepted() -> None:
     sent = event("POST", "/generate", "eyJwcm9tcHQiOiAiYSJ9")
     del sent["multiValueHeaders"], sent["multiValueQueryStringParameters"]
     sent |= {"isBase64Encoded": True, "requestContext": {"elb": {"targetGroupArn": "x"}}}

@@ -9,7 +9,7 @@ from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of, stack_status
 from stacks.config.catalogue import CatalogueError
 from stacks.config.names import ENDPOINT_PREFIX, MODEL_STACK, STORAGE_STACK
-from stacks.config.regions import check_place
+from stacks.config.regions import check_deployable
 from stacks.config.settings import SettingsError
 
 BUCKET = "AWS::S3::Bucket"
@@ -20,7 +20,7 @@ def settings(account: Account, plan: Plan) -> Finding | None:
     """The region supports the settings and the model. Listed only if synthesis would fail."""
     if plan.model:
         try:
-            check_place(account.region, plan.settings, plan.model)
+            check_deployable(account.region, plan.settings, plan.model)
         except (SettingsError, CatalogueError) as error:
             return failed(str(error))
     return None

@@ -13,7 +13,7 @@ import pytest
 from app import ROOT, create_stacks
 from stacks.config import images
 from stacks.config.catalogue import read_model
-from stacks.config.regions import LAYERS, check_front, check_region
+from stacks.config.regions import LAYERS, check_domain_and_firewall, check_region
 from stacks.config.settings import Settings, SettingsError, parse_settings
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
@@ -92,13 +92,13 @@ def test_arn_of_another_region_is_refused(key: str, arn: str) -> None:
 def test_web_acl_is_regional_for_the_api_and_global_for_the_site() -> None:
     acl = "webacl/mine/01234567-89ab-cdef-0123-456789abcdef"
     regional = Settings(waf=f"arn:aws:wafv2:eu-west-1:123456789012:regional/{acl}")
-    check_front("eu-west-1", regional, site=False)
+    check_domain_and_firewall("eu-west-1", regional, site=False)
     with pytest.raises(SettingsError) as other_region:
-        check_front("us-east-1", regional, site=True)
+        check_domain_and_firewall("us-east-1", regional, site=True)
     for_site = Settings(waf=f"arn:aws:wafv2:us-east-1:123456789012:global/{acl}")
-    check_front("eu-west-1", for_site, site=True)
+    check_domain_and_firewall("eu-west-1", for_site, site=True)
     with pytest.raises(SettingsError) as no_site:
-        check_front("eu-west-1", for_site, site=False)
+        check_domain_and_firewall("eu-west-1", for_site, site=False)
     assert (other_region.value.code, no_site.value.code) == ("other_region", "conflict")
     assert other_region.value.key == no_site.value.key == "waf"
 
@@ -109,12 +109,12 @@ def test_certificate_is_of_us_east_1_for_the_site_and_of_the_region_for_the_api(
         Settings(domain_name="images.example.com", certificate_arn=arn.format(region))
         for region in ("eu-west-1", "us-east-1")
     )
-    check_front("eu-west-1", local, site=False)
-    check_front("", local, site=False)
-    check_front("eu-west-1", global_, site=True)
+    check_domain_and_firewall("eu-west-1", local, site=False)
+    check_domain_and_firewall("", local, site=False)
+    check_domain_and_firewall("eu-west-1", global_, site=True)
     for region, site in (("eu-west-3", False), ("eu-west-1", True)):
         with pytest.raises(SettingsError) as caught:
-            check_front(region, local, site=site)
+            check_domain_and_firewall(region, local, site=site)
         assert (caught.value.code, caught.value.key) == ("other_region", "certificate_arn")
     assert "aws acm request-certificate --region us-east-1 --domain-name images.example.com" in str(caught.value)
 
