@@ -93,7 +93,7 @@ def run_idle_guard(deployment: Deployment, hours: float = 0.0001) -> str:
 def test_destroy_with_a_deleted_endpoint_and_a_full_bucket(
     realtime_account: Deployment, interrupted_update: tuple[Completed, Completed]
 ) -> None:
-    """The endpoint that the idle guard deletes is no failure. The bucket that is not emptied is."""
+    """An endpoint that the idle guard deleted does not fail the destroy; a bucket that still has objects does."""
     account = realtime_account.account
     with account.hold("Deleting"):
         assert run_idle_guard(realtime_account) == "deleted"
