@@ -57,7 +57,7 @@ class _Response:
 
 
 class Api:
-    """`url` is the base of the API's routes. Every method raises CommandError."""
+    """A client of one API. `url` is the base of its routes. Every method raises CommandError."""
 
     def __init__(self, url: str, key: str | None) -> None:
         self.url = url.rstrip("/")

@@ -48,7 +48,7 @@ DESCRIPTIONS = {
 
 
 class Alarms(Construct):
-    """`all` has every alarm, for the dashboard. Missing data raises no alarm, so a service without traffic is quiet."""
+    """The alarms, listed in `all`. Missing data raises no alarm, so a service without traffic is quiet."""
 
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, topic: sns.ITopic) -> None:
         super().__init__(scope, id)

@@ -25,7 +25,7 @@ QUERY = (
 
 
 class Dashboard(cloudwatch.Dashboard):
-    """`log_groups` are the logs that have lines with an `inference_id`."""
+    """The dashboard of one endpoint and its API. `log_groups`: the logs that have lines with an `inference_id`."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
-from stacks.config.prices import REGION, SEEN, USD_PER_MONTH
+from stacks.config.prices import PRICES_DATE, REGION, USD_PER_MONTH
 
 Acl = wafv2.CfnWebACL
 
@@ -41,7 +41,7 @@ class Firewall(Construct):
         )
         associate(self, acl.attr_arn, stage)
         usd = USD_PER_MONTH["web_acl"] + len(rules) * USD_PER_MONTH["web_acl_rule"]
-        self.cost = f"about {usd:g} USD a month and 0.60 for a million requests ({REGION}, {SEEN})"
+        self.cost = f"about {usd:g} USD a month and 0.60 for a million requests ({REGION}, {PRICES_DATE})"
 
 
 def associate(scope: Construct, arn: str, stage: apigateway.Stage) -> None:

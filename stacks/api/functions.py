@@ -26,7 +26,7 @@ LAMBDA = Path(__file__).parents[2] / "lambda"
 
 
 class ApiFunctions(Construct):
-    """`api` serves the API. `helper` ends jobs: the finalizer in async mode, the runner in realtime mode.
+    """`api`, which serves the API, and `helper`, which ends jobs: finalizer in async mode, runner in realtime mode.
 
     Events that the helper cannot handle go to `lost_events`.
     """

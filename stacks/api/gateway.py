@@ -32,7 +32,7 @@ _REASONS = {
 
 
 class Gateway(Construct):
-    """`api` is the REST API. `key` is None unless the setting `api_auth` is `key`."""
+    """The REST API `api`, and its API key `key`: None unless the setting `api_auth` is `key`."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, function: lambda_.IFunction) -> None:
         super().__init__(scope, id)

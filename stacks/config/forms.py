@@ -1,4 +1,4 @@
-"""Types of single settings: how a text must look, and why."""
+"""Types of single settings: the form that each text must have."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _hub_url(url: str) -> str:
             "secret",
             "hub_url",
             "hub_url contains a user name or a password, which templates and logs would show. Remove it. A token "
-            "belongs into the secret that hub_token_secret names.",
+            "belongs in the secret that hub_token_secret names.",
         )
     return url
 

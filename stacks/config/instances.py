@@ -1,4 +1,4 @@
-"""Which instance types hold which model, and which of them is the cheapest."""
+"""The instance types that can hold a model, and the cheapest of them."""
 
 from __future__ import annotations
 

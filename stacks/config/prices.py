@@ -8,7 +8,7 @@ from pathlib import Path
 
 _TABLE = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
 
-SEEN: str = _TABLE["seen"]
+PRICES_DATE: str = _TABLE["seen"]
 """The date of the prices."""
 REGION: str = _TABLE["region"]
 PAGE: str = _TABLE["pages"]["usd_per_hour"]
@@ -24,13 +24,13 @@ def price(instance_types: Sequence[str], instances: int) -> str:
     if instances == 0:
         return "0 USD per hour: no instance runs (storage and requests cost extra)"
     prices = ", or ".join(_price(name, instances) for name in instance_types)
-    return f"{prices} ({REGION}, {SEEN}; see {PAGE})"
+    return f"{prices} ({REGION}, {PRICES_DATE}; see {PAGE})"
 
 
 def monthly(resource: str, amount: int, unit: str) -> str:
     """Return the price of a month of `amount` of a row of `USD_PER_MONTH`, as `price` does."""
     usd = USD_PER_MONTH[resource] * amount
-    return f"about {usd:.4g} USD per month for {amount} {unit} ({REGION}, {SEEN}; see {PAGE})"
+    return f"about {usd:.4g} USD per month for {amount} {unit} ({REGION}, {PRICES_DATE}; see {PAGE})"
 
 
 def _price(instance_type: str, instances: int) -> str:

@@ -9,7 +9,7 @@ from stacks.config import images
 
 
 class ServingImage(Construct):
-    """`uri` is for the model, `repository_arn` for the role that pulls the image."""
+    """The image's `uri`, for the model, and `repository_arn`, for the role that pulls the image."""
 
     def __init__(self, scope: Construct, id: str, *, instance_type: str) -> None:
         super().__init__(scope, id)

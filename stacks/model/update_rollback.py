@@ -25,7 +25,9 @@ _DESCRIPTION = (
 
 
 class UpdateRollback(Construct):
-    """`config` is the deployment configuration of the endpoint named `endpoint`. No traffic raises no alarm.
+    """The alarms of the endpoint named `endpoint`, and its deployment configuration `config`.
+
+    Without traffic there is no alarm.
 
     `Refusing` counts responses 4xx. Responses 5xx are not counted: a healthy container responds 503 to requests beyond
     its queue, and each job sends up to three requests, so under load most requests of a minute may get 503.

@@ -30,7 +30,7 @@ class PageError(ValueError):
 
 
 class Page(Construct):
-    """`bucket` holds the files of `folder`. `patterns` are their URL paths, with one wildcard for each subfolder."""
+    """The files of `folder` in a `bucket`. `patterns`: their URL paths, with one wildcard for each subfolder."""
 
     def __init__(self, scope: Construct, id: str, *, folder: Path, log_days: int) -> None:
         super().__init__(scope, id)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from easel.cloud.leftovers.scan import GLOBAL, Leftover, Scan
 from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
-from stacks.config.prices import PAGE, REGION, SEEN
+from stacks.config.prices import PAGE, PRICES_DATE, REGION
 
 NOTHING_LEFT = "No resources of Easel are left."
 
@@ -21,7 +21,7 @@ def print_scan(scan: Scan, as_json: bool) -> int:
             "leftovers": [asdict(leftover) for leftover in scan.leftovers],
             "errors": scan.errors,
             "usd_per_month": round(total, 2),
-            "prices": f"{REGION}, {SEEN}",
+            "prices": f"{REGION}, {PRICES_DATE}",
         }
         print(to_json(output))
     else:
@@ -39,7 +39,7 @@ def _lines(scan: Scan, total: float) -> Iterator[str]:
     if not scan.leftovers:
         yield "No resources of Easel were found, but the scan is incomplete." if scan.errors else NOTHING_LEFT
         return
-    source = f"{REGION}, {SEEN}; see {PAGE}"
+    source = f"{REGION}, {PRICES_DATE}; see {PAGE}"
     count = len(scan.leftovers)
     yield f"{count} left, about {total:.2f} USD per month without requests, before free tiers ({source})."
     yield "To remove them:"
