@@ -116,7 +116,7 @@ def translate_warning(warning: str) -> str:
 
 
 def wants_page() -> bool:
-    """Whether a browser submits the form without script: only then is text/html named in Accept."""
+    """Return whether a browser submits the form without script. Only then does Accept name text/html."""
     return any(kind == "text/html" for kind, _ in request.accept_mimetypes)
 
 

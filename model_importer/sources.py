@@ -23,7 +23,7 @@ Fields = dict[str, Any]
 
 
 class Source(Protocol):
-    """`resolve` is called once for a source; later imports use the recorded plan."""
+    """A source of model files. `resolve` is called once for a source; later imports use the recorded plan."""
 
     def resolve(self) -> Plan: ...
     def import_file(self, file: File, bucket: Bucket, key: str) -> None: ...

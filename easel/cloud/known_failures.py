@@ -10,7 +10,7 @@ from easel.cloud.doc_pages import ERRORS, KMS_KEY
 
 @dataclass(frozen=True)
 class KnownFailure:
-    """`code` is stable. `pattern` is a regular expression; upper and lower case are the same."""
+    """One failure. `code` is stable. `pattern` is a regular expression; upper and lower case are the same."""
 
     code: str
     pattern: str

@@ -74,7 +74,7 @@ class EndpointSwitch:
         return f"{name} is in service again, with the configuration {deployed.config}."
 
     def _explain_async(self, deployed: DeployedEndpoint) -> str:
-        """Raises CommandError: min_instances keeps the async endpoint from scaling to zero."""
+        """Return why an async endpoint needs no pause. Raises CommandError: min_instances keeps it running."""
         resources = model_template(self._account).values()
         targets = (resource["Properties"] for resource in resources if resource["Type"] == SCALABLE_TARGET)
         if minimum := max((int(target["MinCapacity"]) for target in targets), default=0):
@@ -87,7 +87,10 @@ class EndpointSwitch:
         return "Mode async needs no pause: the endpoint scales to zero by itself."
 
     def _check_realtime(self, deployed: DeployedEndpoint) -> None:
-        """Raises CommandError: async. Its wake-up alarm needs a scaling policy that only CloudFormation can create."""
+        """Check that the endpoint is realtime. Raises CommandError.
+
+        Only CloudFormation can create the scaling policy that an async endpoint's wake-up alarm needs.
+        """
         if self._is_async(deployed):
             raise CommandError(
                 "Only CloudFormation can create an async endpoint again",

@@ -17,7 +17,7 @@ output cannot be written. A signal has 128 + its number: 130 for Ctrl-C."""
 
 
 class CommandError(Exception):
-    """What went wrong, where, why, and the fix. `code` is the exit code."""
+    """An error of the command line: what went wrong, where, why, and the fix. `code` is the exit code."""
 
     def __init__(self, what: str, *, where: str, why: str, fix: str, code: int = FAILED) -> None:
         super().__init__(what)

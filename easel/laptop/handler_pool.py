@@ -22,7 +22,7 @@ class BusyError(Exception):
 
 
 class HandlerPool:
-    """`size` handlers, each with its own clock. The methods are for one event loop."""
+    """A pool of `size` handlers, each with its own clock. The methods are for one event loop."""
 
     def __init__(self, make_handler: Callable[[InterruptibleClock], Handler], size: int = 8) -> None:
         self._make_handler, self._size, self._waiting, self._stopped = make_handler, size, 0, False

@@ -16,7 +16,7 @@ _ROOTED_LINK = re.compile(r'("(?:url|get|cancel)": ?")/(?!/)')
 
 @dataclass(frozen=True)
 class PublicUrl:
-    """`origin` as browsers send it; `host` without port; `path` without closing slash, empty for the root."""
+    """A URL. `origin` as browsers send it; `host` without port; `path` without closing slash, empty for the root."""
 
     origin: str
     host: str
@@ -24,7 +24,7 @@ class PublicUrl:
 
     @classmethod
     def parse(cls, text: str) -> PublicUrl:
-        """Raises CommandError for anything but an http or https URL with a host and a plain path."""
+        """Parse an http or https URL with a host and a plain path. Raises CommandError for anything else."""
         try:
             url = urlsplit(text)
             host, port = (url.hostname or "").encode("idna").decode(), url.port

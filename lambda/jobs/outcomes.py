@@ -114,7 +114,7 @@ def _is_object(body: bytes | None) -> bool:
 
 
 def _parse(record: Record, response: bytes) -> GenerationResult:
-    """Raises the EaselError in the response, or `model_bad_response`."""
+    """Return the result in a response. Raises the EaselError in it, or `model_bad_response`."""
     try:
         result = parse_response(response)
     except RecursionError:

@@ -101,7 +101,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EndpointState:
-    """Whether the endpoint can run jobs.
+    """The endpoint's ability to run jobs.
 
     `status`: `ready`, `asleep` (the next job starts an instance), `starting` or `broken` (an operator must act).
     `detail`: a sentence for people. `wake_minutes`: usual time until the endpoint is ready (from, to).

@@ -22,12 +22,12 @@ _LEAKS_ALLOWED = 1
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """`MPS backend out of memory` and a plain `CUDA error: out of memory` have no class of their own."""
+    """Recognise the errors by text too: those of MPS, and some of CUDA, have no class of their own."""
     return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error)
 
 
 def is_context_lost(error: RuntimeError) -> bool:
-    """After any other CUDA error (a device-side assert, an illegal address) every later call fails too."""
+    """Recognise other CUDA errors, such as a device-side assert: after them every later call fails too."""
     return "CUDA error" in str(error) and not is_out_of_memory(error)
 
 

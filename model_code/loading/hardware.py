@@ -14,7 +14,7 @@ SMALL_MODEL_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Hardware:
-    """`device` is `cuda`, `mps` or `cpu`."""
+    """The chosen device, `cuda`, `mps` or `cpu`, and dtype."""
 
     device: str
     dtype: torch.dtype

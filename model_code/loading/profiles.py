@@ -16,7 +16,7 @@ _DEFAULT_SIDE = 1024
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """What a catalogue entry says about loading. None: the model's class and the files decide."""
+    """The part of a catalogue entry about loading. None: the model's class and the files decide."""
 
     dtype: str | None = None
     variant: str | None = None

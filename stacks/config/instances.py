@@ -14,7 +14,7 @@ from stacks.config.settings import Settings
 
 @dataclass(frozen=True)
 class Family:
-    """`ml.<family>.<size>`: GiB of one GPU as torch reports it (0: no GPU), and GiB of host memory of an `xlarge`."""
+    """An instance family: GiB of one GPU as torch reports it (0: no GPU), and GiB of host memory of an `xlarge`."""
 
     gpu_gib: float
     bfloat16: bool

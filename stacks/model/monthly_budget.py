@@ -14,7 +14,7 @@ WARNINGS = (("ACTUAL", 50), ("ACTUAL", 100), ("FORECASTED", 100))
 
 
 class MonthlyBudget(Budget):
-    """`usd` a month for SageMaker. AWS updates costs some hours late; the budget warns and stops nothing."""
+    """A budget of `usd` a month for SageMaker. It warns, some hours late, and stops nothing."""
 
     def __init__(self, scope: Construct, id: str, *, usd: int, topic: sns.Topic) -> None:
         super().__init__(

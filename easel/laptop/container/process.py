@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 class ContainerProcess:
-    """`python -m <module>`, a container that serves `entry` and writes to `log`. It ends with this process."""
+    """The process `python -m <module>`, which serves `entry` and writes to `log`. It ends with this process."""
 
     def __init__(self, module: str, entry: Entry, log: Path) -> None:
         port, secret = free_port(), secrets.token_hex(32)
