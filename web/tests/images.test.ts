@@ -29,7 +29,7 @@ describe('readParameters', () => {
     ['little-endian.jpg', CHINESE],
     ['bare.png', null],
   ])('%s', async (name, expected) => {
-    expect(await readParameters(readFixture(name))).toEqual(expected)
+    expect((await readParameters(readFixture(name)))?.parameters ?? null).toEqual(expected)
   })
 
   test.each([
@@ -46,7 +46,7 @@ describe('infotext', () => {
 
   test('a rendered infotext is parsed to the same parameters', () => {
     const { output_format, ...expected } = parameters
-    expect(parseInfotext(renderInfotext(parameters, 'emoji'))).toEqual(expected)
+    expect(parseInfotext(renderInfotext(parameters, 'emoji'))?.parameters).toEqual(expected)
   })
 
   test.each([
@@ -63,7 +63,7 @@ describe('infotext', () => {
     'unipc',
     'flow_euler',
   ])('the scheduler %s is parsed back', (scheduler) => {
-    expect(parseInfotext(renderInfotext({ ...parameters, scheduler }, 'emoji'))?.scheduler).toBe(scheduler)
+    expect(parseInfotext(renderInfotext({ ...parameters, scheduler }, 'emoji'))?.parameters.scheduler).toBe(scheduler)
   })
 
   const golden: { name: string; text: string; parameters: Parameters }[] = JSON.parse(
@@ -71,16 +71,21 @@ describe('infotext', () => {
   )
 
   test.each(golden)('the page reads and writes what the server does: $name', (example) => {
-    expect(parseInfotext(example.text)).toEqual(example.parameters)
+    expect(parseInfotext(example.text)?.parameters).toEqual(example.parameters)
     expect(renderInfotext(example.parameters, 'example')).toBe(example.text)
   })
 
   test('older files have the schedule in the sampler name', () => {
-    expect(parseInfotext('x\nSteps: 20, Sampler: DPM++ 2M Karras, Seed: 1')?.scheduler).toBe('dpmpp_2m_karras')
+    expect(parseInfotext('x\nSteps: 20, Sampler: DPM++ 2M Karras, Seed: 1')?.parameters.scheduler).toBe(
+      'dpmpp_2m_karras',
+    )
   })
 
   test('a quoted value may contain commas', () => {
-    expect(parseInfotext('x\nSteps: 20, Note: "a, b: c", Seed: 7')).toMatchObject({ seed: 7, num_inference_steps: 20 })
+    expect(parseInfotext('x\nSteps: 20, Note: "a, b: c", Seed: 7')).toMatchObject({
+      parameters: { seed: 7, num_inference_steps: 20 },
+      notTaken: [{ name: 'Note', value: 'a, b: c' }],
+    })
   })
 
   test('other text is not an infotext', () => {

@@ -56,6 +56,10 @@ describe('validate', () => {
     expect(code({ prompt: '🍎'.repeat(2001) })).toBe('long_prompt')
   })
 
+  test('counts the negative prompt too', () => {
+    expect(code({ negative_prompt: 'x'.repeat(2001) })).toBe('long_prompt')
+  })
+
   test('requires sides that are multiples of 8', () => {
     expect(code({ width: 516 })).toBe('not_multiple_of_8')
   })
@@ -148,9 +152,42 @@ describe('applyParameters', () => {
     expect(draft).toMatchObject({ prompt: 'a cat', negative_prompt: '', seed: 42, seedLocked: true, width: 768 })
   })
 
-  test('returns the names that the model does not accept', () => {
-    const parameters = { prompt: 'a cat', scheduler: 'DPM2 a', width: 4096 }
-    expect(applyParameters(createDraft(), parameters, MODEL)).toEqual(['scheduler', 'width'])
+  test('leaves what the file does not have', () => {
+    const draft = createDraft({ width: 768, seed: 5, seedLocked: true, negative_prompt: 'old' })
+    expect(applyParameters(draft, { num_inference_steps: 7 }, MODEL)).toEqual([])
+    expect(draft).toMatchObject({
+      prompt: 'a red apple',
+      negative_prompt: 'old',
+      width: 768,
+      seed: 5,
+      seedLocked: true,
+    })
+  })
+
+  test.each([
+    ['seed', -1],
+    ['seed', 804_822_466_654_819],
+    ['seed', 1.5],
+    ['width', 4096],
+    ['height', 516],
+    ['num_inference_steps', 0],
+    ['num_inference_steps', 151],
+    ['num_inference_steps', 20.5],
+    ['guidance_scale', 31],
+    ['strength', 0.5], // the model has no init image
+    ['scheduler', 'DPM2 a'],
+    ['output_format', 'avif'],
+  ])('names %s %s as not accepted and leaves the draft', (name, value) => {
+    const draft = createDraft()
+    expect(applyParameters(draft, { [name]: value }, MODEL)).toEqual([name])
+    expect(draft).toEqual(createDraft())
+  })
+
+  test('limits the steps by the scheduler that is loaded', () => {
+    expect(applyParameters(createDraft(), { scheduler: 'euler', num_inference_steps: 16 }, MODEL)).toEqual([
+      'num_inference_steps',
+    ])
+    expect(applyParameters(createDraft({ scheduler: 'euler' }), { num_inference_steps: 16 }, MODEL)).toHaveLength(1)
   })
 })
 

@@ -1,4 +1,5 @@
-import { computed, inject, ref, watch, type InjectionKey } from 'vue'
+import { until } from '@vueuse/core'
+import { computed, inject, nextTick, ref, watch, type InjectionKey } from 'vue'
 import { failure } from '@/api/failure'
 import type { Parameters } from '@/api/types'
 import { useConnection } from '@/api/useConnection'
@@ -6,6 +7,7 @@ import { useModel } from '@/api/useModel'
 import { useImageFiles } from '@/dialogs/useImageFiles'
 import type { HistoryImage } from '@/history/imageStore'
 import { useHistory } from '@/history/useHistory'
+import type { NotTaken } from '@/images/storedParameters'
 import { applyParameters, hasFeature, toRequest } from '@/request/draft'
 import { useDraft } from '@/request/useDraft'
 import { useInitImage } from '@/request/useInitImage'
@@ -25,6 +27,8 @@ const ADVANCED_FIELDS = [
   'scheduler',
   'output_format',
 ]
+
+const MAX_SHOWN_NAMES = 12
 
 /** The state of the page. `App.vue` creates and provides it. */
 export function createAppState() {
@@ -90,10 +94,15 @@ export function createAppState() {
     showNotice(t('notice.seedLocked', { seed: parameters.seed }))
   }
 
-  function loadParameters(parameters: Partial<Parameters>) {
-    const notAccepted = applyParameters(draft.value, parameters, model.value)
-    const names = notAccepted.map((name) => t(`fields.${name}`)).join(', ')
-    showNotice(names ? t('notice.loadedExcept', { names }) : t('notice.loaded'))
+  /** Load parameters as soon as the model is known. Name what was not taken, and show what the API would refuse. */
+  async function loadParameters(parameters: Partial<Parameters>, notTaken: NotTaken[] = []) {
+    const loadedModel = await until(model).not.toBeNull()
+    const notAccepted = applyParameters(draft.value, parameters, loadedModel).map((name) => t(`fields.${name}`))
+    const names = [...notAccepted, ...notTaken.map(({ name }) => name)]
+    const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
+    showNotice(shown ? t('notice.loadedExcept', { names: shown }) : t('notice.loaded'))
+    await nextTick()
+    showsValidation.value = true
   }
 
   return {

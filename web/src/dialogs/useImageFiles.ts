@@ -1,13 +1,14 @@
 import { shallowRef, type Ref } from 'vue'
-import type { Model, Parameters } from '@/api/types'
+import type { Model } from '@/api/types'
 import { i18n } from '@/app/i18n'
 import type { DialogName } from '@/app/appState'
 import { readParameters } from '@/images/readParameters'
+import type { StoredParameters } from '@/images/storedParameters'
 import { hasFeature } from '@/request/draft'
 
 export interface OpenedImage {
   file: Blob
-  parameters: Partial<Parameters>
+  stored: StoredParameters
 }
 
 interface Targets {
@@ -24,9 +25,9 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
 
   /** Offer the file's parameters in a dialog. A file without parameters becomes the init image. */
   async function openImage(file: Blob) {
-    const parameters = await readParameters(file).catch(() => null)
-    if (parameters) {
-      openedImage.value = { file, parameters }
+    const stored = await readParameters(file).catch(() => null)
+    if (stored) {
+      openedImage.value = { file, stored: withoutModel(stored, model.value) }
       dialog.value = 'openedImage'
     } else if (hasFeature(model.value, 'image_to_image')) {
       initImage.file.value = file
@@ -36,4 +37,10 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
   }
 
   return { openedImage, openImage }
+}
+
+/** Leave out the name of the model if it is the one of this page. */
+function withoutModel(stored: StoredParameters, model: Model | null): StoredParameters {
+  const isOurs = (name: string, value: string) => name === 'Model' && [model?.id, model?.name].includes(value)
+  return { ...stored, notTaken: stored.notTaken.filter(({ name, value }) => !isOurs(name, value)) }
 }

@@ -1,89 +1,146 @@
 import type { Parameters } from '@/api/types'
+import { samplerOf } from './schedulers'
+import { FieldCollector, type StoredParameters } from './storedParameters'
 
-/** The API's scheduler names with A1111's sampler name and, unless automatic, schedule type. */
-const SAMPLERS: readonly (readonly [scheduler: string, sampler: string, schedule?: string])[] = [
-  ['ddim', 'DDIM'],
-  ['ddpm', 'DDPM'],
-  ['dpmpp_2m_karras', 'DPM++ 2M', 'Karras'],
-  ['dpmpp_2m', 'DPM++ 2M'],
-  ['euler', 'Euler'],
-  ['euler_a', 'Euler a'],
-  ['heun', 'Heun'],
-  ['lcm', 'LCM'],
-  ['lms', 'LMS'],
-  ['pndm', 'PLMS'],
-  ['unipc', 'UniPC'],
-]
+const NEGATIVE = 'Negative prompt:'
+const KNOWN = ['steps', 'sampler', 'schedule type', 'cfg scale', 'seed', 'size', 'model', 'denoising strength']
+/** A line of settings has at least so many known names, or starts with the steps. */
+const MIN_KNOWN = 3
+const MAX_NAME_CHARS = 60
 
-const NEGATIVE = 'Negative prompt: '
-const PAIR = /\s*([\w ]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)/gu
-
-function samplerOf(scheduler: string): string {
-  const [, sampler, schedule = 'Automatic'] = SAMPLERS.find(([name]) => name === scheduler) ?? []
-  return sampler ? `Sampler: ${sampler}, Schedule type: ${schedule}` : `Sampler: ${scheduler}`
-}
-
-function schedulerOf(sampler: string, schedule = ''): string {
-  const label = `${sampler} ${schedule}`.toLowerCase()
-  const match = SAMPLERS.find(([, name, type]) =>
-    type
-      ? label.startsWith(name.toLowerCase()) && label.includes(type.toLowerCase())
-      : sampler.toLowerCase() === name.toLowerCase(),
-  )
-  return match?.[0] ?? sampler
-}
+type Pair = [name: string, value: string]
 
 /** Render the parameters of an image as A1111's infotext, which other tools also read. */
 export function renderInfotext(parameters: Parameters, model: string): string {
+  const { sampler, schedule } = samplerOf(parameters.scheduler)
   const lines = [parameters.prompt]
-  if (parameters.negative_prompt) lines.push(NEGATIVE + parameters.negative_prompt)
+  if (parameters.negative_prompt) lines.push(`${NEGATIVE} ${parameters.negative_prompt}`)
   const settings = [
     `Steps: ${parameters.num_inference_steps}`,
-    samplerOf(parameters.scheduler),
+    `Sampler: ${sampler}`,
+    ...(schedule ? [`Schedule type: ${schedule}`] : []),
     `CFG scale: ${parameters.guidance_scale}`,
     `Seed: ${parameters.seed}`,
     `Size: ${parameters.width}x${parameters.height}`,
-    `Model: ${model}`,
+    `Model: ${/[,:\n"]/.test(model) ? JSON.stringify(model) : model}`,
     ...(parameters.strength === undefined ? [] : [`Denoising strength: ${parameters.strength}`]),
     'Version: Easel',
   ]
   return [...lines, settings.join(', ')].join('\n')
 }
 
-/** Return the parameters in an infotext, or null if the text is not an infotext. */
-export function parseInfotext(text: string): Partial<Parameters> | null {
+/** Return the parameters in an infotext, or null if the text is not an infotext. Takes linear time. */
+export function parseInfotext(text: string): StoredParameters | null {
   const lines = text.trim().split(/\r?\n/)
-  const settings = pairs(lines.at(-1) ?? '')
-  if (!settings.has('Steps')) return null
-  const [prompt, negative] = prompts(lines.slice(0, -1))
-  return { prompt, negative_prompt: negative, ...numbers(settings) }
-}
-
-function pairs(line: string): Map<string, string> {
-  return new Map(Array.from(line.matchAll(PAIR), ([, key = '', value = '']) => [key.trim(), value.trim()]))
-}
-
-function prompts(lines: string[]): [prompt: string, negative: string] {
-  const start = lines.findIndex((line) => line.startsWith(NEGATIVE.trimEnd()))
-  if (start < 0) return [lines.join('\n').trim(), '']
-  const negative = lines.slice(start).join('\n').slice(NEGATIVE.trimEnd().length)
-  return [lines.slice(0, start).join('\n').trim(), negative.trim()]
-}
-
-function numbers(settings: Map<string, string>): Partial<Parameters> {
-  const [width, height] = (settings.get('Size') ?? '').split('x').map(Number)
-  const sampler = settings.get('Sampler')
-  const values = {
-    num_inference_steps: Number(settings.get('Steps')),
-    guidance_scale: Number(settings.get('CFG scale')),
-    seed: Number(settings.get('Seed')),
-    width,
-    height,
-    strength: Number(settings.get('Denoising strength')),
+  let last = lines.length - 1
+  while (last >= 0 && !isSettingsLine(lines[last] ?? '')) last--
+  if (last < 0) return null
+  let first = last
+  while (first > 0 && continuesSettings(lines[first - 1] ?? '')) first--
+  const fields = new FieldCollector()
+  Object.assign(fields.parameters, prompts(lines.slice(0, first)))
+  const settings = new Map<string, Pair>()
+  for (const pair of lines.slice(first).flatMap(pairs)) {
+    const key = pair[0].toLowerCase()
+    fields.reject(...(settings.get(key) ?? ['', '']))
+    settings.set(key, pair)
   }
-  const present = Object.entries(values).filter(([, value]) => value !== undefined && Number.isFinite(value))
-  return {
-    ...Object.fromEntries(present),
-    ...(sampler && { scheduler: schedulerOf(sampler, settings.get('Schedule type')) }),
+  takeSettings(settings, fields)
+  const isOwn = settings.get('version')?.[1] === 'Easel'
+  return { source: isOwn ? 'Easel' : 'A1111', parameters: fields.parameters, notTaken: fields.notTaken }
+}
+
+/** Whether a line begins with a known setting and goes on with others. */
+function isSettingsLine(line: string): boolean {
+  const found = pairs(line)
+  const [first = '', ...others] = found.map(([name]) => name.toLowerCase())
+  if (!KNOWN.includes(first)) return false
+  if (first === 'steps' && /^\d*$/.test(found[0]?.[1] ?? '')) return true
+  return others.filter((name) => KNOWN.includes(name)).length + 1 >= MIN_KNOWN
+}
+
+/** Whether a line before the settings is a setting and nothing else. Some tools write one a line. */
+function continuesSettings(line: string): boolean {
+  const setting = /^\s*((steps|seed|cfg scale|denoising strength): *[\d.]+|size: *\d+x\d+|sampler: [\w+ ]{1,40}),?\s*$/i
+  return line.length < 100 && setting.test(line)
+}
+
+/** Split a line into pairs. A value may be quoted, or JSON. Text without a name has the name `…`. */
+function pairs(line: string): Pair[] {
+  const found: Pair[] = []
+  let closes = true
+  for (let at = 0; at < line.length;) {
+    const colon = line.indexOf(':', at)
+    const comma = colon < 0 ? line.length : Math.max(at, line.lastIndexOf(',', colon))
+    const nameless = line.slice(at, comma).trim()
+    if (nameless) found.push(['…', nameless])
+    if (colon < 0) break
+    const start = skipSpaces(line, colon + 1)
+    const closed: number = closes ? closedEnd(line, start) : start
+    if (closed < 0) closes = false
+    const nextComma = line.indexOf(',', Math.max(closed, start))
+    const end = nextComma < 0 ? line.length : nextComma
+    const name = line.slice(comma, colon).replace(/^,/, '').trim()
+    found.push([name.length > MAX_NAME_CHARS ? '…' : name, unquote(line.slice(start, end).trim())])
+    at = end + 1
   }
+  return found
+}
+
+function skipSpaces(line: string, start: number): number {
+  let at = start
+  while (at < line.length && /\s/.test(line.charAt(at))) at++
+  return at
+}
+
+/** Return the end of the quoted or JSON value at `start`, `start` for other values, and -1 if it is not closed. */
+function closedEnd(line: string, start: number): number {
+  let depth = 0
+  let quoted = false
+  for (let at = start; at < line.length; at++) {
+    const character = line.charAt(at)
+    if (quoted && character === '\\') at++
+    else if (character === '"') quoted = !quoted
+    else if (!quoted && '{['.includes(character)) depth++
+    else if (!quoted && '}]'.includes(character)) depth--
+    if (!quoted && depth <= 0) return at === start && !'"{['.includes(character) ? start : at + 1
+  }
+  return start < line.length ? -1 : start
+}
+
+function unquote(value: string): string {
+  if (!value.startsWith('"')) return value
+  try {
+    return String(JSON.parse(value))
+  } catch {
+    return value
+  }
+}
+
+function prompts(lines: string[]): Partial<Parameters> {
+  const start = lines.findIndex((line) => line.startsWith(NEGATIVE))
+  if (start < 0) return { prompt: lines.join('\n').trim(), negative_prompt: '' }
+  const negative = lines.slice(start).join('\n').slice(NEGATIVE.length)
+  return { prompt: lines.slice(0, start).join('\n').trim(), negative_prompt: negative.trim() }
+}
+
+function takeSettings(settings: Map<string, Pair>, fields: FieldCollector) {
+  // With an upscale the strength is that of its second pass.
+  const hasUpscale = [...settings.keys()].some((key) => key.startsWith('hires '))
+  for (const [key, [name, value]] of settings) {
+    if (key === 'steps') fields.number('num_inference_steps', name, value)
+    else if (key === 'cfg scale') fields.number('guidance_scale', name, value)
+    else if (key === 'seed') fields.number('seed', name, value)
+    else if (key === 'size') fields.size(name, value)
+    else if (key === 'denoising strength' && !hasUpscale) fields.number('strength', name, value)
+    else if (key === 'sampler') takeSampler(settings, fields)
+    else if (key === 'schedule type' && settings.get('sampler')?.[1]) continue
+    else if (key !== 'version' || value !== 'Easel') fields.reject(name, value)
+  }
+}
+
+function takeSampler(settings: Map<string, Pair>, fields: FieldCollector) {
+  const value = (key: string) => settings.get(key)?.[1] ?? ''
+  const isOwnName = value('version') === 'Easel' && !value('schedule type')
+  fields.scheduler('Sampler', value('sampler'), value('schedule type'), isOwnName)
 }

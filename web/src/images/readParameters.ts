@@ -1,11 +1,46 @@
-import type { Parameters } from '@/api/types'
-import { readUserComment } from './exif'
+import { readComfyUi } from './comfyUi'
+import { addJpegTexts, addWebpTexts, isJpeg, isWebp } from './containers'
 import { parseInfotext } from './infotext'
-import { isPng, readPngText } from './png'
+import { parseObject, readJsonSettings } from './jsonSettings'
+import { addPngTexts, isPng } from './png'
+import { MAX_TEXT_BYTES, type StoredParameters, type Texts } from './storedParameters'
 
-/** Return the generation parameters stored in an image file, or null if it has none. */
-export async function readParameters(file: Blob): Promise<Partial<Parameters> | null> {
-  const bytes = new Uint8Array(await file.arrayBuffer())
-  const text = isPng(bytes) ? await readPngText(bytes, 'parameters') : readUserComment(bytes)
-  return text ? parseInfotext(text) : null
+const MAX_FILE_BYTES = 256 * 2 ** 20
+
+/**
+ * Return the generation parameters that a tool has stored in an image file, or null if it has none. All sizes are
+ * bounded and all parsers take linear time, for the file may be anybody's.
+ */
+export async function readParameters(file: Blob): Promise<StoredParameters | null> {
+  if (file.size > MAX_FILE_BYTES) return null
+  const texts = await readTexts(new Uint8Array(await file.arrayBuffer()))
+  const stored = readInfotext(texts) ?? readComfyUi(texts) ?? readJsonSettings(texts)
+  const tooLarge = [...texts].filter(([, text]) => text === null).map(([name]) => ({ name, value: '> 4 MiB' }))
+  if (!stored && !tooLarge.length) return null
+  const { source = '', parameters = {}, notTaken = [] } = stored ?? {}
+  return { source, parameters, notTaken: [...notTaken, ...tooLarge] }
+}
+
+async function readTexts(bytes: Uint8Array): Promise<Texts> {
+  const texts: Texts = new Map()
+  try {
+    if (isPng(bytes)) await addPngTexts(bytes, texts)
+    else if (isWebp(bytes)) addWebpTexts(bytes, texts)
+    else if (isJpeg(bytes)) addJpegTexts(bytes, texts)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error // an offset outside a damaged file
+  }
+  for (const [name, text] of texts) if (text && text.length > MAX_TEXT_BYTES) texts.set(name, null)
+  return texts
+}
+
+function readInfotext(texts: Texts): StoredParameters | null {
+  for (const text of texts.values()) {
+    const stored = text && !parseObject(text) ? parseInfotext(text) : null
+    if (!stored) continue
+    const workflow = texts.get('workflow') ?? texts.get('prompt')
+    if (parseObject(workflow)) stored.notTaken.push({ name: 'workflow', value: 'ComfyUI' })
+    return stored
+  }
+  return null
 }

@@ -84,7 +84,13 @@ export default {
     zoomIn: 'Zoom in',
     zoomOut: 'Zoom out',
   },
-  drop: { here: 'Drop the image here', title: 'This image contains its parameters', load: 'Load parameters' },
+  drop: {
+    here: 'Drop the image here',
+    title: 'This image contains its parameters',
+    load: 'Load parameters',
+    source: 'Stored by: {source}',
+    notTaken: 'Has no equal here, not taken:',
+  },
   dialog: { close: 'Close' },
   settings: {
     title: 'Settings',
@@ -131,7 +137,8 @@ export default {
     notCopied: 'The browser did not allow copying.',
     seedLocked: 'Seed {seed} is locked.',
     loaded: 'Parameters loaded.',
-    loadedExcept: 'Parameters loaded. This model does not accept some of them and uses its defaults for: {names}.',
+    loadedExcept:
+      'Parameters loaded. Not taken, because they have no equal here or are outside this model’s limits: {names}.',
     noParameters: 'This image contains no parameters.',
     storageFull: 'The browser’s storage is full: this image is lost when you reload. Download it.',
     cannotCancel: 'The job had already started and cannot be stopped. Its image is not shown.',

@@ -77,7 +77,13 @@ export default {
     zoomIn: '放大',
     zoomOut: '缩小',
   },
-  drop: { here: '把图片拖放到这里', title: '这张图片包含生成参数', load: '载入参数' },
+  drop: {
+    here: '把图片拖放到这里',
+    title: '这张图片包含生成参数',
+    load: '载入参数',
+    source: '写入工具：{source}',
+    notTaken: '这里没有对应的设置，未采用：',
+  },
   dialog: { close: '关闭' },
   settings: {
     title: '设置',
@@ -122,7 +128,7 @@ export default {
     notCopied: '浏览器不允许复制。',
     seedLocked: '已锁定种子 {seed}。',
     loaded: '参数已载入。',
-    loadedExcept: '参数已载入。这个模型不接受其中的 {names}，已改用默认值。',
+    loadedExcept: '参数已载入。以下各项在这里没有对应，或超出这个模型的范围，未采用：{names}。',
     noParameters: '这张图片不包含生成参数。',
     storageFull: '浏览器存储空间不足：刷新后这张图片会丢失，请先下载。',
     cannotCancel: '任务已经开始，无法停止；它的图片不会显示。',

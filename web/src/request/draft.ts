@@ -24,6 +24,8 @@ export type Settings = Omit<Parameters, 'seed' | 'strength' | 'embed_parameters'
 }
 
 export const MAX_IMAGES = 4
+/** A longer prompt of a file is not loaded, for the page would become slow. */
+const MAX_LOADED_CHARS = 100_000
 
 export function emptyDraft(): Draft {
   return {
@@ -90,8 +92,12 @@ export function pixelSteps(settings: Settings, hasInitImage: boolean): number {
 /** Return the failure that the API would report for these settings, or null. */
 export function validate(settings: Settings, { bounds }: Model, hasInitImage: boolean): Failure | null {
   if (!settings.prompt.trim()) return failure('request', 'empty_prompt', 'prompt')
-  if (Array.from(settings.prompt).length > bounds.prompt_chars.maximum)
-    return failure('request', 'long_prompt', 'prompt')
+  for (const [name, { maximum }] of [
+    ['prompt', bounds.prompt_chars],
+    ['negative_prompt', bounds.negative_prompt_chars],
+  ] as const) {
+    if (Array.from(settings[name]).length > maximum) return failure('request', 'long_prompt', name)
+  }
   if (settings.width % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'width')
   if (settings.height % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'height')
   return pixelSteps(settings, hasInitImage) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
@@ -109,13 +115,40 @@ export function toRequest(draft: Draft, model: Model, initImage: string | null):
 }
 
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
-export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model | null): string[] {
-  const { seed, embed_parameters, ...rest } = parameters
-  Object.assign(draft, { negative_prompt: '', ...rest })
-  if (seed !== undefined) Object.assign(draft, { seed, seedLocked: true })
-  if (!model) return []
-  const resolved: Partial<Record<string, unknown>> = resolveSettings(draft, model)
-  return Object.entries(rest)
-    .filter(([name, value]) => name in resolved && resolved[name] !== value)
-    .map(([name]) => name)
+export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
+  const { embed_parameters, ...rest } = parameters
+  const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
+  const names = notAccepted(rest, model, scheduler)
+  const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
+  Object.assign(draft, 'prompt' in rest ? { negative_prompt: '' } : {}, accepted)
+  if ('seed' in accepted) draft.seedLocked = true
+  return names
+}
+
+/** Return the names of the parameters that this model does not accept. */
+function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: string): string[] {
+  const { bounds, schedulers, formats } = model
+  const { prompt, negative_prompt, width, height, strength } = parameters
+  const checks = {
+    prompt: prompt === undefined || prompt.length <= MAX_LOADED_CHARS,
+    negative_prompt: negative_prompt === undefined || negative_prompt.length <= MAX_LOADED_CHARS,
+    width: isInteger(width, bounds.width) && (width ?? 0) % bounds.side_multiple === 0,
+    height: isInteger(height, bounds.height) && (height ?? 0) % bounds.side_multiple === 0,
+    num_inference_steps: isInteger(parameters.num_inference_steps, stepRange(model, scheduler)),
+    guidance_scale: inRange(parameters.guidance_scale, bounds.guidance_scale),
+    seed: isInteger(parameters.seed, bounds.seed),
+    strength: strength === undefined || (hasFeature(model, 'image_to_image') && inRange(strength, bounds.strength)),
+    scheduler: parameters.scheduler === undefined || schedulers.includes(parameters.scheduler),
+    output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),
+  }
+  return Object.entries(checks).flatMap(([name, isAccepted]) => (isAccepted ? [] : [name]))
+}
+
+/** Whether a value is missing or within the range. */
+function inRange(value: number | undefined, { minimum, maximum }: Range): boolean {
+  return value === undefined || (value >= minimum && value <= maximum)
+}
+
+function isInteger(value: number | undefined, range: Range): boolean {
+  return inRange(value, range) && (value === undefined || Number.isInteger(value))
 }

@@ -1,4 +1,5 @@
 import type { Parameters } from '@/api/types'
+import { FieldCollector, type StoredParameters } from '@/images/storedParameters'
 
 const NUMBERS = ['width', 'height', 'num_inference_steps', 'guidance_scale', 'seed'] as const
 const TEXTS = ['prompt', 'negative_prompt', 'scheduler', 'output_format'] as const
@@ -13,18 +14,15 @@ export function toShareLink(page: string, parameters: Parameters): string {
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
 }
 
-/** Return the parameters in a fragment, or null if it has no prompt. */
-export function fromFragment(fragment: string): Partial<Parameters> | null {
-  const fields = new URLSearchParams(fragment.replace(/^#/, ''))
-  if (!fields.has('prompt')) return null
-  const parameters: Partial<Parameters> = {}
+/** Return the parameters in a fragment and the names of fields that are no numbers, or null if it has no prompt. */
+export function fromFragment(fragment: string): Pick<StoredParameters, 'parameters' | 'notTaken'> | null {
+  const values = new URLSearchParams(fragment.replace(/^#/, ''))
+  if (!values.has('prompt')) return null
+  const fields = new FieldCollector()
   for (const name of TEXTS) {
-    const value = fields.get(name)
-    if (value !== null) parameters[name] = value
+    const value = values.get(name)
+    if (value !== null) fields.parameters[name] = value
   }
-  for (const name of NUMBERS) {
-    const value = Number.parseFloat(fields.get(name) ?? '')
-    if (Number.isFinite(value)) parameters[name] = value
-  }
-  return parameters
+  for (const name of NUMBERS) fields.number(name, name, values.get(name))
+  return fields
 }

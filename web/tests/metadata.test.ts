@@ -1,0 +1,320 @@
+// @vitest-environment node
+import { describe, expect, test } from 'vitest'
+import { parseInfotext } from '@/images/infotext'
+import { readParameters } from '@/images/readParameters'
+import { schedulerOf } from '@/images/schedulers'
+import { compressedChunk, exif, jpeg, png, textChunk, textPng, webp } from './imageFiles'
+
+const SETTINGS = 'Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 512x768'
+const INFOTEXT = `一只 cat, "quoted" 🐼\nNegative prompt: blurry\n${SETTINGS}`
+const EXPECTED = {
+  prompt: '一只 cat, "quoted" 🐼',
+  negative_prompt: 'blurry',
+  num_inference_steps: 20,
+  scheduler: 'euler',
+  guidance_scale: 7,
+  seed: 5,
+  width: 512,
+  height: 768,
+}
+const LATIN = `a café\n${SETTINGS}`
+const [USER_COMMENT, DESCRIPTION, MAKE, MODEL, XP_COMMENT] = [0x9286, 0x010e, 0x010f, 0x0110, 0x9c9c]
+
+const latin1 = (text: string) => Buffer.from(text, 'latin1')
+const utf8 = (text: string) => Buffer.from(text)
+const utf16 = (text: string) => Buffer.from(text, 'utf16le')
+const utf16be = (text: string) => utf16(text).swap16()
+const comment = (code: string, value: Buffer, { type = 7, little = false } = {}) =>
+  exif([{ tag: USER_COMMENT, type, value: Buffer.concat([latin1(code), value]) }], little)
+const exifJpeg = (block: Buffer) => jpeg([0xe1, Buffer.concat([latin1('Exif\0\0'), block])])
+const xmp = (text: string) =>
+  utf8(
+    `<x:xmpmeta><rdf:Description><exif:UserComment><rdf:Alt><rdf:li xml:lang="x-default">${text
+      .replace(/&/g, '&amp;')
+      .replace(/"/g, '&#34;')
+      .replace(/\n/g, '&#xA;')}</rdf:li></rdf:Alt></exif:UserComment></rdf:Description></x:xmpmeta>`,
+  )
+
+describe('places and encodings', () => {
+  test.each<[string, Blob]>([
+    ['PNG parameters', textPng({ parameters: INFOTEXT })],
+    ['PNG Comment', textPng({ Software: 'x', Comment: INFOTEXT })],
+    ['PNG Description', textPng({ Description: INFOTEXT })],
+    ['PNG zTXt in UTF-8', png(compressedChunk('parameters', utf8(INFOTEXT)))],
+    ['PNG tEXt in UTF-8', png(['tEXt', utf8(`parameters\0${INFOTEXT}`)])],
+    ['PNG eXIf', png(['eXIf', comment('UNICODE\0', utf16be(INFOTEXT))])],
+    ['PNG XMP', png(textChunk('XML:com.adobe.xmp', xmp(INFOTEXT).toString()))],
+    ['UNDEFINED, UTF-16 BE', exifJpeg(comment('UNICODE\0', utf16be(INFOTEXT)))],
+    ['BYTE, UTF-16 BE', exifJpeg(comment('UNICODE\0', utf16be(INFOTEXT), { type: 1 }))],
+    ['UTF-16 LE in a big-endian block', exifJpeg(comment('UNICODE\0', utf16(INFOTEXT)))],
+    ['UTF-16 BE in a little-endian block', exifJpeg(comment('UNICODE\0', utf16be(INFOTEXT), { little: true }))],
+    ['UTF-16 with a mark', exifJpeg(comment('UNICODE\0', utf16(`\ufeff${INFOTEXT}`)))],
+    ['UNICODE with UTF-8', exifJpeg(comment('UNICODE\0', utf8(INFOTEXT)))],
+    ['ASCII with UTF-8', exifJpeg(comment('ASCII\0\0\0', utf8(INFOTEXT)))],
+    ['an undefined code', exifJpeg(comment('\0'.repeat(8), utf8(INFOTEXT)))],
+    ['JIS with UTF-8', exifJpeg(comment('JIS\0\0\0\0\0', utf8(INFOTEXT)))],
+    ['no code', exifJpeg(comment('', utf8(INFOTEXT)))],
+    ['no code, type ASCII', exifJpeg(comment('', utf8(`${INFOTEXT}\0`), { type: 2, little: true }))],
+    ['no code, UTF-16', exifJpeg(comment('', utf16(INFOTEXT)))],
+    ['ImageDescription', exifJpeg(exif([{ tag: DESCRIPTION, type: 2, value: utf8(`${INFOTEXT}\0`) }]))],
+    ['XPComment', exifJpeg(exif([{ tag: XP_COMMENT, type: 1, value: utf16(`${INFOTEXT}\0`) }]))],
+    ['JPEG comment', jpeg([0xfe, utf8(INFOTEXT)])],
+    ['JPEG XMP', jpeg([0xe1, Buffer.concat([latin1('http://ns.adobe.com/xap/1.0/\0'), xmp(INFOTEXT)])])],
+    ['WebP EXIF', webp('EXIF', comment('UNICODE\0', utf16be(INFOTEXT)))],
+    ['WebP EXIF without code', webp('EXIF', comment('', utf8(INFOTEXT)))],
+    ['WebP XMP', webp('XMP ', xmp(INFOTEXT))],
+  ])('%s', async (_, file) => {
+    expect(await readParameters(file)).toEqual({ source: 'A1111', parameters: EXPECTED, notTaken: [] })
+  })
+
+  test.each<[string, Blob]>([
+    ['PNG tEXt', png(['tEXt', latin1(`parameters\0${LATIN}`)])],
+    ['UserComment without code', exifJpeg(comment('', latin1(LATIN)))],
+  ])('%s in Latin-1', async (_, file) => {
+    expect((await readParameters(file))?.parameters.prompt).toBe('a café')
+  })
+
+  test('a UserComment in JIS', async () => {
+    const prompt = Buffer.from('\x1b$BG-\x1b(B', 'latin1') // 猫
+    const file = exifJpeg(comment('JIS\0\0\0\0\0', Buffer.concat([prompt, latin1(`\n${SETTINGS}`)])))
+    expect((await readParameters(file))?.parameters.prompt).toBe('猫')
+  })
+})
+
+describe('hostile files', () => {
+  test.each([
+    ['words', 'a '.repeat(200_000)],
+    ['spaces', `a cat\n${' \t'.repeat(200_000)}`],
+    ['spaces in settings', `a cat\nSteps: 20,${' '.repeat(400_000)}x`],
+    ['colons', `Steps: 1,${':'.repeat(400_000)}`],
+    ['names', `Steps: 1,${'a: b,'.repeat(100_000)}`],
+    ['open quotes', `Steps: 1,${'a: ",'.repeat(100_000)}"`],
+    ['open brackets', `Steps: 1,${'a: {,'.repeat(100_000)}`],
+    ['escapes', `Steps: 1, a: ${'\\"'.repeat(200_000)}`],
+    ['lines', 'Steps:\n'.repeat(60_000)],
+    ['digits', `Steps: ${'1'.repeat(400_000)}x, Seed: 1`],
+    ['negative prompts', `${'Negative prompt: '.repeat(20_000)}\n${SETTINGS}`],
+    ['a JSON object that does not end', '{"a": '.repeat(70_000)],
+    ['JSON of escapes', `{${'\\"'.repeat(200_000)}`],
+    ['markup', '<="'.repeat(130_000)],
+  ])('%s are parsed in linear time', async (_, text) => {
+    const started = performance.now()
+    await readParameters(textPng({ parameters: text, prompt: text, 'XML:com.adobe.xmp': text }))
+    expect(performance.now() - started).toBeLessThan(1500)
+  })
+
+  test('a text that inflates to 100 MB is not inflated, and is named', async () => {
+    const started = performance.now()
+    const file = png(compressedChunk('parameters', Buffer.alloc(100_000_000, 'a')))
+    const built = performance.now()
+    expect(await readParameters(file)).toMatchObject({ source: '', notTaken: [{ name: 'parameters' }] })
+    expect(performance.now() - built).toBeLessThan(Math.max(1000, built - started))
+  })
+})
+
+describe('infotext', () => {
+  const parse = (settings: string) => parseInfotext(`a cat\n${settings}`)
+
+  test.each([
+    ['no size', 'Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 5', {}],
+    ['empty fields', 'Steps: , Sampler: Euler, CFG scale: , Seed: , Size: ', {}],
+  ])('%s: a missing field stays missing', (_, settings) => {
+    const { parameters, notTaken } = parse(settings) ?? {}
+    expect(parameters).not.toHaveProperty('width')
+    expect(Object.values(parameters ?? {})).not.toContain(0)
+    expect(parameters).not.toContain(Number.NaN)
+    expect(notTaken).toEqual([])
+  })
+
+  test('fields without an equal, and values that are no numbers, are named', () => {
+    const settings = 'Steps: 20, CFG scale: high, Seed: 5x, Size: big, Model: foo, Clip skip: 2, Hashes: {"a": "b, c"}'
+    expect(parse(settings)).toMatchObject({
+      parameters: { num_inference_steps: 20 },
+      notTaken: [
+        { name: 'CFG scale', value: 'high' },
+        { name: 'Seed', value: '5x' },
+        { name: 'Size', value: 'big' },
+        { name: 'Model', value: 'foo' },
+        { name: 'Clip skip', value: '2' },
+        { name: 'Hashes', value: '{"a": "b, c"}' },
+      ],
+    })
+  })
+
+  test('seeds outside the limits are kept for the model’s check', () => {
+    expect(parse('Steps: 20, Seed: -1')?.parameters.seed).toBe(-1)
+    expect(parse('Steps: 20, Seed: 804822466654819')?.parameters.seed).toBe(804_822_466_654_819)
+  })
+
+  test.each([
+    `${SETTINGS}\nTemplate: a {cat|dog}`,
+    `${SETTINGS}\n\nTime taken: 3.1 sec.`,
+    SETTINGS.replace(/, /g, '\n'),
+    'Sampler: Euler\nSteps: 20\nCFG scale: 7\nSeed: 5\nSize: 512x768',
+    'Sampler: Euler, Steps: 20, CFG scale: 7, Seed: 5, Size: 512x768',
+    'steps: 20, sampler: Euler, cfg scale: 7, seed: 5, size: 512 x 768',
+  ])('settings are found in %j', (settings) => {
+    const { prompt, ...expected } = EXPECTED
+    expect(parse(settings)?.parameters).toEqual({ ...expected, prompt: 'a cat', negative_prompt: '' })
+  })
+
+  test('the strength of an upscale is not that of an init image', () => {
+    const stored = parse('Steps: 20, Denoising strength: 0.4, Hires upscale: 2')
+    expect(stored?.parameters).not.toHaveProperty('strength')
+    expect(stored?.notTaken).toHaveLength(2)
+  })
+})
+
+test.each([
+  ['DPM++ 2M', 'Karras', 'dpmpp_2m_karras'],
+  ['DPM++ 2M Karras', '', 'dpmpp_2m_karras'],
+  ['DPM++ 2M', 'Automatic', 'dpmpp_2m'],
+  ['dpmpp_2m', 'karras', 'dpmpp_2m_karras'],
+  ['dpmpp_2m_k', '', 'dpmpp_2m_karras'],
+  ['k_euler_ancestral', 'native', 'euler_a'],
+  ['uni_pc', 'normal', 'unipc'],
+  ['DPM++ 2M SDE', 'Karras', null],
+  ['DPM++ 2M SDE Karras', '', null],
+  ['DPM++ 2M SDE Heun', 'Karras', null],
+  ['DPM++ 2M alt', 'Karras', null],
+  ['DPM++ 2M', 'Exponential', null],
+  ['Euler', 'Karras', null],
+  ['LMS Karras', '', null],
+  ['Euler a Turbo', '', null],
+])('sampler %s with schedule %j is %s', (sampler, schedule, expected) => {
+  expect(schedulerOf(sampler, schedule)).toBe(expected)
+  const text = `a\nSteps: 2, Sampler: ${sampler}${schedule && `, Schedule type: ${schedule}`}`
+  const stored = parseInfotext(text)
+  expect(stored?.parameters.scheduler ?? null).toBe(expected)
+  expect(stored?.notTaken.map(({ name }) => name)).toEqual(expected ? [] : ['Sampler'])
+})
+
+describe('JSON of other tools', () => {
+  const names = (notTaken: { name: string }[] = []) => notTaken.map(({ name }) => name)
+
+  test('InvokeAI', async () => {
+    const metadata = {
+      app_version: '5.0',
+      positive_prompt: 'a cat',
+      negative_prompt: 'blurry',
+      width: 512,
+      height: 768,
+      seed: 5,
+      cfg_scale: 7,
+      steps: 20,
+      scheduler: 'euler',
+      model: { name: 'foo' },
+    }
+    const stored = await readParameters(textPng({ invokeai_metadata: JSON.stringify(metadata) }))
+    expect(stored).toMatchObject({ source: 'InvokeAI', parameters: { ...EXPECTED, prompt: 'a cat' } })
+    expect(names(stored?.notTaken)).toEqual(['app_version', 'model'])
+  })
+
+  test('NovelAI', async () => {
+    const metadata = {
+      prompt: 'a cat',
+      uc: 'blurry',
+      steps: 20,
+      scale: 7,
+      seed: 5,
+      width: 512,
+      height: 768,
+      sampler: 'k_dpmpp_2m_sde',
+      noise_schedule: 'karras',
+      sm: false,
+    }
+    const texts = { Software: 'NovelAI', Description: 'a cat', Comment: JSON.stringify(metadata) }
+    const { scheduler, ...expected } = EXPECTED
+    expect(await readParameters(textPng(texts))).toEqual({
+      source: 'NovelAI',
+      parameters: { ...expected, prompt: 'a cat' },
+      notTaken: [
+        { name: 'sampler', value: 'k_dpmpp_2m_sde, karras' },
+        { name: 'sm', value: 'false' },
+      ],
+    })
+  })
+
+  test('Fooocus', async () => {
+    const metadata = {
+      prompt: 'a cat',
+      negative_prompt: 'blurry',
+      resolution: '(512, 768)',
+      sampler: 'euler',
+      scheduler: 'normal',
+      seed: '5',
+      steps: 20,
+      guidance_scale: 7,
+      metadata_scheme: 'fooocus',
+      sharpness: 2,
+    }
+    const expected = { source: 'Fooocus', parameters: { ...EXPECTED, prompt: 'a cat' } }
+    const json = JSON.stringify(metadata)
+    const stored = await readParameters(textPng({ parameters: json, fooocus_scheme: 'fooocus' }))
+    expect(stored).toMatchObject(expected)
+    expect(names(stored?.notTaken)).toEqual(['sharpness'])
+    expect(await readParameters(exifJpeg(comment('', utf8(json), { type: 2 })))).toMatchObject(expected)
+  })
+
+  const sampler = {
+    seed: 5,
+    steps: 20,
+    cfg: 7,
+    sampler_name: 'euler',
+    scheduler: 'normal',
+    denoise: 1,
+    model: ['4', 0],
+    positive: ['6', 0],
+    negative: ['7', 0],
+    latent_image: ['5', 0],
+  }
+  const graph = {
+    3: { class_type: 'KSampler', inputs: sampler },
+    4: { class_type: 'CheckpointLoaderSimple', inputs: { ckpt_name: 'foo' } },
+    5: { class_type: 'EmptyLatentImage', inputs: { width: 512, height: 768, batch_size: 1 } },
+    6: { class_type: 'CLIPTextEncode', inputs: { text: 'a cat', clip: ['4', 1] } },
+    7: { class_type: 'CLIPTextEncode', inputs: { text: 'blurry', clip: ['4', 1] } },
+    8: { class_type: 'VAEDecode', inputs: { samples: ['3', 0], vae: ['4', 2] } },
+  }
+
+  test('ComfyUI', async () => {
+    const expected = {
+      source: 'ComfyUI',
+      parameters: { ...EXPECTED, prompt: 'a cat' },
+      notTaken: [{ name: 'CheckpointLoaderSimple (4)', value: 'ckpt_name: foo' }],
+    }
+    const json = JSON.stringify(graph)
+    expect(await readParameters(textPng({ prompt: json, workflow: '{"nodes": []}' }))).toEqual(expected)
+    expect(await readParameters(textPng({ prompt: json.replace('"seed":5', '"x":NaN,"seed":5') }))).toMatchObject({
+      parameters: { seed: 5 },
+    })
+    const block = exif([
+      { tag: MAKE, type: 2, value: utf8('workflow:{"nodes": []}\0') },
+      { tag: MODEL, type: 2, value: utf8(`prompt:${json}\0`) },
+    ])
+    expect(await readParameters(webp('EXIF', block))).toEqual(expected)
+  })
+
+  test('ComfyUI with a second sampler takes the first, and names the second', async () => {
+    const second = { class_type: 'KSampler', inputs: { ...sampler, seed: 6, denoise: 0.5, latent_image: ['3', 0] } }
+    const stored = await readParameters(textPng({ prompt: JSON.stringify({ ...graph, 9: second }) }))
+    expect(stored?.parameters.seed).toBe(5)
+    expect(names(stored?.notTaken)).toContain('KSampler (9)')
+  })
+
+  test('ComfyUI without a sampler that is known takes nothing, and names the nodes', async () => {
+    const custom = { ...graph, 3: { class_type: 'SamplerCustom', inputs: sampler } }
+    const stored = await readParameters(textPng({ prompt: JSON.stringify(custom) }))
+    expect(stored?.parameters).toEqual({})
+    expect(names(stored?.notTaken)).toContain('SamplerCustom (3)')
+  })
+
+  test('a workflow alone is named', async () => {
+    const stored = await readParameters(textPng({ workflow: '{"nodes": [{}]}' }))
+    expect(stored).toMatchObject({ source: 'ComfyUI', parameters: {}, notTaken: [{ name: 'workflow' }] })
+  })
+
+  test('other JSON is no settings', async () => {
+    expect(await readParameters(textPng({ Comment: '{"a": 1}', Description: '[1]' }))).toBeNull()
+  })
+})
