@@ -2,7 +2,7 @@ import { AxiosError } from 'axios'
 import { describe, expect, test } from 'vitest'
 import { toFailure } from '@/api/failure'
 import { subjectsIn, suggestionsIn } from '@/api/modelTexts'
-import { baseUrl } from '@/api/service'
+import { baseUrl, folderOf } from '@/api/service'
 import { createModel, responseError } from './data'
 
 test.each([
@@ -10,6 +10,14 @@ test.each([
   ['https://x.example/prod/', 'https://x.example/prod'],
 ])('the address %j is used as %j', (url, base) => {
   expect(baseUrl({ url, key: '' })).toBe(base)
+})
+
+test.each([
+  ['http://127.0.0.1:7860/', 'http://127.0.0.1:7860/'],
+  ['https://example.com/easel/?a#prompt=b', 'https://example.com/easel/'],
+  ['https://example.com/easel/index.html', 'https://example.com/easel/'],
+])('the folder of the page %s is %s', (page, folder) => {
+  expect(folderOf(page)).toBe(folder)
 })
 
 describe('failures', () => {

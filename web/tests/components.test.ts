@@ -139,3 +139,12 @@ test('a late response of the old address does not replace the model of the new o
   await flushPromises()
   expect(state.model.value?.name).toBe('Example')
 })
+
+test('loaded settings are named if not taken, and what the API would refuse is shown', async () => {
+  const { state, wrapper } = await mountWithState(PromptField)
+  await state.loadParameters({ prompt: 'x'.repeat(3000), seed: -1 }, [{ name: 'Clip skip', value: '2' }])
+  await flushPromises()
+  expect(state.draft.value.seed).not.toBe(-1)
+  expect(state.notice.value?.text).toContain(`${en.fields.seed}, Clip skip`)
+  expect(wrapper.find('#prompt-error').exists()).toBe(true)
+})

@@ -1,7 +1,7 @@
 import axios from 'axios'
 import type { GenerationRequest, Job, Model, Models } from './types'
 
-/** Address and key of the API. An empty url means the address of the page. */
+/** Address and key of the API. An empty url means the folder of the page, which a reverse proxy may move. */
 export interface Connection {
   url: string
   key: string
@@ -18,11 +18,15 @@ export interface Service {
   eventsUrl: (id: string) => string | null
 }
 
-const PAGE_ADDRESS = import.meta.env.DEV ? '/api' : ''
 const TIMEOUT_MS = 30_000
 
-export function baseUrl({ url }: Connection): string {
-  return (url.trim() || PAGE_ADDRESS).replace(/\/+$/, '')
+export function baseUrl({ url }: Connection, page = location.href): string {
+  return (url.trim() || (import.meta.env.DEV ? '/api' : folderOf(page))).replace(/\/+$/, '')
+}
+
+/** Return the address of a page without its file name, query and fragment. */
+export function folderOf(page: string): string {
+  return new URL('.', page).href
 }
 
 export function createService(connection: Connection): Service {

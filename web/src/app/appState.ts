@@ -70,7 +70,7 @@ export function createAppState() {
   watch(initImage.file, clearRequestFailure)
 
   watch(visibleFailure, (problem) => {
-    if (problem?.kind === 'auth') dialog.value = 'settings'
+    if (problem?.kind === 'auth' && problem.code !== 'forbidden') dialog.value = 'settings'
     if (problem?.param && ADVANCED_FIELDS.includes(problem.param)) advancedOpen.value = true
   })
 

@@ -167,7 +167,8 @@ export default {
     job_too_large: 'The job is too large. Choose fewer images, fewer steps or a smaller size.',
     bad_header: 'A header could not be used. Reload the page.',
     unauthorized: 'The API key is missing or wrong. Enter it in the settings.',
-    forbidden: 'This key has no permission, or a link has expired.',
+    forbidden:
+      'The API refused the page: its address is not allowed, the key has no permission, or a link has expired. Behind a reverse proxy, start Easel with --public-url.',
     not_found: 'There is nothing at this address. Is the API’s address in the settings right?',
     method_not_allowed: 'The service does not accept this kind of request.',
     idempotency_mismatch: 'This request was sent before with other content. Generate again.',

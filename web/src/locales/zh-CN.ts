@@ -156,7 +156,8 @@ export default {
     job_too_large: '任务太大。请减少张数、步数或尺寸。',
     bad_header: '请求头无法使用。请刷新页面。',
     unauthorized: 'API 密钥缺失或不正确。请在设置里填写。',
-    forbidden: '这个密钥没有权限，或者链接已过期。',
+    forbidden:
+      'API 拒绝了本页面：页面地址不被允许、密钥没有权限，或者链接已过期。如果使用反向代理，请用 --public-url 启动 Easel。',
     not_found: '这个地址没有内容。设置里的 API 地址是否正确？',
     method_not_allowed: '服务不接受这种请求。',
     idempotency_mismatch: '这个请求曾以不同内容发送过。请重新生成。',

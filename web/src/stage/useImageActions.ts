@@ -37,7 +37,7 @@ export function useImageActions({
     copyParameters: ({ parameters, model }: HistoryImage) => copyText(renderInfotext(parameters, model)),
     copyLink: ({ parameters }: HistoryImage) => copyText(toShareLink(location.href, parameters)),
     copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
-      const url = new URL(baseUrl(connection.value) || '/', location.origin).href.replace(/\/$/, '')
+      const url = new URL(baseUrl(connection.value), location.origin).href.replace(/\/$/, '')
       return copyText(renderSnippet(language, url, parameters, connection.value.key !== ''))
     },
   }
