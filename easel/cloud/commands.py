@@ -105,6 +105,7 @@ def _switch(region: str | None, minutes: int, action: str) -> None:
     print(printable(with_program_name(switch.pause() if action == "pause" else switch.resume())))
 
 
+_SWITCH_CODES = "Exit codes: 0 success, 1 failed, 2 usage error, 3 no AWS credentials or no region."
 EPILOGS = {
     "doctor": "\b\nExamples:\n  easel doctor\n  easel doctor -c model=sdxl -c mode=realtime --region eu-west-1\n"
     "  easel doctor --request\n\n\b\nSymbols: ✓ ok, ✗ failed, ? unknown: the check could not be completed.\n"
@@ -113,10 +114,12 @@ EPILOGS = {
     "  easel leftovers --all-regions --json\n\nExit codes: 0 nothing is left, 1 resources are left or the scan is "
     "incomplete, 2 usage error, 3 no AWS credentials or no region.",
     "outputs": '\b\nExamples:\n  easel outputs\n  easel outputs --export\n  eval "$(easel outputs --export)"\n\n'
-    "Only --export prints the API key. The command in the output ApiKeyCommand, for AWS's command line, prints it too.",
+    "Only --export prints the API key. The command in the output ApiKeyCommand, for AWS's command line, prints it "
+    "too.\n\n"
+    "Exit codes: 0 success, 1 failed, 2 usage error, 3 nothing is deployed, no AWS credentials or no region.",
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "While paused, the API responds endpoint_missing. Before the next cdk deploy, resume the endpoint or deploy once "
-    "with -c endpoint=off. cdk destroy needs neither.",
-    "resume": "\b\nExamples:\n  easel resume\n  easel resume --minutes 60",
+    f"with -c endpoint=off. cdk destroy needs neither.\n\n{_SWITCH_CODES}",
+    "resume": f"\b\nExamples:\n  easel resume\n  easel resume --minutes 60\n\n{_SWITCH_CODES}",
 }
 """Command to the text below its help."""

@@ -15,11 +15,9 @@ from stacks.config.catalogue import FolderSource
 
 SPARE_BYTES = GB
 """Space for the templates and packages that the CDK writes."""
-NODE_WITHOUT_WARNING = 22
-"""The oldest Node version for which the CDK prints no end-of-life warning."""
 
 
-@check("node", remedy="Install Node 22 or newer: https://nodejs.org")
+@check("node", remedy="Run `. .venv/bin/activate` if make installed Node there, or install it: https://nodejs.org")
 def node(root: Path) -> Finding:
     """Node is installed and new enough for the CDK."""
     oldest = int(re.sub(r"\D", "", _package(root)["engines"]["node"]))
@@ -34,10 +32,7 @@ def node(root: Path) -> Finding:
     number = re.match(r"v(\d+)\.", version)
     if number is None or int(number[1]) < oldest:
         return failed(f"The Node version is {version or 'unknown'}. The CDK needs {oldest} or newer.")
-    warning = "" if int(number[1]) >= NODE_WITHOUT_WARNING else (
-        f" The CDK warns about the end of support; Node {NODE_WITHOUT_WARNING} or newer avoids the warning."
-    )  # fmt: skip
-    return ok(f"Node {version} is installed.{warning}")
+    return ok(f"Node {version} is installed.")
 
 
 @check("cdk", remedy="npm ci")

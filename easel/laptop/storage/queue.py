@@ -14,7 +14,7 @@ MAX_QUEUED = 100
 """Jobs that may wait. Each can hold 8 MB on the disk."""
 
 
-_NAME = re.compile(r"(?:(\d{12})-)?([0-9a-f]{16}-[0-9a-f]{44})", re.ASCII)
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{16}-[0-9a-f]{44})", re.ASCII)
 
 
 class Queue:
@@ -26,9 +26,7 @@ class Queue:
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
         self._folder, self._lock = folder, threading.Lock()
-        # Files of an earlier version have no number, and their ids sort with the newest first.
-        newest_first = sorted(folder.iterdir(), reverse=True)
-        numbered = sorted(filter(None, map(_parse, newest_first)), key=lambda entry: entry[0])
+        numbered = sorted(filter(None, map(_parse, folder.iterdir())), key=lambda entry: entry[0])
         self._files = {ticket: file for _, ticket, file in numbered}
         self._last = numbered[-1][0] if numbered else 0
 
@@ -71,4 +69,4 @@ def _parse(file: Path) -> tuple[int, Ticket, Path] | None:
     """Return the number, job and path of a file of the queue, or None for other files."""
     match = _NAME.fullmatch(file.name)
     ticket = Ticket.parse(match[2]) if match else None
-    return (int(match[1] or 0), ticket, file) if match and ticket else None
+    return (int(match[1]), ticket, file) if match and ticket else None

@@ -19,8 +19,8 @@ from tests.easel.running import ROOT
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose package.json accepts Node 20 or newer."""
-    (tmp_path / "package.json").write_text('{"engines": {"node": ">=20"}, "devDependencies": {"aws-cdk": "2.1.0"}}')
+    """A project whose package.json accepts Node 22 or newer."""
+    (tmp_path / "package.json").write_text('{"engines": {"node": ">=22"}, "devDependencies": {"aws-cdk": "2.1.0"}}')
     return tmp_path
 
 
@@ -35,9 +35,8 @@ def fake_node(folder: Path, version: str) -> Path:
     ("version", "status", "message"),
     [
         ("v22.0.0", "ok", ["v22.0.0"]),
-        ("v20.0.0", "ok", ["v20.0.0", "22"]),
-        ("v19.9.9", "failed", ["v19.9.9", "20"]),
-        ("", "failed", ["unknown", "20"]),
+        ("v21.9.9", "failed", ["v21.9.9", "22"]),
+        ("", "failed", ["unknown", "22"]),
     ],
 )
 def test_node_version(
