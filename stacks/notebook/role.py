@@ -16,7 +16,7 @@ NAMES = "easel-notebook-*"
 """Names of the notebook's models, configurations and endpoints; with `sagemaker-` in front, of its bucket."""
 ACTIONS = {
     "model": ("CreateModel", "DeleteModel"),
-    "endpoint-config": ("CreateEndpointConfig", "DeleteEndpointConfig"),
+    "endpoint-config": ("CreateEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"),
     "endpoint": ("CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint", "InvokeEndpointAsync"),
 }
 LISTS = ["sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "s3:ListAllMyBuckets"]

@@ -54,6 +54,7 @@ class Roles:
     def __init__(self, session: Any) -> None:
         self.session, self.existing, self.denied = session, {ROLE}, ""
         self.checked = list[tuple[str, str]]()
+        self.authorized = list[tuple[str, str]]()
 
     def assume(self, role: str) -> Any:
         if role not in self.existing:
@@ -66,5 +67,6 @@ class Roles:
             raise ServiceError("ValidationException", f"{role} may not {self.denied}")
 
     def authorize(self, path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str) -> None:
+        self.authorized.append((action, resource.rpartition(":")[2]))
         if action == self.denied:
             raise ServiceError("AccessDeniedException", f"not authorized to perform: {action} on resource: {resource}")

@@ -55,6 +55,12 @@ def test_names_are_unique(setup: SageMakerSetup) -> None:
     assert setup.sagemaker.list_models()["Models"] == []
 
 
+def test_iam_checks_every_resource_that_a_request_names(setup: SageMakerSetup) -> None:
+    setup.create_endpoint()
+    checked = {arn for action, arn in setup.roles.authorized if action == "sagemaker:CreateEndpoint"}
+    assert checked == {"endpoint/endpoint", "endpoint-config/config"}
+
+
 def test_container_that_exits_fails_the_endpoint(setup: SageMakerSetup) -> None:
     endpoint = setup.create_endpoint(exit=True)
     assert endpoint["EndpointStatus"] == "Failed"

@@ -45,7 +45,7 @@ class Router:
             service = self.control_planes[prefix]
             service.operation(name)
             parameters = json.loads(body or b"{}")
-            self.authorize(path, headers, body, f"{service.model.signing_name}:{name}", resource_arn(parameters))
+            self._authorize(path, headers, body, f"{service.model.signing_name}:{name}", parameters)
             output = service.call(name, parameters)
         except ServiceError as error:
             return 400, JSON_11, json.dumps({"__type": error.code, "message": error.message}).encode()
@@ -55,12 +55,18 @@ class Router:
         try:
             operation, parameters = self._parse_rest(path, headers, body)
             action = f"{self.runtime.model.signing_name}:{operation.name}"
-            self.authorize(path, headers, body, action, resource_arn(parameters))
+            self._authorize(path, headers, body, action, parameters)
             return render_output(operation, self.runtime.call(operation.name, parameters))
         except ServiceError as error:
             content = {"Message": error.message, **error.members}
             error_type = "ValidationError" if error.code == "ValidationException" else error.code
             return self._error_status(error_type), {"x-amzn-errortype": error_type}, json.dumps(content).encode()
+
+    def _authorize(
+        self, path: str, headers: Mapping[str, str], body: bytes, action: str, parameters: Parameters
+    ) -> None:
+        for arn in resource_arns(parameters):
+            self.authorize(path, headers, body, action, arn)
 
     def _parse_rest(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[OperationModel, Parameters]:
         for name in self.runtime.model.operation_names:
@@ -80,10 +86,10 @@ class Router:
 JSON_11 = {"content-type": "application/x-amz-json-1.1"}
 
 
-def resource_arn(parameters: Parameters) -> str:
-    """Return the ARN of the resource that a request names, else `*`."""
-    arns = (table.arn(parameters[f"{table.prefix}Name"]) for table in TABLES if f"{table.prefix}Name" in parameters)
-    return next(arns, "*")
+def resource_arns(parameters: Parameters) -> list[str]:
+    """Return the ARNs of the resources that a request names, else `*`. AWS authorizes an action on each of them."""
+    arns = [table.arn(parameters[f"{table.prefix}Name"]) for table in TABLES if f"{table.prefix}Name" in parameters]
+    return arns or ["*"]
 
 
 def parse_input(
