@@ -40,6 +40,7 @@ class Gateway(Construct):
         self.api = apigateway.RestApi(
             self,
             "Api",
+            rest_api_name=cdk.Stack.of(self).stack_name,  # CloudWatch adds up the metrics of all APIs of one name
             description="Easel",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,

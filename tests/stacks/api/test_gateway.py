@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def test_api_auth_decides_who_may_call(variant: str, key: bool, kind: str, reque
 def test_the_gateway_decompresses_requests_of_any_size(default: Assembly) -> None:
     """Without it a gzip body, which is not UTF-8, reaches the function damaged."""
     assert default.only("AWS::ApiGateway::RestApi")["MinimumCompressionSize"] == 0
+
+
+def test_metrics_count_no_other_api_of_the_account(default: Assembly) -> None:
+    """CloudWatch knows an API by its name, and "Api", the default, is a name that others have as well."""
+    assert default.only("AWS::ApiGateway::RestApi")["Name"] == "EaselApi"
+    (dashboard,) = default.properties("AWS::CloudWatch::Dashboard")
+    text = json.dumps([dashboard, default.properties("AWS::CloudWatch::Alarm", "EaselApi")]).replace("\\", "")
+    counted = re.findall(r'"ApiName", ?"(Easel)?|"Name": "ApiName", "Value": "(Easel)?', text)
+    assert len(counted) > 1
+    assert all("Easel" in names for names in counted)
 
 
 def test_all_callers_are_throttled(default: Assembly, china: Assembly) -> None:
