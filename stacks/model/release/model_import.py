@@ -68,6 +68,7 @@ class ModelImport(Construct):
         )
         objects = [importer.bucket.arn_for_objects(importer.s3_object_key)]
         allow(role, ["s3:GetObject", "s3:GetObjectVersion"], objects)
+        allow(role, ["s3:GetBucketAcl", "s3:GetBucketLocation"], [importer.bucket.bucket_arn])
         buildspec = {"version": 0.2, "phases": {"build": {"commands": ["python3 -m model_importer"]}}}
         project = Project(
             self,

@@ -93,6 +93,23 @@ def test_the_import_may_read_one_secret(hub: Assembly) -> None:
     assert statement["Resource"]["Fn::Join"][1][-1] == ":secret:hub-token-??????"
 
 
+def test_the_build_has_the_rights_that_aws_asks_for_to_read_its_source(hub: Assembly) -> None:
+    """CodeBuild's guide: `GetObject`, `GetObjectVersion`, `GetBucketAcl` and `GetBucketLocation`."""
+    allowed = {
+        action: json.dumps(statement["Resource"])
+        for id, policy in hub.resources("AWS::IAM::Policy").items()
+        if id.startswith("ReleaseImportRole")
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        for action in statement["Action"]
+        if "cdk-hnb659fds-assets" in json.dumps(statement["Resource"])
+    }
+    assert set(allowed) == {
+        f"s3:{verb}" for verb in ("GetObject", "GetObjectVersion", "GetBucketAcl", "GetBucketLocation")
+    }
+    for verb, resource in allowed.items():
+        assert (".zip" in resource) is verb.startswith("s3:GetObject")
+
+
 def test_the_log_group_has_a_fixed_name_that_synthesis_prints(hub: Assembly) -> None:
     names = [group["Properties"].get("LogGroupName") for group in hub.resources("AWS::Logs::LogGroup").values()]
     assert "/easel/EaselModel/import" in names
