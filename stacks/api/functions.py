@@ -14,7 +14,7 @@ from constructs import Construct
 
 from stacks.api.powertools import powertools
 from stacks.common.function import Function, folder_code
-from stacks.common.grants import allow, allow_listing, allow_objects
+from stacks.common.grants import allow, allow_listing_and_404, allow_objects
 from stacks.common.kms_key import allow_key
 from stacks.config.catalogue import Model
 from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, WAIT_SECONDS, job_ttl_seconds
@@ -135,5 +135,5 @@ class ApiFunctions(Construct):
             async_invoke=async_invoke,
         )
         allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")
-        allow_listing(function.role, self._bucket, "jobs/*")
+        allow_listing_and_404(function.role, self._bucket, "jobs/*")
         return function

@@ -61,8 +61,14 @@ def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *p
 
 
 def allow_listing(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
-    """Allow listing the keys that match `patterns`.
+    """Allow listing the keys that match `patterns`. For a missing object S3 responds 403."""
+    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": list(patterns)}})
 
-    S3 then responds 404, not 403, for a missing object. GetObject sends no prefix, hence "IfExists".
+
+def allow_listing_and_404(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
+    """Allow listing the keys that match `patterns`, and the response 404 for a missing object.
+
+    For the 404, S3 checks ListBucket without a prefix, hence "IfExists". No condition tells this from a list without a
+    prefix, so the role can list every key of the bucket: only for roles that need the 404.
     """
     allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": list(patterns)}})

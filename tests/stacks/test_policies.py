@@ -113,6 +113,23 @@ def test_each_action_is_allowed_on_every_type_that_aws_checks(each: Assembly) ->
     assert found == []
 
 
+NEED_404 = ("EndpointRole", "FunctionsApi", "FunctionsFinalizer", "FunctionsRunner", "ReleaseImport")
+"""Starts of the ids of policies whose roles ask for objects that may be missing."""
+
+
+def test_only_roles_that_need_a_404_can_list_without_a_prefix(each: Assembly) -> None:
+    found = [
+        (id, operator)
+        for id, policy in each.resources("AWS::IAM::Policy").items()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Action"] == "s3:ListBucket"
+        for operator, keys in statement["Condition"].items()
+        if list(keys) == ["s3:prefix"]
+    ]
+    assert {operator for _, operator in found} == {"StringLike", "StringLikeIfExists"}
+    assert all(operator == "StringLike" or id.startswith(NEED_404) for id, operator in found)
+
+
 @pytest.mark.parametrize(
     ("action", "arn"),
     [
