@@ -20,6 +20,7 @@ from httpx import InvalidURL
 from werkzeug.exceptions import HTTPException
 
 import form
+from access import Access
 from backends import LENGTH, PROMPT, WIDTH, Backend, GenerationError, Limits
 from easel_api import EaselApi, is_loopback
 from sagemaker_endpoint import AsyncEndpoint, RealtimeEndpoint
@@ -36,7 +37,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self' https://*.console.aws.amazon.com",  # the preview pane of the Cloud9 IDE
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a form sends "Origin: null"
     "Vary": "Accept, Accept-Language",
     "X-Content-Type-Options": "nosniff",
 }
@@ -51,6 +52,9 @@ def create_app(backend: Backend | None = None) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_BYTES
     app.extensions["backend"] = backend or choose_backend(os.environ)
+    app.extensions["access"] = access = read_access(os.environ)
+    app.wsgi_app = access.keep_prefix(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.before_request(check_host)
     app.add_url_rule("/", view_func=index)
     app.add_url_rule("/predictor", view_func=predictor, methods=["POST"])
     app.register_error_handler(GenerationError, handle_generation_error)
@@ -69,11 +73,29 @@ def choose_backend(environment: Mapping[str, str]) -> Backend:
         return AsyncEndpoint(endpoint, bucket) if bucket else RealtimeEndpoint(endpoint)
     try:
         return EaselApi(environment.get("EASEL_URL") or LAPTOP, environment.get("EASEL_KEY", ""))
+    except OSError as error:  # httpx reads the certificates when a client is created
+        raise SystemExit(
+            f"The certificates of SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}. "
+            "Set SSL_CERT_FILE to a file with PEM certificates, or unset it."
+        ) from None
     except (ImportError, ValueError, InvalidURL) as error:
         raise SystemExit(
             f"EASEL_URL, EASEL_KEY or a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {error}. "
             "Set EASEL_URL like http://127.0.0.1:7860, EASEL_KEY to ASCII, and a proxy like http://127.0.0.1:3128."
         ) from None
+
+
+def read_access(environment: Mapping[str, str]) -> Access:
+    """Read EASEL_PUBLIC_URL. Raises SystemExit if it cannot be used."""
+    try:
+        return Access(environment.get("EASEL_PUBLIC_URL", ""))
+    except ValueError as error:
+        raise SystemExit(f"{error}. Set it like https://name.example/path, or unset it.") from None
+
+
+def check_host() -> None:
+    if not access().allows_host(request.host):
+        raise GenerationError("host_refused", host=request.host[:100])
 
 
 def index() -> str:
@@ -85,7 +107,7 @@ def index() -> str:
 
 
 def predictor() -> str:
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+    if not access().allows_sender(request.headers, request.host):
         raise GenerationError("cross_site")
     g.limits = backend().limits()
     image_request = form.parse(request.form, g.limits)
@@ -97,6 +119,11 @@ def predictor() -> str:
 
 def backend() -> Backend:
     current: Backend = current_app.extensions["backend"]
+    return current
+
+
+def access() -> Access:
+    current: Access = current_app.extensions["access"]
     return current
 
 
@@ -125,7 +152,8 @@ def page(result: str = "", invalid: str = "") -> str:
     preset = min(PRESET, limits.maximum)
     values = {name: request.form.get(name, preset) for name in (WIDTH, LENGTH)}
     values[PROMPT] = request.form.get(PROMPT, "")
-    return render_template("index.html", text=text(), limits=limits, values=values, result=result, invalid=invalid)
+    names = {"text": text(), "limits": limits, "values": values, "result": result, "invalid": invalid}
+    return render_template("index.html", root=request.script_root, **names)
 
 
 def error_fragment(error: GenerationError) -> str:
@@ -168,9 +196,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
     app = create_app()
-    if is_loopback(arguments.host):
-        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", ".amazonaws.com"]
-    else:
+    if not is_loopback(arguments.host):
         print(NOT_LOOPBACK_WARNING.format(host=arguments.host, port=arguments.port), file=sys.stderr)
     app.run(host=arguments.host, port=arguments.port)
 

@@ -13,6 +13,7 @@ FIELDS = {"prompt": PROMPT, "width": WIDTH, "height": LENGTH}
 """The API's field names and the form's."""
 
 STATUS: Mapping[str, int] = {
+    "host_refused": 400,
     "cross_site": 403,
     "not_found": 404,
     "method_not_allowed": 405,

@@ -78,7 +78,7 @@ class EaselApi:
         try:
             response = httpx.get(link, timeout=TIMEOUT) if "://" in link else self._http.get(link)
             return response.raise_for_status().content
-        except httpx.HTTPError:
+        except (httpx.HTTPError, OSError):  # OSError: certificates that cannot be read
             raise GenerationError("upstream_unreachable") from None
 
     def _json(self, method: str, path: str, json: Any = None) -> dict[str, Any]:

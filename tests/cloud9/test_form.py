@@ -25,6 +25,7 @@ from tests.cloud9.images import image_in, png
 
 ROOT = Path(__file__).parents[2]
 FORM = {"inputContent": "A cute panda is sitting on the sofa", "width": "512", "length": "256"}
+STUDIO = "d-0123456789ab.studio.us-east-1.sagemaker.aws"
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
 LANGUAGES: tuple[tuple[str, dict[str, str]], ...] = (("en", {}), ("zh", CHINESE))
 NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -227,12 +228,12 @@ def test_both_bounds_are_allowed(browser: FlaskClient, size: str) -> None:
 
 @pytest.mark.parametrize("code", STATUS)
 def test_errors_have_a_message_and_a_remedy(browser: FlaskClient, backend: MemoryBackend, code: str) -> None:
-    backend.error = GenerationError(code)
+    backend.error = GenerationError(code, host="localhost")
     for language, headers in LANGUAGES:
         response = browser.post("/predictor", data=FORM, headers=headers)
         assert response.status_code == STATUS[code]
         for sentence in TEXTS[language]["problems"][code]:
-            assert sentence in unescape(response.text)
+            assert sentence.format(host="localhost") in unescape(response.text)
 
 
 def test_an_unknown_code_shows_the_message_of_the_service(browser: FlaskClient, backend: MemoryBackend) -> None:
@@ -279,9 +280,90 @@ def test_large_bodies_are_rejected(browser: FlaskClient, backend: MemoryBackend)
     assert error_code(response.text) == "payload_too_large"
 
 
-def test_requests_of_other_sites_are_rejected(browser: FlaskClient, backend: MemoryBackend) -> None:
-    response = browser.post("/predictor", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://10.0.0.5:9999"},
+        {"Origin": "null"},
+        {"Referer": "http://evil.example/10.0.0.5:8080"},
+    ],
+)
+def test_forms_of_other_sites_are_rejected(
+    browser: FlaskClient, backend: MemoryBackend, headers: dict[str, str]
+) -> None:
+    response = browser.post("/predictor", data=FORM, headers={"Host": "10.0.0.5:8080", **headers})
     assert (response.status_code, backend.requests) == (403, [])
+    assert error_code(response.text) == "cross_site"
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://10.0.0.5:8080"}, {}])
+def test_the_own_form_is_accepted(browser: FlaskClient, headers: dict[str, str]) -> None:
+    response = browser.post("/predictor", data=FORM, headers={"Host": "10.0.0.5:8080", **headers})
+    assert response.status_code == 200
+
+
+CLOUD9 = "0123456789abcdef0123456789abcdef.vfs.cloud9.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        (CLOUD9, 200),
+        ("ec2-1-2-3-4.compute-1.amazonaws.com:8080", 200),
+        (STUDIO, 400),
+        ("rebound.example", 400),
+        ("evil.s3.amazonaws.com", 400),
+        (f"{CLOUD9}.evil.example", 400),
+        ("a b", 400),
+        ("[::1", 400),
+    ],
+)
+def test_host_names(browser: FlaskClient, host: str, status: int) -> None:
+    for headers in ({}, NAVIGATION):
+        response = browser.get("/", headers={"Host": host, **headers})
+        assert response.status_code == status
+        assert status == 200 or error_code(response.text) in ("host_refused", "refused")
+
+
+@pytest.mark.parametrize("path", ["/", "/codeeditor/default/proxy/8080/"])
+def test_public_url(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A proxy keeps or strips the path, and keeps or replaces the host."""
+    monkeypatch.setenv("EASEL_PUBLIC_URL", f"https://{STUDIO}/codeeditor/default/proxy/8080/")
+    browser = create_app(backend).test_client()
+    page = browser.get(path, headers={"Host": STUDIO}).text
+    links = re.findall(r'(?:action|href|src)="(/[^"]*)"', page)
+    assert len(links) == 3
+    assert all(link.startswith("/codeeditor/default/proxy/8080/") for link in links)
+    for host in (STUDIO, "127.0.0.1:8080"):
+        headers = {"Host": host, "Origin": f"https://{STUDIO}"}
+        assert browser.post(f"{path}predictor", data=FORM, headers=headers).status_code == 200
+
+
+def test_prefix_of_a_proxy(browser: FlaskClient) -> None:
+    page = browser.get("/", headers={"X-Forwarded-Prefix": "/proxy/8080"}).text
+    assert 'action="/proxy/8080/predictor"' in page
+    for prefix in ("//evil.example", '/"><script>', "https://evil.example"):
+        assert 'action="/predictor"' in browser.get("/", headers={"X-Forwarded-Prefix": prefix}).text
+
+
+def test_invalid_public_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, backend: MemoryBackend) -> None:
+    monkeypatch.setenv("EASEL_PUBLIC_URL", "studio.example/path")
+    with pytest.raises(SystemExit, match="EASEL_PUBLIC_URL"):
+        create_app(backend)
+
+
+def test_unreadable_certificates_are_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for path in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        with pytest.raises(SystemExit, match="SSL_CERT_FILE"):
+            choose_backend({"EASEL_URL": "https://easel.example"})
 
 
 def test_bodies_that_are_not_forms(browser: FlaskClient) -> None:
