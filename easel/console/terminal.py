@@ -37,8 +37,8 @@ class Terminal:
             self.print(f"{text} …")
             yield lambda: None
             return
-        with _console().status(text) as status:
-            yield lambda: status.update(f"{text} … {time.monotonic() - began:.0f} s")
+        with _animation(text) as update:
+            yield lambda: update(f"{text} … {time.monotonic() - began:.0f} s")
 
     @contextmanager
     def progress_bar(self) -> Iterator[ShowProgress]:
@@ -59,6 +59,17 @@ class Terminal:
                 self.print(last)
 
         return show
+
+
+@contextmanager
+def _animation(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner and `text`. Standard output stays as it is: `easel up` sends it to a file meanwhile."""
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    spinner = Spinner("dots", text, style="status.spinner")
+    with Live(spinner, console=_console(), refresh_per_second=12.5, transient=True, redirect_stdout=False):
+        yield lambda text: spinner.update(text=text)
 
 
 @contextmanager

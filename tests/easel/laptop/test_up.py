@@ -1,6 +1,8 @@
 """`easel up` as a process: its output, its errors, and that no process is left."""
 
 import json
+import os
+import pty
 import re
 import signal
 import socket
@@ -47,6 +49,32 @@ def test_it_is_ready_only_after_the_model_is_loaded(tmp_path: Path) -> None:
         assert laptop.output.startswith("Loading")
         assert float(re.findall(r"Ready in ([0-9.]+) s", laptop.output)[0]) >= 1.2
         assert laptop.http.get("/health").json()["endpoint"]["status"] == "ready"
+
+
+def test_on_a_terminal_the_log_of_requests_goes_to_a_file(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    port, data = free_port(), tmp_path / "data"
+    process = subprocess.Popen(
+        [*EASEL, "up", "--port", str(port), "--model", MODEL, "--container", FAKE, "--data", str(data)],
+        cwd=ROOT, env={**os.environ, "TERM": "xterm", "FAKE_LOAD_SECONDS": "1.5"},
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    output = b""
+    try:
+        while b"Press Ctrl-C" not in output:
+            output += os.read(controller, 4096)
+        httpx.get(f"http://127.0.0.1:{port}/models", trust_env=False)
+        process.send_signal(signal.SIGINT)
+        while b"Stopped." not in output:
+            output += os.read(controller, 4096)
+    finally:
+        process.terminate()
+        process.wait(10)
+        os.close(controller)
+    assert b"Loading Emoji" in output
+    assert b"/models" not in output
+    assert "/models" in (data / "api.log").read_text()
 
 
 def test_results_survive_a_fast_restart(tmp_path: Path) -> None:
