@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,33 @@ def test_laptop() -> None:
 def test_clean_up_after_an_early_failure(tmp_path: Path, ids: tuple[str, ...], output: str) -> None:
     notebook = run_cells({**os.environ, "TMPDIR": str(tmp_path)}, *ids)
     assert printed_text(notebook.cells[-1]) == output
+    assert list(tmp_path.glob("easel-release-*")) == []
+
+
+def code_cells() -> list[Any]:
+    return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.timeout(300)
+def test_a_step_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each cell alone in a namespace without the others, and with the two cells at the top."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    head, imports, *cells = (cell.source for cell in code_cells())
+    for top in ("", f"{head}\n{imports}\n"):
+        for cell in cells:
+            try:
+                exec(compile(top + cell, "cell", "exec"), {"__name__": "notebook", "display": lambda *_, **__: None})
+            except RuntimeError as error:
+                assert re.match(r"Run |There is no endpoint|Step 9 removed", str(error))
+
+
+@pytest.mark.timeout(300)
+def test_cells_run_twice(tmp_path: Path) -> None:
+    """Up to the running endpoint, and the clean-up."""
+    ids = ("02", "04", "06", "08", "08", "12", "12", "16", "16", "18", "20", "20", "31", "31")
+    notebook = run_cells({**os.environ, "TMPDIR": str(tmp_path)}, *ids)
+    for cell in notebook.cells:
+        assert [output.evalue for output in cell.outputs if output.output_type == "error"] == []
     assert list(tmp_path.glob("easel-release-*")) == []
 
 
