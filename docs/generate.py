@@ -24,6 +24,7 @@ from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
 from stacks.config.settings import MODE_DEFAULTS, Settings
 from stacks.config.validation import allowed_values
+from stacks.model import idle_guard
 from stacks.model.update_rollback import CODES
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +117,8 @@ ENDPOINT_ALARMS = {
 
 def alarms_page() -> str:
     """Return the alarms and what to do about each."""
-    rows = [_row(f"`{name}`", text) for name, text in DESCRIPTIONS.items()]
+    texts = {**DESCRIPTIONS, idle_guard.ALARM: idle_guard.DESCRIPTION}
+    rows = [_row(f"`{name}`", text) for name, text in texts.items()]
     counted = {name: f"Jobs that failed with `{code}`." for name, code in CODES.items()} | ENDPOINT_ALARMS
     return (
         "\n\n".join(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -15,8 +17,16 @@ from stacks.common.kms_key import allow_key
 from stacks.model.endpoint import VARIANT, Endpoint
 
 CHECK_INTERVAL = Duration.minutes(15)
+RETRY_TIME = Duration.minutes(10)
+"""Less than `CHECK_INTERVAL`: the next check is a retry as well."""
+ALARM = "IdleGuardFailing"
+DESCRIPTION = (
+    "Mode realtime: the idle guard failed twice in a row, so an idle endpoint may still be billed. Run `easel pause` "
+    "to stop the costs. The log of the guard's function says why it fails; `easel doctor` says what is wrong otherwise."
+)
 _DEREGISTER_REASON = (
-    "Deleting an endpoint needs the right to deregister its scalable target, whose ARN is not known in advance"
+    "Deleting an endpoint needs the right to deregister its scalable target, whose ARN is not known in advance. "
+    "SageMaker makes the call for the guard, and AWS does not say which conditions that call satisfies"
 )
 
 
@@ -46,12 +56,22 @@ class IdleGuard(Construct):
             "Schedule",
             description="Checks whether Easel's endpoint is idle",
             schedule=events.Schedule.rate(CHECK_INTERVAL),
-            targets=[targets.LambdaFunction(guard.function, retry_attempts=0)],
+            targets=[targets.LambdaFunction(guard.function, retry_attempts=3, max_event_age=RETRY_TIME)],
         )
+        alarm = cloudwatch.Alarm(
+            self,
+            "Failing",
+            metric=guard.function.metric_errors(period=CHECK_INTERVAL),
+            threshold=1,
+            evaluation_periods=2,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=DESCRIPTION,
+        )
+        alarm.add_alarm_action(actions.SnsAction(topic))
 
 
 def _allow_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None:
-    sagemaker = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
     deregister = ["application-autoscaling:DeregisterScalableTarget"]
     allow(role, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], [endpoint.arn])
     allow(role, ["sns:Publish"], [topic.topic_arn])
@@ -59,4 +79,4 @@ def _allow_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None
     allow_on_any_resource(
         role, ["cloudwatch:GetMetricStatistics"], reason="IAM cannot limit reading metrics to a resource"
     )
-    allow_on_any_resource(role, deregister, reason=_DEREGISTER_REASON, conditions=sagemaker)
+    allow_on_any_resource(role, deregister, reason=_DEREGISTER_REASON)
