@@ -1,4 +1,4 @@
-"""Every policy of ours against AWS's table of the resource types that each action is authorized on."""
+"""Every policy of the templates, against AWS's table of the resource types that each action is authorized on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONAL = {
     "s3:accesspointobject",
     "sagemaker:inference-component",
 }
-"""Types that AWS checks only where a request names one. No request of ours does."""
+"""Types that AWS checks only where a request names one. No request of Easel does."""
 EXAMPLES = {
     "AWS::CodeBuild::Project": "arn:aws:codebuild:us-east-1:123456789012:project/x",
     "AWS::IAM::Role": "arn:aws:iam::123456789012:role/x",
