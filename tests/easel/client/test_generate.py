@@ -47,6 +47,13 @@ def test_output_without_a_terminal(api: Api, run_generate: Generate, tmp_path: P
     assert (tmp_path / "out" / "8-ein-bär-熊猫.jpg").read_bytes() == FILES[1]
 
 
+@pytest.mark.parametrize("page", ["docs/tutorials/laptop.md", "docs/zh/tutorials/laptop.md"])
+def test_the_tutorial_names_the_file_that_is_written(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert "a red apple" in text
+    assert re.findall(r"out/\S*a-red-apple\S*png", text) == ["out/7-a-red-apple.png"] * 2
+
+
 def test_json_output(api: Api, run_generate: Generate) -> None:
     output = json.loads(run_generate("--json", "--url", api.url).stdout)
     assert output["images"][0] == {"path": "out/7-a-red-apple.png", "width": 512, "height": 384, "seed": 7}
