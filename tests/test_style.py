@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 ROOMS = (
-    "bench", "cloud9", "custom_resources", "docs", "easel", "lambda", "model_code", "model_importer", "notebooks", "stacks",
-    "training",
+    "bench", "cloud9", "custom_resources", "docs", "easel", "lambda", "model_code", "model_importer", "notebooks",
+    "stacks", "training",
 )  # fmt: skip
 MAX_LINES = 40
 MAX_FILES = 14
