@@ -14,12 +14,14 @@ export function isPng(bytes: Uint8Array): boolean {
 
 /** Add the texts of the tEXt, zTXt, iTXt and eXIf chunks by keyword. A text that is too large is null. */
 export async function addPngTexts(bytes: Uint8Array, texts: Texts) {
+  const keywords = new Set<string>()
   for (const [type, data] of chunks(bytes)) {
     if (type === 'eXIf') addExifTexts(data, texts)
     const end = data.subarray(0, MAX_KEYWORD_BYTES + 1).indexOf(0)
-    if (!['tEXt', 'zTXt', 'iTXt'].includes(type) || end < 1 || texts.size >= MAX_TEXTS) continue
+    if (!['tEXt', 'zTXt', 'iTXt'].includes(type) || end < 1) continue
     const keyword = decodeText(data.subarray(0, end))
-    if (texts.has(keyword)) continue
+    if (keywords.has(keyword) || keywords.size >= MAX_TEXTS) continue
+    keywords.add(keyword)
     const text = await textOf(type, data.subarray(end + 1)).catch(() => '')
     if (text && keyword === XMP_KEYWORD) addXmpTexts(text, texts)
     else texts.set(keyword, text)
