@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from uuid import uuid4
 from contract import EaselError, refuse
 from gateway.callers import owner_of
 
+GATEWAY_TIMEOUT_S = 29.0
+"""API Gateway's timeout without a raised quota."""
 MAX_RESPONSE_BYTES = 6_291_456
 """Largest JSON that Lambda returns. For more the gateway sends a 502 of its own."""
 
@@ -40,8 +43,11 @@ PREFLIGHT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity. `received_at`: seconds
-    on the steady clock."""
+    """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity.
+
+    `received_at`: when the gateway received it, and `ends_at`: when Lambda ends the function; seconds on the steady
+    clock.
+    """
 
     method: str
     path: str
@@ -50,6 +56,7 @@ class Request:
     body: bytes
     owner: str
     received_at: float
+    ends_at: float
 
     def header(self, name: str) -> str | None:
         """Return the value of a header that may occur once. Raises `bad_header` if its values differ."""
@@ -74,7 +81,7 @@ def without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def read_request(event: Any, received_at: float, auth: str) -> Request:
+def read_request(event: Any, auth: str, received_at: float, ends_at: float) -> Request:
     """Parse an event; `auth` is that of `gateway.callers`. A preflight has no owner.
 
     Raises EaselError: `unauthorized`, and for anything but a REST proxy event (warm-ups, SNS, HTTP API events).
@@ -91,7 +98,24 @@ def read_request(event: Any, received_at: float, auth: str) -> Request:
         body=_body(event),
         owner="" if method == "OPTIONS" else owner_of(_inner(event, "requestContext", "identity"), auth),
         received_at=received_at,
+        ends_at=ends_at,
     )
+
+
+def read_age(event: Any, now: float) -> float:
+    """Return the seconds since the gateway received the request: the function's cold start. `now`: of the wall clock.
+
+    0 if the event has no time, or one at which the gateway no longer waits, such as that of a replayed event.
+    """
+    received_ms = _inner(event, "requestContext").get("requestTimeEpoch")
+    age = now - received_ms / 1000 if type(received_ms) is int else 0.0
+    return age if 0 < age < GATEWAY_TIMEOUT_S else 0.0
+
+
+def read_remaining(context: Any) -> float:
+    """Return the seconds until Lambda ends the function, from Lambda's context; infinite without one."""
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    return float(remaining_ms()) / 1000 if remaining_ms else math.inf
 
 
 def read_request_id(event: Any, context: Any) -> str:

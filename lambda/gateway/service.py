@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,8 @@ from gateway.events import (
     Request,
     Response,
     encoded_size,
+    read_age,
+    read_remaining,
     read_request,
     read_request_id,
     render,
@@ -27,7 +30,7 @@ class Service:
     """Handles every event with a valid response: errors, also of `make_router` and `auth`, become problem documents.
 
     `make_router` returns the routes. `auth` returns how callers are identified: a value of `gateway.callers.AUTH`.
-    `steady`: the steady clock of `jobs.ports.Clock`.
+    `steady` and `now`: the clocks of `jobs.ports.Clock`.
     """
 
     def __init__(
@@ -36,18 +39,21 @@ class Service:
         *,
         auth: Callable[[], str],
         steady: Callable[[], float],
+        now: Callable[[], float] = time.time,
         telemetry: Telemetry,
     ) -> None:
-        self._make_router, self._auth, self._steady, self._telemetry = make_router, auth, steady, telemetry
+        self._make_router, self._auth, self._telemetry = make_router, auth, telemetry
+        self._steady, self._now = steady, now
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
         request_id = read_request_id(event, context)
         self._telemetry.begin(request_id)
-        received_at = self._steady()
+        began_at = self._steady()
+        received_at, ends_at = began_at - read_age(event, self._now()), began_at + read_remaining(context)
         request: Request | None = None
         code = cause = ""
         try:
-            request = read_request(event, received_at, self._auth())
+            request = read_request(event, self._auth(), received_at, ends_at)
             response = _checked_size(self._respond(request))
         except Exception as exception:
             error = self._to_easel_error(exception, request_id)

@@ -27,6 +27,9 @@ from routes.openapi import JOBS_LIMIT, document
 MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
 """Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
+RESERVE_S = 3.0
+"""Kept from the function's time after the wait, to read and send the images."""
+
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
@@ -35,7 +38,8 @@ _TOO_LARGE = "the images are too large for one response: download them from the 
 class NativeApi:
     """Implements `gateway.router.Api`.
 
-    `wait_s`: how long POST /generate waits. `deadline_ms`: deadline of requests without one.
+    `wait_s`: how long POST /generate waits after the gateway received it. `deadline_ms`: deadline of requests without
+    one.
     """
 
     def __init__(self, *, jobs: Jobs, profile: ModelProfile, wait_s: float, deadline_ms: int | None) -> None:
@@ -56,8 +60,9 @@ class NativeApi:
     # --- routes ----------------------------------------------------------------------------------
 
     def generate(self, request: Request) -> Response:
-        """Generate images and wait; 202 with the job if that takes longer than `wait_s`."""
-        job = self._jobs.wait(self._accept(request), request.received_at + self._wait_s)
+        """Generate images and wait; 202 with the job if that takes longer than `wait_s`, or than the function has."""
+        until = min(request.received_at + self._wait_s, request.ends_at - RESERVE_S)
+        job = self._jobs.wait(self._accept(request), until)
         if not job.outcome:
             return self._accepted(job)
         error = job.outcome.exception()

@@ -191,6 +191,7 @@ class World:
             lambda: router,
             auth=lambda: auth,
             steady=self.clock.steady,
+            now=self.clock.now,
             telemetry=self.telemetry,  # type: ignore[arg-type]
         )
 

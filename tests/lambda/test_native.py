@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema_rs
@@ -119,6 +120,28 @@ def test_the_wait_counts_from_the_arrival_of_the_event(slow: World) -> None:
     slow.endpoint.submit = slow_submit  # type: ignore[method-assign]
     slow.call("POST", "/generate", APPLE)
     assert slow.clock.time == pytest.approx(1_800_000_025)
+
+
+@pytest.mark.parametrize(
+    ("cold_start_s", "remaining_s", "expected_s"),
+    [
+        (0, 28, 25),  # warm
+        (6, 28, 19),  # Lambda's limit begins after the start, the gateway's before it
+        (12, 16, 13),  # Lambda started the function again, within its limit
+        (27, 28, 0),
+        (0, 2, 0),
+        (90, 28, 25),  # a replayed event: nobody waits at a gateway
+        (-3, 28, 25),  # clocks differ
+    ],
+)
+def test_the_wait_leaves_time_to_respond_after_a_cold_start(
+    slow: World, cold_start_s: float, remaining_s: float, expected_s: float
+) -> None:
+    sent, began = event("POST", "/generate", APPLE), slow.clock.time
+    sent["requestContext"]["requestTimeEpoch"] = round(1000 * (began - cold_start_s))
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: round(1000 * remaining_s))
+    assert slow.service(sent, context)["statusCode"] == 202
+    assert slow.clock.time - began == pytest.approx(expected_s)
 
 
 def test_submit_does_not_wait(world: World) -> None:

@@ -12,6 +12,8 @@ import pytest
 import handlers
 from app import ROOT
 from contract import ModelProfile, parse_profile
+from gateway.events import GATEWAY_TIMEOUT_S
+from routes.native import RESERVE_S
 from stacks.api.powertools import VERSION
 from tests.stacks.assembly import Assembly
 
@@ -101,6 +103,7 @@ def test_each_timeout_is_longer_than_the_next(default: Assembly) -> None:
     assert {method["Integration"]["TimeoutInMillis"] for method in calls} == {29_000}
     assert functions(default)["handlers.api"]["Timeout"] == 28
     assert variables(default, "handlers.api")["EASEL_WAIT_SECONDS"] == "25"
+    assert (GATEWAY_TIMEOUT_S, RESERVE_S) == (29, 28 - 25)
 
 
 def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly) -> None:
