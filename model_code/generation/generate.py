@@ -178,8 +178,9 @@ class _Run:
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             message = "the model's safety checker blocked an image"
             refuse("content_filtered", "prompt", message, "Try another prompt or seed.")
-        images = _to_pixels(output.images)
-        self._fit_projection(output.images)
+        tensor = _to_tensor(output.images)
+        images = _to_pixels(tensor)
+        self._fit_projection(tensor)
         return images
 
     def _batch_arguments(self, size: int) -> dict[str, Any]:
@@ -221,10 +222,13 @@ class _Run:
             refuse("deadline_exceeded", "deadline_ms", message, "Request fewer steps or images, or allow more time.")
 
 
-def _to_pixels(images: torch.Tensor | Pixels) -> list[Pixels]:
+def _to_tensor(images: torch.Tensor | Pixels) -> torch.Tensor:
+    """Return (n, 3, height, width). ErnieImagePipeline of diffusers 0.38 returns (n, height, width, 3) of numpy."""
+    return images if isinstance(images, torch.Tensor) else torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def _to_pixels(images: torch.Tensor) -> list[Pixels]:
     """Convert (n, 3, height, width) in 0..1 to n images. Checks for NaN first: as uint8 it would be black."""
-    if not isinstance(images, torch.Tensor):  # ErnieImagePipeline up to diffusers 0.38
-        images = torch.from_numpy(images).permute(0, 3, 1, 2)
     images = images.float()
     if not torch.isfinite(images).all():
         raise EaselError("nan_output", "the model computed NaN", hint="Try another size, scheduler or guidance_scale.")

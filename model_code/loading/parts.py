@@ -12,8 +12,13 @@ from model_folder import CheckedModel, Component
 
 _MODULES = {"stable_diffusion": "diffusers.pipelines.stable_diffusion"}
 """Library of an index to the module that has its classes, if the names differ."""
-_OLD_CLIP_NAMES = {r"^(embeddings|encoder|final_layer_norm)\.": r"text_model.\1."}
-"""transformers 5.23 saves CLIPTextModel without this prefix. Versions that do not know that get it back."""
+_OLD_NAMES = {
+    "CLIPTextModel": {r"^(embeddings|encoder|final_layer_norm)\.": r"text_model.\1."},
+    "StableDiffusionSafetyChecker": {
+        r"^vision_model\.(embeddings|encoder|pre_layrnorm|post_layernorm)\.": r"vision_model.vision_model.\1."
+    },
+}
+"""transformers 5.23 saves these classes without a prefix. Versions that do not know that get it back."""
 
 
 class PartError(Exception):
@@ -32,7 +37,7 @@ def load_parts(folder: Path, checked: CheckedModel, dtype: torch.dtype) -> dict[
 def _load(folder: Path, part: Component, checked: CheckedModel, dtype: torch.dtype) -> Any:
     weights = checked.weights.get(part.name)
     try:
-        part_class = _find_class(part)
+        part_class = find_class(part)
         if weights is None:
             return part_class.from_pretrained(folder / part.name, local_files_only=True)
         loaded, info = part_class.from_pretrained(
@@ -48,7 +53,7 @@ def _load(folder: Path, part: Component, checked: CheckedModel, dtype: torch.dty
     return loaded
 
 
-def _find_class(part: Component) -> Any:
+def find_class(part: Component) -> Any:
     """Return the class. Versions differ in the names of image processors. Raises ImportError."""
     module = importlib.import_module(_MODULES.get(part.library, part.library))
     name = "CLIPImageProcessor" if part.class_name == "CLIPFeatureExtractor" else part.class_name
@@ -62,8 +67,8 @@ def _find_class(part: Component) -> Any:
 
 def _keywords(part: Component, dtype: torch.dtype) -> Mapping[str, Any]:
     if part.library != "diffusers":
-        mapping = {"key_mapping": _OLD_CLIP_NAMES} if part.class_name == "CLIPTextModel" else {}
-        return {"dtype": dtype, **mapping}
+        names = _OLD_NAMES.get(part.class_name)
+        return {"dtype": dtype, "key_mapping": names} if names else {"dtype": dtype}
     return {dtype_keyword(importlib.import_module("diffusers").__version__): dtype}
 
 

@@ -30,8 +30,9 @@ PROFILE = ModelProfile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """diffusers 0.42.1 passes torch tensors to numpy 2 in its schedulers."""
+    """diffusers 0.42.1 passes torch tensors to numpy 2 in its schedulers, and has classes that it deprecates itself."""
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning:diffusers")
+    config.addinivalue_line("filterwarnings", "ignore:`FluxPosEmbed` is deprecated:FutureWarning")
 
 
 @pytest.fixture(scope="session")

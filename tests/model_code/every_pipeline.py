@@ -351,7 +351,52 @@ def stable_diffusion_3() -> Any:
     )
 
 
-PIPELINES: Mapping[str, Callable[[], Any]] = {
+def stable_diffusion_with_all_parts() -> Any:
+    """With the optional parts: safety checker, its image processor, and the image encoder of adapters."""
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    pipeline = tiny.stable_diffusion()
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        image_size=32,
+        patch_size=16,
+        projection_dim=32,
+    )
+    size = {"height": 32, "width": 32}
+    pipeline.register_modules(
+        safety_checker=StableDiffusionSafetyChecker(
+            CLIPConfig(text_config=tiny._clip_config().to_dict(), vision_config=vision.to_dict(), projection_dim=32)
+        ),
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size),
+        image_encoder=CLIPVisionModelWithProjection(vision),
+    )
+    return pipeline
+
+
+def stable_diffusion_xl_with_one_encoder() -> Any:
+    pipeline = tiny.stable_diffusion_xl()
+    unet = dict(pipeline.unet.config) | {"cross_attention_dim": 32}
+    pipeline.register_modules(text_encoder=None, tokenizer=None, unet=type(pipeline.unet).from_config(unet))
+    return pipeline
+
+
+def stable_diffusion_3_without_t5() -> Any:
+    pipeline = stable_diffusion_3()
+    pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
+    return pipeline
+
+
+def ernie_image_without_enhancer() -> Any:
+    pipeline = ernie_image()
+    pipeline.register_modules(pe=None, pe_tokenizer=None)
+    return pipeline
+
+
+PIPELINES: dict[str, Callable[[], Any]] = {
     "ChromaPipeline": chroma,
     "ErnieImagePipeline": ernie_image,
     "Flux2KleinPipeline": tiny.flux_2_klein,
@@ -369,7 +414,16 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
 }
 
 
+OTHER_PARTS: dict[str, Callable[[], Any]] = {
+    "all parts": stable_diffusion_with_all_parts,
+    "one text encoder": stable_diffusion_xl_with_one_encoder,
+    "no T5": stable_diffusion_3_without_t5,
+    "no prompt enhancer": ernie_image_without_enhancer,
+}
+"""Pipelines with other optional parts than those of PIPELINES."""
+
+
 def create(name: str) -> Any:
-    """Return a pipeline of the class `name`, always with the same weights."""
+    """Return a pipeline of PIPELINES or OTHER_PARTS, always with the same weights."""
     torch.manual_seed(0)
-    return PIPELINES[name]()
+    return (PIPELINES | OTHER_PARTS)[name]()

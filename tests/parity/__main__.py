@@ -13,7 +13,7 @@ from typing import Any
 from bench.laptop import machine
 from bench.synth import unshare_command
 from tests.deploy.harness.environment import ROOT, MissingToolError
-from tests.parity import checks, environment, messages, release, sandbox
+from tests.parity import checks, environment, folders, messages, release, sandbox
 from tests.parity.servers import ImageServer, Response, Server, laptop_server
 
 RECORD = ROOT / "bench" / "results" / "serving_parity.json"
@@ -57,6 +57,7 @@ def run(outer_mounts: str) -> bool:
     for damage in (checks.rename_weights, checks.remove_unet_weights):
         results.append(checks.damaged_release(folder, SCRATCH / damage.__name__, variables, damage))
     results.append(checks.no_noise_left())
+    results += folders.checks(SCRATCH)
     _write(variables, lines, results)
     return all(not line["difference"] for line in lines) and all(result["passed"] for result in results)
 

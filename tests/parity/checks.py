@@ -164,7 +164,7 @@ def large_response_of_a_larger_model(folder: Path, variables: Variables) -> dict
 def rename_weights(release: Path) -> None:
     """weights under unknown names"""
     file = release / "text_encoder" / "model.safetensors"
-    weights = {name.removeprefix("text_model."): weight for name, weight in load_file(file).items()}
+    weights = {f"newer.{name}": weight for name, weight in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
 
 

@@ -1,0 +1,338 @@
+"""Model folders of every class, variant, sharding, tokenizer and choice of parts, and what becomes of them.
+
+The rule accepts a folder exactly if it loads and generates. `test_every_folder.py` runs them with the laptop's
+versions, `make parity` with the serving image's:
+
+    python -m tests.model_code.generated_folders PIPELINES RESULT
+
+PIPELINES has the pipelines as `save_pipelines` saved them, with any version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE")
+
+from contract import EaselError, parse_request
+from generation.generate import generate
+from loading.load import _import_diffusers, load_model
+from loading.load_errors import to_easel_error
+from loading.parts import find_class
+from model_folder import PIPELINES, Component, ModelFolderError, check_folder, select_local_files
+from tests.model_code import every_pipeline
+
+_NEED_TORCHVISION = ("AutoProcessor", "PixtralProcessor")
+Change = Callable[[Path], None]
+VARIANTS = ("", "fp16", "bf16", "ema")
+SHARDINGS = ("whole", "{stem}.{variant}-{shard}.safetensors", "{stem}-{shard}.{variant}.safetensors")
+"""How the weights of a part are named. The words in braces may be empty, and then their dot goes, too."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A folder: a saved pipeline and what is changed in it."""
+
+    name: str
+    pipeline: str
+    change: Change
+    refused: tuple[str, ...] = ()
+    """Words of the refusal; none: the folder loads and generates."""
+
+
+def save_pipelines(folder: Path, **options: Any) -> Path:
+    """Save every pipeline with the installed versions. Return `folder`."""
+    _import_diffusers()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in [*every_pipeline.PIPELINES, *every_pipeline.OTHER_PARTS]:
+            every_pipeline.create(name).save_pretrained(folder / name, **options)
+    return folder
+
+
+# --- weights -------------------------------------------------------------------------------------
+
+
+def weight_cases() -> Iterator[Case]:
+    """Yield each class with each variant and sharding."""
+    for pipeline in every_pipeline.PIPELINES:
+        for variant in VARIANTS:
+            for sharding in SHARDINGS:
+                name = f"{pipeline}, variant {variant or 'none'}, {sharding}"
+                yield Case(name, pipeline, lambda at, v=variant, s=sharding: name_weights(at, v, s))
+
+
+def pairwise(cases: list[Case]) -> list[Case]:
+    """Return a third of the weight cases, in which each class meets each variant and each sharding."""
+    return [case for number, case in enumerate(cases) if (number // 3 + number // 12) % 3 == number % 3]
+
+
+def name_weights(folder: Path, variant: str, sharding: str) -> None:
+    """Rename the weights of all parts, and split them into two files unless they are to be whole."""
+    for file in sorted(folder.glob("*/*.safetensors")):
+        stem = file.name.partition(".")[0]
+        if sharding == "whole":
+            file.rename(file.with_name(_join(f"{stem}.{variant}.safetensors")))
+        else:
+            _split(file, stem, variant, sharding)
+
+
+def _join(name: str) -> str:
+    return name.replace("..", ".").replace(".-", "-")
+
+
+def _split(file: Path, stem: str, variant: str, sharding: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file)
+    file.unlink()
+    weight_map = {}
+    for number in (0, 1):
+        words = {"stem": stem, "variant": variant, "shard": f"0000{number + 1}-of-00002"}
+        shard = _join(sharding.format(**words))
+        part = dict(sorted(tensors.items())[number::2])
+        save_file(part, file.with_name(shard), metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, shard)
+    index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
+    file.with_name(_join(f"{stem}.safetensors.index.{variant}.json")).write_text(json.dumps(index))
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def part_cases() -> Iterator[Case]:
+    """Yield each class with each of its parts null, or named but missing."""
+    for pipeline in every_pipeline.PIPELINES:
+        family = PIPELINES[pipeline]
+        for part in family.parts:
+            if part in family.optional:
+                continue
+            yield Case(f"{pipeline}, {part} null", pipeline, lambda at, p=part: _set_null(at, p), (part,))
+            yield Case(f"{pipeline}, no {part}", pipeline, lambda at, p=part: shutil.rmtree(at / p), (part,))
+    for pipeline in every_pipeline.OTHER_PARTS:
+        yield Case(pipeline, pipeline, lambda at: None)
+    for part in ("safety_checker", "feature_extractor", "image_encoder"):
+        yield Case(f"no {part}", "all parts", lambda at, p=part: shutil.rmtree(at / p), (part,))
+    for name in ("CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"):
+        yield Case(name, "all parts", lambda at, n=name: _edit_index(at, feature_extractor=["transformers", n]))
+    yield Case(
+        "one of a pair", "StableDiffusion3Pipeline", lambda at: _set_null(at, "text_encoder_3"), ("tokenizer_3",)
+    )
+
+
+def quantised_cases() -> Iterator[Case]:
+    for pipeline in every_pipeline.PIPELINES:
+        for part in ("transformer", "unet", "text_encoder", "vae"):
+            if part in PIPELINES[pipeline].parts:
+                change = {"quantization_config": {"quant_method": "torchao"}}
+                yield Case(
+                    f"{pipeline}, {part} quantised",
+                    pipeline,
+                    lambda at, p=part, c=change: _edit(at / p / "config.json", **c),
+                    (f"{part}/config.json", "torchao"),
+                )
+
+
+def _edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def _edit_index(folder: Path, **changes: Any) -> None:
+    _edit(folder / "model_index.json", **changes)
+
+
+def _set_null(folder: Path, part: str) -> None:
+    _edit_index(folder, **{part: [None, None]})
+
+
+# --- tokenizers ----------------------------------------------------------------------------------
+
+
+def tokenizer_cases() -> Iterator[Case]:
+    """Yield each tokenizer of each class in all forms that hubs have."""
+    for pipeline in every_pipeline.PIPELINES:
+        for part in (name for name in PIPELINES[pipeline].parts if "tokenizer" in name):
+            for form, refused in _forms(pipeline, part):
+                words = (part, *refused) if refused is not None else ()
+                name = f"{pipeline}, {part}, {form.__name__.strip('_').replace('_', ' ')}"
+                yield Case(name, pipeline, lambda at, p=part, f=form: f(at / p), words)
+
+
+def _forms(pipeline: str, part: str) -> Iterator[tuple[Change, tuple[str, ...] | None]]:
+    """Yield forms with the words of their refusal, None for those that load."""
+    classes = PIPELINES[pipeline].parts[part]
+    from_two_files = any(name.startswith(("CLIP", "Qwen2")) for name in classes)
+    yield _old_files, None
+    yield _vocabulary_and_merges, None if from_two_files else ("tokenizer.json",)
+    yield _vocabulary_alone, ("tokenizer.json",)
+    yield _sentencepiece_alone, ("spiece.model",)
+    yield _tokenizer_model_alone, ("tokenizer.model",)
+    yield _both_kinds, None
+    yield _no_vocabulary, ("tokenizer.json",)
+    yield _no_settings, ("tokenizer_config.json",)
+    if PIPELINES[pipeline].chat == part:
+        yield _template_in_settings, None
+        yield _no_template, ("chat template",)
+    if any(name.startswith("CLIP") for name in classes):
+        yield _no_length, ("model_max_length",)
+
+
+def _old_files(folder: Path) -> None:
+    _edit(folder / "tokenizer_config.json", clean_up_tokenization_spaces=True)
+    (folder / "special_tokens_map.json").write_text("{}")
+    (folder / "added_tokens.json").write_text("{}")
+
+
+def _vocabulary_and_merges(folder: Path) -> None:
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    words = model["vocab"] if isinstance(model["vocab"], dict) else [word for word, _ in model["vocab"]]
+    vocabulary = words if isinstance(words, dict) else {word: number for number, word in enumerate(words)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer.json").unlink()
+
+
+def _vocabulary_alone(folder: Path) -> None:
+    _vocabulary_and_merges(folder)
+    (folder / "merges.txt").unlink()
+
+
+def _sentencepiece_alone(folder: Path) -> None:
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+
+
+def _tokenizer_model_alone(folder: Path) -> None:
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+
+
+def _both_kinds(folder: Path) -> None:
+    (folder / "spiece.model").write_bytes(b"\x0a\x00")
+
+
+def _no_vocabulary(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def _no_settings(folder: Path) -> None:
+    (folder / "tokenizer_config.json").unlink()
+
+
+def _template_in_settings(folder: Path) -> None:
+    template = folder / "chat_template.jinja"
+    _edit(folder / "tokenizer_config.json", chat_template=template.read_text())
+    template.unlink()
+
+
+def _no_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def _no_length(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+# --- what becomes of a folder --------------------------------------------------------------------
+
+
+def all_cases() -> list[Case]:
+    """Return the cases whose folders are loaded, or refused."""
+    return [*pairwise(list(weight_cases())), *part_cases(), *quantised_cases(), *tokenizer_cases()]
+
+
+def difference(case: Case, pipelines: Path, scratch: Path, *, load: bool = True) -> str:
+    """Return what is not as it should be, or "". Nothing of a refused folder is loaded."""
+    folder = Path(shutil.copytree(pipelines / case.pipeline, scratch / "model"))
+    try:
+        case.change(folder)
+        return _difference(case, folder, load)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _difference(case: Case, folder: Path, load: bool) -> str:
+    try:
+        files = select_local_files(folder)
+        check_folder(folder, files)
+    except ModelFolderError as error:
+        missing = [word for word in case.refused if word not in error.message]
+        return f"refused: {error}" if missing or not case.refused or not error.hint else ""
+    if case.refused:
+        return "accepted"
+    if not load:
+        return ""
+    released = _release(folder, files)
+    try:
+        _generate(released)
+    except Exception as error:
+        return f"does not load: {to_easel_error(error).message}"
+    finally:
+        shutil.rmtree(released)
+    return ""
+
+
+def _release(folder: Path, files: list[str]) -> Path:
+    """Return a copy of the folder with the files that a release has."""
+    released = folder.with_name("released")
+    for name in files:
+        (released / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, released / name)
+    return released
+
+
+def _generate(folder: Path) -> None:
+    model = load_model(folder)
+    body = {"prompt": "a cat", "width": 64, "height": 64, "num_inference_steps": 1, "seed": 1}
+    try:
+        generate(model, parse_request(json.dumps(body), model.profile), expires_at=None)
+    except EaselError as error:
+        if error.code != "blank_output":  # random weights
+            raise
+
+
+def unknown_names(pipelines: Path) -> dict[str, str]:
+    """Return the names that `save_pretrained` writes for known classes, but no index may have.
+
+    Name to the class that was loaded, with the installed versions. The names of the other classes are in the saved
+    pipelines.
+    """
+    found = {}
+    for pipeline in every_pipeline.PIPELINES:
+        for part, classes in PIPELINES[pipeline].parts.items():
+            for name in (name for name in classes if name not in _NEED_TORCHVISION):
+                if "ImageProcessor" in name or name == "CLIPFeatureExtractor":
+                    written = type(find_class(Component(part, "transformers", name))()).__name__
+                elif "tokenizer" in part:
+                    tokenizer = find_class(Component(part, "transformers", name))
+                    written = type(tokenizer.from_pretrained(pipelines / pipeline / part)).__name__
+                else:
+                    continue
+                if written not in classes:
+                    found[f"{pipeline}, {part}: {written}"] = name
+    return found
+
+
+def main() -> None:
+    pipelines, result = map(Path, sys.argv[1:])
+    os.environ.pop("EASEL_MODEL_PROFILE", None)
+    cases = all_cases()
+    differences: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        found = ((case.name, difference(case, pipelines, Path(scratch))) for case in cases)
+        differences = {name: text for name, text in found if text}
+    differences = differences | unknown_names(pipelines)
+    result.write_text(json.dumps({"folders": len(cases), "differences": differences}))
+
+
+if __name__ == "__main__":
+    main()
