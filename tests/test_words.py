@@ -53,8 +53,8 @@ def violations(file: Path) -> Iterator[str]:
             if name in WHOLE_NAMES or words & NAMES:
                 yield f"{where}:{getattr(node, 'lineno', 0)}: name {name}"
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for found in PROSE.finditer(node.value.value):
-                yield f"{where}:{node.lineno}: docstring: {found[0]}"
+            for match in PROSE.finditer(node.value.value):
+                yield f"{where}:{node.lineno}: docstring: {match[0]}"
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and (found := PROSE.search(token.string)):
             yield f"{where}:{token.start[0]}: comment: {found[0]}"
