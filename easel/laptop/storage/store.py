@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,11 +30,16 @@ class FolderStore:
         self._drafts.mkdir(parents=True, exist_ok=True)
 
     def read(self, key: str) -> bytes | None:
+        """Return the object. What is no file, such as a folder or a pipe, is an empty object: none can be created."""
+        path = self._root / key
         with store_errors():
             try:
-                return (self._root / key).read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return None
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would wait
+                    return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+            except IsADirectoryError:
+                return b""
+            except (FileNotFoundError, NotADirectoryError):
+                return b"" if path.is_symlink() else None
 
     def create(self, key: str, body: bytes) -> bool:
         with self._draft(key, body) as draft:

@@ -59,6 +59,15 @@ def test_create_never_overwrites(store: FolderStore) -> None:
     assert store.read(KEY) == b"first"
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("missing")])
+def test_what_is_no_file_is_an_empty_object(store: FolderStore, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Not a missing one, which could be created, and no thread waits for a writer."""
+    store.write("jobs/a/b/job.json", b"{}")
+    make(tmp_path / "store" / KEY)
+    assert store.read(KEY) == b""
+    assert not store.create(KEY, b"{}")
+
+
 def test_one_of_many_processes_creates_an_object(tmp_path: Path) -> None:
     root = tmp_path / "store"
     with multiprocessing.get_context("spawn").Pool(4) as pool:
