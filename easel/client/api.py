@@ -30,6 +30,8 @@ from easel.laptop.settings import KEY_PATTERN, LOOPBACK
 SUBMIT_PAUSES = (1.0, 3.0)
 POLL_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries an idempotency key, so that a second attempt makes no second job."""
+RESPONSE_SECONDS = 120.0
+"""Longest time for a whole response: the timeouts of httpx count from byte to byte."""
 KEY_FIX = "Set the API key: --key or EASEL_KEY. To get the key of a deployment: easel outputs --export"
 """Replaces the API's own hint, which is for programs."""
 _RETRYABLE = (429, 502, 503, 504)
@@ -136,12 +138,14 @@ class Api:
     def _receive(self, method: str, url: str, limit: int, **options: Any) -> _Response:
         """Send a request once and read at most `limit` bytes, as they are sent: a compressed body could be a bomb."""
         options["headers"] = {**options.get("headers", {}), "accept-encoding": "identity"}
-        body = bytearray()
+        body, end = bytearray(), time.monotonic() + RESPONSE_SECONDS
         with self._client(url).stream(method, url, **options) as response:
             for chunk in response.iter_raw():
                 body += chunk
                 if len(body) > limit:
                     raise InvalidResponseError(f"the response is larger than {limit} bytes")
+                if time.monotonic() > end:
+                    raise InvalidResponseError(f"the response takes longer than {RESPONSE_SECONDS:.0f} seconds")
             where = f"{method} {response.request.url.copy_with(query=None)}"
             return _Response(where, response.status_code, response.reason_phrase, bytes(body))
 

@@ -112,7 +112,8 @@ def _cancel(api: Api, id: str) -> str:
 def _check_outcome(job: Job) -> None:
     if job.status == "succeeded":
         return
-    error = job.error or JobError(code="cancelled", message=job.message, hint="")
+    code = "cancelled" if job.status == "cancelled" else "model_error"
+    error = job.error or JobError(code=code, message=job.message, hint="")
     kind = ERRORS.get(error.code)
     what = kind.title if kind else error.code
     raise CommandError(what, where=f"job {job.id}", why=error.message, fix=error.hint, code=FAILED)

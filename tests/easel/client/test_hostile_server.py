@@ -7,8 +7,9 @@ import json
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,37 @@ def test_an_endless_response_is_not_read(
     check(done, folder)
     assert done.exit_code == 3
     assert next(sent) < 1_000
+
+
+@pytest.mark.parametrize("method", ["do_POST", "do_GET"])
+def test_a_response_that_drips_is_not_read(
+    api: Api, run_generate: Generate, monkeypatch: pytest.MonkeyPatch, folder: Path, method: str
+) -> None:
+    monkeypatch.setattr(client, "RESPONSE_SECONDS", 0.2)
+
+    def drip(self: FakeApi) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(200):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
+
+    setattr(api, method, drip)
+    began = time.monotonic()
+    done = run_generate("--url", api.url)
+    check(done, folder)
+    assert done.exit_code == 3
+    assert time.monotonic() - began < 5
+
+
+def test_a_failed_job_without_an_error_is_not_called_cancelled(api: Api, run_generate: Generate, folder: Path) -> None:
+    api.submitted = (202, job("failed", "broken"))
+    done = run_generate("--url", api.url)
+    check(done, folder)
+    assert done.exit_code == 1
+    assert "cancelled" not in done.stderr
 
 
 def test_no_text_of_a_server_reaches_the_terminal_raw(api: Api, run_generate: Generate, folder: Path) -> None:
