@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from contract import BODY_BYTES, OUTPUT_FORMATS, EaselError
 from easel.laptop.clock import now
 from easel.laptop.gateway.events import Event, to_event, to_response
-from easel.laptop.gateway.guard import Guard, WithoutPrefix
+from easel.laptop.gateway.guard import Guard, PathOnly, WithoutPrefix
 from easel.laptop.gateway.problems import COMMON_HEADERS, on_disconnect, on_easel_error, on_http_error
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import BusyError, HandlerPool
@@ -81,7 +81,7 @@ class Gateway:
         app: ASGIApp = Starlette(routes=routes, exception_handlers=errors)
         if self.loopback:
             app = Guard(app, self.public, self.on_refused)
-        return WithoutPrefix(app, self.public) if self.public else app
+        return PathOnly(WithoutPrefix(app, self.public) if self.public else app)
 
     async def _page_or_api(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD") and (found := self._page_file(request)):
@@ -89,7 +89,7 @@ class Gateway:
         self._check_key(request)
         body = await _read(request)
         try:
-            return to_response(await self._call(request, to_event(request, body)))
+            return _without_length(request, to_response(await self._call(request, to_event(request, body))))
         except ValueError as error:
             _log.error("%s %s: %s", request.method, request.url.path, error)
             raise EaselError("internal", "the API's response cannot be read") from error
@@ -119,7 +119,7 @@ class Gateway:
             return to_response(first)
         headers = {**COMMON_HEADERS, "cache-control": "no-store", "x-accel-buffering": "no"}
         if request.method == "HEAD":
-            return Response(media_type="text/event-stream", headers=headers)
+            return _without_length(request, Response(media_type="text/event-stream", headers=headers))
         changes = self._changes(request, event, first)
         return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
@@ -180,6 +180,13 @@ def _file_response(request: Request, file: Path, headers: dict[str, str], media_
     response = FileResponse(file, headers={**COMMON_HEADERS, **headers}, media_type=media_type, stat_result=state)
     unchanged = _CONDITIONS.is_not_modified(response.headers, request.headers)
     return NotModifiedResponse(response.headers) if unchanged else response
+
+
+def _without_length(request: Request, response: Response) -> Response:
+    """Return the response. To HEAD, its length would have to be that of GET, which is not known."""
+    if request.method == "HEAD":
+        del response.headers["content-length"]
+    return response
 
 
 async def _read(request: Request) -> bytes:

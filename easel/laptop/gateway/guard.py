@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -18,6 +19,9 @@ from easel.laptop.settings import LOOPBACK
 
 PUBLIC_FILES = "/assets/"
 """Scripts of the page. They are never refused by their Origin: without them the page cannot show what is wrong."""
+_HOST = re.compile(r"(\[[\da-f:.]+\]|[^\s:@/\\?#\[\]]+)(:\d*)?", re.ASCII | re.IGNORECASE)
+"""The form of the header Host: name or address, and port."""
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _REFUSED_PAGE = "<!doctype html>\n<html lang='en'><meta charset='utf-8'><title>Easel</title>\n<h1>{}</h1>\n<p>{}</p>\n"
 _HOW = "Start it with --public-url {}/ (with the path of Easel, if there is one). See docs/how-to/reverse-proxy.md"
 
@@ -46,7 +50,8 @@ class Guard:
     def _check_host(self, host: str | None, scope: Scope) -> None:
         if host is None and scope["http_version"] == "1.0" and scope["method"] in ("GET", "HEAD"):
             return  # a load balancer's check: every browser sends Host
-        name = _host(f"//{host or ''}")
+        name = _host(f"//{host}") if host and _HOST.fullmatch(host) else None
+        name = name and name.removesuffix(".")
         if name in LOOPBACK or (self._public and name == self._public.host):
             return
         raise _forbidden(f"the request is for the host {_short(host)}", _HOW.format(f"https://{_short(host)}"))
@@ -67,6 +72,21 @@ class Guard:
         forwarded = headers.get("sec-fetch-site") == "same-origin" and _host(origin) in LOOPBACK
         if not (same or forwarded or (self._public and origin == self._public.origin)):
             raise _forbidden(f"a page of {_short(origin)} sent the request", _HOW.format(_short(origin)))
+
+
+class PathOnly:
+    """Splits targets such as `http://localhost/jobs`, which every server must take, into Host and path (RFC 9112)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if absolute := _ABSOLUTE.fullmatch(scope.get("raw_path") or b""):
+            host, raw = absolute[1], absolute[2] or b"/"
+            headers = [*(pair for pair in scope["headers"] if pair[0] != b"host"), (b"host", host)]
+            path = unquote_to_bytes(raw).decode("utf-8", "replace")
+            scope = {**scope, "path": path, "raw_path": raw, "headers": headers}
+        await self._app(scope, receive, send)
 
 
 class WithoutPrefix:

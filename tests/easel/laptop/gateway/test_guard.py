@@ -16,7 +16,7 @@ from tests.easel.running import Laptop
 PUBLIC = "https://easel.example/studio/"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]:7860"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost.:7860", "[::1]:7860"])
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://{}"}, {"sec-fetch-site": "same-origin"}])
 def test_its_own_page_is_allowed(host: str, headers: dict[str, str]) -> None:
     sent = {name: value.format(host) for name, value in headers.items()}
@@ -31,7 +31,8 @@ def test_the_development_server_of_the_page_is_allowed() -> None:
 @pytest.mark.parametrize(
     "headers",
     [{"host": "evil.example"}, {"host": "evil.example:7860"}, {"host": "127.0.0.1.evil.example"}, {"host": ""},
-     {"host": "[::1"}, {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://localhost.evil.example"},
+     {"host": "[::1"}, {"host": "evil@localhost"}, {"host": "localhost/x"}, {"host": "localhost:x"},
+     {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://localhost.evil.example"},
      {"origin": "https://evil.example", "sec-fetch-site": "same-origin"},
      {"origin": "http://127.0.0.1:3000"}, {"origin": "http://localhost:7860"}, {"origin": "http://127.0.0.1"},
      {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": "new-value"},
@@ -146,6 +147,28 @@ def test_checks_of_load_balancers_need_no_host(laptop: Laptop, method: bytes) ->
 def test_other_requests_need_a_host(laptop: Laptop) -> None:
     assert b" 403 " in exchange(laptop, b"POST /jobs HTTP/1.0\r\ncontent-length: 0\r\n\r\n")
     assert b" 400 " in exchange(laptop, b"GET /health HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://127.0.0.1/health?a=1", b"127.0.0.1", b" 200 "),
+        (b"HTTP://LOCALHOST:7860/health", b"evil.example", b" 200 "),  # the Host of the target counts
+        (b"http://127.0.0.1", b"127.0.0.1", b" 200 "),
+        (b"http://evil.example/health", b"127.0.0.1", b" 403 "),
+        (b"http://127.0.0.1@evil.example/health", b"127.0.0.1", b" 403 "),
+        (b"http:///health", b"127.0.0.1", b" 403 "),
+    ],
+)
+def test_absolute_targets(laptop: Laptop, target: bytes, host: bytes, status: bytes) -> None:
+    assert status in exchange(laptop, b"GET " + target + b" HTTP/1.1\r\nhost: " + host + b"\r\n\r\n")
+
+
+def test_head_does_not_say_that_the_body_is_empty(laptop: Laptop) -> None:
+    for path in (b"/models", b"/nothing"):
+        response = exchange(laptop, b"HEAD " + path + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert response.endswith(b"\r\n\r\n")
+        assert b"content-length: 0" not in response
 
 
 def test_the_terminal_shows_a_refused_host_once(laptop: Laptop) -> None:
