@@ -6,11 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stacks.config.catalogue import read_model
 from stacks.config.prices import monthly, price
@@ -140,11 +142,12 @@ def serve_requests(**settings: Any) -> dict[str, Any]:
     """Run the notebook's cell, and return its requests by operation. AWS's own models validate them."""
     source = cell("def serve_on_aws()")
     arn = "arn:aws:sagemaker:us-east-1:123456789012:x/y"
-    aws = FakeAws(
-        **{f"sagemaker.Create{kind}": {f"{kind}Arn": arn} for kind in ("Model", "EndpointConfig", "Endpoint")}
-    )
+    created = {f"sagemaker.Create{kind}": {f"{kind}Arn": arn} for kind in ("Model", "EndpointConfig", "Endpoint")}
+    deleted: dict[str, Any] = {f"sagemaker.Delete{kind}": {} for kind in ("Model", "EndpointConfig")}
+    aws = FakeAws(**created, **deleted)
     names = {"NAME": "easel-notebook-0a1b2c3d", "BUCKET": "b", "PREFIX": "releases/0/", "SHELL": False}
     variables = {**names, "role": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
+    variables |= {"release": "release", "suppress": suppress, "ClientError": ClientError}
     variables["sagemaker"] = aws.account("us-east-1").client("sagemaker")
     exec(re.split(r"\ndef serve_on_laptop", source)[0] + "\nserve_on_aws()", variables)
     return {name.removeprefix("sagemaker.Create"): request for name, request in aws.requests}
@@ -174,6 +177,7 @@ def own_role(arn: str, trusted: str) -> str:
     about = {"Path": "/team/", "RoleId": "AROA0123456789ABCDEF", "CreateDate": 0}
     role = {"Arn": ROLE, "RoleName": "Mine", "AssumeRolePolicyDocument": quote(json.dumps(trust)), **about}
     variables: dict[str, Any] = {"boto3": FakeAws(**{"iam.GetRole": {"Role": role}}).account(), "json": json}
+    variables |= {"TARGET": "aws", "NAME": "easel-notebook-0a1b2c3d"}
     exec(cell("def own_role(").partition("\nif TARGET")[0], variables)
     return str(variables["own_role"](arn))
 
