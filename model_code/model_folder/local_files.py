@@ -46,12 +46,12 @@ def regular_or_folder(folder: Path, path: Path, *, links: bool) -> os.stat_resul
     if stat.S_ISLNK(status.st_mode):
         if not links:
             raise ModelFolderError(f"{name} is a symbolic link", "Copy its target instead, as cp -rL does.")
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ModelFolderError(f"{name} links to a file outside of the folder", "Copy that file into the folder.")
         try:
-            status = path.stat()
-        except OSError:
+            target, status = path.resolve(strict=True), path.stat()
+        except (OSError, RuntimeError):  # RuntimeError: a link to itself
             raise ModelFolderError(f"{name} is a link to nothing", "Remove it.") from None
+        if not target.is_relative_to(folder.resolve()):
+            raise ModelFolderError(f"{name} links to a file outside of the folder", "Copy that file into the folder.")
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise ModelFolderError(f"{name} is neither a file nor a folder", "Remove it from the model folder.")
     return status

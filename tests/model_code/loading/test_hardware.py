@@ -1,13 +1,17 @@
 """The choice of device and dtype."""
 
+import json
 import platform
+from pathlib import Path
 
 import pytest
 import torch
 
-from contract import EaselError
+from contract import EaselError, render_profile
 from loading import hardware
 from loading.hardware import Hardware, choose_hardware
+from loading.load import load_model
+from tests.model_code.conftest import PROFILE
 
 LARGE = hardware.SMALL_MODEL_BYTES
 
@@ -72,3 +76,59 @@ def test_cpu(
     machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     machine.setattr(platform, "machine", lambda: architecture)
     assert choose_hardware(LARGE, ("float16",)) == Hardware("cpu", dtype)
+
+
+@pytest.mark.parametrize("weight_bytes", [LARGE, LARGE - 1])
+@pytest.mark.parametrize(
+    ("capability", "named", "dtype"),
+    [
+        ((7, 5), "float32", torch.float32),
+        ((7, 5), "float16", torch.float16),
+        ((8, 6), "float32", torch.float32),
+        ((8, 6), "float16", torch.float16),
+        ((8, 6), "bfloat16", torch.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("dtypes", [("float16",), ("bfloat16",), ("bfloat16", "float16")])
+def test_a_gpu_uses_the_dtype_of_the_entry(
+    machine: pytest.MonkeyPatch,
+    weight_bytes: int,
+    capability: tuple[int, int],
+    named: str,
+    dtype: torch.dtype,
+    dtypes: tuple[str, ...],
+) -> None:
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    machine.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert choose_hardware(weight_bytes, dtypes, named) == Hardware("cuda", dtype)
+
+
+def test_a_gpu_without_the_dtype_of_the_entry_is_refused(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    machine.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    with pytest.raises(EaselError, match="bfloat16"):
+        choose_hardware(LARGE, ("float16",), "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("named", "dtype"),
+    [("float32", torch.float32), ("float16", torch.bfloat16), ("bfloat16", torch.bfloat16), (None, torch.bfloat16)],
+)
+def test_a_cpu_computes_in_float32_if_the_entry_says_so(
+    machine: pytest.MonkeyPatch, named: str | None, dtype: torch.dtype
+) -> None:
+    machine.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
+    assert choose_hardware(LARGE, ("float16",), named) == Hardware("cpu", dtype)
+
+
+def test_the_dtype_of_the_entry_is_the_dtype_of_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, machine: pytest.MonkeyPatch
+) -> None:
+    """From the variable to the weights, on a CPU that prefers bfloat16."""
+    machine.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
+    machine.setattr(hardware, "SMALL_MODEL_BYTES", 0)
+    for named, dtype in (("float32", torch.float32), ("float16", torch.bfloat16)):
+        profile = json.loads(render_profile(PROFILE)) | {"dtype": named}
+        monkeypatch.setenv("EASEL_MODEL_PROFILE", json.dumps(profile))
+        pipeline = load_model(folder).pipeline
+        assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {dtype}
