@@ -22,20 +22,23 @@ def max_bytes(path: str) -> int:
 def parse_settings(path: str, content: bytes) -> dict[str, Any]:
     """Return the object in a JSON file.
 
-    Raises ModelFolderError: it is not a JSON object (a symbolic link in git is none), or it asks for code of its own.
+    Raises ModelFolderError: it is not a JSON object in UTF-8 (a symbolic link in git is none), or asks for code of its
+    own.
     """
     value = parse_json(content)
     if not isinstance(value, dict):
-        raise ModelFolderError(f"{path} is not a JSON object", "Use a folder that diffusers saved (save_pretrained).")
+        raise ModelFolderError(
+            f"{path} is not a JSON object in UTF-8", "Save it as diffusers does: without a byte order mark."
+        )
     if path.rpartition("/")[2] not in _VOCABULARIES and _has_key(value, "auto_map"):
         raise ModelFolderError(f"{path} asks for code of its own (auto_map)", "Use a model that needs no such code.")
     return value
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the value, or None if `content` is not JSON."""
+    """Return the value, or None if `content` is not JSON in UTF-8 without byte order mark, as diffusers reads it."""
     try:
-        return json.loads(content)
+        return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
 

@@ -254,6 +254,8 @@ def test_a_quantised_part_is_refused(folder: Folder, part: str, method: str | No
     [
         ({"unet/config.json": None}, "unet/config.json"),
         ({"unet/config.json": b"[]"}, "unet/config.json"),
+        ({"unet/config.json": b'\xef\xbb\xbf{"_class_name": "UNet2DConditionModel"}'}, "byte order mark"),
+        ({"scheduler/scheduler_config.json": '{"_class_name": "DDIMScheduler"}'.encode("utf-16")}, "UTF-8"),
         ({"unet/config.json": b'{"_class_name": "AutoencoderKL"}'}, "unet/config.json"),
         ({"scheduler/scheduler_config.json": None}, "scheduler"),
         ({"tokenizer/tokenizer_config.json": None}, "tokenizer/tokenizer_config.json"),
