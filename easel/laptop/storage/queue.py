@@ -66,7 +66,7 @@ class Queue:
 
 
 def _parse(file: Path) -> tuple[int, Ticket, Path] | None:
-    """Return the number, job and path of a file of the queue, or None for other files."""
-    match = _NAME.fullmatch(file.name)
+    """Return the number, job and path of a file of the queue, or None for others: a folder could not be removed."""
+    match = _NAME.fullmatch(file.name) if file.is_symlink() or not file.is_dir() else None
     ticket = Ticket.parse(match[2]) if match else None
     return (int(match[1]), ticket, file) if match and ticket else None

@@ -52,10 +52,12 @@ class FolderStore:
     def write(self, key: str, body: bytes, media_type: str = "application/json") -> None:
         """Write or replace the object. The key's suffix tells the media type, so that is not stored."""
         with self._draft(key, body) as draft:
+            self._set_aside_folder(self._root / key)
             draft.replace(self._root / key)
 
     def delete(self, key: str) -> None:
         with store_errors():
+            self._set_aside_folder(self._root / key)
             (self._root / key).unlink(missing_ok=True)
 
     def list(self, prefix: str, limit: int) -> Sequence[str]:
@@ -77,6 +79,11 @@ class FolderStore:
         for draft in self._drafts.glob("*"):
             with suppress(OSError):
                 draft.unlink()
+
+    def _set_aside_folder(self, path: Path) -> None:
+        """Move a folder in the place of an object to the drafts: otherwise its job could never end."""
+        if path.is_dir() and not path.is_symlink():
+            path.rename(self._drafts / uuid.uuid4().hex)
 
     @contextmanager
     def _draft(self, key: str, body: bytes) -> Iterator[Path]:

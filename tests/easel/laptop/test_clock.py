@@ -60,16 +60,14 @@ def test_jobs_leave_the_queue_in_the_order_of_arrival(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_queue_without_numbers_is_read(tmp_path: Path) -> None:
-    first, second, third = ticket(1), ticket(2), ticket(0)
-    for item in (second, first):
-        (tmp_path / item.inference_id).touch()
+def test_what_is_no_file_of_a_job_is_not_in_the_queue(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").touch()
+    (tmp_path / ticket(1).inference_id).touch()
+    (tmp_path / f"{0:012d}-{ticket(2).inference_id}").mkdir()  # it could not be removed, and would hold up all others
     queue = Queue(tmp_path)
-    queue.put(third)
-    for item in (first, second, third):
-        assert queue.oldest() == item
-        queue.remove(item)
+    assert queue.oldest() is None
+    queue.put(ticket(2))
+    assert queue.oldest() == ticket(2)
 
 
 def test_crashes_are_counted_across_restarts(tmp_path: Path) -> None:

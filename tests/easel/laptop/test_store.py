@@ -66,6 +66,12 @@ def test_what_is_no_file_is_an_empty_object(store: FolderStore, tmp_path: Path, 
     make(tmp_path / "store" / KEY)
     assert store.read(KEY) == b""
     assert not store.create(KEY, b"{}")
+    store.write(KEY, b"{}")
+    assert store.read(KEY) == b"{}"
+    store.delete(KEY)
+    make(tmp_path / "store" / KEY)
+    store.delete(KEY)
+    assert store.read(KEY) is None
 
 
 def test_one_of_many_processes_creates_an_object(tmp_path: Path) -> None:
