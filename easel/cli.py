@@ -163,8 +163,7 @@ def models() -> None:
 
     for entry in entries():
         profile, (width, height) = entry.profile, entry.profile.sizes[0]
-        state = "here" if entry.on_this_machine else "not on this machine"
-        line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{state}"
+        line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{entry.state}"
         print(printable(line))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from contract import ModelProfile, parse_profile
@@ -34,21 +35,35 @@ class Entry:
                 fix="Choose a model that `easel models` shows as here, or download the files: docs/reference/models.md",
                 code=ENVIRONMENT,
             )
-        try:
-            check_folder(self._path, variant=self.model.source.variant)
-        except ModelFolderError as error:
+        if error := self._refusal:
             raise CommandError(
                 f"The files of {self.model.id!r} would not load",
                 where=str(self._path),
                 why=error.message,
                 fix=error.hint,
                 code=ENVIRONMENT,
-            ) from None
+            )
         return self._path
+
+    @property
+    def state(self) -> str:
+        """Whether `easel up` can run the model, in words."""
+        if not self.on_this_machine:
+            return "not on this machine"
+        return f"would not load: {self._refusal.message}" if self._refusal else "here"
 
     @property
     def on_this_machine(self) -> bool:
         return (self._path / "model_index.json").is_file()
+
+    @cached_property
+    def _refusal(self) -> ModelFolderError | None:
+        """Why the container would not load the files, by the same rule."""
+        try:
+            check_folder(self._path, variant=self.model.source.variant)
+        except ModelFolderError as error:
+            return error
+        return None
 
     @property
     def _path(self) -> Path:

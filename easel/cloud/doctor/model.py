@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
@@ -11,7 +10,6 @@ from easel.cloud.doctor.plan import Plan
 from easel.cloud.doctor.quotas import find_quota
 from easel.console.certificates import UNTRUSTED
 from easel.console.errors import CommandError
-from model_folder import ModelFolderError, check_folder
 from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source
 from stacks.config.model_folder import released_files
 from stacks.config.settings import Settings
@@ -99,20 +97,18 @@ def model_folder(plan: Plan) -> Finding | None:
     """A local model folder can be released, and the container can load it."""
     if plan.model is None or not isinstance(plan.model.source, FolderSource):
         return None
-    path = plan.model.source.path
+    source = plan.model.source
     try:
-        check_folder(path, released_files(path))
+        released_files(source.path, source.variant)
     except CatalogueError as error:
         return failed(str(error))
-    except ModelFolderError as error:
-        return failed(f"{path} would not load: {error}")
-    return ok(f"{path}: safetensors only, known classes, {folder_size(path) / GB:.2f} GB.")
+    return ok(f"{source.path}: safetensors only, known classes, {folder_size(source) / GB:.2f} GB.")
 
 
-def folder_size(folder: Path) -> int:
-    """Return the bytes that a release of `folder` uploads; 0 if the folder cannot be released."""
+def folder_size(source: FolderSource) -> int:
+    """Return the bytes that a release of the folder uploads; 0 if the folder cannot be released."""
     try:
-        return sum((folder / name).stat().st_size for name in released_files(folder))
+        return sum((source.path / name).stat().st_size for name in released_files(source.path, source.variant))
     except CatalogueError:
         return 0
 

@@ -4,10 +4,12 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,29 @@ def test_an_entry_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "m").symlink_to(ROOT / "models" / MODEL)
     found = find(str(tmp_path / "mine"))
     assert (found.folder, found.profile.id) == (tmp_path / "m", "mine")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda at: (at / "unet/config.json").unlink(), "unet/config.json"),
+        (lambda at: (at / "unet/config.json").write_text('{"quantization_config": {"quant_method": "gguf"}}'), "gguf"),
+        (lambda at: os.truncate(at / "vae/diffusion_pytorch_model.safetensors", 1000), "vae/diffusion_pytorch_model"),
+        (lambda at: os.mkfifo(at / "unet/pipe"), "unet/pipe"),
+    ],
+)
+def test_a_model_that_would_not_load_is_refused_before_the_port(
+    laptop: Laptop, tmp_path: Path, damage: Callable[[Path], Any], named: str
+) -> None:
+    entry = json.loads((ROOT / "models/emoji.json").read_text())
+    changes = {"id": "mine", "source": {"kind": "folder", "path": "m"}}
+    (tmp_path / "mine.json").write_text(json.dumps(entry | changes))
+    shutil.copytree(ROOT / "models" / MODEL, tmp_path / "m")
+    damage(tmp_path / "m")
+    code, output = start_error("--model", str(tmp_path / "mine"), "--port", str(laptop.port), data=tmp_path / "data")
+    assert code == 3
+    assert named in output.replace("\n", "")
+    assert find(str(tmp_path / "mine")).state.startswith("would not load")
 
 
 def test_a_model_that_does_not_start(tmp_path: Path) -> None:
