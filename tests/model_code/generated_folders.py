@@ -18,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def weight_cases() -> Iterator[Case]:
         for variant in VARIANTS:
             for sharding in SHARDINGS:
                 name = f"{pipeline}, variant {variant or 'none'}, {sharding}"
-                yield Case(name, pipeline, lambda at, v=variant, s=sharding: name_weights(at, v, s))
+                yield Case(name, pipeline, partial(name_weights, variant=variant, sharding=sharding))
 
 
 def pairwise(cases: list[Case]) -> list[Case]:
@@ -95,7 +96,7 @@ def _split(file: Path, stem: str, variant: str, sharding: str) -> None:
 
     tensors = load_file(file)
     file.unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in (0, 1):
         words = {"stem": stem, "variant": variant, "shard": f"0000{number + 1}-of-00002"}
         shard = _join(sharding.format(**words))
@@ -116,14 +117,14 @@ def part_cases() -> Iterator[Case]:
         for part in family.parts:
             if part in family.optional:
                 continue
-            yield Case(f"{pipeline}, {part} null", pipeline, lambda at, p=part: _set_null(at, p), (part,))
-            yield Case(f"{pipeline}, no {part}", pipeline, lambda at, p=part: shutil.rmtree(at / p), (part,))
+            yield Case(f"{pipeline}, {part} null", pipeline, partial(_set_null, part=part), (part,))
+            yield Case(f"{pipeline}, no {part}", pipeline, partial(_remove, part=part), (part,))
     for pipeline in every_pipeline.OTHER_PARTS:
         yield Case(pipeline, pipeline, lambda at: None)
     for part in ("safety_checker", "feature_extractor", "image_encoder"):
-        yield Case(f"no {part}", "all parts", lambda at, p=part: shutil.rmtree(at / p), (part,))
+        yield Case(f"no {part}", "all parts", partial(_remove, part=part), (part,))
     for name in ("CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"):
-        yield Case(name, "all parts", lambda at, n=name: _edit_index(at, feature_extractor=["transformers", n]))
+        yield Case(name, "all parts", partial(_edit_index, feature_extractor=["transformers", name]))
     yield Case(
         "one of a pair", "StableDiffusion3Pipeline", lambda at: _set_null(at, "text_encoder_3"), ("tokenizer_3",)
     )
@@ -133,11 +134,10 @@ def quantised_cases() -> Iterator[Case]:
     for pipeline in every_pipeline.PIPELINES:
         for part in ("transformer", "unet", "text_encoder", "vae"):
             if part in PIPELINES[pipeline].parts:
-                change = {"quantization_config": {"quant_method": "torchao"}}
                 yield Case(
                     f"{pipeline}, {part} quantised",
                     pipeline,
-                    lambda at, p=part, c=change: _edit(at / p / "config.json", **c),
+                    partial(_quantise, part=part),
                     (f"{part}/config.json", "torchao"),
                 )
 
@@ -148,6 +148,14 @@ def _edit(file: Path, **changes: Any) -> None:
 
 def _edit_index(folder: Path, **changes: Any) -> None:
     _edit(folder / "model_index.json", **changes)
+
+
+def _quantise(folder: Path, part: str) -> None:
+    _edit(folder / part / "config.json", quantization_config={"quant_method": "torchao"})
+
+
+def _remove(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
 
 
 def _set_null(folder: Path, part: str) -> None:
@@ -164,7 +172,11 @@ def tokenizer_cases() -> Iterator[Case]:
             for form, refused in _forms(pipeline, part):
                 words = (part, *refused) if refused is not None else ()
                 name = f"{pipeline}, {part}, {form.__name__.strip('_').replace('_', ' ')}"
-                yield Case(name, pipeline, lambda at, p=part, f=form: f(at / p), words)
+                yield Case(name, pipeline, partial(_change_part, part=part, change=form), words)
+
+
+def _change_part(folder: Path, part: str, change: Change) -> None:
+    change(folder / part)
 
 
 def _forms(pipeline: str, part: str) -> Iterator[tuple[Change, tuple[str, ...] | None]]:
