@@ -39,7 +39,7 @@ def request(
 @given(body=st.binary() | TEXT.map(str.encode), query=PAIRS, values=st.lists(HEADER, max_size=4))
 def test_lambda_reads_the_request_that_was_sent(body: bytes, query: list[tuple[str, str]], values: list[str]) -> None:
     event = to_event(request(query=query, headers=[("x-some", value) for value in values]), body)
-    received = read_request(event, 0, "key")
+    received = read_request(event, "key", 0, 1)
     assert received.body == body
     assert received.headers.get("x-some", ()) == tuple(values)
     assert received.query == {name: tuple(v for n, v in query if n == name) for name, _ in query}
