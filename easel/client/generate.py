@@ -79,14 +79,15 @@ def _generate(api: Api, request: Mapping[str, Any], folder: Path, terminal: Term
 def encode(file: Path) -> str:
     """Return the file as base64. Raises CommandError if it cannot be read or is too large to send."""
     try:
-        body = file.read_bytes()
+        with file.open("rb") as opened:  # maybe a pipe or a device without an end
+            body = opened.read(INIT_IMAGE_BYTES + 1)
     except OSError as error:
         why, fix = error.strerror or str(error), "Use a PNG, WebP or JPEG file."
         raise CommandError(
             "The image cannot be read", where=f"--init-image {file}", why=why, fix=fix, code=USAGE
         ) from None
     if len(body) > INIT_IMAGE_BYTES:
-        why, fix = f"it has {len(body)} bytes", f"Scale it down to at most {INIT_IMAGE_BYTES} bytes."
+        why, fix = f"it has more than {INIT_IMAGE_BYTES} bytes", "Scale it down, or save it as JPEG."
         raise CommandError("The image is too large", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
     return base64.b64encode(body).decode("ascii")
 

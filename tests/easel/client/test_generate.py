@@ -179,6 +179,8 @@ def test_the_initial_image_has_a_size_limit(api: Api, run_generate: Generate, tm
         done = run_generate("--init-image", "start.png", "--url", api.url)
         assert done.exit_code == code, done.stderr
     assert str(INIT_IMAGE_BYTES) in done.stderr
+    endless = run_generate("--init-image", "/dev/zero", "--url", api.url)
+    assert (endless.exit_code, endless.stderr.count(str(INIT_IMAGE_BYTES))) == (2, 1)
     missing = run_generate("--init-image", "there.png", "--url", api.url)
     assert (missing.exit_code, sum(request.method == "POST" for request in api.received)) == (2, 1)
     assert "--init-image there.png" in missing.stderr
