@@ -39,7 +39,7 @@ def _load(folder: Path, part: Component, checked: CheckedModel, dtype: torch.dty
     try:
         part_class = find_class(part)
         if weights is None:
-            return part_class.from_pretrained(folder / part.name, local_files_only=True)
+            return _load_settings(part_class, folder / part.name)
         loaded, info = part_class.from_pretrained(
             folder / part.name,
             local_files_only=True,
@@ -51,6 +51,17 @@ def _load(folder: Path, part: Component, checked: CheckedModel, dtype: torch.dty
         raise PartError(part, _main_file(part, checked)) from error
     _check_complete(part, _main_file(part, checked), sorted(info["missing_keys"]))
     return loaded
+
+
+def _load_settings(part_class: Any, folder: Path) -> Any:
+    """Return a part without weights. Of a processor without torchvision, its tokenizer: prompts have no images."""
+    try:
+        return part_class.from_pretrained(folder, local_files_only=True)
+    except ImportError:
+        if part_class.__name__ not in ("AutoProcessor", "PixtralProcessor"):
+            raise
+        tokenizer_class = importlib.import_module("transformers").AutoTokenizer
+        return tokenizer_class.from_pretrained(folder, local_files_only=True)
 
 
 def find_class(part: Component) -> Any:

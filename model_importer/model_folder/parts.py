@@ -36,9 +36,7 @@ def check_part(component: Component, names: Collection[str], settings: Settings)
 
 def check_chat_template(folder: str, names: Collection[str], settings: Settings) -> None:
     """Raise ModelFolderError unless a tokenizer has a chat template."""
-    files = {"chat_template.jinja", "chat_template.json"}
-    inside = ("tokenizer_config.json", "processor_config.json")
-    if not files & {*names} and not any(settings.get(name, {}).get("chat_template") for name in inside):
+    if "chat_template.jinja" not in names and not settings["tokenizer_config.json"].get("chat_template"):
         message = f"{folder} has no chat template (chat_template.jinja), which the pipeline needs"
         raise ModelFolderError(message, f"{_COMPLETE} A download must include *.jinja.")
 

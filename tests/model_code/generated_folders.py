@@ -130,6 +130,19 @@ def part_cases() -> Iterator[Case]:
     )
 
 
+def processor_cases() -> Iterator[Case]:
+    """Yield FLUX.2 with the processor that its repository has. The laptop has no torchvision for it."""
+    for name in ("AutoProcessor", "PixtralProcessor"):
+        yield Case(f"Flux2Pipeline, {name}", "Flux2Pipeline", lambda at, n=name: _make_processor(at, n))
+
+
+def _make_processor(folder: Path, name: str) -> None:
+    _edit_index(folder, tokenizer=["transformers", name])
+    images = {"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 32}, "patch_size": 8}
+    (folder / "tokenizer" / "preprocessor_config.json").write_text(json.dumps(images))
+    (folder / "tokenizer" / "processor_config.json").write_text('{"processor_class": "PixtralProcessor"}')
+
+
 def quantised_cases() -> Iterator[Case]:
     for pipeline in every_pipeline.PIPELINES:
         for part in ("transformer", "unet", "text_encoder", "vae"):
@@ -259,7 +272,7 @@ def _no_length(folder: Path) -> None:
 
 def all_cases() -> list[Case]:
     """Return the cases whose folders are loaded, or refused."""
-    return [*pairwise(list(weight_cases())), *part_cases(), *quantised_cases(), *tokenizer_cases()]
+    return [*pairwise(list(weight_cases())), *part_cases(), *processor_cases(), *quantised_cases(), *tokenizer_cases()]
 
 
 def difference(case: Case, pipelines: Path, scratch: Path, *, load: bool = True) -> str:

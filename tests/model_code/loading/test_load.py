@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from contract import EaselError, ModelProfile
+from contract import EaselError, ModelProfile, render_profile
 from generation import schedulers
 from loading import load
 from loading.parts import dtype_keyword
 from loading.plain_folder import plain_folder
 from model_folder import COMPONENTS, PIPELINES, ModelFolderError, check_folder
 from tests.model_code import tiny
+from tests.model_code.conftest import PROFILE
 
 ROOT = Path(__file__).parents[3]
 
@@ -188,6 +189,20 @@ def test_a_component_without_the_variant_is_loaded_too(tmp_path: Path) -> None:
     for part in ("unet", "vae"):
         actual, expected = getattr(loaded, part).state_dict(), getattr(pipeline, part).state_dict()
         assert all(actual[name].equal(expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(("variant", "value"), [("fp16", 1.0), ("bf16", 2.0), ("", 3.0), (None, 1.0)])
+def test_the_variant_of_the_profile_is_loaded(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None, value: float
+) -> None:
+    plain = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    for name, number in (("fp16.safetensors", 1.0), ("bf16.safetensors", 2.0), ("safetensors", 3.0)):
+        weights = load_file(plain)
+        weights["conv_out.bias"].fill_(number)
+        save_file(weights, plain.with_name(f"diffusion_pytorch_model.{name}"), metadata={"format": "pt"})
+    profile = json.loads(render_profile(PROFILE)) | ({} if variant is None else {"variant": variant})
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", json.dumps(profile))
+    assert load.load_model(copy).pipeline.unet.conv_out.bias[0].item() == value
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
