@@ -54,7 +54,10 @@ class Entry:
 
     @property
     def on_this_machine(self) -> bool:
-        return (self._path / "model_index.json").is_file()
+        try:
+            return (self._path / "model_index.json").is_file()
+        except OSError:  # a path that is too long, or a folder of another user
+            return False
 
     @cached_property
     def _refusal(self) -> ModelFolderError | None:

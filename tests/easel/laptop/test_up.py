@@ -188,6 +188,14 @@ def test_a_model_without_files_is_reported_before_the_port(laptop: Laptop, tmp_p
     assert "'z-image-turbo'" in output
 
 
+@pytest.mark.parametrize("path", ["m" * 5000, "m\0", "/dev/null", "mine.json"])
+def test_an_entry_with_an_impossible_folder(tmp_path: Path, path: str) -> None:
+    entry = json.loads((ROOT / "models/emoji.json").read_text())
+    changes = {"id": "mine", "source": {"kind": "folder", "path": path}}
+    (tmp_path / "mine.json").write_text(json.dumps(entry | changes))
+    assert find(str(tmp_path / "mine")).state == "not on this machine"
+
+
 def test_an_entry_by_its_path(tmp_path: Path) -> None:
     entry = json.loads((ROOT / "models/emoji.json").read_text())
     changes = {"id": "mine", "source": {"kind": "folder", "path": "m"}}
