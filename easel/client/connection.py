@@ -48,14 +48,17 @@ def refuse_connection(url: str, error: httpx.TransportError) -> CommandError:
 
 
 def host_of(url: str) -> str:
-    """Return the host. Raises CommandError, a usage error: there is none."""
+    """Return the host. Raises CommandError, a usage error: there is none, or the URL contains a password."""
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
+    fix = "Use a URL like http://127.0.0.1:7860."
+    if "@" in parts.netloc:
+        why = "it contains a user name or password, which messages would show"
+        raise CommandError("The URL is not valid", where="--url", why=why, fix=fix, code=USAGE)
     if parts.scheme in ("http", "https") and parts.hostname:
         return parts.hostname
-    fix = "Use a URL like http://127.0.0.1:7860."
     raise CommandError("The URL is not valid", where="--url", why=f"{url!r} has no host", fix=fix, code=USAGE)
 
 

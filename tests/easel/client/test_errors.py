@@ -93,3 +93,9 @@ def test_an_invalid_proxy(run_generate: Generate) -> None:
     done = run_generate("--url", "https://easel.example", ALL_PROXY="socks9://127.0.0.1:1")
     assert done.exit_code == 3
     assert "ALL_PROXY" in parts(done)["where"]
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it(run_generate: Callable[..., Result]) -> None:
+    done = run_generate("--url", "http://me:hunter2@127.0.0.1:1/")
+    assert done.exit_code == 2
+    assert "hunter2" not in done.output
