@@ -133,7 +133,7 @@ def part_cases() -> Iterator[Case]:
 def processor_cases() -> Iterator[Case]:
     """Yield FLUX.2 with the processor that its repository has. The laptop has no torchvision for it."""
     for name in ("AutoProcessor", "PixtralProcessor"):
-        yield Case(f"Flux2Pipeline, {name}", "Flux2Pipeline", lambda at, n=name: _make_processor(at, n))
+        yield Case(f"Flux2Pipeline, {name}", "Flux2Pipeline", partial(_make_processor, name=name))
 
 
 def _make_processor(folder: Path, name: str) -> None:
