@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,12 @@ _TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
 _TEMPORARY = {errno.ESTALE, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK}
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 """Errors of file systems that cannot flush a folder."""
+
+
+def read_file(file: Path) -> bytes:
+    """Return the content of a file, and nothing of a pipe or device. Raises OSError."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:  # a pipe would wait
+        return opened.read() if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else b""
 
 
 def write_file(file: Path, body: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from easel.laptop.clock import now
 from easel.laptop.gateway.signed_links import Signer
-from easel.laptop.storage.durable import make_folder, store_errors, sync_folder, write_file
+from easel.laptop.storage.durable import make_folder, read_file, store_errors, sync_folder, write_file
 
 _JOBS, _JOB_ID = re.compile(r"jobs/[0-9a-f]{16}/", re.ASCII), re.compile(r"[0-9a-f]{44}", re.ASCII)
 
@@ -34,8 +33,7 @@ class FolderStore:
         path = self._root / key
         with store_errors():
             try:
-                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would wait
-                    return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+                return read_file(path)
             except IsADirectoryError:
                 return b""
             except (FileNotFoundError, NotADirectoryError):

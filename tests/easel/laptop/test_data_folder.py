@@ -57,7 +57,6 @@ UNUSABLE = {
     "an endless secret": ("secret", link("secret", "/dev/zero")),
     "a link to nothing": ("queue", link("queue", "/nowhere/at/all")),
     "a file as jobs": ("jobs", lambda root: (folder("store")(root), write("store/jobs")(root))),
-    "a file as a job's owner": ("trial", lambda root: folder("store/jobs/a/.trial")(root)),
 }
 
 

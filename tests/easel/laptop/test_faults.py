@@ -21,6 +21,7 @@ from easel.laptop.clock import InterruptibleClock
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway import connections
 from easel.laptop.gateway.signed_links import Signer
+from easel.laptop.storage import store as store_module
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 from jobs.ports import Ticket
@@ -127,7 +128,7 @@ def test_an_error_of_a_moment_ends_no_job(
         return call
 
     if place == "read":
-        monkeypatch.setattr(Path, "read_bytes", fail(Path.read_bytes))
+        monkeypatch.setattr(store_module, "read_file", fail(store_module.read_file))
     if place == "queue":
         monkeypatch.setattr(Path, "unlink", fail(Path.unlink))
     container = Container(*([error] * 3 if place == "container" else []))
@@ -157,9 +158,9 @@ def test_errors_of_the_disk_are_errors_of_the_contract(
     def fail(*_: Any, **options: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    for place in ("read_bytes", "unlink"):
-        monkeypatch.setattr(Path, place, fail)
+    monkeypatch.setattr(Path, "unlink", fail)
     monkeypatch.setattr(os, "scandir", fail)
+    monkeypatch.setattr(store_module, "read_file", fail)
     retryable = number in (errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO, errno.EAGAIN)
     for call in (lambda: store.read("jobs/a"), lambda: store.delete("jobs/a"), lambda: store.list("jobs/", 1)):
         with pytest.raises(EaselError) as caught:
