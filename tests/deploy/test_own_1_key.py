@@ -19,7 +19,8 @@ from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
 from tests.deploy.harness.constants import REQUEST
 from tests.deploy.harness.deployment import wait_until
 from tests.deploy.harness.storage import keys, open_bucket
-from tests.model_importer.example import LARGE, SOURCE, TAKEN, WEIGHTS, write_files
+from tests.model_files import safetensors
+from tests.model_importer.example import LARGE, SOURCE, TAKEN, write_files
 from tests.model_importer.hub import HubServer, Repository
 
 pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
@@ -181,7 +182,7 @@ def test_log_group_needs_the_documented_statement(own_account: KeyDeployment) ->
 
 
 def test_interrupted_import_resumes_in_an_encrypted_bucket(own_account: KeyDeployment, tmp_path: Path) -> None:
-    content = WEIGHTS + os.urandom(PIECE * 2)
+    content = safetensors(os.urandom(PIECE * 2))
     repository = Repository(write_files(tmp_path, {**TAKEN, LARGE: content}))
     s3, bucket = open_bucket(own_account)
     with HubServer(repository) as hub:

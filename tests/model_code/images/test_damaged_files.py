@@ -131,9 +131,9 @@ def progressive(count: int, mode: str = "L") -> bytes:
 def test_a_jpeg_with_many_scans_is_refused_at_once(count: int) -> None:
     file = progressive(count)
     assert len(file) <= BYTES
-    started = time.monotonic()
+    started = time.process_time()
     error = error_of(file)
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert (error.code, str(containers.MAX_SCANS) in error.message) == ("bad_image", True)
 
 
@@ -182,12 +182,12 @@ def long_files() -> dict[str, bytes]:
 def test_parts_without_end_take_no_time(name: str) -> None:
     file = long_files()[name]
     assert len(file) <= BYTES
-    started = time.monotonic()
+    started = time.process_time()
     try:
         decode_init_image(file, INIT_IMAGE_PIXELS)
     except EaselError as error:
         assert error.code == "bad_image"
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("size", [(16_384, 16_384), (2**24, 1), (4096, 4097)])
