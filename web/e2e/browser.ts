@@ -104,8 +104,9 @@ export async function generate(page: Page, prompt = PROMPT): Promise<void> {
 }
 
 export async function startGeneration(page: Page, prompt = PROMPT): Promise<void> {
-  await page.locator('#prompt').fill(prompt)
-  await page.keyboard.press('Control+Enter')
+  const field = page.locator('#prompt')
+  await field.fill(prompt)
+  await field.press('Control+Enter')
 }
 
 export async function idle(page: Page): Promise<void> {

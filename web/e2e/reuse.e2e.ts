@@ -77,6 +77,7 @@ test('with an init image, the copied code generates the same bytes from the same
   const page = await openPage()
   await generate(page)
   await chooseMenuItem(page, en.actions.useAsInitImage)
+  await page.getByAltText(en.initImage.alt).waitFor()
   const [request] = await Promise.all([
     page.waitForRequest((candidate) => candidate.method() === 'POST'),
     generate(page, "a green apple, a child's"),
