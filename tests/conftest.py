@@ -27,7 +27,7 @@ MARKERS = {
     "assembly": "cdk",
 }
 """Fixture to the marker of the tests that use it."""
-FOLDERS = {"deploy": "deploy", "notebooks": "notebook"}
+FOLDERS = {"deploy": "deploy", "notebooks": "notebook", "model_importer": "slow", "models": "slow", "parity": "slow"}
 """Folder of tests/ to the marker of its tests."""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 """Marker to the group of tests that one worker runs, so that their session fixtures are built once."""

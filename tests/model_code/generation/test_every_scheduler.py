@@ -16,6 +16,8 @@ from generation.gpu_memory import GpuMemory
 from tests.model_code import tiny
 from tests.model_code.scheduler_configs import CATALOGUE, load, profiles
 
+pytestmark = pytest.mark.slow
+
 PIPELINES: Mapping[str, Any] = {
     "emoji": tiny.stable_diffusion,
     "flux.2-klein-4b": tiny.flux_2_klein,

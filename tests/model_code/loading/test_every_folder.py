@@ -8,6 +8,8 @@ from model_folder import PIPELINES
 from tests.model_code import every_pipeline, generated_folders
 from tests.model_code.generated_folders import Case, all_cases, difference, weight_cases
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
