@@ -35,7 +35,6 @@ LONGEST_FIRST = ("async_account", "realtime_account", "own_account", "browser", 
 """Order of the groups: a long one that starts last would keep one worker busy alone."""
 
 # Torch's threads spin while they wait: in two workers on two cores they would take the processor from each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
