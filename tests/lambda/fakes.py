@@ -130,7 +130,8 @@ class FakeEndpoint:
         return f"async-failures/{ticket.inference_id}.out"
 
     def request(self, ticket: Ticket) -> GenerationRequest:
-        return contract.parse_request(self.store.objects[ticket.key("request.json")], replace(UNLIMITED, schedulers=contract.SCHEDULERS))
+        profile = replace(UNLIMITED, schedulers=contract.SCHEDULERS)
+        return contract.parse_request(self.store.objects[ticket.key("request.json")], profile)
 
     def generate(self, ticket: Ticket) -> None:
         """Store the response like SageMaker: only if the input still exists."""
