@@ -21,6 +21,7 @@ from easel.laptop.clock import InterruptibleClock
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway import connections
 from easel.laptop.gateway.signed_links import Signer
+from easel.laptop.storage import durable
 from easel.laptop.storage import store as store_module
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
@@ -128,7 +129,7 @@ def test_an_error_of_a_moment_ends_no_job(
         return call
 
     if place == "read":
-        monkeypatch.setattr(store_module, "read_file", fail(store_module.read_file))
+        monkeypatch.setattr(store_module, "read_file", fail(durable.read_file))
     if place == "queue":
         monkeypatch.setattr(Path, "unlink", fail(Path.unlink))
     container = Container(*([error] * 3 if place == "container" else []))
