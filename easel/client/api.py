@@ -14,6 +14,7 @@ import httpx
 
 from contract import dumps
 from easel.client.connection import host_of, open_client, refuse_connection
+from easel.client.deadline import call_within
 from easel.client.responses import (
     IMAGE_BYTES,
     JSON_BYTES,
@@ -30,8 +31,8 @@ from easel.laptop.settings import KEY_PATTERN, LOOPBACK
 SUBMIT_PAUSES = (1.0, 3.0)
 POLL_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries an idempotency key, so that a second attempt makes no second job."""
-RESPONSE_SECONDS = 120.0
-"""Longest time for a whole response: the timeouts of httpx count from byte to byte."""
+RESPONSE_SECONDS, CANCEL_SECONDS = 120.0, 15.0
+"""Longest time for a whole response, and for that to a cancellation: somebody waits for the command to end."""
 KEY_FIX = "Set the API key: --key or EASEL_KEY. To get the key of a deployment: easel outputs --export"
 """Replaces the API's own hint, which is for programs."""
 _RETRYABLE = (429, 502, 503, 504)
@@ -89,7 +90,7 @@ class Api:
         return self._job("GET", f"/jobs/{id}", POLL_PAUSES, headers=self._key)
 
     def cancel(self, id: str) -> Job:
-        return self._job("DELETE", f"/jobs/{id}", (), headers=self._key)
+        return self._job("DELETE", f"/jobs/{id}", (), headers=self._key, seconds=CANCEL_SECONDS)
 
     def image(self, link: str, media_type: str) -> bytes:
         """Return the file behind a signed link. The API key is not sent, since the link may lead to another host.
@@ -135,17 +136,23 @@ class Api:
         except httpx.TransportError as error:
             self._refuse(url, error)
 
-    def _receive(self, method: str, url: str, limit: int, **options: Any) -> _Response:
-        """Send a request once and read at most `limit` bytes, as they are sent: a compressed body could be a bomb."""
+    def _receive(self, method: str, url: str, limit: int, *, seconds: float = 0, **options: Any) -> _Response:
+        """Send a request once and receive the response within `seconds`, or else RESPONSE_SECONDS."""
+        client, seconds = self._client(url), seconds or RESPONSE_SECONDS
+        try:
+            return call_within(seconds, lambda: self._exchange(client, method, url, limit, **options))
+        except TimeoutError:
+            raise InvalidResponseError(f"the response takes longer than {seconds:.0f} seconds") from None
+
+    def _exchange(self, client: httpx.Client, method: str, url: str, limit: int, **options: Any) -> _Response:
+        """Send a request and read at most `limit` bytes, as they are sent: a compressed body could be a bomb."""
         options["headers"] = {**options.get("headers", {}), "accept-encoding": "identity"}
-        body, end = bytearray(), time.monotonic() + RESPONSE_SECONDS
-        with self._client(url).stream(method, url, **options) as response:
+        body = bytearray()
+        with client.stream(method, url, **options) as response:
             for chunk in response.iter_raw():
                 body += chunk
                 if len(body) > limit:
                     raise InvalidResponseError(f"the response is larger than {limit} bytes")
-                if time.monotonic() > end:
-                    raise InvalidResponseError(f"the response takes longer than {RESPONSE_SECONDS:.0f} seconds")
             where = f"{method} {response.request.url.copy_with(query=None)}"
             return _Response(where, response.status_code, response.reason_phrase, bytes(body))
 

@@ -65,4 +65,6 @@ def host_of(url: str) -> str:
 def trusted_certificates() -> ssl.SSLContext:
     """Return a context with the certificates of a variable, or else of httpx. Raises CommandError."""
     name = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
-    return read_certificates(name, os.environ[name]) if name else httpx.create_ssl_context(trust_env=False)
+    if not name:
+        return httpx.create_ssl_context(trust_env=False)
+    return read_certificates(name, os.environ[name], folder=name != CA_VARIABLES[0])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import itertools
-import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from contract import ERRORS, INIT_IMAGE_BYTES
+from contract import ERRORS, INIT_IMAGE_BYTES, image_size
 from easel.client.api import Api
 from easel.client.responses import SUFFIXES, Job, JobError
-from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError, interruptible
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
+from easel.console.interrupts import interruptible
 from easel.console.printable import printable, to_json
 from easel.console.terminal import Terminal
 
@@ -45,9 +46,12 @@ def run(api: Api, request: Mapping[str, Any], folder: Path, as_json: bool) -> No
     if api.exposes_key:
         terminal.print(f"Warning: {api.url} is not HTTPS. Others in the network can read the API key.")
     began = time.monotonic()
-    with interruptible():
+    with interruptible(message=""):  # `_end` prints it
         job, files = _generate(api, request, folder, terminal)
-    seconds = round(time.monotonic() - began, 1)
+        _print(job, files, round(time.monotonic() - began, 1), terminal, as_json)
+
+
+def _print(job: Job, files: list[ImageFile], seconds: float, terminal: Terminal, as_json: bool) -> None:
     for warning in job.warnings:
         terminal.print(f"Note: {printable(warning)}")
     if as_json:
@@ -68,16 +72,36 @@ def _generate(api: Api, request: Mapping[str, Any], folder: Path, terminal: Term
         _check_outcome(job)
         return job, _save(api, job, folder)
     except KeyboardInterrupt:
-        terminal.print(_cancel(api, job.id) if job else "The request was interrupted. It may have created a job.")
+        _end(api, job, terminal)
         raise
     except CommandError as error:
         if job and (error.code == ENVIRONMENT or job.status == "succeeded"):
-            terminal.print(f"The API keeps the job. Get its images from GET {api.url}/jobs/{job.id}.")
+            terminal.print(f"The API keeps the job. {_where(api, job)}")
         raise
 
 
+def _end(api: Api, job: Job | None, terminal: Terminal) -> None:
+    """Cancel the job. Print its end, or that it goes on and where it is."""
+    if job is None:
+        terminal.print(f"The request was interrupted. It may have created a job: GET {api.url}/jobs lists the newest.")
+        return
+    why = "interrupted again"
+    try:
+        job = api.cancel(job.id)
+        why = job.message if job.status != "cancelled" else ""
+    except CommandError as error:
+        why = error.why
+    finally:
+        kept = f"The job was not cancelled ({why}). {_where(api, job)}"
+        terminal.print(kept if why else job.message)
+
+
+def _where(api: Api, job: Job) -> str:
+    return f"Get its images from GET {api.url}/jobs/{job.id}."
+
+
 def encode(file: Path) -> str:
-    """Return the file as base64. Raises CommandError if it cannot be read or is too large to send."""
+    """Return the file as base64. Raises CommandError if it cannot be read, is no image or is too large to send."""
     try:
         with file.open("rb") as opened:  # maybe a pipe or a device without an end
             body = opened.read(INIT_IMAGE_BYTES + 1)
@@ -89,6 +113,9 @@ def encode(file: Path) -> str:
     if len(body) > INIT_IMAGE_BYTES:
         why, fix = f"it has more than {INIT_IMAGE_BYTES} bytes", "Scale it down, or save it as JPEG."
         raise CommandError("The image is too large", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
+    if image_size(body) is None:
+        why, fix = "it is not a PNG, WebP or JPEG file", "Use a PNG, WebP or JPEG file."
+        raise CommandError("The file is no image", where=f"--init-image {file}", why=why, fix=fix, code=USAGE)
     return base64.b64encode(body).decode("ascii")
 
 
@@ -101,13 +128,6 @@ def _wait(api: Api, job: Job, terminal: Terminal) -> Job:
             pause = MIN_POLL_SECONDS if job.progress else min(pause * 1.2, MAX_POLL_SECONDS)
             job = api.job(job.id)
     return job
-
-
-def _cancel(api: Api, id: str) -> str:
-    try:
-        return printable(api.cancel(id).message)
-    except CommandError as error:
-        return f"The job {id} was not cancelled: {error.why}."
 
 
 def _check_outcome(job: Job) -> None:
@@ -168,15 +188,17 @@ def _create(path: Path, body: bytes) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that files can be written there, before a job costs anything. Creates nothing. Raises CommandError."""
+    """Check that files can be written there, before a job costs anything. Leaves nothing. Raises CommandError."""
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     except OSError as error:  # a name that is too long, a folder without permission
         raise _write_error(folder, error.strerror or str(error), USAGE) from None
     if not existing.is_dir():
         raise _write_error(folder, f"{existing} is not a folder", USAGE)
-    if not os.access(existing, os.W_OK):
-        raise _write_error(folder, f"{existing} is not writable", USAGE)
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # os.access knows no quota, read-only mount or special folder
+    except OSError:
+        raise _write_error(folder, f"{existing} is not writable", USAGE) from None
 
 
 def _write_error(folder: Path, why: str, code: int = FAILED) -> CommandError:

@@ -107,10 +107,13 @@ class Problem(_Object):
 def parse_job(body: bytes) -> Job:
     """Parse a job. Raises InvalidResponseError."""
     try:
-        return Job.model_validate(_parse_object(body))
+        job = Job.model_validate(_parse_object(body))
     except ValidationError as error:
         fields = ", ".join(dict.fromkeys(str(item["loc"][0]) for item in error.errors() if item["loc"]))
         raise InvalidResponseError(f"the response is not a job: {fields}") from None
+    if job.status == "succeeded" and not job.images:
+        raise InvalidResponseError("the job has succeeded, but has no images")
+    return job
 
 
 def parse_problem(body: bytes) -> Problem:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from easel.console.errors import CommandError
+from easel.console.interrupts import interruptible
 from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
+
+if TYPE_CHECKING:
+    from stacks.config.names import Names
 
 MINUTES = (1, 120)
 """Range of --minutes. SageMaker gives up a start by itself, after the timeouts of the stack."""
 
 Region = Annotated[
     str | None, typer.Option(help="AWS region of the deploy.  [default: AWS_REGION, or the profile's region]")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        envvar="EASEL_NAME", help="Name of the Easel, as in `-c name=…` of its deploy.  [default: cdk.json's, or easel]"
+    ),
 ]
 Minutes = Annotated[int, typer.Option(min=MINUTES[0], max=MINUTES[1], help="Longest time to wait.")]
 Context = Annotated[
@@ -25,6 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def doctor(
     context: Context = None,
+    name: Name = None,
     region: Region = None,
     request: Annotated[
         bool, typer.Option("--request", help="Request an increase from AWS for each quota that is too small.")
@@ -39,11 +53,14 @@ def doctor(
 
     if region:
         validate_region(region)
-    doctor = Doctor(read_plan(context or (), ROOT), ROOT, request)
-    raise typer.Exit(print_results(doctor.results(region), as_json))
+    pairs = [*([f"name={name}"] if name else ()), *(context or ())]
+    doctor = Doctor(read_plan(pairs, ROOT), ROOT, request)
+    with interruptible():
+        raise typer.Exit(print_results(doctor.results(region), as_json))
 
 
 def leftovers(
+    name: Name = None,
     region: Annotated[
         list[str] | None, typer.Option(help="Region to scan; can be repeated.  [default: as for doctor]")
     ] = None,
@@ -51,21 +68,27 @@ def leftovers(
     as_json: Json = False,
 ) -> None:
     """List all resources of Easel in the account, with their price per month."""
+    from easel import ROOT
     from easel.cloud.account import aws_errors, open_account, validate_region
+    from easel.cloud.doctor.plan import read_names
     from easel.cloud.leftovers.report import print_scan
     from easel.cloud.leftovers.scan import GLOBAL_REGION, scan
     from easel.console.terminal import Terminal
 
-    account = open_account(region[0] if region else None, default_region=GLOBAL_REGION["aws"] if all_regions else "")
-    for name in region or ():
-        validate_region(name)
+    names, default_region = read_names(name, ROOT), GLOBAL_REGION["aws"] if all_regions else ""
+    account = open_account(region[0] if region else None, names, default_region=default_region)
+    for item in region or ():
+        validate_region(item)
     with aws_errors():
         regions = account.enabled_regions() if all_regions else region or [account.region]
         account.client("sts").get_caller_identity()
-    raise typer.Exit(print_scan(scan(account, regions, Terminal(), all_regions=all_regions), as_json))
+    with interruptible():
+        found = scan(account, regions, Terminal(), all_regions=all_regions)
+        raise typer.Exit(print_scan(found, as_json, names))
 
 
 def outputs(
+    name: Name = None,
     region: Region = None,
     export: Annotated[
         bool, typer.Option("--export", help="Print shell commands that set EASEL_URL and EASEL_KEY.")
@@ -75,34 +98,52 @@ def outputs(
     """Print the outputs of the deploy: URLs, model, prices. With --export: the API's URL and key for the shell."""
     if export and as_json:
         raise typer.BadParameter("it cannot be combined with --json; use one of them", param_hint="--export")
+    from easel import ROOT
     from easel.cloud.account import open_account
+    from easel.cloud.doctor.plan import read_names
     from easel.cloud.outputs import exports, format_outputs, read_outputs
 
-    account = open_account(region)
-    found = read_outputs(account)
-    if export:
-        print(exports(account, found))
-    else:
-        print(to_json(found) if as_json else with_program_name(format_outputs(found)))
+    account = open_account(region, read_names(name, ROOT))
+    with _naming(account.names):
+        found = read_outputs(account)
+        if export:
+            print(exports(account, found))
+        else:
+            print(to_json(found) if as_json else with_program_name(format_outputs(found)))
 
 
-def pause(region: Region = None, minutes: Minutes = 15) -> None:
+def pause(name: Name = None, region: Region = None, minutes: Minutes = 15) -> None:
     """Delete the realtime endpoint, which then costs nothing, until `easel resume`."""
-    _switch(region, minutes, "pause")
+    _switch(name, region, minutes, "pause")
 
 
-def resume(region: Region = None, minutes: Minutes = 45) -> None:
+def resume(name: Name = None, region: Region = None, minutes: Minutes = 45) -> None:
     """Create a paused endpoint again, as deployed. This usually takes 6 to 12 minutes."""
-    _switch(region, minutes, "resume")
+    _switch(name, region, minutes, "resume")
 
 
-def _switch(region: str | None, minutes: int, action: str) -> None:
+def _switch(name: str | None, region: str | None, minutes: int, action: str) -> None:
+    from easel import ROOT
     from easel.cloud.account import open_account
+    from easel.cloud.doctor.plan import read_names
     from easel.cloud.pause import EndpointSwitch
     from easel.console.terminal import Terminal
 
-    switch = EndpointSwitch(open_account(region), minutes, Terminal())
-    print(printable(with_program_name(switch.pause() if action == "pause" else switch.resume())))
+    names = read_names(name, ROOT)
+    with interruptible(), _naming(names):
+        switch = EndpointSwitch(open_account(region, names), minutes, Terminal())
+        text = names.in_commands(switch.pause() if action == "pause" else switch.resume())
+        print(printable(with_program_name(text)))
+
+
+@contextmanager
+def _naming(names: Names) -> Iterator[None]:
+    """Write the name of the Easel into the commands of an error."""
+    try:
+        yield
+    except CommandError as error:
+        error.why, error.fix = names.in_commands(error.why), names.in_commands(error.fix)
+        raise
 
 
 _SWITCH_CODES = "Exit codes: 0 success, 1 failed, 2 usage error, 3 no AWS credentials or no region."

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 
 from easel.console.printable import printable
 from easel.console.program_name import with_program_name
@@ -43,30 +41,3 @@ def report_errors() -> Iterator[None]:
         with suppress(OSError):  # the exit code still says it
             print(*error.lines(), sep="\n", file=sys.stderr, flush=True)
         sys.exit(error.code)
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal other than SIGINT that ends the command as Ctrl-C does."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise Interrupted for SIGTERM and SIGHUP, except where the caller of the program ignores them (nohup)."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    except Interrupted as error:
-        sys.exit(128 + error.number)
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)

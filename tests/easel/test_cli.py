@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_models_lists_the_catalogue() -> None:
     }
 
 
+def test_models_tells_how_to_get_a_model() -> None:
+    assert "docs/how-to/own-model.md" in CliRunner().invoke(app, ["models"]).stderr
+    assert "## 3. Run it on the laptop" in (ROOT / "docs/how-to/own-model.md").read_text()
+
+
+def test_help_shows_whole_descriptions() -> None:
+    output = CliRunner().invoke(app, ["--help"]).stdout
+    assert "..." not in output.replace("[ARGS]...", "")
+    assert "works." in output
+
+
 def test_version() -> None:
     assert re.fullmatch(r"easel \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).stdout)
 
@@ -84,3 +96,28 @@ def test_an_invalid_entry_hides_no_other_entry(tmp_path: Path, monkeypatch: pyte
     result = CliRunner().invoke(app, ["models"])
     assert (result.exit_code, result.stdout.split()[0]) == (2, "emoji")
     assert "aa.json" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("typer", ["models"]),
+        ("httpx", ["generate", "a"]),
+        ("uvicorn", ["up"]),
+        ("boto3", ["outputs"]),
+        ("botocore", ["pause"]),
+    ],
+)
+def test_a_signal_during_the_imports_is_one_line(
+    tmp_path: Path, package: str, arguments: list[str], number: signal.Signals
+) -> None:
+    """A package in the place of the real one sends the signal while it is imported."""
+    (tmp_path / f"{package}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {number.value})\ntime.sleep(20)\n", encoding="utf-8"
+    )
+    variables = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "-m", "easel", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (128 + number, ["Interrupted."])
+    assert "Traceback" not in done.stderr

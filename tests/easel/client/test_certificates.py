@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
@@ -76,3 +77,21 @@ def test_a_file_without_certificates(
     assert done.exit_code == 3
     assert f"{variable}={file}" in done.stderr
     assert run_generate("--url", api.url, **{variable: str(file)}).exit_code == 0, "plain HTTP needs no certificates"
+
+
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "pipe": os.mkfifo,
+    "folder": os.mkdir,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "loop": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("variable", CA_VARIABLES)
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_not_read(run_generate: Generate, tmp_path: Path, variable: str, kind: str) -> None:
+    path = tmp_path / "ca.pem"
+    NO_FILES[kind](path)
+    done = run_generate("--url", "https://127.0.0.1:9", **{variable: str(path)})
+    assert (done.exit_code, f"{variable}={path}" in done.stderr) == (3, kind != "folder" or variable == "SSL_CERT_FILE")

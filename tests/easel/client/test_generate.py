@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from typer.testing import Result
 from contract import INIT_IMAGE_BYTES
 from tests.easel.client.fake_api import DONE, FILES, ID, IMAGES, FakeApi, job
 from tests.easel.running import EASEL, ROOT, Laptop, wait_for
+
+START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * (8).to_bytes(4, "big")
+"""The beginning of a PNG of 8×8 pixels: as much as is checked before sending."""
 
 Api = type[FakeApi]
 Generate = Callable[..., Result]
@@ -105,6 +110,31 @@ def test_a_signal_cancels_the_job(api: Api, tmp_path: Path, number: int, code: i
     assert [request.path for request in api.received if request.method == "DELETE"] == [f"/jobs/{ID}"]
 
 
+def refuse_to_cancel(self: FakeApi) -> None:
+    self.keep(None)
+    self.respond(409, {"title": "The job has started", "detail": "the image is being generated"})
+
+
+def hang(self: FakeApi) -> None:
+    self.keep(None)
+    time.sleep(15)
+
+
+@pytest.mark.parametrize(("cancel", "signals"), [(refuse_to_cancel, 1), (hang, 2)], ids=["it runs", "second Ctrl-C"])
+def test_a_job_that_goes_on_is_named(api: Api, tmp_path: Path, cancel: Callable[[FakeApi], None], signals: int) -> None:
+    api.jobs[:] = [job("running", "Running.", 3)]
+    api.do_DELETE = cancel  # type: ignore[method-assign]
+    command = [*EASEL, "generate", "a", "--url", api.url]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(api.received) >= 3)
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: process.poll() is not None or any(request.method == "DELETE" for request in api.received))
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, "Traceback" in errors) == (143, False)
+    assert f"GET {api.url}/jobs/{ID}" in errors.splitlines()[-1]
+
+
 def test_images_of_an_output_that_is_closed_or_ascii(api: Api, tmp_path: Path) -> None:
     command = [*EASEL, "generate", "红苹果", "--url", api.url]
     reader, writer = os.pipe()
@@ -166,16 +196,32 @@ def test_every_option_reaches_the_api(api: Api, run_generate: Generate, tmp_path
 
 
 def test_an_initial_image_reaches_the_api(api: Api, run_generate: Generate, tmp_path: Path) -> None:
-    (tmp_path / "start.png").write_bytes(b"picture")
+    (tmp_path / "start.png").write_bytes(START)
     options = ["--init-image", "start.png", "--strength", "0.4", "--embed-parameters"]
     assert run_generate(*options, "--url", api.url).exit_code == 0
     body = api.received[0].body
-    assert body == {"prompt": ["a"], "init_image": "cGljdHVyZQ==", "strength": 0.4, "embed_parameters": True}
+    init_image = base64.b64encode(START).decode()
+    assert body == {"prompt": ["a"], "init_image": init_image, "strength": 0.4, "embed_parameters": True}
+
+
+def test_a_file_that_is_no_image_is_refused_by_its_name(api: Api, run_generate: Generate, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Easel")
+    done = run_generate("--init-image", "README.md", "--url", api.url)
+    assert (done.exit_code, api.received) == (2, [])
+    assert "--init-image README.md" in done.stderr
+    assert "base64" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that nobody can write, root included, is Linux's")
+def test_a_folder_that_cannot_be_written_is_refused_before_the_job(api: Api, run_generate: Generate) -> None:
+    done = run_generate("-o", "/proc/self/images", "--url", api.url)
+    assert (done.exit_code, api.received) == (2, [])
+    assert "--out" in done.stderr
 
 
 def test_the_initial_image_has_a_size_limit(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     for size, code in [(INIT_IMAGE_BYTES, 0), (INIT_IMAGE_BYTES + 1, 2)]:
-        (tmp_path / "start.png").write_bytes(bytes(size))
+        (tmp_path / "start.png").write_bytes(START.ljust(size, b"\0"))
         done = run_generate("--init-image", "start.png", "--url", api.url)
         assert done.exit_code == code, done.stderr
     assert str(INIT_IMAGE_BYTES) in done.stderr

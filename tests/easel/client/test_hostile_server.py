@@ -188,27 +188,46 @@ def test_an_endless_response_is_not_read(
     assert next(sent) < 1_000
 
 
+DRIPS = {
+    "body": (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" "),
+    "chunk": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", b"x"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "status line": (b"HTTP/1.1 200 ", b"OK"),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+def drip(handler: FakeApi, start: bytes, drop: bytes) -> None:
+    """Send `drop` again and again, for 10 seconds: the timeout from byte to byte never ends."""
+    with suppress(OSError):
+        handler.wfile.write(start)
+        for _ in range(200):
+            handler.wfile.write(drop)
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("part", DRIPS)
 @pytest.mark.parametrize("method", ["do_POST", "do_GET"])
 def test_a_response_that_drips_is_not_read(
-    api: Api, run_generate: Generate, monkeypatch: pytest.MonkeyPatch, folder: Path, method: str
+    api: Api, run_generate: Generate, monkeypatch: pytest.MonkeyPatch, folder: Path, method: str, part: str
 ) -> None:
     monkeypatch.setattr(client, "RESPONSE_SECONDS", 0.2)
-
-    def drip(self: FakeApi) -> None:
-        self.send_response(200)
-        self.send_header("content-length", "1000")
-        self.end_headers()
-        with suppress(OSError):
-            for _ in range(200):
-                self.wfile.write(b" ")
-                time.sleep(0.05)
-
-    setattr(api, method, drip)
+    setattr(api, method, lambda self: drip(self, *DRIPS[part]))
     began = time.monotonic()
     done = run_generate("--url", api.url)
     check(done, folder)
     assert done.exit_code == 3
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_succeeded_job_without_images_is_an_error(
+    api: Api, run_generate: Generate, folder: Path, as_json: bool
+) -> None:
+    api.jobs[:] = [{**DONE, "images": []}]
+    done = run_generate("--url", api.url, *(["--json"] if as_json else []))
+    check(done, folder)
+    assert (done.exit_code, done.stdout) == (3, "")
 
 
 def test_a_failed_job_without_an_error_is_not_called_cancelled(api: Api, run_generate: Generate, folder: Path) -> None:

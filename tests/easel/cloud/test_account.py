@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,24 @@ def test_a_file_without_certificates_is_named(
     with pytest.raises(CommandError) as caught:
         open_account(REGION)
     assert (caught.value.code, caught.value.where) == (ENVIRONMENT, f"{variable}={file}")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle in ~/.aws/config"])
+@pytest.mark.parametrize("create", [os.mkfifo, os.mkdir])
+def test_certificates_that_are_no_file_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, create: Callable[[Path], None]
+) -> None:
+    path, config = tmp_path / "ca.pem", tmp_path / "config"
+    create(path)
+    config.write_text(f"[default]\nca_bundle = {path}\n")
+    if "config" in variable:
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    else:
+        monkeypatch.setenv(variable, str(path))
+    with pytest.raises(CommandError) as caught:
+        open_account(REGION)
+    assert (caught.value.code, caught.value.where) == (ENVIRONMENT, f"{variable}={path}")
 
 
 def test_a_certificate_of_an_unknown_authority_is_no_network_error(
