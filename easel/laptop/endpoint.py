@@ -15,10 +15,11 @@ STATE_SECONDS = 1.0
 
 
 class LaptopEndpoint:
-    """Queues jobs, calls `on_submit` for each, and asks the container for progress."""
+    """Queues jobs, calls `on_submit` for each, asks the container for progress, and stops it."""
 
     reports_start = True
     has_previews = True
+    stops_jobs = True
 
     def __init__(self, queue: Queue, container: ContainerClient, on_submit: Callable[[], None]) -> None:
         self._queue, self._container, self._on_submit = queue, container, on_submit
@@ -34,6 +35,9 @@ class LaptopEndpoint:
         if progress.get("inference_id") != ticket.inference_id:
             return None
         return Progress(step=progress["step"], steps=progress["steps"], preview=progress.get("preview"))
+
+    def stop(self, ticket: Ticket) -> None:
+        self._container.cancel(ticket)
 
     def state(self) -> EndpointState:
         if time.monotonic() - self._checked_at > STATE_SECONDS:

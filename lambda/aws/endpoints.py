@@ -78,6 +78,7 @@ class AsyncEndpoint:
 
     reports_start = False
     has_previews = False
+    stops_jobs = False
 
     def __init__(self, name: str, store: BucketStore, ttl_s: float) -> None:
         self._name, self._store, self._watcher = name, store, EndpointWatcher(name)
@@ -107,6 +108,9 @@ class AsyncEndpoint:
     def progress(self, ticket: Ticket) -> None:
         """Return None: SageMaker does not report progress."""
 
+    def stop(self, ticket: Ticket) -> None:
+        """Do nothing: SageMaker stops no call."""
+
     def state(self) -> EndpointState:
         return self._watcher.state()
 
@@ -119,6 +123,7 @@ class RealtimeEndpoint:
 
     reports_start = True
     has_previews = False
+    stops_jobs = False
 
     def __init__(self, name: str, runner: str) -> None:
         self._runner, self._watcher = runner, EndpointWatcher(name)
@@ -135,6 +140,9 @@ class RealtimeEndpoint:
 
     def progress(self, ticket: Ticket) -> None:
         """Return None: SageMaker does not report progress."""
+
+    def stop(self, ticket: Ticket) -> None:
+        """Do nothing: SageMaker stops no call."""
 
     def state(self) -> EndpointState:
         return self._watcher.state()

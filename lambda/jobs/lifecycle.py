@@ -114,20 +114,21 @@ class Jobs:
             return [job for job in pool.map(self._find, tickets) if job]
 
     def cancel(self, ticket: Ticket) -> Job:
-        """End a job that is not known to have started, or close one with a damaged record.
+        """End a job, or close one with a damaged record. A running job is stopped if the endpoint can do that.
 
         Raises `job_running` or `job_finished`.
         """
         job = self.get(ticket)
         if job.record is None or (job.outcome and job.outcome.is_damaged):
             return self._close(job)
-        if not job.outcome and job.started_at:
+        if not job.outcome and job.started_at and not self.endpoint.stops_jobs:
             raise EaselError("job_running", "the image is being generated", hint="Wait until the job ends.")
         outcome = job.outcome or self._reporter.end(
             job.record, Outcome(status="cancelled", completed_at=end_time(self._clock, job.record))
         )
         if outcome.status != "cancelled":
             raise EaselError("job_finished", f"the job has {outcome.status}")
+        self.endpoint.stop(ticket)
         self._delete_input(ticket)
         return replace(job, outcome=outcome)
 

@@ -119,6 +119,8 @@ class Endpoint(Protocol):
     """Whether workers call `JobReporter.start`, so that a job without it is known to be waiting."""
     has_previews: bool
     """Whether `progress` can contain a preview."""
+    stops_jobs: bool
+    """Whether `stop` ends a running job."""
 
     def submit(self, ticket: Ticket) -> Submission:
         """Queue the job whose input is the object `ticket.key("request.json")`. Returns at once.
@@ -129,6 +131,9 @@ class Endpoint(Protocol):
 
     def progress(self, ticket: Ticket) -> Progress | None:
         """Return the progress of a running job, or None if it does not run or is unknown. Never raises."""
+
+    def stop(self, ticket: Ticket) -> None:
+        """Stop generating the job if it runs and the endpoint `stops_jobs`. Returns at once; never raises."""
 
     def state(self) -> EndpointState:
         """Return the state. Cheap: implementations cache it for some seconds."""

@@ -79,7 +79,7 @@ class NativeApi:
         return _json(self._full_view(self._jobs.get(_ticket(request, id))))
 
     def cancel(self, request: Request, id: str) -> Response:
-        """Cancel a job that has not started."""
+        """Cancel a job that has not started, or also a running one if the endpoint can stop it."""
         return _json(self._full_view(self._jobs.cancel(_ticket(request, id))))
 
     def recent(self, request: Request) -> Response:
@@ -118,6 +118,7 @@ class NativeApi:
             "image_to_image": self._profile.image_to_image,
             "embed_parameters": True,
             "preview": self._jobs.endpoint.has_previews,
+            "cancel_running": self._jobs.endpoint.stops_jobs,
         }
         return [name for name, supported in features.items() if supported]
 
@@ -147,7 +148,7 @@ class NativeApi:
         return views.Job(
             id=job.ticket.id,
             status=status,  # type: ignore[arg-type]  # pydantic checks it
-            message=_message(status, outcome, state, self._jobs.endpoint.reports_start),
+            message=_message(status, job, state, self._jobs.endpoint.reports_start),
             created_at=_timestamp(job.created_at),
             started_at=_timestamp(job.started_at) if job.started_at else None,
             completed_at=_timestamp(outcome.completed_at) if outcome else None,
@@ -246,9 +247,9 @@ def _job_error(outcome: Outcome | None) -> views.JobError | None:
     )
 
 
-def _message(status: str, outcome: Outcome | None, state: EndpointState, reports_start: bool) -> str:
-    if outcome:
-        return _end_message(outcome, reports_start)
+def _message(status: str, job: Job, state: EndpointState, reports_start: bool) -> str:
+    if job.outcome:
+        return _end_message(job, job.outcome, reports_start)
     if status == "running":
         return "The image is being generated."
     if state.status == "asleep" and state.wake_minutes:
@@ -259,8 +260,10 @@ def _message(status: str, outcome: Outcome | None, state: EndpointState, reports
     return "The job is waiting." if reports_start else "The job is waiting or running."
 
 
-def _end_message(outcome: Outcome, reports_start: bool) -> str:
+def _end_message(job: Job, outcome: Outcome, reports_start: bool) -> str:
     if outcome.status == "cancelled":
+        if job.started_at:
+            return "The job was cancelled while it ran, and its generation stopped."
         if reports_start:
             return "The job was cancelled before it started."
         return "The job was cancelled. If it was already running, its images are discarded."

@@ -181,7 +181,15 @@ def _paths() -> dict[str, Any]:
         },
         "/jobs/{id}": {
             "get": {**job, **_operation("job", "The state of a job", {200: views.Job})},
-            "delete": {**job, **_operation("cancel", "Cancel a job that has not started", {200: views.Job}, (409,))},
+            "delete": {
+                **job,
+                **_operation(
+                    "cancel",
+                    "Cancel a job, also a running one with the feature cancel_running",
+                    {200: views.Job},
+                    (409,),
+                ),
+            },
         },
         "/models": {"get": _operation("models", "The model, its defaults and bounds", {200: views.Models})},
         "/health": {"get": _operation("health", "Whether a new job will run", {200: views.Health})},

@@ -144,7 +144,7 @@ class Bounds(View):
     max_pixel_steps: int
 
 
-Feature = Literal["image_to_image", "embed_parameters", "preview"]
+Feature = Literal["image_to_image", "embed_parameters", "preview", "cancel_running"]
 
 
 class Model(View):
@@ -161,7 +161,10 @@ class Model(View):
     formats: list[str]
     features: Annotated[
         list[Feature],
-        Field(description="Optional features that are available here: init_image, embed_parameters, previews"),
+        Field(
+            description="Optional features that are available here: init_image, embed_parameters, previews, "
+            "and DELETE /jobs/{id} of a running job"
+        ),
     ]
     upscales: Annotated[
         bool, Field(description="Generates at its first size; the image is then scaled to the requested size")

@@ -35,6 +35,8 @@ class Model:
     """The most images of one batch."""
     memory: GpuMemory
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    is_cancelled: Callable[[], bool] | None = None
+    """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None
     """Called with (steps done, steps in total) of the running request, counted over all of its images."""
     on_preview: Callable[[str], None] | None = None
@@ -58,7 +60,7 @@ class Generation:
 def generate(model: Model, request: GenerationRequest, expires_at: float | None) -> Generation:
     """Generate all images. `expires_at` is a time of time.monotonic().
 
-    Raises EaselError: out_of_range, bad_image, not_supported, deadline_exceeded, nan_output, blank_output,
+    Raises EaselError: out_of_range, bad_image, not_supported, cancelled, deadline_exceeded, nan_output, blank_output,
     content_filtered, gpu_out_of_memory, container_died (the GPU context is lost), config_error. Other exceptions of the
     pipeline pass through.
     """
@@ -163,7 +165,7 @@ class _Run:
         return None
 
     def _generate_batch(self, batch: Sequence[tuple[str, int]]) -> list[Pixels]:
-        self._check_deadline()
+        self._check_end()
         self.latents = None
         output = self.pipeline(
             prompt=[prompt for prompt, _ in batch],
@@ -193,7 +195,7 @@ class _Run:
         return arguments
 
     def _on_step_end(self, pipeline: Any, index: int, size: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        self._check_deadline()
+        self._check_end()
         self.latents = tensors.get("latents")
         if self.model.on_preview is not None and self.latents is not None:
             self._send_preview(self.model.on_preview, self.latents)
@@ -216,7 +218,10 @@ class _Run:
             size = max(1, self.request.width // cell), max(1, self.request.height // cell)
             on_preview(encode_preview(_resize(preview, *size, self.model.profile)))
 
-    def _check_deadline(self) -> None:
+    def _check_end(self) -> None:
+        """Raise `cancelled` or `deadline_exceeded` if the request must not go on."""
+        if self.model.is_cancelled is not None and self.model.is_cancelled():
+            raise EaselError("cancelled", "the job was cancelled")
         if self.expires_at is not None and time.monotonic() > self.expires_at:
             message = f"the images were not generated within {self.request.deadline_ms} ms"
             refuse("deadline_exceeded", "deadline_ms", message, "Request fewer steps or images, or allow more time.")

@@ -1,4 +1,4 @@
-"""A container without a model. It serves /ping, /invocations and /progress as easel/laptop/container/server.py does.
+"""A container without a model. It serves the routes of easel/laptop/container/server.py.
 
 The prompt `slow <seconds>` takes that long, in ten steps. `die` kills the process. `fail <code>` responds with that
 error code. Each request adds its inference id to the file FAKE_JOURNAL. /ping is 503 for FAKE_LOAD_SECONDS.
@@ -20,6 +20,7 @@ from typing import Any
 
 STARTED = time.monotonic()
 RUNNING: dict[str, Any] = {}
+CANCELLED: set[str] = set()
 
 
 def png(seed: int) -> bytes:
@@ -45,6 +46,8 @@ def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
     for step in range(10 if command == "slow" else 0):
         RUNNING.update(inference_id=inference_id, step=step + 1, steps=10)
         time.sleep(float(argument) / 10)
+        if inference_id in CANCELLED:
+            return {"error": {"code": "cancelled", "message": "the job was cancelled", "hint": "", "param": None}}
     count = len(request["prompt"]) * request.get("num_images_per_prompt", 1)
     seeds = [(request["seed"] + i) % 2**32 for i in range(count)]
     magic = MAGIC[request.get("output_format", "png")]
@@ -67,6 +70,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         inference_id = self.headers["x-amzn-sagemaker-inference-id"]
+        if self.path == "/cancel":
+            CANCELLED.add(inference_id)
+            self.respond({}, 200)
+            return
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if journal := os.environ.get("FAKE_JOURNAL"):
             with Path(journal).open("a") as file:

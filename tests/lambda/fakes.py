@@ -102,10 +102,12 @@ class FakeEndpoint:
 
     reports_start = False
     has_previews = False
+    stops_jobs = False
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.submitted: list[Ticket] = []
+        self.stopped: list[Ticket] = []
         self.error: EaselError | None = None
         self.image_bytes = 0
         self.known_state = EndpointState("ready")
@@ -119,6 +121,9 @@ class FakeEndpoint:
 
     def progress(self, ticket: Ticket) -> Progress | None:
         return self.known_progress
+
+    def stop(self, ticket: Ticket) -> None:
+        self.stopped.append(ticket)
 
     def state(self) -> EndpointState:
         return self.known_state

@@ -282,8 +282,9 @@ def test_the_advertised_steps_are_accepted_and_one_more_is_not(
 def test_models_list_optional_features(world: World, slow: World) -> None:
     assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "embed_parameters"]
     other = World(replace(PROFILE, image_to_image=False))
-    other.endpoint.has_previews = True
-    assert other.call("GET", "/models")[1]["models"][0]["features"] == ["embed_parameters", "preview"]
+    other.endpoint.has_previews = other.endpoint.stops_jobs = True
+    features = ["embed_parameters", "preview", "cancel_running"]
+    assert other.call("GET", "/models")[1]["models"][0]["features"] == features
 
 
 # --- init_image ----------------------------------------------------------------------------------
@@ -542,6 +543,16 @@ def test_a_running_or_ended_job_cannot_be_cancelled(slow: World) -> None:
     problem(slow.send(event("DELETE", f"/jobs/{id}")), 409, "job_running")
     slow.endpoint.generate_all()
     problem(slow.send(event("DELETE", f"/jobs/{id}")), 409, "job_finished")
+
+
+def test_a_running_job_is_cancelled_if_the_endpoint_stops_it(slow: World) -> None:
+    slow.endpoint.stops_jobs = True
+    id = slow.call("POST", "/jobs", APPLE)[1]["id"]
+    slow.reporter.start(slow.endpoint.submitted[0])
+    status, body = slow.call("DELETE", f"/jobs/{id}")
+    assert (status, body["status"]) == (200, "cancelled")
+    assert "while it ran" in body["message"]
+    assert slow.endpoint.stopped == slow.endpoint.submitted
 
 
 def test_a_waiting_request_ends_when_its_job_is_cancelled(world: World) -> None:

@@ -39,6 +39,9 @@ def predict_fn(data, model):
     kind, length, content_type, body = data
     if "fail" in str(body): raise ValueError("it failed")
     if "sick" in str(body): model.healthy = False
+    if "cancellable" in str(body):
+        model.on_step(3, 20)
+        while not model.is_cancelled(): time.sleep(0.01)
     if "wait" in str(body):
         model.on_step(3, 20)
         model.on_preview("/9j/")
@@ -137,6 +140,20 @@ def test_an_exception_is_status_400(container: RunningContainer) -> None:
     assert json.loads(response) == {"code": 400, "type": "InternalServerException", "message": "it failed"}
     assert container.invoke(b"\xff")[0] == 400  # the toolkit decodes before it calls
     assert container.invoke()[0] == 200
+
+
+def test_cancel_ends_the_request_of_its_id(container: RunningContainer) -> None:
+    names = ("running", "waiting")
+    headers = [{"X_Amzn_SageMaker_Inference_Id": name} for name in names]
+    threads = [threading.Thread(target=container.invoke, args=(b'"cancellable"',), kwargs=h) for h in headers]
+    for name, thread in zip(names, threads, strict=True):
+        thread.start()
+        wait_until(lambda: json.loads(container.call("GET", "/progress")[1])["inference_id"] == "running")
+        assert container.call("POST", "/cancel", b"", X_Amzn_SageMaker_Inference_Id="another")[0] == 200, name
+    for header, thread in zip(headers, threads, strict=True):
+        assert container.call("POST", "/cancel", b"", **header)[0] == 200
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_requests_run_one_at_a_time_and_report_progress(container: RunningContainer, release: Path) -> None:

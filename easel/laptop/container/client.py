@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,9 @@ from jobs.ports import Ticket
 
 STATE_SECONDS = 0.5
 """Timeout of `ping` and `progress`."""
+CANCEL_SECONDS = 5.0
+"""Timeout of `cancel`."""
+_INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 GRACE_SECONDS = 30.0
 """Time after a job's deadline, which the container keeps itself, until the container counts as stuck."""
 
@@ -37,12 +41,17 @@ class ContainerClient:
         progress = json.loads(body) if status == HTTPStatus.OK else {}
         return progress if progress.get("steps") else {}
 
+    def cancel(self, ticket: Ticket) -> None:
+        """End the job within one step if it runs. Never raises: a container that died does not run it."""
+        with suppress(OSError, http.client.HTTPException):
+            self._send("POST", "/cancel", b"", {_INFERENCE_ID: ticket.inference_id}, CANCEL_SECONDS)
+
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
         """Return the container's response to `body`.
 
         Raises ContainerDiedError, TimeoutError if the container is stuck, and EaselError for a status other than 200.
         """
-        headers = {"content-type": "application/json", "x-amzn-sagemaker-inference-id": ticket.inference_id}
+        headers = {"content-type": "application/json", _INFERENCE_ID: ticket.inference_id}
         seconds = json.loads(body).get("deadline_ms", DEADLINE_MS.maximum) / 1000 + GRACE_SECONDS
         try:
             status, response = self._send("POST", "/invocations", body, headers, seconds)

@@ -5,6 +5,7 @@
 GET /ping           200 while the model is loaded and healthy, else 503
 POST /invocations   input_fn, predict_fn, output_fn, one request at a time; an exception becomes status 400
 GET /progress       {"inference_id", "step", "steps", "preview"} of the running request, or nulls
+POST /cancel        ends the request of the header's inference id, within one step if it runs
 
 Pages in a browser are refused: no Origin, and only a Host of this machine. With EASEL_CONTAINER_SECRET in the
 environment, every request must send it as x-easel-secret.
@@ -24,6 +25,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +40,8 @@ MAX_BODY_BYTES = 6_291_456
 """Largest body of SageMaker's InvokeEndpoint. The contract's own limit is lower."""
 SLOW_CLIENT_SECONDS = 30
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+MAX_CANCELLED = 100
+"""Cancelled inference ids that are kept. As many jobs can wait."""
 _JSON = "application/json"
 
 
@@ -61,6 +65,11 @@ class Container:
         self.waiting: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
         self._model: Any = None
         self._progress: dict[str, Any] = {}
+        self._cancelled: deque[str | None] = deque(maxlen=MAX_CANCELLED)
+
+    def cancel(self, inference_id: str | None) -> None:
+        """End the request within one step if it runs, and before its first step if it comes later."""
+        self._cancelled.append(inference_id)
 
     @property
     def healthy(self) -> bool:
@@ -79,6 +88,7 @@ class Container:
             invocation = self.waiting.get()
             started = time.monotonic()
             self._progress = {"inference_id": invocation.inference_id}
+            self._model.is_cancelled = lambda id=invocation.inference_id: id in self._cancelled
             self._model.on_step = lambda step, steps: self._update_progress(step=step, steps=steps)
             self._model.on_preview = lambda preview: self._update_progress(preview=preview)
             self._invoke(code, invocation)
@@ -136,6 +146,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self._body()
         if body is None:
+            return
+        if self.path == "/cancel":
+            self.container.cancel(self.headers.get(INFERENCE_ID))
+            self._send(200, "")
             return
         if self.path != "/invocations":
             self._send(404, "")

@@ -38,13 +38,14 @@ def test_jobs_run_in_the_order_of_submission(laptop: Laptop) -> None:
     assert [id for id in journal if id in ids] == ids
 
 
-def test_a_queued_job_can_be_cancelled_and_a_running_job_cannot(laptop: Laptop) -> None:
-    running, waiting = laptop.submit("slow 1"), laptop.submit()
+def test_cancel_ends_a_queued_job_and_stops_a_running_one(laptop: Laptop) -> None:
+    running, waiting, next_job = laptop.submit("slow 60"), laptop.submit(), laptop.submit()
     wait_for(lambda: laptop.job(running)["status"] == "running")
     assert laptop.http.delete(f"/jobs/{waiting}").json()["status"] == "cancelled"
-    assert laptop.http.delete(f"/jobs/{running}").json()["code"] == "job_running"
-    assert laptop.outcome(running)["status"] == "succeeded"
-    assert invocations(laptop, waiting) == 0
+    assert laptop.http.delete(f"/jobs/{running}").json()["status"] == "cancelled"
+    assert laptop.outcome(next_job)["status"] == "succeeded", "the model is free within one step"
+    assert laptop.job(running)["status"] == "cancelled"
+    assert (invocations(laptop, waiting), invocations(laptop, running)) == (0, 1)
 
 
 def stream(url: str, stop_after: int | None = None) -> list[dict[str, Any]]:

@@ -133,6 +133,16 @@ def test_no_step_runs_after_the_deadline(fake_model: FakeModel, monkeypatch: pyt
     assert steps == [1, 2, 3, 4]
 
 
+def test_a_cancelled_request_ends_within_one_step_and_frees_the_model(fake_model: FakeModel) -> None:
+    model, steps = fake_model(fakes.grey), list[int]()
+    model.on_step = lambda step, total: steps.append(step)
+    model.is_cancelled = lambda: len(steps) >= 3
+    assert error_of(model, None, num_inference_steps=50, prompt=("a",)).code == "cancelled"
+    assert steps == [1, 2, 3]
+    model.is_cancelled = lambda: False
+    assert len(run(model).images) == 2
+
+
 def test_a_deadline_that_passed_in_the_queue_costs_no_step(fake_model: FakeModel) -> None:
     model = fake_model(fakes.grey)
     model.on_step = lambda step, total: pytest.fail("ran a step")
