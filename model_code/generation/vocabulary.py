@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 EXAMPLES = 5
-"""Names in the advice."""
+"""The most names in the advice."""
 _PROMPT_WORDS = 50
 """Words of a prompt that are compared with the names."""
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Vocabulary:
     subjects: tuple[tuple[str, ...], ...] = ()
 
     def advice(self, prompts: Iterable[str]) -> list[str]:
-        """Return a warning for prompts without any known name, with the names nearest to them."""
+        """Return a warning for prompts without any known name, with the nearest subjects if there are any."""
         unknown = [prompt for prompt in prompts if self.subjects and not self._knows(prompt)]
         if not unknown:
             return []
-        examples = ", ".join(self._nearest(" ".join(unknown)))
         where = "the prompt" if len(unknown) == 1 else f"{len(unknown)} of the prompts"
         message = f"This model knows {len(self.subjects)} subjects and found none of them in {where}"
-        return [f"{message}. Try for example {examples}; GET /models lists them all."]
+        nearest = ", ".join(self._nearest(" ".join(unknown)))
+        return [f"{message}; the nearest: {nearest}." if nearest else f"{message}."]
 
     def _names(self) -> list[str]:
         return [name for names in self.subjects for name in names]
@@ -35,15 +35,18 @@ class Vocabulary:
         return any(_contains(text, name) for name in self._names())
 
     def _nearest(self, text: str) -> list[str]:
-        words = re.findall(r"\w+", text.lower())[:_PROMPT_WORDS]
-        near = [match for word in words for match in get_close_matches(word, self._names(), n=2, cutoff=0.7)]
-        others = (_in_script(names, text.isascii()) for names in self.subjects)
-        return list(dict.fromkeys([*near, *others]))[:EXAMPLES]
+        """Return names, in the script of `text`, whose noun is in it: a steam train is near any train."""
+        words = {_singular(word) for word in re.findall(r"\w+", text.lower())[:_PROMPT_WORDS]}
+        if _HAN.search(text):
+            names = [next((name for name in names if _HAN.search(name)), "") for names in self.subjects]
+            near = [name for name in names if len(name) > 2 and name[-2:] in text]
+        else:
+            near = [names[0] for names in self.subjects if _singular(names[0].split()[-1]) in words]
+        return near[:EXAMPLES]
 
 
-def _in_script(names: tuple[str, ...], ascii: bool) -> str:
-    """Return the first name in the script of the prompt, or the main name."""
-    return next((name for name in names if name.isascii() == ascii), names[0])
+def _singular(word: str) -> str:
+    return word if word.endswith("ss") else word.removesuffix("s")
 
 
 def _contains(text: str, name: str) -> bool:

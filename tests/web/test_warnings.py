@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from contract import GenerationRequest, parse_profile
-from generation import generate, img2img, pipeline_arguments
+from generation import generate, img2img, pipeline_arguments, prompt_length
 from generation.vocabulary import Vocabulary
 from stacks.config.catalogue import read_model
 from tests.conftest import ROOT, WEB
@@ -48,8 +48,9 @@ def model_warnings() -> dict[str, str]:
     (extended,) = generate.scaling_warnings(replace(REQUEST, height=256), 128, 128, profile)
     (cropped,) = img2img.read_init_image(base64.b64encode(image.getvalue()).decode(), 512, 512).warnings
     texts = {"Prompt 1": "b" * 11, "negative_prompt": "b" * 11}
-    truncated, negative_truncated = pipeline_arguments.truncation_warnings(tokenizer, {}, texts)
-    (unknown,) = Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"])
+    truncated, negative_truncated = prompt_length.truncation_warnings(tokenizer, {}, texts)
+    vocabulary = Vocabulary((("panda", "熊猫"), ("steam train", "蒸汽火车")))
+    ((unknown,), (near,)) = vocabulary.advice(["木琴"]), vocabulary.advice(["a fast train"])
     (ignored,) = pipeline_arguments._negative_prompt({}, REQUEST, False)[1]
     (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
     return {
@@ -59,6 +60,7 @@ def model_warnings() -> dict[str, str]:
         "truncated": truncated,
         "negativeTruncated": negative_truncated,
         "unknownSubject": unknown,
+        "unknownSubjectNear": near,
         "negativeIgnored": ignored,
         "negativeWithoutEffect": without_effect,
     }

@@ -4,11 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from generation.vocabulary import EXAMPLES, Vocabulary
+from generation.vocabulary import Vocabulary
 from model_folder import ModelFolderError, read_vocabulary
 
 VOCABULARY = Vocabulary(
-    (("panda", "panda bear", "熊猫"), ("cat", "kitten", "猫"), ("bus", "巴士"), ("key",), ("owl",), ("ox",))
+    (
+        ("panda", "panda bear", "熊猫"),
+        ("cat", "kitten", "猫"),
+        ("bus", "巴士"),
+        ("steam train", "locomotive", "蒸汽火车"),
+        ("key",),
+        ("owl",),
+        ("ox",),
+    )
 )
 
 
@@ -19,22 +27,26 @@ def test_a_known_name_needs_no_advice(prompt: str) -> None:
     assert VOCABULARY.advice([prompt]) == []
 
 
-@pytest.mark.parametrize("prompt", ["a xylophone", "monkey", "catastrophe", "木琴", ""])
-def test_a_prompt_without_known_names_gets_advice_that_does_not_quote_it(prompt: str) -> None:
+@pytest.mark.parametrize("prompt", ["a xylophone", "monkey", "catastrophe", "木琴", "the Eiffel tower at night", ""])
+def test_a_prompt_without_known_names_gets_advice_without_guesses(prompt: str) -> None:
     (warning,) = VOCABULARY.advice([prompt])
-    assert "6 subjects" in warning and "GET /models" in warning
-    assert prompt not in warning or not prompt
+    assert warning == "This model knows 7 subjects and found none of them in the prompt."
 
 
-def test_the_nearest_name_comes_first() -> None:
-    (warning,) = VOCABULARY.advice(["a pandda"])
-    assert " panda, " in warning
-    assert warning.count(",") == EXAMPLES - 1
-
-
-def test_a_chinese_prompt_gets_chinese_names() -> None:
-    (warning,) = VOCABULARY.advice(["一架木琴"])
-    assert "熊猫, 猫, 巴士, key, owl;" in warning
+@pytest.mark.parametrize(
+    ("prompt", "nearest"),
+    [
+        ("a long train in the mountains", "steam train"),
+        ("fast Trains!", "steam train"),
+        ("一列绿色的火车", "蒸汽火车"),
+        ("pandda", ""),
+        ("stream", ""),
+        ("steam", ""),
+    ],
+)
+def test_the_nearest_subject_shares_a_whole_word_and_the_script(prompt: str, nearest: str) -> None:
+    (warning,) = VOCABULARY.advice([prompt])
+    assert warning.partition("nearest: ")[2].rstrip(".") == nearest
 
 
 def test_several_prompts_get_one_warning() -> None:

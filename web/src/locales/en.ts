@@ -114,8 +114,9 @@ export default {
     cropped: 'init_image has {own} pixels; it was cropped to the proportions of {requested}.',
     truncated: 'Prompt {number} has {tokens} tokens; this model reads the first {usable}.',
     negativeTruncated: 'negative_prompt has {tokens} tokens; this model reads the first {usable}.',
-    unknownSubject:
-      'This model knows {count} subjects and found none of them in the prompt. Try for example {names}; GET /models lists them all.',
+    unknownSubjectNear:
+      'This model knows {count} subjects and found none of them in the prompt; the nearest: {names}.',
+    unknownSubject: 'This model knows {count} subjects and found none of them in the prompt.',
     negativeIgnored: 'This model takes no negative_prompt; it was ignored.',
     negativeWithoutEffect: 'negative_prompt has no effect at a guidance_scale of 1 or less.',
   },
@@ -197,6 +198,7 @@ export default {
     model_loading: 'The model is still loading. Try again in a moment.',
     container_died: 'The model process stopped, usually for lack of memory. Choose fewer images or a smaller size.',
     endpoint_missing: 'The model is paused or was never deployed. The operator has to start it.',
+    over_budget: "The month's budget is used up, so the service is stopped. The operator has to start it again.",
     upstream_unavailable: 'The model is not available at the moment. Try again soon.',
     upstream_unreachable: 'The model cannot be reached at the moment. Try again soon.',
     disk_full: 'There is no room to store the image. Free some space and try again.',
