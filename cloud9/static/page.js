@@ -25,10 +25,13 @@ function showNetworkError() {
 async function generate() {
   const button = form.querySelector("button");
   const timer = showWaiting(Date.now());
+  result.scrollIntoView({ block: "nearest" });
   button.disabled = true;
   try {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
     result.innerHTML = await response.text();
+    await result.querySelector("img")?.decode().catch(() => {});
+    result.scrollIntoView({ block: "nearest" });
   } catch {
     showNetworkError();
   } finally {

@@ -25,7 +25,14 @@ const image = page.locator("figure img");
 const src = (await image.count()) ? await image.getAttribute("src") : null;
 const box = src && (await image.boundingBox());
 const text = await page.locator(kind === "t2iweb" ? "p" : "#result").first().innerText();
+const in_window = await page.waitForFunction(
+  () => {
+    const { top, bottom } = document.querySelector("figure, .problem").getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  },
+  { timeout: 5000 },
+).then(() => true, () => false);
 const { width: page_width } = await page.locator("html").boundingBox();
 if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
-console.log(JSON.stringify({ src, box, text, page_width, button: await page.locator("button").first().innerText(), errors }));
+console.log(JSON.stringify({ src, box, text, page_width, in_window, button: await page.locator("button").first().innerText(), errors }));
 await browser.close();

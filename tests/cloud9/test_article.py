@@ -113,11 +113,13 @@ def test_t2i_vue(vite_url: str) -> None:
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 @pytest.mark.parametrize(("locale", "language"), [("en-US", "en"), ("zh-CN", "zh")], ids=["en", "zh"])
 def test_form_in_chromium(flask_url: str, script: bool, locale: str, language: str) -> None:
-    text = TEXTS[language]
-    result = submit_in_chromium(flask_url, locale=locale, script=script, prompt=text["example"], width=360)
+    text, (window, size) = TEXTS[language], {"en": (360, (512, 256)), "zh": (1280, (512, 1024))}[language]
+    options = {"width": window, "sizes": [str(side) for side in size]}
+    result = submit_in_chromium(flask_url, locale=locale, script=script, prompt=text["example"], **options)
     assert result["button"] == text["submit"]
-    assert size_of(result["src"]) == (512, 256)
-    assert result["box"]["width"] < result["page_width"] == 360
+    assert size_of(result["src"]) == size
+    assert result["box"]["width"] < result["page_width"] == window
+    assert result["in_window"], "image, caption and warnings are below the fold"
     assert text["example"] in result["text"]
     assert f"{text['seed']} 7" in result["text"]
     assert result["errors"] == []

@@ -18,7 +18,7 @@ from backends import STATUS, GeneratedImage, GenerationError, ImageRequest, Limi
 from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app
 from contract import GenerationRequest, parse_profile
 from easel_api import is_loopback
-from generation import generate, pipeline_arguments
+from generation import generate, prompt_length
 from generation.vocabulary import Vocabulary
 from stacks.config.catalogue import read_model
 from tests.cloud9.images import image_in, png
@@ -64,7 +64,7 @@ def error_code(html: str) -> str:
 
 def test_form_has_the_fields_of_the_article(browser: FlaskClient) -> None:
     page = browser.get("/").text
-    assert '<form method="post" action="/predictor" enctype="multipart/form-data">' in page
+    assert '<form method="post" action="/predictor#result" enctype="multipart/form-data">' in page
     for name in ("width", "length"):
         assert f'name="{name}" value="512"' in page
     assert 'name="inputContent"' in page
@@ -134,13 +134,15 @@ def test_warnings_of_the_model_are_translated(browser: FlaskClient, backend: Mem
     backend.warnings = (
         *generate.scaling_warnings(square, 128, 128, profile),
         *generate.scaling_warnings(replace(square, height=256), 128, 128, profile),
-        *pipeline_arguments.truncation_warnings(pipeline, {}, {"Prompt 1": "b" * 11}),
+        *prompt_length.truncation_warnings(pipeline, {}, {"Prompt 1": "b" * 11}),
         *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
+        *Vocabulary((("panda", "大熊猫"), ("bus", "巴士"))).advice(["一只小熊猫"]),
+        *Vocabulary((("steam train", "蒸汽火车"), ("cat", "猫"))).advice(["a fast train"]),
         "Something new.",
     )
     english = browser.post("/predictor", data=FORM).text
     chinese = re.findall(r"<br>(.*?)(?=<br>|</small>)", browser.post("/predictor", data=FORM, headers=CHINESE).text)
-    assert len(chinese) == len(backend.warnings) == 5
+    assert len(chinese) == len(backend.warnings) == 7
     for warning, translation in zip(backend.warnings, chinese, strict=True):
         assert warning in unescape(english)
         assert (translation == warning) == (warning == "Something new.")
@@ -347,9 +349,9 @@ def test_public_url(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, pat
 
 def test_prefix_of_a_proxy(browser: FlaskClient) -> None:
     page = browser.get("/", headers={"X-Forwarded-Prefix": "/proxy/8080"}).text
-    assert 'action="/proxy/8080/predictor"' in page
+    assert 'action="/proxy/8080/predictor#result"' in page
     for prefix in ("//evil.example", '/"><script>', "https://evil.example"):
-        assert 'action="/predictor"' in browser.get("/", headers={"X-Forwarded-Prefix": prefix}).text
+        assert 'action="/predictor#result"' in browser.get("/", headers={"X-Forwarded-Prefix": prefix}).text
 
 
 def test_invalid_public_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, backend: MemoryBackend) -> None:
