@@ -17,11 +17,16 @@ from easel.console.program_name import with_program_name
 
 
 class _Commands(TyperGroup):
-    """All commands, with a standard output that cannot crash them."""
+    """All commands, with whole descriptions in the help, and a standard output that cannot crash them."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         with checked_output():
             return super().main(*args, **options)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, (command.help or "").partition("\n")[0]) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 app = typer.Typer(
@@ -159,12 +164,18 @@ def generate(
 @app.command()
 def models() -> None:
     """List the models of the catalogue."""
+    from easel.console.terminal import Terminal
     from easel.laptop.catalogue import entries
 
+    missing = False
     for entry in entries():
         profile, (width, height) = entry.profile, entry.profile.sizes[0]
         line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{entry.state}"
         print(printable(line))
+        missing = missing or not entry.on_this_machine
+    if missing:
+        how = "docs/how-to/own-model.md, Run it on the laptop"
+        Terminal().print(f"To run a model that is not on this machine, download its files: {how}.")
 
 
 for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):
