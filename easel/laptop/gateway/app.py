@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
@@ -25,22 +27,31 @@ from contract import BODY_BYTES, OUTPUT_FORMATS, EaselError
 from easel.laptop.clock import now
 from easel.laptop.gateway.events import Event, to_event, to_response
 from easel.laptop.gateway.guard import Guard, PathOnly, WithoutPrefix
-from easel.laptop.gateway.problems import COMMON_HEADERS, on_disconnect, on_easel_error, on_http_error
+from easel.laptop.gateway.problems import (
+    COMMON_HEADERS,
+    RangeNotSatisfiableError,
+    on_disconnect,
+    on_easel_error,
+    on_http_error,
+)
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import BusyError, HandlerPool
 from easel.laptop.public_url import PublicUrl
+from gateway.problem_details import MethodNotAllowedError
 
 BODY_SECONDS = 30.0
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 10.0
 ENDED = ("succeeded", "failed", "cancelled")
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+READING, WRITING = ["GET", "HEAD"], ["POST", "PUT", "PATCH", "DELETE"]
+"""Methods. OPTIONS is the API's at every path."""
 PAGE_HEADERS = {"referrer-policy": "no-referrer", "x-frame-options": "DENY"}
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache-Control of files whose names contain a hash of their content, as CloudFront sends it."""
 IMAGE_CACHE = "private, max-age=31536000, immutable"
 """Cache-Control of images. `private`: a link is for whoever has it."""
 
+_RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))", re.ASCII | re.IGNORECASE)
 _CONDITIONS = StaticFiles()
 """Only compares conditional headers."""
 _log = logging.getLogger(__name__)
@@ -69,9 +80,11 @@ class Gateway:
 
     def app(self) -> ASGIApp:
         routes = [
-            Route("/files/{key:path}", self._file, methods=["GET"]),
-            Route("/jobs/{id}/events", self._events, methods=["GET"]),
-            Route("/{path:path}", self._page_or_api, methods=METHODS),
+            Route("/files/{key:path}", self._file, methods=READING),
+            Route("/files/{key:path}", _refuse_writing, methods=WRITING),
+            Route("/jobs/{id}/events", self._events, methods=READING),
+            Route("/jobs/{id}/events", _refuse_writing, methods=WRITING),
+            Route("/{path:path}", self._page_or_api, methods=[*READING, *WRITING, "OPTIONS"]),
         ]
         errors: dict[Any, Any] = {
             EaselError: on_easel_error,
@@ -84,8 +97,8 @@ class Gateway:
         return PathOnly(WithoutPrefix(app, self.public) if self.public else app)
 
     async def _page_or_api(self, request: Request) -> Response:
-        if request.method in ("GET", "HEAD") and (found := self._page_file(request)):
-            return found
+        if request.method != "OPTIONS" and (found := self._page_file(request)):
+            return found if request.method in READING else await _refuse_writing(request)
         self._check_key(request)
         body = await _read(request)
         try:
@@ -162,6 +175,10 @@ class Gateway:
             raise EaselError("unauthorized", "the API key is missing or wrong", hint="Send it as x-api-key.")
 
 
+async def _refuse_writing(_: Request) -> Response:
+    raise MethodNotAllowedError(READING)
+
+
 def _inside(folder: Path, path: str) -> Path | None:
     """Return the file at `path` in `folder`, or None if it does not exist, is outside, or has an impossible name."""
     try:
@@ -178,8 +195,31 @@ def _file_response(request: Request, file: Path, headers: dict[str, str], media_
     except OSError:
         raise EaselError("not_found", "the file no longer exists") from None
     response = FileResponse(file, headers={**COMMON_HEADERS, **headers}, media_type=media_type, stat_result=state)
-    unchanged = _CONDITIONS.is_not_modified(response.headers, request.headers)
-    return NotModifiedResponse(response.headers) if unchanged else response
+    if _CONDITIONS.is_not_modified(response.headers, request.headers):
+        return NotModifiedResponse(response.headers)
+    if "range" in request.headers:
+        _check_range(request, response, state.st_size)
+    return response
+
+
+def _check_range(request: Request, response: Response, size: int) -> None:
+    """Remove a Range that RFC 9110 lets a server ignore: malformed, or of several parts, or of an older file.
+
+    Raises RangeNotSatisfiableError if the file has no byte of it.
+    """
+    headers = MutableHeaders(scope=request.scope)
+    current = (None, response.headers["etag"], response.headers["last-modified"])
+    match = _RANGE.fullmatch(", ".join(headers.getlist("range")).strip())
+    first, last, suffix = match.groups() if match else ("", "", "")
+    if (
+        request.method != "GET"
+        or headers.get("if-range") not in current
+        or not match
+        or (last and int(last) < int(first))
+    ):
+        del headers["range"]
+    elif int(suffix) == 0 if suffix else int(first) >= size:
+        raise RangeNotSatisfiableError(size)
 
 
 def _without_length(request: Request, response: Response) -> Response:

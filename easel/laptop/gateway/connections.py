@@ -9,6 +9,7 @@ import asyncio
 import resource
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -70,7 +71,8 @@ class LimitedProtocol(H11Protocol):
             self.transport.abort()
             return
         with suppress(OSError):  # the client is gone
-            self.transport.write(_too_many())
+            hint = "Send the request again in a moment."
+            self.transport.write(_response(EaselError("too_busy", "too many connections are open", hint=hint)))
             self.transport.write_eof()
         asyncio.get_running_loop().call_later(REFUSED_SECONDS, self.transport.abort)
 
@@ -82,6 +84,13 @@ class LimitedProtocol(H11Protocol):
             self._headers.cancel()
         elif self.conn.trailing_data[0]:
             self._headers.start()
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond to what is not HTTP, unless a response has begun."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            error = EaselError("bad_header", "the request is not valid HTTP", hint="Send an HTTP/1.1 request.")
+            self.transport.write(_response(error))
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -97,10 +106,9 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
 
-def _too_many() -> bytes:
-    """Return the response to a connection too many."""
-    error = EaselError("too_busy", "too many connections are open", hint="Send the request again in a moment.")
-    body = problem(error, "", "").model_dump_json().encode()
+def _response(error: EaselError) -> bytes:
+    """Return a response that needs no request."""
+    status, body = HTTPStatus(error.kind.status), problem(error, "", "").model_dump_json().encode()
     headers = {**problem_headers(error), "content-type": MEDIA_TYPE, "content-length": str(len(body))}
-    lines = [f"HTTP/1.1 {error.kind.status} Too Many Requests", *map(": ".join, headers.items()), "connection: close"]
+    lines = [f"HTTP/1.1 {status} {status.phrase}", *map(": ".join, headers.items()), "connection: close"]
     return "\r\n".join([*lines, "", ""]).encode() + body

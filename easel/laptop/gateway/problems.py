@@ -9,15 +9,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contract import EaselError
-from gateway.problem_details import MEDIA_TYPE, problem, problem_headers
+from gateway.problem_details import MEDIA_TYPE, MethodNotAllowedError, problem, problem_headers
 
 COMMON_HEADERS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
 """As the API sends them. `*` is safe: the guard refuses pages of other sites, and no cookie is read."""
 
 
+class RangeNotSatisfiableError(EaselError):
+    """A Range of which the file has no byte. `size`: bytes of the file."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        hint = "Send a Range within the file, or none."
+        super().__init__("range_not_satisfiable", f"the file has {size} bytes, and none of the Range", hint=hint)
+
+
 def problem_response(request: Request, error: EaselError) -> Response:
     body = problem(error, request.url.path, uuid.uuid4().hex)
     headers = {**problem_headers(error), "x-request-id": body.request_id, **COMMON_HEADERS}
+    if isinstance(error, RangeNotSatisfiableError):
+        headers["content-range"] = f"bytes */{error.size}"
     return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
 
 
@@ -29,9 +40,11 @@ async def on_http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:  # a line break in the path, which matches no route
         return problem_response(request, EaselError("not_found", "there is no such route"))
     if error.status_code == 405:
-        message = f"{request.method} is not allowed on this path"
-        return problem_response(request, EaselError("method_not_allowed", message))
-    return Response(status_code=error.status_code, headers={"connection": "close"})
+        return problem_response(request, MethodNotAllowedError((error.headers or {})["Allow"].split(", ")))
+    hint = "Send the request again, with the whole body at once."
+    response = problem_response(request, EaselError("request_timeout", "the body did not arrive in time", hint=hint))
+    response.headers["connection"] = "close"
+    return response
 
 
 async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:

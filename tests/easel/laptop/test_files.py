@@ -68,10 +68,44 @@ def test_head_of_an_image_has_its_size(laptop: Laptop, link: str) -> None:
     assert int(response.headers["content-length"]) == len(laptop.http.get(link).content)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_link_is_read_only(laptop: Laptop, link: str, method: str) -> None:
-    response = laptop.http.request(method, link)
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "X"])
+def test_files_are_read_only(laptop: Laptop, link: str, method: str) -> None:
+    for path in (link, "/files/", "/index.html", f"/jobs/{'f' * 44}/events"):
+        response = laptop.http.request(method, path)
+        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+        assert {"GET", "HEAD"} <= set(response.headers["allow"].split(", "))
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+RANGES = {
+    "bytes=0-3": (206, slice(0, 4)),
+    "BYTES=2-": (206, slice(2, None)),
+    "bytes=-4": (206, slice(-4, None)),
+    "bytes=-999999999": (206, slice(0, None)),
+    "bytes=1-999999999": (206, slice(1, None)),
+    "bytes=999999999-": (416, None),
+    "bytes=-0": (416, None),
+}
+"""Header Range to status, and the part of the file. Others are ignored."""
+IGNORED = ["bytes=3-1", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "bytes=1_0-", "bytes=0-1,3-4", "items=0-1", "x"]
+
+
+@pytest.mark.parametrize("value", [*RANGES, *IGNORED])
+def test_ranges(laptop: Laptop, link: str, value: str) -> None:
+    whole = laptop.http.get(link)
+    status, part = RANGES.get(value, (200, slice(None)))
+    response = laptop.http.get(link, headers={"range": value})
+    assert response.status_code == status
+    if part is None:
+        assert response.json()["code"] == "range_not_satisfiable"
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["content-range"] == f"bytes */{len(whole.content)}"
+    else:
+        assert response.content == whole.content[part]
+    assert laptop.http.head(link, headers={"range": value}).status_code == 200
+    for condition, expected in [(whole.headers["etag"], status), ('"older"', 200)]:
+        response = laptop.http.get(link, headers={"range": value, "if-range": condition})
+        assert response.status_code == expected
 
 
 def test_links_without_a_valid_signature_are_refused(laptop: Laptop, link: str) -> None:

@@ -94,7 +94,9 @@ def test_headers_of_the_second_request_have_a_time_limit(server: uvicorn.Server)
 
 
 def test_the_body_has_a_time_limit(server: uvicorn.Server) -> None:
-    assert receive_all(stalled(server, POST + b"content-length: 10\r\n\r\n{")).startswith(b"HTTP/1.1 408 ")
+    response = receive_all(stalled(server, POST + b"content-length: 10\r\n\r\n{"))
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in response
 
 
 def test_reading_the_response_has_a_time_limit(server: uvicorn.Server) -> None:
@@ -109,7 +111,9 @@ def test_invalid_http_is_refused(server: uvicorn.Server) -> None:
         response = receive_all(stalled(server, POST + b"content-length: " + length + b"\r\n\r\n"))
         assert response[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408"), response
     endless = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 100_000
-    assert receive_all(stalled(server, endless)).startswith(b"HTTP/1.1 400")
+    response = receive_all(stalled(server, endless))
+    assert response.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in response
 
 
 def test_three_hundred_stalled_clients_do_not_delay_others(
