@@ -1,13 +1,11 @@
 """The arguments of a pipeline's `__call__` for a request. Pipelines differ in the parameters that they have."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contract import GenerationRequest
-
-_NO_LIMIT = 2**30
+from generation.prompt_length import truncation_warnings
 
 
 @dataclass(frozen=True)
@@ -60,28 +58,3 @@ def _negative_prompt(parameters: Any, request: GenerationRequest, true_guidance:
     if request.guidance_scale <= 1:
         return request.negative_prompt, ["negative_prompt has no effect at a guidance_scale of 1 or less."]
     return request.negative_prompt, []
-
-
-def truncation_warnings(pipeline: Any, parameters: Any, texts: Mapping[str, str]) -> list[str]:
-    """Return a warning for each text, by name, that the text encoder with the longest input truncates."""
-    tokenizer = _largest_tokenizer(pipeline)
-    own_limit = _default(parameters, "max_sequence_length") or _NO_LIMIT
-    limit = min(own_limit, getattr(tokenizer, "model_max_length", _NO_LIMIT))
-    if limit == _NO_LIMIT or not hasattr(tokenizer, "num_special_tokens_to_add"):
-        return []
-    usable = limit - tokenizer.num_special_tokens_to_add()
-    lengths = {
-        name: len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids) for name, text in texts.items()
-    }
-    return [
-        f"{name} has {length} tokens; this model reads the first {usable}."
-        for name, length in lengths.items()
-        if length > usable
-    ]
-
-
-def _largest_tokenizer(pipeline: Any) -> Any:
-    """Pipelines number their tokenizers by size: tokenizer (CLIP), tokenizer_2 (CLIP or T5), tokenizer_3 (T5)."""
-    names = ("tokenizer_3", "tokenizer_2", "tokenizer")
-    found = next((found for name in names if (found := getattr(pipeline, name, None)) is not None), None)
-    return getattr(found, "tokenizer", found)  # FLUX.2 has a processor of texts and images

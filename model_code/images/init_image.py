@@ -1,6 +1,7 @@
 """Decoding of an init_image: a file of a client, which may be damaged or made to take long."""
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from PIL import Image
 from contract import OUTPUT_FORMATS, EaselError, image_size, refuse
 from images.color import ProfileError, to_srgb
 from images.containers import FileError, ImageParts, split_file
-from images.orientation import to_upright
+from images.orientation import OrientationError, to_upright
 
 _MODES = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
 _PARAM = "init_image"
@@ -50,9 +51,24 @@ def _decode(file: bytes, max_pixels: int) -> DecodedImage:
     if parts.bits > 8 or image.mode not in _MODES:
         refuse("bad_image", _PARAM, "init_image has more than 8 bits per channel", "Save it with 8.")
     image.load()
-    rgb, warning = _to_srgb(image, parts)
-    exif = parts.exif or image.info.get("exif")
-    return DecodedImage(to_upright(rgb, exif) if exif else rgb, warning)
+    rgb, color_warnings = _to_srgb(image, parts)
+    upright, exif_warnings = _to_upright(rgb, parts.exif or image.info.get("exif") or b"", image.format or "")
+    return DecodedImage(upright, (*color_warnings, *exif_warnings))
+
+
+def _to_upright(image: Image.Image, exif: bytes, kind: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the image and, if no orientation can be found in its EXIF block, a warning.
+
+    Many tools cut or empty the block of a JPEG or WebP, whose pixels are good all the same. In a PNG it has a checksum.
+    """
+    try:
+        return to_upright(image, exif), ()
+    except OrientationError:
+        raise FileError("its EXIF metadata has a damaged orientation") from None
+    except (ValueError, struct.error):
+        if kind == "PNG":
+            raise
+        return image, ("init_image has damaged EXIF metadata; it was taken as upright.",)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

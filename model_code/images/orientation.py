@@ -20,15 +20,24 @@ _INTEGERS: Mapping[int, str] = {1: "B", 3: "H", 4: "I"}
 """Types of TIFF."""
 
 
+class OrientationError(ValueError):
+    """An orientation that is not a number."""
+
+
 def to_upright(image: Image, exif: bytes) -> Image:
-    """Return the image as EXIF says that it is shown."""
+    """Return the image as EXIF says that it is shown. Raises what `read_orientation` raises."""
     transpose = _TRANSPOSE.get(read_orientation(exif))
     return image if transpose is None else image.transpose(transpose)
 
 
 def read_orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, or 1 if there is none. Raises ValueError or struct.error if EXIF is damaged."""
+    """Return the orientation, 1 to 8, or 1 if there is none.
+
+    Raises OrientationError, or ValueError or struct.error if EXIF is damaged before an orientation is found.
+    """
     tiff = exif.removeprefix(b"Exif\0\0")
+    if not tiff.strip(b"\0"):
+        return 1
     order = _BYTE_ORDERS.get(tiff[:4])
     if order is None:
         raise ValueError("no TIFF header")
@@ -38,7 +47,7 @@ def read_orientation(exif: bytes) -> int:
         tag, kind, count = struct.unpack_from(f"{order}HHI", tiff, position)
         if tag == Base.Orientation:
             if count != 1 or kind not in _INTEGERS:
-                raise ValueError("the orientation is not a number")
+                raise OrientationError
             value: int = struct.unpack_from(order + _INTEGERS[kind], tiff, position + 8)[0]
             return value
     return 1

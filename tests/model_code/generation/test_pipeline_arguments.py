@@ -42,7 +42,7 @@ class Unguided:
     def __call__(self, prompt: Any) -> None: ...
 
 
-def prepare(pipeline: Any, **changes: Any) -> PipelineArguments:
+def request_of(**changes: Any) -> GenerationRequest:
     fields: dict[str, Any] = {
         "prompt": ("a",),
         "width": 512,
@@ -52,7 +52,11 @@ def prepare(pipeline: Any, **changes: Any) -> PipelineArguments:
         "seed": 1,
         "scheduler": "ddim",
     }
-    return prepare_arguments(pipeline, GenerationRequest(**fields | changes), 64, 32)
+    return GenerationRequest(**fields | changes)
+
+
+def prepare(pipeline: Any, **changes: Any) -> PipelineArguments:
+    return prepare_arguments(pipeline, request_of(**changes), 64, 32)
 
 
 SIZE = {"width": 64, "height": 32, "num_inference_steps": 9}
@@ -151,7 +155,7 @@ def test_a_processor_of_texts_and_images_is_a_tokenizer_too() -> None:
 
 def test_the_text_encoder_with_the_longest_input_counts() -> None:
     class SeveralEncoders:
-        tokenizer, tokenizer_2, tokenizer_3 = tokenizer(12), tokenizer(2**40), None
+        tokenizer, tokenizer_2 = tokenizer(12), tokenizer(2**40)
 
         def __call__(self, prompt: Any, max_sequence_length: int = 22) -> None: ...
 

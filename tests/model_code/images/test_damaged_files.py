@@ -65,7 +65,7 @@ def test_damaged_exif_is_bad_image_only_where_it_hides_an_orientation(kind: str,
     assert len(decoded.warnings) == 1 and "EXIF" in decoded.warnings[0]
 
 
-@pytest.mark.parametrize("block", [b"", bytes(1), bytes(60), b"Exif\0\0"])
+@pytest.mark.parametrize("block", [b"", bytes(1), bytes(60)])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
 def test_empty_exif_does_not_matter(kind: str, block: bytes) -> None:
     assert decode_init_image(file_with_exif(kind, block), INIT_IMAGE_PIXELS).warnings == ()
