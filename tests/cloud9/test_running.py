@@ -65,6 +65,7 @@ def easel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["flask", "gunicorn"])
 def test_image_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
     port = free_port()

@@ -71,6 +71,7 @@ def check_body(body: str | bytes) -> bool:
     return legal
 
 
+@pytest.mark.slow
 def test_five_thousand_bodies() -> None:
     seen: Counter[bool] = Counter()
 
@@ -97,6 +98,7 @@ EVENTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=400)
 @given(sent=EVENTS | JSON)
 def test_any_event_gets_a_valid_response(sent: Any) -> None:

@@ -254,6 +254,7 @@ def test_it_ends_if_the_model_does_not_load(
     assert serve("--model-dir", str(release), "--port", "0").process.wait(10) == 1
 
 
+@pytest.mark.slow
 def test_the_real_code_generates_the_same_images_as_predict_fn(
     serve: Callable[..., RunningContainer], folder: Path, model: Any, send: Callable[..., Any]
 ) -> None:

@@ -141,6 +141,7 @@ def test_an_exception_of_the_pipeline_is_an_error_response(
     assert line["where"][-1].startswith("test_inference.py:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "room", "code"),
     [

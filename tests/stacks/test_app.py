@@ -67,6 +67,7 @@ def test_findings_stop_a_deploy() -> None:
     assert context["@aws-cdk/core:target-partitions"] == ["aws", "aws-cn", "aws-us-gov"]
 
 
+@pytest.mark.slow
 def test_an_invalid_setting_ends_the_app_with_one_line(tmp_path: Path) -> None:
     """As the CDK's command line runs it, with an unknown key of the user's own ~/.cdk.json and a misspelt setting."""
     (tmp_path / ".cdk.json").write_text(json.dumps({"context": {"colour": "red"}}))

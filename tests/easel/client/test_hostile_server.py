@@ -265,6 +265,7 @@ CHANGES = st.dictionaries(st.sampled_from(sorted(DONE)), VALUES, max_size=3)
 IMAGE_CHANGES = st.dictionaries(st.sampled_from(sorted(IMAGES[0])), VALUES, max_size=2)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     change=CHANGES,
@@ -284,6 +285,7 @@ def test_generated_jobs(
     check(run_generate("--url", api.url, *(["--json"] if as_json else [])), folder)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(status=st.integers(200, 599), body=VALUES)
 @example(status=400, body={"invalid_params": 7, "title": [], "hint": {}, "retryable": "x"})
@@ -364,6 +366,7 @@ LINES += [
 ]
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=80)
 @given(
     st.lists(st.sampled_from(LINES), max_size=6).map(lambda lines: "\r\n".join(lines).encode("latin-1")) | st.binary()

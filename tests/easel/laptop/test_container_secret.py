@@ -100,6 +100,7 @@ def test_the_model_code_does_not_see_the_secret(start: Start) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.laptop
 def test_each_start_has_another_secret(tmp_path: Path) -> None:
     """The canary: a request that knows only the port generates nothing."""

@@ -70,6 +70,7 @@ def check(laptop: Laptop, id: str) -> None:
     assert is_complete(laptop.http.get(job["images"][0]["url"]).content)
 
 
+@pytest.mark.slow
 def test_no_accepted_job_is_lost(tmp_path: Path) -> None:
     """Kills the container and the whole service in turn, and starts the service again."""
     delays = random.Random(SEED)

@@ -250,6 +250,7 @@ def test_an_image_that_does_not_fit_is_an_error_and_the_model_stays_healthy(fake
     assert all(tensor() is None for tensor in limited.tensors)
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_freed_twice_in_a_row_ends_the_process(
     fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_lost_gpu_context_ends_the_process(fake_model: FakeModel, monkeypatch:
     wait_until(lambda: bool(ended))
 
 
+@pytest.mark.slow
 def test_a_process_that_gave_up_ends_after_its_response() -> None:
     program = (
         "import time\n"

@@ -138,6 +138,7 @@ def test_a_malformed_vocabulary_is_refused(copy: Path) -> None:
     assert "vocabulary.json" in message_of(copy)
 
 
+@pytest.mark.slow
 def test_a_refused_folder_costs_no_import(copy: Path) -> None:
     edit(copy / "model_index.json", unet=["os", "system"])
     program = (

@@ -177,6 +177,7 @@ def test_too_little_memory_is_retried_after_a_while(
     assert loads.count == 2
 
 
+@pytest.mark.slow
 def test_there_are_three_tries(pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
     loads = FailingLoad(None, *[MemoryError()] * 9)
     monkeypatch.setattr(load, "load_model", loads)

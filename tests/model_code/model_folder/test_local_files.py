@@ -87,6 +87,7 @@ def test_a_hostile_file_is_refused_by_name_at_once(folder: Path, check: str, kin
     assert str(folder) not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_large_json_file_is_not_parsed(folder: Path) -> None:
     (folder / "unet/config.json").write_text("[" * 300_000_000)
     started = time.monotonic()
