@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from aws.budget_stop import StoppableEndpoint
 from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
 from aws.sns_events import Finalizer, read_records
 from aws.store import BucketStore
@@ -24,8 +25,12 @@ from jobs.clock import SystemClock
 from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import Endpoint, Ticket
+from jobs.records import Outcome, Record
 from jobs.run import run_job
 from routes.apis import all_apis
+
+if TYPE_CHECKING:
+    from aws.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -35,9 +40,26 @@ _TELEMETRY = Telemetry(
 )
 
 
+def _start_tracing() -> Tracing | None:
+    """Return the tracing if it is on. Its import takes time in every cold start."""
+    if os.environ.get("EASEL_TRACING") != "on":
+        return None
+    from aws.tracing import Tracing
+
+    return Tracing(os.environ.get("POWERTOOLS_SERVICE_NAME", "easel"))
+
+
+_TRACING = _start_tracing()
+
+
+def _traced(handler: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
+    return _TRACING.traced(handler) if _TRACING else handler
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
-    """The variables of the API function. `runner` is set if `mode` is realtime."""
+    """The variables of the API function. `runner` is set if `mode` is realtime, `stop_marker` if the budget can stop
+    the endpoint."""
 
     auth: str
     profile: ModelProfile
@@ -45,6 +67,7 @@ class ApiSettings:
     endpoint: str
     mode: str
     runner: str
+    stop_marker: str
     wait_s: float
     deadline_ms: int
     ttl_s: float
@@ -60,17 +83,20 @@ class ApiSettings:
             endpoint=_variable(environ, "EASEL_ENDPOINT", str),
             mode=mode,
             runner=_variable(environ, "EASEL_RUNNER", str) if mode == "realtime" else "",
+            stop_marker=_variable(environ, "EASEL_STOP_MARKER", str) if "EASEL_STOP_MARKER" in environ else "",
             wait_s=_variable(environ, "EASEL_WAIT_SECONDS", float),
             deadline_ms=int(1000 * _variable(environ, "EASEL_DEADLINE_SECONDS", float)),
             ttl_s=_variable(environ, "EASEL_JOB_TTL_SECONDS", float),
         )
 
 
+@_traced
 def api(event: Any, context: Any) -> dict[str, Any]:
     """Handle an event of API Gateway's REST proxy."""
     return _service()(event, context)
 
 
+@_traced
 def finalizer(event: Any, context: Any) -> None:
     """Handle an SNS event of the asynchronous endpoint's topics. Raises if the store fails, so that Lambda retries."""
     handler = _finalizer()
@@ -78,12 +104,15 @@ def finalizer(event: Any, context: Any) -> None:
         handler.handle(record)
 
 
+@_traced
 def runner(event: Any, context: Any) -> None:
     """Run the job `{"owner", "id"}` on the real-time endpoint."""
     fields = event if isinstance(event, dict) else {}
     ticket = Ticket.parse(f"{fields.get('owner')}-{fields.get('id')}")
     if ticket is None:
         raise EaselError("expected_object", "the event does not contain a job's owner and id")
+    if _TRACING:
+        _TRACING.annotate(ticket)
     run_job(ticket, _reporter(_store()), _predictor(), _CLOCK)
 
 
@@ -107,7 +136,7 @@ def _router() -> Router:
         endpoint=_endpoint(settings, store),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
-        on_accept=_TELEMETRY.accepted,
+        on_accept=_accepted,
     )
     return Router(
         all_apis(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
@@ -115,9 +144,12 @@ def _router() -> Router:
 
 
 def _endpoint(settings: ApiSettings, store: BucketStore) -> Endpoint:
+    endpoint: Endpoint
     if settings.mode == "realtime":
-        return RealtimeEndpoint(settings.endpoint, settings.runner)
-    return AsyncEndpoint(settings.endpoint, store, settings.ttl_s)
+        endpoint = RealtimeEndpoint(settings.endpoint, settings.runner)
+    else:
+        endpoint = AsyncEndpoint(settings.endpoint, store, settings.ttl_s)
+    return StoppableEndpoint(endpoint, store, settings.stop_marker) if settings.stop_marker else endpoint
 
 
 @cache
@@ -131,7 +163,19 @@ def _predictor() -> RealtimePredictor:
 
 
 def _reporter(store: BucketStore) -> JobReporter:
-    return JobReporter(store=store, clock=_CLOCK, on_end=_TELEMETRY.ended)
+    return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
+
+
+def _accepted(record: Record) -> None:
+    _TELEMETRY.accepted(record)
+    if _TRACING:
+        _TRACING.annotate(record.ticket)
+
+
+def _ended(record: Record, outcome: Outcome) -> None:
+    _TELEMETRY.ended(record, outcome)
+    if _TRACING:
+        _TRACING.annotate(record.ticket)
 
 
 @cache

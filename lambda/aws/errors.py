@@ -61,6 +61,7 @@ _MESSAGES = {
     "throttled": "AWS accepts no more calls at the moment",
     "config_error": "a part of the service is missing or access to it is denied",
     "endpoint_missing": "the model's endpoint does not exist",
+    "over_budget": "the month's budget is used up, so the service is stopped",
     "payload_too_large": "the request is too large for the endpoint",
     "model_timeout": "the endpoint did not respond in time; the image may still be generated",
     "upstream_closed": "the endpoint closed the connection; the image may still be generated",
@@ -72,6 +73,7 @@ _HINTS = {
     "config_error": _READ_LOG,
     "internal": _READ_LOG,
     "endpoint_missing": "It is paused or was never deployed. The operator can start it with `easel resume`.",
+    "over_budget": "It stays stopped, also in the next month, until the operator starts it with `easel resume`.",
 }
 
 

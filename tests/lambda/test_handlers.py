@@ -328,6 +328,42 @@ def test_the_runner_rejects_other_events(other: Any) -> None:
     assert error.value.code == "expected_object"
 
 
+# --- the budget's stop ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_no_job_is_taken_while_the_budget_is_used_up(cloud: Cloud, environ: pytest.MonkeyPatch, mode: str) -> None:
+    environ.setenv("EASEL_MODE", mode)
+    environ.setenv("EASEL_STOP_MARKER", "stopped.json")
+    cloud.submit()
+    clear_caches()
+    cloud.server.requests.clear()
+    cloud.put("stopped.json", b"{}")
+    refused = handlers.api(event("POST", "/jobs", {"prompt": "a red apple"}), None)
+    problem = json.loads(refused["body"])
+    assert (refused["statusCode"], problem["code"], problem["retryable"]) == (503, "over_budget", False)
+    assert "`easel resume`" in problem["hint"]
+    assert cloud.server.requests == []
+    health = json.loads(handlers.api(event("GET", "/health"), None)["body"])
+    assert (health["status"], health["endpoint"]["status"]) == ("degraded", "broken")
+    assert "budget" in health["endpoint"]["detail"]
+
+
+def test_a_job_that_waited_before_the_stop_can_still_end(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("EASEL_STOP_MARKER", "stopped.json")
+    ticket = cloud.submit()
+    clear_caches()
+    cloud.put("stopped.json", b"{}")
+    assert "budget" in cloud.job(ticket)["message"]
+    cloud.put("async-output/1.out", response_to(REQUEST))
+    assert cloud.job(ticket)["status"] == "succeeded"
+
+
+def test_the_stop_is_looked_up_only_where_the_budget_can_stop(cloud: Cloud) -> None:
+    cloud.put("stopped.json", b"{}")
+    assert cloud.submit()
+
+
 # --- variables -----------------------------------------------------------------------------------
 
 REQUIRED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
