@@ -281,6 +281,8 @@ class ModelProfile:
     """Example prompts."""
     subjects: tuple[str, ...] = ()
     """All things that a small model can generate; empty: no such limit."""
+    prompt_tokens: int | None = None
+    """The most tokens of a prompt that the text encoder reads, if it is few."""
 
 
 def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:

@@ -96,7 +96,7 @@ class NativeApi:
         """Return whether a new job will run."""
         state = self._state()
         healthy = state.status in ("ready", "asleep", "starting")
-        endpoint = views.EndpointHealth.model_validate({"status": state.status, "detail": state.detail})
+        endpoint = views.EndpointHealth.model_validate(asdict(state))
         return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
 
     def openapi(self, request: Request) -> Response:
@@ -298,6 +298,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         suggestions=list(profile.suggestions),
         subjects=list(profile.subjects),
         subjects_in={"zh-CN": in_chinese(profile.subjects)},
+        prompt_tokens=profile.prompt_tokens,
     )
 
 

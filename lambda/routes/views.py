@@ -176,6 +176,10 @@ class Model(View):
     subjects_in: Annotated[
         dict[Literal["zh-CN"], list[str]], Field(description="`subjects` in other languages, in the same order")
     ]
+    prompt_tokens: Annotated[
+        int | None,
+        Field(description="Tokens of a prompt that the text encoder reads; null: as many as a prompt may have"),
+    ]
 
 
 class Models(View):
@@ -189,6 +193,10 @@ class EndpointHealth(View):
 
     status: Literal["ready", "asleep", "starting", "broken", "unknown"]
     detail: str
+    wake_minutes: Annotated[
+        tuple[int, int] | None,
+        Field(description="Usual minutes until it is ready, from and to; null: at once, or unknown"),
+    ]
 
 
 class Health(View):

@@ -23,11 +23,11 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "max_pixel_steps", "max_steps", "licence_url", "suggestions", "subjects",
+    "image_to_image", "max_pixel_steps", "max_steps", "licence_url", "suggestions", "subjects", "prompt_tokens",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
-CONTAINER_PROFILE = PROFILE[:-3]
-"""The container needs no link of the licence, suggestions and subjects. It also gets `dtype` and `variant`."""
+CONTAINER_PROFILE = PROFILE[:-4]
+"""The container needs none of the last keys, from the link of the licence on. It also gets `dtype` and `variant`."""
 CONTAINER_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
 FUNCTION_BYTES = 3072
@@ -147,6 +147,8 @@ class Model(_Entry):
     """Example prompts."""
     subjects: tuple[str, ...] = ()
     """Names of everything that a small model can generate; empty: anything."""
+    prompt_tokens: Annotated[StrictInt | None, Field(gt=0)] = None
+    """Tokens of a prompt that the text encoder reads, without its own; the page warns of longer prompts."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -339,7 +339,11 @@ def test_health(world: World, state: str, health: str) -> None:
     world.endpoint.known_state = EndpointState(state, "a word")
     status, body = world.call("GET", "/health")
     check_schema("Health", body)
-    assert (status, body["status"], body["endpoint"]) == (200, health, {"status": state, "detail": "a word"})
+    assert (status, body["status"], body["endpoint"]) == (
+        200,
+        health,
+        {"status": state, "detail": "a word", "wake_minutes": None},
+    )
 
 
 # --- idempotency ---------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     suggestions: ['a red apple'],
     subjects: [],
     subjects_in: { 'zh-CN': [] },
+    prompt_tokens: 75,
     ...changes,
   }
 }

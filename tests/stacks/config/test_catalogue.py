@@ -34,7 +34,7 @@ from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
-OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects"}
+OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens"}
 
 
 def refusal(root: Path, name: str = "tiny") -> CatalogueError:

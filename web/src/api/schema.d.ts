@@ -50,7 +50,7 @@ export interface paths {
         get: operations["job"];
         put?: never;
         post?: never;
-        /** Cancel a job that has not started */
+        /** Cancel a job, also a running one with the feature cancel_running */
         delete: operations["cancel"];
         options?: never;
         head?: never;
@@ -182,6 +182,14 @@ export interface components {
             status: "ready" | "asleep" | "starting" | "broken" | "unknown";
             /** Detail */
             detail: string;
+            /**
+             * Wake Minutes
+             * @description Usual minutes until it is ready, from and to; null: at once, or unknown
+             */
+            wake_minutes: [
+                number,
+                number
+            ] | null;
         };
         /**
          * Fraction
@@ -368,9 +376,9 @@ export interface components {
             formats: string[];
             /**
              * Features
-             * @description Optional features that are available here: init_image, embed_parameters, previews
+             * @description Optional features that are available here: init_image, embed_parameters, previews, and DELETE /jobs/{id} of a running job
              */
-            features: ("image_to_image" | "embed_parameters" | "preview")[];
+            features: ("image_to_image" | "embed_parameters" | "preview" | "cancel_running")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -393,6 +401,11 @@ export interface components {
             subjects_in: {
                 [key: string]: string[];
             };
+            /**
+             * Prompt Tokens
+             * @description Tokens of a prompt that the text encoder reads; null: as many as a prompt may have
+             */
+            prompt_tokens: number | null;
         };
         /**
          * Models
@@ -727,7 +740,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -871,7 +884,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1069,7 +1082,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1200,7 +1213,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1343,7 +1356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1472,7 +1485,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1601,7 +1614,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1730,7 +1743,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
