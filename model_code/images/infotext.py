@@ -8,7 +8,7 @@ from contract import GenerationRequest
 _SAMPLERS: Mapping[str, tuple[str, str]] = {
     "ddim": ("DDIM", "Automatic"),
     "ddpm": ("DDPM", "Automatic"),
-    "dpmpp_2m": ("DPM++ 2M", "Automatic"),
+    "dpmpp_2m": ("DPM++ 2M", "Uniform"),
     "dpmpp_2m_karras": ("DPM++ 2M", "Karras"),
     "euler": ("Euler", "Automatic"),
     "euler_a": ("Euler a", "Automatic"),
@@ -18,7 +18,7 @@ _SAMPLERS: Mapping[str, tuple[str, str]] = {
     "pndm": ("PLMS", "Automatic"),
     "unipc": ("UniPC", "Automatic"),
 }
-"""Scheduler to A1111's sampler and schedule type. Schedulers that A1111 lacks keep their own name."""
+"""Scheduler to A1111's sampler and schedule type: its "Automatic" of DPM++ 2M is Karras. Others keep their own name."""
 
 
 def render_infotext(request: GenerationRequest, index: int, model: str) -> str:

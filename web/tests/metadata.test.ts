@@ -1,4 +1,6 @@
 // @vitest-environment node
+import { readFileSync } from 'node:fs'
+import { deflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { parseInfotext } from '@/images/infotext'
 import { readParameters } from '@/images/readParameters'
@@ -34,6 +36,8 @@ const xmp = (text: string) =>
       .replace(/"/g, '&#34;')
       .replace(/\n/g, '&#xA;')}</rdf:li></rdf:Alt></exif:UserComment></rdf:Description></x:xmpmeta>`,
   )
+
+const fixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/fixtures/${name}`)])
 
 describe('places and encodings', () => {
   test.each<[string, Blob]>([
@@ -79,6 +83,44 @@ describe('places and encodings', () => {
     const file = exifJpeg(comment('JIS\0\0\0\0\0', Buffer.concat([prompt, latin1(`\n${SETTINGS}`)])))
     expect((await readParameters(file))?.parameters.prompt).toBe('猫')
   })
+})
+
+describe('pixels', () => {
+  test.each([
+    ['stealth.png', 'A1111', 'a red apple, (masterpiece:1.2)', 42],
+    ['stealth-novelai.png', 'NovelAI', 'a cat', 5],
+  ])('parameters hidden in %s', async (name, source, prompt, seed) => {
+    expect(await readParameters(fixture(name))).toMatchObject({ source, parameters: { prompt, seed } })
+  })
+
+  test('other pixels are read no further than the name', async () => {
+    const ihdr = Buffer.alloc(13)
+    ihdr.writeUInt32BE(1024, 0)
+    ihdr.writeUInt32BE(32_768, 4)
+    ihdr.set([8, 6], 8)
+    const file = png(['IHDR', ihdr], ['IDAT', deflateSync(Buffer.alloc(134_250_496), { level: 1 })])
+    const started = performance.now()
+    expect(await readParameters(file)).toBeNull()
+    expect(performance.now() - started).toBeLessThan(500)
+  })
+
+  test.each([0, 20, 60, 200])('a file that ends after %i bytes has none', async (size) => {
+    const bytes = await fixture('stealth.png').arrayBuffer()
+    expect(await readParameters(new Blob([bytes.slice(0, size)]))).toBeNull()
+  })
+})
+
+test.each(['chinese.avif', 'xmp.avif'])('%s', async (name) => {
+  expect((await readParameters(fixture(name)))?.parameters).toMatchObject({ prompt: '一只熊猫\n坐在沙发上', seed: 42 })
+})
+
+test('an AVIF with any bytes changed is no exception', async () => {
+  const bytes = new Uint8Array(await fixture('chinese.avif').arrayBuffer())
+  for (let at = 0; at < Math.min(bytes.length, 400); at++) {
+    const changed = bytes.slice()
+    changed[at] = 255
+    await readParameters(new Blob([changed]))
+  }
 })
 
 describe('hostile files', () => {
@@ -168,7 +210,12 @@ describe('infotext', () => {
 test.each([
   ['DPM++ 2M', 'Karras', 'dpmpp_2m_karras'],
   ['DPM++ 2M Karras', '', 'dpmpp_2m_karras'],
-  ['DPM++ 2M', 'Automatic', 'dpmpp_2m'],
+  ['DPM++ 2M', 'Automatic', 'dpmpp_2m_karras'],
+  ['DPM++ 2M', 'Uniform', 'dpmpp_2m'],
+  ['DPM++ 2M', '', 'dpmpp_2m'],
+  ['Euler a', 'Automatic', 'euler_a'],
+  ['DPM++ 2M SDE', 'Automatic', null],
+  ['Euler', 'beta', null],
   ['dpmpp_2m', 'karras', 'dpmpp_2m_karras'],
   ['dpmpp_2m_k', '', 'dpmpp_2m_karras'],
   ['k_euler_ancestral', 'native', 'euler_a'],
@@ -187,6 +234,37 @@ test.each([
   const stored = parseInfotext(text)
   expect(stored?.parameters.scheduler ?? null).toBe(expected)
   expect(stored?.notTaken.map(({ name }) => name)).toEqual(expected ? [] : ['Sampler'])
+})
+
+test.each([
+  [
+    '"a cat" -s 50 -S 3357757885 -W 512 -H 768 -C 7.5 -A k_lms -U 2',
+    'InvokeAI',
+    { prompt: 'a cat', seed: 3_357_757_885, num_inference_steps: 50, guidance_scale: 7.5, scheduler: 'lms' },
+    ['-U'],
+  ],
+  ['"a -s 5 cat" -s20 -S5', 'InvokeAI', { prompt: 'a -s 5 cat', num_inference_steps: 20, seed: 5 }, []],
+  [
+    'a cat -- and a dog --ar 3:2 --no fur --v 6.0 Job ID: 01234567-89ab-cdef-0123-456789abcdef',
+    'Midjourney',
+    { prompt: 'a cat -- and a dog' },
+    ['--ar', '--no', '--v'],
+  ],
+])('the command line %s', async (text, source, parameters, rejected) => {
+  const stored = await readParameters(textPng({ [source === 'InvokeAI' ? 'Dream' : 'Description']: text }))
+  expect(stored).toMatchObject({ source, parameters })
+  expect(stored?.notTaken.map(({ name }) => name)).toEqual(rejected)
+})
+
+test('the infotext of Fooocus names the schedule as Scheduler', () => {
+  const parse = (sampler: string, scheduler: string) =>
+    parseInfotext(`a\nSteps: 3, Sampler: ${sampler}, Seed: 1, Scheduler: ${scheduler}, Version: Fooocus v2.5.5`)
+  expect(parse('DPM++ 2M Karras', 'karras')).toMatchObject({
+    source: 'Fooocus',
+    parameters: { scheduler: 'dpmpp_2m_karras' },
+  })
+  expect(parse('Euler', 'karras')?.parameters).not.toHaveProperty('scheduler')
+  expect(parse('Euler', 'karras')?.notTaken).toContainEqual({ name: 'Sampler', value: 'Euler, karras' })
 })
 
 describe('JSON of other tools', () => {
@@ -231,6 +309,21 @@ describe('JSON of other tools', () => {
       notTaken: [
         { name: 'sampler', value: 'k_dpmpp_2m_sde, karras' },
         { name: 'sm', value: 'false' },
+      ],
+    })
+  })
+
+  test('Draw Things', async () => {
+    const metadata = { c: 'a cat', uc: 'blurry', seed: 5, steps: 20, scale: 7, size: '512x768', strength: 1 }
+    const json = JSON.stringify({ ...metadata, sampler: 'Euler A', model: 'x.ckpt', v2: { seed: 5 } })
+    const description = 'a cat\n-blurry\nSteps: 20, Sampler: Euler A, Guidance Scale: 7.0, Seed: 5, Size: 512x768'
+    const packet = `<dc:description>${description}</dc:description>${xmp(json).toString()}`
+    expect(await readParameters(textPng({ 'XML:com.adobe.xmp': packet }))).toEqual({
+      source: 'Draw Things',
+      parameters: { ...EXPECTED, prompt: 'a cat', scheduler: 'euler_a' },
+      notTaken: [
+        { name: 'model', value: 'x.ckpt' },
+        { name: 'v2', value: '{"seed":5}' },
       ],
     })
   })

@@ -7,6 +7,8 @@ const KNOWN = ['steps', 'sampler', 'schedule type', 'cfg scale', 'seed', 'size',
 /** A line of settings has at least so many known names, or starts with the steps. */
 const MIN_KNOWN = 3
 const MAX_NAME_CHARS = 60
+/** Names of the schedule type: A1111's, and Fooocus'. */
+const SCHEDULES = ['schedule type', 'scheduler']
 
 type Pair = [name: string, value: string]
 
@@ -46,8 +48,9 @@ export function parseInfotext(text: string): StoredParameters | null {
     settings.set(key, pair)
   }
   takeSettings(settings, fields)
-  const isOwn = settings.get('version')?.[1] === 'Easel'
-  return { source: isOwn ? 'Easel' : 'A1111', parameters: fields.parameters, notTaken: fields.notTaken }
+  const version = settings.get('version')?.[1] ?? ''
+  const source = ['Easel', 'Fooocus'].find((name) => version.startsWith(name)) ?? 'A1111'
+  return { source, parameters: fields.parameters, notTaken: fields.notTaken }
 }
 
 /** Whether a line begins with a known setting and goes on with others. */
@@ -134,13 +137,14 @@ function takeSettings(settings: Map<string, Pair>, fields: FieldCollector) {
     else if (key === 'size') fields.size(name, value)
     else if (key === 'denoising strength' && !hasUpscale) fields.number('strength', name, value)
     else if (key === 'sampler') takeSampler(settings, fields)
-    else if (key === 'schedule type' && settings.get('sampler')?.[1]) continue
+    else if (SCHEDULES.includes(key) && settings.get('sampler')?.[1]) continue
     else if (key !== 'version' || value !== 'Easel') fields.reject(name, value)
   }
 }
 
 function takeSampler(settings: Map<string, Pair>, fields: FieldCollector) {
   const value = (key: string) => settings.get(key)?.[1] ?? ''
-  const isOwnName = value('version') === 'Easel' && !value('schedule type')
-  fields.scheduler('Sampler', value('sampler'), value('schedule type'), isOwnName)
+  const schedule = SCHEDULES.map(value).find(Boolean)
+  const isOwnName = value('version') === 'Easel' && !schedule
+  fields.scheduler('Sampler', value('sampler'), schedule, isOwnName)
 }

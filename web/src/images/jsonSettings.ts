@@ -24,6 +24,11 @@ const SCHEDULES = ['schedule', 'scheduletype', 'noiseschedule', 'scheduler']
 const IGNORED = ['metadatascheme']
 const TOOLS: Record<string, string> = { invokeai_metadata: 'InvokeAI', 'sd-metadata': 'InvokeAI', Comment: 'NovelAI' }
 
+/** Return the parameters of Draw Things. They stand again in the XMP's description, in its own form of an infotext. */
+export function readDrawThings(texts: Texts): StoredParameters | null {
+  return readJsonSettings(new Map([...texts].filter(([, text]) => isDrawThings(parseObject(text) ?? {}))))
+}
+
 /** Return the parameters of the first text that is a JSON object of settings, or null. */
 export function readJsonSettings(texts: Texts): StoredParameters | null {
   for (const [place, text] of texts) {
@@ -63,9 +68,17 @@ export function isObject(value: unknown): value is JsonObject {
 /** InvokeAI 2 and SwarmUI have the settings in an inner object. The prompt may be a list of one. */
 function flatten(value: JsonObject | null): JsonObject | null {
   if (!value) return null
+  if (isDrawThings(value)) {
+    const { c: prompt, strength, ...others } = value
+    return { prompt, ...(strength === 1 ? {} : { strength }), ...others } // 1: without an initial image
+  }
   const { image, sui_image_params: swarm, ...rest } = value
   const inner = isObject(image) ? image : swarm
   return isObject(inner) ? { ...rest, ...inner } : value
+}
+
+function isDrawThings(value: JsonObject): boolean {
+  return typeof value.c === 'string' && typeof value.uc === 'string'
 }
 
 function takeSettings(settings: JsonObject, fields: FieldCollector) {
@@ -107,6 +120,7 @@ function toolOf(place: string, settings: JsonObject, texts: Texts): string {
     text(settings.version).startsWith('Fooocus')
   )
     return 'Fooocus'
+  if (isDrawThings(parseObject(texts.get(place)) ?? {})) return 'Draw Things'
   if ('swarm_version' in settings) return 'SwarmUI'
   if ('uc' in settings || texts.get('Software') === 'NovelAI') return 'NovelAI'
   return TOOLS[place] ?? 'JSON'

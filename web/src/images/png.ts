@@ -28,7 +28,7 @@ export async function addPngTexts(bytes: Uint8Array, texts: Texts) {
   }
 }
 
-function* chunks(bytes: Uint8Array): Generator<[type: string, data: Uint8Array]> {
+export function* chunks(bytes: Uint8Array): Generator<[type: string, data: Uint8Array]> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = SIGNATURE.length
   while (at + 12 <= bytes.length) {
@@ -55,8 +55,8 @@ async function internationalText(data: Uint8Array): Promise<string | null> {
 }
 
 /** Inflate until the limit, or return null above it. */
-async function inflate(bytes: Uint8Array): Promise<Uint8Array | null> {
-  const stream = new Blob([bytes.slice()]).stream().pipeThrough(new DecompressionStream('deflate'))
+export async function inflate(bytes: Uint8Array, format: CompressionFormat = 'deflate'): Promise<Uint8Array | null> {
+  const stream = new Blob([bytes.slice()]).stream().pipeThrough(new DecompressionStream(format))
   const reader = stream.getReader()
   const parts: BlobPart[] = []
   let length = 0

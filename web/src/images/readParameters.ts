@@ -1,8 +1,10 @@
 import { readComfyUi } from './comfyUi'
-import { addJpegTexts, addWebpTexts, isJpeg, isWebp } from './containers'
+import { readCommandLine } from './commandLines'
+import { addAvifTexts, addJpegTexts, addWebpTexts, isAvif, isJpeg, isWebp } from './containers'
 import { parseInfotext } from './infotext'
-import { parseObject, readJsonSettings } from './jsonSettings'
+import { parseObject, readDrawThings, readJsonSettings } from './jsonSettings'
 import { addPngTexts, isPng } from './png'
+import { readStealthText } from './stealth'
 import { MAX_TEXT_BYTES, type StoredParameters, type Texts } from './storedParameters'
 
 const MAX_FILE_BYTES = 256 * 2 ** 20
@@ -13,12 +15,34 @@ const MAX_FILE_BYTES = 256 * 2 ** 20
  */
 export async function readParameters(file: Blob): Promise<StoredParameters | null> {
   if (file.size > MAX_FILE_BYTES) return null
-  const texts = await readTexts(new Uint8Array(await file.arrayBuffer()))
-  const stored = readInfotext(texts) ?? readComfyUi(texts) ?? readJsonSettings(texts)
+  const bytes = new Uint8Array(await file.arrayBuffer())
+  const texts = await readTexts(bytes)
+  const stored = findSettings(texts) ?? (await readHidden(bytes))
   const tooLarge = [...texts].filter(([, text]) => text === null).map(([name]) => ({ name, value: '> 4 MiB' }))
   if (!stored && !tooLarge.length) return null
   const { source = '', parameters = {}, notTaken = [] } = stored ?? {}
   return { source, parameters, notTaken: [...notTaken, ...tooLarge] }
+}
+
+function findSettings(texts: Texts): StoredParameters | null {
+  return (
+    readDrawThings(texts) ??
+    readInfotext(texts) ??
+    readComfyUi(texts) ??
+    readJsonSettings(texts) ??
+    readCommandLine(texts)
+  )
+}
+
+/** Return the parameters in the pixels of a PNG. Text of another form is named. */
+async function readHidden(bytes: Uint8Array): Promise<StoredParameters | null> {
+  const text = isPng(bytes) ? await readStealthText(bytes).catch(() => null) : null
+  if (!text) return null
+  const texts: Texts = new Map()
+  for (const [name, value] of Object.entries(parseObject(text) ?? { parameters: text })) {
+    if (typeof value === 'string') texts.set(name, value)
+  }
+  return findSettings(texts) ?? { source: '', parameters: {}, notTaken: [{ name: 'alpha', value: text }] }
 }
 
 async function readTexts(bytes: Uint8Array): Promise<Texts> {
@@ -27,6 +51,7 @@ async function readTexts(bytes: Uint8Array): Promise<Texts> {
     if (isPng(bytes)) await addPngTexts(bytes, texts)
     else if (isWebp(bytes)) addWebpTexts(bytes, texts)
     else if (isJpeg(bytes)) addJpegTexts(bytes, texts)
+    else if (isAvif(bytes)) addAvifTexts(bytes, texts)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error // an offset outside a damaged file
   }
