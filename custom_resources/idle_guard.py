@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from .names import IN_SERVICE
+from .names import IN_SERVICE, Names
 
-SUBJECT = "Easel: the idle endpoint was deleted"
+SUBJECT = "{prefix}: the idle endpoint was deleted"
 TEXT = (
     "The endpoint {endpoint} got no request for {hours:g} hours, so it was deleted and is no longer billed.\n"
     "To create it again: easel resume\n"
@@ -24,8 +24,10 @@ def handler(event: Any, context: Any) -> str:
     endpoint, hours = os.environ["EASEL_ENDPOINT"], float(os.environ["EASEL_IDLE_HOURS"])
     outcome = _delete_if_idle(endpoint, os.environ["EASEL_VARIANT"], timedelta(hours=hours))
     if outcome == "deleted":
-        text = TEXT.format(endpoint=endpoint, hours=hours)
-        boto3.client("sns").publish(TopicArn=os.environ["EASEL_ALERTS"], Subject=SUBJECT, Message=text)
+        names = Names(os.environ["EASEL_NAME"])
+        subject, text = SUBJECT.format(prefix=names.prefix), TEXT.format(endpoint=endpoint, hours=hours)
+        message = names.in_commands(text)
+        boto3.client("sns").publish(TopicArn=os.environ["EASEL_ALERTS"], Subject=subject, Message=message)
     print(f"{endpoint}: {outcome}")
     return outcome
 

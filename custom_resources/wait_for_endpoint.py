@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .names import ENDPOINT_WAIT_SECONDS, MOVING_STATES
+from .names import ENDPOINT_WAIT_SECONDS, MOVING_STATES, Names
 from .response import RETRIES, Event, Result, continue_in_next_invocation, make_handler
 
 POLL_SECONDS = 5
@@ -41,11 +41,12 @@ def wait(event: Event, context: Any) -> Result | None:
         waited = time.time() - since
         print(f"{endpoint} is {status}, so SageMaker does not delete it yet. Waiting, {waited:.0f} s so far")
         if waited > ENDPOINT_WAIT_SECONDS:
-            raise StillMovingError(
+            text = (
                 f"The endpoint is still {status} after {waited / 60:.0f} minutes, and SageMaker cannot delete it in "
                 "this state. It exists, and its instances are billed. Run `easel doctor` until the endpoint has "
                 "another state, then: npx cdk destroy --all"
             )
+            raise StillMovingError(Names(event["ResourceProperties"]["Name"]).in_commands(text))
         if continue_in_next_invocation(event, context, Since=since):
             return None
         time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""One AWS account in one region: boto3 clients, and botocore's errors as CommandError."""
+"""One Easel in one AWS account and region: its names, boto3 clients, and botocore's errors as CommandError."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from easel.console.certificates import read_certificates
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
+from stacks.config.names import DEFAULT, Names
 
 if TYPE_CHECKING:
     import boto3
+    import botocore.session
 
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, ATTEMPTS = 5, 20, 3
 
@@ -40,10 +42,10 @@ UNREACHABLE = {
 
 
 class Account:
-    """boto3 clients by service and region, each created once. `region` is the region of the deploy."""
+    """boto3 clients by service and region, each created once. `region` and `names` are those of the deploy."""
 
-    def __init__(self, session: boto3.Session, region: str) -> None:
-        self._session, self.region = session, region
+    def __init__(self, session: boto3.Session, region: str, names: Names = DEFAULT) -> None:
+        self._session, self.region, self.names = session, region, names
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = Lock()  # boto3 sessions are not thread-safe
 
@@ -99,7 +101,7 @@ def _pages(client: Any, operation: str, request: dict[str, Any]) -> Iterator[Any
         marker = {"NextMarker": page["NextMarker"]}
 
 
-def open_account(region: str | None, *, default_region: str = "") -> Account:
+def open_account(region: str | None, names: Names = DEFAULT, *, default_region: str = "") -> Account:
     """Open the account of the shell's AWS settings, without calling AWS.
 
     The region is `region`, AWS_REGION (as for the CDK), the profile's region or `default_region`, in this order.
@@ -112,13 +114,14 @@ def open_account(region: str | None, *, default_region: str = "") -> Account:
         fix = ".venv/bin/pip install -r requirements.txt, or make synth"
         raise _environment_error("boto3 is not installed", ".venv", why, fix) from None
     with aws_errors():
-        _check_certificates()
-        session = boto3.Session(**_profile_option())
+        core = _core_session()
+        _check_certificates(core.get_config_variable("ca_bundle"))
+        session = boto3.Session(botocore_session=core)
         found = region or os.environ.get("AWS_REGION") or session.region_name or default_region
     if not found:
         why = "neither --region, AWS_REGION nor the AWS profile names one"
         raise _environment_error("No region is set", "AWS_REGION", why, "export AWS_REGION=us-east-1")
-    return Account(session, validate_region(found))
+    return Account(session, validate_region(found), names)
 
 
 def profile() -> str:
@@ -126,22 +129,23 @@ def profile() -> str:
     return next((os.environ[name] for name in PROFILE_VARIABLES if os.environ.get(name)), "default")
 
 
-def _profile_option() -> dict[str, Any]:
-    """Return the option of boto3.Session that selects `profile()` where boto3 would choose another."""
+def _core_session() -> botocore.session.Session:
+    """Return a session of `profile()` also where boto3 would choose another."""
     import botocore.session
 
     if os.environ.get("AWS_DEFAULT_PROFILE", profile()) == profile():
-        return {}
+        return botocore.session.Session()
     # Not profile_name: boto3 would then ignore the keys in variables, which have precedence.
-    return {"botocore_session": botocore.session.Session({"profile": (None, [PROFILE_VARIABLES[0]], None, None)})}
+    return botocore.session.Session({"profile": (None, [PROFILE_VARIABLES[0]], None, None)})
 
 
-def _check_certificates() -> None:
-    """Check the file of the first variable that is set. Raises CommandError."""
-    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
-        if path := os.environ.get(name):
-            read_certificates(name, path)
-            return
+def _check_certificates(bundle: str | None) -> None:
+    """Check the file of certificates that botocore will read: a pipe would hold it. Raises CommandError."""
+    by_variable = bundle == os.environ.get("AWS_CA_BUNDLE")
+    if bundle:
+        read_certificates("AWS_CA_BUNDLE" if by_variable else "ca_bundle in ~/.aws/config", bundle)
+    elif path := os.environ.get("REQUESTS_CA_BUNDLE"):
+        read_certificates("REQUESTS_CA_BUNDLE", path)
 
 
 def validate_region(name: str) -> str:

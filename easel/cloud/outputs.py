@@ -9,36 +9,42 @@ from easel.cloud.account import Account, aws_errors
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.printable import printable
-from stacks.config.names import API_STACK, MODEL_STACK, NOTEBOOK_STACK, SITE_STACK, STORAGE_STACK
 
 API_KEY = "AWS::ApiGateway::ApiKey"
-STACK_ORDER = (SITE_STACK, API_STACK, MODEL_STACK, STORAGE_STACK, NOTEBOOK_STACK)
 INTERNAL_PREFIXES = ("ExportsOutput", "PublishOutput")
 """Start of the outputs that only other stacks read."""
 
 
 def read_outputs(account: Account) -> dict[str, str]:
     """Return the outputs by name, those of the site first. Raises CommandError: Easel is not deployed."""
-    stacks = outputs_of(account)
-    all_outputs = {key: value for name in STACK_ORDER for key, value in stacks.get(name, {}).items()}
+    stacks, names = outputs_of(account), account.names
+    order = (names.site, names.api, names.model, names.storage, names.notebook)
+    all_outputs = {key: value for name in order for key, value in stacks.get(name, {}).items()}
     outputs = {key: value for key, value in all_outputs.items() if not key.startswith(INTERNAL_PREFIXES)}
     if not outputs:
-        why = "no stack of Easel has outputs"
+        why = f"no stack {account.names.prefix}… has outputs"
         fix = "npx cdk deploy --all, wait for a running deploy (easel doctor), or choose another --region"
         raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix, code=ENVIRONMENT)
     return outputs
 
 
-def exports(account: Account, outputs: Mapping[str, str]) -> str:
-    """Return `export` lines for a POSIX shell: the API's URL and key. Raises CommandError: no API is deployed."""
+def api_variables(account: Account, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the API's URL and, if it has keys, its key, by variable. Raises CommandError: no API is deployed."""
+    api = account.names.api
     if "ApiUrl" not in outputs:
-        why, fix = "it has no output ApiUrl", f"npx cdk deploy {API_STACK}"
-        raise CommandError("The API is not deployed", where=API_STACK, why=why, fix=fix, code=ENVIRONMENT)
+        why, fix = "it has no output ApiUrl", f"npx cdk deploy {api}"
+        raise CommandError("The API is not deployed", where=api, why=why, fix=fix, code=ENVIRONMENT)
     variables = {"EASEL_URL": outputs["ApiUrl"]}
-    if id := newest_resource(resources_of(account, API_STACK), API_KEY):
+    if id := newest_resource(resources_of(account, api), API_KEY):
         with aws_errors():
             key = account.client("apigateway").get_api_key(apiKey=id, includeValue=True)
         variables["EASEL_KEY"] = key["value"]
+    return variables
+
+
+def exports(account: Account, outputs: Mapping[str, str]) -> str:
+    """Return `export` lines for a POSIX shell: the API's URL and key. Raises CommandError: no API is deployed."""
+    variables = api_variables(account, outputs)
     return "\n".join(f"export {name}={shlex.quote(printable(value))}" for name, value in variables.items())
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
-from stacks.config.names import MODEL_STACK, STACKS, STANDALONE_STACKS
 
-RECREATE_ENDPOINT = f"npx cdk deploy {MODEL_STACK} -c endpoint=off, then npx cdk deploy --all"
+RECREATE_ENDPOINT = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
 """Lets CloudFormation delete the endpoint, if it exists, and create it again."""
 RECREATE_STACKS = "npx cdk destroy --all, then npx cdk deploy --all"
 ENDPOINT, ENDPOINT_CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
@@ -27,25 +26,27 @@ class DeployedEndpoint:
 
 def find_endpoint(account: Account) -> DeployedEndpoint:
     """Read the endpoint from the model stack. Raises CommandError: there is no stack, or it has no endpoint."""
-    status = stack_status(account, MODEL_STACK)
+    stack = account.names.model
+    status = stack_status(account, stack)
     if status is None:
         fix = "npx cdk deploy --all, or another --region"
-        why = f"there is no stack {MODEL_STACK}"
+        why = f"there is no stack {stack}"
         raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix)
-    resources = resources_of(account, MODEL_STACK)
+    resources = resources_of(account, stack)
     names = {kind: newest_resource(resources, kind) for kind in (ENDPOINT, ENDPOINT_CONFIG)}
     if not all(names.values()):
-        raise _no_endpoint(status)
+        raise _no_endpoint(stack, status)
     config = _config_name(account, names[ENDPOINT_CONFIG])
     return DeployedEndpoint(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
 
 
 def has_only_standalone_stacks(account: Account) -> bool:
     """Return whether no deployed stack needs an endpoint."""
-    return outputs_of(account).keys() & set(STACKS) <= STANDALONE_STACKS
+    names = account.names
+    return outputs_of(account).keys() & set(names.stacks) <= {names.cloud9, names.notebook}
 
 
-def _no_endpoint(status: str) -> CommandError:
+def _no_endpoint(stack: str, status: str) -> CommandError:
     """Return the error for a model stack without an endpoint, with the command that its status allows."""
     what, why, code = "The stack has no endpoint", f"it is {status}", FAILED
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -56,7 +57,7 @@ def _no_endpoint(status: str) -> CommandError:
         what, fix, code = f"{what} yet", "Wait until CloudFormation has finished", ENVIRONMENT
     else:
         fix = RECREATE_STACKS
-    return CommandError(what, where=MODEL_STACK, why=why, fix=fix, code=code)
+    return CommandError(what, where=stack, why=why, fix=fix, code=code)
 
 
 def stack_status(account: Account, name: str) -> str | None:
@@ -89,7 +90,7 @@ def resources_of(account: Account, stack: str) -> list[dict[str, Any]]:
 def model_template(account: Account) -> dict[str, Any]:
     """Return the resources in the deployed template of the model stack. Raises CommandError."""
     with aws_errors():
-        body = account.client("cloudformation").get_template(StackName=MODEL_STACK)["TemplateBody"]
+        body = account.client("cloudformation").get_template(StackName=account.names.model)["TemplateBody"]
     resources: dict[str, Any] = (json.loads(body) if isinstance(body, str) else body)["Resources"]
     return resources
 
@@ -112,5 +113,5 @@ def _config_name(account: Account, id: str) -> str:
         for config in account.items("sagemaker", "list_endpoint_configs", "EndpointConfigs"):
             if id in (config["EndpointConfigArn"], config["EndpointConfigName"]):
                 return str(config["EndpointConfigName"])
-    why = f"it was deleted outside CloudFormation; {MODEL_STACK} still lists it"
+    why = f"it was deleted outside CloudFormation; {account.names.model} still lists it"
     raise CommandError("The endpoint configuration does not exist", where=id, why=why, fix=RECREATE_STACKS)

@@ -20,4 +20,4 @@ if [ "@HOURS@" != 0 ]; then
     "$python" "$folder/idle_stop.py" --hours "@HOURS@"
 fi
 systemd-run --unit=easel-kernel --uid=ec2-user --setenv=HOME=/home/ec2-user \
-  bash /home/ec2-user/SageMaker/easel/notebooks/instance/kernel.sh
+  bash /home/ec2-user/SageMaker/easel/notebooks/instance/kernel.sh "@NAME@"

@@ -21,22 +21,24 @@ CALLERS_PER_ADDRESS = 10
 
 
 class Firewall(Construct):
-    """A web ACL at the API's stage. `cost` is its price, as a sentence.
+    """A web ACL at the API's stage, with `name` in its metrics. `cost` is its price, as a sentence.
 
     `behind_cloudfront`: most requests come from CloudFront, which writes the caller's address into X-Forwarded-For.
     A direct caller of the gateway can forge that header, so each sending address has a limit too.
     """
 
-    def __init__(self, scope: Construct, id: str, *, stage: apigateway.Stage, behind_cloudfront: bool) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, stage: apigateway.Stage, name: str, behind_cloudfront: bool
+    ) -> None:
         super().__init__(scope, id)
         rules = [_common_rules(0), *(_forwarded_limits() if behind_cloudfront else _direct_limits())]
         acl = Acl(
             self,
             "Acl",
-            description="Easel",
+            description=name,
             scope="REGIONAL",
             default_action=Acl.DefaultActionProperty(allow={}),
-            visibility_config=_visibility("EaselFirewall"),
+            visibility_config=_visibility(f"{name}Firewall"),
             rules=rules,
         )
         associate(self, acl.attr_arn, stage)

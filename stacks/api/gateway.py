@@ -41,13 +41,14 @@ class Gateway(Construct):
             self,
             "Api",
             rest_api_name=cdk.Stack.of(self).stack_name,  # CloudWatch adds up the metrics of all APIs of one name
-            description="Easel",
+            description=settings.names.prefix,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
             # The gateway decompresses requests; without this it replaces bytes of a gzip body that are not UTF-8.
             min_compression_size=cdk.Size.bytes(0),
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
+                tracing_enabled=settings.tracing == "on",
                 throttling_rate_limit=settings.throttle_rate,
                 throttling_burst_limit=settings.throttle_burst,
             ),

@@ -11,8 +11,8 @@ from aws_cdk import aws_s3 as s3
 from stacks.common.kms_key import READ, WRITE, allow_key
 from stacks.common.nag_suppressions import suppress, suppress_wildcard
 
-_BUCKET = "EaselStorage:ExportsOutputFnGetAttStore1D2A845BArnE59B7AE7"
-"""The ARN of EaselStorage's bucket as the rule IAM5 writes it."""
+_BUCKET = "{stack}:ExportsOutputFnGetAttStore1D2A845BArnE59B7AE7"
+"""The ARN of the storage stack's bucket as the rule IAM5 writes it."""
 _OBJECTS_REASON = "Keys below this prefix of our own bucket belong to jobs and releases that do not exist yet"
 
 
@@ -57,7 +57,8 @@ def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *p
     allow(role, actions, [bucket.arn_for_objects(pattern) for pattern in patterns])
     if "s3:GetObject" in actions or "s3:PutObject" in actions:
         allow_key(role, bucket.encryption_key, "s3", WRITE if "s3:PutObject" in actions else READ)
-    suppress(role, {f"AwsSolutions-IAM5[Resource::{_BUCKET}/{pattern}]": _OBJECTS_REASON for pattern in patterns})
+    arn = _BUCKET.format(stack=cdk.Stack.of(bucket).stack_name)
+    suppress(role, {f"AwsSolutions-IAM5[Resource::{arn}/{pattern}]": _OBJECTS_REASON for pattern in patterns})
 
 
 def allow_listing(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator
 
+from stacks.config.names import NAME_CHARACTERS, NAME_FORM
 from stacks.config.validation import WholeNumber, failure, matches
 
 Mode = Literal["async", "realtime"]
@@ -22,6 +23,13 @@ _ARN = r"arn:aws[a-z-]*:{}:[a-z0-9-]+:\d{{12}}:{}"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _WEB_ACL = _ARN.format("wafv2", r"(regional|global)/webacl/[\w-]+/[0-9a-f-]{36}")
 
+Name = Annotated[
+    str,
+    matches(
+        rf"(?=.{{1,{NAME_CHARACTERS}}}$){NAME_FORM}",
+        f"at most {NAME_CHARACTERS} lower-case letters, digits and single hyphens, with a letter first, like easel-dev",
+    ),
+]
 InstanceType = Annotated[str, matches(_TYPE, "like ml.g4dn.xlarge")]
 AutomaticInstanceType = Annotated[str, matches(rf"{_TYPE}|", "like ml.g4dn.xlarge")]
 InstanceTypes = Annotated[str, matches(rf"|{_TYPE}(,{_TYPE})*", "like ml.g5.xlarge,ml.g6.xlarge")]
@@ -46,6 +54,13 @@ Certificate = Annotated[
 ]
 HostedZone = Annotated[str, matches(r"|Z[A-Z0-9]{1,31}", "like Z0123456789ABCDEFGHIJ")]
 Vpc = Annotated[str, matches(r"|vpc-[0-9a-f]{8,17}", "like vpc-0a1b2c3d")]
+Policy = Annotated[
+    str,
+    matches(
+        r"|[\w+=,.@-]{1,128}|arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}",
+        "the name or the ARN of an IAM policy, like easel-boundary",
+    ),
+]
 Cloud9Environment = Annotated[str, matches(r"[0-9a-f]{32}|", "32 hexadecimal digits")]
 Subnets = Annotated[
     str, matches(r"|subnet-[0-9a-f]{8,17}(,subnet-[0-9a-f]{8,17})*", "like subnet-0a1b2c3d,subnet-4e5f6a7b")

@@ -5,17 +5,93 @@ Standard library only. `make mirror` copies this file to custom_resources/, whic
 
 from __future__ import annotations
 
-# --- CloudFormation ------------------------------------------------------------------------------
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 
-STORAGE_STACK = "EaselStorage"
-MODEL_STACK = "EaselModel"
-API_STACK = "EaselApi"
-SITE_STACK = "EaselSite"
-CLOUD9_STACK = "EaselCloud9"
-NOTEBOOK_STACK = "EaselNotebook"
-STACKS = (STORAGE_STACK, MODEL_STACK, API_STACK, SITE_STACK, CLOUD9_STACK, NOTEBOOK_STACK)
-STANDALONE_STACKS = frozenset({CLOUD9_STACK, NOTEBOOK_STACK})
-"""Stacks that need no other stack."""
+# --- the name of an Easel ------------------------------------------------------------------------
+
+DEFAULT_NAME = "easel"
+STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook")
+STACK_CHARACTERS = 24
+"""Longest name of a stack. CloudFormation shortens a longer one in names of 64 characters, such as those of roles."""
+NAME_CHARACTERS = STACK_CHARACTERS - max(map(len, STACK_PARTS))
+NAME_FORM = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+
+_CDK = r"\bnpx cdk (?:deploy|destroy|rollback)\b(?! -c name=)"
+_EASEL = r"(?<![\w/.-])easel (?:doctor|outputs|leftovers|pause|resume)\b(?! --name)"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one Easel. Several, each with its own name, can be in one account and region."""
+
+    name: str = DEFAULT_NAME
+
+    @property
+    def prefix(self) -> str:
+        """The start of the stacks' names: `EaselDev` for easel-dev. No two names have the same."""
+        return re.sub("(^|-)([a-z])", lambda match: match[2].upper(), self.name)
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        return tuple(self.prefix + part for part in STACK_PARTS)
+
+    @property
+    def storage(self) -> str:
+        return f"{self.prefix}Storage"
+
+    @property
+    def model(self) -> str:
+        return f"{self.prefix}Model"
+
+    @property
+    def api(self) -> str:
+        return f"{self.prefix}Api"
+
+    @property
+    def site(self) -> str:
+        return f"{self.prefix}Site"
+
+    @property
+    def cloud9(self) -> str:
+        return f"{self.prefix}Cloud9"
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.prefix}Notebook"
+
+    @property
+    def import_log_group(self) -> str:
+        """Log group of the model import."""
+        return f"/easel/{self.model}/import"
+
+    @property
+    def notebook_resources(self) -> str:
+        """Start of the names of what the notebook creates; with `sagemaker-` in front, of its bucket."""
+        return f"{self.name}-notebook-"
+
+    def endpoint_prefix(self, mode: str) -> str:
+        """Return the start of the name of an endpoint; a hash of the instance types follows."""
+        return f"{self.name}-{mode}"
+
+    def endpoint(self, mode: str, pool: Sequence[str]) -> str:
+        """Return the name of the endpoint with these instance types. Another mode or type is another endpoint."""
+        return self.endpoint_prefix(mode) + sha256(",".join(pool).encode()).hexdigest()[:6]
+
+    def in_commands(self, text: str) -> str:
+        """Return a text written for the default name with this name in its commands and stack names."""
+        if self == DEFAULT:
+            return text
+        text = re.sub(rf"\bEasel(?=({'|'.join(STACK_PARTS)})\b)", self.prefix, text)
+        text = re.sub(_CDK, lambda match: f"{match[0]} -c name={self.name}", text)
+        return re.sub(_EASEL, lambda match: f"{match[0]} --name {self.name}", text)
+
+
+DEFAULT = Names()
+
+# --- CloudFormation ------------------------------------------------------------------------------
 
 IMPORT_RESOURCE = "Custom::EaselImport"
 """Resource type of the model import."""
@@ -27,7 +103,8 @@ FUNCTION_SECONDS = 900
 # --- tags ----------------------------------------------------------------------------------------
 
 APP_TAG, APP = "easel:app", "easel"
-"""On every resource. `easel leftovers` finds resources by it."""
+NAME_TAG = "easel:name"
+"""Both are on every resource. `easel leftovers` finds resources by them."""
 MODE_TAG = "easel:mode"
 INFORMATIONAL_TAG = "easel:informational"
 """On alarms that need no action, such as the alarm that starts an instance. `easel doctor` ignores them."""
@@ -40,20 +117,16 @@ def endpoint_log_group(endpoint: str) -> str:
     return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
-def import_log_group(stack: str = MODEL_STACK) -> str:
-    """Return the log group of the model import."""
-    return f"/easel/{stack}/import"
-
-
 # --- the endpoint --------------------------------------------------------------------------------
 
-ENDPOINT_PREFIX = {"async": "easel-async", "realtime": "easel-realtime"}
-"""Mode to the start of an endpoint's name. After it comes a hash of the instance types, then the stack's id."""
 IN_SERVICE = "InService"
 MOVING_STATES = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 """States of an endpoint that end by themselves. SageMaker refuses to delete or update an endpoint in them."""
 ENDPOINT_WAIT_SECONDS = 50 * 60
 """A destroy waits this long for an endpoint in a moving state; less than `CUSTOM_RESOURCE_MINUTES`."""
+
+STOP_MARKER = "stopped.json"
+"""Object in the bucket: the budget has stopped the endpoint. `easel resume` deletes it."""
 
 # --- time limits of a request --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stacks.config import forms
 from stacks.config.forms import Mode, Switch, split
+from stacks.config.names import DEFAULT_NAME, Names
 from stacks.config.validation import ConfigError, WholeNumber, explain, failure
 
 HUB = "https://huggingface.co"
@@ -38,6 +39,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    name: forms.Name = DEFAULT_NAME
+    """Start of all names in the account, such as those of the stacks: `easel-dev` creates EaselDevStorage. For several
+    Easels in one account and region."""
     model: str = "sd-1.5"
     """Id of a catalogue entry, or the path of an entry elsewhere: `path/to/mine` reads `path/to/mine.json`. For
     everybody who wants another model than Stable Diffusion 1.5."""
@@ -75,6 +79,9 @@ class Settings(BaseModel):
     AWS must have enabled it for the account."""
     budget_usd: Annotated[int, WholeNumber, Field(ge=0, le=1_000_000)] = 50
     """USD a month of SageMaker after which alerts are sent; 0: no budget. For everybody who expects to spend more."""
+    budget_action: Literal["alert", "stop"] = "alert"
+    """What happens at 100 % of the budget: `stop` takes all instances from the endpoint and refuses jobs, until
+    `easel resume`. For everybody who must not spend more."""
     alert_email: forms.Email = ""
     """Address that receives alarms, budget alerts and notices of the idle guard; empty: none. For operators."""
     api_auth: Literal["key", "iam", "none"] = "key"
@@ -93,6 +100,9 @@ class Settings(BaseModel):
     it cannot. `off` is for users of the API alone."""
     result_days: Annotated[int, WholeNumber, Field(ge=1, le=3650)] = 7
     """Days after which jobs and images are deleted. For users who need them longer, or must delete them earlier."""
+    tracing: Switch = "off"
+    """`on` sends traces of gateway, functions and their calls of AWS to X-Ray, with the job's id as an annotation. For
+    operators who look for slow or failed steps."""
     log_days: forms.LogDays = 30
     """Days after which log lines are deleted. For organisations with a rule for logs."""
     api_concurrency: Annotated[int, WholeNumber, Field(ge=0, le=1_000)] = 0
@@ -117,6 +127,9 @@ class Settings(BaseModel):
     kms_key_arn: forms.KmsKey = ""
     """KMS key that encrypts bucket, topics, queue, logs and, where the type allows it, the instance's disk; empty:
     AWS's keys. For organisations that require their own key."""
+    permissions_boundary: forms.Policy = ""
+    """Name or ARN of an IAM policy that limits every role of the stacks; empty: none. For organisations that require
+    one; `easel policies` writes it."""
     cloud9_cidr: forms.Cidr = ""
     """Network that may reach port 8080 of a Cloud9 environment; empty: no rule. For readers of the article."""
     cloud9_environment_id: forms.Cloud9Environment = ""
@@ -140,8 +153,13 @@ class Settings(BaseModel):
         _check_network(self)
         _check_domain(self)
         _check_instances(self)
+        _check_budget(self)
         _check_cloud9(self)
         return self
+
+    @property
+    def names(self) -> Names:
+        return Names(self.name)
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -242,6 +260,12 @@ def _check_instances(settings: Settings) -> None:
     if settings.mode == "async" and settings.idle_hours:
         message = "idle_hours is for mode=realtime. In async, min_instances=0 scales the endpoint to zero."
         raise failure("conflict", "idle_hours", message)
+
+
+def _check_budget(settings: Settings) -> None:
+    if settings.budget_action == "stop" and not settings.budget_usd:
+        message = "budget_action=stop needs a budget, and budget_usd is 0. Set budget_usd, or leave budget_action out."
+        raise failure("conflict", "budget_action", message)
 
 
 def _check_cloud9(settings: Settings) -> None:

@@ -6,25 +6,27 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 Metric = cloudwatch.Metric
-NAMESPACE, SERVICE = "Easel", "easel"
-"""Namespace and service of the metrics that `lambda/gateway/telemetry.py` writes."""
+NAMESPACE = "Easel"
+"""Namespace of the metrics that `lambda/gateway/telemetry.py` writes."""
 FIVE_MINUTES = Duration.minutes(5)
 
 
 class Metrics:
-    """Metrics of one endpoint and of the API in front of it."""
+    """Metrics of one endpoint and of the API in front of it, whose functions have the service name `service`."""
 
-    def __init__(self, endpoint: str, variant: str) -> None:
+    def __init__(self, endpoint: str, variant: str, service: str) -> None:
+        self._service = service
         self._endpoint = {"EndpointName": endpoint}
         self._variant = {**self._endpoint, "VariantName": variant}
 
     def easel(self, name: str, dimension: str, value: str, statistic: str, label: str = "") -> Metric:
         """Return a metric of our functions for one dimension value: `JobSeconds` by `status`, `Errors` by `code`."""
-        return _metric(NAMESPACE, name, {"service": SERVICE, dimension: value}, statistic, label)
+        return _metric(NAMESPACE, name, {"service": self._service, dimension: value}, statistic, label)
 
     def easel_by(self, name: str, dimension: str) -> cloudwatch.MathExpression:
         """Return a metric of our functions with one line for each value of the dimension."""
-        search = f"SEARCH('{{{NAMESPACE},service,{dimension}}} MetricName=\"{name}\"', 'Sum', 300)"
+        of_service = f'MetricName="{name}" service="{self._service}"'
+        search = f"SEARCH('{{{NAMESPACE},service,{dimension}}} {of_service}', 'Sum', 300)"
         return cloudwatch.MathExpression(expression=search, label="", period=FIVE_MINUTES, using_metrics={})
 
     def queue(self, name: str, statistic: str = "Maximum") -> Metric:

@@ -9,6 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.config.names import Names
 from stacks.model.metrics import Metrics
 
 Endpoint = sagemaker.CfnEndpoint
@@ -39,9 +40,10 @@ class UpdateRollback(Construct):
     Monitoring).
     """
 
-    def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str) -> None:
+    def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str, names: Names) -> None:
         super().__init__(scope, id)
-        metrics = Metrics(endpoint, variant)
+        self._description = names.in_commands(_DESCRIPTION)
+        metrics = Metrics(endpoint, variant, names.name)
         watched = {id: metrics.easel("JobErrors", "code", code, "Sum") for id, code in CODES.items()}
         watched["Refusing"] = metrics.invocations("Invocation4XXErrors")
         alarms = [self._alarm(id, metric) for id, metric in watched.items()]
@@ -53,7 +55,7 @@ class UpdateRollback(Construct):
         return cloudwatch.Alarm(
             self,
             id,
-            alarm_description=_DESCRIPTION,
+            alarm_description=self._description,
             metric=metric.with_(period=Duration.minutes(minutes)),
             evaluation_periods=periods,
             threshold=1,

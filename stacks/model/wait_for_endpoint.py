@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import aws_cdk as cdk
 from constructs import Construct
 
 from stacks.common.function_backed_resource import FunctionBackedResource
 from stacks.common.grants import allow
 from stacks.common.nag_suppressions import suppress_wildcard
+from stacks.config.forms import Mode
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.model.endpoint import Endpoint
 
@@ -29,9 +32,13 @@ class WaitForEndpoint(FunctionBackedResource):
             seconds=FUNCTION_SECONDS,
             timeout_seconds=60 * CUSTOM_RESOURCE_MINUTES,
             log_days=log_days,
-            properties={"Endpoint": endpoint.name},
+            properties={"Endpoint": endpoint.name, "Name": endpoint.settings.name},
             continues=True,
         )
-        endpoints = cdk.Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name="easel-*")
-        allow(self.role, ["sagemaker:DescribeEndpoint"], [endpoints])
-        suppress_wildcard(self.role, "sagemaker:{region}:{account}:endpoint/easel-*", _REASON)
+        for mode in get_args(Mode):
+            self._allow_describe(f"{endpoint.settings.names.endpoint_prefix(mode)}*")
+
+    def _allow_describe(self, endpoints: str) -> None:
+        arn = cdk.Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=endpoints)
+        allow(self.role, ["sagemaker:DescribeEndpoint"], [arn])
+        suppress_wildcard(self.role, f"sagemaker:{{region}}:{{account}}:endpoint/{endpoints}", _REASON)

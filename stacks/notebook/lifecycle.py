@@ -19,10 +19,10 @@ CONTENT_CHARACTERS = 16_384
 class Lifecycle(Config):
     """Fetches `code` once. At every start it starts the timer that stops the instance after `idle_hours`; 0: none."""
 
-    def __init__(self, scope: Construct, id: str, *, code: assets.Asset, idle_hours: int) -> None:
+    def __init__(self, scope: Construct, id: str, *, code: assets.Asset, idle_hours: int, name: str) -> None:
         on_create = script("on_create.sh", REGION=Aws.REGION, ARCHIVE=code.s3_object_url)
         idle_stop = script("idle_stop.py").rstrip("\n")
-        on_start = script("on_start.sh", FOLDER="/opt/easel", IDLE_STOP=idle_stop, HOURS=str(idle_hours))
+        on_start = script("on_start.sh", FOLDER="/opt/easel", IDLE_STOP=idle_stop, HOURS=str(idle_hours), NAME=name)
         super().__init__(scope, id, on_create=[_hook(on_create)], on_start=[_hook(on_start)])
 
 

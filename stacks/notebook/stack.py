@@ -44,7 +44,8 @@ class NotebookStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
         super().__init__(scope, id, description="Easel: a notebook instance with our notebook", **options)
         code = _shipped(self)
-        role = NotebookRole(self, "Role", code=code, instance_type=settings.notebook_instance_type)
+        instance_type, names = settings.notebook_instance_type, settings.names
+        role = NotebookRole(self, "Role", code=code, instance_type=instance_type, names=names)
         allow_interfaces(role, settings)
         allow_volumes(role, settings.kms_key_arn)
         if settings.shell == "on":  # for the endpoint that the notebook creates with this role
@@ -54,7 +55,8 @@ class NotebookStack(cdk.Stack):
         self._add_outputs(settings, notebook.attr_notebook_instance_name)
 
     def _instance(self, settings: Settings, code: assets.Asset, role: NotebookRole) -> Instance:
-        lifecycle = Lifecycle(self, "Lifecycle", code=code, idle_hours=settings.notebook_idle_hours)
+        hours = settings.notebook_idle_hours
+        lifecycle = Lifecycle(self, "Lifecycle", code=code, idle_hours=hours, name=settings.name)
         notebook = Instance(
             self,
             "Notebook",

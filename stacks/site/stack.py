@@ -48,7 +48,7 @@ class SiteStack(cdk.Stack):
         self.distribution = cloudfront.Distribution(
             self,
             "Distribution",
-            comment="Easel",
+            comment=settings.names.prefix,
             default_behavior=self._api_behavior(api),
             error_responses=[_uncached(status) for status in ERRORS],
             default_root_object="index.html",

@@ -18,7 +18,7 @@ from custom_resources.names import ENDPOINT_WAIT_SECONDS
 from tests.custom_resources.cloudformation import CloudFormation
 
 REGION, MINUTES = "us-east-1", 15
-PROPERTIES = {"Endpoint": "e"}
+PROPERTIES = {"Endpoint": "e", "Name": "easel"}
 
 
 class Clock:
@@ -113,6 +113,7 @@ def test_an_endpoint_in_a_moving_state_is_waited_for(
     assert last.startswith(f"e is {after or 'gone'}")
 
 
+@pytest.mark.slow
 def test_the_next_invocation_continues_the_wait(
     clock: Clock, set_status: Any, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

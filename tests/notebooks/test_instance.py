@@ -196,7 +196,12 @@ def run(text: str, folder: Path, **programs: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(("hours", "timers"), [("3", 1), ("0", 0)])
 def test_every_start_sets_the_timer_and_writes_its_script(tmp_path: Path, hours: str, timers: int) -> None:
     folder = tmp_path / "easel"
-    values = {"FOLDER": str(folder), "IDLE_STOP": script("idle_stop.py").rstrip("\n"), "HOURS": hours}
+    values = {
+        "FOLDER": str(folder),
+        "IDLE_STOP": script("idle_stop.py").rstrip("\n"),
+        "HOURS": hours,
+        "NAME": "easel-dev",
+    }
     done = run(script("on_start.sh", **values), tmp_path, systemd_run="", python3="")
     assert done.returncode == 0, done.stderr
     assert (folder / "idle_stop.py").read_text() == script("idle_stop.py")
@@ -204,7 +209,7 @@ def test_every_start_sets_the_timer_and_writes_its_script(tmp_path: Path, hours:
     timer = f"systemd-run --unit=easel-idle --on-active=5min --on-unit-active=5min python3 {folder}/idle_stop.py"
     assert [line for line in calls if "easel-idle" in line] == [f"{timer} --hours {hours}"] * timers
     assert "--uid=ec2-user" in calls[-1]
-    assert calls[-1].endswith("notebooks/instance/kernel.sh")
+    assert calls[-1].endswith("notebooks/instance/kernel.sh easel-dev")
 
 
 def test_start_fails_without_boto3(tmp_path: Path) -> None:
@@ -239,12 +244,14 @@ def test_the_kernel_is_created_once_and_registered_at_every_start(tmp_path: Path
     conda.chmod(0o755)
     for _ in range(2):
         environment = {**os.environ, "HOME": str(tmp_path)}
-        done = subprocess.run(["bash", SCRIPTS / "kernel.sh"], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", SCRIPTS / "kernel.sh", "easel-dev"], env=environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
     registration = [
         f"-m pip install --quiet -r {SCRIPTS}/../requirements.txt",
-        "-m ipykernel install --user --name easel --display-name Easel",
+        "-m ipykernel install --user --name easel --display-name Easel --env EASEL_NAME easel-dev",
     ]
     assert calls == [
         f"conda create --yes --quiet --prefix {python.parents[1]} python=3.12",

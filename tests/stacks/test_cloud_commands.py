@@ -8,15 +8,17 @@ import pytest
 
 from easel.cloud.doctor.account import BOOTSTRAP_VERSION
 from easel.cloud.leftovers.resource_types import is_covered
-from easel.cloud.leftovers.scan import NAME
+from easel.cloud.leftovers.scan import patterns
 from easel.cloud.pause import SCALABLE_TARGET, SCALING_POLICY, TARGET_PROPERTIES
-from stacks.config.names import IMPORT_RESOURCE, MODEL_STACK, import_log_group
+from stacks.config.names import DEFAULT, IMPORT_RESOURCE
 from tests.stacks.assembly import Assembly
+
+NAME, _ = patterns(DEFAULT)
 
 
 def test_resume_can_restore_the_scaling_of_realtime_from_the_template(realtime: Assembly) -> None:
     kinds = (SCALABLE_TARGET, SCALING_POLICY)
-    (target,), (policy,) = (realtime.resources(kind, MODEL_STACK).values() for kind in kinds)
+    (target,), (policy,) = (realtime.resources(kind, DEFAULT.model).values() for kind in kinds)
     assert {type(target["Properties"][name]) for name in ("MinCapacity", "MaxCapacity")} == {int}
     restored = {name: value for name, value in policy["Properties"].items() if name not in TARGET_PROPERTIES}
     assert set(restored) == {"PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration"}
@@ -36,9 +38,9 @@ def test_the_doctor_requires_the_bootstrap_version_of_the_templates(default: Ass
 
 
 def test_the_doctor_knows_the_log_group_of_the_import(hub: Assembly) -> None:
-    assert len(hub.resources(IMPORT_RESOURCE, MODEL_STACK)) == 1
-    groups = hub.resources("AWS::Logs::LogGroup", MODEL_STACK).values()
-    assert import_log_group() in [group["Properties"].get("LogGroupName") for group in groups]
+    assert len(hub.resources(IMPORT_RESOURCE, DEFAULT.model)) == 1
+    groups = hub.resources("AWS::Logs::LogGroup", DEFAULT.model).values()
+    assert DEFAULT.import_log_group in [group["Properties"].get("LogGroupName") for group in groups]
 
 
 def test_leftovers_knows_every_type_that_is_deployed(each: Assembly) -> None:
@@ -54,7 +56,7 @@ def test_leftovers_knows_names_that_cloudformation_derives_from_stack_names(each
         assert NAME.search(f"{stack}-Thing1A2B-xyz")
         assert NAME.search(f"/easel/{stack}/import")
         assert NAME.search(f"{stack.lower()}-store1d2a845b-xyz"), (
-            f"add {stack} to NAME of easel/cloud/leftovers/scan.py"
+            f"add {stack} to STACK_PARTS of stacks/config/names.py"
         )
 
 

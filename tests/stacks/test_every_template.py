@@ -148,9 +148,37 @@ def test_nothing_has_a_fixed_name(each: Assembly) -> None:
             assert name not in resource["Properties"], id
 
 
-def test_the_name_of_the_endpoint_contains_the_id_of_the_stack(each: Assembly) -> None:
+def test_every_stack_has_the_name_of_the_endpoint_as_a_text(each: Assembly) -> None:
+    """So no stack has the name of an endpoint that was deleted and deployed again, whoever deletes it."""
     name = each.only("AWS::SageMaker::Endpoint")["EndpointName"]
-    assert {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]} in name["Fn::Join"][1]
+    assert re.fullmatch(r"easel-(async|realtime)[0-9a-f]{6}", name)
+    for stack in ("EaselModel", "EaselApi"):
+        found = set(re.findall(r"easel-(?:async|realtime)[0-9a-f]+", json.dumps(each.templates[stack])))
+        assert found == {name}
+
+
+EXPORTS = {
+    "EaselStorage": {
+        "RefStore1D2A845BA6E0D5A9", "FnGetAttStore1D2A845BArnE59B7AE7", "RefResultsSuccessCDDB594ED01483BA",
+        "RefResultsError5CB02EAD97FBEF65", "RefAlertsTopicCF7C81C9D535FDD6",
+    },
+    "EaselApi": {"RefGatewayApi4EDF215182C083AD"},
+}  # fmt: skip
+"""Stack to the ends of the names of its exports. A deploy that removes one fails while another stack imports it."""
+
+
+def test_references_between_stacks_are_strong_and_no_setting_removes_an_export(each: Assembly) -> None:
+    """docs/explanation/decisions/references-between-stacks.md."""
+    assert "Fn::GetStackOutput" not in json.dumps(each.templates)
+    exports = {
+        stack: {output["Export"]["Name"] for output in template.get("Outputs", {}).values() if "Export" in output}
+        for stack, template in each.templates.items()
+    }
+    assert {stack: names for stack, names in exports.items() if names} == {
+        stack: {f"{stack}:ExportsOutput{end}" for end in ends} for stack, ends in EXPORTS.items()
+    }
+    api, model = (json.dumps(each.templates[stack]) for stack in ("EaselApi", "EaselModel"))
+    assert set(re.findall(r'"Fn::ImportValue": "(\w+):', api + model)) == {"EaselStorage"}
 
 
 def test_every_log_group_expires_and_every_function_has_a_group(each: Assembly) -> None:
@@ -170,7 +198,7 @@ STATEFUL = {
     "AWS::ApiGateway::ApiKey": {"GatewayApiKey4CB353A3"},  # the key that callers use
     "AWS::CloudFront::Distribution": {"Distribution830FAC52"},  # the page's address
     "AWS::SNS::Topic": {  # confirmed subscriptions
-        "AlertsTopicCF7C81C9", "EndpointAsyncOutputSuccess43139D03", "EndpointAsyncOutputError118F5DF2",
+        "AlertsTopicCF7C81C9", "ResultsSuccessCDDB594E", "ResultsError5CB02EAD",
     },
     "AWS::SQS::Queue": {"LostEvents3D75545E"},  # events that wait for an operator
 }  # fmt: skip
@@ -201,7 +229,7 @@ def test_every_taggable_resource_has_the_tags(each: Assembly) -> None:
     tagged = {id: tags for id, resource in resources if (tags := tags_of(resource)) is not None}
     assert len(tagged) > 20
     mode = "async" if "AsyncInferenceConfig" in each.only("AWS::SageMaker::EndpointConfig") else "realtime"
-    expected = {names.APP_TAG: names.APP, names.MODE_TAG: mode}.items()
+    expected = {names.APP_TAG: names.APP, names.NAME_TAG: "easel", names.MODE_TAG: mode}.items()
     assert [id for id, tags in tagged.items() if not expected <= tags.items()] == []
 
 
@@ -254,7 +282,8 @@ def test_async_scales_by_metrics_of_the_endpoint_only(each: Assembly) -> None:
 
 def test_scaling_targets_the_variant_of_the_endpoint(each: Assembly) -> None:
     target = each.only("AWS::ApplicationAutoScaling::ScalableTarget")
-    assert target["ResourceId"]["Fn::Join"][1][-1] == f"/variant/{VARIANT}"
+    name = each.only("AWS::SageMaker::Endpoint")["EndpointName"]
+    assert target["ResourceId"] == f"endpoint/{name}/variant/{VARIANT}"
     (variant,) = each.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
     assert variant["VariantName"] == VARIANT
     assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"

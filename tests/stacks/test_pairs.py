@@ -34,6 +34,7 @@ ENCRYPTED = {
 LAYER = "arn:{partition}:lambda:{region}:123456789012:layer:mine:1"
 
 FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
+    "name": ({}, {"name": "easel-2"}),
     "region": ({}, {"region": "cn-north-1"}, {"region": "us-gov-west-1"}),
     "mode": ({}, {"mode": "realtime"}, {"mode": "realtime", "idle_hours": "9"}),
     "instances": ({}, {"min_instances": "1", "max_instances": "3"}, {"min_instances": "2", "max_instances": "2"}),

@@ -10,10 +10,8 @@ from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.container_log import last_lines
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import resources_of
-from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG, STACKS, import_log_group
+from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG
 
-NAME_PREFIXES = tuple(f"{name}-" for name in STACKS)
-"""Start of the names that CloudFormation gives to resources of the stacks."""
 NOT_CREATED = "REVIEW_IN_PROGRESS"
 """A stack whose first change set was not executed. Unlike other IN_PROGRESS states it does not end."""
 OPERATION_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
@@ -31,7 +29,7 @@ def stacks(account: Account) -> Finding | None:
     with aws_errors():
         deployed = [
             stack for stack in account.items("cloudformation", "describe_stacks", "Stacks")
-            if stack["StackName"] in STACKS
+            if stack["StackName"] in account.names.stacks
         ]  # fmt: skip
     if not deployed:
         return None
@@ -56,7 +54,8 @@ def _in_progress(account: Account, stack: dict[str, Any]) -> Finding:
     longest = min(changing, key=lambda resource: resource["LastUpdatedTimestamp"])
     minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
     message += f"; {longest['LogicalResourceId']} has been changing for {minutes:.0f} min."
-    lines = last_lines(account, import_log_group()) if longest["ResourceType"] == IMPORT_RESOURCE else []
+    importing = longest["ResourceType"] == IMPORT_RESOURCE
+    lines = last_lines(account, account.names.import_log_group) if importing else []
     return Finding("unknown", message, WAIT, tuple(line for _, line in lines[-1:]))
 
 
@@ -100,10 +99,11 @@ def first_failure(account: Account, stack: str) -> str:
 @check("alarms", remedy="The description of each alarm says what to do.")
 def alarms(account: Account) -> Finding:
     """No alarm of Easel is in state ALARM, apart from those whose tag says that they need no action."""
+    prefixes = tuple(f"{stack}-" for stack in account.names.stacks)  # of names that CloudFormation gives
     with aws_errors():
         active = [
             alarm for alarm in account.items("cloudwatch", "describe_alarms", "MetricAlarms", StateValue="ALARM")
-            if alarm["AlarmName"].startswith(NAME_PREFIXES) and not _is_informational(account, alarm["AlarmArn"])
+            if alarm["AlarmName"].startswith(prefixes) and not _is_informational(account, alarm["AlarmArn"])
         ]  # fmt: skip
     if not active:
         return ok("No alarm is active.")

@@ -12,6 +12,7 @@ from easel.cloud.doc_pages import SETTINGS
 from easel.console.errors import USAGE, CommandError
 from stacks.config.catalogue import CatalogueError, Model, read_model
 from stacks.config.instances import choose_instances
+from stacks.config.names import Names
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from stacks.config.user_context import read_user_context
 
@@ -30,6 +31,12 @@ class Plan:
         return self.settings.instance_type
 
 
+def read_names(name: str | None, root: Path) -> Names:
+    """Return the names of the Easel `name`, or of the name in cdk.json. Raises CommandError: invalid name."""
+    chosen = {"name": name} if name else _read_context(root / "cdk.json")
+    return _parse({key: value for key, value in chosen.items() if key == "name"}).names
+
+
 def read_plan(context: Sequence[str], root: Path) -> Plan:
     """Read the settings as `cdk deploy` does; `context` has its `-c` pairs. Raises CommandError: invalid setting."""
     user_context = read_user_context(root, Path.home())
@@ -39,15 +46,19 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
         if not equals:
             raise _usage_error(f"{pair!r} must have the form key=value")
         settings_context[key] = value
-    try:
-        settings = parse_settings(settings_context, user_context)
-    except SettingsError as error:
-        raise _usage_error(str(error)) from None
+    settings = _parse(settings_context, user_context)
     try:
         model = read_model(settings.model, root)
         return Plan(choose_instances(model, settings), model, "")
     except CatalogueError as error:
         return Plan(settings, None, str(error))
+
+
+def _parse(context: dict[str, Any], user_context: dict[str, Any] | None = None) -> Settings:
+    try:
+        return parse_settings(context, user_context)
+    except SettingsError as error:
+        raise _usage_error(str(error)) from None
 
 
 def _read_context(file: Path) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doc_pages import KMS_KEY, SETTINGS
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of, stack_status
 from stacks.config.catalogue import CatalogueError
-from stacks.config.names import ENDPOINT_PREFIX, MODEL_STACK, STORAGE_STACK
+from stacks.config.forms import Mode
 from stacks.config.regions import check_deployable
 from stacks.config.settings import SettingsError
 
@@ -29,9 +31,10 @@ def settings(account: Account, plan: Plan) -> Finding | None:
 @check("settings_change", remedy="To keep the deployed values, pass the printed -c options.")
 def settings_change(account: Account, plan: Plan) -> Finding | None:
     """The deployed model and mode are the configured ones. Listed only if a deploy would replace them."""
-    outputs = outputs_of(account).get(MODEL_STACK, {})
+    outputs = outputs_of(account).get(account.names.model, {})
     endpoint = outputs.get("EndpointName", "")
-    mode = next((mode for mode, prefix in ENDPOINT_PREFIX.items() if endpoint.startswith(prefix)), None)
+    modes = [mode for mode in get_args(Mode) if endpoint.startswith(account.names.endpoint_prefix(mode))]
+    mode = modes[0] if modes else None
     deployed = {"model": outputs.get("Model"), "mode": mode}
     configured = {"model": plan.model and plan.model.id, "mode": plan.settings.mode}
     changed = [key for key in deployed if deployed[key] and configured[key] and deployed[key] != configured[key]]
@@ -45,9 +48,10 @@ def settings_change(account: Account, plan: Plan) -> Finding | None:
 @check("encryption", remedy="Set kms_key_arn to the key that encrypts the bucket.")
 def encryption(account: Account, plan: Plan) -> Finding | None:
     """The configured KMS key encrypts the deployed bucket. Listed only if another key does."""
-    if stack_status(account, STORAGE_STACK) is None:
+    stack = account.names.storage
+    if stack_status(account, stack) is None:
         return None
-    bucket = newest_resource(resources_of(account, STORAGE_STACK), BUCKET)
+    bucket = newest_resource(resources_of(account, stack), BUCKET)
     if not bucket:
         return None
     with aws_errors():

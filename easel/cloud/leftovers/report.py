@@ -8,12 +8,13 @@ from dataclasses import asdict
 from easel.cloud.leftovers.scan import GLOBAL, Leftover, Scan
 from easel.console.printable import printable, to_json
 from easel.console.program_name import with_program_name
+from stacks.config.names import DEFAULT, Names
 from stacks.config.prices import PAGE, PRICES_DATE, REGION
 
 NOTHING_LEFT = "No resources of Easel are left."
 
 
-def print_scan(scan: Scan, as_json: bool) -> int:
+def print_scan(scan: Scan, as_json: bool, names: Names = DEFAULT) -> int:
     """Print the scan. Return the exit code: 0 only if everything was scanned and nothing is left."""
     total = sum(leftover.usd_per_month or 0 for leftover in scan.leftovers)
     if as_json:
@@ -25,11 +26,11 @@ def print_scan(scan: Scan, as_json: bool) -> int:
         }
         print(to_json(output))
     else:
-        print(*map(printable, _lines(scan, total)), sep="\n")
+        print(*map(printable, _lines(scan, total, names)), sep="\n")
     return 1 if scan.leftovers or scan.errors else 0
 
 
-def _lines(scan: Scan, total: float) -> Iterator[str]:
+def _lines(scan: Scan, total: float, names: Names) -> Iterator[str]:
     if scan.leftovers:
         yield f"{'region':<15}{'type':<38}{'USD/month':>9}  name"
     for leftover in sorted(scan.leftovers, key=lambda leftover: -(leftover.usd_per_month or 0)):
@@ -45,7 +46,8 @@ def _lines(scan: Scan, total: float) -> Iterator[str]:
     yield "To remove them:"
     if regions := dict.fromkeys(leftover.region for leftover in scan.leftovers if leftover.code == "stack"):
         for region in regions:
-            yield f"  AWS_REGION={region} npx cdk destroy --all   (with the settings of the deploy)"
+            destroy = names.in_commands("npx cdk destroy --all")
+            yield f"  AWS_REGION={region} {destroy}   (with the settings of the deploy)"
     else:
         yield from dict.fromkeys(
             f"  {with_program_name(leftover.remove)}{_region_option(leftover)}" for leftover in scan.leftovers

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES, ResourceType
 from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
-from stacks.config.names import APP, APP_TAG, ENDPOINT_PREFIX, STACKS
+from stacks.config.forms import Mode
+from stacks.config.names import APP, APP_TAG, DEFAULT_NAME, NAME_TAG, Names
 
 GLOBAL = "global"
 """The place of resources that belong to no region."""
@@ -22,16 +23,8 @@ GLOBAL_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-g
 THREADS = 8
 
 TAG_FILTER = {"Key": APP_TAG, "Values": [APP]}
-NAME = re.compile(
-    rf"(^|/)(({'|'.join(STACKS)})([-/]|$)|({'|'.join(STACKS).lower()})-[a-z0-9]+[0-9a-f]{{8}}-"
-    rf"|({'|'.join(ENDPOINT_PREFIX.values())})[0-9a-f]{{6}}-|(sagemaker-)?easel-notebook-[0-9a-f]{{8}}\b)"
-)
-"""Names that CloudFormation derives from the stacks' names, and the names of endpoints and of the notebook's resources.
-
-Strict, since similar names may belong to somebody else and the report has commands that delete.
-"""
-TEXT = re.compile(rf"Easel|({'|'.join(STACKS)}|EaselA)-\w.*")
-"""Descriptions of Easel's resources, and names of API keys and usage plans, which CloudFormation may shorten."""
+SHORT_CHARACTERS = 6
+"""CloudFormation shortens the stack's name to this length in the names of API keys and usage plans."""
 SCAN_ALL_REGIONS = "easel leftovers --all-regions   (a deploy in another region may use the global resources)"
 
 
@@ -70,8 +63,9 @@ def scan(account: Account, regions: Sequence[str], terminal: Terminal, *, all_re
             result.leftovers += part.leftovers
             result.errors += part.errors
     if not all_regions or result.errors:
+        scan_all = account.names.in_commands(SCAN_ALL_REGIONS)
         result.leftovers = [
-            replace(leftover, remove=SCAN_ALL_REGIONS) if leftover.region == GLOBAL else leftover
+            replace(leftover, remove=scan_all) if leftover.region == GLOBAL else leftover
             for leftover in result.leftovers
         ]
     return result
@@ -84,7 +78,7 @@ def _scan_place(account: Account, place: str) -> Scan:
     try:
         tagged = _tagged_arns(account, region)
     except CommandError as error:
-        tagged = set()
+        tagged = {}
         result.errors.append(f"{place}: tags: {error.what}: {error.why}")
     for row in RESOURCE_TYPES:
         if row.is_global == (place == GLOBAL) and account.has_service(row.listing[0]):
@@ -95,8 +89,8 @@ def _scan_place(account: Account, place: str) -> Scan:
     return result
 
 
-def _tagged_arns(account: Account, region: str) -> set[str]:
-    """Return the ARNs with Easel's tag, in lower case. AWS keeps ARNs of deleted resources for a while."""
+def _tagged_arns(account: Account, region: str) -> dict[str, str]:
+    """Return the name of the Easel by ARN in lower case. AWS keeps ARNs of deleted resources for a while."""
     with aws_errors():
         resources = account.items(
             "resourcegroupstaggingapi",
@@ -105,11 +99,15 @@ def _tagged_arns(account: Account, region: str) -> set[str]:
             region=region,
             TagFilters=[TAG_FILTER],
         )
-        return {resource["ResourceARN"].lower() for resource in resources}
+        return {resource["ResourceARN"].lower(): _name_tag(resource.get("Tags", ())) for resource in resources}
+
+
+def _name_tag(tags: Iterable[Mapping[str, str]]) -> str:
+    return next((tag["Value"] for tag in tags if tag["Key"] == NAME_TAG), DEFAULT_NAME)
 
 
 def find_leftovers(
-    account: Account, row: ResourceType, place: str, region: str, tagged: set[str]
+    account: Account, row: ResourceType, place: str, region: str, tagged: Mapping[str, str]
 ) -> Iterator[Leftover]:
     """Return the leftovers of one resource type. Raises CommandError: AWS does not list the type."""
     service, operation, member = row.listing
@@ -121,12 +119,12 @@ def find_leftovers(
     with aws_errors():
         items = list(account.items(service, operation, member, region=region, **request))
     for item in items:
-        if belongs_to_easel(row, item, tagged):
+        if belongs_to_easel(row, item, tagged, account.names):
             name = item[row.name] if row.name else item
             usd, note = _price(account, row, region, item)
             yield Leftover(
                 code=row.code, region=place, type=row.type, name=name, usd_per_month=usd, note=note,
-                remove=row.remove.format(name=shlex.quote(name)),
+                remove=account.names.in_commands(row.remove.format(name=shlex.quote(name))),
             )  # fmt: skip
 
 
@@ -145,17 +143,44 @@ def _account_number(account: Account) -> str:
         return str(account.client("sts").get_caller_identity()["Account"])
 
 
-def belongs_to_easel(row: ResourceType, item: Any, tagged: set[str]) -> bool:
-    """Return whether the item's name, text or tag is one of Easel. `tagged`: ARNs in lower case."""
+def belongs_to_easel(row: ResourceType, item: Any, tagged: Mapping[str, str], names: Names) -> bool:
+    """Return whether the item's tag, name or text is one of the Easel of `names`.
+
+    `tagged` is the Easel's name by ARN in lower case.
+    """
     name = str(item[row.name] if row.name else item)
-    short_name = re.split(r"[:/]", name)[-1]
     if row.code == "stack":
-        return name in STACKS
-    if NAME.search(name) or NAME.search(short_name):
+        return name in names.stacks
+    if owner := _owner(row, item, name, tagged):
+        return owner == names.name
+    by_name, by_text = patterns(names)
+    if by_name.search(name) or by_name.search(re.split(r"[:/]", name)[-1]):
         return True
-    if row.text and TEXT.fullmatch(str(item.get(row.text, ""))):
-        return True
+    return bool(row.text and by_text.fullmatch(str(item.get(row.text, ""))))
+
+
+def _owner(row: ResourceType, item: Any, name: str, tagged: Mapping[str, str]) -> str:
+    """Return the name of the Easel whose tag the item has; empty if it has none, or AWS does not return it."""
     if row.arn:
-        return str(item[row.arn]).removesuffix(":*").lower() in tagged
-    endings = (f":{short_name.lower()}", f"/{short_name.lower()}")
-    return any(arn.endswith(endings) and arn.split(":")[2] == row.listing[0] for arn in tagged)
+        return tagged.get(str(item[row.arn]).removesuffix(":*").lower(), "")
+    short_name = re.split(r"[:/]", name)[-1].lower()
+    owners = (
+        owner for arn, owner in tagged.items()
+        if arn.endswith((f":{short_name}", f"/{short_name}")) and arn.split(":")[2] == row.listing[0]
+    )  # fmt: skip
+    return next(owners, "")
+
+
+def patterns(names: Names) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns for the name and for the text of a resource.
+
+    Names are those that CloudFormation derives from the stacks' names, and those of endpoints and of the notebook's
+    resources. Strict, since similar names may belong to somebody else and the report has commands that delete. Texts
+    are descriptions, and the names of API keys and usage plans.
+    """
+    stacks, modes = "|".join(names.stacks), "|".join(get_args(Mode))
+    name = re.compile(
+        rf"(^|/)(({stacks})([-/]|$)|({stacks.lower()})-[a-z0-9]+[0-9a-f]{{8}}-"
+        rf"|{names.name}-({modes})[0-9a-f]{{6}}\b|(sagemaker-)?{names.notebook_resources}[0-9a-f]{{8}}\b)"
+    )
+    return name, re.compile(rf"{names.prefix}|({stacks}|{names.api[:SHORT_CHARACTERS]})-\w.*")

@@ -20,7 +20,7 @@ from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
 from stacks.config.catalogue import HubSource, Model, S3Source
-from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS, import_log_group
+from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.config.settings import Settings
 
 Project = codebuild.CfnProject
@@ -43,7 +43,7 @@ class ModelImport(Construct):
         self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: str
     ) -> None:
         super().__init__(scope, id)
-        log_group = import_log_group(cdk.Stack.of(self).stack_name)
+        log_group = settings.names.import_log_group
         logs = Logs(self, "Logs", days=settings.log_days, name=log_group)
         role = iam.Role(self, "Role", assumed_by=service_of_this_account("codebuild"))
         allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])

@@ -18,6 +18,7 @@ from easel.cloud.leftovers.report import NOTHING_LEFT, print_scan
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES, ResourceType
 from easel.cloud.leftovers.scan import SCAN_ALL_REGIONS, Leftover, Scan, belongs_to_easel, find_leftovers, scan
 from easel.console.terminal import Terminal
+from stacks.config.names import DEFAULT, Names
 from stacks.config.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import REGION, FakeAws, HttpResponse, client_error
 from tests.easel.cloud.fake_deployment import NOW
@@ -190,14 +191,14 @@ def test_a_stack_is_removed_with_the_cdk(
 
 
 def test_a_domain_is_identified_by_its_tag() -> None:
-    tagged = {"arn:aws:apigateway:eu-west-1::/domainnames/draw.example.com"}
-    assert belongs_to_easel(ROWS["domain_name"], {"domainName": "draw.example.com"}, tagged)
-    assert not belongs_to_easel(ROWS["domain_name"], {"domainName": "example.com"}, tagged)
+    tagged = {"arn:aws:apigateway:eu-west-1::/domainnames/draw.example.com": "easel"}
+    assert belongs_to_easel(ROWS["domain_name"], {"domainName": "draw.example.com"}, tagged, DEFAULT)
+    assert not belongs_to_easel(ROWS["domain_name"], {"domainName": "example.com"}, tagged, DEFAULT)
 
 
 @pytest.mark.parametrize("name", ["EaselA-Gatew-1A2B3C4D5E6F", "EaselApi-GatewayApiKey-x"])
 def test_an_api_key_is_identified_by_its_name(name: str) -> None:
-    assert belongs_to_easel(ROWS["api_key"], {"id": "x", "name": name}, set())
+    assert belongs_to_easel(ROWS["api_key"], {"id": "x", "name": name}, {}, DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_an_api_key_is_identified_by_its_name(name: str) -> None:
     ],
 )
 def test_a_similar_name_does_not_belong_to_easel(code: str, item: dict[str, str]) -> None:
-    assert not belongs_to_easel(ROWS[code], item, set())
+    assert not belongs_to_easel(ROWS[code], item, {}, DEFAULT)
 
 
 # --- prices --------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_a_resource_without_a_known_price_is_listed() -> None:
         ),
         "sagemaker.DescribeEndpointConfig": client_error("ValidationException", message),
     })  # fmt: skip
-    first, second = find_leftovers(aws.account(), ROWS["endpoint"], REGION, REGION, set())
+    first, second = find_leftovers(aws.account(), ROWS["endpoint"], REGION, REGION, {})
     assert (first.name, first.usd_per_month, message in first.note) == (ENDPOINT, None, True)
     assert (second.name, second.usd_per_month) == (f"{ENDPOINT}4", None)
     assert "EndpointConfigName" in second.note
@@ -348,7 +349,7 @@ def test_a_name_is_no_command_and_no_escape_sequence(account: Account, capsys: p
         AlarmName=name, MetricName="m", Namespace="n", Period=60, Statistic="Sum", Threshold=1.0,
         EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold",
     )  # fmt: skip
-    (found,) = find_leftovers(account, ROWS["alarm"], REGION, REGION, set())
+    (found,) = find_leftovers(account, ROWS["alarm"], REGION, REGION, {})
     assert found.remove.endswith(f"--alarm-names '{name}'")
     print_scan(Scan([leftover(ROWS["bucket"], "b\x1b[2J", None)], ["\x9b"]), as_json=False)
     assert capsys.readouterr().out.replace("\n", "").isprintable()

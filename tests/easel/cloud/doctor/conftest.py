@@ -27,7 +27,7 @@ def doctor(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> RunDoctor:
     """Run all checks of an account and return the results by code."""
 
     def run_all(aws: FakeAws, plan: Plan = plan) -> dict[str, Result]:
-        monkeypatch.setattr(run, "open_account", lambda _: aws.account())
+        monkeypatch.setattr(run, "open_account", lambda *_: aws.account())
         return {result.code: result for result in Doctor(plan, ROOT).results(REGION)}
 
     return run_all
