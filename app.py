@@ -5,28 +5,31 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from cdk_nag import AwsSolutionsChecks
 
 from stacks.api.stack import ApiStack
+from stacks.budget.stack import BudgetStack
 from stacks.cloud9.stack import Cloud9Stack
 from stacks.common.asset_modes import normalise_asset_modes
 from stacks.common.cost_tags import tag_all
 from stacks.common.kms_key import encrypt_all
-from stacks.config import names
 from stacks.config.catalogue import read_model
 from stacks.config.instances import choose_instances
-from stacks.config.regions import check_deployable
+from stacks.config.names import APP, APP_TAG, MODE_TAG, NAME_TAG
+from stacks.config.regions import check_deployable, has_budgets
 from stacks.config.settings import Settings, parse_settings
 from stacks.config.user_context import read_user_context
 from stacks.config.validation import ConfigError
-from stacks.model.stack import ModelStack
+from stacks.model.stack import MODEL_CODE, ModelStack
 from stacks.notebook.stack import NotebookStack
 from stacks.site.page import PageError
 from stacks.site.stack import SiteStack
@@ -41,48 +44,85 @@ def create_stacks(
     *,
     root: Path = ROOT,
     page: Path = PAGE,
+    code: Path = MODEL_CODE,
     env: cdk.Environment | None = None,
     user_context: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add the stacks that the app's context asks for. Raises ConfigError or PageError."""
+    """Add the stacks that the app's context asks for. `code` is the container's. Raises ConfigError or PageError."""
     settings = parse_settings(app.node.get_all_context(), user_context)
     model = read_model(settings.model, root)
     no_site = check_deployable(env.region or "" if env else "", settings, model)
-    settings = choose_instances(model, settings)
+    settings, names = choose_instances(model, settings), settings.names
 
-    storage = StorageStack(app, names.STORAGE_STACK, settings=settings, env=env)
-    endpoint = ModelStack(app, names.MODEL_STACK, settings=settings, model=model, bucket=storage.bucket, env=env)
+    storage = StorageStack(app, names.storage, settings=settings, env=env)
+    endpoint = ModelStack(app, names.model, settings=settings, model=model, storage=storage, code=code, env=env)
     api = ApiStack(
         app,
-        names.API_STACK,
+        names.api,
         settings=settings,
         model=model,
         bucket=storage.bucket,
         endpoint=endpoint.endpoint,
-        alerts=endpoint.alerts.topic,
+        alerts=storage.alerts.topic,
         site=not no_site,
         env=env,
     )
-    api.add_stack_dependency(endpoint)
+    service: list[cdk.Stack] = [endpoint, api]
     if no_site:
         cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
     else:
-        site = SiteStack(app, names.SITE_STACK, settings=settings, api=api.api, page=page, env=env)
+        site = SiteStack(app, names.site, settings=settings, api=api.api, page=page, env=env)
         site.add_stack_dependency(api)
-    if settings.cloud9:
-        Cloud9Stack(app, names.CLOUD9_STACK, settings=settings, env=env)
-    if settings.notebook == "on":
-        NotebookStack(app, names.NOTEBOOK_STACK, settings=settings, env=env)
+        service.append(site)
+    add_optional_stacks(app, settings, storage, service=service, env=env)
     apply_to_all(app, settings)
 
 
+def add_optional_stacks(
+    app: cdk.App,
+    settings: Settings,
+    storage: StorageStack,
+    *,
+    service: Sequence[cdk.Stack],
+    env: cdk.Environment | None,
+) -> None:
+    """Add what the service does not need. The budget comes last: the CDK deploys nothing after a stack that failed."""
+    names = settings.names
+    if settings.cloud9:
+        Cloud9Stack(app, names.cloud9, settings=settings, env=env)
+    if settings.notebook == "on":
+        NotebookStack(app, names.notebook, settings=settings, env=env)
+    if settings.budget_usd and has_budgets(env.region or "" if env else ""):
+        budget = BudgetStack(app, names.budget, settings=settings, alerts=storage.alerts, env=env)
+        for stack in service:
+            budget.add_stack_dependency(stack)
+
+
 def apply_to_all(app: cdk.App, settings: Settings) -> None:
-    """Encrypt and tag every resource, check all stacks by the AwsSolutions rules, and let Lambda read the assets."""
+    """Encrypt, tag and limit every resource, check all stacks by the AwsSolutions rules, let Lambda read the assets."""
     if settings.kms_key_arn:
         encrypt_all(app, settings.kms_key_arn)
-    tag_all(app, {names.APP_TAG: names.APP, names.MODE_TAG: settings.mode})
+    tag_all(app, {APP_TAG: APP, NAME_TAG: settings.name, MODE_TAG: settings.mode})
+    if settings.permissions_boundary:
+        limit_roles(app, settings.permissions_boundary)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     normalise_asset_modes(app)
+
+
+def _arguments() -> argparse.Namespace:
+    """Return the options of the program. `easel prove` deploys copies of the container's code that it has changed."""
+    parser = argparse.ArgumentParser(description="The CDK app of Easel.")
+    parser.add_argument("--model-code", type=Path, default=MODEL_CODE, help="folder of the container's code")
+    return parser.parse_args()
+
+
+def limit_roles(app: cdk.App, policy: str) -> None:
+    """Give every role of the stacks a permissions boundary. `policy` is its name or ARN."""
+    arn = policy if policy.startswith("arn:") else f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:policy/{policy}"
+    for stack in app.node.children:
+        if isinstance(stack, cdk.Stack):
+            boundary = iam.ManagedPolicy.from_managed_policy_arn(stack, "PermissionsBoundary", arn)
+            iam.PermissionsBoundary.of(stack).apply(boundary)
 
 
 def main() -> None:
@@ -90,7 +130,8 @@ def main() -> None:
     account, region = (os.environ.get(f"CDK_DEFAULT_{name}") for name in ("ACCOUNT", "REGION"))
     env = cdk.Environment(account=account, region=region)
     try:
-        create_stacks(app, env=env, user_context=read_user_context(ROOT, Path.home()))
+        code = _arguments().model_code
+        create_stacks(app, code=code, env=env, user_context=read_user_context(ROOT, Path.home()))
     except (ConfigError, PageError) as error:
         sys.exit(f"easel: {error}")
     app.synth()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.config.prices import USD_PER_HOUR
@@ -25,7 +24,7 @@ QUERY = (
 
 
 class Dashboard(cloudwatch.Dashboard):
-    """The dashboard of one endpoint and its API. `log_groups`: the logs that have lines with an `inference_id`."""
+    """The dashboard of one endpoint and its API. `log_groups`: names of the logs that have lines with an `inference_id`."""
 
     def __init__(
         self,
@@ -35,10 +34,13 @@ class Dashboard(cloudwatch.Dashboard):
         endpoint: Endpoint,
         api: apigateway.RestApi,
         alarms: Sequence[cloudwatch.IAlarm],
-        log_groups: Sequence[logs.ILogGroup],
+        log_groups: Sequence[str],
     ) -> None:
-        super().__init__(scope, id, default_interval=Duration.hours(12))
-        self._metrics, self._endpoint, self._api = Metrics(endpoint.name, VARIANT), endpoint, api
+        # Names of dashboards are global in an account.
+        name = f"{Stack.of(scope).stack_name}-{Aws.REGION}"
+        super().__init__(scope, id, dashboard_name=name, default_interval=Duration.hours(12))
+        self._endpoint, self._api = endpoint, api
+        self._metrics = Metrics(endpoint.name, VARIANT, endpoint.settings.name)
         self.add_widgets(cloudwatch.AlarmStatusWidget(alarms=list(alarms), title="Alarms", width=24, height=3))
         self.add_widgets(*self._requests())
         self.add_widgets(*self._times())
@@ -97,9 +99,9 @@ class Dashboard(cloudwatch.Dashboard):
         return [*widgets]
 
 
-def _log_lines(log_groups: Sequence[logs.ILogGroup]) -> cloudwatch.IWidget:
+def _log_lines(log_groups: Sequence[str]) -> cloudwatch.IWidget:
     return cloudwatch.LogQueryWidget(
-        log_group_names=[group.log_group_name for group in log_groups],
+        log_group_names=list(log_groups),
         query_lines=list(QUERY),
         title="The last 50 lines about jobs. To follow one job, put its id between the slashes of the filter",
         width=24,

@@ -16,6 +16,7 @@ from stacks.api.firewall import Firewall, associate
 from stacks.api.functions import ApiFunctions
 from stacks.api.gateway import Gateway
 from stacks.common.custom_domain import GatewayDomain
+from stacks.common.failures import LostEvents
 from stacks.common.nag_suppressions import suppress
 from stacks.common.outputs import output
 from stacks.config.catalogue import Model
@@ -26,11 +27,13 @@ _NO_FIREWALL_REASON = (
     "A firewall is billed by the month; the throttle, the quota and max_instances limit what an attacker can spend. "
     "waf=on creates one, and CloudFront may have the user's own"
 )
-_SQS3_REASON = "This queue is itself the dead-letter queue of the functions"
 
 
 class ApiStack(cdk.Stack):
-    """Costs nothing without requests, but for alarms and a dashboard beyond CloudWatch's free tier."""
+    """Costs nothing without requests, but for alarms and a dashboard beyond CloudWatch's free tier.
+
+    It refers to no resource of the model stack, so each of the two can be deleted and deployed again without the other.
+    """
 
     def __init__(
         self,
@@ -46,8 +49,7 @@ class ApiStack(cdk.Stack):
         **options: Any,
     ) -> None:
         super().__init__(scope, id, description="Easel: the API", **options)
-        lost_events = sqs.Queue(self, "LostEvents", enforce_ssl=True, retention_period=cdk.Duration.days(14))
-        suppress(lost_events, {"AwsSolutions-SQS3": _SQS3_REASON})
+        lost_events = LostEvents(self, "LostEvents")
         functions = ApiFunctions(
             self,
             "Functions",
@@ -59,6 +61,7 @@ class ApiStack(cdk.Stack):
         )
         gateway = Gateway(self, "Gateway", settings=settings, function=functions.api.function)
         self.api = gateway.api
+        self.export_value(self.api.rest_api_id)  # for the site; with `site=off` the export stays, as its stack does
         self._protect(settings, behind_cloudfront=site)
         if settings.domain_name and not site:
             self._add_domain(settings)
@@ -68,7 +71,8 @@ class ApiStack(cdk.Stack):
     def _protect(self, settings: Settings, *, behind_cloudfront: bool) -> None:
         waf, stage = settings.regional_waf, self.api.deployment_stage
         if waf == "on":
-            firewall = Firewall(self, "Firewall", stage=stage, behind_cloudfront=behind_cloudfront)
+            name = settings.names.prefix
+            firewall = Firewall(self, "Firewall", stage=stage, name=name, behind_cloudfront=behind_cloudfront)
             output(self, "FirewallCosts", firewall.cost)
         elif waf:
             associate(self, waf, stage)
@@ -82,10 +86,15 @@ class ApiStack(cdk.Stack):
 
     def _watch(self, functions: ApiFunctions, endpoint: Endpoint, alerts: sns.ITopic, lost_events: sqs.IQueue) -> None:
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
-        alarms.watch_api(self.api, functions.api.function, lost_events)
-        log_groups = [functions.api.logs, functions.helper.logs, endpoint.logs]
+        alarms.watch_api(self.api, functions, lost_events)
+        own_logs = [functions.api.logs.log_group_name, functions.helper.logs.log_group_name]
         dashboard = Dashboard(
-            self, "Dashboard", endpoint=endpoint, api=self.api, alarms=alarms.all, log_groups=log_groups
+            self,
+            "Dashboard",
+            endpoint=endpoint,
+            api=self.api,
+            alarms=alarms.all,
+            log_groups=[*own_logs, endpoint.log_group],
         )
         output(self, "DashboardName", dashboard.dashboard_name)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
-from aws_cdk import Aws, Fn, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
@@ -24,6 +23,7 @@ from stacks.model.endpoint_role import EndpointRole, allow_shell
 from stacks.model.served_model import ServedModel
 from stacks.model.serving_image import ServingImage
 from stacks.model.update_rollback import UpdateRollback
+from stacks.storage.stack import StorageStack
 
 Config = sagemaker.CfnEndpointConfig
 
@@ -37,35 +37,32 @@ _ALARMS_REASON = "SageMaker describes all alarms; with a right to single alarms 
 class Endpoint(Construct):
     """The endpoint with its role, log group and configuration.
 
-    `name` is for callers, `arn` for policies, `logs` the container's log group. `async_output` is None in realtime
-    mode. With the setting `endpoint=off` everything but the endpoint itself is created, and `exists` is False; only
-    other stacks can use `name` and `arn` then.
+    `name` is for callers, `arn` for policies: texts, so a stack that uses them refers to no other stack. `log_group`
+    is the name of the container's log group. `async_output` is None in realtime mode. With the setting `endpoint=off` everything but the
+    endpoint itself is created, and `exists` is False.
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, release: str, profile: str
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, release: str, profile: str
     ) -> None:
         super().__init__(scope, id)
+        bucket = storage.bucket
         self.settings, self.key, self.exists = settings, bucket.encryption_key, settings.endpoint == "on"
-        self.async_output = AsyncOutput(self, "AsyncOutput", bucket=bucket) if settings.mode == "async" else None
-        # The name is unique to the stack and known before the endpoint exists, so the log group can be created first.
-        pool = sha256(",".join(settings.pool).encode()).hexdigest()[:6]
-        name = Fn.join("-", [names.ENDPOINT_PREFIX[settings.mode] + pool, Fn.select(2, Fn.split("/", Aws.STACK_ID))])
-        self.logs = Logs(self, "Logs", days=settings.log_days, name=names.endpoint_log_group(name))
+        self.async_output = AsyncOutput(bucket, storage.results) if settings.mode == "async" else None
+        self.name = settings.names.endpoint(settings.mode, settings.pool)
+        self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
+        # SageMaker writes to a group of this name. With the endpoint it would be created without a retention.
+        self.log_group = names.endpoint_log_group(self.name)
+        self.logs = Logs(self, "Logs", days=settings.log_days, name=self.log_group)
         self._volume_key = settings.kms_key_arn if all(map(has_ebs_volume, settings.pool)) else ""
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
         role = self._role(bucket, image)
-        rollback = self._update_rollback(name, role)
-        config = self._config(self._model(role, image, release, profile))
+        rollback = self._update_rollback(role)
+        self.config = self._config(self._model(role, image, release, profile))
         if self.exists:
-            endpoint = self._endpoint(settings.mode + pool, name, config, rollback)
+            endpoint = self._endpoint(rollback)
             endpoint.node.add_dependency(role, self.logs)  # SageMaker needs the role to delete the endpoint
-            self.name = endpoint_name = endpoint.attr_endpoint_name
-            self.arn = endpoint.ref
-        else:  # other stacks can reference this stack's output, but not assemble its value themselves
-            self.name, endpoint_name = Fn.get_stack_output(Stack.of(self).stack_name, NAME_OUTPUT), name
-            self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
-        output(self, NAME_OUTPUT, endpoint_name)
+        output(self, NAME_OUTPUT, self.name)
 
     def _role(self, bucket: s3.IBucket, image: ServingImage) -> EndpointRole:
         role = EndpointRole(
@@ -95,23 +92,22 @@ class Endpoint(Construct):
             environment=serving.environment(settings.pool, settings.mode, profile),
         )
 
-    def _endpoint(
-        self, id: str, name: str, config: Config, rollback: sagemaker.CfnEndpoint.DeploymentConfigProperty | None
-    ) -> sagemaker.CfnEndpoint:
+    def _endpoint(self, rollback: sagemaker.CfnEndpoint.DeploymentConfigProperty | None) -> sagemaker.CfnEndpoint:
+        id = self.name.removeprefix(f"{self.settings.name}-").capitalize()
         return sagemaker.CfnEndpoint(
             self,
-            id.capitalize(),  # a scaling endpoint can change neither mode nor instance types: it must be replaced
-            endpoint_name=name,
-            endpoint_config_name=config.attr_endpoint_config_name,
+            id,  # a scaling endpoint can change neither mode nor instance types: it must be replaced
+            endpoint_name=self.name,
+            endpoint_config_name=self.config.attr_endpoint_config_name,
             # In async mode each release starts one instance, which proves it; autoscaling then goes back to zero.
             retain_all_variant_properties=None if self.async_output else True,
             deployment_config=rollback,
         )
 
-    def _update_rollback(self, name: str, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
+    def _update_rollback(self, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
         if self.settings.update == "plain" or not self.exists:
             return None
-        rollback = UpdateRollback(self, "Rollback", endpoint=name, variant=VARIANT)
+        rollback = UpdateRollback(self, "Rollback", endpoint=self.name, variant=VARIANT, names=self.settings.names)
         allow_on_any_resource(role, ["cloudwatch:DescribeAlarms"], reason=_ALARMS_REASON)
         return rollback.config
 

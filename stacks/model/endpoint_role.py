@@ -43,7 +43,7 @@ class EndpointRole(iam.Role):
         if async_output:
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
             allow_objects(self, bucket, put, "async-output/*", "async-failures/*")
-            allow(self, ["sns:Publish"], [topic.topic_arn for topic in async_output.topics])
+            allow(self, ["sns:Publish"], [topic.topic_arn for topic in async_output.topics.all])
             allow_key(self, bucket.encryption_key, "sns")
 
 

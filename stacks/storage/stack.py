@@ -1,4 +1,4 @@
-"""The storage stack: the bucket of jobs, images and releases. It holds all of Easel's state."""
+"""The storage stack: the bucket of jobs, images and releases, and the topics. It holds all of Easel's state."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from stacks.common.auto_delete import configure_auto_delete
 from stacks.common.outputs import output
 from stacks.common.private_bucket import PrivateBucket
 from stacks.config.settings import Settings
+from stacks.storage.alerts import Alerts
+from stacks.storage.result_topics import ResultTopics
 
 EXPIRING_PREFIXES = ("jobs/", "idempotency/", "async-output/", "async-failures/", "imports/")
 UNREFERENCED_TAG = {"easel:release": "unreferenced"}
@@ -25,10 +27,15 @@ _NO_ACCESS_LOGS_REASON = (
 
 
 class StorageStack(cdk.Stack):
-    """The bucket that the other stacks read and write."""
+    """The bucket and the topics that the other stacks use. Any of the other stacks can be deleted and deployed again.
+
+    Everything here exists in every mode, and is exported whether or not somebody imports it: CloudFormation refuses to
+    remove an export that another stack still imports, so a change of `mode` would fail.
+    """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
-        super().__init__(scope, id, description="Easel: the bucket of jobs, images and releases", **options)
+        description = "Easel: the bucket of jobs, images and releases, and the topics"
+        super().__init__(scope, id, description=description, **options)
         destroy = settings.removal == "destroy"
         arn = settings.kms_key_arn
         self.bucket = PrivateBucket(
@@ -41,9 +48,14 @@ class StorageStack(cdk.Stack):
             cors=[s3.CorsRule(allowed_methods=[s3.HttpMethods.GET], allowed_origins=["*"], allowed_headers=["*"])],
             lifecycle_rules=_lifecycle_rules(settings.result_days),
         )
-        # No stack that uses the bucket can outlive it.
-        cdk.CrossStackReferences.of(self.bucket).produce(cdk.ReferenceStrength.STRONG)
+        self.results = ResultTopics(self, "Results")
+        self.alerts = Alerts(self, "Alerts", email=settings.alert_email, sender=settings.names.prefix)
+        for value in (self.bucket.bucket_name, self.bucket.bucket_arn):
+            self.export_value(value)
+        for topic in (*self.results.all, self.alerts.topic, self.alerts.used_up):
+            self.export_value(topic.topic_arn)
         output(self, "BucketName", self.bucket.bucket_name)
+        output(self, "AlertsGoTo", self.alerts.recipient)
         if destroy:
             configure_auto_delete(self, self, log_days=settings.log_days)
 

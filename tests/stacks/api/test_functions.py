@@ -38,7 +38,7 @@ def actions(assembly: Assembly, function: str) -> dict[str, list[str]]:
     granted: dict[str, list[str]] = {}
     for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        names = [item["Fn::Join"][1][-1] if "Fn::Join" in item else "itself" for item in resources]
+        names = [item["Fn::Join"][1][-1] if "Fn::Join" in item else end_of_arn(item) for item in resources]
         for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
             granted.setdefault(action, []).extend(names)
     return {action: sorted(names) for action, names in granted.items()}
@@ -78,6 +78,7 @@ def test_the_documented_variables_are_set(default: Assembly, realtime: Assembly)
     assert {*variables(default, "handlers.api"), *variables(realtime, "handlers.api")} == documented
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "realtime"])
 def test_the_code_accepts_its_variables(mode: str, request: pytest.FixtureRequest) -> None:
     environment = variables(request.getfixturevalue(mode), "handlers.api")
@@ -117,22 +118,32 @@ def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly
     ]
 
 
+def end_of_arn(resource: Any) -> str:
+    """Return the end of an ARN that is a text, with the colon before it."""
+    return f":{resource.rpartition(':')[2]}" if isinstance(resource, str) else "itself"
+
+
+def endpoint_arn(assembly: Assembly) -> list[str]:
+    return [f":endpoint/{assembly.only('AWS::SageMaker::Endpoint')['EndpointName']}"]
+
+
 def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly) -> None:
     common = {
         "s3:PutObject": ["/idempotency/*", "/jobs/*"],
         "s3:DeleteObject": ["/idempotency/*", "/jobs/*/init-image", "/jobs/*/request.json"],
         "s3:ListBucket": ["itself"],
-        "sagemaker:DescribeEndpoint": ["itself"],
         "logs:CreateLogStream": ["itself"],
         "logs:PutLogEvents": ["itself"],
     }
     assert actions(default, "Api") == {
         **common,
+        "sagemaker:DescribeEndpoint": endpoint_arn(default),
         "s3:GetObject": ["/async-failures/*", "/async-output/*", "/idempotency/*", "/jobs/*"],
-        "sagemaker:InvokeEndpointAsync": ["itself"],
+        "sagemaker:InvokeEndpointAsync": endpoint_arn(default),
     }
     assert actions(realtime, "Api") == {
         **common,
+        "sagemaker:DescribeEndpoint": endpoint_arn(realtime),
         "s3:GetObject": ["/idempotency/*", "/jobs/*"],
         "lambda:InvokeFunction": ["itself"],
     }
@@ -151,8 +162,8 @@ def test_finalizer_and_runner_may_do_what_their_code_does(default: Assembly, rea
         **common,
         **send,
         "s3:GetObject": ["/jobs/*"],
-        "sagemaker:InvokeEndpoint": ["itself"],
-        "sagemaker:DescribeEndpoint": ["itself"],
+        "sagemaker:InvokeEndpoint": endpoint_arn(realtime),
+        "sagemaker:DescribeEndpoint": endpoint_arn(realtime),
     }
 
 

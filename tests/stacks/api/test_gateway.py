@@ -106,7 +106,7 @@ def test_a_failed_integration_is_not_to_be_retried(default: Assembly) -> None:
 
 def test_the_outputs_are_all_that_a_first_request_needs(default: Assembly) -> None:
     outputs = default.outputs("EaselApi")
-    assert {name for name in outputs if not name.startswith("Publish")} == {"ApiUrl", "ApiKeyCommand", "DashboardName"}
+    assert {name for name in outputs if not name.startswith("Exports")} == {"ApiUrl", "ApiKeyCommand", "DashboardName"}
     before, _, option, region, after = outputs["ApiKeyCommand"]["Fn::Join"][1]
     assert (before, option, region) == ("aws apigateway get-api-key --api-key ", " --region ", {"Ref": "AWS::Region"})
     assert after == " --include-value --query value --output text"

@@ -133,7 +133,7 @@ def test_another_mode_or_instance_type_is_another_endpoint(default: Assembly, re
     pool = sha256(b"ml.g4dn.xlarge").hexdigest()[:6]
     assert f"Async{pool}" in first
     assert first != second
-    assert f"easel-async{pool}" in default.only(ENDPOINT)["EndpointName"]["Fn::Join"][1][0]
+    assert default.only(ENDPOINT)["EndpointName"] == f"easel-async{pool}"
 
 
 @pytest.mark.parametrize("mode", ["async", "realtime"])
@@ -156,10 +156,7 @@ def test_endpoint_off_removes_only_the_endpoint_and_what_changes_it(tmp_path: Pa
     outputs = off.outputs("EaselModel")
     assert outputs["PriceWarm"] == outputs["PriceIdle"] == price(["ml.m5.large"], 0)
     assert outputs["EndpointName"] == on.only(ENDPOINT)["EndpointName"]
-    reference = {"Fn::GetStackOutput": {"StackName": "EaselModel", "OutputName": "EndpointName"}}
-    functions = off.resources("AWS::Lambda::Function", "EaselApi").values()
-    variables = [function["Properties"].get("Environment", {}).get("Variables", {}) for function in functions]
-    assert reference in [environment.get("EASEL_ENDPOINT") for environment in variables]
+    assert on.templates["EaselApi"] == off.templates["EaselApi"]
     assert off.lint() == []
     assert json.loads((off.folder / "validation-report.json").read_text())["pluginReports"] == []
 
@@ -170,9 +167,10 @@ def test_async_output_goes_to_two_prefixes_and_two_topics(default: Assembly) -> 
     output = asynchronous["OutputConfig"]
     assert output["S3OutputPath"]["Fn::Join"][1][-1] == "/async-output"
     assert output["S3FailurePath"]["Fn::Join"][1][-1] == "/async-failures"
-    topics = {output["NotificationConfig"][name]["Ref"] for name in ("SuccessTopic", "ErrorTopic")}
-    assert topics == {id for id in default.resources("AWS::SNS::Topic") if id.startswith("EndpointAsyncOutput")}
-    assert len(topics) == 2
+    topics = {output["NotificationConfig"][name]["Fn::ImportValue"] for name in ("SuccessTopic", "ErrorTopic")}
+    ids = {id for id in default.resources("AWS::SNS::Topic", "EaselStorage") if id.startswith("Results")}
+    assert {next(id for id in ids if id in topic) for topic in topics} == ids
+    assert len(ids) == 2
 
 
 def test_realtime_requests_go_to_the_least_busy_instance(realtime: Assembly) -> None:
@@ -187,8 +185,7 @@ def test_the_outputs_have_the_model_and_its_prices(default: Assembly, realtime: 
     assert async_["PriceWarm"] == price(["ml.g4dn.xlarge"], 1)
     assert async_["PriceIdle"] == price(["ml.g4dn.xlarge"], 0)
     assert realtime_["PriceIdle"] == price(["ml.m5.large"], 1)
-    (endpoint,) = default.resources(ENDPOINT)
-    assert async_["EndpointName"] == {"Fn::GetAtt": [endpoint, "EndpointName"]}
+    assert async_["EndpointName"] == default.only(ENDPOINT)["EndpointName"]
 
 
 @pytest.mark.parametrize(

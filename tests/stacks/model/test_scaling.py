@@ -11,8 +11,7 @@ def test_async_scales_by_queue_length_and_wakes_from_zero(default: Assembly) -> 
     target = default.only(TARGET)
     assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 1)
     policies = {p["Properties"]["PolicyType"]: p["Properties"] for p in default.resources(POLICY).values()}
-    (endpoint,) = default.resources("AWS::SageMaker::Endpoint")
-    name = {"Fn::GetAtt": [endpoint, "EndpointName"]}
+    name = default.only("AWS::SageMaker::Endpoint")["EndpointName"]
 
     tracking = policies["TargetTrackingScaling"]["TargetTrackingScalingPolicyConfiguration"]
     metric = tracking["CustomizedMetricSpecification"]
