@@ -178,7 +178,14 @@ def models() -> None:
         Terminal().print(f"To run a model that is not on this machine, download its files: {how}.")
 
 
-for command in (commands.doctor, commands.outputs, commands.leftovers, commands.pause, commands.resume):
+for command in (
+    commands.doctor,
+    commands.outputs,
+    commands.leftovers,
+    commands.pause,
+    commands.resume,
+    commands.policies,
+):
     app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,9 @@ from easel.console.program_name import with_program_name
 if TYPE_CHECKING:
     from stacks.config.names import Names
 
+POLICY_FOLDER = Path("out/policies")
+TEMPLATE_FOLDER = Path("cdk.out")
+"""Where `cdk synth` writes."""
 MINUTES = (1, 120)
 """Range of --minutes. SageMaker gives up a start by itself, after the timeouts of the stack."""
 
@@ -146,6 +150,19 @@ def _naming(names: Names) -> Iterator[None]:
         raise
 
 
+def policies(
+    templates: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Folders of `cdk synth`.  [default: cdk.out]", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the policies.")] = POLICY_FOLDER,
+) -> None:
+    """Write the IAM policies with which Easel can be deployed without an administrator's rights."""
+    from easel.cloud.policies.files import write_policies
+
+    print(*map(printable, write_policies(templates or [TEMPLATE_FOLDER], out)), sep="\n")
+
+
 _SWITCH_CODES = "Exit codes: 0 success, 1 failed, 2 usage error, 3 no AWS credentials or no region."
 EPILOGS = {
     "doctor": "\b\nExamples:\n  easel doctor\n  easel doctor -c model=sdxl -c mode=realtime --region eu-west-1\n"
@@ -161,6 +178,10 @@ EPILOGS = {
     "pause": "\b\nExamples:\n  easel pause\n  easel pause --region eu-west-1\n\n"
     "While paused, the API responds endpoint_missing. Before the next cdk deploy, resume the endpoint or deploy once "
     f"with -c endpoint=off. cdk destroy needs neither.\n\n{_SWITCH_CODES}",
+    "policies": "\b\nExamples:\n  npx cdk synth --all --quiet\n  easel policies\n"
+    "  easel policies cdk.out other.out -o policies\n\nNothing is sent to AWS: an administrator creates the policies. "
+    "Several folders give the rights for all of them.\n\nExit codes: 0 success, 2 no templates, 3 the files cannot be "
+    "written.",
     "resume": f"\b\nExamples:\n  easel resume\n  easel resume --minutes 60\n\n{_SWITCH_CODES}",
 }
 """Command to the text below its help."""
