@@ -132,7 +132,7 @@ def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(data / "jobs")]
     with log.open("w") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
         try:
-            _wait_until_ready(process, log)
+            wait_until_ready(process, log)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -143,7 +143,7 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(READY_SECONDS * 5):
         if "Ready in" in log.read_text():
             return

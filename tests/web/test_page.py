@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import WEB, npm
 
-BROWSER_TESTS = sorted(path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts"))
+BROWSER_TESTS = sorted({path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts")} - {"proxy"})
 
 
 def test_units(packages: None) -> None:

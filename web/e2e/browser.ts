@@ -22,6 +22,7 @@ const ARGUMENTS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  ...(process.env.CHROMIUM_ARGUMENTS?.split('\n') ?? []),
 ]
 const SCREENSHOTS = fileURLToPath(new URL('../out/', import.meta.url))
 

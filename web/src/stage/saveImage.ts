@@ -18,6 +18,17 @@ function fileName(prompt: string): string {
   return Array.from(words).slice(0, MAX_NAME_CHARACTERS).join('') || 'image'
 }
 
+/** Copy text to the clipboard. Over plain HTTP from another machine, browsers have only the old command for it. */
+export async function copyText(text: string): Promise<void> {
+  if (isSecureContext) return navigator.clipboard.writeText(text)
+  const area = Object.assign(document.createElement('textarea'), { value: text })
+  document.body.append(area)
+  area.select()
+  const copied = document.execCommand('copy') // eslint-disable-line @typescript-eslint/no-deprecated
+  area.remove()
+  if (!copied) throw new Error('The browser copies nothing')
+}
+
 /** Copy an image to the clipboard as PNG, the only format that browsers accept there. */
 export async function copyImage(file: Blob): Promise<void> {
   const png = file.type === 'image/png' ? file : toPng(file)

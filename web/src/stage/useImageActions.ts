@@ -4,7 +4,7 @@ import { i18n } from '@/app/i18n'
 import type { HistoryImage } from '@/history/imageStore'
 import { renderInfotext } from '@/images/infotext'
 import { renderSnippet, type SnippetLanguage } from './codeSnippets'
-import { copyImage, downloadImage } from './saveImage'
+import { copyImage, copyText, downloadImage } from './saveImage'
 import { toShareLink } from './shareLink'
 
 /** Download an image of the history, or copy it, its parameters, a link or code to the clipboard. */
@@ -23,8 +23,6 @@ export function useImageActions({
     showNotice(text)
   }
 
-  const copyText = (text: string) => reportCopy(navigator.clipboard.writeText(text))
-
   return {
     download: async (image: HistoryImage | null) => {
       const file = image && (await history.file(image.id))
@@ -34,11 +32,11 @@ export function useImageActions({
       const file = await history.file(id)
       if (file) await reportCopy(copyImage(file))
     },
-    copyParameters: ({ parameters, model }: HistoryImage) => copyText(renderInfotext(parameters, model)),
-    copyLink: ({ parameters }: HistoryImage) => copyText(toShareLink(location.href, parameters)),
+    copyParameters: ({ parameters, model }: HistoryImage) => reportCopy(copyText(renderInfotext(parameters, model))),
+    copyLink: ({ parameters }: HistoryImage) => reportCopy(copyText(toShareLink(location.href, parameters))),
     copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
       const url = new URL(baseUrl(connection.value), location.origin).href.replace(/\/$/, '')
-      return copyText(renderSnippet(language, url, parameters, connection.value.key !== ''))
+      return reportCopy(copyText(renderSnippet(language, url, parameters, connection.value.key !== '')))
     },
   }
 }
