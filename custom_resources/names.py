@@ -13,7 +13,7 @@ from hashlib import sha256
 # --- the name of an Easel ------------------------------------------------------------------------
 
 DEFAULT_NAME = "easel"
-STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook")
+STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook", "Budget")
 STACK_CHARACTERS = 24
 """Longest name of a stack. CloudFormation shortens a longer one in names of 64 characters, such as those of roles."""
 NAME_CHARACTERS = STACK_CHARACTERS - max(map(len, STACK_PARTS))
@@ -61,6 +61,10 @@ class Names:
     @property
     def notebook(self) -> str:
         return f"{self.prefix}Notebook"
+
+    @property
+    def budget(self) -> str:
+        return f"{self.prefix}Budget"
 
     @property
     def import_log_group(self) -> str:

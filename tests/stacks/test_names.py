@@ -62,13 +62,14 @@ def test_values_fit_aws_limits(longest: Assembly) -> None:
             if key in LIMITS and isinstance(value, str | dict):
                 text = flat(value).replace("Fn::Select", STACK_ID[:8]).replace("AWS::Region", "ap-southeast-2")
                 found[key] = max(found.get(key, 0), len(text))
-    assert found.keys() >= {"EndpointName", "DashboardName", "DisplayName"}
+    assert found.keys() >= {"EndpointName", "DashboardName", "DisplayName", "BudgetName"}
     assert [key for key, length in found.items() if length > LIMITS[key]] == []
 
 
 def test_commands_and_texts_have_the_name(longest: Assembly) -> None:
     """A text with a command, a stack or a resource of the default name would address another Easel."""
-    texts = [value for template in longest.templates.values() for _, value in _pairs(template) if type(value) is str]
+    pairs = [pair for template in longest.templates.values() for pair in _pairs(template)]
+    texts = [value for key, value in pairs if type(value) is str and key != "Description"]
     commands = (
         r"npx cdk (deploy|destroy)(?! -c name=)|(?<![/\w])easel (doctor|outputs|leftovers|pause|resume)(?! --name)"
     )
@@ -105,5 +106,5 @@ def test_the_default_name_changes_no_text() -> None:
 
 def test_every_stack_has_a_name() -> None:
     names = Names("easel-dev")
-    properties = (names.storage, names.model, names.api, names.site, names.cloud9, names.notebook)
+    properties = (names.storage, names.model, names.api, names.site, names.cloud9, names.notebook, names.budget)
     assert set(properties) == set(names.stacks) == {f"EaselDev{part}" for part in STACK_PARTS}
