@@ -185,6 +185,7 @@ for command in (
     commands.pause,
     commands.resume,
     commands.policies,
+    commands.prove,
 ):
     app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
 

@@ -17,6 +17,7 @@ from easel.console.program_name import with_program_name
 if TYPE_CHECKING:
     from stacks.config.names import Names
 
+PROVE_FOLDER = Path("out/prove")
 POLICY_FOLDER = Path("out/policies")
 TEMPLATE_FOLDER = Path("cdk.out")
 """Where `cdk synth` writes."""
@@ -150,6 +151,23 @@ def _naming(names: Names) -> Iterator[None]:
         raise
 
 
+def prove(
+    context: Context = None,
+    region: Region = None,
+    usd: Annotated[
+        float | None, typer.Option(metavar="<usd>", help="Limit of the costs.  [default: ask, on a terminal]")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for state, logs and record.")] = PROVE_FOLDER,
+    clean_up: Annotated[
+        bool, typer.Option("--clean-up", help="Only remove what an unfinished run has deployed.")
+    ] = False,
+) -> None:
+    """Deploy Easel to AWS, try everything, remove it, and write a record. This costs money."""
+    from easel.cloud.prove.start import prove
+
+    raise typer.Exit(prove(context or (), region, usd, out, clean_up))
+
+
 def policies(
     templates: Annotated[
         list[Path] | None,
@@ -182,6 +200,11 @@ EPILOGS = {
     "  easel policies cdk.out other.out -o policies\n\nNothing is sent to AWS: an administrator creates the policies. "
     "Several folders give the rights for all of them.\n\nExit codes: 0 success, 2 no templates, 3 the files cannot be "
     "written.",
+    "prove": "\b\nExamples:\n  easel prove --usd 5\n  easel prove -c model=emoji --region eu-west-1\n"
+    "  easel prove --clean-up\n\nA run that was stopped goes on with `easel prove`. At a failure, at the limit and at "
+    "Ctrl-C everything is removed.\n\n"
+    "Exit codes: 0 all steps passed, 1 a step failed, 2 usage error, 3 no AWS credentials or no region, 130 or 143 "
+    "stopped by Ctrl-C or SIGTERM.",
     "resume": f"\b\nExamples:\n  easel resume\n  easel resume --minutes 60\n\n{_SWITCH_CODES}",
 }
 """Command to the text below its help."""

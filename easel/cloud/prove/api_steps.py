@@ -1,0 +1,102 @@
+"""Steps about the API and the page: every route, as a caller uses it."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+
+from easel.cloud.prove.run import Facts, Run
+from easel.cloud.prove.service import REQUEST, Reply
+from easel.console.errors import CommandError
+
+START_MINUTES = 30.0
+"""For the first image: the endpoint may sleep."""
+LONG_STEPS = 40
+PAGE_MINUTES = 15.0
+
+
+def generate(run: Run) -> Facts:
+    """POST /generate returns an image, the same again for the same seed, and nothing without a key."""
+    refused = run.service.call("POST", "/generate", REQUEST, key=False).expect(401)
+    first, second = run.generate(START_MINUTES), run.generate()
+    return {
+        "without a key": f"{refused.status} {refused.json['code']}",
+        "first": f"{first.status} in {first.seconds:.1f} s",
+        "second": f"{second.status} in {second.seconds:.1f} s",
+        "same seed": "same image" if first.images == second.images else "another image",
+    }
+
+
+def jobs(run: Run) -> Facts:
+    """Jobs are created once a key, read, listed and cancelled; links and the other GET routes work."""
+    service, headers = run.service, {"idempotency-key": uuid.uuid4().hex}
+    created = [service.call("POST", "/jobs", REQUEST, headers=headers).expect(202, 200).json["id"] for _ in range(2)]
+    _hold(created[0] == created[1], "POST /jobs", "the same idempotency key made two jobs")
+    job = run.finish(created[0])
+    sizes = [len(image) for image in run.images(job)]
+    listed = [item["id"] for item in service.call("GET", "/jobs").expect(200).json["jobs"]]
+    _hold(created[0] in listed, "GET /jobs", "the newest job is not listed")
+    cancelled = _cancel(run)
+    models = service.call("GET", "/models").expect(200).json["models"]
+    paths = service.call("GET", "/openapi.json").expect(200).json["paths"]
+    images = f"{len(sizes)} of {sum(sizes)} bytes"
+    return {"images": images, "cancelled": cancelled, "model": models[0]["id"], "paths": str(len(paths))}
+
+
+def _cancel(run: Run) -> str:
+    """Cancel a job that waits behind another. Return its state: it may have ended before."""
+    first, second = (run.service.call("POST", "/jobs", body).expect(202, 200).json for body in _long_requests())
+    status = run.service.call("DELETE", second["urls"]["cancel"]).expect(200).json["status"]
+    run.finish(first["id"])
+    ended = run.finish(second["id"], succeed=False)
+    _hold(status != "cancelled" or ended.status == "cancelled", "DELETE /jobs/<id>", f"the job is {ended.status}")
+    return f"{status}, then {ended.status}"
+
+
+def _long_requests() -> list[dict[str, object]]:
+    return [{**REQUEST, "num_inference_steps": LONG_STEPS}, REQUEST]
+
+
+def image_to_image(run: Run) -> Facts:
+    """A request with an initial image generates another image."""
+    (model,) = run.service.call("GET", "/models").expect(200).json["models"]
+    if "image_to_image" not in model["features"]:
+        return {"not tried": "the model has no image to image"}
+    (first,) = run.generate().images
+    changed = run.generate(init_image=base64.b64encode(first).decode(), strength=0.5)
+    _hold(changed.images != [first], "POST /generate", "the image is the initial image")
+    return {"response": f"{changed.status} in {changed.seconds:.1f} s"}
+
+
+def page(run: Run) -> Facts:
+    """CloudFront serves the page with its security headers, and passes API requests on."""
+    service = run.service
+    if not service.site:
+        return {"not tried": "no page is deployed here"}
+    index = run.wait("Waiting for CloudFront", lambda: _index(run), PAGE_MINUTES)
+    scripts = sorted(set(re.findall(r'src="\./(assets/index-[^"]+)"', index.body.decode())))
+    _hold(len(scripts) == 1, "GET /", "the page names no script")
+    script = service.call("GET", f"/{scripts[0]}", site=True, key=False).expect(200)
+    service.call("GET", "/models", site=True).expect(200)
+    unknown = service.call("GET", "/nothing", site=True).expect(404)
+    generated = service.call("POST", "/generate", REQUEST, site=True).expect(200, 202)
+    run.finish(generated.json["id"])
+    return {
+        "policy": "content-security-policy" if "content-security-policy" in index.headers else "missing",
+        "script": script.headers.get("content-type", ""),
+        "compressed": script.headers.get("content-encoding", "no"),
+        "unknown path": f"{unknown.status} {unknown.json['code']}",
+        "POST /generate": str(generated.status),
+    }
+
+
+def _index(run: Run) -> Reply | None:
+    reply = run.service.call("GET", "/", site=True, key=False)
+    return reply if reply.status == 200 else None
+
+
+def _hold(fact: bool, where: str, why: str) -> None:
+    if not fact:
+        fix = "Read docs/reference/api.md, and report it with the record."
+        raise CommandError("The service does not respond as documented", where=where, why=why, fix=fix)

@@ -1,0 +1,93 @@
+"""Steps about the endpoint: scaling to zero, updates, pausing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+
+from easel.cloud.doctor.deployment import first_failure
+from easel.cloud.pause import EndpointSwitch
+from easel.cloud.prove.releases import MARK
+from easel.cloud.prove.run import Facts, Run
+from easel.cloud.prove.service import REQUEST
+from easel.console.errors import CommandError
+
+SLEEP_MINUTES, WAKE_MINUTES, SWITCH_MINUTES = 90.0, 45.0, 45
+ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
+
+
+def sleep(run: Run) -> Facts:
+    """Without requests the endpoint scales to zero."""
+    began = time.monotonic()
+    run.wait("Waiting until the endpoint sleeps", lambda: run.service.endpoint_status() == "asleep", SLEEP_MINUTES)
+    run.meter.use(0)
+    return {"asleep after": f"{(time.monotonic() - began) / 60:.1f} min"}
+
+
+def wake(run: Run) -> Facts:
+    """A job wakes the endpoint."""
+    if run.service.endpoint_status() != "asleep":
+        sleep(run)
+    run.meter.use(1)
+    began = time.monotonic()
+    generated = run.generate(WAKE_MINUTES)
+    return {"response": str(generated.status), "image after": f"{(time.monotonic() - began) / 60:.1f} min"}
+
+
+def update(run: Run) -> Facts:
+    """A deploy of other code is served at the same address."""
+    generated = run.generate()
+    if MARK not in generated.warnings:
+        raise CommandError(
+            "The old release responds", where="POST /generate", why="its images have no mark",
+            fix="easel doctor compares the endpoint's configuration with the deployed one",
+        )  # fmt: skip
+    return {"response": f"{generated.status} by the new release"}
+
+
+def realtime(run: Run) -> Facts:
+    """A deploy with mode=realtime replaces the endpoint, and images come in one response."""
+    generated = run.generate()
+    return {"response": f"{generated.status} in {generated.seconds:.1f} s"}
+
+
+def rollback(run: Run) -> Facts:
+    """A watched update to a release that fails each request rolls back, and the old release still responds."""
+    statuses: Counter[int] = Counter()
+
+    def request() -> None:
+        with suppress(CommandError):  # a lost connection; the update goes on
+            statuses[service.call("POST", "/generate", {**REQUEST, "num_inference_steps": 1}).status] += 1
+
+    service = run.service
+    if not run.deploy("failing", request):
+        why, fix = "no alarm of the update was raised", "Look at the alarms in CloudWatch: docs/reference/alarms.md"
+        raise CommandError("A release that fails was deployed", where=run.state.name, why=why, fix=fix)
+    name = run.account.names.model
+    if (status := run.stack_statuses().get(name)) != ROLLED_BACK:
+        raise run.refusal(f"{name} is {status} and not {ROLLED_BACK}")
+    reason = first_failure(run.account, name)
+    run.generate()
+    responses = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    return {"AWS": reason, "responses meanwhile": responses}
+
+
+def pause(run: Run) -> Facts:
+    """`easel pause` deletes the endpoint; a job then says that it is missing."""
+    EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).pause()
+    run.meter.use(0)
+    job = run.finish(run.service.api.submit(REQUEST).id, succeed=False)
+    code = job.error.code if job.error else job.status
+    if code != "endpoint_missing":
+        why, fix = f"the job ended with {code}", "Report it with the record."
+        raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=fix)
+    return {"job": code}
+
+
+def resume(run: Run) -> Facts:
+    """`easel resume` creates the endpoint again, and it generates."""
+    run.meter.use(1)
+    EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).resume()
+    generated = run.generate()
+    return {"response": f"{generated.status} in {generated.seconds:.1f} s"}
