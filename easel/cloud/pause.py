@@ -2,7 +2,7 @@
 
 SageMaker bills an endpoint as long as it exists. Pausing deletes the endpoint and keeps its configuration. Resuming
 creates an endpoint of the same name from the stack's newest configuration. The idle guard of the stack pauses in the
-same way.
+same way, and so does the budget; an async endpoint it stops by suspending its autoscaling. Resuming ends that, too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from easel.cloud.account import Account, aws_errors, is_not_found
+from easel.cloud.budget_stop import end_stop
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import RECREATE_ENDPOINT, DeployedEndpoint, find_endpoint, model_template
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.console.program_name import with_program_name
 from easel.console.terminal import Terminal
-from stacks.config.names import IN_SERVICE, MODEL_STACK, MOVING_STATES
+from stacks.config.names import IN_SERVICE, MOVING_STATES
 from stacks.config.prices import HOURS_PER_MONTH, USD_PER_HOUR
 
 NOT_FOUND = "not found"
@@ -28,6 +30,8 @@ SCALABLE_TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 SCALING_POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
 TARGET_PROPERTIES = {"ScalingTargetId", "ServiceNamespace", "ResourceId", "ScalableDimension"}
 """Properties of a policy in the template that name its target."""
+SCALES = dict.fromkeys(("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), False)
+"""State of a target whose autoscaling is not suspended."""
 
 Sleep = Callable[[float], None]
 
@@ -56,13 +60,16 @@ class EndpointSwitch:
     def resume(self) -> str:
         """Create the endpoint as deployed, unless it is in service. Return a sentence about the result.
 
-        Raises CommandError as `pause` does, and if the endpoint is async or does not start.
+        Ends a stop by the budget first: while its marker exists, the stack's function stops the endpoint again. Raises
+        CommandError as `pause` does, and if the endpoint does not start, or is async and does not exist.
         """
         deployed = self._find_endpoint()
+        was_stopped = end_stop(self._account)
         name, state = deployed.endpoint, self._wait_until_settled(deployed.endpoint)
         if state == IN_SERVICE:
-            if not self._is_async(deployed):
-                self._restore_scaling(deployed)
+            self._restore_scaling(deployed)
+            if was_stopped and self._is_async(deployed):
+                return f"{name} is no longer stopped by the budget. It takes jobs again."
             return f"{name} is already in service."
         self._check_realtime(deployed)
         if state != NOT_FOUND:  # a failed endpoint cannot be updated
@@ -78,11 +85,12 @@ class EndpointSwitch:
         resources = model_template(self._account).values()
         targets = (resource["Properties"] for resource in resources if resource["Type"] == SCALABLE_TARGET)
         if minimum := max((int(target["MinCapacity"]) for target in targets), default=0):
+            stack = self._account.names.model
             raise CommandError(
                 "An async endpoint cannot be paused",
                 where=deployed.endpoint,
                 why=f"it scales by itself, but min_instances={minimum} keeps instances running and billed",
-                fix=f"npx cdk deploy {MODEL_STACK} -c min_instances=0, or -c endpoint=off, with your other settings",
+                fix=f"npx cdk deploy {stack} -c min_instances=0, or -c endpoint=off, with your other settings",
             )
         return "Mode async needs no pause: the endpoint scales to zero by itself."
 
@@ -107,7 +115,7 @@ class EndpointSwitch:
         if deployed.stack_status.endswith("_IN_PROGRESS"):
             raise CommandError(
                 "The stack is being changed",
-                where=MODEL_STACK,
+                where=self._account.names.model,
                 why=f"it is {deployed.stack_status}, and CloudFormation may change the endpoint",
                 fix="Wait until CloudFormation has finished, then try again.",
             )
@@ -146,18 +154,23 @@ class EndpointSwitch:
 
     def _wait(self, endpoint: str, is_done: Callable[[str], bool], text: str) -> str:
         """Poll until `is_done(state)` and return the state. Raises CommandError after the configured minutes."""
-        with self._terminal.spinner(text) as tick:
-            for _ in range(max(1, int(self._minutes * 60 / POLL_SECONDS))):
-                if is_done(state := self._poll(endpoint)):
-                    return state
-                self._sleep(POLL_SECONDS)
-                tick()
-        raise CommandError(
-            f"The endpoint is still {state}",
-            where=endpoint,
-            why=f"{self._minutes} minutes have passed; AWS continues, and an endpoint that exists is billed",
-            fix="Run the same command again, or check with: easel doctor",
+        continues, fix = (
+            "AWS continues, and an endpoint that exists is billed",
+            "Run the same command again, or check with: easel doctor",
         )
+        try:
+            with self._terminal.spinner(text) as tick:
+                for _ in range(max(1, int(self._minutes * 60 / POLL_SECONDS))):
+                    if is_done(state := self._poll(endpoint)):
+                        return state
+                    self._sleep(POLL_SECONDS)
+                    tick()
+        except KeyboardInterrupt:
+            text = self._account.names.in_commands(f"{continues}. {fix}")
+            self._terminal.print(with_program_name(text))
+            raise
+        why = f"{self._minutes} minutes have passed; {continues}"
+        raise CommandError(f"The endpoint is still {state}", where=endpoint, why=why, fix=fix)
 
     def _delete(self, endpoint: str, text: str) -> None:
         with aws_errors():
@@ -189,7 +202,11 @@ class EndpointSwitch:
         return CommandError("The endpoint did not start", where=endpoint, why=why, fix=fix, code=FAILED)
 
     def _restore_scaling(self, deployed: DeployedEndpoint) -> None:
-        """Register the autoscaling of the template, which AWS removes with an endpoint. Idempotent."""
+        """Register the autoscaling of the template, which AWS removes with an endpoint. Idempotent.
+
+        The policies of an async endpoint exist as long as it does: the wake-up alarm refers to them.
+        """
+        is_async = self._is_async(deployed)
         (variant,) = self._config(deployed)["ProductionVariants"]
         target = {
             "ServiceNamespace": "sagemaker",
@@ -203,10 +220,21 @@ class EndpointSwitch:
             with aws_errors():
                 if resource["Type"] == SCALABLE_TARGET:
                     capacity = {name: int(properties[name]) for name in ("MinCapacity", "MaxCapacity")}
-                    scaling.register_scalable_target(**target, **capacity)
-                elif resource["Type"] == SCALING_POLICY:
+                    scaling.register_scalable_target(**target, **capacity, SuspendedState=SCALES)
+                    if is_async:
+                        self._start_minimum(deployed.endpoint, variant["VariantName"], capacity["MinCapacity"])
+                elif resource["Type"] == SCALING_POLICY and not is_async:
                     policy = {name: value for name, value in properties.items() if name not in TARGET_PROPERTIES}
                     scaling.put_scaling_policy(**target, **policy)
+
+    def _start_minimum(self, endpoint: str, variant: str, minimum: int) -> None:
+        """Start the instances that always run, if they do not. Autoscaling would wait for load."""
+        variants = self._sagemaker.describe_endpoint(EndpointName=endpoint).get("ProductionVariants", ())
+        if sum(each.get("CurrentInstanceCount", 0) for each in variants) < minimum:
+            wanted = {"VariantName": variant, "DesiredInstanceCount": minimum}
+            self._sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName=endpoint, DesiredWeightsAndCapacities=[wanted]
+            )
 
 
 def _savings(config: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from stacks.common.function import Function, folder_code
 from stacks.common.grants import allow, allow_listing_and_404, allow_objects
 from stacks.common.kms_key import allow_key
 from stacks.config.catalogue import Model
-from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, WAIT_SECONDS, job_ttl_seconds
+from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, STOP_MARKER, WAIT_SECONDS, job_ttl_seconds
 from stacks.config.settings import Settings
 from stacks.model.async_output import AsyncOutput
 from stacks.model.endpoint import Endpoint
@@ -44,6 +44,7 @@ class ApiFunctions(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._settings, self._model, self._bucket, self._endpoint = settings, model, bucket, endpoint
+        self._stoppable = settings.budget_action == "stop"
         self._layer = powertools(self, settings.powertools_layer)
         if endpoint.async_output:
             self.helper = self._finalizer(endpoint.async_output, lost_events)
@@ -80,8 +81,11 @@ class ApiFunctions(Construct):
                 "EASEL_DEADLINE_SECONDS": str(DEADLINE_SECONDS[mode]),
                 "EASEL_JOB_TTL_SECONDS": str(job_ttl_seconds(mode, self._settings.queue_minutes)),
                 **variables,
+                **({"EASEL_STOP_MARKER": STOP_MARKER} if self._stoppable else {}),
             },
         )
+        if self._stoppable:
+            allow_objects(api.role, self._bucket, ["s3:GetObject"], STOP_MARKER)
         allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
         inputs = ("jobs/*/request.json", "jobs/*/init-image")
         allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
@@ -93,7 +97,7 @@ class ApiFunctions(Construct):
         retry = lambda_.EventInvokeConfigOptions(on_failure=destinations.SqsDestination(lost_events), retry_attempts=2)
         finalizer = self._function("Finalizer", "handlers.finalizer", seconds=60, async_invoke=retry)
         allow_objects(finalizer.role, self._bucket, ["s3:GetObject"], "async-output/*")
-        for topic in async_output.topics:
+        for topic in async_output.topics.all:
             subscription = subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=lost_events)
             topic.add_subscription(subscription)
         return finalizer
@@ -130,8 +134,14 @@ class ApiFunctions(Construct):
             seconds=seconds,
             concurrency=concurrency,
             log_days=self._settings.log_days,
-            environment={"EASEL_BUCKET": self._bucket.bucket_name, **(variables or {})},
+            environment={
+                "EASEL_BUCKET": self._bucket.bucket_name,
+                "POWERTOOLS_SERVICE_NAME": self._settings.name,
+                **({"EASEL_TRACING": "on"} if self._settings.tracing == "on" else {}),
+                **(variables or {}),
+            },
             layers=[self._layer],
+            tracing=self._settings.tracing == "on",
             async_invoke=async_invoke,
         )
         allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")

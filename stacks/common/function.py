@@ -19,6 +19,7 @@ CUSTOM_RESOURCES = Path(__file__).parents[2] / "custom_resources"
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 _NOT_SHIPPED = ("__pycache__", ".*")
 _L1_REASON = "Python 3.13 is what the Powertools layer and our tests agree on; AWS supports it until 2029"
+_TRACING_REASON = "IAM cannot limit the traces that X-Ray receives to a resource; tracing=off, the default, grants none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,8 @@ def package_code(package: Path) -> Code:
 class Function(Construct):
     """A function with its own `role`, which may write to its own log group `logs`.
 
-    `concurrency` is reserved from the account's limit; 0 reserves nothing. `async_invoke` sets retries and the
-    destination of failed events.
+    `concurrency` is reserved from the account's limit; 0 reserves nothing. `tracing` sends traces to X-Ray.
+    `async_invoke` sets retries and the destination of failed events.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Function(Construct):
         concurrency: int = 0,
         environment: Mapping[str, str] | None = None,
         layers: Sequence[lambda_.ILayerVersion] = (),
+        tracing: bool = False,
         async_invoke: lambda_.EventInvokeConfigOptions | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -76,6 +78,7 @@ class Function(Construct):
             reserved_concurrent_executions=concurrency or None,
             environment=environment,
             layers=list(layers),
+            tracing=lambda_.Tracing.ACTIVE if tracing else None,
             role=self.role,
             log_group=logs,
         )
@@ -85,6 +88,8 @@ class Function(Construct):
                 retry_attempts=async_invoke.retry_attempts,
                 max_event_age=async_invoke.max_event_age,
             )
+        if tracing:  # the CDK adds the permissions
+            suppress(self.role, {"AwsSolutions-IAM5[Resource::*]": _TRACING_REASON})
         suppress(self.function, {"AwsSolutions-L1": _L1_REASON})
 
     def allow_self_invocation(self) -> iam.Policy:

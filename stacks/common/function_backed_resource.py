@@ -42,7 +42,7 @@ class FunctionBackedResource(Construct):
             seconds=seconds,
             log_days=log_days,
         )
-        self.role = handler.role
+        self.role, self.function = handler.role, handler.function
         self._resource = cdk.CustomResource(
             self,
             "Resource",

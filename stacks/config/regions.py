@@ -58,6 +58,9 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
             f"to its ARN, or deploy to one of {', '.join(sorted(LAYERS & ACCOUNTS.keys()))}."
         )
         raise SettingsError(message, code="region_without_layer", key="powertools_layer")
+    if settings.budget_action == "stop" and not has_budgets(region):
+        message = f"budget_action=stop needs AWS Budgets, which cannot notify in {region}. Leave budget_action out."
+        raise SettingsError(message, code="region_without_budgets", key="budget_action")
     _check_region_of("kms_key_arn", settings.kms_key_arn, region)
     if settings.hub_token_secret.startswith("arn:"):
         _check_region_of("hub_token_secret", settings.hub_token_secret, region)
@@ -68,6 +71,11 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
             "model from a folder or from S3, such as model=emoji."
         )
         raise SettingsError(message, code="region_without_hub", key="hub_url")
+
+
+def has_budgets(region: str) -> bool:
+    """Return whether AWS Budgets can notify in `region`. GovCloud has none; in China it cannot publish to SNS."""
+    return not region.startswith(("cn-", "us-gov-", "us-iso"))
 
 
 def check_domain_and_firewall(region: str, settings: Settings, *, site: bool) -> None:

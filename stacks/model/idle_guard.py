@@ -24,7 +24,7 @@ DESCRIPTION = (
     "Mode realtime: the idle guard failed twice in a row, so an idle endpoint may still be billed. Run `easel pause` "
     "to stop the costs. The log of the guard's function says why it fails; `easel doctor` says what is wrong otherwise."
 )
-_DEREGISTER_REASON = (
+DEREGISTER_REASON = (
     "Deleting an endpoint needs the right to deregister its scalable target, whose ARN is not known in advance. "
     "SageMaker makes the call for the guard, and AWS does not say which conditions that call satisfies"
 )
@@ -44,6 +44,7 @@ class IdleGuard(Construct):
             seconds=60,
             log_days=log_days,
             environment={
+                "EASEL_NAME": endpoint.settings.name,
                 "EASEL_ENDPOINT": endpoint.name,
                 "EASEL_VARIANT": VARIANT,
                 "EASEL_IDLE_HOURS": str(endpoint.settings.idle_hours),
@@ -54,7 +55,7 @@ class IdleGuard(Construct):
         events.Rule(
             self,
             "Schedule",
-            description="Checks whether Easel's endpoint is idle",
+            description=f"Checks whether the endpoint of {endpoint.settings.names.prefix} is idle",
             schedule=events.Schedule.rate(CHECK_INTERVAL),
             targets=[targets.LambdaFunction(guard.function, retry_attempts=3, max_event_age=RETRY_TIME)],
         )
@@ -66,7 +67,7 @@ class IdleGuard(Construct):
             evaluation_periods=2,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description=DESCRIPTION,
+            alarm_description=endpoint.settings.names.in_commands(DESCRIPTION),
         )
         alarm.add_alarm_action(actions.SnsAction(topic))
 
@@ -79,4 +80,4 @@ def _allow_delete(role: iam.Role, endpoint: Endpoint, topic: sns.ITopic) -> None
     allow_on_any_resource(
         role, ["cloudwatch:GetMetricStatistics"], reason="IAM cannot limit reading metrics to a resource"
     )
-    allow_on_any_resource(role, deregister, reason=_DEREGISTER_REASON)
+    allow_on_any_resource(role, deregister, reason=DEREGISTER_REASON)

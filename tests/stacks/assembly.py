@@ -95,6 +95,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
         {
             "mode": "realtime",
             "update": "blue_green",
+            "budget_action": "stop",
+            "tracing": "on",
             "waf": "on",
             "notebook": "on",
             "domain_name": "draw.example.com",
@@ -109,6 +111,8 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "model": "hub",
             "instance_type": "ml.m5.large",
             "hub_token_secret": "hub-token",
+            "budget_action": "stop",
+            "tracing": "on",
             "vpc_id": "vpc-0a1b2c3d",
             "vpc_subnet_ids": "subnet-0a1b2c3d,subnet-1a2b3c4d",
             "vpc_security_group_ids": "sg-0a1b2c3d,sg-1a2b3c4d",

@@ -63,7 +63,7 @@ def china(assembly: Callable[[str], Assembly]) -> Assembly:
 
 @pytest.fixture
 def own(assembly: Callable[[str], Assembly]) -> Assembly:
-    """Own domain, key and firewall, with a watched update."""
+    """Own domain, key and firewall, with a watched update, tracing and a budget that stops."""
     return assembly("own")
 
 

@@ -203,7 +203,7 @@ STATEFUL = {
     "AWS::SNS::Topic": {  # confirmed subscriptions
         "AlertsTopicCF7C81C9", "AlertsBudgetUsedUpDC8E9E63", "ResultsSuccessCDDB594E", "ResultsError5CB02EAD",
     },
-    "AWS::SQS::Queue": {"LostEvents3D75545E", "BudgetStopLost"},  # events that wait for an operator
+    "AWS::SQS::Queue": {"LostEvents3D75545E", "BudgetStopLost4257B51F"},  # events that wait for an operator
 }  # fmt: skip
 """Type to logical ids. With another logical id CloudFormation would create a new resource and delete the old."""
 

@@ -53,7 +53,8 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "throttle": ({}, {"throttle_rate": "5", "daily_quota": "77"}),
     "days": ({}, {"result_days": "30", "log_days": "7"}),
     "queue": ({}, {"queue_minutes": "5", "api_concurrency": "7"}),
-    "budget_usd": ({}, {"budget_usd": "9"}, {"budget_usd": "0"}),
+    "budget_usd": ({}, {"budget_usd": "9", "budget_action": "stop"}, {"budget_usd": "0"}),
+    "tracing": ({}, {"tracing": "on"}),
     "alert_email": ({}, {"alert_email": "you@example.com"}),
     "model": ({}, {"model": "hub"}, {"model": "s3"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),
@@ -88,12 +89,13 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
 
 
 def is_refused(row: Row) -> bool:
-    """Return whether the settings exclude each other: a site where none can be, or the hub from China."""
+    """Return whether the settings exclude each other: what is not in a region, or a site where none can be."""
     china = row.get("region") == {"region": "cn-north-1"}
     no_page = bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
     site_on, site_off = row.get("site") == {"site": "on"}, row.get("site") == {"site": "off"}
     front = (site_on and no_page) or (row.get("waf") == {"waf": GLOBAL} and (no_page or site_off))
-    return front or (china and row.get("model") == {"model": "hub"} and row.get("hub_url") == {})
+    no_budgets = bool(row.get("region") and "budget_action" in row.get("budget_usd", {}))
+    return front or no_budgets or (china and row.get("model") == {"model": "hub"} and row.get("hub_url") == {})
 
 
 def pairs(row: Row) -> set[Any]:
@@ -214,14 +216,24 @@ def check_costs(assembly: Assembly, settings: Settings) -> None:
     amounts = [settings.budget_usd] * bool(settings.budget_usd and assembly.region == "us-east-1")
     assert [budget["BudgetLimit"]["Amount"] for budget in budgets] == amounts
     guards = assembly.resources("AWS::Events::Rule", "EaselModel")
-    assert len(guards) == bool(settings.idle_hours and settings.endpoint == "on")
-    mails = assembly.properties("AWS::SNS::Subscription", "EaselModel")
+    stops = settings.budget_action == "stop"
+    assert len(guards) == (bool(settings.idle_hours) + stops) * (settings.endpoint == "on")
+    mails = assembly.properties("AWS::SNS::Subscription", "EaselStorage")
     assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
     functions = assembly.properties("AWS::Lambda::Function", "EaselApi")
     (api,) = (function for function in functions if function["Handler"] == "handlers.api")
     assert api.get("ReservedConcurrentExecutions", 0) == settings.api_concurrency
     ttl = int(api["Environment"]["Variables"]["EASEL_JOB_TTL_SECONDS"])
     assert 60 * settings.queue_minutes < ttl < 60 * settings.queue_minutes + 1300
+
+
+def check_tracing(assembly: Assembly, settings: Settings) -> None:
+    is_on = settings.tracing == "on"
+    assert assembly.only("AWS::ApiGateway::Stage").get("TracingEnabled", False) is is_on
+    for function in assembly.properties("AWS::Lambda::Function", "EaselApi"):
+        assert function.get("TracingConfig") == ({"Mode": "Active"} if is_on else None)
+        assert function["Environment"]["Variables"].get("EASEL_TRACING") == ("on" if is_on else None)
+    assert json.dumps(assembly.templates).count("xray:PutTraceSegments") == 2 * is_on
 
 
 def check_retention(assembly: Assembly, settings: Settings) -> None:
@@ -355,6 +367,7 @@ CHECKS: tuple[Check, ...] = (
     check_limits,
     check_costs,
     check_update_and_shell,
+    check_tracing,
     check_retention,
     check_source,
     check_domain,

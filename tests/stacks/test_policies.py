@@ -113,7 +113,7 @@ def test_each_action_is_allowed_on_every_type_that_aws_checks(each: Assembly) ->
     assert found == []
 
 
-NEED_404 = ("EndpointRole", "FunctionsApi", "FunctionsFinalizer", "FunctionsRunner", "ReleaseImport")
+NEED_404 = ("BudgetStop", "EndpointRole", "FunctionsApi", "FunctionsFinalizer", "FunctionsRunner", "ReleaseImport")
 """Starts of the ids of policies whose roles ask for objects that may be missing."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 from easel.cloud.pause import EndpointSwitch
@@ -64,6 +65,7 @@ class FakeDeployment(FakeAws):
             "sagemaker.DescribeEndpoint": self.describe,
             "sagemaker.DeleteEndpoint": self.delete,
             "sagemaker.CreateEndpoint": self.create,
+            "sagemaker.UpdateEndpointWeightsAndCapacities": {"EndpointArn": f"{ARN}:endpoint/{NAME}"},
             "application-autoscaling.RegisterScalableTarget": {},
             "application-autoscaling.PutScalingPolicy": {"PolicyARN": "arn"},
         }
@@ -83,6 +85,17 @@ class FakeDeployment(FakeAws):
     def create(self, _: Any) -> Any:
         self.states = [*self.states_after_create]
         return {"EndpointArn": f"{ARN}:endpoint/{NAME}"}
+
+    def stop_by_budget(self) -> None:
+        """Put the marker into the bucket that the function of `budget_action=stop` writes."""
+        outputs = [{"OutputKey": "BucketName", "OutputValue": "store"}]
+        storage = {**stack("CREATE_COMPLETE", "EaselStorage"), "Outputs": outputs}
+        body = json.dumps({"stopped_at": "2026-11-24T08:00:00+00:00"}).encode()
+        self.responses |= {
+            "cloudformation.DescribeStacks": {"Stacks": [stack("UPDATE_COMPLETE"), storage]},
+            "s3.GetObject": lambda _: {"Body": BytesIO(body)},
+            "s3.DeleteObject": {},
+        }
 
     def switch(self, minutes: int = 5) -> EndpointSwitch:
         return EndpointSwitch(self.account(), minutes, Terminal(), sleep=lambda _: None)
@@ -122,6 +135,7 @@ def healthy_deployment() -> FakeDeployment:
         "service-quotas.ListRequestedServiceQuotaChangeHistoryByQuota": {"RequestedQuotas": []},
         "lambda.GetAccountSettings": concurrency(1000),
         "ssm.GetParameter": {"Parameter": {"Value": "33"}},
+        "budgets.DescribeBudgets": {"Budgets": []},
         "cloudwatch.DescribeAlarms": {"MetricAlarms": []},
         "logs.DescribeLogStreams": {"logStreams": [{"logStreamName": "AllTraffic/i-0"}]},
         "logs.GetLogEvents": log_events("loaded"),

@@ -12,10 +12,11 @@ from botocore.exceptions import EndpointConnectionError, SSOTokenLoadError
 
 from easel.cloud.account import open_account
 from easel.cloud.known_failures import advice_for
-from easel.cloud.pause import POLL_ATTEMPTS, EndpointSwitch
+from easel.cloud.pause import POLL_ATTEMPTS, SCALES, EndpointSwitch
 from easel.cloud.stack_state import RECREATE_ENDPOINT
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
 from easel.console.terminal import Terminal
+from stacks.config.names import STOP_MARKER
 from tests.easel.cloud.fake_aws import REGION, client_error
 from tests.easel.cloud.fake_deployment import CONFIG, NAME, TEMPLATE, FakeDeployment, stack
 
@@ -50,6 +51,37 @@ def test_a_wait_continues_if_aws_is_unreachable_for_a_moment(failed_polls: int, 
     else:
         assert error_of(aws.switch().resume).code == ENVIRONMENT
     assert bool(aws.calls("application-autoscaling.PutScalingPolicy")) is resumed
+
+
+def test_resume_ends_a_stop_by_the_budget_before_it_starts_anything() -> None:
+    """While the marker exists, the stack's function stops the endpoint again. An async endpoint scales again."""
+    aws = FakeDeployment("InService", mode="async")
+    aws.stop_by_budget()
+    assert "takes jobs again" in aws.switch().resume()
+    assert aws.calls("s3.DeleteObject") == [{"Bucket": "store", "Key": STOP_MARKER}]
+    names = [name for name, _ in aws.requests]
+    (registered,) = aws.calls("application-autoscaling.RegisterScalableTarget")
+    assert (registered["MinCapacity"], registered["SuspendedState"]) == (1, SCALES)
+    assert set(SCALES.values()) == {False}
+    assert names.index("s3.DeleteObject") < names.index("application-autoscaling.RegisterScalableTarget")
+    (started,) = aws.calls("sagemaker.UpdateEndpointWeightsAndCapacities")
+    assert started["DesiredWeightsAndCapacities"] == [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+
+
+def test_resume_creates_a_realtime_endpoint_that_the_budget_stopped() -> None:
+    aws = FakeDeployment("gone")
+    aws.stop_by_budget()
+    aws.switch().resume()
+    names = [name for name, _ in aws.requests]
+    assert names.index("s3.DeleteObject") < names.index("sagemaker.CreateEndpoint")
+
+
+def test_resume_deletes_no_marker_that_is_not_there() -> None:
+    aws = FakeDeployment("InService")
+    aws.stop_by_budget()
+    aws.responses["s3.GetObject"] = client_error("NoSuchKey", "The specified key does not exist.")
+    aws.switch().resume()
+    assert not aws.calls("s3.DeleteObject")
 
 
 def test_resume_does_not_change_an_async_endpoint_in_service() -> None:
@@ -114,7 +146,7 @@ def test_resume_creates_the_deployed_endpoint() -> None:
         "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
     }
     assert aws.calls("application-autoscaling.RegisterScalableTarget") == [
-        {**target, "MinCapacity": 1, "MaxCapacity": 3}
+        {**target, "MinCapacity": 1, "MaxCapacity": 3, "SuspendedState": SCALES}
     ]
     (policy,) = aws.calls("application-autoscaling.PutScalingPolicy")
     assert policy.items() >= {**target, "PolicyName": "Tracking", "PolicyType": "TargetTrackingScaling"}.items()

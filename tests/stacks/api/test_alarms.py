@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from app import ROOT
-from stacks.api.alarms import DESCRIPTIONS
+from aws.endpoints import _WAKE_MINUTES
+from stacks.api.alarms import DESCRIPTIONS, SLOW_SECONDS
 from stacks.config.names import INFORMATIONAL_TAG
 from stacks.model.endpoint import VARIANT
 from tests.stacks.assembly import Assembly
 
 ALARM = "AWS::CloudWatch::Alarm"
-ASYNC = {"ServerErrors", "Throttled", "LostEvents", "FailingJobs", "WrongSettings", "IdleInstance", "NoCapacity",
-         "Undelivered"}  # fmt: skip
+ASYNC = {"ServerErrors", "Throttled", "FunctionErrors", "LostEvents", "FailingJobs", "OldestJob", "SlowJobs",
+         "WrongSettings", "IdleInstance", "NoCapacity", "Undelivered"}  # fmt: skip
 
 
 def alarms(assembly: Assembly) -> dict[str, dict[str, Any]]:
@@ -65,7 +67,12 @@ def test_only_the_alarm_that_wakes_the_endpoint_is_informational(each: Assembly)
 
 
 def test_descriptions_name_commands_and_settings() -> None:
-    settings = {"Throttled": "api_concurrency", "LostEvents": "LostEvents", "NoCapacity": "instance_fallbacks"}
+    settings = {
+        "Throttled": "api_concurrency",
+        "FunctionErrors": "log",
+        "LostEvents": "LostEvents",
+        "NoCapacity": "instance_fallbacks",
+    }
     for id, text in DESCRIPTIONS.items():
         assert "`" in text or settings[id] in text, id
         for command in text.split("`")[1::2]:
@@ -80,8 +87,8 @@ def test_a_redeploy_reverts_changes_made_by_hand() -> None:
 
 
 def test_alarms_of_our_metrics_use_metrics_that_are_written(default: Assembly) -> None:
-    easel = {id: alarm for id, alarm in alarms(default).items() if alarm["Namespace"] == "Easel"}
-    assert set(easel) == {"FailingJobs", "WrongSettings"}
+    easel = {id: alarm for id, alarm in alarms(default).items() if alarm.get("Namespace") == "Easel"}
+    assert set(easel) == {"FailingJobs", "SlowJobs", "WrongSettings"}
     for alarm in easel.values():
         (dimension,) = dimensions(alarm) - {"service"}
         assert dimension in written_metrics()[alarm["MetricName"]]
@@ -100,3 +107,44 @@ def test_an_idle_instance_stays_below_a_tenth_of_a_core_for_three_hours(default:
     idle = alarms(default)["IdleInstance"]
     assert (idle["Statistic"], idle["Period"], idle["EvaluationPeriods"]) == ("Maximum", 3600, 3)
     assert (idle["Threshold"], idle["ComparisonOperator"]) == (10, "LessThanThreshold")
+
+
+def errors(alarm: dict[str, Any]) -> set[str]:
+    """Return the logical ids of the functions whose errors an alarm adds up."""
+    metrics = [item["MetricStat"]["Metric"] for item in alarm.get("Metrics", ()) if "MetricStat" in item]
+    metrics += [alarm] if alarm.get("MetricName") == "Errors" else []
+    assert {metric["MetricName"] for metric in metrics} <= {"Errors"}
+    return {item["Value"]["Ref"] for metric in metrics for item in metric["Dimensions"]}
+
+
+def test_the_errors_of_every_function_of_the_service_raise_an_alarm(each: Assembly) -> None:
+    """Not of those in other stacks: CloudFormation, or the CDK, reports them within minutes."""
+    for stack in ("EaselApi", "EaselModel"):
+        watched = [errors(alarm) for alarm in each.properties(ALARM, stack)]
+        functions = set(each.resources("AWS::Lambda::Function", stack))
+        assert set().union(*watched) == functions
+        assert sum(map(len, watched)) == len(functions), "no error is mailed twice"
+
+
+def test_a_sum_of_errors_has_a_value_when_some_functions_did_not_run(default: Assembly) -> None:
+    (total,) = (item for item in alarms(default)["FunctionErrors"]["Metrics"] if "Expression" in item)
+    assert re.fullmatch(r"FILL\(\w+, 0\) \+ FILL\(\w+, 0\)", total["Expression"])
+
+
+def test_the_oldest_job_waits_thirty_minutes_at_most(default: Assembly, realtime: Assembly) -> None:
+    oldest = alarms(default)["OldestJob"]
+    assert (oldest["Namespace"], oldest["MetricName"]) == ("AWS/SageMaker", "ApproximateAgeOfOldestRequest")
+    assert (oldest["Statistic"], oldest["Threshold"], dimensions(oldest)) == ("Maximum", 30 * 60, {"EndpointName"})
+    oldest = alarms(realtime)["OldestJob"]  # queue_minutes is 5
+    assert (oldest["Namespace"], oldest["MetricName"]) == ("AWS/Lambda", "AsyncEventAge")
+    assert (oldest["Statistic"], oldest["Threshold"]) == ("Maximum", 2 * 60 * 1000)
+    (runner,) = (id for id in realtime.resources("AWS::Lambda::Function", "EaselApi") if "Runner" in id)
+    assert oldest["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": runner}}]
+
+
+def test_slow_jobs_are_measured_by_their_95th_percentile(default: Assembly, realtime: Assembly) -> None:
+    for assembly, seconds in ((default, 900), (realtime, 60)):
+        slow = alarms(assembly)["SlowJobs"]
+        assert (slow["ExtendedStatistic"], slow["Threshold"], slow["EvaluationPeriods"]) == ("p95", seconds, 3)
+        assert {"Name": "status", "Value": "succeeded"} in slow["Dimensions"]
+    assert SLOW_SECONDS["async"] > 60 * _WAKE_MINUTES[1]

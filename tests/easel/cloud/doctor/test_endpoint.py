@@ -142,3 +142,20 @@ def test_a_container_without_a_log_is_unknown() -> None:
     missing = client_error("ResourceNotFoundException", "The specified log group does not exist.")
     _, result = check_log(DescribeLogStreams=missing)
     assert_result(result, "unknown")
+
+
+def test_a_stop_by_the_budget_is_reported_with_its_remedy() -> None:
+    aws = healthy_deployment()
+    aws.stop_by_budget()
+    result = endpoint.budget_stop.run(aws.account())
+    assert_result(result, "failed", "2026-11-24T08:00:00+00:00", "takes no jobs", remedy="easel resume")
+
+
+def test_a_budget_that_is_not_used_up_is_listed_only_if_it_can_stop_the_endpoint() -> None:
+    aws = healthy_deployment()
+    aws.stop_by_budget()
+    aws.responses["s3.GetObject"] = client_error("NoSuchKey", "The specified key does not exist.")
+    assert endpoint.budget_stop.run(aws.account()) is None
+    outputs = [{"OutputKey": "BudgetStopDoes", "OutputValue": "at 100 % it is"}]
+    aws.responses["cloudformation.DescribeStacks"] = {"Stacks": [{**stack("CREATE_COMPLETE"), "Outputs": outputs}]}
+    assert_result(endpoint.budget_stop.run(aws.account()), "ok", "at 100 % it is")

@@ -1,0 +1,108 @@
+"""Function: stops the endpoint when the month's budget is used up, and keeps it stopped until `easel resume`.
+
+The budget's notification creates the marker, an object in the bucket, which ends the intake of jobs. Everything after
+it is repeated on a schedule for as long as the marker exists: a change of the endpoint that could not be stopped, and a
+deploy that started an instance again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from .names import MOVING_STATES, STOP_MARKER, Names
+
+SUBJECT = "{prefix}: the budget is used up, the endpoint is stopped"
+TEXT = (
+    "The month's budget of {usd} USD for SageMaker is used up. Easel accepts no more jobs, and the endpoint {endpoint} "
+    "is {outcome}. It stays without instances, also in the next month and after a deploy, until you run: easel resume\n"
+    "AWS Budgets sends this notification once a month. To be stopped again in this month, set a higher budget_usd."
+)
+OUTCOMES = {
+    "stopped": "stopping",
+    "empty": "without instances",
+    "deleted": "being deleted",
+    "missing": "not there: it was paused before",
+    "moving": "being changed by SageMaker; it is stopped within minutes after that",
+}
+"""What became of the endpoint, and how the mail says it."""
+
+
+def handler(event: Any, context: Any) -> str:
+    """Handle the budget's notification, or a check of the schedule. Return and log what was found or done."""
+    endpoint, bucket = os.environ["EASEL_ENDPOINT"], os.environ["EASEL_BUCKET"]
+    notified = "Records" in event
+    if notified:
+        _create_marker(bucket)
+    elif not _marker_exists(bucket):
+        return "not stopped"
+    outcome = _stop(endpoint)
+    print(f"{endpoint}: {outcome}")
+    if notified:
+        _send_mail(endpoint, outcome)
+    return outcome
+
+
+def _create_marker(bucket: str) -> None:
+    body = json.dumps({"stopped_at": datetime.now(UTC).isoformat(timespec="seconds")}).encode()
+    boto3.client("s3").put_object(Bucket=bucket, Key=STOP_MARKER, Body=body, ContentType="application/json")
+
+
+def _marker_exists(bucket: str) -> bool:
+    try:
+        boto3.client("s3").get_object(Bucket=bucket, Key=STOP_MARKER)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return False
+        raise
+    return True
+
+
+def _stop(endpoint: str) -> str:
+    """Take all instances from the endpoint, now or in a later check. Return a key of `OUTCOMES`."""
+    sagemaker, mode = boto3.client("sagemaker"), os.environ["EASEL_MODE"]
+    try:
+        found = sagemaker.describe_endpoint(EndpointName=endpoint)
+    except ClientError as error:
+        if "Could not find" in str(error):
+            return "missing"
+        raise
+    if mode == "async":
+        _suspend_scaling(endpoint)
+    if found["EndpointStatus"] in MOVING_STATES:
+        return "moving"
+    if mode == "realtime":  # it cannot scale to zero
+        sagemaker.delete_endpoint(EndpointName=endpoint)
+        return "deleted"
+    if not any(variant.get("CurrentInstanceCount") for variant in found.get("ProductionVariants", ())):
+        return "empty"
+    none = {"VariantName": os.environ["EASEL_VARIANT"], "DesiredInstanceCount": 0}
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=[none])
+    return "stopped"
+
+
+def _suspend_scaling(endpoint: str) -> None:
+    """Let no alarm and no minimum start an instance. A deploy that changes the limits leaves this as it is."""
+    kinds = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
+    boto3.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/{os.environ['EASEL_VARIANT']}",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=0,
+        SuspendedState=dict.fromkeys(kinds, True),
+    )
+
+
+def _send_mail(endpoint: str, outcome: str) -> None:
+    names = Names(os.environ["EASEL_NAME"])
+    text = TEXT.format(usd=os.environ["EASEL_BUDGET_USD"], endpoint=endpoint, outcome=OUTCOMES[outcome])
+    boto3.client("sns").publish(
+        TopicArn=os.environ["EASEL_ALERTS"],
+        Subject=SUBJECT.format(prefix=names.prefix),
+        Message=names.in_commands(text),
+    )
