@@ -48,6 +48,7 @@ mirrors:  ## compare the files that two code roots share
 	diff -r -x __pycache__ model_code/model_folder model_importer/model_folder
 	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cmp custom_resources/names.py stacks/config/names.py
+	cmp cloud9/deadline.py easel/client/deadline.py
 
 types: $(VENV)/dev
 	$(BIN)/mypy app.py stacks
@@ -62,11 +63,13 @@ format: $(VENV)/dev  ## format the Python code and fix what ruff can fix
 
 mirror:  ## copy the files that two code roots share: the contract, the rules of model folders, the names
 	cp model_code/contract.py lambda/contract.py
-	mkdir -p model_importer/model_folder
-	rm -f model_importer/model_folder/*.py
+	mkdir -p model_importer/model_folder/values
+	rm -f model_importer/model_folder/*.py model_importer/model_folder/values/*.py
 	cp model_code/model_folder/*.py model_importer/model_folder/
+	cp model_code/model_folder/values/*.py model_importer/model_folder/values/
 	cp models/emoji/vocabulary.json lambda/vocabulary.json
 	cp stacks/config/names.py custom_resources/names.py
+	cp easel/client/deadline.py cloud9/deadline.py
 
 page: web/dist/index.html  ## build the page for a deploy
 

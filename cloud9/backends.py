@@ -125,6 +125,8 @@ def read_error(error: Any) -> GenerationError:
     try:
         code, detail = error["code"], f"{error['message']} {error['hint']}".strip()
         field, status = FIELDS.get(error["param"], ""), STATUS.get(code, error.get("status", 502))
+        if not (isinstance(code, str) and isinstance(status, int) and 400 <= status < 600):
+            raise TypeError
     except (KeyError, TypeError, AttributeError):
         return GenerationError("model_bad_response")
     return GenerationError(code, detail, field=field, status=status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from botocore import exceptions as aws
 from botocore.config import Config
 
 from backends import GeneratedImage, GenerationError, ImageRequest, Limits, read_error, read_image
+from easel_api import check_files
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ ONE_ATTEMPT = Config(connect_timeout=5, read_timeout=70, retries={"total_max_att
 """For invocations, in seconds. SageMaker ends a call after 60; a second attempt would generate and cost twice."""
 STANDARD_RETRIES = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"})
 """For the bucket, where a second attempt costs nothing."""
+CREDENTIAL_PROCESS_ERRORS = (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What botocore lets through where the `credential_process` of a profile is missing or prints no credentials."""
 POLL_SECONDS = 1.0
 JSON = "application/json"
 
@@ -106,8 +110,9 @@ class AsyncEndpoint:
 def create_client(service: str, config: Config) -> Any:
     """Return a boto3 client that also reads AWS_REGION, which boto3 does not. Raises SystemExit on wrong settings."""
     try:
+        check_files({"AWS_CA_BUNDLE": stat.S_ISREG, "REQUESTS_CA_BUNDLE": stat.S_ISREG})
         return boto3.client(service, region_name=os.environ.get("AWS_REGION") or None, config=config)
-    except (aws.BotoCoreError, OSError, ValueError) as error:  # OSError: a missing `credential_process`
+    except (aws.BotoCoreError, *CREDENTIAL_PROCESS_ERRORS) as error:
         raise SystemExit(f"{str(error).rstrip('.')}. Check AWS_REGION and AWS_PROFILE.") from None
 
 

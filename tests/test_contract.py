@@ -39,11 +39,12 @@ def test_mirrors() -> None:
         ("model_code/contract.py", "lambda"),
         ("models/emoji/vocabulary.json", "lambda"),
         ("stacks/config/names.py", "custom_resources"),
+        ("easel/client/deadline.py", "cloud9"),
     )
     for file, folder in mirrors:
         assert (ROOT / folder / Path(file).name).read_bytes() == (ROOT / file).read_bytes(), "make mirror"
     rules, copied = (
-        {file.name: file.read_bytes() for file in (ROOT / room / "model_folder").glob("*.py")}
+        {file.relative_to(ROOT / room): file.read_bytes() for file in (ROOT / room / "model_folder").rglob("*.py")}
         for room in ("model_code", "model_importer")
     )
     assert rules == copied, "make mirror"

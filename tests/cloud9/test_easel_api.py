@@ -1,8 +1,13 @@
 """The backend that calls Easel's API, against a server on loopback with responses as docs/reference/api.md has them."""
 
 import json
+import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 import contract
 import easel_api
 from backends import STATUS, GenerationError, ImageRequest, Limits
+from cloud9.app import choose_backend
 from easel_api import EaselApi
 from tests.cloud9.images import base64_png, png
 from tests.cloud9.loopback import Loopback, PreparedResponse, json_response
@@ -27,6 +33,9 @@ MODELS = {
         }
     ]
 }
+
+
+ERROR = {"code": "x", "message": "m", "hint": "h", "param": ""}
 
 
 @pytest.fixture
@@ -141,6 +150,21 @@ def test_waiting_has_a_limit(loopback: Loopback) -> None:
         (json_response(generated(seeds=[])), "model_bad_response"),
         (json_response(job("succeeded")), "model_bad_response"),
         (json_response(job("succeeded", error={"oops": 1})), "model_bad_response"),
+        (
+            json_response(job("failed", error={"code": [], "message": "", "hint": "", "param": ""})),
+            "model_bad_response",
+        ),
+        (
+            json_response(job("failed", error={"code": "x", "message": "", "hint": "", "param": "", "status": 99})),
+            "model_bad_response",
+        ),
+        (json_response({"status": "queued"}), "wrong_address"),
+        (json_response(generated(warnings=None)), "model_bad_response"),
+        (json_response(generated(seeds=["9" * 5000])), "model_bad_response"),
+        (json_response({"code": "new", "invalid_params": 7}, 400), "new"),
+        (json_response({"code": "new", "invalid_params": [7, {"name": []}]}, 400), "new"),
+        (PreparedResponse(200, b"[" * 100_000), "wrong_address"),
+        (PreparedResponse(200, b"{", {"content-length": "9"}), "upstream_unreachable"),
         (json_response(job("succeeded", images=[{"url": "/gone", "seed": 1}])), "upstream_unreachable"),
     ],
 )
@@ -152,7 +176,13 @@ def test_responses_that_are_not_the_apis(
         api.generate(REQUEST)
 
 
-@pytest.mark.parametrize("models", [{}, {"models": []}, {"models": [{}]}, {"models": [{"bounds": {"width": 5}}]}])
+TEXTS = {"width": {"minimum": "64", "maximum": "1"}, "side_multiple": "8", "prompt_chars": {"maximum": "9"}}
+
+
+@pytest.mark.parametrize(
+    "models",
+    [{}, {"models": []}, {"models": [{}]}, {"models": [{"bounds": {"width": 5}}]}, {"models": [{"bounds": TEXTS}]}],
+)
 def test_models_that_are_not_the_apis(api: EaselApi, loopback: Loopback, models: Any) -> None:
     loopback.responses["GET /prod/models"] = [json_response(models)]
     with pytest.raises(GenerationError, match="wrong_address"):
@@ -185,3 +215,53 @@ def test_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(GenerationError, match="model_timeout"):
             api.generate(REQUEST)
         api._http.close()
+
+
+@pytest.mark.parametrize("drop", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 9])
+def test_a_server_that_drips_times_out(monkeypatch: pytest.MonkeyPatch, drop: bytes) -> None:
+    """Each byte comes in time, the response never ends."""
+    monkeypatch.setattr(easel_api, "RESPONSE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as connection, suppress(OSError):
+                for _ in range(100):
+                    connection.sendall(drop[:38])
+                    time.sleep(0.05)
+
+        threading.Thread(target=serve, daemon=True).start()
+        api = EaselApi(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(GenerationError, match="model_timeout"):
+            api.generate(REQUEST)
+        api._http.close()
+
+
+def test_a_response_has_a_limit(api: EaselApi, loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(easel_api, "RESPONSE_BYTES", 1000)
+    loopback.responses["POST /prod/generate"] = [PreparedResponse(200, b'"%s"' % (b"x" * 2000))]
+    with pytest.raises(GenerationError, match="wrong_address"):
+        api.generate(REQUEST)
+
+
+@pytest.mark.timeout(30)
+def test_certificates_that_are_a_pipe_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ca.pem"
+    os.mkfifo(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(SystemExit, match="SSL_CERT_FILE"):
+        choose_backend({"EASEL_URL": "https://easel.example"})
+    EaselApi("http://127.0.0.1:9")._http.close()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    with pytest.raises(SystemExit, match="AWS_CA_BUNDLE"):
+        choose_backend({"EASEL_ENDPOINT": "e"})
+
+
+@pytest.mark.parametrize("process", ["", "echo []", "echo null", "echo hello", "/nonexistent/x", "'"])
+def test_a_broken_credential_process_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: str
+) -> None:
+    (tmp_path / "config").write_text(f"[profile p]\nregion = us-east-1\ncredential_process = {process}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    with pytest.raises(SystemExit, match="AWS_PROFILE"):
+        choose_backend({"EASEL_ENDPOINT": "e"})

@@ -239,6 +239,9 @@ def test_a_missing_login_is_not_mistaken_for_a_missing_resource(operation: str) 
     assert "aws sso login" in error.fix
 
 
+KEYS = """credential_process = echo '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "s"}'"""
+
+
 @pytest.mark.parametrize(
     ("profile", "where"),
     [
@@ -249,6 +252,8 @@ def test_a_missing_login_is_not_mistaken_for_a_missing_resource(operation: str) 
         ("credential_process = echo {}", "profile mine"),
         ("credential_process = printf \\377", "profile mine"),
         ("credential_process = false", "profile mine"),
+        (f'{KEYS[:-2]}, "SessionToken": 1}}\'', "profile mine"),
+        (f'{KEYS[:-2]}, "Expiration": "2001-01-01T00:00Z"}}\'', "profile mine"),
     ],
 )
 def test_an_unusable_profile_is_reported(
