@@ -70,7 +70,7 @@ class Account:
         )
         with self._lock, aws_errors():
             with _credential_errors():
-                self._session.get_credentials()
+                _check_credentials(self._session.get_credentials())
             if key not in self._clients:
                 self._clients[key] = self._session.client(key[0], region_name=key[1], config=config)
             return self._clients[key]
@@ -160,17 +160,24 @@ def _environment_error(what: str, where: str, why: str, fix: str) -> CommandErro
     return CommandError(what, where=where, why=why, fix=fix, code=ENVIRONMENT)
 
 
+def _check_credentials(credentials: Any) -> None:
+    """Get the keys now, also those that expire. Raises RuntimeError or TypeError: botocore would when it signs."""
+    keys = credentials.get_frozen_credentials() if credentials else ()
+    if not all(isinstance(key, str | None) for key in keys):
+        raise TypeError("a key is not a text")
+
+
 @contextmanager
 def _credential_errors() -> Iterator[None]:
-    """Raise CommandError if `credential_process` does not start or prints no credentials: botocore does not."""
+    """Raise CommandError if `credential_process` does not start or prints no valid credentials: botocore does not."""
     from botocore.exceptions import BotoCoreError
 
     try:
         yield
     except BotoCoreError:  # some are OSError too
         raise
-    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        raise _profile_error(f"its credential_process prints no JSON: {type(error).__name__}: {error}") from error
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise _profile_error(f"its credential_process cannot be used: {type(error).__name__}: {error}") from error
 
 
 def _profile_error(why: str) -> CommandError:
