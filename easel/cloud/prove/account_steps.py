@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -10,15 +11,20 @@ from easel import ROOT
 from easel.cloud.account import aws_errors
 from easel.cloud.doctor.account import bootstrap as bootstrap_check
 from easel.cloud.doctor.check import Result
+from easel.cloud.doctor.container_log import last_lines
 from easel.cloud.doctor.plan import read_plan
 from easel.cloud.doctor.run import Doctor
 from easel.cloud.leftovers.scan import Scan, scan
 from easel.cloud.prove.releases import SETTINGS
 from easel.cloud.prove.run import Facts, Run
+from easel.cloud.stack_state import find_endpoint, resources_of
 from easel.console.errors import CommandError
+from stacks.config.names import endpoint_log_group
 
 OWN_STEPS = ("bootstrap",)
 """Checks of the doctor that are steps of their own."""
+LOG_GROUP = "AWS::Logs::LogGroup"
+REPORT = re.compile(r"Max Memory Used: (?P<memory>\d+) MB\s+Init Duration: (?P<init>[\d.]+) ms")
 ANSWER_MINUTES = 10.0
 GONE_MINUTES = 10.0
 SLOWEST = 3
@@ -26,7 +32,37 @@ SLOWEST = 3
 
 def doctor(run: Run) -> Facts:
     """`easel doctor` finds nothing that would fail, for the settings that need most."""
-    context = [*run.state.context, f"name={run.state.name}", *SETTINGS["realtime"]]
+    return _doctor(run, "realtime")
+
+
+def inspect(run: Run) -> Facts:
+    """`easel doctor` finds nothing wrong in what is deployed. Logs of container and functions are read."""
+    facts = _doctor(run, "async")
+    lines = [line for _, line in last_lines(run.account, endpoint_log_group(find_endpoint(run.account).endpoint))]
+    facts["container's log"] = f"{len(lines)} lines, {sum('inference_id' in line for line in lines)} with inference_id"
+    return facts | _function_reports(run)
+
+
+def _function_reports(run: Run) -> Facts:
+    """Return the slowest start of a function and the most memory that one used, from Lambda's REPORT lines."""
+    found: list[re.Match[str]] = []
+    for resource in resources_of(run.account, run.account.names.api):
+        if resource["ResourceType"] == LOG_GROUP:
+            group = resource["PhysicalResourceId"]
+            with aws_errors():
+                events = run.account.items(
+                    "logs", "filter_log_events", "events", logGroupName=group, filterPattern="REPORT"
+                )
+                found += filter(None, (REPORT.search(event["message"]) for event in events))
+    if not found:
+        return {}
+    start, memory = max(float(match["init"]) for match in found), max(int(match["memory"]) for match in found)
+    return {"functions": f"slowest start {start:.0f} ms, most memory {memory} MB"}
+
+
+def _doctor(run: Run, variant: str) -> Facts:
+    """Run the doctor with the settings of a variant. Raises CommandError: a check failed."""
+    context = [*run.state.context, f"name={run.state.name}", *SETTINGS[variant]]
     results = list(Doctor(read_plan(context, ROOT), ROOT).results(run.state.region))
     if failed := [result for result in results if result.status == "failed" and result.code not in OWN_STEPS]:
         raise _finding(failed)

@@ -20,10 +20,12 @@ def generate(run: Run) -> Facts:
     """POST /generate returns an image, the same again for the same seed, and nothing without a key."""
     refused = run.service.call("POST", "/generate", REQUEST, key=False).expect(401)
     first, second = run.generate(START_MINUTES), run.generate()
+    run.keep("generate", first.images[0])
     return {
         "without a key": f"{refused.status} {refused.json['code']}",
-        "first": f"{first.status} in {first.seconds:.1f} s",
-        "second": f"{second.status} in {second.seconds:.1f} s",
+        "first": str(first),
+        "second": str(second),
+        "timings": ", ".join(f"{name} {seconds:.2f} s" for name, seconds in second.timings.items()),
         "same seed": "same image" if first.images == second.images else "another image",
     }
 
@@ -66,7 +68,8 @@ def image_to_image(run: Run) -> Facts:
     (first,) = run.generate().images
     changed = run.generate(init_image=base64.b64encode(first).decode(), strength=0.5)
     _hold(changed.images != [first], "POST /generate", "the image is the initial image")
-    return {"response": f"{changed.status} in {changed.seconds:.1f} s"}
+    run.keep("image_to_image", changed.images[0])
+    return {"response": str(changed)}
 
 
 def page(run: Run) -> Facts:

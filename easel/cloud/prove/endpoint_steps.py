@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from easel.cloud.doctor.deployment import first_failure
@@ -14,6 +15,9 @@ from easel.cloud.prove.service import REQUEST
 from easel.console.errors import CommandError
 
 SLEEP_MINUTES, WAKE_MINUTES, SWITCH_MINUTES = 90.0, 45.0, 45
+CROWD = 12
+BUSY = ("model_busy", "throttled")
+ANSWERS = {200: "an image", 202: "a job"}
 ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
 
 
@@ -49,7 +53,19 @@ def update(run: Run) -> Facts:
 def realtime(run: Run) -> Facts:
     """A deploy with mode=realtime replaces the endpoint, and images come in one response."""
     generated = run.generate()
-    return {"response": f"{generated.status} in {generated.seconds:.1f} s"}
+    return {"response": str(generated)}
+
+
+def crowd(run: Run) -> Facts:
+    """Requests at the same moment: each gets an image, or the answer that the model is busy."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        calls = [pool.submit(run.service.call, "POST", "/generate", REQUEST) for _ in range(CROWD)]
+        replies = [call.result() for call in calls]
+    answers = Counter(ANSWERS.get(reply.status) or str(reply.json["code"]) for reply in replies)
+    for reply in replies:
+        if reply.status not in ANSWERS and reply.json["code"] not in BUSY:
+            raise reply.error(f"an image, {' or '.join(BUSY)} is expected")
+    return {answer: str(count) for answer, count in answers.items()}
 
 
 def rollback(run: Run) -> Facts:
@@ -90,4 +106,4 @@ def resume(run: Run) -> Facts:
     run.meter.use(1)
     EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).resume()
     generated = run.generate()
-    return {"response": f"{generated.status} in {generated.seconds:.1f} s"}
+    return {"response": str(generated)}

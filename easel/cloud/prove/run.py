@@ -40,8 +40,12 @@ class Generated:
 
     images: list[bytes]
     warnings: list[str]
+    timings: dict[str, float]
     seconds: float
     status: int
+
+    def __str__(self) -> str:
+        return f"{self.status} in {self.seconds:.1f} s"
 
 
 @dataclass
@@ -146,10 +150,11 @@ class Run:
         reply = self.service.call("POST", "/generate", {**REQUEST, **more}).expect(200, 202)
         if reply.status == 200 and (encoded := reply.json["generated_images"]):
             images, warnings = [base64.b64decode(image) for image in encoded], reply.json["warnings"]
+            timings = reply.json["timings"]
         else:
             job = self.finish(reply.json["id"], minutes)
-            images, warnings = self.images(job), job.warnings
-        return Generated(images, warnings, time.monotonic() - began, reply.status)
+            images, warnings, timings = self.images(job), job.warnings, job.timings
+        return Generated(images, warnings, timings, time.monotonic() - began, reply.status)
 
     def finish(self, id: str, minutes: float = 10, *, succeed: bool = True) -> Job:
         """Return a job once it has ended. Raises CommandError: it did not succeed, unless it need not."""
@@ -158,6 +163,10 @@ class Run:
             code, why, hint = (job.error.code, job.error.message, job.error.hint) if job.error else (job.status, "", "")
             raise CommandError(f"The job ended with {code}", where=f"GET /jobs/{id}", why=why or job.message, fix=hint)
         return job
+
+    def keep(self, name: str, image: bytes) -> None:
+        """Write an image beside the record, for the eye."""
+        (self.folder / f"{name}.png").write_bytes(image)
 
     def images(self, job: Job) -> list[bytes]:
         return [self.service.api.image(image.url, image.media_type) for image in job.images]
