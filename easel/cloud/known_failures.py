@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from easel.cloud.doc_pages import ERRORS, KMS_KEY
 
+BUDGETS_DISABLED = "is a linked account"
+"""In AWS's message for a member account whose payer account has not enabled budgets."""
+
 
 @dataclass(frozen=True)
 class KnownFailure:
@@ -95,6 +98,12 @@ KNOWN_FAILURES = (
         r"403 Client Error|401 Client Error|gated repo|GatedRepoError|RepositoryNotFoundError",
         "The hub denies access to the model's repository, or the repository does not exist.",
         "Run easel doctor and follow the remedy of its check `model`.",
+    ),
+    KnownFailure(
+        "budget_denied",
+        rf"{BUDGETS_DISABLED}|budgets:",
+        "The account may not have a budget. Everything else is deployed.",
+        "npx cdk destroy EaselBudget, and from now on deploy with -c budget_usd=0",
     ),
     KnownFailure(
         "kms_key",

@@ -6,8 +6,11 @@ from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.doctor.price_list import USAGE_TYPE, prices
+from easel.cloud.known_failures import BUDGETS_DISABLED
+from easel.cloud.stack_state import stack_status
 from easel.console.errors import CommandError
 from stacks.config.instances import instance_types
+from stacks.config.regions import has_budgets
 
 BOOTSTRAP_VERSION = 6
 """The oldest version of the CDK bootstrap stack that the templates accept."""
@@ -15,6 +18,7 @@ CONCURRENCY_MINIMUM = 10
 """Concurrent Lambda executions. The API needs one for each waiting caller, up to 25 s."""
 UNRESERVED_MINIMUM = 100
 """Concurrent executions that AWS keeps unreserved for all functions of an account."""
+WITHOUT_BUDGET = "If CloudFormation may not create a budget, deploy without: -c budget_usd=0"
 REQUEST_CONCURRENCY = "Service Quotas, service lambda, 'Concurrent executions'"
 
 
@@ -64,6 +68,27 @@ def concurrency(account: Account, plan: Plan) -> Finding:
         hint = f"Before many people use it, request {UNRESERVED_MINIMUM}: {REQUEST_CONCURRENCY}"
         return ok(message, hint)
     return ok(message)
+
+
+@check("budget", remedy=WITHOUT_BUDGET)
+def budget(account: Account, plan: Plan) -> Finding | None:
+    """The account may have a budget. Listed only if a deploy would create one, or if one is left."""
+    usd, stack = plan.settings.budget_usd, account.names.budget
+    if not has_budgets(account.region):
+        return None
+    if not usd:
+        left = stack_status(account, stack)
+        keep = f"To delete it: npx cdk destroy {stack} -c budget_usd=1"
+        return ok(f"budget_usd is 0, but {stack} is still deployed.", keep) if left else None
+    try:
+        with aws_errors():
+            number = account.client("sts").get_caller_identity()["Account"]
+            account.client("budgets").describe_budgets(AccountId=number, MaxResults=1)
+    except CommandError as error:
+        if BUDGETS_DISABLED in error.why or "service control policy" in error.why:
+            return failed(f"AWS Budgets refuses this account: {error.why.rstrip('.')}.")
+        return unknown(f"AWS Budgets did not respond: {error.what} ({error.why.rstrip('.')}).", WITHOUT_BUDGET)
+    return ok(f"The account may have a budget; that of Easel is {usd} USD a month.")
 
 
 @check("bootstrap", remedy="AWS_REGION=<region> npx cdk bootstrap")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from easel.cloud.account import Account, open_account
@@ -33,13 +33,19 @@ class Doctor:
 
     def results(self, region: str | None) -> Iterator[Result]:
         """Run the checks and return each result as soon as it is there. Checks that do not apply have none."""
+        names = self.plan.settings.names
+        for result in self._results(region):
+            message, remedy = names.in_commands(result.message), names.in_commands(result.remedy)
+            yield replace(result, message=message, remedy=remedy)
+
+    def _results(self, region: str | None) -> Iterator[Result]:
         yield from _listed(machine.node.run(self.root))
         yield from _listed(machine.cdk.run(self.root))
         yield from _listed(model.model.run(self.plan))
         yield from _listed(model.model_folder.run(self.plan))
         yield from _listed(machine.disk.run(self.plan, self.root))
         try:
-            account = open_account(region)
+            account = open_account(region, self.plan.settings.names)
             yield from _listed(account_checks.identity.run(account))
         except CommandError as error:
             yield account_checks.identity.result(failed(f"{error.what}: {error.why}.", error.fix))
@@ -82,6 +88,7 @@ class Doctor:
             finding = unknown if error.code == ENVIRONMENT else failed
             yield endpoint.endpoint.result(finding(f"{error.what}: {error.why}.", error.fix))
             return
+        yield from _listed(endpoint.budget_stop.try_run(account))
         yield from _listed(endpoint.endpoint.try_run(account, deployed))
         yield from _listed(deployment.alarms.try_run(account))
         yield from _listed(endpoint.container_log.try_run(account, deployed))
@@ -96,6 +103,7 @@ PLAN_CHECKS = (
     own_resources.certificate,
     own_resources.web_acl,
     account_checks.concurrency,
+    account_checks.budget,
 )
 
 

@@ -12,6 +12,7 @@ from botocore.loaders import create_loader
 from botocore.validate import validate_parameters
 
 from easel.cloud.account import Account
+from stacks.config.names import DEFAULT, Names
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -45,8 +46,8 @@ class FakeAws:
         core.register_component("data_loader", LOADER)
         return boto3.Session(aws_access_key_id="fake", aws_secret_access_key="fake", botocore_session=core)
 
-    def account(self, region: str = REGION) -> Account:
-        return Account(self.session, region)
+    def account(self, region: str = REGION, names: Names = DEFAULT) -> Account:
+        return Account(self.session, region, names)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
         """Return the requests of one operation."""

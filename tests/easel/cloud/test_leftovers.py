@@ -18,7 +18,7 @@ from easel.cloud.leftovers.report import NOTHING_LEFT, print_scan
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES, ResourceType
 from easel.cloud.leftovers.scan import SCAN_ALL_REGIONS, Leftover, Scan, belongs_to_easel, find_leftovers, scan
 from easel.console.terminal import Terminal
-from stacks.config.names import DEFAULT, Names
+from stacks.config.names import DEFAULT
 from stacks.config.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import REGION, FakeAws, HttpResponse, client_error
 from tests.easel.cloud.fake_deployment import NOW
@@ -308,7 +308,7 @@ def test_only_the_given_regions_are_scanned(account: Account) -> None:
 
 
 def test_the_command_needs_no_region_to_scan_all_regions(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3, "Session", lambda: account._session)
+    monkeypatch.setattr(boto3, "Session", lambda **_: account._session)
     account.client("sns", "eu-north-1").create_topic(Name="EaselModel-Success-x")
     regions = {"Regions": [{"RegionName": "eu-north-1"}]}
     account._session.events.register("before-call.ec2.DescribeRegions", lambda **_: (HttpResponse(), regions))

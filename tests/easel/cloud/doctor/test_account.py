@@ -14,7 +14,7 @@ from easel.cloud.doctor.run import ACCOUNT_CHECKS
 from tests.easel.cloud.doctor.conftest import RunDoctor
 from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.fake_aws import REGION, FakeAws, client_error
-from tests.easel.cloud.fake_deployment import concurrency, healthy_deployment, price_list
+from tests.easel.cloud.fake_deployment import NOW, concurrency, healthy_deployment, price_list
 from tests.easel.running import ROOT
 
 
@@ -99,3 +99,38 @@ def test_a_call_without_permission_makes_the_check_unknown(plan: Plan) -> None:
     aws = FakeAws(**{"lambda.GetAccountSettings": client_error("AccessDeniedException", "no")})
     result = checks.concurrency.try_run(aws.account(), plan)
     assert_result(result, "unknown", "GetAccountSettings", "IAM", remedy="GetAccountSettings")
+
+
+LINKED = "Account 123456789012 is a linked account. To enable budgets, ask the owner of the payer account."
+SCP = "User is not authorized to perform: budgets:ViewBudget with an explicit deny in a service control policy"
+
+
+@pytest.mark.parametrize(
+    ("response", "status", "message", "remedy"),
+    [
+        ({"Budgets": []}, "ok", "50 USD", ""),
+        (client_error("AccessDeniedException", LINKED), "failed", "linked account", "-c budget_usd=0"),
+        (client_error("AccessDeniedException", SCP), "failed", "service control policy", "-c budget_usd=0"),
+        (client_error("AccessDeniedException", "not authorized"), "unknown", "DescribeBudgets", "-c budget_usd=0"),
+    ],
+)
+def test_an_account_that_may_have_no_budget(plan: Plan, response: Any, status: Any, message: str, remedy: str) -> None:
+    aws = FakeAws(**{
+        "sts.GetCallerIdentity": {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"},
+        "budgets.DescribeBudgets": response,
+    })  # fmt: skip
+    assert_result(checks.budget.run(aws.account(), plan), status, message, remedy=remedy)
+
+
+def test_a_budget_that_is_left_is_listed() -> None:
+    plan = read_plan(["model=emoji", "budget_usd=0", "name=easel-dev"], ROOT)
+    stack = {"StackName": "EaselDevBudget", "CreationTime": NOW, "StackStatus": "CREATE_COMPLETE"}
+    aws = FakeAws(**{"cloudformation.DescribeStacks": {"Stacks": [stack]}})
+    account = aws.account(names=plan.settings.names)
+    assert_result(checks.budget.run(account, plan), "ok", "EaselDevBudget", remedy="npx cdk destroy EaselDevBudget")
+    gone = FakeAws(**{"cloudformation.DescribeStacks": client_error("ValidationError", "Stack does not exist")})
+    assert checks.budget.run(gone.account(), plan) is None
+
+
+def test_regions_without_budgets(plan: Plan) -> None:
+    assert checks.budget.run(FakeAws().account("cn-north-1"), plan) is None

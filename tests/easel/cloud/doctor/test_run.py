@@ -37,7 +37,7 @@ def test_a_healthy_deployment(doctor: RunDoctor) -> None:
     results = doctor(healthy_deployment())
     assert list(results) == [
         "node", "cdk", "model", "model_folder", "disk", "account", "region", "endpoint_quota", "update_quota",
-        "concurrency", "bootstrap", "stacks", "endpoint", "alarms", "container_log",
+        "concurrency", "budget", "bootstrap", "stacks", "endpoint", "alarms", "container_log",
     ]  # fmt: skip
     assert {result.status for code, result in results.items() if code not in MACHINE_CHECKS} == {"ok"}
     assert {result.remedy for code, result in results.items() if code not in MACHINE_CHECKS} == {""}
