@@ -10,6 +10,7 @@ from contract import EaselError
 _RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """The clock of Linux, or else of macOS, that cannot be set and also runs while the machine sleeps."""
 _BEGAN = time.time() - time.clock_gettime(_RUNNING)
+MAX_AHEAD_SECONDS = 366 * 24 * 3600
 
 
 def now() -> float:
@@ -18,6 +19,27 @@ def now() -> float:
     It ignores later changes of the machine's clock, so durations, the order of jobs and expiry stay right.
     """
     return _BEGAN + time.clock_gettime(_RUNNING)
+
+
+class Arrivals:
+    """Times for the ids of new jobs: each later than the one before, also where the clock went back over a restart."""
+
+    def __init__(self) -> None:
+        self._last_ms, self._lock = 0, threading.Lock()
+
+    def start_after(self, seconds: float) -> None:
+        """Count from the newest job of an earlier run, unless its clock was wrong by more than `MAX_AHEAD_SECONDS`."""
+        if seconds < now() + MAX_AHEAD_SECONDS:
+            self._last_ms = max(self._last_ms, int(seconds * 1000))
+
+    def next(self) -> float:
+        with self._lock:
+            self._last_ms = max(int(now() * 1000), self._last_ms + 1)
+            return (self._last_ms + 0.5) / 1000  # as a float, the whole millisecond could be rounded down
+
+
+ARRIVALS = Arrivals()
+"""Those of this process."""
 
 
 class InterruptibleClock:
@@ -29,6 +51,9 @@ class InterruptibleClock:
 
     def now(self) -> float:
         return now()
+
+    def arrival(self) -> float:
+        return ARRIVALS.next()
 
     def steady(self) -> float:
         return time.clock_gettime(_RUNNING)

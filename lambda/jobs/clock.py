@@ -14,6 +14,9 @@ class SystemClock:
     def now(self) -> float:
         return time.time()
 
+    def arrival(self) -> float:
+        return time.time()
+
     def steady(self) -> float:
         return time.time()
 

@@ -73,7 +73,7 @@ class Jobs:
         """
         now = self._clock.now()
         record = Record(
-            ticket=new_ticket(owner, now),
+            ticket=new_ticket(owner, self._clock.arrival()),
             created_at=now,
             steady_at=self._clock.steady(),
             request=without_image(request),

@@ -152,6 +152,9 @@ class Clock(Protocol):
     def now(self) -> float:
         """Return the seconds since 1970. People set this clock, so it may jump."""
 
+    def arrival(self) -> float:
+        """Return the seconds since 1970 for the id of a new job. On one machine each is later than all before it."""
+
     def steady(self) -> float:
         """Return the seconds on the steadiest clock that all processes of the service share, to measure durations.
 

@@ -35,6 +35,9 @@ class FakeClock:
     def now(self) -> float:
         return self.time + self.jump
 
+    def arrival(self) -> float:
+        return self.now()
+
     def steady(self) -> float:
         return self.time
 

@@ -10,6 +10,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from easel.console.errors import ENVIRONMENT, CommandError
+from easel.laptop.clock import ARRIVALS
 from easel.laptop.gateway.signed_links import Signer, load_secret
 from easel.laptop.settings import Settings
 from easel.laptop.storage.folder_check import check_kinds, check_writes, folder_error, keep_private
@@ -70,6 +71,7 @@ class DataFolder:
             check_writes(self.store(), self.files)
             _ = self.queue
             self.store().delete_drafts()
+            ARRIVALS.start_after(self.store().newest_job())
             for log in (self.model_log, self.api_log):  # each log is of one run
                 log.write_bytes(b"")
         except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from easel.laptop.clock import now
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.storage.durable import make_folder, read_file, store_errors, sync_folder, write_file
+from jobs.ports import Ticket
 
 _JOBS, _JOB_ID = re.compile(r"jobs/[0-9a-f]{16}/", re.ASCII), re.compile(r"[0-9a-f]{44}", re.ASCII)
 
@@ -68,6 +69,12 @@ class FolderStore:
                     return heapq.nsmallest(limit, names)
             except (FileNotFoundError, NotADirectoryError):
                 return []
+
+    def newest_job(self) -> float:
+        """Return when the newest job was accepted, as its id says, or 0."""
+        with store_errors():
+            names = [folder.name for folder in self._root.glob("jobs/*/*") if _JOB_ID.fullmatch(folder.name)]
+        return max((Ticket("", name).created_at for name in names), default=0.0)
 
     def link(self, key: str, seconds: int) -> str:
         return self._signer.path(key, now() + seconds)

@@ -99,6 +99,28 @@ def test_a_service_whose_clock_is_set(tmp_path: Path) -> None:
         assert times == sorted(times)
 
 
+@pytest.mark.parametrize("ahead", [HOUR, 8 * DAY])
+def test_jobs_are_in_order_after_a_restart_whose_clock_went_back(tmp_path: Path, ahead: float) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAKE_TIME)
+    offset, ids = tmp_path / "offset", []
+    variables = {"PYTHONPATH": str(tmp_path), "FAKE_TIME": str(offset), "FAKE_JOURNAL": str(tmp_path / "journal")}
+    for seconds in (ahead, 0.0):
+        offset.write_text(str(seconds))
+        with Laptop(tmp_path / "data", **variables) as laptop:
+            ids += [laptop.submit(), laptop.submit()]
+            jobs = [laptop.outcome(id) for id in ids]
+            listed = [job["id"] for job in laptop.http.get("/jobs").json()["jobs"]]
+    assert listed == ids[::-1]
+    created = [datetime.fromisoformat(job["created_at"]).timestamp() for job in jobs]
+    assert created[1] - created[2] > HOUR / 2, "the time is the clock's"
+
+
+def test_an_id_from_the_far_future_does_not_stop_the_time() -> None:
+    arrivals = module.Arrivals()
+    arrivals.start_after((2**48 - 1) / 1000)
+    assert abs(arrivals.next() - module.now()) < 60
+
+
 # --- the bound of the queue ----------------------------------------------------------------------
 
 
