@@ -14,7 +14,7 @@ from app import ROOT
 from contract import ModelProfile, parse_profile
 from gateway.events import GATEWAY_TIMEOUT_S
 from routes.native import RESERVE_S
-from stacks.api.powertools import VERSION
+from stacks.config.powertools import PYTHON, VERSION
 from tests.stacks.assembly import Assembly
 
 FUNCTION, METHOD = "AWS::Lambda::Function", "AWS::ApiGateway::Method"
@@ -51,7 +51,9 @@ def test_each_mode_has_its_functions(default: Assembly, realtime: Assembly) -> N
         assert callable(getattr(handlers, handler.removeprefix("handlers.")))
 
 
-def test_functions_have_exactly_the_variables_that_they_read(default: Assembly, realtime: Assembly) -> None:
+def test_functions_have_exactly_the_variables_that_they_read(
+    default: Assembly, realtime: Assembly, own: Assembly
+) -> None:
     """Only `lambda/handlers.py` reads variables, each with `_variable(environ, name, …)`."""
     read = {
         node.args[1].value
@@ -61,21 +63,30 @@ def test_functions_have_exactly_the_variables_that_they_read(default: Assembly, 
         and node.func.id == "_variable"
         and isinstance(node.args[1], ast.Constant)
     }
-    names = {
-        handler: set(variables(assembly, handler))
-        for assembly in (default, realtime)
-        for handler in functions(assembly)
-    }
-    assert names["handlers.api"] == read
-    assert set(variables(default, "handlers.api")) == read - {"EASEL_RUNNER"}
-    assert names["handlers.finalizer"] == {"EASEL_BUCKET"}
-    assert names["handlers.runner"] == {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+    stopping, service = {"EASEL_STOP_MARKER"}, {"POWERTOOLS_SERVICE_NAME"}
+    assert set(variables(default, "handlers.api")) == service | read - stopping - {"EASEL_RUNNER"}
+    assert set(variables(realtime, "handlers.api")) == service | read - stopping
+    assert set(variables(default, "handlers.finalizer")) == service | {"EASEL_BUCKET"}
+    assert set(variables(realtime, "handlers.runner")) == service | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+    traced = service | {"EASEL_TRACING"}
+    assert set(variables(own, "handlers.api")) == traced | read
+    assert set(variables(own, "handlers.runner")) == traced | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
 
 
-def test_the_documented_variables_are_set(default: Assembly, realtime: Assembly) -> None:
+def test_the_documented_variables_are_set(own: Assembly) -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     documented = set(re.findall(r"^\| `(EASEL_\w+)`", page, re.MULTILINE))
-    assert {*variables(default, "handlers.api"), *variables(realtime, "handlers.api")} == documented
+    assert set(variables(own, "handlers.api")) - {"POWERTOOLS_SERVICE_NAME"} == documented
+
+
+def test_tracing_is_on_with_its_permissions_or_leaves_no_trace(own: Assembly, default: Assembly) -> None:
+    traces = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    for function, handler in {"Api": "handlers.api", "Runner": "handlers.runner"}.items():
+        assert functions(own)[handler]["TracingConfig"] == {"Mode": "Active"}
+        assert set(traces) <= actions(own, function).keys()
+    assert own.only("AWS::ApiGateway::Stage")["TracingEnabled"] is True
+    assert "xray:" not in str(default.templates)
+    assert not any("TracingConfig" in properties for properties in functions(default).values())
 
 
 @pytest.mark.slow
@@ -109,6 +120,7 @@ def test_each_timeout_is_longer_than_the_next(default: Assembly) -> None:
 
 def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly) -> None:
     assert f"aws-lambda-powertools=={VERSION} " in (ROOT / "requirements-laptop.txt").read_text()
+    assert {function["Runtime"] for function in functions(default).values()} == {PYTHON}
     layers = functions(default)["handlers.api"]["Layers"]
     parameter = default.templates["EaselApi"]["Parameters"][layers[0]["Ref"]]
     assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"

@@ -21,7 +21,8 @@ def test_async_scales_by_queue_length_and_wakes_from_zero(default: Assembly) -> 
     step = policies["StepScaling"]["StepScalingPolicyConfiguration"]
     assert step["AdjustmentType"] == "ChangeInCapacity"
     assert step["StepAdjustments"] == [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
-    alarm = default.only("AWS::CloudWatch::Alarm", "EaselModel")
+    alarms = default.resources("AWS::CloudWatch::Alarm", "EaselModel")
+    (alarm,) = (item["Properties"] for id, item in alarms.items() if id.startswith("ScalingWaiting"))
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SageMaker", "HasBacklogWithoutCapacity")
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
     assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": name}]
