@@ -1,0 +1,167 @@
+"""Steps of `easel prove` find what is not as documented. tests/deploy/test_prove.py has what is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from easel.client.responses import parse_job
+from easel.cloud.doctor.check import Result
+from easel.cloud.leftovers.scan import Scan
+from easel.cloud.prove import account_steps, api_steps, endpoint_steps
+from easel.cloud.prove.releases import MARK
+from easel.cloud.prove.run import Run
+from easel.cloud.prove.runner import NOT_TRIED
+from easel.cloud.prove.service import Reply
+from easel.console.errors import CommandError
+from tests.easel.cloud.fake_deployment import log_events
+from tests.easel.cloud.prove.fake_run import AWS, NAME, FakeCloud, new_state
+
+ID = "0" * 44
+REPORT = "REPORT RequestId: 1 Duration: 5.00 ms\tMemory Size: 512 MB\tMax Memory Used: {} MB\tInit Duration: {} ms"
+
+
+class FakeService:
+    """A deployed service with prepared replies. `replies["GET /path"]`: status and JSON, one for each call."""
+
+    site = ""
+
+    def __init__(self, **more: Any) -> None:
+        self.replies: dict[str, Iterator[tuple[int, Any]]] = {}
+        self.api = SimpleNamespace(**more)
+
+    def call(self, method: str, path: str, body: Any = None, **_: Any) -> Reply:
+        status, content = next(self.replies[f"{method} {path}"])
+        return Reply(f"{method} {path}", status, {}, json.dumps(content).encode(), 0.1)
+
+
+def generated(*warnings: str) -> tuple[int, Any]:
+    return 200, {"id": ID, "generated_images": ["aW1hZ2U="], "warnings": [*warnings], "timings": {"total": 1.0}}
+
+
+def problem(status: int, code: str) -> tuple[int, Any]:
+    return status, {"code": code, "detail": "why", "hint": "what to do"}
+
+
+def job(status: str, code: str = "") -> Any:
+    error = {"code": code, "message": "why", "hint": ""} if code else None
+    parameters = {"prompt": ["x"], "num_images_per_prompt": 1}
+    fields = {"id": ID, "message": "", "progress": None, "images": [], "timings": {}, "warnings": []}
+    return parse_job(json.dumps({**fields, "status": status, "parameters": parameters, "error": error}).encode())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    cloud = FakeCloud()
+    run = Run(new_state(), tmp_path, cloud.account(), sleep=lambda _: None)
+    run.cdk = cloud  # type: ignore[assignment]
+    run._service = FakeService()  # type: ignore[assignment]
+    return run
+
+
+def reply(run: Run, route: str, *replies: tuple[int, Any]) -> None:
+    run.service.replies[route] = iter(replies)  # type: ignore[attr-defined]
+
+
+def test_new_key_that_is_not_known_yet_is_waited_for(run: Run) -> None:
+    reply(run, "GET /health", problem(403, ""), (200, {"endpoint": {"status": "ready"}}))
+    assert account_steps.deploy(run)["endpoint"] == "ready"
+
+
+def test_api_that_responds_without_a_key_is_found(run: Run) -> None:
+    reply(run, "POST /generate", generated())
+    with pytest.raises(CommandError) as caught:
+        api_steps.generate(run)
+    assert "401 is expected" in caught.value.why
+
+
+def test_two_jobs_of_one_idempotency_key_are_found(run: Run) -> None:
+    reply(run, "POST /jobs", (202, {"id": "1"}), (202, {"id": "2"}))
+    with pytest.raises(CommandError) as caught:
+        api_steps.jobs(run)
+    assert caught.value.where == "POST /jobs"
+
+
+def test_initial_image_that_comes_back_is_found(run: Run) -> None:
+    reply(run, "GET /models", (200, {"models": [{"features": ["image_to_image"]}]}))
+    reply(run, "POST /generate", generated(), generated())
+    with pytest.raises(CommandError):
+        api_steps.image_to_image(run)
+
+
+def test_steps_that_do_not_apply_are_not_tried(run: Run) -> None:
+    reply(run, "GET /models", (200, {"models": [{"features": []}]}))
+    assert NOT_TRIED in api_steps.image_to_image(run)
+    assert NOT_TRIED in api_steps.page(run)
+
+
+def test_old_release_after_an_update_is_found(run: Run) -> None:
+    reply(run, "POST /generate", generated(MARK), generated())
+    assert "new release" in endpoint_steps.update(run)["response"]
+    with pytest.raises(CommandError):
+        endpoint_steps.update(run)
+
+
+def test_crowd_may_be_refused_as_busy_only(run: Run) -> None:
+    rest = [generated()] * (endpoint_steps.CROWD - 1)
+    reply(run, "POST /generate", problem(503, "model_busy"), *rest)
+    assert endpoint_steps.crowd(run) == {"model_busy": "1", "an image": str(endpoint_steps.CROWD - 1)}
+    reply(run, "POST /generate", problem(504, "model_timeout"), *rest)
+    with pytest.raises(CommandError) as caught:
+        endpoint_steps.crowd(run)
+    assert "model_timeout" in caught.value.why
+
+
+def test_failing_release_that_stays_is_found(run: Run) -> None:
+    reply(run, "POST /generate", problem(500, "model_error"))
+    with pytest.raises(CommandError, match="A release that fails was deployed"):
+        endpoint_steps.rollback(run)
+
+
+def test_job_of_a_paused_endpoint_must_say_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_steps, "EndpointSwitch", lambda *_: SimpleNamespace(pause=lambda: ""))
+    ended = iter([job("failed", "endpoint_missing"), job("failed", "model_error")])
+    run.service.api = SimpleNamespace(submit=lambda _: job("queued"), job=lambda _: next(ended))  # type: ignore[misc]
+    assert endpoint_steps.pause(run) == {"job": "endpoint_missing"}
+    with pytest.raises(CommandError):
+        endpoint_steps.pause(run)
+
+
+def test_reports_of_functions_are_read(run: Run) -> None:
+    group = {"LogicalResourceId": "Log", "PhysicalResourceId": "group", "ResourceType": account_steps.LOG_GROUP}
+    summary = {**group, "ResourceStatus": "CREATE_COMPLETE", "LastUpdatedTimestamp": 0}
+    lines = log_events(REPORT.format(90, "812.50"), "REPORT without a start", REPORT.format(120, "99.00"))
+    AWS.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": [summary]}
+    AWS.responses["logs.FilterLogEvents"] = lines
+    assert account_steps._function_reports(run) == {"functions": "slowest start 812 ms, most memory 120 MB"}
+
+
+def test_what_is_left_is_named_with_the_command_that_shows_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud()
+    cloud.deployed = "async"
+    run.state.exists = True
+    monkeypatch.setattr(account_steps, "scan", cloud.scan)
+    monkeypatch.setattr(account_steps, "GONE_MINUTES", 0)
+    with pytest.raises(CommandError) as caught:
+        account_steps.leftovers(run)
+    assert NAME.model in caught.value.why
+    assert f"easel leftovers --name {NAME.name}" in caught.value.fix
+    assert run.state.exists
+    monkeypatch.setattr(account_steps, "scan", lambda *_: Scan([], ["us-east-1: sns: not allowed"]))
+    with pytest.raises(CommandError):
+        account_steps.leftovers(run)
+
+
+def test_failed_check_of_the_doctor_stops_the_run_with_its_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [Result("ok", "fine", code="node"), Result("unknown", "not checked", code="region")]
+    monkeypatch.setattr(account_steps, "Doctor", lambda *_: SimpleNamespace(results=lambda _: iter(results)))
+    assert account_steps.doctor(run) == {"ok": "1", "unknown": "region"}
+    results.append(Result("failed", "no page", "make page", code="page"))
+    with pytest.raises(CommandError) as caught:
+        account_steps.doctor(run)
+    assert (caught.value.why, caught.value.fix) == ("page: no page", "page: make page")
