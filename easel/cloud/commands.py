@@ -174,11 +174,15 @@ def policies(
         typer.Argument(metavar="[FOLDER]...", help="Folders of `cdk synth`.  [default: cdk.out]", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the policies.")] = POLICY_FOLDER,
+    github: Annotated[
+        str, typer.Option(metavar="OWNER/REPO", help="Also write roles for the workflows of this repository.")
+    ] = "",
+    environment: Annotated[str, typer.Option(help="GitHub environment whose jobs may deploy.")] = "prod",
 ) -> None:
     """Write the IAM policies with which Easel can be deployed without an administrator's rights."""
     from easel.cloud.policies.files import write_policies
 
-    print(*map(printable, write_policies(templates or [TEMPLATE_FOLDER], out)), sep="\n")
+    print(*map(printable, write_policies(templates or [TEMPLATE_FOLDER], out, github, environment)), sep="\n")
 
 
 _SWITCH_CODES = "Exit codes: 0 success, 1 failed, 2 usage error, 3 no AWS credentials or no region."
@@ -197,9 +201,10 @@ EPILOGS = {
     "While paused, the API responds endpoint_missing. Before the next cdk deploy, resume the endpoint or deploy once "
     f"with -c endpoint=off. cdk destroy needs neither.\n\n{_SWITCH_CODES}",
     "policies": "\b\nExamples:\n  npx cdk synth --all --quiet\n  easel policies\n"
-    "  easel policies cdk.out other.out -o policies\n\nNothing is sent to AWS: an administrator creates the policies. "
-    "Several folders give the rights for all of them.\n\nExit codes: 0 success, 2 no templates, 3 the files cannot be "
-    "written.",
+    "  easel policies cdk.out other.out -o policies\n"
+    "  easel policies --github octo-org/octo-repo --environment test\n\n"
+    "Nothing is sent to AWS: an administrator creates the policies. Several folders give the rights for all of them."
+    "\n\nExit codes: 0 success, 2 usage error or no templates, 3 the files cannot be written.",
     "prove": "\b\nExamples:\n  easel prove --usd 5\n  easel prove -c model=emoji --region eu-west-1\n"
     "  easel prove --clean-up\n\nA run that was stopped goes on with `easel prove`. At a failure, at the limit and at "
     "Ctrl-C everything is removed.\n\n"

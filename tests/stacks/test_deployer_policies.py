@@ -13,6 +13,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore import xform_name
+from cfnlint.config import ConfigMixIn, ManualArgs
+from cfnlint.runner import Runner
 from typer.testing import CliRunner
 
 from easel import ROOT
@@ -21,6 +23,7 @@ from easel.cloud.leftovers.resource_types import RESOURCE_TYPES
 from easel.cloud.policies.assembly import read_assembly
 from easel.cloud.policies.documents import LIMIT, Statement, allow, merge, size, split
 from easel.cloud.policies.files import policies_of
+from easel.cloud.policies.github import ISSUER
 from easel.cloud.policies.patterns import Patterns
 from easel.console.errors import USAGE
 from stacks.config.names import STOP_MARKER
@@ -170,6 +173,7 @@ IAM_NAMES = {
     "resourcegroupstaggingapi": "tag", "service-quotas": "servicequotas",
     "s3:list_buckets": "s3:ListAllMyBuckets", "s3:head_object": "s3:GetObject", "s3:list_objects_v2": "s3:ListBucket",
     "s3:get_bucket_encryption": "s3:GetEncryptionConfiguration", "budgets:describe_budgets": "budgets:ViewBudget",
+    "lambda:get_layer_version_by_arn": "lambda:GetLayerVersion",
 }  # fmt: skip
 """boto3's name of a service or an operation to IAM's, where they differ."""
 NO_RIGHT_NEEDED = {"sts:get_caller_identity", "s3:head_object"}
@@ -234,6 +238,41 @@ def test_the_command_writes_the_policies(default: Assembly, tmp_path: Path) -> N
     assert {end: document["Statement"] for end, document in written.items()} == policies(default)
     assert "easel-execution-1,arn:aws:iam::ACCOUNT:policy/easel-execution-2" in result.output
     assert "-c permissions_boundary=easel-boundary" in result.output
+
+
+@pytest.mark.parametrize("repository", ["octo-org/octo.repo", "octo-org@12/octo.repo@345"])
+def test_a_workflow_gets_the_deployers_rights_by_its_token_only(
+    default: Assembly, tmp_path: Path, repository: str
+) -> None:
+    options = ("--github", repository, "--environment", "test", "-o", str(tmp_path))
+    result = CliRunner().invoke(app, ["policies", str(default.folder), *options])
+    assert result.exit_code == 0, result.output
+    path = tmp_path / "easel-github.json"
+    deploy, diff = (json.loads(path.read_text())["Resources"][name]["Properties"] for name in ("Deploy", "Diff"))
+    for role, subject in ((deploy, "environment:test"), (diff, "pull_request")):
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+        assert trust["Condition"] == {
+            "StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": f"repo:{repository}:{subject}"}
+        }
+    assert deploy["Policies"][0]["PolicyDocument"]["Statement"] == policies(default)["deployer"]
+    (statement,) = diff["Policies"][0]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["sts:AssumeRole"]
+    assert all("-lookup-role-" in role for role in statement["Resource"])
+    assert statement["Resource"]
+    arguments = ManualArgs(regions=["us-east-1"], templates=[str(path)])
+    assert [str(match) for match in Runner(ConfigMixIn(**arguments)).run()] == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--github", "octo"], ["--github", "octo/*"], ["--github", "octo/x:ref"],
+     ["--github", "octo/x", "--environment", "a:b"], ["--github", "octo/x", "--environment", "*"]],
+)  # fmt: skip
+def test_what_would_widen_the_trust_is_refused(default: Assembly, tmp_path: Path, options: list[str]) -> None:
+    result = CliRunner().invoke(app, ["policies", str(default.folder), "-o", str(tmp_path), *options])
+    assert result.exit_code == USAGE
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_templates_the_command_names_cdk_synth(tmp_path: Path) -> None:

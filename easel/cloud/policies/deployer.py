@@ -19,8 +19,9 @@ READ = (
     "cloudwatch:ListDashboards", "cloudwatch:ListTagsForResource", "codebuild:ListProjects",
     "ec2:DescribeRegions", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints", "events:ListRules", "iam:ListRoles", "kms:DescribeKey", "kms:GetKeyPolicy",
-    "kms:ListKeys", "lambda:GetAccountSettings", "lambda:ListFunctions", "logs:DescribeLogGroups",
-    "pricing:GetProducts", "s3:ListAllMyBuckets", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig",
+    "kms:ListKeys", "lambda:GetAccountSettings", "lambda:GetLayerVersion", "lambda:ListFunctions",
+    "logs:DescribeLogGroups", "pricing:GetProducts",
+    "s3:ListAllMyBuckets", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig",
     "sagemaker:DescribeNotebookInstance", "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints",
     "sagemaker:ListModels", "sagemaker:ListNotebookInstances", "sagemaker:ListTags", "secretsmanager:DescribeSecret",
     "secretsmanager:ListSecrets", "servicequotas:ListAWSDefaultServiceQuotas",
@@ -35,7 +36,7 @@ SCALING = (
     "cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "sagemaker:UpdateEndpointWeightsAndCapacities",
 )  # fmt: skip
 """`easel resume` restores the scaling, for which Application Auto Scaling calls CloudWatch and SageMaker."""
-LOGS = ("logs:DescribeLogStreams", "logs:GetLogEvents")
+LOGS = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
 
 
 def deployer_statements(assembly: Assembly) -> list[Statement]:
@@ -67,9 +68,9 @@ def name_of(assembly: Assembly) -> str:
 
 
 def _log_groups(assembly: Assembly, name: str) -> list[str]:
-    """Return the log groups of the containers and of the model import."""
-    groups = [f"/aws/sagemaker/Endpoints/{name}-*", *(f"/easel/{stack}/*" for stack in assembly.templates)]
-    return [assembly.arn("logs", f"log-group:{group}") for group in groups]
+    """Return the log groups of the containers, of the functions and of the model import."""
+    stacks = [group for stack in assembly.templates for group in (generated_name(stack, "logs"), f"/easel/{stack}/*")]
+    return [assembly.arn("logs", f"log-group:{group}") for group in (f"/aws/sagemaker/Endpoints/{name}-*", *stacks)]
 
 
 def _buckets(assembly: Assembly) -> list[str]:
