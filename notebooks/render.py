@@ -45,6 +45,8 @@ def render_output(output: Any, name: str) -> Iterator[str]:
     if output.output_type == "stream" and output.name == "stdout":
         yield fenced(output.text)
     data = output.get("data", {})
+    if "application/vnd.jupyter.widget-view+json" in data:  # a progress bar
+        return
     if "image/png" in data:
         Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).save(IMAGES / f"{name}.webp", quality=80)
         yield f"![](../images/notebook/{name}.webp)"

@@ -15,6 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
+from notebooks.render import render_output
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.environment import set_up
 
@@ -58,6 +59,8 @@ def printed_text(cell: Any) -> str:
 
 
 def check(notebook: Any) -> None:
+    text = "".join(printed_text(cell) for cell in notebook.cells if cell.cell_type == "code")
+    assert "TqdmWarning" not in text
     native = json.loads((ROOT / "models/emoji.json").read_text())["sizes"][0][0]
     images = list(shown_images(notebook))
     assert all(len(image.resize((32, 32)).getcolors(1024) or ()) > 8 for image in images)
@@ -66,7 +69,7 @@ def check(notebook: Any) -> None:
     assert [image.size for image in article] == [(512, 512)] * 2
     assert article[0].tobytes() != article[1].tobytes()
     assert [image.width for image in sheets] == [4 * native, 3 * native]
-    assert "the same bytes: True" in "".join(printed_text(cell) for cell in notebook.cells if cell.cell_type == "code")
+    assert "the same bytes: True" in text
     left = printed_text(notebook.cells[-1]).splitlines()
     assert left
     assert all(line.endswith("left: none") for line in left)
@@ -166,6 +169,11 @@ def test_outputs_are_stripped() -> None:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         assert set(cell.metadata) <= {"tags"}
+
+
+def test_the_rendered_copy_has_no_progress_bars() -> None:
+    data = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Loading: 0%"}
+    assert not list(render_output(nbformat.from_dict({"output_type": "display_data", "data": data}), "x"))
 
 
 def test_rendered_copy_is_current() -> None:
