@@ -14,6 +14,8 @@ from botocore.config import Config
 Event = Mapping[str, Any]
 Result = tuple[str, dict[str, str]]
 """Physical id and attributes of the resource."""
+NO_ID = "none"
+"""Physical id of a resource whose creation the function reported as failed."""
 RESERVE_MS = 60_000
 """An invocation with less time left ends, and the next invocation continues."""
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 10})
@@ -34,7 +36,7 @@ def make_handler(
     """
 
     def handler(event: Event, context: Any) -> None:
-        physical_id = event.get("PhysicalResourceId", "none")
+        physical_id = event.get("PhysicalResourceId", NO_ID)
         deleting = event["RequestType"] == "Delete"
         if deleting and not delete:
             _try_stop(stop, event)

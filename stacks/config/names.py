@@ -127,7 +127,16 @@ IN_SERVICE = "InService"
 MOVING_STATES = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 """States of an endpoint that end by themselves. SageMaker refuses to delete or update an endpoint in them."""
 ENDPOINT_WAIT_SECONDS = 50 * 60
-"""A destroy waits this long for an endpoint in a moving state; less than `CUSTOM_RESOURCE_MINUTES`."""
+"""Longest wait of a custom resource for an endpoint in a moving state; less than `CUSTOM_RESOURCE_MINUTES`."""
+
+FAILED_STARTS = "failed-starts/"
+"""Prefix in the bucket of the last log lines of endpoints that did not start."""
+
+
+def failed_start_key(endpoint: str) -> str:
+    """Return the key of the last log lines of an endpoint that did not start."""
+    return f"{FAILED_STARTS}{endpoint}.txt"
+
 
 STOP_MARKER = "stopped.json"
 """Object in the bucket: the budget has stopped the endpoint. `easel resume` deletes it."""

@@ -37,9 +37,9 @@ _ALARMS_REASON = "SageMaker describes all alarms; with a right to single alarms 
 class Endpoint(Construct):
     """The endpoint with its role, log group and configuration.
 
-    `name` is for callers, `arn` for policies: texts, so a stack that uses them refers to no other stack. `log_group`
-    is the name of the container's log group. `async_output` is None in realtime mode. With the setting `endpoint=off` everything but the
-    endpoint itself is created, and `exists` is False.
+    `name`, its `arn` and the name of its `log_group` are texts, so a stack that uses them refers to no other stack.
+    `async_output` is None in realtime mode. With the setting `endpoint=off` everything but the endpoint itself is
+    created, and `exists` is False.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ from stacks.config.prices import price
 from stacks.config.settings import Settings
 from stacks.model.budget_stop import BudgetStop
 from stacks.model.endpoint import VARIANT, Endpoint
+from stacks.model.endpoint_start import EndpointStart
 from stacks.model.idle_guard import IdleGuard
 from stacks.model.release.expiry import ReleaseExpiry
 from stacks.model.release.release import Release
@@ -68,7 +69,8 @@ class ModelStack(cdk.Stack):
         self._add_outputs(settings, model)
 
     def _scale_and_guard(self, settings: Settings, storage: StorageStack) -> None:
-        """Add what changes the endpoint. A destroy deletes it before it waits for the endpoint."""
+        """Add what watches the endpoint and what changes it. A destroy deletes the latter before it waits."""
+        EndpointStart(self, "EndpointStart", endpoint=self.endpoint, bucket=storage.bucket, log_days=settings.log_days)
         wait = WaitForEndpoint(self, "WaitForEndpoint", endpoint=self.endpoint, log_days=settings.log_days)
         wait.after(self.endpoint)
         scaling = Scaling(self, "Scaling", endpoint=self.endpoint)
@@ -81,7 +83,7 @@ class ModelStack(cdk.Stack):
             output(self, "IdleGuardDoes", settings.names.in_commands(action))
         if settings.budget_action == "stop":
             stop = BudgetStop(self, "BudgetStop", endpoint=self.endpoint, storage=storage)
-            stop.node.add_dependency(scaling)
+            stop.node.add_dependency(wait, scaling)
             action = "at 100 % of the budget the endpoint is stopped, until `easel resume`"
             output(self, "BudgetStopDoes", settings.names.in_commands(action))
 

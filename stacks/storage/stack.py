@@ -12,11 +12,12 @@ from constructs import Construct
 from stacks.common.auto_delete import configure_auto_delete
 from stacks.common.outputs import output
 from stacks.common.private_bucket import PrivateBucket
+from stacks.config.names import FAILED_STARTS
 from stacks.config.settings import Settings
 from stacks.storage.alerts import Alerts
 from stacks.storage.result_topics import ResultTopics
 
-EXPIRING_PREFIXES = ("jobs/", "idempotency/", "async-output/", "async-failures/", "imports/")
+EXPIRING_PREFIXES = ("jobs/", "idempotency/", "async-output/", "async-failures/", "imports/", FAILED_STARTS)
 UNREFERENCED_TAG = {"easel:release": "unreferenced"}
 """The tag that `custom_resources/release_expiry.py` puts on a release that is no longer used."""
 

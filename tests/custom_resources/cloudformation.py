@@ -1,9 +1,9 @@
-"""CloudFormation's side of a custom resource: events, and an HTTP server that receives the responses."""
+"""CloudFormation's side of a custom resource: events, an HTTP server that receives the responses, and a clock."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -44,6 +44,22 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.left_ms
+
+
+class Clock:
+    """Replaces `time` in the handler. Sleeping moves the clock; `then` has an action for the nth sleep."""
+
+    def __init__(self) -> None:
+        self.now, self.then = 1000.0, dict[int, Callable[[], None]]()
+        self.slept = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += 1
+        self.then.get(self.slept, lambda: None)()
 
 
 @contextmanager

@@ -24,7 +24,13 @@ def sagemaker(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     topic, queue = sns.create_topic(Name="alerts")["TopicArn"], sqs.create_queue(QueueName="mail")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    variables = {"NAME": "easel-dev", "ENDPOINT": "e", "VARIANT": "AllTraffic", "IDLE_HOURS": str(HOURS), "ALERTS": topic}
+    variables = {
+        "NAME": "easel-dev",
+        "ENDPOINT": "e",
+        "VARIANT": "AllTraffic",
+        "IDLE_HOURS": str(HOURS),
+        "ALERTS": topic,
+    }
     for name, value in variables.items():
         monkeypatch.setenv(f"EASEL_{name}", value)
     return boto3.client("sagemaker")
@@ -78,7 +84,12 @@ def test_an_idle_endpoint_is_deleted_and_a_mail_is_sent(sagemaker: Any, create_e
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"][0]["EndpointConfigName"] == "c"
     (mail,) = mails()
     assert mail["Subject"].startswith("EaselDev: ")
-    for value in (" e ", f"{HOURS} hours", "easel resume --name easel-dev", "npx cdk deploy -c name=easel-dev EaselDevModel"):
+    for value in (
+        " e ",
+        f"{HOURS} hours",
+        "easel resume --name easel-dev",
+        "npx cdk deploy -c name=easel-dev EaselDevModel",
+    ):
         assert value in mail["Message"]
     assert idle_guard.handler({}, None) == "missing"
     assert mails() == []

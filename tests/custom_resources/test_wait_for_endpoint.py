@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.sagemaker.models import sagemaker_backends
 
 from custom_resources import wait_for_endpoint
 from custom_resources.names import ENDPOINT_WAIT_SECONDS
-from tests.custom_resources.cloudformation import CloudFormation
+from tests.custom_resources.cloudformation import Clock, CloudFormation
 
-REGION, MINUTES = "us-east-1", 15
+MINUTES = 15
 PROPERTIES = {"Endpoint": "e", "Name": "easel"}
-
-
-class Clock:
-    """Replaces `time` in the handler. Sleeping moves the clock; `then` has an action for the nth sleep."""
-
-    def __init__(self) -> None:
-        self.now, self.then = 1000.0, dict[int, Callable[[], None]]()
-        self.slept = 0
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += 1
-        self.then.get(self.slept, lambda: None)()
 
 
 @pytest.fixture
@@ -42,26 +23,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(wait_for_endpoint, "time", clock)
     return clock
-
-
-@pytest.fixture
-def set_status(aws: None) -> Callable[[str], None]:
-    """Sets the status of the endpoint `e`; empty: removes it."""
-    sagemaker = boto3.client("sagemaker")
-    sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/r")
-    variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
-    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
-    endpoints = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].endpoints
-    endpoint = endpoints["e"]
-
-    def set_(status: str) -> None:
-        endpoints.pop("e", None)
-        if status:
-            endpoint.endpoint_status = status
-            endpoints["e"] = endpoint
-
-    return set_
 
 
 def delete_event(cloudformation: CloudFormation, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Emulator test, mode async: other code, another model from the hub, a damaged and a broken release. Not run on AWS.
+"""Emulator test, mode async: other code, a model from the hub, bad releases, a deleted model stack. Not run on AWS.
 
 Each fixture is a deploy onto the state that the fixture before left.
 """
@@ -9,7 +9,8 @@ import pytest
 
 from tests.deploy.conftest import decode_images
 from tests.deploy.harness.constants import MARK, OTHER_MODEL, REQUEST
-from tests.deploy.harness.deployment import Completed, Deployment, join_lines
+from tests.deploy.harness.deployment import Completed, Deployment, join_lines, wait_until
+from tests.deploy.harness.observation import assert_traceable
 from tests.deploy.harness.storage import hub_manifests, is_expiring, releases
 
 pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
@@ -118,3 +119,26 @@ def test_release_of_other_code_has_the_same_model_files(async_account: Deploymen
     first, second = hub_manifests(async_account)
     assert first["files"] == second["files"]
     assert first["code"] != second["code"]
+
+
+@pytest.fixture(scope="module")
+def deployed_again(async_account: Deployment, rolled_back: Completed) -> Completed:
+    """EaselModel deleted in the console, to stop its cost, and a deploy of what was deployed before."""
+    assert rolled_back.returncode != 0
+    account = async_account.account
+    account.client("cloudformation").delete_stack(StackName="EaselModel")
+    wait_until(lambda: "EaselModel" not in account.stack_statuses())
+    assert async_account.api.generate_job(REQUEST)["error"]["code"] == "endpoint_missing"
+    return async_account.deploy("imported")
+
+
+def test_api_is_unchanged_and_works_after_the_model_stack_was_deleted_and_deployed_again(
+    async_account: Deployment, deployed_again: Completed, expected_images: list[list[bytes]], address: str
+) -> None:
+    assert deployed_again.returncode == 0, deployed_again.stdout[-4000:]
+    assert "EaselApi (no changes)" in deployed_again.stdout
+    assert async_account.account.outputs()["ApiUrl"] == address
+    job = async_account.api.generate_job(REQUEST)
+    assert [async_account.api.follow(image["url"]).body for image in job["images"]] == expected_images[1]
+    assert_traceable(async_account, "handlers.finalizer")
+    assert async_account.doctor()["endpoint"]["status"] == "ok"

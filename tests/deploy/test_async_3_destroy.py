@@ -1,4 +1,4 @@
-"""Emulator test, mode async: scale to zero, then destroy in each state of an endpoint. Not run on AWS.
+"""Emulator test, mode async: scale to zero, destroy in each state of an endpoint, a failed first deploy. Not run on AWS.
 
 Each fixture continues from the state that the fixture before left.
 """
@@ -102,3 +102,38 @@ def test_second_destroy_deletes_the_failed_endpoint_and_retains_the_bucket(
     _, bucket = open_bucket(async_account)
     assert inventory(async_account.account) - async_account.baseline == {f"s3: {bucket}"}
     assert keys(async_account, "releases/") != set()
+
+
+@pytest.fixture(scope="module")
+def failed_first(async_account: Deployment, destroyed_again: Completed) -> Completed:
+    """A first deploy of a release that exits, which CloudFormation rolls back with the endpoint's log group."""
+    assert destroyed_again.returncode == 0
+    return async_account.deploy("exiting", "EaselModel")
+
+
+def test_log_of_a_first_deploy_that_failed_outlives_its_rollback(
+    async_account: Deployment, failed_first: Completed
+) -> None:
+    assert failed_first.returncode != 0
+    account = async_account.account
+    assert account.stack_statuses()["EaselModel"] == "ROLLBACK_COMPLETE"
+    groups = account.client("logs").describe_log_groups(logGroupNamePrefix="/aws/sagemaker/Endpoints/")["logGroups"]
+    assert groups == []
+    reason = next(line for line in failed_first.stdout.splitlines() if "NotStartedError" in line)
+    assert "EndpointStart" in reason
+    assert "this release cannot start" in join_lines(failed_first.stdout)
+    bucket = account.outputs()["BucketName"]
+    (kept,) = account.client("s3").list_objects_v2(Bucket=bucket, Prefix="failed-starts/")["Contents"]
+    stacks = async_account.doctor()["stacks"]
+    assert f"s3://{bucket}/{kept['Key']}" in stacks["message"]
+    assert "this release cannot start" in "\n".join(stacks["log_lines"])
+
+
+def test_destroy_after_a_failed_first_deploy_leaves_the_retained_buckets(
+    async_account: Deployment, failed_first: Completed
+) -> None:
+    destroyed = async_account.account.destroy(async_account.assemblies / "exiting")
+    assert destroyed.returncode == 0, destroyed.stdout[-4000:]
+    left = inventory(async_account.account) - async_account.baseline
+    assert {name.partition(":")[0] for name in left} == {"s3"}
+    assert {leftover["type"] for leftover in async_account.leftovers()["leftovers"]} == {"AWS::S3::Bucket"}

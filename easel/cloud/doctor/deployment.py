@@ -8,6 +8,7 @@ from typing import Any
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.container_log import last_lines
+from easel.cloud.doctor.failed_start import find_failed_start
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import resources_of
 from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG
@@ -17,6 +18,7 @@ NOT_CREATED = "REVIEW_IN_PROGRESS"
 OPERATION_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """Stack events that begin an operation; a rollback belongs to the operation before it."""
 WAIT = "Wait until CloudFormation has finished."
+SHOWN_LINES = 10
 DEPLOY_AGAIN = "After you have removed the cause: npx cdk deploy --all"
 
 
@@ -62,10 +64,16 @@ def _in_progress(account: Account, stack: dict[str, Any]) -> Finding:
 def _failed_stack(account: Account, stack: dict[str, Any]) -> Finding:
     name, status = stack["StackName"], stack["StackStatus"]
     reason = first_failure(account, stack.get("StackId", name))
-    advice = advice_for(reason)
+    since = stack.get("LastUpdatedTime", stack["CreationTime"])
+    start = find_failed_start(account, since) if name == account.names.model else None
+    advice = (start.advice if start else "") or advice_for(reason)
     if status in ("DELETE_FAILED", "UPDATE_ROLLBACK_FAILED") and "cdk deploy" in advice:
         advice = ""  # CloudFormation accepts no deploy in these states
-    return failed(f"{name} is {status}{f': {reason}' if reason else ''}.", advice or _stack_remedy(name, status))
+    message = f"{name} is {status}{f': {reason}' if reason else ''}."
+    if start:
+        message += f" The endpoint did not start; the end of its container's log is in {start.uri}."
+    lines = start.lines[-SHOWN_LINES:] if start else ()
+    return Finding("failed", message, advice or _stack_remedy(name, status), lines)
 
 
 def _stack_remedy(name: str, status: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from easel.cloud.account import Account, open_account
 from easel.cloud.doctor import account as account_checks
-from easel.cloud.doctor import deployment, endpoint, machine, model, own_resources, quotas, settings
+from easel.cloud.doctor import deployment, endpoint, machine, model, own_resources, powertools, quotas, settings
 from easel.cloud.doctor.check import CHECKS, Result, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import find_endpoint, has_only_standalone_stacks
@@ -103,6 +103,7 @@ PLAN_CHECKS = (
     own_resources.certificate,
     own_resources.web_acl,
     account_checks.concurrency,
+    powertools.powertools,
     account_checks.budget,
 )
 

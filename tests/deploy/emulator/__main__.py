@@ -19,7 +19,8 @@ from ministack.services import ssm
 from .aws_api import identity
 from .aws_api.http_server import Router, serve
 from .aws_api.service import REGION, Service
-from .cloudformation_types import register, stack_deletion
+from .cloudformation_types import concurrent_creation, register, stack_deletion
+from .cloudformation_types.execution_role import ExecutionRoles
 from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
 from .sagemaker.notebooks import Notebooks
@@ -44,6 +45,13 @@ def count_metric(metric: str, dimensions: dict[str, str]) -> None:
     root_client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
 
 
+def publish_of_budgets(topic: str, text: str) -> None:
+    """Publish as AWS Budgets. Without a permission in the topic's policy the message is lost, as on AWS."""
+    sns = root_client("sns")
+    if identity.may_publish(sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"], "budgets.amazonaws.com"):
+        sns.publish(TopicArn=topic, Message=text)
+
+
 def exit_with_parent() -> None:
     """End this process when its parent ends: standard input is a pipe that only the parent holds."""
     sys.stdin.buffer.read()
@@ -57,13 +65,14 @@ def main(port: int, program: list[str]) -> None:
     hold = StateHold(Path(os.environ["HOLD"]))
     control = SageMaker(program, assume_role, check_permissions, hold, count_metric)
     notebooks = Notebooks(assume_role, check_permissions, hold, Path(os.environ["TMPDIR"]) / "instances")
+    runtime = Runtime(control.endpoints)
+    scaling = AutoScaling(control.endpoints, runtime.backlog, hold.folder / "Scaling")
     services = {
         "sagemaker": Service("sagemaker", control, notebooks),
-        "application-autoscaling": Service("application-autoscaling", AutoScaling(control.endpoints)),
-        "budgets": Service("budgets", Budgets()),
+        "application-autoscaling": Service("application-autoscaling", scaling),
+        "budgets": Service("budgets", Budgets(hold.folder / "NoBudgets", hold.folder / "Spent", publish_of_budgets)),
     }
-    runtime = Service("sagemaker-runtime", Runtime(control.endpoints))
-    serve(Router(runtime, [*services.values()], identity.authorize), port)
+    serve(Router(Service("sagemaker-runtime", runtime), [*services.values()], identity.authorize), port)
     register.register(services, control, notebooks, root_client)
     install_extensions()
     threading.Thread(target=exit_with_parent, daemon=True).start()
@@ -81,6 +90,8 @@ def install_extensions() -> None:
     kms.install()
     apigateway.install()
     stack_deletion.StackDeletion().install()
+    concurrent_creation.ConcurrentCreation().install()
+    ExecutionRoles(Path(os.environ["REGISTRY"])).install()
     assume_role = functools.partial(identity.assume_role, principal="codebuild.amazonaws.com")
     codebuild.install(assume_role, os.environ["HUB_URL"])
     cloudfront.route_to_gateway(int(os.environ["GATEWAY_PORT"]))

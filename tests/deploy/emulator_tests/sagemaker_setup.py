@@ -23,7 +23,7 @@ PROGRAM = """
 import http.server, json, os, pathlib, sys, time
 folder, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 behaviour = json.loads((folder / "code" / "behaviour.json").read_text())
-if behaviour.get("exit"): raise SystemExit(3)
+if behaviour.get("exit"): raise SystemExit("cannot start")
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self): self.send(200, b"")
@@ -44,12 +44,13 @@ BEHAVIOUR = "releases/1/code/behaviour.json"
 
 
 class MemoryClients:
-    """The operations of S3, SNS and CloudWatch that an endpoint needs, in memory."""
+    """The operations of S3, SNS and CloudWatch that an endpoint needs, in memory. `logged` has lines by log group."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.active_alarms: set[str] = set()
+        self.logged: dict[str, list[str]] = {}
 
     def client(self, _: str) -> "MemoryClients":
         return self
@@ -74,6 +75,12 @@ class MemoryClients:
     def publish(self, TopicArn: str, Message: str) -> None:  # noqa: N803
         self.published.append((TopicArn.rsplit(":", 1)[-1], json.loads(Message)))
 
+    def create_log_stream(self, logGroupName: str, logStreamName: str) -> None:  # noqa: N803
+        self.logged.setdefault(logGroupName, [])
+
+    def put_log_events(self, logGroupName: str, logStreamName: str, logEvents: list[Any]) -> None:  # noqa: N803
+        self.logged[logGroupName] += [event["message"] for event in logEvents]
+
     def describe_alarms(self, AlarmNames: list[str]) -> dict[str, Any]:  # noqa: N803
         states = {True: "ALARM", False: "OK"}
         alarms = [{"AlarmName": name, "StateValue": states[name in self.active_alarms]} for name in AlarmNames]
@@ -95,12 +102,10 @@ class SageMakerSetup:
             StateHold(folder),
             lambda metric, _: self.counted.append(metric),
         )
-        services = [
-            Service("sagemaker", self.control),
-            Service("application-autoscaling", AutoScaling(self.control.endpoints)),
-        ]
-        runtime = Service("sagemaker-runtime", Runtime(self.control.endpoints, lambda: self.now))
-        server.router = Router(runtime, services, self.roles.authorize)
+        runtime = Runtime(self.control.endpoints, lambda: self.now)
+        scaling = AutoScaling(self.control.endpoints, runtime.backlog, folder / "Scaling")
+        services = [Service("sagemaker", self.control), Service("application-autoscaling", scaling)]
+        server.router = Router(Service("sagemaker-runtime", runtime), services, self.roles.authorize)
         self.error = server.error
         self.sagemaker, self.runtime, self.scaling = server.clients.values()
 

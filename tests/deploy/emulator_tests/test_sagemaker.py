@@ -65,6 +65,7 @@ def test_container_that_exits_fails_the_endpoint(setup: SageMakerSetup) -> None:
     endpoint = setup.create_endpoint(exit=True)
     assert endpoint["EndpointStatus"] == "Failed"
     assert "did not pass the ping health check" in endpoint["FailureReason"]
+    assert setup.store.logged == {"/aws/sagemaker/Endpoints/Endpoint": ["cannot start"]}
 
 
 def test_disk_with_a_key_needs_the_roles_permission(setup: SageMakerSetup) -> None:

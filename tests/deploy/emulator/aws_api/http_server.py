@@ -10,10 +10,10 @@ from typing import Any
 from botocore.model import OperationModel, Shape
 
 from ..sagemaker.records import RecordTable
-from .service import Parameters, Service, ServiceError
+from .service import ACCOUNT, REGION, Parameters, Service, ServiceError
 
-Authorize = Callable[[str, Mapping[str, str], bytes, str, str], None]
-"""Path, headers and body of a request, IAM action, resource ARN. Raises ServiceError."""
+Authorize = Callable[[str, Mapping[str, str], bytes, str, str, Mapping[str, str]], None]
+"""Path, headers and body of a request, IAM action, resource ARN, condition keys. Raises ServiceError."""
 
 HttpResponse = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
@@ -66,7 +66,7 @@ class Router:
         self, path: str, headers: Mapping[str, str], body: bytes, action: str, parameters: Parameters
     ) -> None:
         for arn in resource_arns(parameters):
-            self.authorize(path, headers, body, action, arn)
+            self.authorize(path, headers, body, action, arn, condition_keys(parameters))
 
     def _parse_rest(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[OperationModel, Parameters]:
         for name in self.runtime.model.operation_names:
@@ -89,7 +89,15 @@ JSON_11 = {"content-type": "application/x-amz-json-1.1"}
 def resource_arns(parameters: Parameters) -> list[str]:
     """Return the ARNs of the resources that a request names, else `*`. AWS authorizes an action on each of them."""
     arns = [table.arn(parameters[f"{table.prefix}Name"]) for table in TABLES if f"{table.prefix}Name" in parameters]
+    if "ScalableDimension" in parameters:
+        arns = [f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0123456789ab"]
     return arns or ["*"]
+
+
+def condition_keys(parameters: Parameters) -> dict[str, str]:
+    """Return the condition keys of a request that policies of Easel use."""
+    namespace = parameters.get("ServiceNamespace")
+    return {"application-autoscaling:service-namespace": namespace} if namespace else {}
 
 
 def parse_input(

@@ -19,7 +19,9 @@ from .role_permissions import Permission
 from .service import ACCOUNT, REGION, ServiceError
 
 
-def authorize(path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str) -> None:
+def authorize(
+    path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str, keys: Mapping[str, str]
+) -> None:
     """Check the signature of a POST and the caller's policies. Raises ServiceError as AWS would answer."""
     responses.set_request_account_id(ACCOUNT)
     responses.set_request_region(REGION)
@@ -27,7 +29,7 @@ def authorize(path: str, headers: Mapping[str, str], body: bytes, action: str, r
     pin_signed_request("POST", path, {}, [(name.encode(), value.encode()) for name, value in lowered.items()])
     pin_signed_body(body)
     key = extract_access_key_id(lowered, {})
-    denial = enforce(key, action, action.partition(":")[0], REGION, resource_arn=resource)
+    denial = enforce(key, action, action.partition(":")[0], REGION, resource_arn=resource, service_context=dict(keys))
     if denial is None:
         return
     if code := getattr(denial, "code", ""):
@@ -62,6 +64,14 @@ def check_permissions(role_arn: str, permissions: Sequence[Permission], principa
         if enforce(keys.access_key, action, service, REGION, resource_arn=resource, service_context=context):
             message = f"User: {role_arn} is not authorized to perform: {action} on resource: {resource}"
             raise ServiceError("ValidationException", message)
+
+
+def may_publish(policy: str, principal: str) -> bool:
+    """Return whether a topic's policy lets a service publish for this account."""
+    context = EvalContext(
+        "*", "Service", "", "sns:Publish", "*", REGION, service_context={"aws:sourceaccount": ACCOUNT}
+    )
+    return bool(evaluate_resource_policy(policy, context, principal).decision == "Allow")
 
 
 def _trusts(role: Mapping[str, str], principal: str) -> bool:

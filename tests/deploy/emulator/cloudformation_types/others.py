@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import provisioners
-
 from ..aws_api.service import ACCOUNT, Parameters, Service
 from .handler import Created, call
 
@@ -45,13 +43,13 @@ class WebAclAssociations:
 
 
 class Budgets:
-    """AWS::Budgets::Budget, with a name by CloudFormation."""
+    """AWS::Budgets::Budget."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
-        name = provisioners._physical_name(stack, logical_id, max_len=100)
+    def create(self, _: str, properties: Parameters, stack: str) -> Created:
+        name = properties["Budget"]["BudgetName"]
         limit = {key: str(value) for key, value in properties["Budget"]["BudgetLimit"].items()}
         budget = {**properties["Budget"], "BudgetName": name, "BudgetLimit": limit}
         notifications = {"NotificationsWithSubscribers": properties.get("NotificationsWithSubscribers", [])}

@@ -11,6 +11,7 @@ from ..sagemaker.control_plane import SageMaker
 from ..sagemaker.notebooks import Notebooks
 from ..services import kms
 from .buckets import Buckets
+from .execution_role import keep_boundary
 from .handler import Handler, replacing, updating_in_place
 from .others import Budgets, SecurityGroupIngress, WebAclAssociations
 from .sagemaker import Endpoints, NotebookInstances, Scaling, named
@@ -29,6 +30,8 @@ def register(
     known["AWS::S3::Bucket"].update(create=buckets.create, update=buckets.update, delete=buckets.delete)
     for name, wrap in {"AWS::Logs::LogGroup": kms.check_log_group, "AWS::SNS::Topic": kms.keep_topic_key}.items():
         known[name]["create"] = wrap(known[name]["create"])
+    for name, new in {"create": 1, "update": 2}.items():
+        known["AWS::IAM::Role"][name] = keep_boundary(known["AWS::IAM::Role"][name], new)
     tables = (control.models, control.configs, control.endpoint_records, notebooks.instances)
     tagging._COLLECTORS["sagemaker"] = lambda: (tags for table in tables for tags in table.tags_by_arn())
     _run_on_worker_threads({*handlers, "AWS::S3::Bucket"})

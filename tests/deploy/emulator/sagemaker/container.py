@@ -9,12 +9,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..aws_api.service import Parameters, ServiceError
+from .container_log import ContainerLog
 
 PING_SECONDS = 2
 
@@ -51,17 +52,20 @@ class Container:
     """One running copy of the serving program, with its own copy of the model data."""
 
     @classmethod
-    def start(cls, command: Sequence[str], definition: Parameters, s3: Any, seconds: int) -> Self:
+    def start(
+        cls, command: Sequence[str], definition: Parameters, s3: Any, open_log: Callable[[], ContainerLog], seconds: int
+    ) -> Self:
         """Return a healthy container. Raises ServiceError after `seconds` or when the program has exited."""
-        container = cls(command, definition, s3)
+        container = cls(command, definition, s3, open_log())
         try:
             container.wait(seconds)
         except ServiceError:
             container.stop()
+            container.log.drain()
             raise
         return container
 
-    def __init__(self, command: Sequence[str], definition: Parameters, s3: Any) -> None:
+    def __init__(self, command: Sequence[str], definition: Parameters, s3: Any, log: ContainerLog) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="model-"))
         try:
             download_model(s3, definition["ModelDataSource"]["S3DataSource"], self.folder)
@@ -74,7 +78,13 @@ class Container:
             "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "SAGEMAKER_BIND_TO_PORT": str(self.port),
             **definition.get("Environment", {}),
         }  # fmt: skip
-        self.process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace",
+        )  # fmt: skip
+        assert self.process.stdout
+        self.log = log
+        log.follow(self.process.stdout)
 
     def wait(self, seconds: int) -> None:
         """Wait until /ping returns 200. Raises ServiceError with the FailureReason of DescribeEndpoint."""

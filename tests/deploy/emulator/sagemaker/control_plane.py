@@ -9,6 +9,7 @@ import boto3
 from ..aws_api.role_permissions import CheckPermissions, for_disk, for_network
 from ..aws_api.service import Parameters, ServiceError
 from .container import Container
+from .container_log import ContainerLog
 from .endpoint import IN_PROGRESS, Endpoint, StateHold
 from .fleet import Fleet
 from .records import RecordTable
@@ -151,7 +152,8 @@ class SageMaker:
         self.check_permissions(model["ExecutionRoleArn"], permissions)
         s3 = session.client("s3")
         seconds = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS)
-        start = functools.partial(Container.start, self.command, model["PrimaryContainer"], s3, seconds)
+        open_log = functools.partial(ContainerLog, session.client("logs"), endpoint, variant["VariantName"])
+        start = functools.partial(Container.start, self.command, model["PrimaryContainer"], s3, open_log, seconds)
         dimensions = {"EndpointName": endpoint, "VariantName": variant["VariantName"]}
 
         def count_failure(status: int) -> None:

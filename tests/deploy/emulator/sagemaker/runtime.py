@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,11 +35,15 @@ def container_headers(parameters: Parameters) -> dict[str, str]:
 
 
 class Runtime:
-    """Invokes the endpoints that the control plane keeps in `endpoints`."""
+    """Invokes the endpoints that the control plane keeps in `endpoints`.
+
+    `backlog` counts the asynchronous invocations that wait or run, by endpoint.
+    """
 
     def __init__(self, endpoints: Mapping[str, Endpoint], clock: Callable[[], float] = time.time) -> None:
         self.endpoints, self.clock = endpoints, clock
         self.queue: queue.Queue[AsyncInvocation] = queue.Queue()
+        self.backlog: Counter[str] = Counter()
         threading.Thread(target=self._run_queue, daemon=True).start()
 
     def invoke_endpoint(self, parameters: Parameters) -> Parameters:
@@ -53,6 +58,7 @@ class Runtime:
             raise ServiceError("ValidationError", "InputLocation is required.")
         output_config = fleet.config["AsyncInferenceConfig"]["OutputConfig"]
         invocation = AsyncInvocation.accept(output_config, parameters, self.clock())
+        self.backlog[parameters["EndpointName"]] += 1
         self.queue.put(invocation)
         failure = {"FailureLocation": invocation.failure_location} if invocation.failure_location else {}
         return {"InferenceId": invocation.inference_id, "OutputLocation": invocation.output_location, **failure}
@@ -74,6 +80,7 @@ class Runtime:
             invocation = self.queue.get()
             if fleet := self._wait_for_instance(invocation):
                 invocation.run(fleet)
+            self.backlog[invocation.parameters["EndpointName"]] -= 1
 
     def _wait_for_instance(self, invocation: "AsyncInvocation") -> Fleet | None:
         """Return the fleet once it has an instance; None if the invocation expired or the endpoint was deleted."""

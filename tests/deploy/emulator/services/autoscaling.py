@@ -1,9 +1,11 @@
-"""Application Auto Scaling: scalable targets and policies. It never scales."""
+"""Application Auto Scaling: scalable targets and policies. It scales between zero and one, while a test lets it."""
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..aws_api.service import ACCOUNT, REGION, Parameters, ServiceError
 from ..sagemaker.endpoint import Endpoint
@@ -11,6 +13,11 @@ from ..sagemaker.endpoint import Endpoint
 Key = tuple[str, str, str]
 """Service namespace, resource id, scalable dimension."""
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+SCALING_SECONDS = 0.5
+UPDATED = (
+    "ServiceNamespace", "ResourceId", "ScalableDimension", "RoleARN", "MinCapacity", "MaxCapacity", "SuspendedState",
+)  # fmt: skip
+"""What RegisterScalableTarget changes. It leaves what a request does not name."""
 
 
 def key_of(parameters: Parameters) -> Key:
@@ -18,16 +25,38 @@ def key_of(parameters: Parameters) -> Key:
 
 
 class AutoScaling:
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
-        self.endpoints = endpoints
+    """Keeps targets and policies of `endpoints`, whose waiting invocations are in `backlog`.
+
+    While the file `switch` exists, an endpoint that may scale to zero does so when nothing waits, and wakes for a
+    request. A policy's metric and cooldown do not matter.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], backlog: Mapping[str, int], switch: Path) -> None:
+        self.endpoints, self.backlog, self.switch = endpoints, backlog, switch
+        threading.Thread(target=self._scale_all, daemon=True).start()
         self.targets: dict[Key, Parameters] = {}
         self.policies: dict[tuple[Key, str], Parameters] = {}
 
+    def _scale_all(self) -> None:
+        while True:
+            time.sleep(SCALING_SECONDS)
+            if self.switch.exists():
+                for key, target in list(self.targets.items()):
+                    endpoint = self.endpoints.get(key[1].split("/")[1])
+                    if endpoint and endpoint.fleet and endpoint.status == "InService" and not target["MinCapacity"]:
+                        self._scale(endpoint, endpoint.fleet.instances, target["SuspendedState"])
+
+    def _scale(self, endpoint: Endpoint, instances: int, suspended: Parameters) -> None:
+        wanted = 1 if self.backlog.get(endpoint.name) else 0
+        direction = "Out" if wanted > instances else "In"
+        if wanted != instances and not suspended.get(f"DynamicScaling{direction}Suspended"):
+            endpoint.scale(wanted)
+
     def register_scalable_target(self, parameters: Parameters) -> Parameters:
         self._check_endpoint(parameters)
-        target = self.targets.get(key_of(parameters), {"CreationTime": time.time(), "RoleARN": _service_role()})
-        names = ("ServiceNamespace", "ResourceId", "ScalableDimension", "RoleARN", "MinCapacity", "MaxCapacity")
-        target.update({name: parameters[name] for name in names if name in parameters})
+        new = {"CreationTime": time.time(), "RoleARN": _service_role(), "SuspendedState": {}}
+        target = self.targets.get(key_of(parameters), new)
+        target.update({name: parameters[name] for name in UPDATED if name in parameters})
         if not {"MinCapacity", "MaxCapacity"} <= target.keys() or target["MinCapacity"] > target["MaxCapacity"]:
             raise ServiceError("ValidationException", "MinCapacity and MaxCapacity are required, the least first")
         self.targets[key_of(parameters)] = target

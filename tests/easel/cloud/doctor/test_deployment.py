@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -79,6 +80,40 @@ def test_the_remedy_of_a_failed_stack_is_one_that_cloudformation_accepts(status:
 def test_the_first_failure_of_the_last_operation_is_the_reason() -> None:
     result = deployment.stacks.run(failed_stack("ROLLBACK_COMPLETE", EVENTS).account())
     assert_result(result, "failed", f"ROLLBACK_COMPLETE: Endpoint: {NO_INSTANCES}", remedy=advice_for(NO_INSTANCES))
+
+
+def kept_log(status: str, modified: datetime, *lines: str) -> FakeAws:
+    """Return an account whose model stack failed, with a log in the bucket."""
+    aws = failed_stack(status, [event("Endpoint", "CREATE_FAILED", "did not pass the ping health check")])
+    outputs = [{"OutputKey": "BucketName", "OutputValue": "store"}]
+    storage = {**stack("CREATE_COMPLETE", "EaselStorage"), "Outputs": outputs}
+    older = {"Key": "failed-starts/older.txt", "LastModified": NOW - timedelta(days=1), "Size": 1}
+    newer = {"Key": "failed-starts/e.txt", "LastModified": modified, "Size": 1}
+    body = "\n".join(["e: did not pass the ping health check", *lines]).encode()
+    aws.responses |= {
+        "cloudformation.DescribeStacks": {"Stacks": [storage, stack(status)]},
+        "s3.ListObjectsV2": {"Contents": [older, newer], "IsTruncated": False},
+        "s3.GetObject": lambda request: {"Body": BytesIO(body if request["Key"] == newer["Key"] else b"wrong")},
+    }
+    return aws
+
+
+def test_the_log_of_an_endpoint_that_did_not_start_is_shown() -> None:
+    """The log group was deleted by the rollback."""
+    crash = "2026-11-24T00:00:00Z No module named 'xformers'"
+    aws = kept_log("ROLLBACK_COMPLETE", NOW + timedelta(minutes=20), "first", crash, "2026-11-24T00:00:01Z bye \x1b")
+    result = deployment.stacks.run(aws.account())
+    assert_result(result, "failed", "s3://store/failed-starts/e.txt", remedy=advice_for("No module named 'xformers'"))
+    assert result is not None
+    assert result.log_lines[-2:] == (crash, "2026-11-24T00:00:01Z bye \x1b")
+    assert "\x1b" not in result.text(lambda text, _: text)
+
+
+def test_a_log_of_an_earlier_deploy_is_not_shown() -> None:
+    result = deployment.stacks.run(kept_log("ROLLBACK_COMPLETE", NOW - timedelta(hours=1), "old").account())
+    assert_result(result, "failed", "ping health check", remedy=advice_for("ping health check"))
+    assert result is not None
+    assert result.log_lines == ()
 
 
 def test_advice_to_deploy_is_replaced_if_the_stack_accepts_no_deploy() -> None:

@@ -37,7 +37,7 @@ def test_a_healthy_deployment(doctor: RunDoctor) -> None:
     results = doctor(healthy_deployment())
     assert list(results) == [
         "node", "cdk", "model", "model_folder", "disk", "account", "region", "endpoint_quota", "update_quota",
-        "concurrency", "budget", "bootstrap", "stacks", "endpoint", "alarms", "container_log",
+        "concurrency", "powertools", "budget", "bootstrap", "stacks", "endpoint", "alarms", "container_log",
     ]  # fmt: skip
     assert {result.status for code, result in results.items() if code not in MACHINE_CHECKS} == {"ok"}
     assert {result.remedy for code, result in results.items() if code not in MACHINE_CHECKS} == {""}
@@ -61,9 +61,9 @@ def test_a_refused_call_makes_only_its_check_unknown(doctor: RunDoctor, call: st
     aws.responses[call] = client_error("AccessDeniedException", "no")
     results = doctor(aws)
     assert_result(results[code], "unknown")
-    depends_on_quotas = {"update_quota"} if code == "endpoint_quota" else set()
+    same_call = {"endpoint_quota": {"update_quota"}, "bootstrap": {"powertools"}}.get(code, set())
     unknown = {other for other, result in results.items() if result.status != "ok"} - MACHINE_CHECKS
-    assert unknown == {code} | depends_on_quotas
+    assert unknown == {code} | same_call
 
 
 @pytest.mark.parametrize(
