@@ -24,7 +24,8 @@ from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
 from stacks.config.settings import MODE_DEFAULTS, Settings
 from stacks.config.validation import allowed_values
-from stacks.model import idle_guard
+from stacks.model import budget_stop, idle_guard
+from stacks.model.stack import DEPLOY_ALARM, DEPLOY_TEXT
 from stacks.model.update_rollback import CODES
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +118,12 @@ ENDPOINT_ALARMS = {
 
 def alarms_page() -> str:
     """Return the alarms and what to do about each."""
-    texts = {**DESCRIPTIONS, idle_guard.ALARM: idle_guard.DESCRIPTION}
+    texts = {
+        **DESCRIPTIONS,
+        DEPLOY_ALARM: DEPLOY_TEXT,
+        idle_guard.ALARM: idle_guard.DESCRIPTION,
+        **budget_stop.DESCRIPTIONS,
+    }
     rows = [_row(f"`{name}`", text) for name, text in texts.items()]
     counted = {name: f"Jobs that failed with `{code}`." for name, code in CODES.items()} | ENDPOINT_ALARMS
     return (

@@ -112,8 +112,8 @@ def test_a_check_changes_nothing_without_a_stop(cloud: Cloud) -> None:
 
 def test_instances_that_a_deploy_starts_are_stopped_again(cloud: Cloud) -> None:
     budget_stop.handler(NOTICE, None)
-    instance = {"VariantName": VARIANT, "DesiredInstanceCount": 1}
-    cloud.sagemaker.update_endpoint_weights_and_capacities(EndpointName=ENDPOINT, DesiredWeightsAndCapacities=[instance])
+    wanted = {"VariantName": VARIANT, "DesiredInstanceCount": 1}
+    cloud.sagemaker.update_endpoint_weights_and_capacities(EndpointName=ENDPOINT, DesiredWeightsAndCapacities=[wanted])
     assert [budget_stop.handler(CHECK, None) for _ in range(2)] == ["stopped", "empty"]
     assert cloud.instances() == 0
 
