@@ -11,7 +11,7 @@ from easel.cloud.policies.assembly import ANY, Assembly
 RESOURCES = {
     "AWS::IAM::Role": ("iam", "role/{name}", "RoleName"),
     "AWS::Lambda::Function": ("lambda", "function:{name}", "FunctionName"),
-    "AWS::Logs::LogGroup": ("logs", "log-group:{name}:*", "LogGroupName"),
+    "AWS::Logs::LogGroup": ("logs", "log-group:{name}*", "LogGroupName"),
     "AWS::S3::Bucket": ("s3", "{name}", "BucketName"),
     "AWS::SNS::Topic": ("sns", "{name}", "TopicName"),
     "AWS::SQS::Queue": ("sqs", "{name}", "QueueName"),

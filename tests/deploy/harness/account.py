@@ -27,6 +27,7 @@ from tests.deploy.harness.environment import (
     create_certificate,
     user_environment,
 )
+from tests.stacks.registry import render_handlers
 
 START_SECONDS = 60
 CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
@@ -59,9 +60,10 @@ class Account:
             "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate), "MINISTACK_SSL_KEY": str(key),
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "LAMBDA_EXECUTOR": "local", "HUB_URL": hub_url, "NODE_PATH": str(NODE_SDK), "TMPDIR": str(folder),
-            "HOLD": str(folder / "hold"), "PYTHONPATH": str(SHORT_WAITS),
+            "HOLD": str(folder / "hold"), "REGISTRY": str(folder / "registry.json"), "PYTHONPATH": str(SHORT_WAITS),
         }  # fmt: skip
         (folder / "hold").mkdir()
+        (folder / "registry.json").write_text(render_handlers())
 
     def __enter__(self) -> Self:
         program = ("env", f"PYTHONPATH={ROOT}", PYTHON, *CONTAINER)
@@ -127,8 +129,10 @@ class Account:
             )  # fmt: skip
         return CdkCommand(process, log)
 
-    def bootstrap(self) -> subprocess.CompletedProcess[str]:
-        return self.start_cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}").wait()
+    def bootstrap(self, *policies: str) -> subprocess.CompletedProcess[str]:
+        """Bootstrap the account. `policies`: ARNs for CloudFormation's role, in place of AdministratorAccess."""
+        options = ("--cloudformation-execution-policies", ",".join(policies)) if policies else ()
+        return self.start_cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", *options).wait()
 
     def start_deploy(self, assembly: Path, *stacks: str) -> "CdkCommand":
         """Start to deploy all stacks, or some with those that they depend on."""
