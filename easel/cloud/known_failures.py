@@ -52,6 +52,12 @@ KNOWN_FAILURES = (
         "Choose another -c instance_type.",
     ),
     KnownFailure(
+        "host_image",
+        r"InferenceAmiVersion|inference-gpu-\d",
+        "SageMaker does not offer the host image of the GPU, or not with this instance type.",
+        "Set -c gpu_host=al2023, or to al2 if it is al2023.",
+    ),
+    KnownFailure(
         "disk_full",
         r"No space left on device",
         "The model does not fit on the instance's disk.",
@@ -79,7 +85,7 @@ KNOWN_FAILURES = (
         "gpu_driver",
         r"NVIDIA driver|CUDA driver version is insufficient|forward compatibility was attempted",
         "The GPU driver of the host is too old for the image.",
-        "Set the InferenceAmiVersion in stacks/config/images.py that fits the image's CUDA version.",
+        "Set -c gpu_host=al2023, or to al2 if it is al2023.",
     ),
     KnownFailure(
         "gpu_error",

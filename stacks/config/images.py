@@ -16,8 +16,13 @@ GPU_TAG = "2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04"
 CPU_TAG = "2.6.0-transformers5.5.3-cpu-py312-ubuntu22.04"
 DIFFUSERS = "0.37.1"
 """The image's version of diffusers. Later builds under the same tag may have a newer version."""
-GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
-"""Host image with the driver for CUDA 12.4. The default host image has driver 470."""
+GPU_AMIS = {"al2": "al2-ami-sagemaker-inference-gpu-3-1", "al2023": "al2023-ami-sagemaker-inference-gpu-4-1"}
+"""Setting `gpu_host` to a host image: driver 550 for CUDA 12.4, driver 580 for CUDA 13.0. SageMaker's default has 470.
+
+Source: InferenceAmiVersion in botocore's model of SageMaker. docs/explanation/decisions/the-gpu-host.md has the choice.
+"""
+GPU_AMI = GPU_AMIS["al2"]
+"""The one that the notebook uses."""
 
 ACCOUNTS = {
     "af-south-1": "626614931356",

@@ -58,6 +58,9 @@ class Settings(BaseModel):
     instance_fallbacks: forms.InstanceTypes = ""
     """Up to four more types, separated by commas, that SageMaker tries in this order when AWS has no `instance_type`
     free. For regions short of GPUs."""
+    gpu_host: Literal["al2", "al2023"] = "al2"
+    """Host image of GPU instances: `al2` is Amazon Linux 2 with driver 550, for the serving image's CUDA 12.4; `al2023`
+    is Amazon Linux 2023 with driver 580. For the day on which AWS no longer offers `al2`."""
     min_instances: Annotated[int, WholeNumber, Field(ge=0, le=100)] = Field(default_factory=_by_mode("min_instances"))
     """Instances that always run; default 0 in `async`, 1 in `realtime`. For users who pay to avoid the start."""
     max_instances: Annotated[int, WholeNumber, Field(ge=1, le=100)] = 1

@@ -120,7 +120,9 @@ class Endpoint(Construct):
             **_instances(settings.pool),
             initial_instance_count=max(1, settings.min_instances),
             initial_variant_weight=1,
-            inference_ami_version=images.GPU_AMI if images.has_gpu(settings.instance_type) else None,
+            inference_ami_version=images.GPU_AMIS[settings.gpu_host]
+            if images.has_gpu(settings.instance_type)
+            else None,
             container_startup_health_check_timeout_in_seconds=serving.START_SECONDS,
             model_data_download_timeout_in_seconds=serving.DOWNLOAD_SECONDS,
             routing_config=None if self.async_output else least_busy,

@@ -69,6 +69,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "shell": "on",
             "instance_type": "ml.g6.xlarge",
             "instance_fallbacks": "ml.g4dn.xlarge",
+            "gpu_host": "al2023",
             "cloud9_cidr": "203.0.113.7/32",
             "cloud9_environment_id": "0123456789abcdef0123456789abcdef",
         },

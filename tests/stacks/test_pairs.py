@@ -50,6 +50,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {"instance_type": "ml.g5.xlarge"},
         {"instance_type": "ml.g5.xlarge", "instance_fallbacks": "ml.g6.xlarge"},
     ),
+    "gpu_host": ({}, {"gpu_host": "al2023"}),
     "throttle": ({}, {"throttle_rate": "5", "daily_quota": "77"}),
     "days": ({}, {"result_days": "30", "log_days": "7"}),
     "queue": ({}, {"queue_minutes": "5", "api_concurrency": "7"}),

@@ -32,6 +32,7 @@ def load_error(error: str, cause: str) -> str:
         (load_error("SafetensorError", "Error while deserializing header"), "model_folder"),
         ('{"code":400,"type":"InternalServerException","message":"No module named \'diffusers\'"}', "module_missing"),
         ("The NVIDIA driver on your system is too old (found version 11040)", "gpu_driver"),
+        ("Invalid InferenceAmiVersion al2-ami-sagemaker-inference-gpu-3-1", "host_image"),
         ("CUDA error: an illegal memory access was encountered", "gpu_error"),
         ("huggingface_hub.errors.GatedRepoError: 403 Client Error", "hub_access"),
         ("User: arn:… is not authorized to perform: s3:GetObject", "access_denied"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
+import botocore.session
 import pytest
 
 from stacks.config import images
 from stacks.config.prices import USD_PER_HOUR, price
+from stacks.config.settings import Settings
 from tests.parity.__main__ import RECORD
 from tests.stacks.assembly import Assembly, synthesise
 
@@ -65,6 +68,13 @@ def test_a_gpu_gets_the_gpu_image_and_its_driver(default: Assembly) -> None:
     assert {region: row["account"] for region, row in table.items()} == images.ACCOUNTS
 
 
+def test_sagemaker_knows_the_host_images() -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    known = model.shape_for("ProductionVariantInferenceAmiVersion").enum
+    assert set(images.GPU_AMIS.values()) <= set(known)
+    assert set(images.GPU_AMIS) == set(get_args(Settings.model_fields["gpu_host"].annotation))
+
+
 def test_a_cpu_gets_the_cpu_image_of_its_region(realtime: Assembly) -> None:
     (variant,) = realtime.only(CONFIG)["ProductionVariants"]
     assert "InferenceAmiVersion" not in variant
@@ -82,7 +92,7 @@ def test_fallbacks_replace_the_instance_type_by_pools(cloud9: Assembly) -> None:
     ]
     assert variant["VariantInstanceProvisionTimeoutInSeconds"] == 1800
     assert "InstanceType" not in variant
-    assert variant["InferenceAmiVersion"] == images.GPU_AMI
+    assert variant["InferenceAmiVersion"] == images.GPU_AMIS["al2023"]
     assert cloud9.outputs("EaselModel")["PriceWarm"] == price(["ml.g6.xlarge", "ml.g4dn.xlarge"], 1)
     pool = sha256(b"ml.g6.xlarge,ml.g4dn.xlarge").hexdigest()[:6]
     assert f"Async{pool}" in next(iter(cloud9.resources(ENDPOINT)))
