@@ -63,6 +63,15 @@ def test_region_without_layer_needs_the_setting(region: str) -> None:
     assert region not in alternatives
 
 
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
+def test_a_budget_can_stop_only_where_aws_budgets_notifies(region: str) -> None:
+    check_region(region, Settings(), EMOJI)
+    check_region("eu-west-1", Settings(budget_action="stop"), EMOJI)
+    with pytest.raises(SettingsError) as caught:
+        check_region(region, Settings(budget_action="stop"), EMOJI)
+    assert (caught.value.code, caught.value.key) == ("region_without_budgets", "budget_action")
+
+
 @pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1"])
 def test_hub_model_in_china_needs_a_mirror(region: str) -> None:
     check_region(region, Settings(powertools_layer=LAYER.format(region), hub_url="https://hub.example.cn"), SD)
