@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ShowProgress = Callable[[str, tuple[int, int] | None], None]
 """Takes a message, and the finished and all steps if they are known."""
+Tick = Callable[..., None]
+"""Updates the seconds of a spinner. It may take a text to show after them."""
 
 
 class Terminal:
@@ -30,15 +32,15 @@ class Terminal:
             print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr, flush=True)
 
     @contextmanager
-    def spinner(self, text: str) -> Iterator[Callable[[], None]]:
+    def spinner(self, text: str) -> Iterator[Tick]:
         """Show `text` and the elapsed seconds. The yielded function updates them."""
         began = time.monotonic()
         if not self.animated:
             self.print(f"{text} …")
-            yield lambda: None
+            yield lambda more="": None
             return
         with _animation(text) as update:
-            yield lambda: update(f"{text} … {time.monotonic() - began:.0f} s")
+            yield lambda more="": update(printable(f"{text} … {time.monotonic() - began:.0f} s{more}"))
 
     @contextmanager
     def progress_bar(self) -> Iterator[ShowProgress]:

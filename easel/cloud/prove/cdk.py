@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from easel.cloud.prove.releases import ADDED, SETTINGS, write_code
 from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.terminal import Tick
 
 POLL_SECONDS = 0.5
 INTERRUPT_SECONDS = 60
-TAIL_LINES = 12
+TAIL_LINES, TAIL_BYTES = 12, 4096
+EVENT_BARS = 4
+"""Columns of an event: stack, count, time, status, type, resource."""
 OPTIONS = ("--no-color", "--no-notices")
 _NOISE = re.compile(r"^\s*$|_IN_PROGRESS|_COMPLETE\b|^\[Warning|✨|^Stack ARN|^Outputs:|^\w+\.\w+ = ")
 
@@ -34,13 +37,13 @@ class Cdk:
         path = os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent)))  # Node may be in .venv
         self._environment = {**os.environ, "AWS_REGION": region, "PATH": path}
 
-    def deploy(self, variant: str, tick: Callable[[], None]) -> int:
-        """Deploy all stacks of a variant and return the exit status. `tick` is called while CloudFormation works."""
+    def deploy(self, variant: str, tick: Tick) -> int:
+        """Deploy all stacks of a variant and return the exit status. `tick` gets the newest event meanwhile."""
         assembly = self._synthesise(variant, tick)
         return self._run("deploy", "--all", "--app", str(assembly), "--require-approval", "never",
                          "--progress", "events", tick=tick)  # fmt: skip
 
-    def destroy(self, tick: Callable[[], None]) -> int:
+    def destroy(self, tick: Tick) -> int:
         """Destroy all stacks and return the exit status. Every variant has the same stacks."""
         assemblies = [
             folder for folder in (self._folder / "assemblies").glob("*") if (folder / "manifest.json").exists()
@@ -55,7 +58,7 @@ class Cdk:
         lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
         return "\n".join([line for line in lines if not _NOISE.search(line)][-TAIL_LINES:])
 
-    def _synthesise(self, variant: str, tick: Callable[[], None]) -> Path:
+    def _synthesise(self, variant: str, tick: Tick) -> Path:
         """Write the assembly of a variant. Raises CommandError: the app refuses the settings, for example."""
         code, assembly = self._root / "model_code", self._folder / "assemblies" / variant
         if ADDED[variant]:
@@ -67,15 +70,16 @@ class Cdk:
             raise CommandError("The templates cannot be written", where="cdk synth", why=self.last_words(), fix=fix)
         return assembly
 
-    def _run(self, *arguments: str, tick: Callable[[], None]) -> int:
+    def _run(self, *arguments: str, tick: Tick) -> int:
         """Run a command in a process group of its own, so that Ctrl-C comes to it only from here."""
         logs = self._folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         program = self._root / "node_modules" / ".bin" / "cdk"
         try:
-            with (logs / f"{time.time():.1f}-{arguments[0]}.log").open("wb") as log:
+            log = logs / f"{time.time():.1f}-{arguments[0]}.log"
+            with log.open("wb") as file:
                 process = subprocess.Popen(
-                    (str(program), *arguments, *OPTIONS), cwd=self._root, env=self._environment, stdout=log,
+                    (str(program), *arguments, *OPTIONS), cwd=self._root, env=self._environment, stdout=file,
                     stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=self._lock,
                 )  # fmt: skip
         except OSError as error:
@@ -85,12 +89,21 @@ class Cdk:
             ) from None
         try:
             while process.poll() is None:
-                tick()
+                tick(_newest_event(log))
                 time.sleep(POLL_SECONDS)
         except BaseException:
             _interrupt(process)
             raise
         return process.returncode
+
+
+def _newest_event(log: Path) -> str:
+    """Return stack, status and resource of the last event in the output of a deploy or destroy; empty if none."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    events = [[cell.strip() for cell in line.split("|")] for line in lines if line.count("|") > EVENT_BARS]
+    return f" · {events[-1][0]} {events[-1][3]} {events[-1][-1]}" if events else ""
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from easel.cloud.doctor.deployment import first_failure
+from easel.cloud.doctor.endpoint import endpoint as endpoint_check
 from easel.cloud.pause import EndpointSwitch
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REQUEST
+from easel.cloud.stack_state import find_endpoint
 from easel.console.errors import CommandError
 
 SLEEP_MINUTES, WAKE_MINUTES, SWITCH_MINUTES = 90.0, 45.0, 45
@@ -84,6 +86,9 @@ def rollback(run: Run) -> Facts:
     if (status := run.stack_statuses().get(name)) != ROLLED_BACK:
         raise run.refusal(f"{name} is {status} and not {ROLLED_BACK}")
     reason = first_failure(run.account, name)
+    checked = endpoint_check.run(run.account, find_endpoint(run.account))
+    if checked and checked.status == "failed":
+        raise CommandError("The endpoint did not roll back", where=name, why=checked.message, fix=checked.remedy)
     run.generate()
     responses = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
     return {"AWS": reason, "responses meanwhile": responses}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from easel.cloud.prove.state import Outcome
 from easel.console.printable import printable
-from easel.console.terminal import Terminal
+from easel.console.terminal import Terminal, Tick
 
 SYMBOLS = {"passed": "✓", "failed": "✗", "skipped": "-"}
 
@@ -19,9 +19,9 @@ class Progress(Terminal):
     step = ""
 
     @contextmanager
-    def spinner(self, text: str) -> Iterator[Callable[[], None]]:
+    def spinner(self, text: str) -> Iterator[Tick]:
         if not self.animated:
-            yield lambda: None
+            yield lambda more="": None
             return
         with super().spinner(f"{self.step}{text}") as tick:
             yield tick

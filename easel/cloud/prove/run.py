@@ -21,6 +21,7 @@ from easel.cloud.prove.progress import Progress
 from easel.cloud.prove.service import REQUEST, Service
 from easel.cloud.prove.state import State
 from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.terminal import Tick
 
 POLL_SECONDS = 5.0
 LOST_POLLS = 24
@@ -86,8 +87,8 @@ class Run:
         self.save()
         with self.progress.spinner("Deploying") as tick:
 
-            def watch() -> None:
-                self._tick(tick)
+            def watch(event: str = "") -> None:
+                self._tick(tick, event)
                 each()
 
             status = self.cdk.deploy(variant, watch)
@@ -195,9 +196,9 @@ class Run:
                 self.sleep(POLL_SECONDS)
                 self._tick(tick) if limited else tick()
 
-    def _tick(self, tick: Callable[[], None]) -> None:
-        tick()
+    def _tick(self, tick: Tick, event: str = "") -> None:
         self.meter.check()
+        tick(f", {self.state.usd:.2f} USD{event}")
 
 
 def _timeout(text: str, minutes: float) -> CommandError:

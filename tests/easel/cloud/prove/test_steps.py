@@ -51,7 +51,7 @@ def problem(status: int, code: str) -> tuple[int, Any]:
 def job(status: str, code: str = "") -> Any:
     error = {"code": code, "message": "why", "hint": ""} if code else None
     parameters = {"prompt": ["x"], "num_images_per_prompt": 1}
-    fields = {"id": ID, "message": "", "progress": None, "images": [], "timings": {}, "warnings": []}
+    fields: dict[str, Any] = {"id": ID, "message": "", "progress": None, "images": [], "timings": {}, "warnings": []}
     return parse_job(json.dumps({**fields, "status": status, "parameters": parameters, "error": error}).encode())
 
 
@@ -126,7 +126,7 @@ def test_failing_release_that_stays_is_found(run: Run) -> None:
 def test_job_of_a_paused_endpoint_must_say_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_steps, "EndpointSwitch", lambda *_: SimpleNamespace(pause=lambda: ""))
     ended = iter([job("failed", "endpoint_missing"), job("failed", "model_error")])
-    run.service.api = SimpleNamespace(submit=lambda _: job("queued"), job=lambda _: next(ended))  # type: ignore[misc]
+    run.service.api = SimpleNamespace(submit=lambda _: job("queued"), job=lambda _: next(ended))  # type: ignore[assignment]
     assert endpoint_steps.pause(run) == {"job": "endpoint_missing"}
     with pytest.raises(CommandError):
         endpoint_steps.pause(run)
