@@ -1,6 +1,7 @@
 """The program that CodeBuild runs, `python3 -m model_importer`.
 
-Its variable EASEL_IMPORT is JSON: bucket, state (a key), code (a hash), source, and for a hub hub_url and token_secret.
+Its variable EASEL_IMPORT is JSON: bucket, state (a key), code (a hash), source, pipeline, and for a hub hub_url and
+token_secret.
 Progress, then the result or the error, goes to the object `state` of the bucket.
 """
 
@@ -64,14 +65,14 @@ def run(request: dict[str, Any], s3: Any, progress: Progress) -> ImportResult:
 def _source(request: dict[str, Any], s3: Any, pool: ThreadPoolExecutor, progress: Progress) -> Source:
     source = request["source"]
     if source["kind"] == "s3":
-        return S3Source(source, s3, progress)
+        return S3Source(source, s3, progress, request.get("pipeline"))
     secret = request.get("token_secret", "")
 
     def hub(repository: str) -> Hub:
         """Read the secret only now: a stack may roll back to a model in the bucket whose secret is deleted."""
         return Hub(request["hub_url"], repository, _token(secret))
 
-    return HubSource(source, hub, pool, progress)
+    return HubSource(source, hub, pool, progress, request.get("pipeline"))
 
 
 def _token(secret: str) -> str:

@@ -10,6 +10,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from .files import File
+from .missing import is_missing
 from .progress import Progress
 from .stream import Fetch
 from .upload import COPY_BYTES, upload_file
@@ -54,7 +55,9 @@ class Bucket:
         try:
             body: bytes = self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
             return body
-        except self.s3.exceptions.NoSuchKey:
+        except ClientError as error:
+            if not is_missing(self.s3, self.name, key, error):
+                raise
             return None
 
     def write_once(self, key: str, text: str) -> bytes:
@@ -70,7 +73,7 @@ class Bucket:
         try:
             metadata = self.s3.head_object(Bucket=self.name, Key=key)["Metadata"]
         except ClientError as error:  # expired since it was listed
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            if not is_missing(self.s3, self.name, key, error):
                 raise
             return False
         return bool(metadata.get("digest") == file.digest)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,13 @@ class Snapshot:
 class Hub:
     """One repository of a hub. The token is sent to the hub itself, never to a host that it redirects to."""
 
-    def __init__(self, url: str, repository: str, token: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        repository: str,
+        token: str = "",
+        connections: Callable[..., urllib3.PoolManager] = urllib3.PoolManager,
+    ) -> None:
         self.url, self.repository, self._token = url.rstrip("/"), repository, token
         retries = BoundedRetry(
             total=TRIES - 1,
@@ -63,7 +70,7 @@ class Hub:
             redirect=False,
         )
         timeout = urllib3.Timeout(connect=10, read=60)
-        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, retries=retries, timeout=timeout)
+        self._http = connections(maxsize=CONNECTIONS, retries=retries, timeout=timeout)
         self._file_urls: dict[str, str] = {}
 
     def snapshot(self, revision: str) -> Snapshot:

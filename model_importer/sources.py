@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from .bucket import Bucket
 from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
+from .missing import is_missing
 from .model_folder import INDEX_FILE, check_model, parse_settings
 from .progress import Progress
 from .stream import PIECE
@@ -32,8 +33,16 @@ class Source(Protocol):
 class HubSource:
     """A repository of a hub. Some components may come from repositories of their own (`parts`)."""
 
-    def __init__(self, fields: Fields, hub: Callable[[str], Hub], pool: Executor, progress: Progress) -> None:
+    def __init__(
+        self,
+        fields: Fields,
+        hub: Callable[[str], Hub],
+        pool: Executor,
+        progress: Progress,
+        pipeline: str | None = None,
+    ) -> None:
         self._fields, self._hub, self._pool, self._progress = fields, functools.cache(hub), pool, progress
+        self._pipeline = pipeline
 
     def resolve(self) -> Plan:
         parts = self._fields.get("parts", {})
@@ -46,7 +55,8 @@ class HubSource:
             files |= {f"{name}/{path}": replace(file, path=f"{name}/{path}") for path, file in snapshot.files.items()}
         variants = {name: part.get("variant", "") for name, part in parts.items()}
         variants[""] = self._fields.get("variant", "")
-        return _plan(self._fields, commits, base.licence, SourceFiles(files, self._fetch), variants)
+        checked = SourceFiles(files, self._fetch).check(variants, self._pipeline)
+        return Plan(self._fields, commits, base.licence, checked)
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.size <= PIECE:
@@ -62,8 +72,8 @@ class HubSource:
 class S3Source:
     """A prefix of a bucket. S3 copies the files itself; the digest of a file is its ETag."""
 
-    def __init__(self, fields: Fields, s3: Any, progress: Progress) -> None:
-        self._fields, self._s3, self._progress = fields, s3, progress
+    def __init__(self, fields: Fields, s3: Any, progress: Progress, pipeline: str | None = None) -> None:
+        self._fields, self._s3, self._progress, self._pipeline = fields, s3, progress, pipeline
         self._bucket, _, prefix = fields["uri"].removeprefix("s3://").partition("/")
         self._prefix = prefix.rstrip("/") + "/" if prefix else ""
 
@@ -71,17 +81,16 @@ class S3Source:
         files = {file.path: file for file in self._list()}
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
-        variants = {"": self._fields.get("variant")}
-        return _plan(
-            self._fields, {}, self._fields.get("licence", "unknown"), SourceFiles(files, self._fetch), variants
-        )
+        checked = SourceFiles(files, self._fetch).check({"": self._fields.get("variant")}, self._pipeline)
+        return Plan(self._fields, {}, self._fields.get("licence", "unknown"), checked)
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
         try:
             bucket.copy(source, key, file, CopySourceIfMatch=f'"{file.digest.removeprefix("etag:")}"')
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (404, 412):
+            replaced = error.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+            if not replaced and not is_missing(self._s3, self._bucket, source["Key"], error):
                 raise
             raise ModelImportError(
                 f"{file.origin}{file.name} was replaced or deleted after the first deploy of this URI. Put another "
@@ -119,22 +128,17 @@ class SourceFiles:
         data = self._fetch(file, first, end)
         return check_small_file(file, data) if path.endswith(".json") and (first, end) == (0, file.size) else data
 
-    def select(self, paths: Iterable[str]) -> tuple[File, ...]:
-        return tuple(self._files[path] for path in paths)
+    def check(self, variants: Mapping[str, str | None], pipeline: str | None) -> tuple[File, ...]:
+        """Return the files of the model.
 
-
-def _plan(
-    fields: Fields, commits: dict[str, str], licence: str, files: SourceFiles, variants: Mapping[str, str | None]
-) -> Plan:
-    """Return the plan. `variants` has those of components with repositories of their own, and "" for the others.
-
-    Raises ModelFolderError before anything is written.
-    """
-    checked = check_model(files, variants)
-    if unknown := variants.keys() - {"", *checked.index.component_names, *checked.index.unused}:
-        names = ", ".join(sorted(unknown))
-        raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
-    return Plan(fields, commits, licence, files.select(checked.files))
+        `variants` has those of components with repositories of their own, and "" for the others. Raises
+        ModelFolderError before anything is written.
+        """
+        checked = check_model(self, variants, pipeline)
+        if unknown := variants.keys() - {"", *checked.index.component_names, *checked.index.unused}:
+            names = ", ".join(sorted(unknown))
+            raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
+        return tuple(self._files[path] for path in checked.files)
 
 
 def check_small_file(file: File, data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from .errors import DigestMismatchError
 from .files import File
+from .missing import is_missing
 from .progress import Progress
 from .stream import PIECE, Fetch, Stream
 
@@ -140,7 +141,7 @@ def _present_size(s3: Any, target: Target, file: File) -> int:
     try:
         found = s3.head_object(**target)
     except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        if not is_missing(s3, target["Bucket"], target["Key"], error):
             raise
         return 0
     is_beginning = found["Metadata"].get("digest") == file.digest and found["ContentLength"] < file.size

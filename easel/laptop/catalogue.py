@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,10 +65,21 @@ class Entry:
     def _refusal(self) -> ModelFolderError | None:
         """Why the container would not load the files, by the same rule."""
         try:
-            check_folder(self._path, variant=self.model.source.variant)
+            check_folder(self._path, variant=self.model.source.variant, pipeline=self.model.pipeline)
         except ModelFolderError as error:
             return error
-        return None
+        return self._lacks_scipy()
+
+    def _lacks_scipy(self) -> ModelFolderError | None:
+        """Return an error for a scheduler that needs scipy, which the serving image has and a laptop may lack."""
+        if importlib.util.find_spec("scipy") is not None:
+            return None
+        settings = json.loads((self._path / "scheduler" / "scheduler_config.json").read_bytes())
+        if self.model.scheduler != "lms" and not settings.get("use_beta_sigmas"):
+            return None
+        needs = "use_beta_sigmas of scheduler/scheduler_config.json" if settings.get("use_beta_sigmas") else "lms"
+        hint = "Install it (pip install scipy), or choose another scheduler in the entry and in the folder."
+        return ModelFolderError(f"{needs} needs scipy, which is not installed", hint)
 
     @property
     def _path(self) -> Path:

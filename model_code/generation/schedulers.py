@@ -43,6 +43,8 @@ _TRAINED_WITH = (
     "rescale_betas_zero_snr", "timestep_spacing", "steps_offset",
 )  # fmt: skip
 """What a scheduler of another class takes from the loaded one."""
+_COMMON_BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+"""Values of `beta_schedule` that all classes have."""
 _SMALLEST_ALPHA = 2**-24
 """In place of zero, as in diffusers: some classes divide by it."""
 
@@ -64,8 +66,9 @@ def create_scheduler(name: str, loaded: Any) -> Any:
         return scheduler_class.from_config(loaded.config, **options)
     defaults = loaded.config.get("_use_default_values", ())
     kept = {key: loaded.config[key] for key in _TRAINED_WITH if key in loaded.config and key not in defaults}
-    if kept.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class):
-        kept["trained_betas"] = _rescaled_betas(loaded)
+    unknown = kept.get("beta_schedule") not in (None, *_COMMON_BETAS)
+    if unknown or (kept.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class)):
+        kept["trained_betas"] = _own_betas(loaded)
     return scheduler_class.from_config(kept, **options)
 
 
@@ -73,8 +76,8 @@ def _parameters(scheduler_class: Any) -> Mapping[str, Any]:
     return inspect.signature(scheduler_class.__init__).parameters
 
 
-def _rescaled_betas(loaded: Any) -> list[float]:
-    """Return the betas of a scheduler that rescales them, for a class that cannot."""
+def _own_betas(loaded: Any) -> list[float]:
+    """Return the betas of a scheduler, for a class that cannot compute them."""
     alphas = loaded.alphas_cumprod.double().clamp(min=_SMALLEST_ALPHA)
     betas: list[float] = (1 - alphas / torch.cat([torch.ones(1).double(), alphas[:-1]])).tolist()
     return betas

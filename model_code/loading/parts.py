@@ -1,6 +1,7 @@
 """Loading of the parts of a pipeline, one by one, so that an error names its part."""
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,15 @@ def _load_settings(part_class: Any, folder: Path) -> Any:
 
 
 def find_class(part: Component) -> Any:
-    """Return the class. Versions differ in the names of image processors. Raises ImportError."""
+    """Return the class. Versions differ in the names of image processors. Raises ImportError.
+
+    Without scipy, which the serving image has, the settings of an LMS scheduler make an Euler scheduler: its fields are
+    the same. A request for `lms` is refused then.
+    """
     module = importlib.import_module(_MODULES.get(part.library, part.library))
     name = "CLIPImageProcessor" if part.class_name == "CLIPFeatureExtractor" else part.class_name
+    if name == "LMSDiscreteScheduler" and importlib.util.find_spec("scipy") is None:
+        name = "EulerDiscreteScheduler"
     if "ImageProcessor" in name:
         name = name.removesuffix("Fast")
     for candidate in (name, name.removesuffix("Pil")):

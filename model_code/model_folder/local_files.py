@@ -57,15 +57,17 @@ def regular_or_folder(folder: Path, path: Path, *, links: bool) -> os.stat_resul
     return status
 
 
-def check_local_model(folder: Path, variant: str | None = None, *, links: bool = False) -> CheckedModel:
-    """Return the model in a folder. `variant` is as in `check_model`. Raises ModelFolderError."""
-    checked = check_model(LocalFiles(folder, links=links), {"": variant})
+def check_local_model(
+    folder: Path, variant: str | None = None, pipeline: str | None = None, *, links: bool = False
+) -> CheckedModel:
+    """Return the model in a folder. `variant` and `pipeline` are as in `check_model`. Raises ModelFolderError."""
+    checked = check_model(LocalFiles(folder, links=links), {"": variant}, pipeline)
     read_vocabulary(folder)
     return checked
 
 
-def select_local_files(folder: Path, variant: str | None = None) -> list[str]:
+def select_local_files(folder: Path, variant: str | None = None, pipeline: str | None = None) -> list[str]:
     """Return the paths to release, sorted: those of the model, and the vocabulary. Raises ModelFolderError."""
-    files = check_local_model(folder, variant).files
+    files = check_local_model(folder, variant, pipeline).files
     vocabulary = [VOCABULARY_FILE] if (folder / VOCABULARY_FILE).exists() else []
     return sorted([*files, *vocabulary])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from typing import Any
 
 from .errors import ModelFolderError
@@ -20,8 +19,8 @@ _BITS = {
 }  # fmt: skip
 
 
-def read_tensor_names(files: Files, path: str) -> Collection[str]:
-    """Return the names of the tensors. Raises ModelFolderError unless they fill the file exactly."""
+def read_shapes(files: Files, path: str) -> dict[str, tuple[int, ...]]:
+    """Return the tensors with their shapes. Raises ModelFolderError unless they fill the file exactly."""
     size = files.sizes[path]
     beginning = files.read(path, 0, min(size, _FIRST_BYTES))
     length = int.from_bytes(beginning[:8], "little")
@@ -43,7 +42,7 @@ def read_tensor_names(files: Files, path: str) -> Collection[str]:
         raise _damaged(path) from None
     if not tensors or 8 + length + end != size:
         raise _damaged(path)
-    return tensors.keys()
+    return {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
 
 
 def _extent(tensor: dict[str, Any]) -> tuple[int, int]:

@@ -11,9 +11,10 @@ from .classes import PIPELINES, has_weights
 from .errors import ModelFolderError
 from .files import Files, read_settings
 from .index import INDEX_BYTES, INDEX_FILE, Component, ModelIndex, parse_index
-from .parts import check_chat_template, check_part
+from .parts import Settings, check_chat_template, check_part
 from .printable import printable
-from .safetensors_header import read_tensor_names
+from .safetensors_header import read_shapes
+from .values import check_together, check_values
 from .weights import Weights, is_weights, select_weights, variants_of, weights_stem
 
 NAME_BYTES = 255
@@ -33,30 +34,41 @@ class CheckedModel:
     """The weights of each part that has some."""
 
 
-def check_model(files: Files, variants: Mapping[str, str | None]) -> CheckedModel:
+def check_model(files: Files, variants: Mapping[str, str | None], pipeline: str | None = None) -> CheckedModel:
     """Return the files of a model.
 
-    `variants` maps parts to variants, and "" to that of the others; None prefers fp16. Nothing but settings and the
-    headers of weights is read. Raises ModelFolderError: part, file and what to do.
+    `variants` maps parts to variants, and "" to that of the others; None prefers fp16. `pipeline` is the class in the
+    model's entry. Nothing but settings and the headers of weights is read. Raises ModelFolderError: part, file and what
+    to do.
     """
     for path in files.sizes:
         _check_path(path)
     index = parse_index(_read_index(files))
+    _check_pipeline(index, pipeline)
     names = {part.name: _names(files, part.name) for part in index.components}
     wanted = {part.name: variants.get(part.name, variants.get("")) for part in index.components}
     _check_variants(index, names, wanted)
     selected, weights = {INDEX_FILE}, dict[str, Weights]()
+    settings, tensors = dict[str, Settings](), dict[str, dict[str, tuple[int, ...]]]()
     for part in index.components:
-        settings = _read_part(files, part, names[part.name])
+        settings[part.name] = _read_part(files, part, names[part.name])
         selected |= {f"{part.name}/{name}" for name in names[part.name] if _is_setting(part, name)}
-        check_part(part, names[part.name], settings)
+        check_part(part, names[part.name], settings[part.name])
         if part.name == PIPELINES[index.pipeline].chat:
-            check_chat_template(part.name, names[part.name], settings)
+            check_chat_template(part.name, names[part.name], settings[part.name])
         if has_weights(part.class_name):
-            found = _weights(files, part, names[part.name], wanted[part.name])
-            weights[part.name] = found
+            found = _select_weights(files, part, names[part.name], wanted[part.name])
+            weights[part.name], tensors[part.name] = found, _read_tensors(files, part, found)
             selected |= {f"{part.name}/{name}" for name in (*found.files, *filter(None, [found.index]))}
+        check_values(part, settings[part.name], tensors.get(part.name, {}))
+    check_together(index, settings, tensors)
     return CheckedModel(index, tuple(sorted(selected)), weights)
+
+
+def _check_pipeline(index: ModelIndex, pipeline: str | None) -> None:
+    if pipeline not in (None, index.pipeline):
+        message = f"{INDEX_FILE} names the pipeline {index.pipeline}, but the model's entry names {pipeline}"
+        raise ModelFolderError(message, "Correct `pipeline` of the entry, or use another folder.")
 
 
 def _read_index(files: Files) -> bytes:
@@ -94,17 +106,22 @@ def _read_part(files: Files, part: Component, names: set[str]) -> dict[str, dict
     return {name: read_settings(files, path) for name, path in paths.items()}
 
 
-def _weights(files: Files, part: Component, names: set[str], variant: str | None) -> Weights:
-    """Return the weights of a part, of which all tensors are there."""
-    found = select_weights(part, names, variant, lambda name: read_settings(files, f"{part.name}/{name}"))
+def _select_weights(files: Files, part: Component, names: set[str], variant: str | None) -> Weights:
+    return select_weights(part, names, variant, lambda name: read_settings(files, f"{part.name}/{name}"))
+
+
+def _read_tensors(files: Files, part: Component, found: Weights) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of a part with their shapes. Raises ModelFolderError: one is not where the index says."""
+    tensors = dict[str, tuple[int, ...]]()
     for name in found.files:
         path = f"{part.name}/{name}"
-        tensors = read_tensor_names(files, path)
-        lacking = {tensor for tensor, file in (found.shards or {}).items() if file == name} - {*tensors}
+        shapes = read_shapes(files, path)
+        tensors |= shapes
+        lacking = {tensor for tensor, file in (found.shards or {}).items() if file == name} - {*shapes}
         if lacking:
             message = f"{path} lacks {len(lacking)} tensors that {part.name}/{found.index} names: {min(lacking)[:80]}"
             raise ModelFolderError(message, "Use a complete copy of the model.")
-    return found
+    return tensors
 
 
 def _check_path(path: str) -> None:

@@ -267,12 +267,83 @@ def _no_length(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+# --- values in settings --------------------------------------------------------------------------
+
+_SCHEDULERS = (
+    "DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler", "HeunDiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)  # fmt: skip
+_VALUES: tuple[tuple[str, tuple[str, ...], Callable[[Any], Any]], ...] = (
+    ("unet transformer", ("in_channels",), lambda value: 2 * value),
+    ("unet transformer", ("num_layers", "n_layers", "block_out_channels"), lambda value: 2 * value),
+    ("unet transformer", ("attention_head_dim", "hidden_size", "dim"), lambda value: None),
+    ("text_encoder", ("vocab_size",), lambda value: 2 * value),
+    ("text_encoder", ("hidden_size", "d_model"), lambda value: str(value)),
+    ("text_encoder", ("num_hidden_layers", "num_layers"), lambda value: 2 * value),
+    ("vae", ("block_out_channels", "encoder_block_out_channels", "dim_mult"), lambda value: None),
+    ("vae", ("latent_channels", "z_dim"), lambda value: 2 * value),
+    ("vae", ("scaling_factor", "latents_std", "batch_norm_eps"), lambda value: None),
+)
+"""Parts, names of the field of which each class has one, and the change of its value."""
+
+
+def value_cases() -> Iterator[Case]:
+    """Yield each class and each scheduler with values that do not load, and with fields that do not matter."""
+    for pipeline in every_pipeline.PIPELINES:
+        for number, (parts, fields, value) in enumerate(_VALUES):
+            part = next(part for part in parts.split() if part in PIPELINES[pipeline].parts)
+            change = partial(_change_value, part=part, fields=fields, value=value)
+            yield Case(f"{pipeline}, value {number}", pipeline, change, (f"{part}/config.json",))
+        name, change = f"{pipeline}, num_train_timesteps", partial(_set_scheduler, num_train_timesteps=None)
+        yield Case(name, pipeline, change, ("scheduler/scheduler_config.json", "num_train_timesteps"))
+    for scheduler in _SCHEDULERS:
+        pipeline, set_class = "StableDiffusionPipeline", partial(_set_scheduler, scheduler=scheduler)
+        for field in ("beta_schedule", "prediction_type"):
+            words = ("scheduler/scheduler_config.json", field)
+            yield Case(f"{scheduler}, {field}", pipeline, partial(set_class, **{field: "unknown"}), words)
+        yield Case(f"{scheduler}, another field", pipeline, partial(set_class, another=[None]))
+    yield Case("more tokens than embeddings", "StableDiffusionPipeline", _add_token, ("tokenizer", "text_encoder"))
+
+
+def _change_value(folder: Path, part: str, fields: tuple[str, ...], value: Callable[[Any], Any]) -> None:
+    """Change the first of `fields` that the settings of a part have, or else those of its text model."""
+    file = folder / part / "config.json"
+    settings = json.loads(file.read_text())
+    owner = settings if any(name in settings for name in fields) else settings["text_config"]
+    field = next(name for name in fields if name in owner)
+    owner[field] = value(owner[field])
+    file.write_text(json.dumps(settings))
+
+
+def _set_scheduler(folder: Path, scheduler: str = "", **changes: Any) -> None:
+    file = folder / "scheduler" / "scheduler_config.json"
+    if scheduler:
+        _edit_index(folder, scheduler=["diffusers", scheduler])
+        file.write_text(json.dumps({"_class_name": scheduler, "steps_offset": 1, "clip_sample": False}))
+    _edit(file, **changes)
+
+
+def _add_token(folder: Path) -> None:
+    file = folder / "tokenizer" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["vocab"]["newest</w>"] = 60
+    file.write_text(json.dumps(content))
+
+
 # --- what becomes of a folder --------------------------------------------------------------------
 
 
 def all_cases() -> list[Case]:
     """Return the cases whose folders are loaded, or refused."""
-    return [*pairwise(list(weight_cases())), *part_cases(), *processor_cases(), *quantised_cases(), *tokenizer_cases()]
+    return [
+        *pairwise(list(weight_cases())),
+        *part_cases(),
+        *processor_cases(),
+        *quantised_cases(),
+        *tokenizer_cases(),
+        *value_cases(),
+    ]
 
 
 def difference(case: Case, pipelines: Path, scratch: Path, *, load: bool = True) -> str:

@@ -57,6 +57,8 @@ HOSTILE: Mapping[str, Mapping[str, Any]] = {
         "_class_name": "UniPCMultistepScheduler", "final_sigmas_type": "sigma_min", "solver_type": "bh1",
         "lower_order_final": False, "steps_offset": 1, "use_karras_sigmas": True,
     },
+    "exp": {"_class_name": "HeunDiscreteScheduler", "beta_schedule": "exp", "timestep_spacing": "trailing"},
+    "sigmoid": {"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid", "timestep_spacing": "trailing"},
     "lcm": SCALED_LINEAR | {"_class_name": "LCMScheduler", "clip_sample": True, "set_alpha_to_one": False},
 }  # fmt: skip
 """Configurations of other models, with options that mean something else in another class."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
@@ -11,10 +14,11 @@ from easel.cloud.doctor.quotas import find_quota
 from easel.console.certificates import UNTRUSTED
 from easel.console.errors import CommandError
 from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source
-from stacks.config.model_folder import released_files
+from stacks.config.model_folder import imported_bytes, released_files
 from stacks.config.settings import Settings
 
 GB = 10**9
+CHECKED = "safetensors only, known classes"
 HUB_TIMEOUT_SECONDS = 10
 BUILD_QUOTA = "Concurrently running builds for Linux/Small environment"
 """The CodeBuild quota that the import of a model needs."""
@@ -37,7 +41,34 @@ def _hub(model: Model, source: HubSource, settings: Settings) -> Finding:
     for part in source.parts.values():
         if finding.status == "ok" and (other := _repository(model, part, "config.json", settings)).status != "ok":
             return other
-    return finding
+    return _contents(model, source, finding, settings) if finding.status == "ok" else finding
+
+
+def _contents(model: Model, source: HubSource, finding: Finding, settings: Settings) -> Finding:
+    """Return `finding` with the size of the import, or the reason why the import would refuse the model."""
+    from model_importer.errors import ModelImportError
+
+    try:
+        size = imported_bytes(model, source, lambda repository: _hub_client(repository, settings))
+    except CatalogueError as error:
+        return failed(str(error), "Choose another model, or correct the entry.")
+    except ModelImportError as error:
+        return unknown(f"{finding.message} Its files cannot be checked from here: {error}")
+    return ok(f"{finding.message} {CHECKED}, {size / GB:.2f} GB.")
+
+
+def _hub_client(repository: str, settings: Settings) -> Any:
+    """Return the importer's client with the proxy and the certificates of this machine."""
+    import urllib3
+
+    from easel.client.connection import trusted_certificates
+    from model_importer.hub import Hub
+
+    hub, proxies = settings.hub_url, getproxies()
+    scheme, _, host = hub.partition("://")
+    proxy = None if proxy_bypass(host.partition("/")[0]) else proxies.get(scheme) or proxies.get("all")
+    pool = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
+    return Hub(hub, repository, os.environ.get("HF_TOKEN", ""), partial(pool, ssl_context=trusted_certificates()))
 
 
 def _repository(model: Model, source: HubFiles, file: str, settings: Settings) -> Finding:
@@ -99,10 +130,10 @@ def model_folder(plan: Plan) -> Finding | None:
         return None
     source = plan.model.source
     try:
-        released_files(source.path, source.variant)
+        released_files(source.path, source.variant, plan.model.pipeline)
     except CatalogueError as error:
         return failed(str(error))
-    return ok(f"{source.path}: safetensors only, known classes, {folder_size(source) / GB:.2f} GB.")
+    return ok(f"{source.path}: {CHECKED}, {folder_size(source) / GB:.2f} GB.")
 
 
 def folder_size(source: FolderSource) -> int:
@@ -139,7 +170,18 @@ def model_files(account: Account, plan: Plan) -> Finding | None:
         if error.where in ("404", "NoSuchKey", "NoSuchBucket"):
             return failed(f"{uri}model_index.json does not exist.")
         raise
-    return ok(f"{uri} has a diffusers pipeline.")
+    return _s3_contents(account, plan.model, plan.model.source)
+
+
+def _s3_contents(account: Account, model: Model, source: S3Source) -> Finding:
+    from model_importer.errors import ModelImportError
+
+    try:
+        with aws_errors():
+            size = imported_bytes(model, source, lambda repository: None, account.client("s3"))
+    except (CatalogueError, ModelImportError) as error:
+        return failed(str(error))
+    return ok(f"{source.uri} has a diffusers pipeline: {CHECKED}, {size / GB:.2f} GB.")
 
 
 @check("hub_token", remedy=f"Create the secret: {CREATE_COMMAND}")

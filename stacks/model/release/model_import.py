@@ -15,7 +15,7 @@ from constructs import Construct
 
 from stacks.common.function import package_code
 from stacks.common.function_backed_resource import FunctionBackedResource
-from stacks.common.grants import allow, allow_listing_and_404, allow_objects, service_of_this_account
+from stacks.common.grants import allow, allow_listing, allow_objects, service_of_this_account
 from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
@@ -126,7 +126,7 @@ class ImportBuild(FunctionBackedResource):
         actions = ["StartBuild", "StopBuild", "BatchGetBuilds", "ListBuildsForProject"]
         allow(self.role, [f"codebuild:{action}" for action in actions], [project.attr_arn])
         allow_objects(self.role, bucket, ["s3:GetObject"], "imports/*")
-        allow_listing_and_404(self.role, bucket, "imports/*")
+        allow_listing(self.role, bucket, "imports/*")
 
 
 def _annotate(scope: Construct, settings: Settings, model: Model, log_group: str) -> None:
@@ -154,7 +154,8 @@ def _request(settings: Settings, model: Model, code: str) -> dict[str, Any]:
     licence = {} if isinstance(model.source, HubSource) else {"licence": model.licence}
     source = {**model.source.model_dump(), **licence}
     secret = {"token_secret": settings.hub_token_secret} if settings.hub_token_secret else {}
-    return {"code": code, "source": source, "hub_url": settings.hub_url.rstrip("/"), **secret}
+    hub = {"hub_url": settings.hub_url.rstrip("/"), **secret}
+    return {"code": code, "source": source, "pipeline": model.pipeline, **hub}
 
 
 def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model: Model) -> None:
@@ -163,7 +164,7 @@ def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model:
     # To continue or discard an upload that was interrupted.
     allow_objects(role, bucket, ["s3:ListMultipartUploadParts", "s3:DeleteObject"], "releases/*")
     allow(role, ["s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
-    allow_listing_and_404(role, bucket, "releases/*", "sources/*")
+    allow_listing(role, bucket, "releases/*", "sources/*")
     if settings.vpc_id:
         allow_interfaces(role, settings)
     if isinstance(model.source, S3Source):

@@ -206,6 +206,10 @@ def test_an_entry_by_its_path(tmp_path: Path) -> None:
     assert (found.folder, found.profile.id) == (tmp_path / "m", "mine")
 
 
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
@@ -213,6 +217,10 @@ def test_an_entry_by_its_path(tmp_path: Path) -> None:
         (lambda at: (at / "unet/config.json").write_text('{"quantization_config": {"quant_method": "gguf"}}'), "gguf"),
         (lambda at: os.truncate(at / "vae/diffusion_pytorch_model.safetensors", 1000), "vae/diffusion_pytorch_model"),
         (lambda at: os.mkfifo(at / "unet/pipe"), "unet/pipe"),
+        (lambda at: edit(at / "vae/config.json", block_out_channels=None), "block_out_channels"),
+        (lambda at: edit(at / "text_encoder/config.json", vocab_size=7), "vocab_size"),
+        (lambda at: edit(at / "scheduler/scheduler_config.json", use_beta_sigmas=True), "scipy"),
+        (lambda at: edit(at / "model_index.json", _class_name="LatentConsistencyModelPipeline"), "entry"),
     ],
 )
 def test_a_model_that_would_not_load_is_refused_before_the_port(

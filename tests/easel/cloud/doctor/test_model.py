@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -27,6 +28,9 @@ from tests.easel.cloud.fake_aws import REGION, FakeAws, client_error
 from tests.easel.cloud.fake_deployment import NOW, healthy_deployment
 from tests.easel.running import ROOT
 from tests.easel.tls import write_certificate
+from tests.model_files import stable_diffusion
+from tests.model_importer.example import write_files
+from tests.model_importer.hub import HubServer, Repository
 
 SDXL = read_model("sdxl", ROOT)
 assert isinstance(SDXL.source, HubSource)
@@ -58,6 +62,12 @@ def own_model(tmp_path: Path) -> Plan:
     return read_plan([f"model={tmp_path / 'own'}"], ROOT)
 
 
+@pytest.fixture
+def contents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for a hub whose files the import would take."""
+    monkeypatch.setattr(model, "imported_bytes", lambda *_: 7 * model.GB)
+
+
 def test_a_model_that_does_not_exist(doctor: RunDoctor) -> None:
     plan = read_plan(["model=nope"], ROOT)
     results = doctor(healthy_deployment(), plan=plan)
@@ -79,6 +89,7 @@ def test_a_model_that_does_not_exist(doctor: RunDoctor) -> None:
         (500, "", "unknown", "500", ""),
     ],
 )
+@pytest.mark.usefixtures("contents")
 def test_status_of_the_hub(
     monkeypatch: pytest.MonkeyPatch, status: int, token: str, expected: Any, message: str, remedy: str
 ) -> None:
@@ -99,6 +110,7 @@ def test_status_of_the_hub(
 @pytest.mark.parametrize(
     ("status", "token", "expected"), [(401, "", "unknown"), (403, "hf_x", "failed"), (200, "", "ok")]
 )
+@pytest.mark.usefixtures("contents")
 def test_access_with_a_secret_that_only_the_import_reads_is_unknown(
     monkeypatch: pytest.MonkeyPatch, status: int, token: str, expected: Any
 ) -> None:
@@ -119,6 +131,35 @@ def test_a_part_without_its_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = f"https://huggingface.co/{part.repository}/resolve/{part.revision}/config.json"
     monkeypatch.setattr(httpx, "head", lambda url, **_: httpx.Response(404 if url == missing else 200))
     assert_result(model.model.run(read_plan(["model=sdxl-lcm"], ROOT)), "failed", part.repository)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({}, "ok", ["0.00 GB", "known classes"]),
+        ({"unet/config.json": b'{"block_out_channels": null}'}, "failed", ["unet/config.json", "block_out_channels"]),
+        ({"scheduler/scheduler_config.json": b"[]"}, "failed", ["scheduler/scheduler_config.json"]),
+    ],
+)
+def test_what_the_import_would_refuse_is_found_on_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sdxl: Plan,
+    changes: dict[str, bytes],
+    status: Any,
+    words: list[str],
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder = write_files(tmp_path / "model", stable_diffusion() | changes)
+    source = HubSource(repository="org/model", revision="c" * 40)
+    plan = with_model(sdxl, source=source, pipeline="StableDiffusionPipeline")
+    assert plan.model
+    with HubServer(Repository(folder)) as server:
+        settings = plan.settings.model_copy(update={"hub_url": server.url})
+        finding = model._hub(plan.model, source, settings)
+        assert (finding.status, [word for word in words if word not in finding.message]) == (status, [])
+        server.repository.removed = True
+        assert model._contents(plan.model, source, finding, settings).status == "unknown"
 
 
 def test_an_unreachable_hub_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +263,35 @@ def test_a_gated_model_needs_a_hub_token(sdxl: Plan, secret: str, response: Any,
     assert model.hub_token.run(aws.account(), sdxl) is None
 
 
-@pytest.mark.parametrize(("response", "status"), [({}, "ok"), (client_error("404", "Not Found"), "failed")])
-def test_files_of_a_model_in_s3(sdxl: Plan, response: Any, status: Any) -> None:
-    aws = FakeAws(**{"s3.HeadObject": response})
-    in_s3 = with_model(sdxl, source=S3Source(uri="s3://mine/a/"))
+def in_s3(files: dict[str, bytes]) -> FakeAws:
+    """Return an S3 with objects below s3://mine/a/."""
+    listed = [{"Key": f"a/{path}", "Size": len(content), "ETag": '"1"'} for path, content in files.items()]
+
+    def read(request: dict[str, Any]) -> dict[str, Any]:
+        first, _, last = request["Range"].removeprefix("bytes=").partition("-")
+        return {"Body": io.BytesIO(files[request["Key"].removeprefix("a/")][int(first) : int(last) + 1])}
+
+    return FakeAws(**{"s3.HeadObject": {}, "s3.ListObjectsV2": {"Contents": listed}, "s3.GetObject": read})
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({}, "ok", "0.00 GB"),
+        ({"vae/config.json": b'{"scaling_factor": null}'}, "failed", "scaling_factor"),
+        ({"unet/config.json": b"{"}, "failed", "unet/config.json"),
+    ],
+)
+def test_files_of_a_model_in_s3(sdxl: Plan, changes: dict[str, bytes], status: Any, message: str) -> None:
+    aws = in_s3(stable_diffusion() | changes)
+    plan = with_model(sdxl, source=S3Source(uri="s3://mine/a/"), pipeline="StableDiffusionPipeline")
     remedy = "source.uri" if status == "failed" else ""
-    assert_result(model.model_files.run(aws.account(), in_s3), status, "s3://mine/a/", remedy=remedy)
+    assert_result(model.model_files.run(aws.account(), plan), status, message, remedy=remedy)
     assert aws.calls("s3.HeadObject") == [{"Bucket": "mine", "Key": "a/model_index.json"}]
+
+
+def test_a_prefix_without_a_model(sdxl: Plan) -> None:
+    aws = FakeAws(**{"s3.HeadObject": client_error("404", "Not Found")})
+    plan = with_model(sdxl, source=S3Source(uri="s3://mine/a/"))
+    assert_result(model.model_files.run(aws.account(), plan), "failed", "s3://mine/a/", remedy="source.uri")
     assert model.model_files.run(aws.account(), sdxl) is None
