@@ -25,7 +25,7 @@ from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
 from .sagemaker.notebooks import Notebooks
 from .sagemaker.runtime import Runtime
-from .services import apigateway, cloudfront, codebuild, kms
+from .services import apigateway, cloudfront, cloudwatch, codebuild, kms
 from .services.autoscaling import AutoScaling
 from .services.budgets import Budgets
 
@@ -87,8 +87,8 @@ def main(port: int, program: list[str]) -> None:
 def install_extensions() -> None:
     """Replace functions of MiniStack."""
     apigateway.install()
+    cloudwatch.install()
     kms.install()
-    apigateway.install()
     stack_deletion.StackDeletion().install()
     concurrent_creation.ConcurrentCreation().install()
     ExecutionRoles(Path(os.environ["REGISTRY"])).install()

@@ -1,0 +1,32 @@
+"""Alarms on a sum of one metric's dimensions, such as the errors of several functions.
+
+MiniStack 1.5.33 takes alarms on one metric only, and ignores dimensions: to it the metric without them is the sum.
+"""
+
+from typing import Any
+
+from ministack.services.cloudformation import provisioners
+
+
+def install() -> None:
+    """Accept `Metrics` whose expression adds up metrics that differ in their dimensions only."""
+    record = provisioners._cw_metric_alarm_record
+
+    def record_of_sum(name: str, properties: dict[str, Any]) -> Any:
+        return record(name, without_math(properties) if "Metrics" in properties else properties)
+
+    provisioners._cw_metric_alarm_record = record_of_sum
+
+
+def without_math(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of the alarm on the metric itself. Raises ValueError: it is another expression."""
+    expressions = [item["Expression"] for item in properties["Metrics"] if "Expression" in item]
+    found = {
+        (stat["Metric"]["Namespace"], stat["Metric"]["MetricName"], stat["Period"], stat["Stat"])
+        for stat in (item["MetricStat"] for item in properties["Metrics"] if "MetricStat" in item)
+    }
+    if len(found) != 1 or any(set(expression) & set("*/<>-") for expression in expressions):
+        raise ValueError(f"{expressions} is not emulated")
+    ((namespace, metric, period, statistic),) = found
+    rest = {key: value for key, value in properties.items() if key != "Metrics"}
+    return {**rest, "Namespace": namespace, "MetricName": metric, "Period": period, "Statistic": statistic}
