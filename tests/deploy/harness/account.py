@@ -16,6 +16,7 @@ from typing import Any, Self
 import boto3
 import psutil
 
+from stacks.config.names import DEFAULT, Names
 from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
 from tests.deploy.harness.environment import (
     CDK,
@@ -54,6 +55,10 @@ class Account:
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_ENDPOINT_URL": self.url,
+        }  # fmt: skip
+        self.cdk_variables = self.variables | {
+            "CDK_HOME": str(folder / "cdk-home"), "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "NODE_OPTIONS": f"--require {SHORT_WAITS / 'cdk.cjs'}",
         }  # fmt: skip
         self.sagemaker_variables = {f"AWS_ENDPOINT_URL_{name}": self.sagemaker_url for name in EMULATED.values()}
         self.emulator_variables = self.variables | self.sagemaker_variables | {
@@ -117,14 +122,10 @@ class Account:
 
     def start_cdk(self, *arguments: str) -> "CdkCommand":
         """Start the CDK command line."""
-        variables = self.variables | {
-            "CDK_HOME": str(self.folder / "cdk-home"), "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "NODE_OPTIONS": f"--require {SHORT_WAITS / 'cdk.cjs'}",
-        }  # fmt: skip
         log = self.folder / f"cdk-{arguments[0]}-{time.monotonic():.1f}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=variables,
+                (str(CDK), *arguments, "--no-notices", "--no-color"), cwd=self.folder, env=self.cdk_variables,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             )  # fmt: skip
         return CdkCommand(process, log)
@@ -151,11 +152,17 @@ class Account:
 
     def easel(self, *arguments: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
         """Run `easel` as the user who deployed."""
-        variables = self.variables | self.sagemaker_variables | {"PYTHONPATH": str(SHORT_WAITS), "SHORT_WAITS": "1"}
         return subprocess.run(
-            (PYTHON, "-m", "easel", *arguments), cwd=ROOT, env=variables, text=True, capture_output=True,
+            self.easel_command(*arguments), cwd=ROOT, env=self.easel_variables, text=True, capture_output=True,
             timeout=seconds,
         )  # fmt: skip
+
+    def easel_command(self, *arguments: str) -> tuple[str, ...]:
+        return (PYTHON, "-m", "tests.deploy.harness.easel", str(self.port), *arguments)
+
+    @property
+    def easel_variables(self) -> dict[str, str]:
+        return self.cdk_variables | self.sagemaker_variables | {"PYTHONPATH": str(SHORT_WAITS), "SHORT_WAITS": "1"}
 
     @contextlib.contextmanager
     def hold(self, status: str) -> Iterator[None]:
@@ -176,9 +183,10 @@ class Account:
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
         return {stack["StackName"]: stack["StackStatus"] for stack in stacks}
 
-    def outputs(self) -> dict[str, str]:
-        """Return the outputs of all stacks by key."""
+    def outputs(self, names: Names = DEFAULT) -> dict[str, str]:
+        """Return the outputs of all stacks of one Easel by key."""
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        stacks = [stack for stack in stacks if stack["StackName"] in names.stacks]
         return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.deploy.emulator.aws_api.service import REGION
+
 DEPLOY_TESTS = Path(__file__).parent.parent
 ROOT = DEPLOY_TESTS.parent.parent
 CACHE = ROOT / ".cache"
@@ -73,7 +75,8 @@ def _run(*command: str, cwd: Path = ROOT) -> None:
 def create_certificate(folder: Path) -> tuple[Path, Path]:
     """Create a certificate for loopback and the emulator's host names, valid for a day. Return it and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    names = "subjectAltName=DNS:localhost,DNS:*.execute-api.localhost,IP:127.0.0.1"
+    hosts = ("localhost", "*.execute-api.localhost", f"*.execute-api.{REGION}.amazonaws.com", "*.cloudfront.net")
+    names = ",".join(("subjectAltName=IP:127.0.0.1", *(f"DNS:{host}" for host in hosts)))
     options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
     subject = ("-subj", "/CN=localhost", "-addext", names)
     files = ("-out", str(certificate), "-keyout", str(key))
