@@ -23,7 +23,7 @@ class Kind:
         return Kind(f"{self.name} or {other.name}", lambda value: self.accepts(value) or other.accepts(value))
 
 
-Kinds = Mapping[str, Kind]
+Kinds = dict[str, Kind]
 """Field to what it may be."""
 
 

@@ -75,7 +75,7 @@ def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Ma
             raise ModelFolderError(message, "Use parts of the same model, or correct `parts` of the entry.")
     vae = next((part.class_name for part in index.components if part.name == "vae"), "")
     if index.pipeline in _NEED_SHIFT and vae == "AutoencoderKL":
-        check_fields("vae/config.json", {"shift_factor": None} | parts["vae"]["config.json"], {"shift_factor": NUMBER})
+        check_fields("vae/config.json", {"shift_factor": None, **parts["vae"]["config.json"]}, {"shift_factor": NUMBER})
     for tokenizer, encoder in _PAIRS.items():
         if tokenizer in parts and encoder in parts:
             _check_tokens(tokenizer, encoder, parts[tokenizer], tensors[encoder])

@@ -34,8 +34,8 @@ class Release(Construct):
         manifest: dict[str, str] = {}
         if isinstance(model.source, FolderSource):
             weights = model.source.path
-            files = released_files(weights, model.source.variant, model.pipeline)
-            parts = {"": _asset(self, "Weights", weights, _all_but(files)), **parts}
+            released = released_files(weights, model.source.variant, model.pipeline)
+            parts = {"": _asset(self, "Weights", weights, _all_but(released)), **parts}
             prefix = f"releases/{_name(parts.values())}/"
             source = {"kind": "folder", "model": model.id}
             manifest = {"Manifest": json.dumps({"source": source, "commits": {}, "licence": model.licence})}
