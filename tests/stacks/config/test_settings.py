@@ -25,6 +25,7 @@ DOMAIN = {
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"
 SIX_GROUPS = ",".join(f"sg-0000000{i}" for i in range(6))
 ACCEPTED = [
+    ("name", "easel-dev", "easel-dev"),
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
     ("hub_token_secret", "hub-token", "hub-token"),
