@@ -19,8 +19,8 @@ FILES = sorted(FOLDER.glob("*.yml"))
 ENVIRONMENTS = sorted((ROOT / "environments").glob("*.txt"))
 
 
-def load(path: Path) -> dict[str, Any]:
-    workflow: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def load(path: Path) -> dict[Any, Any]:
+    workflow: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return workflow
 
 

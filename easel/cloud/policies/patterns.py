@@ -46,7 +46,9 @@ class Patterns:
     def _resolve(self, value: Any, stack: str) -> str:
         if isinstance(value, str):
             return value
-        ((function, argument),) = value.items() if isinstance(value, Mapping) and len(value) == 1 else [("", "")]
+        if not isinstance(value, Mapping) or len(value) != 1:
+            return ANY
+        ((function, argument),) = value.items()
         match function:
             case "Ref":
                 return self.values.get(argument) or self._resource(argument, "Ref", stack)

@@ -1,4 +1,4 @@
-"""CloudFormation types of EC2, WAF and Budgets that MiniStack 1.5.33 lacks."""
+"""CloudFormation types of EC2, WAF, IAM and Budgets that MiniStack 1.5.33 lacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +40,21 @@ class WebAclAssociations:
 
     def delete(self, _: str, properties: Parameters) -> None:
         self.client("wafv2").disassociate_web_acl(ResourceArn=properties["ResourceArn"])
+
+
+class OpenIdProviders:
+    """AWS::IAM::OIDCProvider."""
+
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        self.client = client
+
+    def create(self, _: str, properties: Parameters, __: str) -> Created:
+        request = {"Url": properties["Url"], "ClientIDList": properties["ClientIdList"]}
+        arn = self.client("iam").create_open_id_connect_provider(**request)["OpenIDConnectProviderArn"]
+        return arn, {"Arn": arn}
+
+    def delete(self, arn: str, _: Parameters) -> None:
+        self.client("iam").delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
 
 
 class Budgets:

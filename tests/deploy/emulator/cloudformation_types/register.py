@@ -13,7 +13,7 @@ from ..services import kms
 from .buckets import Buckets
 from .execution_role import keep_boundary
 from .handler import Handler, replacing, updating_in_place
-from .others import Budgets, SecurityGroupIngress, WebAclAssociations
+from .others import Budgets, OpenIdProviders, SecurityGroupIngress, WebAclAssociations
 from .sagemaker import Endpoints, NotebookInstances, Scaling, named
 
 
@@ -43,6 +43,7 @@ def _handlers(
     sagemaker, budgets = services["sagemaker"], Budgets(services["budgets"])
     endpoints, scaling = Endpoints(sagemaker, control), Scaling(services["application-autoscaling"])
     ingress, associations = SecurityGroupIngress(client), WebAclAssociations(client)
+    providers = OpenIdProviders(client)
     instances = NotebookInstances(sagemaker, notebooks.instances)
     return {
         "AWS::SageMaker::Model": named(sagemaker, control.models),
@@ -54,6 +55,7 @@ def _handlers(
         "AWS::ApplicationAutoScaling::ScalingPolicy": updating_in_place(scaling.put_policy, scaling.delete_policy),
         "AWS::Budgets::Budget": replacing(budgets.create, budgets.delete),
         "AWS::EC2::SecurityGroupIngress": replacing(ingress.create, ingress.delete),
+        "AWS::IAM::OIDCProvider": replacing(providers.create, providers.delete),
         "AWS::WAFv2::WebACLAssociation": replacing(associations.create, associations.delete),
     }
 
