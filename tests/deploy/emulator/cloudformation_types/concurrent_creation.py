@@ -2,6 +2,7 @@
 
 import contextvars
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,10 +22,12 @@ class ConcurrentCreation:
 
     def __init__(self) -> None:
         self.sort, self.create = stacks._topological_sort, stacks._provision_keeping_seed
+        self.update = stacks._update_keeping_seed
         self.running: dict[str, tuple[str, Future[None]]] = {}
 
     def install(self) -> None:
         stacks._topological_sort, stacks._provision_keeping_seed = self.order, self.create_resource
+        stacks._update_keeping_seed = self.update_resource
 
     def order(self, resources: dict[str, Any], conditions: dict[str, Any]) -> list[str]:
         """Return the ids in the order of creation, with a watch as early as its dependencies allow."""
@@ -37,7 +40,7 @@ class ConcurrentCreation:
 
     def create_resource(self, resource_type: str, logical_id: str, properties: Any, stack: str) -> Any:
         if resource_type == WATCH:
-            self._start(logical_id, properties, stack)
+            self._start(logical_id, stack, lambda: self.create(WATCH, logical_id, properties, stack))
             return (properties["Endpoint"], {}), ""
         try:
             return self.create(resource_type, logical_id, properties, stack)
@@ -45,12 +48,21 @@ class ConcurrentCreation:
             self._report_failure(stack)
             raise
 
-    def _start(self, logical_id: str, properties: Any, stack: str) -> None:
+    def update_resource(
+        self, kind: str, id: str, old: Any, new: Any, stack: str, logical_id: str, old_data: Any
+    ) -> Any:
+        """Update a watch in the background: the endpoint that it waits for may be created by the same update."""
+        if kind != WATCH:
+            return self.update(kind, id, old, new, stack, logical_id, old_data)
+        self._start(logical_id, stack, lambda: self.update(kind, id, old, new, stack, logical_id, old_data))
+        return (new["Endpoint"], {}), ""
+
+    def _start(self, logical_id: str, stack: str, action: Callable[[], Any]) -> None:
         future: Future[None] = Future()
 
         def run() -> None:
             try:
-                self.create(WATCH, logical_id, properties, stack)
+                action()
                 future.set_result(None)
             except Exception as error:
                 future.set_exception(error)

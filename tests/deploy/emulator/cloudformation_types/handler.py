@@ -30,7 +30,7 @@ def replacing(create: Create, delete: Delete) -> Handler:
     """Return the handler of a type that is replaced when anything but its tags changes."""
 
     def update(physical_id: str, old: Parameters, new: Parameters, stack: str, logical_id: str) -> Created:
-        if {**old, "Tags": None} == {**new, "Tags": None}:
+        if without_tags(old) == without_tags(new):
             return physical_id, {}
         created: Created = provisioners._seeded_create(create, logical_id, new, stack)
         if created[0] != physical_id:
@@ -38,6 +38,10 @@ def replacing(create: Create, delete: Delete) -> Handler:
         return created
 
     return Handler(create, update, delete)
+
+
+def without_tags(properties: Parameters) -> Parameters:
+    return {key: value for key, value in properties.items() if key not in ("Tags", "ResourceTags")}
 
 
 def updating_in_place(put: Create, delete: Delete) -> Handler:
