@@ -123,7 +123,7 @@ def pause(name: Name = None, region: Region = None, minutes: Minutes = 15) -> No
 
 
 def resume(name: Name = None, region: Region = None, minutes: Minutes = 45) -> None:
-    """Create a paused endpoint again, as deployed. This usually takes 6 to 12 minutes."""
+    """Create a paused endpoint again, as deployed, or end a stop by the budget. This usually takes 6 to 12 minutes."""
     _switch(name, region, minutes, "resume")
 
 
