@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from easel.cloud.account import Account
 from easel.cloud.prove import start
@@ -92,6 +94,18 @@ def test_nothing_is_deployed_without_an_agreed_limit(aws: FakeAws, tmp_path: Pat
     assert error_of(tmp_path, usd=0.1).code == USAGE
     assert error_of(tmp_path, usd=5000).code == USAGE
     assert (RecordingRunner.states, load(tmp_path)) == ([], None)
+
+
+def test_on_a_terminal_the_limit_is_asked_for(
+    aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: 3.0)
+    assert prove(tmp_path, usd=None) == 0
+    assert RecordingRunner.states[0].limit_usd == 3.0
+    shown = capsys.readouterr().out
+    for part in ("1234…9012", REGION, "USD an hour", "hours and costs about", RecordingRunner.states[0].name):
+        assert part in shown
 
 
 @pytest.mark.parametrize(
