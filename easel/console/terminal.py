@@ -68,10 +68,11 @@ def _animation(text: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner and `text`. Standard output stays as it is: `easel up` sends it to a file meanwhile."""
     from rich.live import Live
     from rich.spinner import Spinner
+    from rich.text import Text
 
     spinner = Spinner("dots", text, style="status.spinner")
     with Live(spinner, console=_console(), refresh_per_second=12.5, transient=True, redirect_stdout=False):
-        yield lambda text: spinner.update(text=text)
+        yield lambda text: spinner.update(text=Text(text))  # a str would be markup
 
 
 @contextmanager
