@@ -16,7 +16,7 @@ from stacks.common.failures import LostEvents, alert, errors_of
 from stacks.common.function import CUSTOM_RESOURCES, Function, package_code
 from stacks.common.grants import (
     allow,
-    allow_listing_and_404,
+    allow_listing,
     allow_objects,
     allow_on_all_of_type,
     allow_on_any_resource,
@@ -32,15 +32,16 @@ CHECK_INTERVAL = Duration.minutes(5)
 RETRY_TIME = Duration.minutes(4)
 """Less than `CHECK_INTERVAL`: the next check is a retry as well."""
 _STOP_YOURSELF = (
-    "so instances may be billed beyond the budget. In mode realtime run `easel pause`; in mode async run "
-    "`npx cdk deploy EaselModel -c endpoint=off`, with your other settings."
+    "in mode realtime run `easel pause`, in mode async `npx cdk deploy EaselModel -c endpoint=off` with your other "
+    "settings."
 )
 DESCRIPTIONS = {
-    "BudgetStopFailing": f"The budget is used up, and its function fails to stop the endpoint, {_STOP_YOURSELF} The "
-    "function's log says why; `easel doctor` says what is wrong otherwise.",
-    "BudgetStopLost": f"The notice that the budget is used up did not reach the function that stops the endpoint, "
-    f"{_STOP_YOURSELF} Read the message in the queue of EaselModel, fix the cause, then purge the queue. "
-    "`easel doctor` says what is wrong otherwise.",
+    "BudgetStopFailing": "The function that stops the endpoint at 100 % of the budget failed twice in a row, so "
+    "instances may be billed beyond it. Its log says why. If `easel doctor` says that the budget is used up: "
+    f"{_STOP_YOURSELF}",
+    "BudgetStopLost": "The budget is used up, and the function that stops the endpoint has given up on the notice, so "
+    f"instances may be billed beyond the budget: {_STOP_YOURSELF} Then read the message in the queue of EaselModel, "
+    "fix the cause that the function's log names, and purge the queue. `easel doctor` says what is wrong otherwise.",
 }
 """Alarm to the text of the mail."""
 _SCALING_REASON = "The id of a scalable target is not known in advance, and the condition limits them to SageMaker's"
@@ -56,7 +57,7 @@ class BudgetStop(Construct):
         stop = self._function(endpoint, storage, lost)
         _allow_stop(stop.role, endpoint)
         allow_objects(stop.role, bucket, ["s3:GetObject", "s3:PutObject"], STOP_MARKER)
-        allow_listing_and_404(stop.role, bucket, STOP_MARKER)
+        allow_listing(stop.role, bucket, STOP_MARKER)
         allow(stop.role, ["sns:Publish"], [alerts.topic_arn])
         for service in ("sns", "sqs"):
             allow_key(stop.role, endpoint.key, service)
