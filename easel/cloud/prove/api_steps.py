@@ -7,7 +7,7 @@ import re
 import uuid
 
 from easel.cloud.prove.run import Facts, Run
-from easel.cloud.prove.service import REQUEST, Reply
+from easel.cloud.prove.service import REPORT, REQUEST, Reply
 from easel.console.errors import CommandError
 
 START_MINUTES = 30.0
@@ -101,5 +101,4 @@ def _index(run: Run) -> Reply | None:
 
 def _hold(fact: bool, where: str, why: str) -> None:
     if not fact:
-        fix = "Read docs/reference/api.md, and report it with the record."
-        raise CommandError("The service does not respond as documented", where=where, why=why, fix=fix)
+        raise CommandError("The service does not respond as documented", where=where, why=why, fix=REPORT)

@@ -12,7 +12,7 @@ from easel.cloud.doctor.endpoint import endpoint as endpoint_check
 from easel.cloud.pause import EndpointSwitch
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Facts, Run
-from easel.cloud.prove.service import REQUEST
+from easel.cloud.prove.service import REPORT, REQUEST
 from easel.cloud.stack_state import find_endpoint
 from easel.console.errors import CommandError
 
@@ -101,8 +101,8 @@ def pause(run: Run) -> Facts:
     job = run.finish(run.service.api.submit(REQUEST).id, succeed=False)
     code = job.error.code if job.error else job.status
     if code != "endpoint_missing":
-        why, fix = f"the job ended with {code}", "Report it with the record."
-        raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=fix)
+        why = f"the job ended with {code}"
+        raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=REPORT)
     return {"job": code}
 
 

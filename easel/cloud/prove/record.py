@@ -16,6 +16,7 @@ from easel.cloud.prove.progress import today
 from easel.cloud.prove.service import REQUEST
 from easel.cloud.prove.state import FAILED, PASSED, Outcome, State
 from easel.cloud.prove.steps import JOURNEY, STEPS
+from easel.console.errors import CommandError
 from stacks.config.prices import PRICES_DATE, REGION
 
 MASKS: Sequence[tuple[str, str]] = (
@@ -46,9 +47,13 @@ def mask(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def write(state: State, folder: Path, secrets: Sequence[str] = ()) -> Path:
-    """Write the record and return its path."""
+    """Write the record and return its path. Raises CommandError."""
     path = folder / f"record-{state.name}.md"
-    path.write_text(mask("\n".join(_lines(state)), secrets) + "\n", encoding="utf-8")
+    try:
+        path.write_text(mask("\n".join(_lines(state)), secrets) + "\n", encoding="utf-8")
+    except OSError as error:
+        why, fix = error.strerror or str(error), "Free disk space, then: easel prove"
+        raise CommandError("The record cannot be written", where=str(path), why=why, fix=fix) from None
     return path
 
 

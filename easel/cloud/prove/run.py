@@ -18,7 +18,7 @@ from easel.cloud.outputs import api_variables, read_outputs
 from easel.cloud.prove.cdk import Cdk
 from easel.cloud.prove.cost import Meter
 from easel.cloud.prove.progress import Progress
-from easel.cloud.prove.service import REQUEST, Service
+from easel.cloud.prove.service import REPORT, REQUEST, Service
 from easel.cloud.prove.state import State
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Tick
@@ -162,7 +162,9 @@ class Run:
         job = self.wait("Waiting for the image", lambda: self._ended(id), minutes)
         if succeed and job.status != "succeeded":
             code, why, hint = (job.error.code, job.error.message, job.error.hint) if job.error else (job.status, "", "")
-            raise CommandError(f"The job ended with {code}", where=f"GET /jobs/{id}", why=why or job.message, fix=hint)
+            raise CommandError(
+                f"The job ended with {code}", where=f"GET /jobs/{id}", why=why or job.message, fix=hint or REPORT
+            )
         return job
 
     def keep(self, name: str, image: bytes) -> None:

@@ -16,6 +16,7 @@ from easel.client.connection import open_client, refuse_connection
 from easel.client.responses import parse_problem
 from easel.console.errors import CommandError
 
+REPORT = "easel prove tries the step again; if it stays, report it with the record"
 REQUEST: dict[str, Any] = {"prompt": "red apple", "seed": 7, "num_inference_steps": 4}
 
 
@@ -46,7 +47,9 @@ class Reply:
         problem = parse_problem(self.body)
         words = ": ".join(filter(None, (problem.code, problem.detail or problem.title)))
         why = f"status {self.status}; {expected}. {words}".rstrip()
-        return CommandError("The service does not respond as documented", where=self.where, why=why, fix=problem.hint)
+        return CommandError(
+            "The service does not respond as documented", where=self.where, why=why, fix=problem.hint or REPORT
+        )
 
 
 class Service:

@@ -67,7 +67,13 @@ def _begin(context: Sequence[str], region: str | None, usd: float | None) -> tup
     chosen = _choose_model(account, context)
     plan = read_plan([*chosen, f"name={account.names.name}"], ROOT)
     if plan.model is None:
-        raise CommandError("The model cannot be deployed", where="-c model", why=plan.model_error, fix="", code=USAGE)
+        raise CommandError(
+            "The model cannot be deployed",
+            where="-c model",
+            why=plan.model_error,
+            fix="easel models lists the models",
+            code=USAGE,
+        )
     price = max(map(price_of, plan.settings.pool))
     limit = _agree(account, number, plan, price, usd)
     return account, State(

@@ -8,6 +8,7 @@ import pytest
 
 from easel.cloud.prove.record import mask, write
 from easel.cloud.prove.state import FAILED, Outcome
+from easel.console.errors import CommandError
 from tests.easel.cloud.prove.fake_run import CODES, new_state
 
 ACCOUNT, KEY = "123456789012", "Ab3" + "d" * 37
@@ -50,6 +51,11 @@ def test_words_of_aws_stay_readable() -> None:
     )
     for text in ("diffusers 0.38.0, torch 2.6.0", "1234 USD", "EaselProveAbcdModel is ROLLBACK_COMPLETE", "42.5 s"):
         assert mask(text) == text
+
+
+def test_a_record_that_cannot_be_written_is_an_error_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="record cannot be written"):
+        write(new_state(), tmp_path / "missing")
 
 
 def test_record_has_each_step_and_the_words_of_a_failure(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def refusal() -> CommandError:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     cloud = FakeCloud()
     monkeypatch.setattr(account_steps, "scan", cloud.scan)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # takes longer than the tests
     monkeypatch.setattr(runner.Runner, "_diagnose", lambda _: ["easel doctor: stacks: EaselProveTestModel failed"])
     return cloud
 
