@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from .names import MOVING_STATES, STOP_MARKER, Names
+from .objects import read_object
 
 SUBJECT = "{prefix}: the budget is used up, the endpoint is stopped"
 TEXT = (
@@ -39,7 +40,7 @@ def handler(event: Any, context: Any) -> str:
     notified = "Records" in event
     if notified:
         _create_marker(bucket)
-    elif not _marker_exists(bucket):
+    elif read_object(bucket, STOP_MARKER) is None:
         return "not stopped"
     outcome = _stop(endpoint)
     print(f"{endpoint}: {outcome}")
@@ -51,16 +52,6 @@ def handler(event: Any, context: Any) -> str:
 def _create_marker(bucket: str) -> None:
     body = json.dumps({"stopped_at": datetime.now(UTC).isoformat(timespec="seconds")}).encode()
     boto3.client("s3").put_object(Bucket=bucket, Key=STOP_MARKER, Body=body, ContentType="application/json")
-
-
-def _marker_exists(bucket: str) -> bool:
-    try:
-        boto3.client("s3").get_object(Bucket=bucket, Key=STOP_MARKER)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return False
-        raise
-    return True
 
 
 def _stop(endpoint: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 
+from .objects import read_object
 from .response import RETRIES, Event, Result, continue_in_next_invocation, make_handler, truncate
 
 POLL_SECONDS = 10
@@ -90,12 +91,8 @@ def running(codebuild: Any, project: str) -> list[dict[str, Any]]:
 
 def progress(event: Event) -> dict[str, Any]:
     """Return the state that the importer has written; empty before it has written any."""
-    s3 = boto3.client("s3")
-    try:
-        body = s3.get_object(Bucket=event["ResourceProperties"]["Bucket"], Key=state_key(event))["Body"]
-    except s3.exceptions.NoSuchKey:
-        return {}
-    return dict(json.loads(body.read()))
+    body = read_object(event["ResourceProperties"]["Bucket"], state_key(event))
+    return dict(json.loads(body)) if body else {}
 
 
 def state_key(event: Event) -> str:

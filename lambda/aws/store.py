@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +19,8 @@ LINK_SECONDS = 900
 """Longest lifetime of a link."""
 _TRIES = 3
 """Attempts of a conditional write that conflicts with another."""
+_MISSING_SECONDS, _MISSING_KEYS = 10, 1000
+"""How long, and for how many keys, it is remembered that an object is missing."""
 
 
 class BucketStore:
@@ -25,6 +28,7 @@ class BucketStore:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
+        self._missing: dict[str, float] = {}
 
     @cached_property
     def _s3(self) -> Any:
@@ -35,11 +39,37 @@ class BucketStore:
 
     def read(self, key: str) -> bytes | None:
         try:
+            return self._get(key)
+        except EaselError as error:
+            if not _is_denied(error.__cause__):
+                raise
+        if not self._exists(key):
+            return None
+        return self._get(key)  # it was written meanwhile, or the right to read it is gone
+
+    def _get(self, key: str) -> bytes | None:
+        try:
             with _translated():
                 body: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
                 return body
         except _NoSuchKeyError:
             return None
+
+    def _exists(self, key: str) -> bool:
+        """Look a key up in the list: for a missing object S3 responds 403 to a role that may only list by prefix.
+
+        Callers poll, so the result "missing" is valid for some seconds.
+        """
+        if time.monotonic() < self._missing.get(key, 0):
+            return False
+        with _translated():
+            page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+        if any(entry["Key"] == key for entry in page.get("Contents", ())):
+            return True
+        if len(self._missing) >= _MISSING_KEYS:
+            self._missing.clear()
+        self._missing[key] = time.monotonic() + _MISSING_SECONDS
+        return False
 
     def create(self, key: str, body: bytes) -> bool:
         for _ in range(_TRIES):
@@ -85,6 +115,10 @@ class BucketStore:
 
     def _put(self, key: str, body: bytes, media_type: str, **condition: str) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=media_type, **condition)
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    return isinstance(error, botocore.ClientError) and error.response.get("Error", {}).get("Code") == "AccessDenied"
 
 
 class _NoSuchKeyError(Exception):

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from stacks.api.powertools import powertools
 from stacks.common.function import Function, folder_code
-from stacks.common.grants import allow, allow_listing_and_404, allow_objects
+from stacks.common.grants import allow, allow_listing, allow_objects
 from stacks.common.kms_key import allow_key
 from stacks.config.catalogue import Model
 from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, STOP_MARKER, WAIT_SECONDS, job_ttl_seconds
@@ -58,6 +58,7 @@ class ApiFunctions(Construct):
         api = self._api(variables={})
         allow(api.role, ["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
         allow_objects(api.role, self._bucket, ["s3:GetObject"], "async-output/*", "async-failures/*")
+        allow_listing(api.role, self._bucket, "async-output/*", "async-failures/*")
         return api
 
     def _realtime_api(self, runner: lambda_.IFunction) -> Function:
@@ -86,7 +87,9 @@ class ApiFunctions(Construct):
         )
         if self._stoppable:
             allow_objects(api.role, self._bucket, ["s3:GetObject"], STOP_MARKER)
+            allow_listing(api.role, self._bucket, STOP_MARKER)
         allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
+        allow_listing(api.role, self._bucket, "idempotency/*")
         inputs = ("jobs/*/request.json", "jobs/*/init-image")
         allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
         allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
@@ -97,6 +100,7 @@ class ApiFunctions(Construct):
         retry = lambda_.EventInvokeConfigOptions(on_failure=destinations.SqsDestination(lost_events), retry_attempts=2)
         finalizer = self._function("Finalizer", "handlers.finalizer", seconds=60, async_invoke=retry)
         allow_objects(finalizer.role, self._bucket, ["s3:GetObject"], "async-output/*")
+        allow_listing(finalizer.role, self._bucket, "async-output/*")
         for topic in async_output.topics.all:
             subscription = subscriptions.LambdaSubscription(finalizer.function, dead_letter_queue=lost_events)
             topic.add_subscription(subscription)
@@ -145,5 +149,5 @@ class ApiFunctions(Construct):
             async_invoke=async_invoke,
         )
         allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")
-        allow_listing_and_404(function.role, self._bucket, "jobs/*")
+        allow_listing(function.role, self._bucket, "jobs/*")
         return function

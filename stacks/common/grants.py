@@ -62,14 +62,9 @@ def allow_objects(role: iam.Role, bucket: s3.IBucket, actions: Sequence[str], *p
 
 
 def allow_listing(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
-    """Allow listing the keys that match `patterns`. For a missing object S3 responds 403."""
-    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": list(patterns)}})
+    """Allow listing the keys that match `patterns`.
 
-
-def allow_listing_and_404(role: iam.Role, bucket: s3.IBucket, *patterns: str) -> None:
-    """Allow listing the keys that match `patterns`, and the response 404 for a missing object.
-
-    For the 404, S3 checks ListBucket without a prefix, hence "IfExists". No condition tells this from a list without a
-    prefix, so the role can list every key of the bucket: only for roles that need the 404.
+    For a missing object S3 responds 403 to such a role. It would respond 404 only to one that may list without a
+    prefix, which is every key of the bucket. So code that reads what may be missing looks into the list.
     """
-    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLikeIfExists": {"s3:prefix": list(patterns)}})
+    allow(role, ["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": list(patterns)}})

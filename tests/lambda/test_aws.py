@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -133,7 +133,7 @@ STORE_CODES = [
 def test_errors_of_the_bucket(code: str, expected: str) -> None:
     store = BucketStore(BUCKET)
     for call in (
-        lambda: store.read("k"),
+        *([] if code == "AccessDenied" else [lambda: store.read("k")]),  # see `PrefixClient`
         lambda: store.create("k", b""),
         lambda: store.write("k", b""),
         lambda: store.delete("k"),
@@ -144,6 +144,64 @@ def test_errors_of_the_bucket(code: str, expected: str) -> None:
             call()
         assert (failure.value.code, client.calls) == (expected, 1)
         assert "123456789012" not in failure.value.message + failure.value.hint
+
+
+class PrefixClient:
+    """An S3 client of a role that may list by prefix only: S3 responds 403 to a read of a missing object.
+
+    `readable`: whether the role may read. `on_denied` is called after such a response.
+    """
+
+    def __init__(self, readable: bool = True, on_denied: Callable[[], None] = lambda: None) -> None:
+        self.client, self.readable, self.on_denied = boto3.client("s3"), readable, on_denied
+        self.lists = 0
+
+    def get_object(self, **request: str) -> Any:
+        try:
+            response = self.client.get_object(**request)
+        except self.client.exceptions.NoSuchKey:
+            response = None
+        if response is None or not self.readable:
+            self.on_denied()
+            raise client_error("AccessDenied")
+        return response
+
+    def list_objects_v2(self, **request: Any) -> Any:
+        self.lists += 1
+        return self.client.list_objects_v2(**request)
+
+
+def test_a_missing_object_is_no_error_of_a_role_that_lists_by_prefix(store: BucketStore) -> None:
+    store.write("jobs/a/x.json.bak", b"1")
+    store.__dict__["_s3"] = client = PrefixClient()
+    assert [store.read("jobs/a/x.json") for _ in range(3)] == [None] * 3
+    assert client.lists == 1, "a caller that polls does not list each time"
+    client.client.put_object(Bucket=BUCKET, Key="jobs/a/x.json", Body=b"2")
+    assert store.read("jobs/a/x.json") == b"2"
+
+
+def test_an_object_that_is_written_between_read_and_list_is_read(store: BucketStore) -> None:
+    def write() -> None:
+        client.client.put_object(Bucket=BUCKET, Key="k", Body=b"1")
+
+    store.__dict__["_s3"] = client = PrefixClient(on_denied=write)
+    assert store.read("k") == b"1"
+
+
+def test_an_object_that_exists_but_may_not_be_read_is_a_config_error(store: BucketStore) -> None:
+    store.write("k", b"1")
+    store.__dict__["_s3"] = PrefixClient(readable=False)
+    with pytest.raises(EaselError) as failure:
+        store.read("k")
+    assert failure.value.code == "config_error"
+
+
+def test_a_list_that_is_denied_is_a_config_error() -> None:
+    store = BucketStore(BUCKET)
+    store.__dict__["_s3"] = FailingClient(client_error("AccessDenied"), client_error("AccessDenied"))
+    with pytest.raises(EaselError) as failure:
+        store.read("k")
+    assert failure.value.code == "config_error"
 
 
 def test_conflicting_conditional_writes_are_retried() -> None:

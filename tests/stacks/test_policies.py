@@ -113,11 +113,7 @@ def test_each_action_is_allowed_on_every_type_that_aws_checks(each: Assembly) ->
     assert found == []
 
 
-NEED_404 = ("BudgetStop", "EndpointRole", "FunctionsApi", "FunctionsFinalizer", "FunctionsRunner", "ReleaseImport")
-"""Starts of the ids of policies whose roles ask for objects that may be missing."""
-
-
-def test_only_roles_that_need_a_404_can_list_without_a_prefix(each: Assembly) -> None:
+def test_only_sagemaker_can_list_without_a_prefix(each: Assembly) -> None:
     found = [
         (id, operator)
         for id, policy in each.resources("AWS::IAM::Policy").items()
@@ -127,7 +123,28 @@ def test_only_roles_that_need_a_404_can_list_without_a_prefix(each: Assembly) ->
         if list(keys) == ["s3:prefix"]
     ]
     assert {operator for _, operator in found} == {"StringLike", "StringLikeIfExists"}
-    assert all(operator == "StringLike" or id.startswith(NEED_404) for id, operator in found)
+    assert all(operator == "StringLike" or id.startswith("EndpointRole") for id, operator in found)
+
+
+def test_a_function_can_list_what_it_reads(each: Assembly) -> None:
+    """S3 responds 403 for a missing object, so the code asks the list whether it exists."""
+    for id, policy in each.resources("AWS::IAM::Policy", "EaselApi").items():
+        statements = policy["Properties"]["PolicyDocument"]["Statement"]
+        read = {
+            end(arn)
+            for item in statements
+            if "s3:GetObject" in as_list(item["Action"])
+            for arn in as_list(item["Resource"])
+        }
+        conditions = [
+            item["Condition"]["StringLike"]["s3:prefix"] for item in statements if item["Action"] == "s3:ListBucket"
+        ]
+        assert read == {pattern for patterns in conditions for pattern in as_list(patterns)}, id
+
+
+def end(arn: Any) -> str:
+    """Return the keys of an ARN of objects."""
+    return str(arn["Fn::Join"][1][-1]).removeprefix("/")
 
 
 @pytest.mark.parametrize(

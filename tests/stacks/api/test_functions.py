@@ -41,7 +41,7 @@ def actions(assembly: Assembly, function: str) -> dict[str, list[str]]:
         names = [item["Fn::Join"][1][-1] if "Fn::Join" in item else end_of_arn(item) for item in resources]
         for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
             granted.setdefault(action, []).extend(names)
-    return {action: sorted(names) for action, names in granted.items()}
+    return {action: sorted(set(names)) for action, names in granted.items()}
 
 
 def test_each_mode_has_its_functions(default: Assembly, realtime: Assembly) -> None:

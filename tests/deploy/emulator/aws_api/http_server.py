@@ -18,6 +18,8 @@ Authorize = Callable[[str, Mapping[str, str], bytes, str, str, Mapping[str, str]
 HttpResponse = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
 
+IAM_ACTIONS = {"budgets:DescribeBudgets": "budgets:ViewBudget"}
+"""Operation to IAM's action, where the names differ."""
 TABLES = [
     RecordTable("Endpoint", "endpoint", ""), RecordTable("EndpointConfig", "endpoint-config", ""),
     RecordTable("Model", "model", ""), RecordTable("NotebookInstance", "notebook-instance", ""),
@@ -45,7 +47,8 @@ class Router:
             service = self.control_planes[prefix]
             service.operation(name)
             parameters = json.loads(body or b"{}")
-            self._authorize(path, headers, body, f"{service.model.signing_name}:{name}", parameters)
+            action = f"{service.model.signing_name}:{name}"
+            self._authorize(path, headers, body, IAM_ACTIONS.get(action, action), parameters)
             output = service.call(name, parameters)
         except ServiceError as error:
             return 400, JSON_11, json.dumps({"__type": error.code, "message": error.message}).encode()

@@ -60,7 +60,7 @@ class ExecutionRoles:
         resolve = engine._resolve_refs
 
         def create_resource(kind: str, logical_id: str, new: Any, stack: str) -> Any:
-            self.check(stack, "create", kind, physical_name(kind, f"{stack}-{logical_id}-NEW"), new)
+            self.check(stack, "create", kind, physical_name(kind, new, f"{stack}-{logical_id}-NEW"), new)
             return create(kind, logical_id, new, stack)
 
         def update_resource(kind: str, physical_id: str, old: Any, new: Any, stack: str, *more: Any) -> Any:
@@ -102,7 +102,7 @@ class ExecutionRoles:
         if kind.startswith("Custom::"):
             yield "lambda:InvokeFunction", properties["ServiceToken"], {}
         text, service = json.dumps(properties), service_of(kind)
-        for action in self.handlers.get(kind, {}).get(operation, []):
+        for action in self._listed(kind).get(operation, []):
             prefix = action.partition(":")[0]
             if action == "iam:PassRole":
                 yield from ((action, role, passed_to(role)) for role in set(ROLE.findall(text)))
@@ -114,6 +114,13 @@ class ExecutionRoles:
                 for arn in ["*"] if action in self.unscoped else arns(kind, physical_id, properties):
                     yield action, arn, boundary_of(arn, properties) if kind in OF_ROLES else {}
 
+    def _listed(self, kind: str) -> dict[str, list[str]]:
+        """Return handler to actions. Of a type that Easel's stacks do not have, only the usual names are known."""
+        if kind in self.handlers or kind.startswith("Custom::") or kind == "AWS::CDK::Metadata":
+            return self.handlers.get(kind, {})
+        noun = kind.split("::")[2]
+        return {verb.lower(): [f"{service_of(kind)}:{verb}{noun}"] for verb in ("Create", "Update", "Delete")}
+
 
 def service_of(kind: str) -> str:
     """Return the IAM prefix of a type's service."""
@@ -121,9 +128,10 @@ def service_of(kind: str) -> str:
     return IAM_SERVICES.get(name, name)
 
 
-def physical_name(kind: str, name: str) -> str:
-    """Return a name as CloudFormation would choose it."""
-    return name.lower() if kind == "AWS::S3::Bucket" else name
+def physical_name(kind: str, properties: Parameters, name: str) -> str:
+    """Return the name in a resource's properties, else one as CloudFormation would choose it."""
+    own = properties.get(f"{kind.split('::')[-1]}Name")
+    return str(own or (name.lower() if kind == "AWS::S3::Bucket" else name))
 
 
 def arns(kind: str, physical_id: str, properties: Parameters) -> Iterator[str]:
@@ -132,7 +140,8 @@ def arns(kind: str, physical_id: str, properties: Parameters) -> Iterator[str]:
         key, end = PARENTS[kind]
         ids = properties[key] if isinstance(properties[key], list) else [properties[key]]
     else:
-        end, ids = RESOURCES.get(kind, f"{kind.split('::')[2].lower()}/{{}}"), [physical_id]
+        noun = re.sub("(?<=[a-z])(?=[A-Z])", "-", kind.split("::")[2]).lower()
+        end, ids = RESOURCES.get(kind, f"{noun}/{{}}"), [physical_id]
     service = service_of(kind)
     for id in ids:
         name = str(id).rsplit("/", 1)[-1]

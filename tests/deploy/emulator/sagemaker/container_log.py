@@ -12,7 +12,7 @@ DRAIN_SECONDS = 5
 
 
 class ContainerLog:
-    """A log stream of the endpoint's group. The group must exist: `logs` is a client with the execution role's rights."""
+    """A log stream of the endpoint's group, which must exist. `logs` is a client with the execution role's rights."""
 
     def __init__(self, logs: Any, endpoint: str, variant: str) -> None:
         self.logs = logs

@@ -8,7 +8,9 @@ from pathlib import Path
 from ..aws_api.service import ACCOUNT, Parameters, ServiceError
 
 POLL_SECONDS = 0.5
-TEXT = "You requested that we alert you when the {type} Cost associated with your {name} budget is greater than {limit}."
+TEXT = (
+    "You requested that we alert you when the {type} Cost associated with your {name} budget is greater than {limit}."
+)
 Publish = Callable[[str, str], None]
 """Publishes a text to the topic of an ARN, as AWS Budgets."""
 
