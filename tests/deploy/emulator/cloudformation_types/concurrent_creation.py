@@ -17,7 +17,7 @@ FAILURE_SECONDS = 60
 class ConcurrentCreation:
     """Creates a `WATCH` in the background. If another resource fails, the failure of the watch is reported first.
 
-    CloudFormation also reports the one that fails first. On success the watch's own result is not waited for.
+    CloudFormation also reports what fails first. On success the watch's own result is not waited for.
     """
 
     def __init__(self) -> None:

@@ -96,7 +96,7 @@ def test_nothing_is_deployed_without_an_agreed_limit(aws: FakeAws, tmp_path: Pat
     assert (RecordingRunner.states, load(tmp_path)) == ([], None)
 
 
-def test_on_a_terminal_the_limit_is_asked_for(
+def test_on_a_terminal_the_user_agrees_to_a_limit(
     aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
