@@ -121,9 +121,11 @@ def hang(self: FakeApi) -> None:
 
 
 @pytest.mark.parametrize(("cancel", "signals"), [(refuse_to_cancel, 1), (hang, 2)], ids=["it runs", "second Ctrl-C"])
-def test_a_job_that_goes_on_is_named(api: Api, tmp_path: Path, cancel: Callable[[FakeApi], None], signals: int) -> None:
+def test_a_job_that_goes_on_is_named(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancel: Callable[[FakeApi], None], signals: int
+) -> None:
     api.jobs[:] = [job("running", "Running.", 3)]
-    api.do_DELETE = cancel  # type: ignore[method-assign]
+    monkeypatch.setattr(api, "do_DELETE", cancel)
     command = [*EASEL, "generate", "a", "--url", api.url]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(api.received) >= 3)
