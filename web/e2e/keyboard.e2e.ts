@@ -50,11 +50,27 @@ test('letters are no shortcuts in a text field', async () => {
   expect(await page.locator('dialog[open]').count()).toBe(0)
 })
 
+test('in the prompt, arrow up brings earlier prompts and arrow down what was typed', async () => {
+  const page = await openPage({ steps: 1 })
+  for (const prompt of ['a dog', 'a cat']) await generate(page, prompt)
+  const prompt = page.locator('#prompt')
+  await prompt.fill('typed')
+  await prompt.press('ArrowUp')
+  expect(await prompt.inputValue()).toBe('typed')
+  await prompt.press('Home')
+  const seen = []
+  for (const key of ['ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowDown', 'ArrowDown']) {
+    await prompt.press(key)
+    seen.push(await prompt.inputValue())
+  }
+  expect(seen).toEqual(['a cat', 'a dog', 'a dog', 'a cat', 'typed'])
+})
+
 test('Tab reaches every control in the order of the page, and Escape cancels the job', async () => {
-  const page = await openPage({ steps: 100, expected: /409/ })
+  const page = await openPage({ steps: 100 })
   const order: string[] = []
   await page.locator('#prompt').focus()
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 6; i++) {
     await page.keyboard.press('Tab')
     const name = await page.evaluate(() => {
       const element = document.activeElement
@@ -65,7 +81,9 @@ test('Tab reaches every control in the order of the page, and Escape cancels the
   expect(order).toEqual([
     en.initImage.openOrUse,
     'size',
+    'count',
     en.advanced.title,
+    en.advanced.reset,
     expect.stringMatching(new RegExp(`^${en.generate.label}`)),
   ])
   await startGeneration(page)

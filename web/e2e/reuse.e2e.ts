@@ -32,10 +32,10 @@ async function runCopiedCode(page: Page, folder: string): Promise<Map<string, Bu
   const files = new Map<string, Buffer>()
   for (const [language, { command, file }] of Object.entries(PROGRAMS)) {
     await writeFile(join(folder, file), await copyCode(page, language))
-    const { stdout } = await promisify(execFile)(command, [file], { cwd: folder, maxBuffer: 2 ** 26 })
+    await promisify(execFile)(command, [file], { cwd: folder })
     const result = join(folder, 'image.png')
-    files.set(language, stdout ? Buffer.from(JSON.parse(stdout).generated_images[0], 'base64') : await readFile(result))
-    await rm(result, { force: true })
+    files.set(language, await readFile(result))
+    await rm(result)
   }
   return files
 }

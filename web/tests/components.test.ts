@@ -12,7 +12,7 @@ import SettingsDialog from '@/dialogs/SettingsDialog.vue'
 import type { HistoryImage } from '@/history/imageStore'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
-import PromptField from '@/request/PromptField.vue'
+import PromptField from '@/request/prompt/PromptField.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
 import { createFakeService, createModel, deferred, PARAMETERS } from './data'
@@ -28,11 +28,11 @@ beforeEach(() => {
   localStorage.clear()
 })
 
-async function mountWithState(component: Component, state = createAppState()) {
+async function mountWithState(component: Component, state = createAppState(), props = {}) {
   const provideState = {
     install: (app: { provide: (key: symbol, value: unknown) => void }) => app.provide(appStateKey, state),
   }
-  const wrapper = mount(component, { global: { plugins: [i18n, provideState] } })
+  const wrapper = mount(component, { props, global: { plugins: [i18n, provideState] } })
   await flushPromises()
   return { state, wrapper }
 }
@@ -66,7 +66,7 @@ test('the prompt shows its characters and, if it is long, its tokens', async () 
   state.draft.value.prompt = 'word '.repeat(80)
   await flushPromises()
   expect(wrapper.text()).toContain('400 / 2000')
-  expect(wrapper.text()).toContain(i18n.global.t('prompt.long', { tokens: 80, limit: 75 }))
+  expect(wrapper.text()).toContain(i18n.global.t('prompt.long', { tokens: 80, model: 'Example', limit: 75 }))
 })
 
 test('a failure without a field is shown above the button, one with a field is not', async () => {
@@ -104,8 +104,10 @@ test('warnings of the model are translated', async () => {
   const warnings = [
     'Emoji generates 128x128; the image was scaled to 512x512.',
     'Emoji generates 128x128; the image was scaled to 512x256, and its edges were extended to fill it.',
+    'This model knows 2 subjects and found none of them in the prompt; the nearest: steam train.',
     'Something new.',
   ]
+  model.mockResolvedValueOnce(createModel({ subjects: ['steam train'], subjects_in: { 'zh-CN': ['蒸汽火车'] } }))
   const image: HistoryImage = {
     id: 'job-1-0',
     createdAt: 0,
@@ -116,7 +118,7 @@ test('warnings of the model are translated', async () => {
     warnings,
     thumbnail: new Blob(),
   }
-  const details = mount(ImageDetails, { props: { image }, global: { plugins: [i18n] } })
+  const { wrapper: details } = await mountWithState(ImageDetails, createAppState(), { image })
   const shownWarnings = () => details.findAll('.warning').map((element) => element.text())
   expect(shownWarnings()).toEqual(warnings)
   await loadMessages('zh-CN')
@@ -125,6 +127,7 @@ test('warnings of the model are translated', async () => {
   expect(shownWarnings()).toEqual([
     'Emoji 生成 128x128 的图片，已缩放到 512x512。',
     'Emoji 生成 128x128 的图片，已缩放到 512x256，并延伸边缘补满画面。',
+    '此模型认识 2 种事物，提示词中一种也没有找到。最接近的是：蒸汽火车。',
     'Something new.',
   ])
   i18n.global.locale.value = 'en'

@@ -1,7 +1,7 @@
 import { AxiosError, AxiosHeaders } from 'axios'
 import { vi } from 'vitest'
 import type { Service } from '@/api/service'
-import type { Job, Model, Parameters } from '@/api/types'
+import type { Health, Job, Model, Parameters } from '@/api/types'
 
 const range = (minimum: number, maximum: number) => ({ minimum, maximum })
 
@@ -97,10 +97,15 @@ export function createFinishedJob(changes: Partial<Job> = {}): Job {
   })
 }
 
+export function createHealth(): Health {
+  return { status: 'ok', model: 'example', endpoint: { status: 'ready', detail: '', wake_minutes: null } }
+}
+
 /** A service that responds immediately. `changes` replaces some of its functions. */
 export function createFakeService(changes: Partial<Service> = {}): Service {
   return {
     model: vi.fn(() => Promise.resolve(createModel())),
+    health: vi.fn(() => Promise.resolve(createHealth())),
     submit: vi.fn(() => Promise.resolve(createJob())),
     job: vi.fn(() => Promise.resolve(createFinishedJob())),
     cancel: vi.fn(() => Promise.resolve(createJob({ status: 'cancelled' }))),

@@ -89,7 +89,7 @@ test('deleting selects the neighbour and can be undone', async () => {
   const history = await historyOfTwo()
   const [newest] = history.images.value
   if (!newest) throw new Error('The history is empty')
-  const undo = await history.remove(newest)
+  const undo = await history.remove([newest])
   expect(history.selected.value?.id).toBe('job-1-0')
   expect(await readImages()).toHaveLength(1)
   await undo()

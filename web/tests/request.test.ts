@@ -9,7 +9,7 @@ import {
   validate,
   type Draft,
 } from '@/request/draft'
-import { estimateTokens } from '@/request/estimateTokens'
+import { estimateTokens } from '@/request/prompt/estimateTokens'
 import { aspectRatio } from '@/request/fields/aspectRatio'
 import { decodedBytes, firstWithin } from '@/request/useInitImage'
 import { createModel } from './data'

@@ -60,7 +60,7 @@ async function poll(service: Service, id: string, onChange: (job: Job) => void, 
     } catch (error) {
       if (signal.aborted || ++failures >= MAX_CONSECUTIVE_FAILURES || !isTemporary(error)) throw error
     }
-    await delay(POLL_DELAYS_MS[attempt] ?? MAX_POLL_DELAY_MS)
+    await delay(POLL_DELAYS_MS[attempt] ?? MAX_POLL_DELAY_MS, signal)
   }
 }
 
@@ -69,6 +69,10 @@ function isTemporary(error: unknown): boolean {
   return ['network', 'busy', 'service'].includes(toFailure(error).kind)
 }
 
-function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds))
+/** Wait, until the end or until the signal is aborted. */
+function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

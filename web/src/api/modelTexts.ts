@@ -8,6 +8,13 @@ export function suggestionsIn(language: string, { suggestions }: Model): string[
   return matching.length ? matching : suggestions
 }
 
+/** Return a subject's name in the given language, whichever language its name is in. */
+export function subjectIn(language: string, model: Model, name: string): string {
+  const lists = [model.subjects, ...Object.values(model.subjects_in)]
+  const index = Math.max(...lists.map((names) => names.indexOf(name)))
+  return subjectsIn(language, model)[index] ?? name
+}
+
 /** Return the names of everything the model can generate. Empty if it is not limited to a vocabulary. */
 export function subjectsIn(language: string, { subjects, subjects_in }: Model): string[] {
   return language === 'zh-CN' ? (subjects_in[language] ?? subjects) : subjects

@@ -1,5 +1,5 @@
 import axios from 'axios'
-import type { GenerationRequest, Job, Model, Models } from './types'
+import type { GenerationRequest, Health, Job, Model, Models } from './types'
 
 /** Address and key of the API. An empty url means the folder of the page, which a reverse proxy may move. */
 export interface Connection {
@@ -9,6 +9,7 @@ export interface Connection {
 
 export interface Service {
   model: () => Promise<Model>
+  health: () => Promise<Health>
   /** Create a job. The same idempotency key with the same request returns the same job. */
   submit: (request: GenerationRequest, idempotencyKey: string) => Promise<Job>
   job: (id: string, signal?: AbortSignal) => Promise<Job>
@@ -46,6 +47,7 @@ export function createService(connection: Connection): Service {
       if (!model) throw new Error('GET /models returned no model')
       return model
     },
+    health: async () => (await http.get<Health>('/health')).data,
     submit: async (request, idempotencyKey) =>
       (await http.post<Job>('/jobs', request, { headers: { 'idempotency-key': idempotencyKey } })).data,
     job: async (id, signal) => (await http.get<Job>(`/jobs/${id}`, { signal })).data,

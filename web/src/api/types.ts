@@ -2,6 +2,7 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
+export type Health = Schemas['Health']
 export type Job = Schemas['Job']
 export type JobError = Schemas['JobError']
 export type Model = Schemas['Model']

@@ -3,24 +3,26 @@ import { computed, inject, nextTick, ref, watch, type InjectionKey } from 'vue'
 import { failure } from '@/api/failure'
 import type { Parameters } from '@/api/types'
 import { useConnection } from '@/api/useConnection'
+import { useHealth } from '@/api/useHealth'
 import { useModel } from '@/api/useModel'
 import { useImageFiles } from '@/dialogs/useImageFiles'
+import { useAnnouncement } from '@/generation/useAnnouncement'
+import { useEstimate } from '@/generation/useEstimate'
+import { useGeneration } from '@/generation/useGeneration'
 import type { HistoryImage } from '@/history/imageStore'
 import { useHistory } from '@/history/useHistory'
 import type { NotTaken } from '@/images/storedParameters'
 import { applyParameters, hasFeature, toRequest } from '@/request/draft'
 import { useDraft } from '@/request/useDraft'
 import { useInitImage } from '@/request/useInitImage'
-import { useGeneration } from '@/stage/useGeneration'
 import { i18n } from './i18n'
 import { useNotice } from './useNotice'
 
-export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage'
+export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy'
 
 /** Fields in the advanced settings, which open if one of these has an error. */
 const ADVANCED_FIELDS = [
   'negative_prompt',
-  'num_images_per_prompt',
   'num_inference_steps',
   'guidance_scale',
   'seed',
@@ -37,8 +39,12 @@ export function createAppState() {
   const { model, modelFailure, loadModel } = useModel(service)
   const initImage = useInitImage()
   const hasInitImage = () => initImage.file.value !== null && hasFeature(model.value, 'image_to_image')
-  const { draft, settings, validationFailure } = useDraft(model, hasInitImage)
+  const { draft, settings, validationFailure, changed, reset } = useDraft(model, hasInitImage)
   const history = useHistory()
+  const estimate = useEstimate(model, settings, history.images, hasInitImage)
+  const canStop = computed(() => hasFeature(model.value, 'cancel_running'))
+  /** Text that the user has to copy, since the page may not. */
+  const textToCopy = ref('')
   const { notice, showNotice } = useNotice()
   const dialog = ref<DialogName | null>(null)
   const { openedImage, openImage } = useImageFiles({ model, initImage, dialog, showNotice })
@@ -47,17 +53,25 @@ export function createAppState() {
   const showsValidation = ref(false)
 
   const generation = useGeneration(service, {
-    async onImages(job, files) {
+    async onImages(job, files, unwanted) {
       if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
-      const isStored = await history.add(job, files, model.value?.id ?? '')
+      const isStored = await history.add(job, files, model.value?.id ?? '', unwanted)
       if (!isStored) showNotice(t('notice.storageFull'))
+      announcement.announce(t('announce.done', { prompt: history.selected.value?.parameters.prompt ?? '' }))
     },
-    onCancelRejected: () => {
+    onCannotStop: () => {
       showNotice(t('notice.cannotCancel'))
     },
+    canStop: () => canStop.value,
   })
 
   const busy = computed(() => generation.phase.value !== 'idle')
+  const { job, startedAt, failure: generationFailure } = generation
+  const announcement = useAnnouncement({ job, startedAt, busy })
+  const health = useHealth(service, busy)
+  watch(generationFailure, (problem) => {
+    if (problem) announcement.announce(t('announce.failed'))
+  })
   const visibleFailure = computed(
     () => generation.failure.value ?? (showsValidation.value ? validationFailure.value : null) ?? modelFailure.value,
   )
@@ -75,7 +89,6 @@ export function createAppState() {
   })
 
   async function generate() {
-    if (busy.value) return
     if (!model.value) await loadModel()
     showsValidation.value = true
     if (!model.value || !settings.value || validationFailure.value) return
@@ -110,11 +123,18 @@ export function createAppState() {
     model,
     modelFailure,
     loadModel,
+    health,
     draft,
     settings,
+    changed,
+    reset,
+    estimate,
+    canStop,
     history,
     initImage,
     generation,
+    announcement,
+    textToCopy,
     busy,
     visibleFailure,
     dialog,

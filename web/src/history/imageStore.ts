@@ -12,6 +12,11 @@ export interface HistoryImage {
   seconds: number | null
   warnings: string[]
   thumbnail: Blob
+  /** It arrived although the user had cancelled its job. */
+  afterCancel?: boolean
+  favourite?: boolean
+  /** Seconds that the model generated the whole job, and the images of that job. */
+  generation?: { seconds: number; images: number }
 }
 
 export interface ImageWithFile {
@@ -54,6 +59,11 @@ export async function storeImages(entries: ImageWithFile[]): Promise<void> {
   await transaction.done
 }
 
+/** Change what is kept of an image beside its file. */
+export async function updateImage(image: HistoryImage): Promise<void> {
+  await (await openStore()).put('images', image)
+}
+
 export async function deleteImages(ids: string[]): Promise<void> {
   const transaction = (await openStore()).transaction(['images', 'files'], 'readwrite')
   for (const id of ids) {
@@ -64,8 +74,14 @@ export async function deleteImages(ids: string[]): Promise<void> {
 }
 
 /** Build the history entries of a finished job. `files` are in the order of the job's images. */
-export async function toHistoryImages(job: Job, files: Blob[], model: string): Promise<ImageWithFile[]> {
+export async function toHistoryImages(
+  job: Job,
+  files: Blob[],
+  model: string,
+  afterCancel = false,
+): Promise<ImageWithFile[]> {
   const createdAt = Date.parse(job.created_at)
+  const { generate_s: seconds } = job.timings
   return Promise.all(
     files.map(async (file, i) => {
       const image = {
@@ -78,10 +94,17 @@ export async function toHistoryImages(job: Job, files: Blob[], model: string): P
         seconds: job.timings.job_s ?? null,
         warnings: job.warnings,
         thumbnail: await makeThumbnail(file),
+        ...(afterCancel && { afterCancel }),
+        ...(seconds !== undefined && { generation: { seconds, images: files.length } }),
       }
       return { image, file }
     }),
   )
+}
+
+/** Return the id of the job that generated an image. */
+export function jobOf({ id }: HistoryImage): string {
+  return id.replace(/-\d+$/, '')
 }
 
 /** The parameters of image `i` of a job. A job's images are ordered by prompt. */

@@ -1,12 +1,25 @@
 import { computed, ref, shallowRef } from 'vue'
 import type { Job } from '@/api/types'
-import { deleteImages, readFile, readImages, storeImages, toHistoryImages, type HistoryImage } from './imageStore'
+import {
+  deleteImages,
+  jobOf,
+  readFile,
+  readImages,
+  storeImages,
+  toHistoryImages,
+  updateImage,
+  type HistoryImage,
+  type ImageWithFile,
+} from './imageStore'
 
-/** The images kept in this browser, newest first, and the selected image. */
+/** The images kept in this browser, newest first, and the selected image. All tabs show the same images. */
 export function useHistory() {
   const images = shallowRef<HistoryImage[]>([])
   const selectedId = ref<string | null>(null)
+  /** Show the selected image's job as a grid. */
+  const wantsGrid = ref(false)
   const unstoredFiles = new Map<string, Blob>()
+  const otherTabs = new BroadcastChannel('easel.history')
 
   const index = computed(() =>
     Math.max(
@@ -15,22 +28,39 @@ export function useHistory() {
     ),
   )
   const selected = computed(() => images.value[index.value] ?? null)
+  /** The images of the selected image's job, in their order. */
+  const jobImages = computed(() => {
+    const job = selected.value && jobOf(selected.value)
+    return images.value.filter((image) => jobOf(image) === job)
+  })
+  const isGrid = computed(() => wantsGrid.value && jobImages.value.length > 1)
 
-  async function load() {
-    images.value = await readImages().catch(() => [])
+  // A change in another tab does not change the image that this tab shows.
+  otherTabs.onmessage = () => {
+    selectedId.value ??= selected.value?.id ?? null
+    void load()
   }
 
+  async function load() {
+    const unstored = images.value.filter(({ id }) => unstoredFiles.has(id))
+    images.value = [...unstored, ...(await readImages().catch(() => []))]
+  }
+
+  const tellOtherTabs = () => otherTabs.postMessage(null)
+
   /** Add a job's images. Return false if the browser has no room: then they are lost with a reload. */
-  async function add(job: Job, files: Blob[], model: string): Promise<boolean> {
-    const added = await toHistoryImages(job, files, model)
+  async function add(job: Job, files: Blob[], model: string, afterCancel = false): Promise<boolean> {
+    const added = await toHistoryImages(job, files, model, afterCancel)
     const isStored = await storeImages(added).then(
       () => true,
       () => false,
     )
-    if (!isStored) for (const { image, file } of added) unstoredFiles.set(image.id, file)
+    if (isStored) tellOtherTabs()
+    else for (const { image, file } of added) unstoredFiles.set(image.id, file)
     const ids = new Set(added.map(({ image }) => image.id))
     images.value = [...added.map(({ image }) => image), ...images.value.filter(({ id }) => !ids.has(id))]
     selectedId.value = added[0]?.image.id ?? null
+    wantsGrid.value = true
     return isStored
   }
 
@@ -38,31 +68,74 @@ export function useHistory() {
     return unstoredFiles.get(id) ?? readFile(id)
   }
 
-  /** Delete an image and return a function that restores it. */
-  async function remove(image: HistoryImage): Promise<() => Promise<void>> {
-    const imageFile = await file(image.id)
-    const before = images.value
-    const neighbour = before[index.value + 1] ?? before[index.value - 1]
-    if (image.id === selected.value?.id) selectedId.value = neighbour?.id ?? null
-    images.value = before.filter(({ id }) => id !== image.id)
-    await deleteImages([image.id])
-    return async () => {
-      if (imageFile) await storeImages([{ image, file: imageFile }])
-      await load()
-      selectedId.value = image.id
+  /** Delete images and return a function that restores them. */
+  async function remove(removed: HistoryImage[]): Promise<() => Promise<void>> {
+    const ids = new Set(removed.map(({ id }) => id))
+    const entries: ImageWithFile[] = []
+    for (const image of removed) {
+      const imageFile = await file(image.id)
+      if (imageFile) entries.push({ image, file: imageFile })
     }
+    const before = images.value
+    const isLeft = ({ id }: HistoryImage) => !ids.has(id)
+    const neighbour = before.slice(index.value).find(isLeft) ?? before.slice(0, index.value).reverse().find(isLeft)
+    if (selected.value && ids.has(selected.value.id)) selectedId.value = neighbour?.id ?? null
+    images.value = before.filter(isLeft)
+    await deleteImages([...ids])
+    tellOtherTabs()
+    return async () => {
+      await restore(entries)
+      selectedId.value = removed[0]?.id ?? null
+    }
+  }
+
+  /** Store images with their files, and show them in their place. */
+  async function restore(entries: ImageWithFile[]) {
+    await storeImages(entries)
+    tellOtherTabs()
+    await load()
   }
 
   async function clear() {
     const ids = images.value.map(({ id }) => id)
     images.value = []
     await deleteImages(ids)
+    tellOtherTabs()
+  }
+
+  async function toggleFavourite(image: HistoryImage) {
+    const changed = { ...image, favourite: !image.favourite }
+    images.value = images.value.map((other) => (other.id === image.id ? changed : other))
+    if (unstoredFiles.has(image.id)) return
+    await updateImage(changed)
+    tellOtherTabs()
+  }
+
+  /** Show one image. */
+  function select(id: string) {
+    selectedId.value = id
+    wantsGrid.value = false
   }
 
   /** Select the next newer (-1) or older (+1) image. */
   function step(by: 1 | -1) {
-    selectedId.value = images.value[index.value + by]?.id ?? selectedId.value
+    select(images.value[index.value + by]?.id ?? selected.value?.id ?? '')
   }
 
-  return { images, selected, selectedId, load, add, file, remove, clear, step }
+  return {
+    images,
+    selected,
+    jobImages,
+    isGrid,
+    wantsGrid,
+    load,
+    add,
+    file,
+    remove,
+    restore,
+    clear,
+    toggleFavourite,
+    select,
+    step,
+  }
 }

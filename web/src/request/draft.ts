@@ -82,6 +82,38 @@ export function resolveSettings(draft: Draft, model: Model): Settings {
   }
 }
 
+/** Whether the size is none of the model's. */
+export function isCustomSize({ width, height }: Settings, { sizes }: Model): boolean {
+  return !sizes.some((size) => size.width === width && size.height === height)
+}
+
+const PLAIN_SETTINGS = [
+  'negative_prompt',
+  'num_inference_steps',
+  'guidance_scale',
+  'scheduler',
+  'output_format',
+] as const
+
+/** Return the names of the advanced settings that are not the model's defaults. They apply while they are hidden. */
+export function changedSettings(draft: Draft, model: Model): string[] {
+  const settings = resolveSettings(draft, model)
+  const defaults = resolveSettings({ ...emptyDraft(), scheduler: draft.scheduler }, model)
+  defaults.scheduler = model.defaults.scheduler
+  return [
+    ...PLAIN_SETTINGS.filter((name) => settings[name] !== defaults[name]),
+    ...(isCustomSize(settings, model) ? ['size'] : []),
+    ...(draft.seedLocked ? ['seed'] : []),
+  ]
+}
+
+/** Set the advanced settings to the model's defaults. A size of the model stays. */
+export function resetSettings(draft: Draft, model: Model) {
+  const { prompt, num_images_per_prompt, strength, width, height, ...advanced } = emptyDraft()
+  const size = isCustomSize(resolveSettings(draft, model), model) ? { width, height } : {}
+  Object.assign(draft, advanced, size)
+}
+
 /** Cost in pixel-steps, computed as the API does. With an init image only `strength` of the steps run. */
 export function pixelSteps(settings: Settings, hasInitImage: boolean): number {
   const { width, height, num_inference_steps, num_images_per_prompt, strength } = settings

@@ -10,58 +10,109 @@ const KEY_HEADER = {
   javascript: `, 'x-api-key': process.env.EASEL_KEY`,
 }
 
-/** The init image that the code reads. The page does not keep init images, so the user saves one under this name. */
+/** The init image that the code reads. The page does not keep what was sent, so the user saves one under this name. */
 const INIT_IMAGE = 'start.png'
 
-/** Render code that generates the same image. It reads the API key from EASEL_KEY, so the snippet has no key. */
+interface Snippet {
+  url: string
+  body: string
+  /** The header with the key, or an empty text. */
+  key: string
+  file: string
+  hasInitImage: boolean
+}
+
+/**
+ * Render code that generates the same image into a file. It submits a job and waits for it, as long as the model takes
+ * to wake up. It reads the API key from EASEL_KEY, so the snippet has no key.
+ */
 export function renderSnippet(
   language: SnippetLanguage,
   url: string,
   parameters: Parameters,
   needsKey: boolean,
 ): string {
-  const key = needsKey ? KEY_HEADER[language] : ''
-  const body = JSON.stringify(parameters)
-  const hasInitImage = parameters.strength !== undefined
-  if (language === 'curl') return curl(url, body, key, hasInitImage)
-  if (language === 'python') return python(url, body, key, parameters.output_format, hasInitImage)
-  return javascript(url, body, key, parameters.output_format, hasInitImage)
+  const snippet = {
+    url,
+    body: JSON.stringify(parameters),
+    key: needsKey ? KEY_HEADER[language] : '',
+    file: `image.${parameters.output_format}`,
+    hasInitImage: parameters.strength !== undefined,
+  }
+  return { curl, python, javascript }[language](snippet)
 }
 
-function curl(url: string, body: string, key: string, hasInitImage: boolean): string {
+function curl({ url, body, key, file, hasInitImage }: Snippet): string {
   const quoted = body.replaceAll("'", `'\\''`)
-  const command = `curl -s '${url}/generate' -H 'content-type: application/json'${key} \\\n  -d `
-  if (!hasInitImage) return `${command}'${quoted}'\n`
-  // Through a pipe: an init image is too long for an argument.
-  const json = `{ printf %s '${quoted.slice(0, -1)},"init_image":"'; base64 < ${INIT_IMAGE} | tr -d '\\n'; printf '"}'; } |\n`
-  return `${json}${command}@-\n`
-}
-
-function python(url: string, body: string, key: string, format: string, hasInitImage: boolean): string {
-  const initImage = hasInitImage
-    ? `body["init_image"] = base64.b64encode(open("${INIT_IMAGE}", "rb").read()).decode()\n`
-    : ''
-  return `import base64, json${key && ', os'}
-from urllib.request import Request, urlopen
-
-body = json.loads(r'''${body.replaceAll("'", '\\u0027')}''')
-${initImage}headers = {"content-type": "application/json"${key}}
-with urlopen(Request("${url}/generate", json.dumps(body).encode(), headers)) as response:
-    [image] = json.load(response)["generated_images"]
-open("image.${format}", "wb").write(base64.b64decode(image))
+  // An init image is too long for an argument.
+  const json = hasInitImage
+    ? `{ printf %s '${quoted.slice(0, -1)},"init_image":"'; base64 < ${INIT_IMAGE} | tr -d '\\n'; printf '"}'; }`
+    : `printf %s '${quoted}'`
+  return `base='${url}'
+job=$(${json} |
+  curl -sS "$base/jobs" -H 'content-type: application/json'${key} -d @-)
+id=$(printf %s "$job" | sed -nE 's/^\\{"id": ?"([0-9a-f]+)".*/\\1/p')
+while [ "$id" ] && printf %s "$job" | grep -qE '"status": ?"(queued|running)"'; do
+  sleep 1
+  job=$(curl -sS "$base/jobs/$id"${key})
+done
+url=$(printf %s "$job" | sed -nE 's/.*"images": ?\\[\\{"url": ?"([^"]+)".*/\\1/p')
+case $url in /*) url=$base$url ;; esac
+if [ "$url" ]; then curl -sS "$url" -o ${file} && echo ${file}; else printf '%s\\n' "$job" >&2; fi
 `
 }
 
-function javascript(url: string, body: string, key: string, format: string, hasInitImage: boolean): string {
-  const withInitImage = `{\n    ...${body},\n    init_image: await readFile('${INIT_IMAGE}', 'base64'),\n  }`
+function python({ url, body, key, file, hasInitImage }: Snippet): string {
+  const initImage = hasInitImage
+    ? `body["init_image"] = base64.b64encode(open("${INIT_IMAGE}", "rb").read()).decode()\n`
+    : ''
+  return `import ${hasInitImage ? 'base64, ' : ''}json${key && ', os'}, time
+from urllib.request import Request, urlopen
+
+base = "${url}"
+headers = {"content-type": "application/json"${key}}
+body = json.loads(r'''${body.replaceAll("'", '\\u0027')}''')
+${initImage}
+
+def call(path, body=None):
+    with urlopen(Request(base + path, body, headers)) as response:
+        return json.load(response)
+
+
+job = call("/jobs", json.dumps(body).encode())
+while job["status"] in ("queued", "running"):
+    time.sleep(1)
+    job = call("/jobs/" + job["id"])
+if job["status"] != "succeeded":
+    raise SystemExit(job["message"])
+url = job["images"][0]["url"]
+with urlopen(base + url if url.startswith("/") else url) as response:
+    open("${file}", "wb").write(response.read())
+`
+}
+
+function javascript({ url, body, key, file, hasInitImage }: Snippet): string {
+  const withInitImage = `{\n  ...${body},\n  init_image: await readFile('${INIT_IMAGE}', 'base64'),\n}`
   return `import { ${hasInitImage ? 'readFile, ' : ''}writeFile } from 'node:fs/promises'
 
-const response = await fetch('${url}/generate', {
-  method: 'POST',
-  headers: { 'content-type': 'application/json'${key} },
-  body: JSON.stringify(${hasInitImage ? withInitImage : body}),
-})
-const { generated_images: [image] } = await response.json()
-await writeFile('image.${format}', image, 'base64')
+const base = '${url}'
+const headers = { 'content-type': 'application/json'${key} }
+const body = ${hasInitImage ? withInitImage : body}
+
+async function call(path, options) {
+  const response = await fetch(base + path, { headers, ...options })
+  if (!response.ok) throw new Error(await response.text())
+  return response.json()
+}
+
+let job = await call('/jobs', { method: 'POST', body: JSON.stringify(body) })
+while (['queued', 'running'].includes(job.status)) {
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  job = await call(\`/jobs/\${job.id}\`)
+}
+if (job.status !== 'succeeded') throw new Error(job.message)
+const [{ url }] = job.images
+const image = await fetch(url.startsWith('/') ? base + url : url)
+await writeFile('${file}', new Uint8Array(await image.arrayBuffer()))
 `
 }

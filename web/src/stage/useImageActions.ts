@@ -12,15 +12,20 @@ export function useImageActions({
   history,
   connection,
   showNotice,
-}: Pick<AppState, 'history' | 'connection' | 'showNotice'>) {
+  textToCopy,
+  dialog,
+}: Pick<AppState, 'history' | 'connection' | 'showNotice' | 'textToCopy' | 'dialog'>) {
   const { t } = i18n.global
 
-  async function reportCopy(copying: Promise<void>) {
-    const text = await copying.then(
-      () => t('notice.copied'),
-      () => t('notice.notCopied'),
-    )
-    showNotice(text)
+  /** Copy a text. If the browser does not allow that, show it for the user to copy. */
+  async function copy(text: string) {
+    try {
+      await copyText(text)
+      showNotice(t('notice.copied'))
+    } catch {
+      textToCopy.value = text
+      dialog.value = 'copy'
+    }
   }
 
   return {
@@ -30,13 +35,18 @@ export function useImageActions({
     },
     copyImage: async ({ id }: HistoryImage) => {
       const file = await history.file(id)
-      if (file) await reportCopy(copyImage(file))
+      if (!file) return
+      const isCopied = await copyImage(file).then(
+        () => true,
+        () => false,
+      )
+      showNotice(isCopied ? t('notice.copied') : t('notice.imageNotCopied'))
     },
-    copyParameters: ({ parameters, model }: HistoryImage) => reportCopy(copyText(renderInfotext(parameters, model))),
-    copyLink: ({ parameters }: HistoryImage) => reportCopy(copyText(toShareLink(location.href, parameters))),
+    copyParameters: ({ parameters, model }: HistoryImage) => copy(renderInfotext(parameters, model)),
+    copyLink: ({ parameters }: HistoryImage) => copy(toShareLink(location.href, parameters)),
     copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
       const url = new URL(baseUrl(connection.value), location.origin).href.replace(/\/$/, '')
-      return reportCopy(copyText(renderSnippet(language, url, parameters, connection.value.key !== '')))
+      return copy(renderSnippet(language, url, parameters, connection.value.key !== ''))
     },
   }
 }

@@ -1,6 +1,3 @@
-/** Tokens that the text encoder of Stable Diffusion 1.5 and SDXL reads, without start and end token. */
-export const CLIP_TOKENS = 75
-
 const WORD_CHARACTERS = 7
 const PIECES = /\p{Script=Han}|[\p{Letter}\p{Mark}]+|\p{Number}|[^\s\p{Letter}\p{Number}]/gu
 

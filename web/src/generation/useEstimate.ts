@@ -1,0 +1,42 @@
+import { computed, type Ref } from 'vue'
+import type { Model, Parameters } from '@/api/types'
+import type { HistoryImage } from '@/history/imageStore'
+import type { Settings } from '@/request/draft'
+
+/** Earlier jobs that count. */
+const SAMPLES = 8
+
+/** The seconds that the model is likely to generate, from earlier jobs in this browser; null without any. */
+export function useEstimate(
+  model: Ref<Model | null>,
+  settings: Ref<Settings | null>,
+  images: Ref<HistoryImage[]>,
+  hasInitImage: () => boolean,
+) {
+  return computed(() => {
+    if (!model.value || !settings.value) return null
+    const { id, upscales } = model.value
+    const rates = images.value
+      .filter((image) => image.model === id && image.generation)
+      .slice(0, SAMPLES)
+      .map(
+        ({ parameters, generation }) =>
+          (generation?.seconds ?? 0) / (work(parameters, upscales) * (generation?.images ?? 1)),
+      )
+      .sort((a, b) => a - b)
+    const rate = rates[Math.floor(rates.length / 2)]
+    if (rate === undefined) return null
+    const { strength, ...parameters } = settings.value
+    const cost = work({ ...parameters, ...(hasInitImage() && { strength }) }, upscales)
+    return rate * cost * settings.value.num_images_per_prompt
+  })
+}
+
+/** The cost of an image. A model that upscales generates always at the same size. */
+function work(
+  parameters: Pick<Parameters, 'width' | 'height' | 'num_inference_steps' | 'strength'>,
+  upscales: boolean,
+): number {
+  const { width, height, num_inference_steps, strength = 1 } = parameters
+  return num_inference_steps * strength * (upscales ? 1 : width * height)
+}
