@@ -89,8 +89,13 @@ def resources_of(account: Account, stack: str) -> list[dict[str, Any]]:
 
 def model_template(account: Account) -> dict[str, Any]:
     """Return the resources in the deployed template of the model stack. Raises CommandError."""
+    return template_of(account, account.names.model)
+
+
+def template_of(account: Account, stack: str) -> dict[str, Any]:
+    """Return the resources in the deployed template of a stack. Raises CommandError."""
     with aws_errors():
-        body = account.client("cloudformation").get_template(StackName=account.names.model)["TemplateBody"]
+        body = account.client("cloudformation").get_template(StackName=stack)["TemplateBody"]
     resources: dict[str, Any] = (json.loads(body) if isinstance(body, str) else body)["Resources"]
     return resources
 

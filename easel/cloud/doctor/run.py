@@ -10,7 +10,17 @@ from pathlib import Path
 
 from easel.cloud.account import Account, open_account
 from easel.cloud.doctor import account as account_checks
-from easel.cloud.doctor import deployment, endpoint, machine, model, own_resources, powertools, quotas, settings
+from easel.cloud.doctor import (
+    deployment,
+    endpoint,
+    functions,
+    machine,
+    model,
+    own_resources,
+    powertools,
+    quotas,
+    settings,
+)
 from easel.cloud.doctor.check import CHECKS, Result, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import find_endpoint, has_only_standalone_stacks
@@ -80,6 +90,7 @@ class Doctor:
         yield stacks
         for check in (settings.settings_change, settings.encryption):
             yield from _listed(check.try_run(account, self.plan))
+        yield from _listed(functions.archives.try_run(account))
         try:
             if has_only_standalone_stacks(account):
                 return
@@ -90,6 +101,7 @@ class Doctor:
             return
         yield from _listed(endpoint.budget_stop.try_run(account))
         yield from _listed(endpoint.endpoint.try_run(account, deployed))
+        yield from _listed(functions.api_endpoint.try_run(account, deployed))
         yield from _listed(deployment.alarms.try_run(account))
         yield from _listed(endpoint.container_log.try_run(account, deployed))
 

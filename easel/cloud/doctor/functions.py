@@ -1,0 +1,83 @@
+"""Checks of the deployed functions: their archives, and the endpoint that the API calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
+
+from easel.cloud.account import ACCESS_DENIED, Account, aws_errors
+from easel.cloud.doctor.check import Finding, check, failed
+from easel.cloud.stack_state import DeployedEndpoint, outputs_of, template_of
+from easel.console.errors import CommandError
+
+FUNCTION = "AWS::Lambda::Function"
+READ_BY_OTHERS = 0o004
+
+
+@check("archives", remedy="Delete the archive, deploy again, and update the code of existing functions.")
+def archives(account: Account) -> Finding | None:
+    """Lambda can read the functions' archives. Listed only if it cannot, and if you may read the CDK's bucket.
+
+    A deploy from a checkout with umask 077 once published archives that no later deploy replaces: their names are
+    hashes that leave the modes out.
+    """
+    for bucket, key in dict.fromkeys(_archives(account)):
+        try:
+            with aws_errors():
+                body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        except CommandError as error:
+            if error.where in ("NoSuchKey", "NoSuchBucket") or is_denied(error):
+                continue
+            raise
+        if name := _unreadable(body):
+            update = f"aws lambda update-function-code --function-name … --s3-bucket {bucket} --s3-key {key}"
+            return failed(
+                f"Lambda cannot read {name} in s3://{bucket}/{key}: it was published from files that only their owner "
+                "may read.",
+                f"aws s3 rm s3://{bucket}/{key}, then npx cdk deploy --all. For a function that exists: {update}",
+            )
+    return None
+
+
+def is_denied(error: CommandError) -> bool:
+    cause = error.__cause__
+    return getattr(cause, "response", {}).get("Error", {}).get("Code") in ACCESS_DENIED
+
+
+def _archives(account: Account) -> Iterator[tuple[str, str]]:
+    """Return bucket and key of each archive in the deployed templates."""
+    with aws_errors():
+        number = account.client("sts").get_caller_identity()["Account"]
+    for properties in _functions(account, *(outputs_of(account).keys() & set(account.names.stacks))):
+        code = properties.get("Code", {})
+        if "S3Key" in code:
+            bucket = code["S3Bucket"]
+            text = bucket["Fn::Sub"] if isinstance(bucket, dict) else bucket
+            yield text.replace("${AWS::AccountId}", number).replace("${AWS::Region}", account.region), code["S3Key"]
+
+
+def _functions(account: Account, *stacks: str) -> Iterator[dict[str, Any]]:
+    for stack in sorted(stacks):
+        for resource in template_of(account, stack).values():
+            if resource["Type"] == FUNCTION:
+                yield resource["Properties"]
+
+
+def _unreadable(archive: bytes) -> str:
+    """Return a file that only its owner may read; empty if there is none. Mode 0: the archive has no modes."""
+    modes = {info.filename: info.external_attr >> 16 for info in ZipFile(BytesIO(archive)).infolist()}
+    return next((name for name, mode in modes.items() if mode and not mode & READ_BY_OTHERS), "")
+
+
+@check("api_endpoint", remedy="npx cdk deploy --all, with the settings of the last deploy of EaselModel")
+def api_endpoint(account: Account, deployed: DeployedEndpoint) -> Finding | None:
+    """The API calls the deployed endpoint. Listed only if it calls another: after a deploy of one stack alone."""
+    if account.names.api not in outputs_of(account):
+        return None
+    for properties in _functions(account, account.names.api):
+        called = properties.get("Environment", {}).get("Variables", {}).get("EASEL_ENDPOINT", deployed.endpoint)
+        if called != deployed.endpoint:
+            return failed(f"The API calls the endpoint {called}, but {deployed.endpoint} is deployed.")
+    return None

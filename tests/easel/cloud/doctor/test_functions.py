@@ -1,0 +1,73 @@
+"""Checks of the deployed functions."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile, ZipInfo
+
+import pytest
+
+from easel.cloud.doctor.functions import api_endpoint, archives
+from easel.cloud.stack_state import DeployedEndpoint
+from tests.easel.cloud.doctor.results import assert_result
+from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, client_error
+from tests.easel.cloud.fake_deployment import stack
+
+BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+SUB = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
+DEPLOYED = DeployedEndpoint(stack_status="UPDATE_COMPLETE", endpoint="easel-async0a1b2c", config="c")
+
+
+def archive(mode: int) -> bytes:
+    """Return a zip file with a readable file and one with this mode."""
+    file = BytesIO()
+    with ZipFile(file, "w") as opened:
+        for name, file_mode in (("__init__.py", 0o644), ("handlers.py", mode)):
+            info = ZipInfo(name)
+            info.external_attr = (0o100000 | file_mode) << 16 if file_mode else 1  # 0 would become 0o600
+            opened.writestr(info, "")
+    return file.getvalue()
+
+
+def deployed_functions(bucket: Any, body: Any, **variables: str) -> FakeAws:
+    """Return an account whose API stack has a function with this archive and these variables."""
+    code = {"S3Bucket": bucket, "S3Key": "0123.zip"}
+    function = {"Type": "AWS::Lambda::Function", "Properties": {"Code": code, "Environment": {"Variables": variables}}}
+    return FakeAws(**{
+        "sts.GetCallerIdentity": {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"},
+        "cloudformation.DescribeStacks": {"Stacks": [stack("CREATE_COMPLETE", "EaselApi")]},
+        "cloudformation.GetTemplate": {"TemplateBody": json.dumps({"Resources": {"F": function}})},
+        "s3.GetObject": body if not isinstance(body, bytes) else lambda _: {"Body": BytesIO(body)},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("bucket", [BUCKET, SUB])
+def test_an_archive_that_only_its_owner_may_read_fails(bucket: Any) -> None:
+    result = archives.run(deployed_functions(bucket, archive(0o600)).account())
+    assert_result(
+        result, "failed", "handlers.py", f"s3://{BUCKET}/0123.zip", remedy=f"aws s3 rm s3://{BUCKET}/0123.zip"
+    )
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755, 0])
+def test_an_archive_that_everybody_may_read_is_not_listed(mode: int) -> None:
+    assert archives.run(deployed_functions(SUB, archive(mode)).account()) is None
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey"])
+def test_an_archive_that_cannot_be_read_is_not_listed(code: str) -> None:
+    assert archives.run(deployed_functions(SUB, client_error(code, "no")).account()) is None
+
+
+def test_an_api_that_calls_another_endpoint_fails() -> None:
+    """For example after `cdk deploy EaselModel` with another instance type."""
+    aws = deployed_functions(SUB, b"", EASEL_ENDPOINT="easel-async999999")
+    result = api_endpoint.run(aws.account(), DEPLOYED)
+    assert_result(result, "failed", "easel-async999999", "easel-async0a1b2c", remedy="npx cdk deploy --all")
+
+
+@pytest.mark.parametrize("variables", [{"EASEL_ENDPOINT": DEPLOYED.endpoint}, {}])
+def test_an_api_that_calls_the_deployed_endpoint_is_not_listed(variables: dict[str, str]) -> None:
+    assert api_endpoint.run(deployed_functions(SUB, b"", **variables).account(), DEPLOYED) is None
