@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from easel.console.errors import USAGE, CommandError
+from stacks.config.names import DEFAULT_NAME, NAME_TAG
 
 Template = Mapping[str, Any]
 ANY = "*"
@@ -45,6 +46,15 @@ class Assembly:
         for stack, _, resource in self.resources():
             if resource["Type"] == type:
                 yield stack, resource.get("Properties", {})
+
+    @property
+    def name(self) -> str:
+        """The setting `name`, which the buckets have as a tag."""
+        for _, bucket in self.properties("AWS::S3::Bucket"):
+            for tag in bucket.get("Tags", ()):
+                if tag["Key"] == NAME_TAG:
+                    return str(tag["Value"])
+        return DEFAULT_NAME
 
     @property
     def types(self) -> set[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from easel.cloud.policies.assembly import ANY, Assembly
 from easel.cloud.policies.documents import Statement, allow
 from easel.cloud.policies.patterns import GLOBAL, generated_name
-from stacks.config.names import DEFAULT_NAME, NAME_TAG, STOP_MARKER
+from stacks.config.names import STOP_MARKER
 
 READ = (
     "acm:DescribeCertificate", "application-autoscaling:DescribeScalableTargets", "budgets:ViewBudget",
@@ -31,17 +31,19 @@ READ = (
 """`easel doctor`, `leftovers`, `outputs`: descriptions of resources. No action here reads what a resource holds."""
 REQUEST = ("servicequotas:RequestServiceQuotaIncrease",)
 """`easel doctor --request`."""
-SCALING = (
-    "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
-    "cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "sagemaker:UpdateEndpointWeightsAndCapacities",
+SCALING = ("application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget")
+ALARMS = ("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm")
+"""`easel resume` restores the scaling. Application Auto Scaling calls CloudWatch and SageMaker with the same rights."""
+ENDPOINT = (
+    "sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:DeleteEndpoint",
+    "sagemaker:UpdateEndpointWeightsAndCapacities",
 )  # fmt: skip
-"""`easel resume` restores the scaling, for which Application Auto Scaling calls CloudWatch and SageMaker."""
 LOGS = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
 
 
 def deployer_statements(assembly: Assembly) -> list[Statement]:
     """Return the statements."""
-    name = name_of(assembly)
+    name = assembly.name
     return [
         allow(["sts:AssumeRole"], assembly.cdk_roles),
         allow((*READ, *REQUEST, *SCALING), [ANY]),
@@ -50,21 +52,12 @@ def deployer_statements(assembly: Assembly) -> list[Statement]:
         allow(["s3:GetEncryptionConfiguration", "s3:ListBucket"], _buckets(assembly)),
         allow(["s3:DeleteObject", "s3:GetObject"], [f"{bucket}/{STOP_MARKER}" for bucket in _buckets(assembly)]),
         allow(["ssm:GetParameter"], [assembly.arn("ssm", "parameter/cdk-bootstrap/*")]),
+        allow(ALARMS, [assembly.arn("cloudwatch", f"alarm:TargetTracking-endpoint/{name}-*")]),
         allow(
-            ["sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:DeleteEndpoint"],
-            [assembly.arn("sagemaker", f"endpoint/{name}-*"), assembly.arn("sagemaker", "endpoint-config/*")],
+            ENDPOINT, [assembly.arn("sagemaker", f"endpoint/{name}-*"), assembly.arn("sagemaker", "endpoint-config/*")]
         ),
         *_signed_calls(assembly),
     ]
-
-
-def name_of(assembly: Assembly) -> str:
-    """Return the setting `name`, which the stacks' resources have as a tag."""
-    for _, bucket in assembly.properties("AWS::S3::Bucket"):
-        for tag in bucket.get("Tags", ()):
-            if tag["Key"] == NAME_TAG:
-                return str(tag["Value"])
-    return DEFAULT_NAME
 
 
 def _log_groups(assembly: Assembly, name: str) -> list[str]:

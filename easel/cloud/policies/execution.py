@@ -1,7 +1,7 @@
 """The policies of the role with which CloudFormation creates, updates and deletes the stacks' resources.
 
 What each resource type needs is in the schemas of CloudFormation's registry; permissions.json has it for the types of
-Easel. Roles, functions, buckets, topics and queues are limited to the names of the stacks.
+Easel. Roles, functions, buckets, topics, queues and endpoints are limited to the names of the stacks.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ def _scope(assembly: Assembly, service: str) -> Iterator[str]:
             yield from (assembly.arn(service, name) for name in names)
         case "kms":
             yield from set(KEY_ARN.findall(assembly.text))
+        case "sagemaker":
+            nouns = ("endpoint-config/*", "model/*", "notebook-instance/*", "notebook-instance-lifecycle-config/*")
+            yield from (assembly.arn(service, noun) for noun in (f"endpoint/{assembly.name}-*", *nouns))
         case "apigateway":
             yield assembly.arn(service, "*", account="")
         case "route53":

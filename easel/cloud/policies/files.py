@@ -10,7 +10,7 @@ from typing import Any
 
 from easel.cloud.policies.assembly import Assembly, read_assembly
 from easel.cloud.policies.boundary import boundary_statements, check_size
-from easel.cloud.policies.deployer import deployer_statements, name_of
+from easel.cloud.policies.deployer import deployer_statements
 from easel.cloud.policies.documents import Statement, document, merge, size, split
 from easel.cloud.policies.execution import boundaries_of, execution_statements
 from easel.cloud.policies.github import check_names, github_template
@@ -44,7 +44,7 @@ def write_policies(folders: Sequence[Path], out: Path, github: str = "", environ
         check_names(github, environment)
     assemblies = [read_assembly(folder) for folder in folders]
     first, policies = assemblies[0], policies_of(assemblies)
-    name = name_of(first)
+    name = first.name
     documents: dict[str, Any] = {end: document(statements) for end, statements in policies.items()}
     if github:
         documents["github"] = github_template(first, policies["deployer"], github, environment)
