@@ -48,7 +48,8 @@ def count_metric(metric: str, dimensions: dict[str, str]) -> None:
 def publish_of_budgets(topic: str, text: str) -> None:
     """Publish as AWS Budgets. Without a permission in the topic's policy the message is lost, as on AWS."""
     sns = root_client("sns")
-    if identity.may_publish(sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"], "budgets.amazonaws.com"):
+    policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    if identity.may_publish(policy, topic, "budgets.amazonaws.com"):
         sns.publish(TopicArn=topic, Message=text)
 
 

@@ -66,7 +66,9 @@ class Roles:
         if self.denied in {action for action, *_ in permissions}:
             raise ServiceError("ValidationException", f"{role} may not {self.denied}")
 
-    def authorize(self, path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str) -> None:
+    def authorize(
+        self, path: str, headers: Mapping[str, str], body: bytes, action: str, resource: str, keys: Mapping[str, str]
+    ) -> None:
         self.authorized.append((action, resource.rpartition(":")[2]))
         if action == self.denied:
             raise ServiceError("AccessDeniedException", f"not authorized to perform: {action} on resource: {resource}")

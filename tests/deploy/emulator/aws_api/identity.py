@@ -66,10 +66,11 @@ def check_permissions(role_arn: str, permissions: Sequence[Permission], principa
             raise ServiceError("ValidationException", message)
 
 
-def may_publish(policy: str, principal: str) -> bool:
-    """Return whether a topic's policy lets a service publish for this account."""
+def may_publish(policy: str, topic: str, principal: str) -> bool:
+    """Return whether the policy of a topic lets a service publish for this account, by TLS."""
+    account = {"aws:sourceaccount": ACCOUNT}
     context = EvalContext(
-        "*", "Service", "", "sns:Publish", "*", REGION, service_context={"aws:sourceaccount": ACCOUNT}
+        "*", "Service", "", "sns:Publish", topic, REGION, service_context=account, secure_transport=True
     )
     return bool(evaluate_resource_policy(policy, context, principal).decision == "Allow")
 
