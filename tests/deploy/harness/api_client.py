@@ -7,6 +7,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
+from stacks.config.names import DEFAULT, Names
 from tests.deploy.harness.account import Account
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -24,11 +25,11 @@ class Response:
 
 
 class ApiClient:
-    """Calls the only API of `account`. The gateway finds an API by the host name, which need not resolve."""
+    """Calls the API of one Easel of `account`. The gateway finds an API by the host name, which need not resolve."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, names: Names = DEFAULT) -> None:
         self.account = account
-        outputs = account.outputs()
+        outputs = account.outputs(names)
         address = urllib.parse.urlsplit(outputs["ApiUrl"])
         self.host = f"{address.netloc.partition('.')[0]}.execute-api.localhost:{account.port}"
         self.base = address.path.rstrip("/")

@@ -145,7 +145,8 @@ def arns(kind: str, physical_id: str, properties: Parameters) -> Iterator[str]:
     service = service_of(kind)
     for id in ids:
         name = str(id).rsplit("/", 1)[-1]
-        yield id if str(id).startswith("arn:") else f"arn:aws:{service}:{place(service)}:{end.format(name)}"
+        own = str(id).startswith(f"arn:aws:{service}:")  # IAM knows a scaling policy by another ARN than its own
+        yield id if own else f"arn:aws:{service}:{place(service)}:{end.format(name)}"
 
 
 def place(service: str) -> str:
