@@ -17,9 +17,7 @@ from easel.cloud.stack_state import find_endpoint
 from easel.console.errors import CommandError
 
 SLEEP_MINUTES, WAKE_MINUTES, SWITCH_MINUTES = 90.0, 45.0, 45
-CROWD = 12
-BUSY = ("model_busy", "throttled")
-ANSWERS = {200: "an image", 202: "a job"}
+CROWD, BUSY = 8, "model_busy"
 ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
 
 
@@ -59,15 +57,16 @@ def realtime(run: Run) -> Facts:
 
 
 def crowd(run: Run) -> Facts:
-    """Requests at the same moment: each gets an image, or the answer that the model is busy."""
+    """Jobs at the same moment: each gets an image, or the answer that the model is busy."""
     with ThreadPoolExecutor(CROWD) as pool:
-        calls = [pool.submit(run.service.call, "POST", "/generate", REQUEST) for _ in range(CROWD)]
-        replies = [call.result() for call in calls]
-    answers = Counter(ANSWERS.get(reply.status) or str(reply.json["code"]) for reply in replies)
-    for reply in replies:
-        if reply.status not in ANSWERS and reply.json["code"] not in BUSY:
-            raise reply.error(f"an image, {' or '.join(BUSY)} is expected")
-    return {answer: str(count) for answer, count in answers.items()}
+        calls = [pool.submit(run.service.call, "POST", "/jobs", REQUEST) for _ in range(CROWD)]
+        ids = [call.result().expect(200, 202).json["id"] for call in calls]
+    jobs = [run.finish(id, succeed=False) for id in ids]
+    ends = Counter(job.error.code if job.error else job.status for job in jobs)
+    if unexpected := sorted(ends.keys() - {"succeeded", BUSY}):
+        why = f"a job ended with {', '.join(unexpected)}; an image or {BUSY} is expected"
+        raise CommandError("The service does not respond as documented", where="POST /jobs", why=why, fix=REPORT)
+    return {end: str(count) for end, count in ends.items()}
 
 
 def rollback(run: Run) -> Facts:

@@ -51,8 +51,12 @@ def problem(status: int, code: str) -> tuple[int, Any]:
 def job(status: str, code: str = "") -> Any:
     error = {"code": code, "message": "why", "hint": ""} if code else None
     parameters = {"prompt": ["x"], "num_images_per_prompt": 1}
-    fields: dict[str, Any] = {"id": ID, "message": "", "progress": None, "images": [], "timings": {}, "warnings": []}
-    return parse_job(json.dumps({**fields, "status": status, "parameters": parameters, "error": error}).encode())
+    image = {"url": "/image", "seed": 1, "width": 8, "height": 8, "media_type": "image/png"}
+    images = [image] if status == "succeeded" else []
+    fields: dict[str, Any] = {"id": ID, "message": "", "progress": None, "timings": {}, "warnings": []}
+    return parse_job(
+        json.dumps({**fields, "images": images, "status": status, "parameters": parameters, "error": error}).encode()
+    )
 
 
 @pytest.fixture
@@ -107,11 +111,17 @@ def test_old_release_after_an_update_is_found(run: Run) -> None:
         endpoint_steps.update(run)
 
 
+def let_crowd_end(run: Run, code: str) -> None:
+    """Prepare a crowd of which one job fails with `code`."""
+    ended = iter([job("failed", code), *[job("succeeded")] * (endpoint_steps.CROWD - 1)])
+    reply(run, "POST /jobs", *[(202, {"id": ID})] * endpoint_steps.CROWD)
+    run.service.api = SimpleNamespace(job=lambda _: next(ended))  # type: ignore[assignment]
+
+
 def test_crowd_may_be_refused_as_busy_only(run: Run) -> None:
-    rest = [generated()] * (endpoint_steps.CROWD - 1)
-    reply(run, "POST /generate", problem(503, "model_busy"), *rest)
-    assert endpoint_steps.crowd(run) == {"model_busy": "1", "an image": str(endpoint_steps.CROWD - 1)}
-    reply(run, "POST /generate", problem(504, "model_timeout"), *rest)
+    let_crowd_end(run, "model_busy")
+    assert endpoint_steps.crowd(run) == {"model_busy": "1", "succeeded": str(endpoint_steps.CROWD - 1)}
+    let_crowd_end(run, "model_timeout")
     with pytest.raises(CommandError) as caught:
         endpoint_steps.crowd(run)
     assert "model_timeout" in caught.value.why
