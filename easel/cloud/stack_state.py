@@ -11,7 +11,8 @@ from easel.console.errors import ENVIRONMENT, FAILED, CommandError
 
 RECREATE_ENDPOINT = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk deploy --all"
 """Lets CloudFormation delete the endpoint, if it exists, and create it again."""
-RECREATE_STACKS = "npx cdk destroy --all, then npx cdk deploy --all"
+RECREATE_MODEL = "npx cdk destroy EaselModel, then npx cdk deploy --all"
+"""The other stacks stay: none refers to the model stack."""
 ENDPOINT, ENDPOINT_CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 
 
@@ -56,7 +57,7 @@ def _no_endpoint(stack: str, status: str) -> CommandError:
     elif status.endswith("_IN_PROGRESS"):
         what, fix, code = f"{what} yet", "Wait until CloudFormation has finished", ENVIRONMENT
     else:
-        fix = RECREATE_STACKS
+        fix = RECREATE_MODEL
     return CommandError(what, where=stack, why=why, fix=fix, code=code)
 
 
@@ -119,4 +120,4 @@ def _config_name(account: Account, id: str) -> str:
             if id in (config["EndpointConfigArn"], config["EndpointConfigName"]):
                 return str(config["EndpointConfigName"])
     why = f"it was deleted outside CloudFormation; {account.names.model} still lists it"
-    raise CommandError("The endpoint configuration does not exist", where=id, why=why, fix=RECREATE_STACKS)
+    raise CommandError("The endpoint configuration does not exist", where=id, why=why, fix=RECREATE_MODEL)

@@ -66,14 +66,15 @@ def _failed_stack(account: Account, stack: dict[str, Any]) -> Finding:
     reason = first_failure(account, stack.get("StackId", name))
     since = stack.get("LastUpdatedTime", stack["CreationTime"])
     start = find_failed_start(account, since) if name == account.names.model else None
-    advice = (start.advice if start else "") or advice_for(reason)
+    advice = start.advice or "The lines below have the cause." if start else advice_for(reason)
     if status in ("DELETE_FAILED", "UPDATE_ROLLBACK_FAILED") and "cdk deploy" in advice:
         advice = ""  # CloudFormation accepts no deploy in these states
-    message = f"{name} is {status}{f': {reason}' if reason else ''}."
-    if start:
-        message += f" The endpoint did not start; the end of its container's log is in {start.uri}."
-    lines = start.lines[-SHOWN_LINES:] if start else ()
-    return Finding("failed", message, advice or _stack_remedy(name, status), lines)
+    message, remedy = f"{name} is {status}{f': {reason}' if reason else ''}.", _stack_remedy(name, status)
+    if not start:
+        return failed(message, advice or remedy)
+    message += f" The endpoint did not start; the end of its container's log is in {start.uri}."
+    remedy = f"{advice} Then: {remedy}" if advice else remedy
+    return Finding("failed", message, remedy, start.lines[-SHOWN_LINES:])
 
 
 def _stack_remedy(name: str, status: str) -> str:

@@ -273,4 +273,4 @@ def test_resume_without_the_configuration_reports_its_id() -> None:
     aws.responses["sagemaker.ListEndpointConfigs"] = {"EndpointConfigs": []}
     error = error_of(aws.switch().resume)
     assert error.where.endswith(CONFIG.lower())
-    assert error.fix.startswith("npx cdk destroy --all")
+    assert error.fix.startswith("npx cdk destroy EaselModel")

@@ -105,6 +105,7 @@ def test_the_log_of_an_endpoint_that_did_not_start_is_shown() -> None:
     result = deployment.stacks.run(aws.account())
     assert_result(result, "failed", "s3://store/failed-starts/e.txt", remedy=advice_for("No module named 'xformers'"))
     assert result is not None
+    assert result.remedy.endswith("npx cdk destroy EaselModel, then npx cdk deploy --all")
     assert result.log_lines[-2:] == (crash, "2026-11-24T00:00:01Z bye \x1b")
     assert "\x1b" not in result.text(lambda text, _: text)
 

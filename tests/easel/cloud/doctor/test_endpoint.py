@@ -76,7 +76,7 @@ def test_an_endpoint_that_is_being_changed_is_unknown(status: str) -> None:
         ("UPDATE_COMPLETE", "endpoint=off", DEPLOY),
         ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", DEPLOY),
         ("REVIEW_IN_PROGRESS", "REVIEW_IN_PROGRESS", DEPLOY),
-        ("DELETE_FAILED", "DELETE_FAILED", f"npx cdk destroy --all, then {DEPLOY}"),
+        ("DELETE_FAILED", "DELETE_FAILED", f"npx cdk destroy EaselModel, then {DEPLOY}"),
     ],
 )
 def test_a_stack_without_an_endpoint(doctor: RunDoctor, status: str, message: str, remedy: str) -> None:
