@@ -10,7 +10,7 @@ import pytest
 from tests.deploy.conftest import decode_images
 from tests.deploy.harness.constants import MARK, OTHER_MODEL, REQUEST
 from tests.deploy.harness.deployment import Completed, Deployment, join_lines, wait_until
-from tests.deploy.harness.observation import assert_traceable
+from tests.deploy.harness.observation import assert_problem, assert_traceable
 from tests.deploy.harness.storage import hub_manifests, is_expiring, releases
 
 pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
@@ -128,7 +128,7 @@ def deployed_again(async_account: Deployment, rolled_back: Completed) -> Complet
     account = async_account.account
     account.client("cloudformation").delete_stack(StackName="EaselModel")
     wait_until(lambda: "EaselModel" not in account.stack_statuses())
-    assert async_account.api.generate_job(REQUEST)["error"]["code"] == "endpoint_missing"
+    assert_problem(async_account.api.call("POST", "/jobs", REQUEST), 503, "endpoint_missing")
     return async_account.deploy("imported")
 
 

@@ -1,4 +1,4 @@
-"""Emulator test, mode async: scale to zero, destroy in each state of an endpoint, a failed first deploy. Not run on AWS.
+"""Emulator test, mode async: scale to zero, destroy in each state of an endpoint, failed first deploy. Not run on AWS.
 
 Each fixture continues from the state that the fixture before left.
 """
