@@ -104,6 +104,8 @@ class ExecutionRoles:
         text, service = json.dumps(properties), service_of(kind)
         for action in self._listed(kind).get(operation, []):
             prefix = action.partition(":")[0]
+            if action == "iam:DeleteRolePermissionsBoundary" and properties.get("PermissionsBoundary"):
+                continue
             if action == "iam:PassRole":
                 yield from ((action, role, passed_to(role)) for role in set(ROLE.findall(text)))
             elif prefix == "kms":
