@@ -28,7 +28,9 @@ LOST_POLLS = 24
 """Polls in a row that may fail because the network is away: two minutes."""
 DESTROY_ATTEMPTS = 3
 SETTLE_MINUTES = 90.0
-PUBLIC_SETTINGS, PUBLIC_VALUES = ("model", "instance_type", "instance_fallbacks"), ("on", "off", "auto", "plain")
+PUBLIC_SETTINGS = ("model", "instance_type", "instance_fallbacks")
+HIDDEN_CHARACTERS = 6
+"""Shortest value of another setting that is masked: `on` and numbers identify nobody."""
 SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 Facts = dict[str, str]
@@ -69,8 +71,9 @@ class Run:
     @property
     def secrets(self) -> list[str]:
         """What no record may show: the API's key, and settings such as a domain."""
-        settings = [pair.split("=", 1) for pair in self.state.context]
-        hidden = [value for key, value in settings if key not in PUBLIC_SETTINGS and value not in PUBLIC_VALUES]
+        settings = dict(pair.split("=", 1) for pair in self.state.context)
+        values = [part for key, text in settings.items() if key not in PUBLIC_SETTINGS for part in text.split(",")]
+        hidden = [value for value in values if len(value) >= HIDDEN_CHARACTERS]
         return [*hidden, self._service.key] if self._service else hidden
 
     def save(self) -> None:

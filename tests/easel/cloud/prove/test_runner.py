@@ -11,7 +11,7 @@ from easel.cloud.prove import account_steps, runner
 from easel.cloud.prove.cost import CLEAN_UP_MINUTES
 from easel.cloud.prove.state import load
 from easel.cloud.prove.steps import CLEAN_UP, JOURNEY
-from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.errors import ENVIRONMENT, OUTPUT, CommandError
 from easel.console.interrupts import Interrupted
 from tests.easel.cloud.prove.fake_run import CODES, NAME, FakeCloud, fake_runner
 
@@ -154,6 +154,27 @@ def test_output_in_a_pipe_is_one_line_for_each_step(
     output = capsys.readouterr()
     assert [line.split()[1] for line in output.out.splitlines()[:-1]] == CODES
     assert output.err == ""
+
+
+def test_a_closed_output_stops_the_run_and_not_the_clean_up(
+    cloud: FakeCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise CommandError("standard output cannot be written", where="", why="", fix="", code=OUTPUT)
+
+    monkeypatch.setattr(runner, "print", refuse, raising=False)
+    stopped = fake_runner(cloud, tmp_path)
+    stopped._run.state.exists = True
+    assert stopped.prove() == 1
+    state = load(tmp_path)
+    assert state
+    assert (cloud.commands, state.exists) == (["doctor", "destroy"], False)
+
+
+def test_values_of_settings_that_may_identify_somebody_are_secret(cloud: FakeCloud, tmp_path: Path) -> None:
+    run = fake_runner(cloud, tmp_path)._run
+    run.state.context = ["model=emoji", "waf=on", "log_days=30", "vpc_subnet_ids=subnet-01,subnet-02"]
+    assert run.secrets == ["subnet-01", "subnet-02"]
 
 
 def test_a_lost_network_does_not_end_a_wait(cloud: FakeCloud, tmp_path: Path) -> None:
