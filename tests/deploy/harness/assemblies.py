@@ -11,44 +11,24 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import aws_cdk as cdk
 
 import app
-import stacks.model.stack
+from easel.cloud.prove.releases import FAILING, MARKING, write_code
+from stacks.model.stack import MODEL_CODE
 from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
-from tests.deploy.harness.constants import MARK, MODEL, NETWORK, OTHER_MODEL
+from tests.deploy.harness.constants import MODEL, NETWORK, OTHER_MODEL, SECOND, SETTINGS
 from tests.deploy.harness.environment import ROOT
 
-MARKING = f"""
-
-import dataclasses
-
-_original_predict_fn = predict_fn
-
-
-def predict_fn(data, model):
-    result = _original_predict_fn(data, model)
-    return dataclasses.replace(result, warnings=(*result.warnings, {MARK!r}))
-"""
 EXITING = """
 
 raise SystemExit("this release cannot start")
 """
-FAILING = """
-
-def predict_fn(data, model):
-    raise RuntimeError("this release cannot generate")
-"""
 
 
 def edited_code(folder: Path, added: str) -> Path:
-    """Copy the container's code and append some lines to inference.py."""
-    code = shutil.copytree(stacks.model.stack.MODEL_CODE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    with (code / "inference.py").open("a") as file:
-        file.write(added)
-    return code
+    return write_code(MODEL_CODE, folder, added)
 
 
 def hub_catalogue(folder: Path) -> Path:
@@ -61,17 +41,14 @@ def hub_catalogue(folder: Path) -> Path:
     return folder
 
 
-def synthesise(
-    output: Path, mode: str, code: Path = stacks.model.stack.MODEL_CODE, catalogue: Path = ROOT, **more: str
-) -> Path:
+def synthesise(output: Path, mode: str, code: Path = MODEL_CODE, catalogue: Path = ROOT, **more: str) -> Path:
     """Write the assembly of `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` to `output`."""
     site = "on" if mode == "async" else "off"  # one account with the site is enough: each stack takes seconds
     model = MODEL if catalogue == ROOT else OTHER_MODEL
-    settings = {"model": model, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
+    settings = {**SETTINGS, "model": model, "mode": mode, "site": site, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
-    with mock.patch.object(stacks.model.stack, "MODEL_CODE", code):
-        app.create_stacks(root, root=catalogue, env=cdk.Environment(account=ACCOUNT, region=REGION))
+    app.create_stacks(root, root=catalogue, code=code, env=cdk.Environment(account=ACCOUNT, region=REGION))
     root.synth()
     return output
 
@@ -122,7 +99,7 @@ def make_async(folder: Path) -> None:
 
 def make_realtime(folder: Path) -> None:
     """Write assemblies whose bucket is not emptied, with watched updates."""
-    codes = {"first": stacks.model.stack.MODEL_CODE, "failing": edited_code(folder / "failing-code", FAILING),
+    codes = {"first": MODEL_CODE, "failing": edited_code(folder / "failing-code", FAILING),
              "exiting": edited_code(folder / "exiting-code", EXITING),
              "changed": edited_code(folder / "changed-code", MARKING)}  # fmt: skip
     for name, code in codes.items():
@@ -130,6 +107,7 @@ def make_realtime(folder: Path) -> None:
         alter(plain, folder / name, "EaselStorage", remove_auto_delete)
     plain = synthesise(folder / "plain-no-endpoint", "realtime", codes["changed"], endpoint="off")
     alter(plain, folder / "no-endpoint", "EaselStorage", remove_auto_delete)
+    synthesise(folder / "second", "async", site="off", name=SECOND)
     alter(folder / "changed", folder / "forbidden", "EaselApi", remove_action("sagemaker:InvokeEndpoint"))
 
 
@@ -137,7 +115,7 @@ def make_own(folder: Path, key_arn: str) -> None:
     """Write assemblies with everything that a customer may bring: key, network, firewall; and the notebook."""
     changed, hub = edited_code(folder / "changed-code", MARKING), hub_catalogue(folder / "catalogue")
     own = {"kms_key_arn": key_arn, "waf": "on", "notebook": "on", "site": "off", **NETWORK}
-    synthesise(folder / "first", "async", stacks.model.stack.MODEL_CODE, hub, **own)
+    synthesise(folder / "first", "async", MODEL_CODE, hub, **own)
     synthesise(folder / "changed", "async", changed, hub, **own)
 
 
