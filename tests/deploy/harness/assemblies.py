@@ -18,7 +18,7 @@ import app
 from easel.cloud.prove.releases import FAILING, MARKING, write_code
 from stacks.model.stack import MODEL_CODE
 from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
-from tests.deploy.harness.constants import MODEL, NETWORK, OTHER_MODEL
+from tests.deploy.harness.constants import MODEL, NETWORK, OTHER_MODEL, SECOND, SETTINGS
 from tests.deploy.harness.environment import ROOT
 
 EXITING = """
@@ -45,7 +45,7 @@ def synthesise(output: Path, mode: str, code: Path = MODEL_CODE, catalogue: Path
     """Write the assembly of `cdk synth -c model=… -c instance_type=ml.m5.large -c mode=… -c site=…` to `output`."""
     site = "on" if mode == "async" else "off"  # one account with the site is enough: each stack takes seconds
     model = MODEL if catalogue == ROOT else OTHER_MODEL
-    settings = {"model": model, "instance_type": "ml.m5.large", "mode": mode, "site": site, **more}
+    settings = {**SETTINGS, "model": model, "mode": mode, "site": site, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     root = cdk.App(outdir=str(output), context=flags | settings)
     app.create_stacks(root, root=catalogue, code=code, env=cdk.Environment(account=ACCOUNT, region=REGION))
@@ -107,6 +107,7 @@ def make_realtime(folder: Path) -> None:
         alter(plain, folder / name, "EaselStorage", remove_auto_delete)
     plain = synthesise(folder / "plain-no-endpoint", "realtime", codes["changed"], endpoint="off")
     alter(plain, folder / "no-endpoint", "EaselStorage", remove_auto_delete)
+    synthesise(folder / "second", "async", site="off", name=SECOND)
     alter(folder / "changed", folder / "forbidden", "EaselApi", remove_action("sagemaker:InvokeEndpoint"))
 
 
