@@ -15,21 +15,10 @@ import pytest
 from tests.deploy.conftest import decode_images
 from tests.deploy.harness.constants import MARK, REQUEST
 from tests.deploy.harness.deployment import Deployment
-from tests.deploy.harness.environment import DEPLOY_TESTS, PYTHON, ROOT, user_environment
+from tests.deploy.harness.environment import DEPLOY_TESTS, ROOT
 from tests.deploy.harness.observation import assert_problem, assert_traceable, kill_container_at_work
 
 pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
-
-EASEL_WITH_EMULATED_HOST = """
-import socket, sys
-import easel.client.api
-from easel.cli import app
-resolve = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *more, **named: resolve("127.0.0.1", *more, **named)
-easel.client.api.LOOPBACK += (sys.argv.pop(1),)
-app()
-"""
-"""The `easel` command, for which the API's host (the first argument) is this machine."""
 
 
 def test_outputs(async_account: Deployment) -> None:
@@ -92,14 +81,10 @@ def test_container_death_fails_the_job_and_the_container_restarts(async_account:
 
 
 def test_command_line_generates(async_account: Deployment, expected_images: list[list[bytes]], tmp_path: Path) -> None:
-    api = async_account.api
-    options = ("generate", REQUEST["prompt"], "--seed", "7", "--steps", "4", "-o", str(tmp_path), "--json")
-    host = api.host.partition(":")[0]
-    variables = user_environment() | {"SSL_CERT_FILE": str(async_account.account.certificate)}
-    result = subprocess.run(
-        (PYTHON, "-c", EASEL_WITH_EMULATED_HOST, host, *map(str, options), "--url", api.url, "--key", api.key),
-        cwd=ROOT, env=variables, text=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+    account, outputs = async_account.account, async_account.account.outputs()
+    options = ("--seed", "7", "--steps", "4", "-o", str(tmp_path), "--json")
+    address = ("--url", outputs["ApiUrl"], "--key", async_account.api.key)
+    result = account.easel("generate", str(REQUEST["prompt"]), *options, *address)
     assert result.returncode == 0, result.stdout + result.stderr
     images = json.loads(result.stdout)["images"]
     assert [Path(image["path"]).read_bytes() for image in images] == expected_images[0]
