@@ -271,7 +271,8 @@ def in_s3(files: dict[str, bytes]) -> FakeAws:
         first, _, last = request["Range"].removeprefix("bytes=").partition("-")
         return {"Body": io.BytesIO(files[request["Key"].removeprefix("a/")][int(first) : int(last) + 1])}
 
-    return FakeAws(**{"s3.HeadObject": {}, "s3.ListObjectsV2": {"Contents": listed}, "s3.GetObject": read})
+    responses: dict[str, Any] = {"s3.HeadObject": {}, "s3.ListObjectsV2": {"Contents": listed}, "s3.GetObject": read}
+    return FakeAws(**responses)
 
 
 @pytest.mark.parametrize(
