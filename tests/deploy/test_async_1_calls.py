@@ -14,9 +14,15 @@ import pytest
 
 from tests.deploy.conftest import decode_images
 from tests.deploy.harness.constants import MARK, REQUEST
-from tests.deploy.harness.deployment import Deployment
+from tests.deploy.harness.deployment import Deployment, wait_until
 from tests.deploy.harness.environment import DEPLOY_TESTS, ROOT
-from tests.deploy.harness.observation import assert_problem, assert_traceable, kill_container_at_work
+from tests.deploy.harness.observation import (
+    assert_problem,
+    assert_traceable,
+    check_budget,
+    kill_container_at_work,
+    use_up_budget,
+)
 
 pytestmark = [pytest.mark.xdist_group("async_account"), pytest.mark.timeout(1800)]
 
@@ -139,3 +145,37 @@ def test_page_generates_on_the_site(async_account: Deployment, chromium: str) ->
     newest = api.call("GET", "/jobs").json["jobs"][0]["images"][0]["url"]
     assert base64.b64decode(shown["image"]) == api.follow(newest).body
     assert [message for message in shown["errors"] if "401" not in message] == []  # 401: before the key was entered
+
+
+def instances(deployment: Deployment) -> int:
+    """Return the number of instances; -1 while the endpoint is changing."""
+    endpoint = deployment.endpoint()
+    in_service = endpoint["EndpointStatus"] == "InService"
+    return int(endpoint["ProductionVariants"][0]["CurrentInstanceCount"]) if in_service else -1
+
+
+def test_used_up_budget_stops_the_endpoint_until_resume(
+    async_account: Deployment, expected_images: list[list[bytes]]
+) -> None:
+    """Neither a waiting job nor a deploy, which starts an instance, ends the stop."""
+    account, api = async_account.account, async_account.api
+    wait_until(lambda: instances(async_account) == 1)
+    use_up_budget(async_account)
+    wait_until(lambda: instances(async_account) == 0)
+    async_account.scale(1)
+    wait_until(lambda: instances(async_account) == 1)
+    assert check_budget(async_account) == "stopped"
+    wait_until(lambda: instances(async_account) == 0)
+    with account.hold("Scaling"):
+        resumed = account.easel("resume")
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        wait_until(lambda: api.call("GET", "/health").json["endpoint"]["status"] != "broken")
+        accepted = api.call("POST", "/jobs", REQUEST).json
+        job = api.wait_for_job(accepted["urls"]["get"], seconds=180)
+        assert [api.follow(image["url"]).body for image in job["images"]] == expected_images[0]
+    assert check_budget(async_account) == "not stopped"
+    assert async_account.doctor()["budget_stop"]["status"] == "ok"
+    wait_until(lambda: instances(async_account) >= 0)
+    if not instances(async_account):
+        async_account.scale(1)
+    wait_until(lambda: instances(async_account) == 1)

@@ -4,8 +4,8 @@ import pytest
 
 from tests.deploy.conftest import decode_images
 from tests.deploy.harness.constants import MARK, REQUEST
-from tests.deploy.harness.deployment import Deployment, join_lines
-from tests.deploy.harness.observation import assert_traceable, kill_container_at_work
+from tests.deploy.harness.deployment import Deployment, join_lines, wait_until
+from tests.deploy.harness.observation import assert_traceable, check_budget, kill_container_at_work, use_up_budget
 
 pytestmark = [pytest.mark.xdist_group("realtime_account"), pytest.mark.timeout(1800)]
 
@@ -50,6 +50,26 @@ def test_pause_and_resume(realtime_account: Deployment, expected_images: list[li
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert realtime_account.endpoint_status() == "InService"
     assert decode_images(api.call("POST", "/generate", REQUEST).json) == expected_images[0]
+
+
+def test_used_up_budget_deletes_the_endpoint_until_resume(
+    realtime_account: Deployment, expected_images: list[list[bytes]]
+) -> None:
+    """An endpoint that somebody creates in the meantime is deleted again."""
+    account, api = realtime_account.account, realtime_account.api
+    endpoint = realtime_account.endpoint()
+    use_up_budget(realtime_account)
+    wait_until(lambda: realtime_account.endpoint() == {})
+    names = {name: endpoint[name] for name in ("EndpointName", "EndpointConfigName")}
+    account.client("sagemaker").create_endpoint(**names)
+    wait_until(lambda: realtime_account.endpoint_status() == "InService")
+    assert check_budget(realtime_account) == "deleted"
+    wait_until(lambda: realtime_account.endpoint() == {})
+    resumed = account.easel("resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    wait_until(lambda: api.call("GET", "/health").json["endpoint"]["status"] == "ready")
+    assert decode_images(api.call("POST", "/generate", REQUEST).json) == expected_images[0]
+    assert check_budget(realtime_account) == "not stopped"
 
 
 def test_update_with_room_for_one_instance(realtime_account: Deployment) -> None:

@@ -64,6 +64,23 @@ def find_log_line(deployment: Deployment, handler: str, **fields: str) -> dict[s
     return line
 
 
+def use_up_budget(deployment: Deployment) -> None:
+    """Let the month's cost pass the budget, and wait until the API refuses jobs because of it."""
+    (deployment.account.folder / "hold" / "Spent").write_text("50.01")
+    wait_until(lambda: "budget" in str(deployment.api.call("GET", "/health").json["endpoint"]["detail"]))
+    assert_problem(deployment.api.call("POST", "/generate", REQUEST), 503, "over_budget")
+    check = deployment.doctor()["budget_stop"]
+    assert check["status"] == "failed"
+    assert "easel resume" in check["remedy"]
+
+
+def check_budget(deployment: Deployment) -> str:
+    """Run the scheduled check of the function that keeps the endpoint stopped. Return what it found or did."""
+    name = deployment.function("custom_resources.budget_stop.handler")["FunctionName"]
+    response = deployment.account.client("lambda").invoke(FunctionName=name, Payload=b'{"source": "aws.events"}')
+    return str(json.loads(response["Payload"].read()))
+
+
 def kill_container_at_work(deployment: Deployment, seconds: float = 30) -> None:
     """Kill the container while it generates."""
     container = deployment.account.container()
