@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.api_client import ApiClient
+from tests.deploy.harness.deployer import become_deployer, create_policies
 from tests.deploy.harness.environment import PYTHON, ROOT, user_environment
 from tests.deploy.harness.inventory import inventory
 from tests.model_importer.hub import HubServer
@@ -75,12 +76,13 @@ class Deployment:
 
 
 def deploy_first(account: Account, assemblies: Path, hub: HubServer, *synthesis: str) -> Deployment:
-    """Bootstrap the account while the assemblies are synthesised, then deploy `first`."""
-    command = start_module("tests.deploy.harness.assemblies", str(assemblies), *synthesis)
-    bootstrapped = account.bootstrap()
+    """Synthesise the assemblies and bootstrap the account for them; deploy `first` as a user with only their rights."""
+    finish_module(start_module("tests.deploy.harness.assemblies", str(assemblies), *synthesis))
+    policies = create_policies(account, assemblies)
+    bootstrapped = account.bootstrap(*(arn for end, arn in policies.items() if end.startswith("execution")))
     assert bootstrapped.returncode == 0, bootstrapped.stdout
+    become_deployer(account, policies["deployer"])
     baseline = inventory(account)
-    finish_module(command)
     deployed = account.deploy(assemblies / "first")
     assert deployed.returncode == 0, deployed.stdout[-6000:] + account.log_tail()
     return Deployment(account, baseline, assemblies, hub)
