@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-COMMANDS = ("up", "generate", "models", "doctor", "outputs", "leftovers", "pause", "resume", "prove")
+COMMANDS = ("up", "generate", "models", "doctor", "outputs", "leftovers", "pause", "resume", "prove", "policies")
 
 
 def with_program_name(text: str) -> str:

@@ -39,7 +39,10 @@ def test_the_fix_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:
     """Starts `easel` as `make up` does: by its path, while it is not on PATH."""
     script = tmp_path / "bin" / "easel"
     script.parent.mkdir()
-    script.write_text(f"#!{sys.executable}\nfrom easel.cli import app\napp()\n")
+    # As pip writes it where the path has a space.
+    script.write_text(
+        f"#!/bin/sh\n'''exec' '{sys.executable}' \"$0\" \"$@\"\n' '''\nfrom easel.__main__ import main\nmain()\n"
+    )
     script.chmod(0o755)
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
