@@ -22,7 +22,7 @@ GPU_AMIS = {"al2": "al2-ami-sagemaker-inference-gpu-3-1", "al2023": "al2023-ami-
 Source: InferenceAmiVersion in botocore's model of SageMaker. docs/explanation/decisions/the-gpu-host.md has the choice.
 """
 GPU_AMI = GPU_AMIS["al2"]
-"""The one that the notebook uses."""
+"""Host image of the notebook's endpoint."""
 
 ACCOUNTS = {
     "af-south-1": "626614931356",

@@ -7,8 +7,7 @@ from typing import Any
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
-from easel.cloud.doctor.container_log import last_lines
-from easel.cloud.doctor.failed_start import find_failed_start
+from easel.cloud.doctor.container_log import find_failed_start, last_lines
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import resources_of
 from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG

@@ -1,4 +1,4 @@
-"""Checks of the deployed functions: their archives, and the endpoint that the API calls."""
+"""Checks of the functions: their layer, and when deployed their archives and the endpoint that the API calls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from typing import Any
 from zipfile import ZipFile
 
 from easel.cloud.account import ACCESS_DENIED, Account, aws_errors
-from easel.cloud.doctor.check import Finding, check, failed
+from easel.cloud.doctor.check import Finding, check, failed, ok
+from easel.cloud.doctor.plan import Plan
 from easel.cloud.stack_state import DeployedEndpoint, outputs_of, template_of
 from easel.console.errors import CommandError
+from stacks.config.powertools import PARAMETER, PYTHON, layer_without_parameter
 
 FUNCTION = "AWS::Lambda::Function"
 READ_BY_OTHERS = 0o004
+MISSING = ("ParameterNotFound", "ResourceNotFoundException")
+
+
+@check("powertools", remedy=f"Publish a layer for {PYTHON}, then -c powertools_layer=<ARN>. Or choose another region.")
+def powertools(account: Account, plan: Plan) -> Finding:
+    """The region has the Powertools layer that the API's functions need."""
+    arn = layer_without_parameter(plan.settings.powertools_layer, account.region)
+    try:
+        with aws_errors():
+            if arn:
+                account.client("lambda").get_layer_version_by_arn(Arn=arn)
+            else:
+                account.client("ssm").get_parameter(Name=PARAMETER)
+    except CommandError as error:
+        if error.where not in MISSING:
+            raise
+        return failed(f"{arn or PARAMETER} does not exist in {account.region}.")
+    return ok(f"{account.region} has the Powertools layer.")
 
 
 @check("archives", remedy="Delete the archive, deploy again, and update the code of existing functions.")

@@ -176,11 +176,11 @@ def model_files(account: Account, plan: Plan) -> Finding | None:
 def _s3_contents(account: Account, model: Model, source: S3Source) -> Finding:
     from model_importer.errors import ModelImportError
 
-    try:
-        with aws_errors():
+    with aws_errors():
+        try:
             size = imported_bytes(model, source, lambda repository: None, account.client("s3"))
-    except (CatalogueError, ModelImportError) as error:
-        return failed(str(error))
+        except (CatalogueError, ModelImportError) as error:
+            return failed(str(error))
     return ok(f"{source.uri} has a diffusers pipeline: {CHECKED}, {size / GB:.2f} GB.")
 
 

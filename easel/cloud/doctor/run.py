@@ -17,7 +17,6 @@ from easel.cloud.doctor import (
     machine,
     model,
     own_resources,
-    powertools,
     quotas,
     settings,
 )
@@ -115,7 +114,7 @@ PLAN_CHECKS = (
     own_resources.certificate,
     own_resources.web_acl,
     account_checks.concurrency,
-    powertools.powertools,
+    functions.powertools,
     account_checks.budget,
 )
 

@@ -1,4 +1,4 @@
-"""Checks of the deployed functions."""
+"""Checks of the functions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from zipfile import ZipFile, ZipInfo
 
 import pytest
 
-from easel.cloud.doctor.functions import api_endpoint, archives
+from easel.cloud.doctor.functions import api_endpoint, archives, powertools
+from easel.cloud.doctor.plan import read_plan
 from easel.cloud.stack_state import DeployedEndpoint
+from stacks.config.powertools import PARAMETER
 from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, client_error
 from tests.easel.cloud.fake_deployment import stack
+from tests.easel.running import ROOT
 
 BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 SUB = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
+LAYER = f"arn:aws:lambda:{REGION}:123456789012:layer:mine:3"
 DEPLOYED = DeployedEndpoint(stack_status="UPDATE_COMPLETE", endpoint="easel-async0a1b2c", config="c")
 
 
@@ -71,3 +75,25 @@ def test_an_api_that_calls_another_endpoint_fails() -> None:
 @pytest.mark.parametrize("variables", [{"EASEL_ENDPOINT": DEPLOYED.endpoint}, {}])
 def test_an_api_that_calls_the_deployed_endpoint_is_not_listed(variables: dict[str, str]) -> None:
     assert api_endpoint.run(deployed_functions(SUB, b"", **variables).account(), DEPLOYED) is None
+
+
+def test_the_region_has_the_layers_parameter() -> None:
+    requests: list[str] = []
+    aws = FakeAws(**{"ssm.GetParameter": lambda request: requests.append(request["Name"]) or {"Parameter": {}}})
+    assert_result(powertools.run(aws.account(), read_plan((), ROOT)), "ok", REGION)
+    assert requests == [PARAMETER]
+
+
+def test_a_missing_parameter_names_the_setting() -> None:
+    """The API stack would fail after the endpoint has started."""
+    aws = FakeAws(**{"ssm.GetParameter": client_error("ParameterNotFound", "not found")})
+    result = powertools.run(aws.account(), read_plan((), ROOT))
+    assert_result(result, "failed", PARAMETER, REGION, remedy="-c powertools_layer=")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_layer_of_the_setting_exists(exists: bool) -> None:
+    missing = client_error("ResourceNotFoundException", "The resource you requested does not exist.")
+    aws = FakeAws(**{"lambda.GetLayerVersionByArn": {"LayerArn": LAYER} if exists else missing})
+    result = powertools.run(aws.account(), read_plan([f"powertools_layer={LAYER}"], ROOT))
+    assert_result(result, "ok" if exists else "failed", *([] if exists else [LAYER]))
