@@ -144,7 +144,7 @@ def test_templates_match_the_settings(row: Row, tmp_path: Path, catalogue: Path)
     for check in CHECKS:
         check(assembly, settings)
     site = not why_no_site(settings, region)
-    assert ("EaselSite" in assembly.templates) is site
+    assert (settings.names.site in assembly.templates) is site
     account = images.ACCOUNTS[region] if region else "FindInMap"
     assert account in json.dumps(assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"])
 
@@ -168,7 +168,7 @@ def check_endpoint(assembly: Assembly, settings: Settings) -> None:
 
 
 def check_authentication(assembly: Assembly, settings: Settings) -> None:
-    methods = assembly.properties("AWS::ApiGateway::Method", "EaselApi")
+    methods = assembly.properties("AWS::ApiGateway::Method", settings.names.api)
     calls = [method for method in methods if method["HttpMethod"] != "OPTIONS"]
     for method in calls:
         assert method["AuthorizationType"] == ("AWS_IAM" if settings.api_auth == "iam" else "NONE")
@@ -192,7 +192,7 @@ def check_update_and_shell(assembly: Assembly, settings: Settings) -> None:
     deployment = endpoints[0].get("DeploymentConfig", {}) if endpoints else {}
     assert bool(deployment) is (settings.update == "blue_green" and settings.endpoint == "on")
     alarms = {alarm["AlarmName"]["Ref"] for alarm in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])}
-    resources = assembly.resources("AWS::CloudWatch::Alarm", "EaselModel")
+    resources = assembly.resources("AWS::CloudWatch::Alarm", settings.names.model)
     assert alarms == {id for id in resources if id.startswith("EndpointRollback")}
     dimensions = [{item["Name"] for item in resources[id]["Properties"]["Dimensions"]} for id in alarms]
     assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code"})] == (
@@ -202,10 +202,10 @@ def check_update_and_shell(assembly: Assembly, settings: Settings) -> None:
     (variant,) = assembly.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
     assert variant.get("EnableSSMAccess", False) is shell
     assert assembly.only("AWS::SageMaker::Model")["EnableNetworkIsolation"] is not shell
-    policies = json.dumps(assembly.resources("AWS::IAM::Policy", "EaselModel"))
+    policies = json.dumps(assembly.resources("AWS::IAM::Policy", settings.names.model))
     assert policies.count("ssmmessages:") == (4 if shell else 0)
     assert ("cloudwatch:DescribeAlarms" in policies) is bool(alarms)
-    outputs = assembly.outputs("EaselModel")
+    outputs = assembly.outputs(settings.names.model)
     assert ("ShellCommand" in outputs) is (shell and bool(endpoints))
     next_update, most = outputs["NextUpdate"], settings.max_instances
     assert ("10 minutes" in next_update) is bool(alarms)
@@ -216,12 +216,12 @@ def check_costs(assembly: Assembly, settings: Settings) -> None:
     budgets = [budget["Budget"] for budget in assembly.properties("AWS::Budgets::Budget")]
     amounts = [settings.budget_usd] * bool(settings.budget_usd and assembly.region == "us-east-1")
     assert [budget["BudgetLimit"]["Amount"] for budget in budgets] == amounts
-    guards = assembly.resources("AWS::Events::Rule", "EaselModel")
+    guards = assembly.resources("AWS::Events::Rule", settings.names.model)
     stops = settings.budget_action == "stop"
     assert len(guards) == (bool(settings.idle_hours) + stops) * (settings.endpoint == "on")
-    mails = assembly.properties("AWS::SNS::Subscription", "EaselStorage")
+    mails = assembly.properties("AWS::SNS::Subscription", settings.names.storage)
     assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
-    functions = assembly.properties("AWS::Lambda::Function", "EaselApi")
+    functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
     (api,) = (function for function in functions if function["Handler"] == "handlers.api")
     assert api.get("ReservedConcurrentExecutions", 0) == settings.api_concurrency
     ttl = int(api["Environment"]["Variables"]["EASEL_JOB_TTL_SECONDS"])
@@ -231,7 +231,7 @@ def check_costs(assembly: Assembly, settings: Settings) -> None:
 def check_tracing(assembly: Assembly, settings: Settings) -> None:
     is_on = settings.tracing == "on"
     assert assembly.only("AWS::ApiGateway::Stage").get("TracingEnabled", False) is is_on
-    for function in assembly.properties("AWS::Lambda::Function", "EaselApi"):
+    for function in assembly.properties("AWS::Lambda::Function", settings.names.api):
         assert function.get("TracingConfig") == ({"Mode": "Active"} if is_on else None)
         assert function["Environment"]["Variables"].get("EASEL_TRACING") == ("on" if is_on else None)
     assert json.dumps(assembly.templates).count("xray:PutTraceSegments") == 2 * is_on
@@ -240,7 +240,7 @@ def check_tracing(assembly: Assembly, settings: Settings) -> None:
 def check_retention(assembly: Assembly, settings: Settings) -> None:
     groups = assembly.properties("AWS::Logs::LogGroup")
     assert {group["RetentionInDays"] for group in groups} == {settings.log_days}
-    ((_, bucket),) = assembly.resources("AWS::S3::Bucket", "EaselStorage").items()
+    ((_, bucket),) = assembly.resources("AWS::S3::Bucket", settings.names.storage).items()
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") in EXPIRING_PREFIXES} == {
         settings.result_days
@@ -254,11 +254,11 @@ def check_source(assembly: Assembly, settings: Settings) -> None:
     for resource in imports.values():
         assert settings.hub_url in json.dumps(resource)
         assert settings.hub_token_secret in json.dumps(resource)
-    assert assembly.outputs("EaselModel")["Model"] == settings.model
+    assert assembly.outputs(settings.names.model)["Model"] == settings.model
 
 
 def check_domain(assembly: Assembly, settings: Settings) -> None:
-    name, site = settings.domain_name, "EaselSite" in assembly.templates
+    name, site = settings.domain_name, settings.names.site in assembly.templates
     for resource in assembly.resources("AWS::CloudFront::Distribution").values():
         config = resource["Properties"]["DistributionConfig"]
         assert config.get("Aliases", []) == [name] * bool(name)
@@ -271,7 +271,7 @@ def check_domain(assembly: Assembly, settings: Settings) -> None:
     assert len(records) == (1 + site) * bool(settings.hosted_zone_id)
     for record in records:
         assert (record["Name"], record["HostedZoneId"]) == (name, settings.hosted_zone_id)
-    outputs = assembly.outputs("EaselSite" if site else "EaselApi")
+    outputs = assembly.outputs(settings.names.site if site else settings.names.api)
     assert ("DomainRecord" in outputs) is bool(name)
     assert ("CNAME" in json.dumps(outputs)) is (bool(name) and not records)
 
@@ -288,9 +288,9 @@ def check_firewall(assembly: Assembly, settings: Settings) -> None:
         assert resource["Properties"]["DistributionConfig"].get("WebACLId", "") == settings.global_waf
     for acl in created.values():
         names = [rule["Name"] for rule in acl["Properties"]["Rules"]]
-        caller = ["Caller"] if "EaselSite" in assembly.templates else []
+        caller = ["Caller"] if settings.names.site in assembly.templates else []
         assert names == ["Common", *caller, "Address"]
-    assert ("FirewallCosts" in assembly.outputs("EaselApi")) is bool(created)
+    assert ("FirewallCosts" in assembly.outputs(settings.names.api)) is bool(created)
 
 
 def check_network(assembly: Assembly, settings: Settings) -> None:
@@ -313,7 +313,7 @@ def check_network(assembly: Assembly, settings: Settings) -> None:
 
 def check_kms_key(assembly: Assembly, settings: Settings) -> None:
     key = settings.kms_key_arn
-    (store,) = assembly.resources("AWS::S3::Bucket", "EaselStorage").values()
+    (store,) = assembly.resources("AWS::S3::Bucket", settings.names.storage).values()
     (encryption,) = store["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"].get("KMSMasterKeyID", "") == key
     found = {
@@ -333,13 +333,13 @@ def check_kms_key(assembly: Assembly, settings: Settings) -> None:
 def check_cloud9(assembly: Assembly, settings: Settings) -> None:
     rules = assembly.properties("AWS::EC2::SecurityGroupIngress")
     assert [rule.get("CidrIp") or rule["CidrIpv6"] for rule in rules] == ([settings.cloud9_cidr] * settings.cloud9)
-    text = json.dumps(assembly.templates.get("EaselCloud9"))
+    text = json.dumps(assembly.templates.get(settings.names.cloud9))
     assert settings.cloud9_environment_id in text
     assert settings.cloud9_security_group_id in text
 
 
 def check_notebook(assembly: Assembly, settings: Settings) -> None:
-    assert ("EaselNotebook" in assembly.templates) is (settings.notebook == "on")
+    assert (settings.names.notebook in assembly.templates) is (settings.notebook == "on")
     if settings.notebook == "on":
         notebook = assembly.only("AWS::SageMaker::NotebookInstance")
         assert notebook["InstanceType"] == settings.notebook_instance_type
@@ -348,15 +348,15 @@ def check_notebook(assembly: Assembly, settings: Settings) -> None:
         assert notebook.get("SubnetId", "") == next(iter(settings.subnets), "")
         assert notebook.get("SecurityGroupIds", []) == list(settings.security_groups)
         assert notebook.get("KmsKeyId", "") == settings.kms_key_arn
-        policies = json.dumps(assembly.resources("AWS::IAM::Policy", "EaselNotebook"))
+        policies = json.dumps(assembly.resources("AWS::IAM::Policy", settings.names.notebook))
         assert policies.count("ssmmessages:") == (4 if settings.shell == "on" else 0)
-        outputs = assembly.outputs("EaselNotebook")
+        outputs = assembly.outputs(settings.names.notebook)
         assert ("NotebookIdleStop" in outputs) is bool(settings.notebook_idle_hours)
         assert f"for {settings.notebook_gb} GB" in outputs["NotebookPriceStopped"]
 
 
 def check_layer(assembly: Assembly, settings: Settings) -> None:
-    functions = assembly.properties("AWS::Lambda::Function", "EaselApi")
+    functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
     layers = [function["Layers"] for function in functions if "Layers" in function]
     assert layers
     assert all((item == [settings.powertools_layer]) is bool(settings.powertools_layer) for item in layers)
