@@ -30,5 +30,5 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 )
 def test_a_refusal_means_missing(s3: Any, status: int, key: str, missing: bool) -> None:
     """403 is S3's response to a role that may only list by prefix, as the import's."""
-    error = ClientError({"Error": {}, "ResponseMetadata": {"HTTPStatusCode": status}}, "HeadObject")  # type: ignore[typeddict-item]
+    error = ClientError({"Error": {}, "ResponseMetadata": {"HTTPStatusCode": status}}, "HeadObject")
     assert is_missing(s3, "store", key, error) is missing

@@ -79,7 +79,12 @@ def test_an_api_that_calls_the_deployed_endpoint_is_not_listed(variables: dict[s
 
 def test_the_region_has_the_layers_parameter() -> None:
     requests: list[str] = []
-    aws = FakeAws(**{"ssm.GetParameter": lambda request: requests.append(request["Name"]) or {"Parameter": {}}})
+
+    def respond(request: dict[str, str]) -> dict[str, Any]:
+        requests.append(request["Name"])
+        return {"Parameter": {}}
+
+    aws = FakeAws(**{"ssm.GetParameter": respond})
     assert_result(powertools.run(aws.account(), read_plan((), ROOT)), "ok", REGION)
     assert requests == [PARAMETER]
 
