@@ -98,7 +98,7 @@ def test_an_invalid_entry_hides_no_other_entry(tmp_path: Path, monkeypatch: pyte
     assert "aa.json" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("package", "arguments"),
     [

@@ -99,12 +99,11 @@ def test_a_service_whose_clock_is_set(tmp_path: Path) -> None:
         assert times == sorted(times)
 
 
-@pytest.mark.parametrize("ahead", [HOUR, 8 * DAY])
-def test_jobs_are_in_order_after_a_restart_whose_clock_went_back(tmp_path: Path, ahead: float) -> None:
+def test_jobs_are_in_order_after_a_restart_whose_clock_went_back(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAKE_TIME)
     offset, ids = tmp_path / "offset", []
     variables = {"PYTHONPATH": str(tmp_path), "FAKE_TIME": str(offset), "FAKE_JOURNAL": str(tmp_path / "journal")}
-    for seconds in (ahead, 0.0):
+    for seconds in (8 * DAY, 0):
         offset.write_text(str(seconds))
         with Laptop(tmp_path / "data", **variables) as laptop:
             ids += [laptop.submit(), laptop.submit()]
