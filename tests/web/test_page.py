@@ -1,5 +1,7 @@
 """The page: unit tests, and end-to-end tests in Chromium against `easel up` with the embedded model."""
 
+import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +10,19 @@ import pytest
 
 from tests.conftest import WEB, npm
 
+FIRST_LOAD_BYTES = 160_000
 BROWSER_TESTS = sorted({path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts")} - {"proxy"})
 
 
 def test_units(packages: None) -> None:
     npm("test", seconds=280)
+
+
+def test_first_load_is_small(page: None) -> None:
+    """The scripts and styles that the index names, and itself."""
+    index = (WEB / "dist/index.html").read_text("utf-8")
+    names = ["index.html", *re.findall(r'(?:src|href)="\./([^"]+)"', index)]
+    assert sum(len(gzip.compress((WEB / "dist" / name).read_bytes())) for name in names) <= FIRST_LOAD_BYTES
 
 
 @pytest.mark.timeout(960)

@@ -117,7 +117,12 @@ export default {
     copyLink: 'Copy link',
     copyCode: 'Copy as {language}',
   },
-  history: { title: 'Your images' },
+  history: {
+    title: 'Your images',
+    search: 'Search the prompts',
+    favourites: 'Only favourites',
+    none: 'No image matches.',
+  },
   lightbox: {
     view: 'Image, scrollable when enlarged',
     details: 'Parameters of the image',

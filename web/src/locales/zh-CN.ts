@@ -112,7 +112,7 @@ export default {
     copyLink: '复制链接',
     copyCode: '复制为 {language}',
   },
-  history: { title: '我的图片' },
+  history: { title: '我的图片', search: '搜索提示词', favourites: '只看收藏', none: '没有匹配的图片。' },
   lightbox: {
     view: '图片，放大后可滚动',
     details: '图片的参数',
