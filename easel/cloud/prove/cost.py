@@ -16,10 +16,6 @@ CLEAN_UP_MINUTES = 15
 LIMITS_USD = (0.1, 1000.0)
 
 
-class LimitError(CommandError):
-    """The limit does not allow to go on."""
-
-
 def price_of(instance_type: str) -> float:
     """Return USD of an hour. Raises CommandError: it is unknown, so a limit could not be kept."""
     if usd := USD_PER_HOUR.get(instance_type):
@@ -52,12 +48,12 @@ class Meter:
         self._state.instances = instances
 
     def check(self, minutes: float = 0, instances: int = 0) -> None:
-        """Check that `instances` may run for some more minutes. Raises LimitError."""
+        """Check that `instances` may run for some more minutes. Raises CommandError: not within the limit."""
         self.charge()
         state = self._state
         needed = (minutes * instances + CLEAN_UP_MINUTES) / 60 * state.usd_per_hour
         if state.usd + needed > state.limit_usd:
-            raise LimitError(
+            raise CommandError(
                 "The limit would be exceeded",
                 where=f"--usd {state.limit_usd:g}",
                 why=f"about {state.usd:.2f} USD are spent, and going on may cost {needed:.2f} USD more",

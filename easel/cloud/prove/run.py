@@ -53,7 +53,7 @@ class Generated:
 
 @dataclass
 class Run:
-    """One run of `easel prove` in one account. Every method raises CommandError, and LimitError where it waits."""
+    """One run of `easel prove` in one account. Every method raises CommandError; those that wait also at the limit."""
 
     state: State
     folder: Path
