@@ -24,7 +24,7 @@ QUERY = (
 
 
 class Dashboard(cloudwatch.Dashboard):
-    """The dashboard of one endpoint and its API. `log_groups`: logs whose lines have an `inference_id`."""
+    """The dashboard of one endpoint and its API. `log_groups`: names of logs with lines that have an `inference_id`."""
 
     def __init__(
         self,
