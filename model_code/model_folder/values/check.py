@@ -48,7 +48,8 @@ def _check_sizes(path: str, part: Component, settings: Mapping[str, Any], tensor
     for module, words in sizes.layers.items():
         for field in words.split():
             _check_layers(path, part, settings, field, _layers(tensors, module, part.library))
-    for switch, name in sizes.switches.items():
+    known = any(find_size(tensors, name, part.library) is not None for name in sizes.shapes)
+    for switch, name in sizes.switches.items() if known else ():
         field, needed = switch.removeprefix("!"), not switch.startswith("!")
         value = settings.get(field)
         if value is not None and bool(value) == needed and find_size(tensors, name, part.library) is None:
