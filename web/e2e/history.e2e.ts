@@ -114,6 +114,8 @@ test('four images of a job are a grid, one click shows one of them, and the esti
     .waitFor()
   expect(await page.locator('.strip .joined').count()).toBe(3)
   await screenshot(page, 'grid')
+  await page.setViewportSize({ width: 390, height: 844 })
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
   await grid.getByRole('button').nth(2).click()
   await page.locator(STAGE_IMAGE).waitFor()
   await button(page, en.actions.showGrid.replace('{count}', '4')).click()
