@@ -85,6 +85,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {"notebook": "on", "notebook_instance_type": "ml.m5.xlarge", "notebook_gb": "50", "notebook_idle_hours": "0"},
     ),
     "powertools_layer": ({}, {"powertools_layer": LAYER}),
+    "permissions_boundary": ({}, {"permissions_boundary": "easel-boundary"}),
 }
 """Name to the alternatives of settings that belong together; the first is the default."""
 
