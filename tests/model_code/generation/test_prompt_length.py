@@ -13,7 +13,9 @@ from tests.model_code.generation.test_pipeline_arguments import request_of
 
 pytestmark = pytest.mark.slow
 LONGEST = 4000
-FAMILIES = sorted({*every_pipeline.PIPELINES, "no T5", "no prompt enhancer", "one text encoder"} - {"ErnieImagePipeline"})
+FAMILIES = sorted(
+    {*every_pipeline.PIPELINES, "no T5", "no prompt enhancer", "one text encoder"} - {"ErnieImagePipeline"}
+)
 """Ernie's prompt enhancer replaces the prompt."""
 
 
