@@ -19,10 +19,12 @@ class BudgetStack(cdk.Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, alerts: Alerts, **options: Any) -> None:
         super().__init__(scope, id, description="Easel: the monthly budget", **options)
         stops = settings.budget_action == "stop" and settings.endpoint == "on"
+        # Budgets belong to no region, and other notifications replace the budget: the new one needs another name.
+        name = f"{self.stack_name}-{cdk.Aws.REGION}" + ("-stop" if stops else "")
         MonthlyBudget(
             self,
             "MonthlyBudget",
-            name=f"{self.stack_name}-{cdk.Aws.REGION}",  # budgets belong to no region
+            name=name,
             usd=settings.budget_usd,
             topic=alerts.topic,
             stop=alerts.used_up if stops else None,

@@ -124,7 +124,7 @@ def logged(laptop: Laptop, name: str, key: str, value: str) -> list[dict[str, An
 
 def test_progress_has_steps_and_previews(real: Laptop) -> None:
     assert "preview" in real.http.get("/models").json()["models"][0]["features"]
-    id = real.submit("a red apple", num_inference_steps=15)
+    id = real.submit("a red apple", num_inference_steps=40)
     steps, previews = set(), set()
 
     def ended() -> bool:
@@ -136,7 +136,7 @@ def test_progress_has_steps_and_previews(real: Laptop) -> None:
 
     wait_for(ended, 90)
     assert len(steps) >= 3
-    assert {total for _, total in steps} == {15}
+    assert {total for _, total in steps} == {40}
     assert len(previews) >= 3
     assert Image.open(io.BytesIO(base64.b64decode(previews.pop()))).format == "JPEG"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_the_budget_warns_before_and_after(default: Assembly) -> None:
     assert warnings == [("ACTUAL", 50), ("ACTUAL", 100), ("FORECASTED", 100)]
     for item in budget["NotificationsWithSubscribers"]:
         assert item["Subscribers"] == [{"SubscriptionType": "SNS", "Address": imported_alerts(default)}]
+
+
+def test_a_budget_with_other_notifications_has_another_name(assembly: Callable[[str], Assembly]) -> None:
+    """CloudFormation creates the new budget before it deletes the old one."""
+    warned, stopped = (assembly(variant).only(BUDGET) for variant in ("default", "hub"))
+    assert warned["NotificationsWithSubscribers"] != stopped["NotificationsWithSubscribers"]
+    assert warned["Budget"]["BudgetName"] != stopped["Budget"]["BudgetName"]
 
 
 def test_budgets_and_alarms_may_publish(each: Assembly) -> None:

@@ -98,6 +98,7 @@ test('without a clipboard the text is shown, selected', async () => {
 
   // Keys of the enlarged image go on working after the first.
   await page.locator('.stage .image').click()
+  await page.locator('.zoom-1').waitFor()
   for (const level of ['2', '4', '8']) {
     await page.keyboard.press('+')
     await page.locator(`.zoom-${level}`).waitFor()

@@ -84,4 +84,5 @@ def test_disk_needs_space_for_two_copies_of_the_folder(tmp_path: Path, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert_result(machine.disk.run(plan, tmp_path), "ok", str(tmp_path))
     usage.free = needed - 1
-    assert_result(machine.disk.run(plan, tmp_path), "failed", str(tmp_path), "1.0 GB", remedy="rm -rf cdk.out")
+    gigabytes = f"{needed / 1e9:.1f} GB"
+    assert_result(machine.disk.run(plan, tmp_path), "failed", str(tmp_path), gigabytes, remedy="rm -rf cdk.out")
