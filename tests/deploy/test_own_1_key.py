@@ -151,9 +151,13 @@ def test_s3_request_needs_its_permission_to_the_key(
 def test_permission_to_the_key_is_limited_to_one_service(
     own_account: KeyDeployment, limited_clients: Clients, via: str, expected: bool
 ) -> None:
-    topic = own_account.account.client("sns").list_topics()["Topics"][0]["TopicArn"]
+    """A topic of Easel would not do: a message to the budget's stops the endpoint."""
+    root = own_account.account.client("sns")
+    topic = root.create_topic(Name="limited", Attributes={"KmsMasterKeyId": own_account.key})["TopicArn"]
     _, sns = limited_clients(READ, WRITE, via=via)
-    assert is_allowed(lambda: sns.publish(TopicArn=topic, Message="x")) is expected
+    allowed = is_allowed(lambda: sns.publish(TopicArn=topic, Message="x"))
+    root.delete_topic(TopicArn=topic)
+    assert allowed is expected
 
 
 def is_allowed(request: Callable[[], Any]) -> bool:
