@@ -15,9 +15,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: up test test-fast check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
-JOBS ?= 2
+# Many tests wait for other processes: three workers keep two cores busy. xdist sends them their folder through standard
+# input, so that an ASCII encoding would fail in a folder with an accent.
+JOBS ?= 3
+PYTEST := PYTHONIOENCODING=utf-8 $(BIN)/pytest -n $(JOBS)
 FAST := not browser and not deploy and not notebook and not laptop and not cdk and not slow
-# xdist's workers are told their folder by standard input: an ASCII encoding would fail in a folder with an accent.
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,11 +27,11 @@ help:  ## list the targets
 up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127.0.0.1:7860
 	@exec $(BIN)/easel up $(ARGS)
 
-test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, two at a time, and print the coverage
-	PYTHONIOENCODING=utf-8 $(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered $(ARGS)
+test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print the coverage
+	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
 test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: under 2 minutes
-	PYTHONIOENCODING=utf-8 $(BIN)/pytest -n $(JOBS) -m "$(FAST)" $(ARGS)
+	$(PYTEST) -m "$(FAST)" $(ARGS)
 
 check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
 

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share, and what each test needs: markers, and the worker that runs it."""
 
+import functools
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import botocore.session
 import pytest
 from _pytest.nodeid import NodeId
 from filelock import FileLock
@@ -36,6 +38,9 @@ LONGEST_FIRST = ("async_account", "realtime_account", "own_account", "browser", 
 
 # Torch's threads spin while they wait: in two workers on two cores they would take the processor from each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Each test of AWS has a session of botocore of its own, which would read the services' descriptions again.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

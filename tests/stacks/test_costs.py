@@ -52,7 +52,7 @@ def test_the_budget_warns_before_and_after(default: Assembly) -> None:
 
 
 def test_a_budget_with_other_notifications_has_another_name(assembly: Callable[[str], Assembly]) -> None:
-    """CloudFormation creates the new budget before it deletes the old one."""
+    """CloudFormation creates the new budget before it deletes the former."""
     warned, stopped = (assembly(variant).only(BUDGET) for variant in ("default", "hub"))
     assert warned["NotificationsWithSubscribers"] != stopped["NotificationsWithSubscribers"]
     assert warned["Budget"]["BudgetName"] != stopped["Budget"]["BudgetName"]
