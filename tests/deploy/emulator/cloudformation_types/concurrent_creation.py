@@ -3,7 +3,7 @@
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from ministack.services import cloudformation
@@ -12,6 +12,14 @@ from ministack.services.cloudformation import engine, stacks
 WATCH = "Custom::EaselEndpointStart"
 """A custom resource that waits for a resource beside it."""
 FAILURE_SECONDS = 60
+running: dict[str, tuple[str, Future[None]]] = {}
+"""Logical id and end of the newest watch by stack."""
+
+
+def wait_for_watch(stack: str) -> None:
+    """Wait until a watch has seen a failure. CloudFormation too deletes a failed resource later, in the rollback."""
+    if stack in running:
+        wait([running[stack][1]], FAILURE_SECONDS)
 
 
 class ConcurrentCreation:
@@ -23,7 +31,6 @@ class ConcurrentCreation:
     def __init__(self) -> None:
         self.sort, self.create = stacks._topological_sort, stacks._provision_keeping_seed
         self.update = stacks._update_keeping_seed
-        self.running: dict[str, tuple[str, Future[None]]] = {}
 
     def install(self) -> None:
         stacks._topological_sort, stacks._provision_keeping_seed = self.order, self.create_resource
@@ -67,13 +74,13 @@ class ConcurrentCreation:
             except Exception as error:
                 future.set_exception(error)
 
-        self.running[stack] = logical_id, future
+        running[stack] = logical_id, future
         threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
 
     def _report_failure(self, stack: str) -> None:
-        if stack not in self.running:
+        if stack not in running:
             return
-        logical_id, future = self.running.pop(stack)
+        logical_id, future = running.pop(stack)
         try:
             failure = future.exception(FAILURE_SECONDS)
         except TimeoutError:

@@ -8,7 +8,7 @@ from ministack.services.cloudformation import provisioners
 from ..aws_api.service import Parameters, Service, ServiceError
 from ..sagemaker.control_plane import SageMaker
 from ..sagemaker.records import RecordTable
-from . import stack_deletion
+from . import concurrent_creation, stack_deletion
 from .handler import Created, Handler, call, replacing
 
 STABLE_SECONDS = 300
@@ -50,6 +50,7 @@ class Endpoints:
         try:
             self._wait_until_in_service(created[1]["EndpointName"], stack)
         except RuntimeError:
+            concurrent_creation.wait_for_watch(stack)
             self.delete(created[0], properties)
             raise
         return created
