@@ -26,7 +26,7 @@ from easel.cloud.policies.files import policies_of
 from easel.cloud.policies.github import ISSUER
 from easel.cloud.policies.patterns import Patterns
 from easel.console.errors import USAGE
-from stacks.config.names import STOP_MARKER
+from stacks.config.names import STOP_MARKER, failed_start_key
 from tests.stacks import registry
 from tests.stacks.assembly import Assembly, synthesise
 
@@ -214,7 +214,8 @@ def test_the_deployer_has_no_right_of_the_execution_role(default: Assembly) -> N
     for action in ("iam:PassRole", "iam:CreateRole", "iam:PutRolePolicy", "lambda:CreateFunction"):
         assert not allowed(statements, action, "arn:aws:iam::*:role/EaselApi-x")
     assert not allowed(statements, "s3:GetObject", "arn:aws:s3:::easelstorage-store-1/jobs/1")
-    assert allowed(statements, "s3:GetObject", f"arn:aws:s3:::easelstorage-store-1/{STOP_MARKER}")
+    for key in (STOP_MARKER, failed_start_key("easel-async4bd25b")):
+        assert allowed(statements, "s3:GetObject", f"arn:aws:s3:::easelstorage-store-1/{key}")
     (assumed,) = [item["Resource"] for item in statements if "sts:AssumeRole" in item["Action"]]
     roles = {re.sub(r".*cdk-hnb659fds-([a-z-]+)-role-.*", r"\1", role) for role in assumed}
     assert roles == {"deploy", "file-publishing", "lookup"}

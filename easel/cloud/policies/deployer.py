@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from easel.cloud.policies.assembly import ANY, Assembly
 from easel.cloud.policies.documents import Statement, allow
 from easel.cloud.policies.patterns import GLOBAL, generated_name
-from stacks.config.names import STOP_MARKER
+from stacks.config.names import FAILED_STARTS, STOP_MARKER
 
 READ = (
     "acm:DescribeCertificate", "application-autoscaling:DescribeScalableTargets", "budgets:ViewBudget",
@@ -51,6 +51,7 @@ def deployer_statements(assembly: Assembly) -> list[Statement]:
         allow(LOGS, _log_groups(assembly, name)),
         allow(["s3:GetEncryptionConfiguration", "s3:ListBucket"], _buckets(assembly)),
         allow(["s3:DeleteObject", "s3:GetObject"], [f"{bucket}/{STOP_MARKER}" for bucket in _buckets(assembly)]),
+        allow(["s3:GetObject"], [f"{bucket}/{FAILED_STARTS}*" for bucket in _buckets(assembly)]),
         allow(["ssm:GetParameter"], [assembly.arn("ssm", "parameter/cdk-bootstrap/*")]),
         allow(ALARMS, [assembly.arn("cloudwatch", f"alarm:TargetTracking-endpoint/{name}-*")]),
         allow(
