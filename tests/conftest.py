@@ -29,8 +29,18 @@ MARKERS = {
     "assembly": "cdk",
 }
 """Fixture to the marker of the tests that use it."""
-FOLDERS = {"deploy": "deploy", "notebooks": "notebook", "model_importer": "slow", "models": "slow", "parity": "slow"}
-"""Folder of tests/ to the marker of its tests."""
+FOLDERS = {
+    "deploy": "deploy",
+    "notebooks": "notebook",
+    "model_importer": "slow",
+    "models": "slow",
+    "parity": "slow",
+    **{
+        f"stacks/{name}": "cdk"
+        for name in ("api", "common", "model", "site", "test_deployer_policies.py", "test_names.py", "test_pairs.py")
+    },
+}
+"""Folder or file of tests/ to the marker of its tests."""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 """Marker to the group of tests that one worker runs, so that their session fixtures are built once."""
 LONGEST_FIRST = ("async_account", "realtime_account", "own_account", "browser", "notebook", "cdk", "laptop")
@@ -52,12 +62,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: ignored here, bu
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add markers and groups, and sort the groups. Tests without a group go by file."""
     for item in items:
-        names = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
-        names += [marker for folder, marker in FOLDERS.items() if item.path.is_relative_to(ROOT / "tests" / folder)]
-        for name in names:
+        shared = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
+        places = [marker for folder, marker in FOLDERS.items() if item.path.is_relative_to(ROOT / "tests" / folder)]
+        for name in {*shared, *places}:
             item.add_marker(name)
         if not item.get_closest_marker("xdist_group"):
-            group = next((GROUPS[name] for name in names if name in GROUPS), item.nodeid.partition("::")[0])
+            group = next((GROUPS[name] for name in shared if name in GROUPS), item.nodeid.partition("::")[0])
             item.add_marker(pytest.mark.xdist_group(group))
     order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(_group(item), len(order)))

@@ -14,6 +14,7 @@ FIRST_LOAD_BYTES = 160_000
 BROWSER_TESTS = sorted({path.name.removesuffix(".e2e.ts") for path in WEB.glob("e2e/*.e2e.ts")} - {"proxy"})
 
 
+@pytest.mark.slow
 def test_units(packages: None) -> None:
     npm("test", seconds=280)
 
