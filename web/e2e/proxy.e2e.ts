@@ -16,7 +16,7 @@ import {
 } from './browser'
 
 test('behind a proxy, below a path, the page does all that it does without one', async () => {
-  const page = await openPage({ steps: 20 })
+  const page = await openPage({ steps: 80 })
   const requests: string[] = []
   page.on('request', (request) => requests.push(request.url()))
   const preview = page.getByAltText(en.progress.preview).waitFor({ state: 'attached' })
