@@ -30,7 +30,7 @@ up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127
 test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print the coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
-test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: under 2 minutes
+test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: 2.5 minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)
 
 check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
