@@ -196,15 +196,6 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _object(value: Any, known: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        refuse("expected_object", None, "the body must be a JSON object", 'For example {"prompt": "a red apple"}.')
-    for key in value:
-        if key not in known:
-            refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", f"Send only: {', '.join(known)}.")
-    return value
-
-
 def _integer(value: Any, param: str, bound: Bound) -> int:
     if type(value) is not int:
         refuse("wrong_type", param, f"{param} must be an integer", f"Send {bound.minimum} to {bound.maximum}.")
@@ -373,13 +364,31 @@ def random_seed() -> int:
 def parse_request(
     body: str | bytes, profile: ModelProfile, new_seed: Callable[[], int] = random_seed
 ) -> GenerationRequest:
-    """Validate a request body; fill in the model's defaults and, without a seed, `new_seed()`.
+    """Parse and validate a request body. Raises EaselError with a 4xx code."""
+    return validate_request(parse_body(body), profile, new_seed)
+
+
+def parse_body(body: str | bytes) -> dict[str, Any]:
+    """Parse a request body. Raises `payload_too_large`, `invalid_json`, `expected_object`."""
+    if len(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body) > BODY_BYTES.maximum:
+        refuse("payload_too_large", None, "the request body is too large", f"Send at most {BODY_BYTES.maximum} bytes.")
+    value = loads(body)
+    if not isinstance(value, dict):
+        refuse("expected_object", None, "the body must be a JSON object", 'For example {"prompt": "a red apple"}.')
+    return value
+
+
+def validate_request(
+    sent: Mapping[str, Any], profile: ModelProfile, new_seed: Callable[[], int] = random_seed
+) -> GenerationRequest:
+    """Validate the fields of a request; fill in the model's defaults and, without a seed, `new_seed()`.
 
     Raises EaselError with a 4xx code.
     """
-    if len(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body) > BODY_BYTES.maximum:
-        refuse("payload_too_large", None, "the request body is too large", f"Send at most {BODY_BYTES.maximum} bytes.")
-    sent = _object(loads(body), REQUEST_FIELDS)
+    for key in sent:
+        if key not in REQUEST_FIELDS:
+            hint = f"Send only: {', '.join(REQUEST_FIELDS)}."
+            refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
     value = {key: item for key, item in sent.items() if item is not None}
     width, height = profile.sizes[0]
     init_image = _init_image(value["init_image"], profile) if "init_image" in value else None

@@ -27,7 +27,8 @@ from jobs.outcomes import JobReporter
 from jobs.ports import Endpoint, Ticket
 from jobs.records import Outcome, Record
 from jobs.run import run_job
-from routes.apis import all_apis
+from routes.apis import all_apis, render_error
+from routes.generations import Generations
 
 if TYPE_CHECKING:
     from aws.tracing import Tracing
@@ -118,7 +119,13 @@ def runner(event: Any, context: Any) -> None:
 
 @cache
 def _service() -> Service:
-    return Service(_router, auth=lambda: _settings().auth, steady=_CLOCK.steady, telemetry=_TELEMETRY)
+    return Service(
+        _router,
+        auth=lambda: _settings().auth,
+        steady=_CLOCK.steady,
+        telemetry=_TELEMETRY,
+        render_error=render_error,
+    )
 
 
 @cache
@@ -139,7 +146,9 @@ def _router() -> Router:
         on_accept=_accepted,
     )
     return Router(
-        all_apis(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
+        all_apis(
+            Generations(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
+        )
     )
 
 

@@ -18,7 +18,8 @@ from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import Clock
 from jobs.records import Record
-from routes.apis import all_apis
+from routes.apis import all_apis, render_error
+from routes.generations import Generations
 from stacks.config.names import DEADLINE_SECONDS, WAIT_SECONDS
 
 
@@ -52,5 +53,8 @@ def make_handler(
         on_accept=telemetry.accepted,
     )
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
-    router = Router(all_apis(jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms))
-    return Service(lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=telemetry)
+    generations = Generations(jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms)
+    router = Router(all_apis(generations))
+    return Service(
+        lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=telemetry, render_error=render_error
+    )

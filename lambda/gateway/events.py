@@ -68,10 +68,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response with a text body."""
+    """An HTTP response. API Gateway gets a body of bytes as base64, and sends the bytes."""
 
     status: int
-    body: str
+    body: str | bytes
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,6 +102,12 @@ def read_request(event: Any, auth: str, received_at: float, ends_at: float) -> R
     )
 
 
+def read_path(event: Any) -> str:
+    """Return the path of an event that may be no request, at most 200 characters; empty if it has none."""
+    path = event.get("path") if isinstance(event, dict) else None
+    return without_surrogates(path)[:200] if isinstance(path, str) else ""
+
+
 def read_age(event: Any, now: float) -> float:
     """Return the seconds since the gateway received the request: the function's cold start. `now`: of the wall clock.
 
@@ -130,7 +136,9 @@ def read_request_id(event: Any, context: Any) -> str:
 def render(response: Response, request_id: str) -> dict[str, Any]:
     """Return the response in the REST proxy format."""
     headers = {**_COMMON_HEADERS, "content-type": response.media_type, "x-request-id": request_id, **response.headers}
-    return {"statusCode": response.status, "headers": headers, "body": response.body, "isBase64Encoded": False}
+    binary = isinstance(response.body, bytes)
+    body = base64.b64encode(response.body).decode() if isinstance(response.body, bytes) else response.body
+    return {"statusCode": response.status, "headers": headers, "body": body, "isBase64Encoded": binary}
 
 
 def encoded_size(rendered: Mapping[str, Any]) -> int:

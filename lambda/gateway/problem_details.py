@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract import EaselError
-from gateway.events import without_surrogates
+from gateway.events import Response, without_surrogates
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -63,6 +63,12 @@ class MethodNotAllowedError(EaselError):
     def __init__(self, allowed: Sequence[str]) -> None:
         self.allowed = ", ".join(allowed)
         super().__init__("method_not_allowed", "this route does not have this method", hint=f"Use {self.allowed}.")
+
+
+def problem_response(error: EaselError, path: str, request_id: str) -> Response:
+    """Return the response to an error in the form of the native API."""
+    body = problem(error, path, request_id).model_dump_json()
+    return Response(error.kind.status, body, MEDIA_TYPE, problem_headers(error))
 
 
 def retry_after_s(error: EaselError) -> int | None:

@@ -66,14 +66,13 @@ class Router:
         method = "GET" if request.method == "HEAD" else request.method
         method = method if method in _METHODS else _METHODS[-1]
         event = {"httpMethod": method, "path": request.path, "headers": {}, "requestContext": {"stage": ""}}
-        resolved = self._app.resolve(event, None)  # type: ignore[arg-type]  # nothing reads the Lambda context
-        headers = {name: values[0] for name, values in resolved["multiValueHeaders"].items()}
-        return Response(resolved["statusCode"], resolved["body"], headers.pop("Content-Type"), headers)
+        self._app.resolve(event, None)  # type: ignore[arg-type]  # nothing reads the Lambda context
+        return self._response
 
     def _handler(self, action: Callable[..., Response]) -> Callable[..., PowertoolsResponse[str]]:
         def run(**params: str) -> PowertoolsResponse[str]:
-            response = action(self._app.context["request"], **params)
-            return PowertoolsResponse(response.status, response.media_type, response.body, dict(response.headers))
+            self._response = action(self._app.context["request"], **params)
+            return PowertoolsResponse(self._response.status)
 
         return run
 

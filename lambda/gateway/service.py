@@ -16,20 +16,25 @@ from gateway.events import (
     Response,
     encoded_size,
     read_age,
+    read_path,
     read_remaining,
     read_request,
     read_request_id,
     render,
 )
-from gateway.problem_details import MEDIA_TYPE, problem, problem_headers
+from gateway.problem_details import problem_response
 from gateway.router import Router
 from gateway.telemetry import Telemetry
 
+ErrorRenderer = Callable[[EaselError, str, str], Response]
+"""Returns the response to an error, from the error, the request's path and the request id."""
+
 
 class Service:
-    """Handles every event with a valid response: errors, also of `make_router` and `auth`, become problem documents.
+    """Handles every event with a valid response, also after errors of `make_router` and `auth`.
 
     `make_router` returns the routes. `auth` returns how callers are identified: a value of `gateway.callers.AUTH`.
+    `render_error` returns the response to an error in the form that the API at a path has.
     `steady` and `now`: the clocks of `jobs.ports.Clock`.
     """
 
@@ -41,8 +46,10 @@ class Service:
         steady: Callable[[], float],
         now: Callable[[], float] = time.time,
         telemetry: Telemetry,
+        render_error: ErrorRenderer = problem_response,
     ) -> None:
         self._make_router, self._auth, self._telemetry = make_router, auth, telemetry
+        self._render_error = render_error
         self._steady, self._now = steady, now
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:
@@ -57,7 +64,8 @@ class Service:
             response = _checked_size(self._respond(request))
         except Exception as exception:
             error = self._to_easel_error(exception, request_id)
-            response, code, cause = _problem(error, request, request_id), error.code, _cause(error)
+            response = self._render_error(error, request.path[:200] if request else read_path(event), request_id)
+            code, cause = error.code, _cause(error)
         with suppress(OSError):  # respond even if the log cannot be written, for example to a full disk
             self._log(request, response, code, cause, received_at, request_id)
         return render(replace(response, body="") if _is_head(event) else response, request_id)
@@ -92,11 +100,6 @@ class Service:
 def _is_head(event: Any) -> bool:
     """Return whether the response must have no body."""
     return isinstance(event, dict) and event.get("httpMethod") in ("HEAD", "head")
-
-
-def _problem(error: EaselError, request: Request | None, request_id: str) -> Response:
-    body = problem(error, request.path[:200] if request else "", request_id).model_dump_json()
-    return Response(error.kind.status, body, MEDIA_TYPE, problem_headers(error))
 
 
 def _cause(error: EaselError) -> str:

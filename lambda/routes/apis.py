@@ -1,18 +1,27 @@
-"""All APIs of the service. To add one: a module in this folder and an entry in `all_apis`."""
+"""All APIs of the service. To add one: a module in this folder and an entry in `APIS`."""
 
 from __future__ import annotations
 
-from contract import ModelProfile
-from gateway.router import Api
-from jobs.lifecycle import Jobs
+from contract import EaselError
+from gateway.events import Response
+from routes.api import Api
+from routes.generations import Generations
 from routes.native import NativeApi
 
+APIS: tuple[type[Api], ...] = (NativeApi,)
+"""The native API is the last: its paths are all that no other API has."""
 
-def all_apis(*, jobs: Jobs, profile: ModelProfile, wait_s: float, deadline_ms: int | None) -> list[Api]:
-    """Return every API.
 
-    `wait_s`: how long a synchronous request waits for its job. `deadline_ms`: deadline of requests without one.
-    """
-    return [
-        NativeApi(jobs=jobs, profile=profile, wait_s=wait_s, deadline_ms=deadline_ms),
-    ]
+def all_apis(generations: Generations) -> list[Api]:
+    """Return every API."""
+    return [api(generations) for api in APIS]
+
+
+def render_error(error: EaselError, path: str, request_id: str) -> Response:
+    """Return the response to an error in the form of the API at `path`."""
+    return next(api for api in APIS if api.paths.match(path)).error(error, path, request_id)
+
+
+def waits(method: str, path: str) -> bool:
+    """Return whether a request may wait for a job, and so take seconds."""
+    return method == "POST" and any(api.waiting.fullmatch(path) for api in APIS)

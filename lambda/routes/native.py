@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,34 +15,31 @@ import contract
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
 from gateway.bodies import json_body
 from gateway.events import MAX_RESPONSE_BYTES, Request, Response, encoded_size, render
+from gateway.problem_details import problem_response
 from gateway.router import Route
-from jobs.lifecycle import Jobs
 from jobs.ports import EndpointState, Progress, Ticket
 from jobs.records import Job, Outcome, Record
 from routes import views
+from routes.api import Api
 from routes.chinese_names import in_chinese
+from routes.generations import Generations
 from routes.openapi import JOBS_LIMIT, document
 
 MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
 """Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
-RESERVE_S = 3.0
-"""Kept from the function's time after the wait, to read and send the images."""
-
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
 
-class NativeApi:
-    """Implements `gateway.router.Api`.
+class NativeApi(Api):
+    """Implements `routes.api.Api`."""
 
-    `wait_s`: how long POST /generate waits after the gateway received it. `deadline_ms`: deadline of requests without
-    one.
-    """
+    paths = re.compile("")
+    waiting = re.compile("/generate")
 
-    def __init__(self, *, jobs: Jobs, profile: ModelProfile, wait_s: float, deadline_ms: int | None) -> None:
-        self._jobs, self._profile, self._wait_s, self._deadline_ms = jobs, profile, wait_s, deadline_ms
+    def __init__(self, generations: Generations) -> None:
+        self._generations, self._jobs, self._profile = generations, generations.jobs, generations.profile
 
     def routes(self) -> list[Route]:
         return [
@@ -57,12 +53,15 @@ class NativeApi:
             Route("GET", "/openapi.json", self.openapi),
         ]
 
+    @staticmethod
+    def error(error: EaselError, path: str, request_id: str) -> Response:
+        return problem_response(error, path, request_id)
+
     # --- routes ----------------------------------------------------------------------------------
 
     def generate(self, request: Request) -> Response:
         """Generate images and wait; 202 with the job if that takes longer than `wait_s`, or than the function has."""
-        until = min(request.received_at + self._wait_s, request.ends_at - RESERVE_S)
-        job = self._jobs.wait(self._accept(request), until)
+        job = self._generations.wait(request, self._accept(request))
         if not job.outcome:
             return self._accepted(job)
         error = job.outcome.exception()
@@ -85,7 +84,7 @@ class NativeApi:
     def recent(self, request: Request) -> Response:
         """Return the caller's newest jobs."""
         jobs = self._jobs.recent(request.owner, _limit(request))
-        state = self._state() if any(job.status == "queued" for job in jobs) else EndpointState("unknown")
+        state = self._generations.state() if any(job.status == "queued" for job in jobs) else EndpointState("unknown")
         return _json(views.Jobs(jobs=[self._view(job, state) for job in jobs]))
 
     def models(self, request: Request) -> Response:
@@ -94,7 +93,7 @@ class NativeApi:
 
     def health(self, request: Request) -> Response:
         """Return whether a new job will run."""
-        state = self._state()
+        state = self._generations.state()
         healthy = state.status in ("ready", "asleep", "starting")
         endpoint = views.EndpointHealth.model_validate(asdict(state))
         return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
@@ -107,11 +106,8 @@ class NativeApi:
 
     def _accept(self, request: Request) -> Record:
         body = json_body(request)
-        generation = contract.parse_request(body, self._profile)
-        key, digest = _idempotency(request, body)
-        if generation.deadline_ms is None:
-            generation = replace(generation, deadline_ms=self._deadline_ms)
-        return self._jobs.accept(request.owner, generation, key, digest)
+        sent = contract.parse_body(body)
+        return self._generations.accept(request, contract.validate_request(sent, self._profile), sent)
 
     def _features(self) -> list[views.Feature]:
         features: dict[views.Feature, bool] = {
@@ -124,12 +120,6 @@ class NativeApi:
 
     # --- responses -------------------------------------------------------------------------------
 
-    def _state(self) -> EndpointState:
-        try:
-            return self._jobs.endpoint.state()
-        except EaselError as error:
-            return EndpointState("unknown", error.message)
-
     def _accepted(self, job: Job) -> Response:
         headers = {"location": f"jobs/{job.ticket.id}", "retry-after": "2"}
         return _json(self._full_view(job), 202, headers)
@@ -139,7 +129,7 @@ class NativeApi:
         if job.outcome:
             return self._view(job, EndpointState("unknown"))
         progress = self._jobs.endpoint.progress(job.ticket)
-        return self._view(job, self._state(), progress)
+        return self._view(job, self._generations.state(), progress)
 
     def _view(self, job: Job, state: EndpointState, progress: Progress | None = None) -> views.Job:
         outcome, path = job.outcome, f"/jobs/{job.ticket.id}"
@@ -191,25 +181,12 @@ class NativeApi:
         inline_bytes = sum(4 * ((image.size + 2) // 3) + 5 for image in outcome.images)
         if encoded_size(render(_json(view), "")) + inline_bytes > MAX_INLINE_BYTES:
             return _json(view.model_copy(update={"warnings": [*view.warnings, _TOO_LARGE]}))
-        files = (self._jobs.image(job.ticket, image.name) for image in outcome.images)
-        encoded = [base64.b64encode(file).decode() for file in files]
+        encoded = [base64.b64encode(file).decode() for file in self._generations.files(job)]
         return _json(view.model_copy(update={"generated_images": encoded}))
 
 
 def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(status, view.model_dump_json(), headers=headers or {})
-
-
-def _idempotency(request: Request, body: bytes) -> tuple[str, str]:
-    """Return the key and a hash of the parsed body, or empty strings without a key."""
-    key = request.header("idempotency-key")
-    if key is None:
-        return "", ""
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        hint = "Send 1 to 255 printable ASCII characters."
-        refuse("bad_header", "idempotency-key", "the Idempotency-Key has an invalid length or character", hint)
-    fields = dumps(dict(sorted(contract.loads(body).items())))
-    return key, sha256(fields.encode()).hexdigest()
 
 
 def _ticket(request: Request, id: str) -> Ticket:

@@ -16,7 +16,8 @@ from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import EndpointState, Progress, Submission, Ticket
 from jobs.records import Outcome, Record
-from routes.apis import all_apis
+from routes.apis import all_apis, render_error
+from routes.generations import Generations
 
 ROOT = Path(__file__).parent.parent.parent
 PROFILE = contract.parse_profile((ROOT / "examples/profile.json").read_text())
@@ -195,13 +196,15 @@ class World:
             ttl_s=3600,
             on_accept=self.telemetry.accepted,
         )
-        router = Router(all_apis(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000))
+        generations = Generations(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000)
+        router = Router(all_apis(generations))
         self.service = Service(
             lambda: router,
             auth=lambda: auth,
             steady=self.clock.steady,
             now=self.clock.now,
             telemetry=self.telemetry,  # type: ignore[arg-type]
+            render_error=render_error,
         )
 
     def send(self, event: Any) -> dict[str, Any]:

@@ -155,9 +155,11 @@ class Gateway:
                 output = self._with_links(request, await self.handlers.call(event))
 
     async def _call(self, request: Request, event: Event) -> Any:
-        waits = event["httpMethod"] == "POST" and event["path"] == "/generate"
+        from routes.apis import waits  # with the API's modules, which `HandlerPool.start` imports
+
+        call = self.handlers.call_and_wait if waits(event["httpMethod"], event["path"]) else self.handlers.call
         try:
-            output = await (self.handlers.call_and_wait(event) if waits else self.handlers.call(event))
+            output = await call(event)
         except BusyError:
             hint = "Send the request again in a moment."
             raise EaselError("too_busy", "too many requests are running", hint=hint) from None

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contract import EaselError
-from gateway.problem_details import MEDIA_TYPE, MethodNotAllowedError, problem, problem_headers
+from gateway.problem_details import MethodNotAllowedError
 
 COMMON_HEADERS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
 """As the API sends them. `*` is safe: the guard refuses pages of other sites, and no cookie is read."""
@@ -25,11 +25,14 @@ class RangeNotSatisfiableError(EaselError):
 
 
 def problem_response(request: Request, error: EaselError) -> Response:
-    body = problem(error, request.url.path, uuid.uuid4().hex)
-    headers = {**problem_headers(error), "x-request-id": body.request_id, **COMMON_HEADERS}
+    from routes.apis import render_error  # with the API's modules, which `HandlerPool.start` imports
+
+    request_id = uuid.uuid4().hex
+    response = render_error(error, request.url.path, request_id)
+    headers = {**response.headers, "x-request-id": request_id, **COMMON_HEADERS}
     if isinstance(error, RangeNotSatisfiableError):
         headers["content-range"] = f"bytes */{error.size}"
-    return Response(body.model_dump_json(), body.status, headers, MEDIA_TYPE)
+    return Response(response.body, response.status, headers, response.media_type)
 
 
 async def on_easel_error(request: Request, error: EaselError) -> Response:

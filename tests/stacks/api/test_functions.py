@@ -13,7 +13,7 @@ import handlers
 from app import ROOT
 from contract import ModelProfile, parse_profile
 from gateway.events import GATEWAY_TIMEOUT_S
-from routes.native import RESERVE_S
+from routes.generations import RESERVE_S
 from stacks.config.powertools import PYTHON, VERSION
 from tests.stacks.assembly import Assembly
 

@@ -1,0 +1,103 @@
+"""Values that compatible APIs accept, changed to the nearest that the model takes, each change with a warning.
+
+The native API refuses such values. Clients of other APIs send what those servers accept, and cannot be changed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from contract import GUIDANCE, IMAGES, SEED, SIDE, SIDE_MULTIPLE, STRENGTH, ModelProfile, refuse, steps_bound
+
+
+class LenientFields:
+    """The native `fields` of a request to a compatible API, and the `warnings` about what was changed or ignored.
+
+    Methods take a value as sent (a number, or its text in a form) and the name that it has in that API, for messages.
+    None and an empty text leave the model's default. Raises EaselError `wrong_type` for what is no number.
+    """
+
+    def __init__(self, profile: ModelProfile) -> None:
+        self._profile = profile
+        self.fields: dict[str, Any] = {}
+        self.warnings: list[str] = []
+
+    def ignore(self, name: str, reason: str = "it is not supported here") -> None:
+        """Warn about a field that has no effect."""
+        self.warnings.append(f"{name} was ignored: {reason}")
+
+    def size(self, width: Any, height: Any, names: tuple[str, str] = ("width", "height")) -> None:
+        """Set the size: scaled down to the model's largest side, and to multiples of 8."""
+        default = self._profile.sizes[0]
+        sides = [self._number(value, name) for value, name in zip((width, height), names, strict=True)]
+        wanted = [default[i] if side is None else side for i, side in enumerate(sides)]
+        largest = min(SIDE.maximum, self._profile.max_side)
+        scale = min(1.0, largest / max(*wanted, 1))
+        fitted = [self._side(side * scale, largest) for side in wanted]
+        self.fields["width"], self.fields["height"] = fitted
+        if fitted != wanted:
+            self.warnings.append(f"the size {wanted[0]:g}x{wanted[1]:g} was changed to {fitted[0]}x{fitted[1]}")
+
+    def scheduler(self, scheduler: str | None, sent: str, name: str) -> None:
+        """Set the scheduler: the native name of `sent`, or None if it has none."""
+        if scheduler in self._profile.schedulers:
+            self.fields["scheduler"] = scheduler
+        else:
+            self.warnings.append(f"{name} {sent[:80]!r} is not available; {self._profile.scheduler} was used")
+
+    def steps(self, value: Any, name: str) -> None:
+        """Set the steps. Call it after `scheduler`, which bounds them."""
+        bound = steps_bound(self._profile, self.fields.get("scheduler", self._profile.scheduler))
+        self._clamp("num_inference_steps", self._whole(value, name), name, bound.minimum, bound.maximum)
+
+    def guidance(self, value: Any, name: str) -> None:
+        self._clamp("guidance_scale", self._number(value, name), name, GUIDANCE.minimum, GUIDANCE.maximum)
+
+    def strength(self, value: Any, name: str) -> None:
+        self._clamp("strength", self._number(value, name), name, STRENGTH.minimum, STRENGTH.maximum)
+
+    def images(self, value: Any, name: str) -> None:
+        self._clamp("num_images_per_prompt", self._whole(value, name), name, IMAGES.minimum, IMAGES.maximum)
+
+    def seed(self, value: Any, name: str) -> None:
+        """Set the seed. A negative one is random; of a larger one, the low 32 bits are used."""
+        seed = self._whole(value, name)
+        if seed is None or seed < 0:
+            return
+        self.fields["seed"] = seed % (SEED.maximum + 1)
+        if seed > SEED.maximum:
+            self.warnings.append(f"{name} {seed} was changed to {self.fields['seed']}: seeds have 32 bits")
+
+    def _clamp(self, field: str, value: float | None, name: str, minimum: float, maximum: float) -> None:
+        if value is None:
+            return
+        self.fields[field] = min(max(value, minimum), maximum)
+        if self.fields[field] != value:
+            self.warnings.append(f"{name} {value:g} was changed to {self.fields[field]:g}")
+
+    @staticmethod
+    def _side(side: float, largest: int) -> int:
+        return min(max(SIDE.minimum, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE), largest - largest % SIDE_MULTIPLE)
+
+    def _whole(self, value: Any, name: str) -> int | None:
+        """Return a whole number, exact where it was sent as an integer."""
+        if type(value) is int:
+            return value
+        if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value, re.ASCII):
+            return int(value)
+        number = self._number(value, name)
+        return None if number is None else round(number)
+
+    @staticmethod
+    def _number(value: Any, name: str) -> float | None:
+        if value is None or value == "":
+            return None
+        try:
+            number = float(value) if type(value) in (int, float, str) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            refuse("wrong_type", name, f"{name} must be a number", "Send a number, or leave it out.")
+        return number
