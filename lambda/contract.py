@@ -245,6 +245,21 @@ def _one_of(value: Any, param: str, allowed: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings with a name, by which a model entry suggests them. A setting that is None is the model's default."""
+
+    name: str
+    name_zh: str = ""
+    """Chinese name; empty: `name`."""
+    size: tuple[int, int] | None = None
+    """(width, height) in pixels; None: any."""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    negative_prompt: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelProfile:
     """The part of a catalogue entry that requests need: what the model supports and its defaults."""
 
@@ -274,6 +289,8 @@ class ModelProfile:
     """All things that a small model can generate; empty: no such limit."""
     prompt_tokens: int | None = None
     """The most tokens of a prompt that the text encoder reads, if it is few."""
+    presets: tuple[Preset, ...] = ()
+    """Named settings for users to choose from."""
 
 
 def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:
@@ -292,16 +309,28 @@ def parse_profile(text: str) -> ModelProfile:
     value["schedulers"] = tuple(value["schedulers"])
     value["suggestions"] = tuple(value.get("suggestions", ()))
     value["subjects"] = tuple(value.get("subjects", ()))
+    value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
+
+
+def _parse_preset(*, size: Sequence[int] | None = None, **values: Any) -> Preset:
+    return Preset(size=(size[0], size[1]) if size else None, **values)
 
 
 def render_profile(profile: ModelProfile) -> str:
     """Return JSON without fields at their default.
 
-    Without `suggestions` and `subjects` it fits into a SageMaker variable: 1,024 characters.
+    Without `suggestions`, `subjects` and `presets` it fits into a SageMaker variable: 1,024 characters.
     """
-    value = asdict(profile)
-    return dumps({f.name: value[f.name] for f in fields(profile) if value[f.name] != f.default})
+    value = _without_defaults(profile)
+    if profile.presets:
+        value["presets"] = [_without_defaults(preset) for preset in profile.presets]
+    return dumps(value)
+
+
+def _without_defaults(instance: ModelProfile | Preset) -> dict[str, Any]:
+    value = asdict(instance)
+    return {f.name: value[f.name] for f in fields(instance) if value[f.name] != f.default}
 
 
 # --- request -------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ class ApiSettings:
     wait_s: float
     deadline_ms: int
     ttl_s: float
+    usd_per_hour: float | None
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -88,6 +89,7 @@ class ApiSettings:
             wait_s=_variable(environ, "EASEL_WAIT_SECONDS", float),
             deadline_ms=int(1000 * _variable(environ, "EASEL_DEADLINE_SECONDS", float)),
             ttl_s=_variable(environ, "EASEL_JOB_TTL_SECONDS", float),
+            usd_per_hour=_variable(environ, "EASEL_USD_PER_HOUR", float) if "EASEL_USD_PER_HOUR" in environ else None,
         )
 
 
@@ -147,7 +149,13 @@ def _router() -> Router:
     )
     return Router(
         all_apis(
-            Generations(jobs=jobs, profile=settings.profile, wait_s=settings.wait_s, deadline_ms=settings.deadline_ms)
+            Generations(
+                jobs=jobs,
+                profile=settings.profile,
+                wait_s=settings.wait_s,
+                deadline_ms=settings.deadline_ms,
+                usd_per_hour=settings.usd_per_hour,
+            )
         )
     )
 

@@ -336,4 +336,8 @@ def test_errors_survive_a_round_trip(code: str, message: str, hint: str, param: 
 
 
 def test_profile_round_trip() -> None:
+    presets = contract.Preset(name="Photo", size=(768, 512)), contract.Preset(name="Quick", name_zh="快速", steps=4)
+    profile = dataclasses.replace(PROFILE, presets=presets)
+    assert contract.parse_profile(contract.render_profile(profile)) == profile
+    assert '"presets":[{"name":"Photo","size":[768,512]},' in contract.render_profile(profile)
     assert contract.parse_profile(contract.render_profile(PROFILE)) == PROFILE

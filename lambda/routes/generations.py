@@ -24,11 +24,20 @@ class Generations:
     """The jobs of one model, as APIs use them.
 
     `wait_s`: how long a request waits for its job, from when the gateway received it. `deadline_ms`: deadline of
-    requests without one.
+    requests without one. `usd_per_hour`: price of an instance of the endpoint, if it is known.
     """
 
-    def __init__(self, *, jobs: Jobs, profile: ModelProfile, wait_s: float, deadline_ms: int | None) -> None:
-        self.jobs, self.profile, self._wait_s, self._deadline_ms = jobs, profile, wait_s, deadline_ms
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        profile: ModelProfile,
+        wait_s: float,
+        deadline_ms: int | None,
+        usd_per_hour: float | None = None,
+    ) -> None:
+        self.jobs, self.profile, self.usd_per_hour = jobs, profile, usd_per_hour
+        self._wait_s, self._deadline_ms = wait_s, deadline_ms
 
     def accept(self, request: Request, generation: GenerationRequest, sent: Mapping[str, Any]) -> Record:
         """Start a job, or return that of an earlier request with the same Idempotency-Key.

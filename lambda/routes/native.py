@@ -95,7 +95,7 @@ class NativeApi(Api):
         """Return whether a new job will run."""
         state = self._generations.state()
         healthy = state.status in ("ready", "asleep", "starting")
-        endpoint = views.EndpointHealth.model_validate(asdict(state))
+        endpoint = views.EndpointHealth(**asdict(state), usd_per_hour=self._generations.usd_per_hour)
         return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
 
     def openapi(self, request: Request) -> Response:
@@ -276,6 +276,21 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         subjects=list(profile.subjects),
         subjects_in={"zh-CN": in_chinese(profile.subjects)},
         prompt_tokens=profile.prompt_tokens,
+        presets=[_preset(preset) for preset in profile.presets],
+    )
+
+
+def _preset(preset: contract.Preset) -> views.Preset:
+    width, height = preset.size or (None, None)
+    return views.Preset(
+        name=preset.name,
+        name_in={"zh-CN": preset.name_zh or preset.name},
+        width=width,
+        height=height,
+        num_inference_steps=preset.steps,
+        guidance_scale=preset.guidance_scale,
+        scheduler=preset.scheduler,
+        negative_prompt=preset.negative_prompt,
     )
 
 

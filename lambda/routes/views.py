@@ -144,6 +144,19 @@ class Bounds(View):
     max_pixel_steps: int
 
 
+class Preset(View):
+    """Settings with a name, to offer to users: fields of a request. null: the model's default."""
+
+    name: str
+    name_in: Annotated[dict[Literal["zh-CN"], str], Field(description="`name` in other languages")]
+    width: Annotated[int | None, Field(description="null, with `height`: any size")]
+    height: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    scheduler: str | None
+    negative_prompt: str | None
+
+
 Feature = Literal["image_to_image", "embed_parameters", "preview", "cancel_running"]
 
 
@@ -180,6 +193,7 @@ class Model(View):
         int | None,
         Field(description="Tokens of a prompt that the text encoder reads; null: as many as a prompt may have"),
     ]
+    presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
 
 
 class Models(View):
@@ -196,6 +210,10 @@ class EndpointHealth(View):
     wake_minutes: Annotated[
         tuple[int, int] | None,
         Field(description="Usual minutes until it is ready, from and to; null: at once, or unknown"),
+    ]
+    usd_per_hour: Annotated[
+        float | None,
+        Field(description="About what an hour of one instance costs while it is not asleep; null: nothing, or unknown"),
     ]
 
 

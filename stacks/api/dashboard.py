@@ -9,7 +9,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from stacks.config.prices import USD_PER_HOUR
+from stacks.config.prices import highest_price
 from stacks.model.endpoint import VARIANT, Endpoint
 from stacks.model.metrics import Metrics
 
@@ -90,7 +90,7 @@ class Dashboard(cloudwatch.Dashboard):
         instances = "FILL(samples, 0) / 60"
         widgets = [_graph("Instances", [_expression(instances, "instances", samples)])]
         pool = self._endpoint.settings.pool
-        usd = max(USD_PER_HOUR.get(name, 0) for name in pool)
+        usd = highest_price(pool)
         if usd:
             hourly = _expression(f"{instances} * {usd}", "USD in the hour", samples)
             total = _expression(f"RUNNING_SUM({instances} * {usd})", "USD since the left edge", samples)

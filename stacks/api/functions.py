@@ -18,6 +18,7 @@ from stacks.common.grants import allow, allow_listing, allow_objects
 from stacks.common.kms_key import allow_key
 from stacks.config.catalogue import Model
 from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, STOP_MARKER, WAIT_SECONDS, job_ttl_seconds
+from stacks.config.prices import highest_price
 from stacks.config.settings import Settings
 from stacks.model.async_output import AsyncOutput
 from stacks.model.endpoint import Endpoint
@@ -83,6 +84,7 @@ class ApiFunctions(Construct):
                 "EASEL_JOB_TTL_SECONDS": str(job_ttl_seconds(mode, self._settings.queue_minutes)),
                 **variables,
                 **({"EASEL_STOP_MARKER": STOP_MARKER} if self._stoppable else {}),
+                **({"EASEL_USD_PER_HOUR": f"{usd:.4g}"} if (usd := highest_price(self._settings.pool)) else {}),
             },
         )
         if self._stoppable:

@@ -24,14 +24,15 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
     "image_to_image", "max_pixel_steps", "max_steps", "licence_url", "suggestions", "subjects", "prompt_tokens",
+    "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
-CONTAINER_PROFILE = PROFILE[:-4]
+CONTAINER_PROFILE = PROFILE[:-5]
 """The container needs none of the last keys, from the link of the licence on. It also gets `dtype` and `variant`."""
 CONTAINER_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
-FUNCTION_BYTES = 3072
-"""Most of the 4 KB that Lambda allows for all variables of a function."""
+FUNCTION_BYTES = 3328
+"""Most of the 4 KB that Lambda allows for all variables of a function. The others get the rest."""
 
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
 SCHEDULERS = (
@@ -98,6 +99,25 @@ class FolderSource(_Entry):
 Source = HubSource | S3Source | FolderSource
 
 
+class Preset(_Entry):
+    """Settings with a name, for users to choose from. A setting that is missing is the model's default."""
+
+    name: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")]
+    """Name that people read, in English."""
+    name_zh: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
+    """Its Chinese name; default: the English one."""
+    size: tuple[StrictInt, StrictInt] | None = None
+    """(width, height) in pixels; default: the size stays as it is."""
+    steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
+    """Number of inference steps."""
+    guidance_scale: Annotated[StrictFloat | None, Field(ge=GUIDANCE[0], le=GUIDANCE[1])] = None
+    """Guidance scale."""
+    scheduler: str | None = None
+    """One of the entry's `schedulers`."""
+    negative_prompt: Annotated[str, Field(max_length=2000)] | None = None
+    """What the image should not contain."""
+
+
 class Model(_Entry):
     """One entry of the catalogue."""
 
@@ -149,6 +169,8 @@ class Model(_Entry):
     """Names of everything that a small model can generate; empty: anything."""
     prompt_tokens: Annotated[StrictInt | None, Field(gt=0)] = None
     """Tokens of a prompt that the text encoder reads, without its own; the page warns of longer prompts."""
+    presets: tuple[Preset, ...] = ()
+    """Named settings that the page offers."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -156,6 +178,7 @@ class Model(_Entry):
         _check_schedulers(self)
         _check_steps(self)
         _check_sizes(self)
+        _check_presets(self)
         _check_length(self)
         return self
 
@@ -172,6 +195,8 @@ class Model(_Entry):
     def _render(self, keys: tuple[str, ...], **more: str | None) -> str:
         fields = {key: getattr(self, key) for key in keys} | more
         value = {key: value for key, value in fields.items() if value not in (None, ())}
+        if "presets" in value:
+            value["presets"] = [preset.model_dump(exclude_none=True) for preset in self.presets]
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -232,6 +257,8 @@ def _model_at(location: Location) -> type[BaseModel]:
     """Return the class of the object that has the key at `location`, such as ("source", "hub", "revision")."""
     if "parts" in location[:-1]:
         return HubFiles
+    if location[0] == "presets" and len(location) > 2:
+        return Preset
     sources: Mapping[int | str, type[BaseModel]] = {"hub": HubSource, "s3": S3Source, "folder": FolderSource}
     return sources.get(location[-2], Model) if len(location) > 1 else Model
 
@@ -256,20 +283,45 @@ def _check_schedulers(model: Model) -> None:
 
 
 def _check_steps(model: Model) -> None:
-    limit = min(model.max_steps or STEPS[1], SCHEDULER_STEPS.get(model.scheduler, STEPS[1]))
+    limit = _most_steps(model, model.scheduler)
     if model.steps > limit:
         message = f"steps is {model.steps}; {model.scheduler} allows {STEPS[0]} to {limit}."
         raise failure("out_of_range", "steps", message)
 
 
+def _most_steps(model: Model, scheduler: str) -> int:
+    return min(model.max_steps or STEPS[1], SCHEDULER_STEPS.get(scheduler, STEPS[1]))
+
+
 def _check_sizes(model: Model) -> None:
-    for width, height in model.sizes:
-        if max(width, height) > model.max_side or min(width, height) < SIDES[0] or width % 8 or height % 8:
-            raise failure(
-                "out_of_range",
-                "sizes",
-                f"sizes has {width}x{height}; sides are multiples of 8 from {SIDES[0]} to max_side, {model.max_side}.",
-            )
+    for size in model.sizes:
+        _check_size(model, size, "sizes")
+
+
+def _check_size(model: Model, size: tuple[int, int], key: str) -> None:
+    width, height = size
+    if max(size) > model.max_side or min(size) < SIDES[0] or width % 8 or height % 8:
+        raise failure(
+            "out_of_range",
+            key,
+            f"{key} has {width}x{height}; sides are multiples of 8 from {SIDES[0]} to max_side, {model.max_side}.",
+        )
+
+
+def _check_presets(model: Model) -> None:
+    names = [preset.name for preset in model.presets]
+    if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise failure("conflict", "presets", f"presets has {repeated[0]!r} twice; each needs a name of its own.")
+    for preset in model.presets:
+        scheduler, steps = preset.scheduler or model.scheduler, preset.steps or model.steps
+        if scheduler not in model.schedulers:
+            message = f"presets: {preset.name!r} has {scheduler!r}; schedulers has {', '.join(model.schedulers)}."
+            raise failure("conflict", "presets", message)
+        if steps > (limit := _most_steps(model, scheduler)):
+            message = f"presets: {preset.name!r} has {steps} steps; {scheduler} allows {STEPS[0]} to {limit}."
+            raise failure("out_of_range", "presets", message)
+        if preset.size:
+            _check_size(model, preset.size, "presets")
 
 
 def _check_length(model: Model) -> None:
@@ -279,5 +331,5 @@ def _check_length(model: Model) -> None:
                 "too_long",
                 "",
                 f"the profile has {size} bytes; AWS allows {limit} in a variable. Shorten the name, the licence, the "
-                "suggestions, the subjects or the list of sizes.",
+                "suggestions, the subjects, the presets or the list of sizes.",
             )

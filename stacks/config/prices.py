@@ -33,6 +33,11 @@ def monthly(resource: str, amount: int, unit: str) -> str:
     return f"about {usd:.4g} USD per month for {amount} {unit} ({REGION}, {PRICES_DATE}; see {PAGE})"
 
 
+def highest_price(instance_types: Sequence[str]) -> float:
+    """Return the USD of an hour of the most expensive of the types, of which any can run; 0 if no price is known."""
+    return max(USD_PER_HOUR.get(name, 0) for name in instance_types)
+
+
 def _price(instance_type: str, instances: int) -> str:
     usd = USD_PER_HOUR.get(instance_type)
     text = f"about {usd * instances:.4g} USD per hour" if usd else "an unknown price"

@@ -181,7 +181,12 @@ class World:
     """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that."""
 
     def __init__(
-        self, profile: contract.ModelProfile = PROFILE, wait_s: float = 25, telemetry: Any = None, auth: str = "key"
+        self,
+        profile: contract.ModelProfile = PROFILE,
+        wait_s: float = 25,
+        telemetry: Any = None,
+        auth: str = "key",
+        usd_per_hour: float | None = None,
     ) -> None:
         self.clock, self.store = FakeClock(), MemoryStore()
         self.telemetry = FakeTelemetry() if telemetry is None else telemetry
@@ -196,7 +201,9 @@ class World:
             ttl_s=3600,
             on_accept=self.telemetry.accepted,
         )
-        generations = Generations(jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000)
+        generations = Generations(
+            jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000, usd_per_hour=usd_per_hour
+        )
         router = Router(all_apis(generations))
         self.service = Service(
             lambda: router,

@@ -13,7 +13,7 @@ import pytest
 from fakes import MAGIC, PROFILE, ROOT, World, event
 
 import contract
-from contract import EaselError
+from contract import EaselError, Preset
 from jobs.lifecycle import SUBMIT_GRACE_S
 from jobs.ports import EndpointState, Progress, Ticket
 from routes.native import MAX_INLINE_BYTES
@@ -342,8 +342,28 @@ def test_health(world: World, state: str, health: str) -> None:
     assert (status, body["status"], body["endpoint"]) == (
         200,
         health,
-        {"status": state, "detail": "a word", "wake_minutes": None},
+        {"status": state, "detail": "a word", "wake_minutes": None, "usd_per_hour": None},
     )
+
+
+def test_health_has_the_price_of_an_instance() -> None:
+    body = World(usd_per_hour=0.7364).call("GET", "/health")[1]
+    check_schema("Health", body)
+    assert body["endpoint"]["usd_per_hour"] == 0.7364
+
+
+def test_the_presets_of_a_model_are_fields_of_a_request() -> None:
+    quick, photo = (
+        Preset(name="Quick", name_zh="快速", steps=4),
+        Preset(name="Photo", size=(768, 512), scheduler="euler"),
+    )
+    models = World(replace(PROFILE, presets=(quick, photo))).call("GET", "/models")[1]
+    check_schema("Models", models)
+    first, second = models["models"][0]["presets"]
+    unset = dict.fromkeys(("width", "height", "guidance_scale", "scheduler", "negative_prompt"))
+    assert first == unset | {"name": "Quick", "name_in": {"zh-CN": "快速"}, "num_inference_steps": 4}
+    assert second["name_in"] == {"zh-CN": "Photo"}
+    assert (second["width"], second["height"], second["scheduler"]) == (768, 512, "euler")
 
 
 # --- idempotency ---------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     subjects: [],
     subjects_in: { 'zh-CN': [] },
     prompt_tokens: 75,
+    presets: [],
     ...changes,
   }
 }
@@ -98,7 +99,11 @@ export function createFinishedJob(changes: Partial<Job> = {}): Job {
 }
 
 export function createHealth(): Health {
-  return { status: 'ok', model: 'example', endpoint: { status: 'ready', detail: '', wake_minutes: null } }
+  return {
+    status: 'ok',
+    model: 'example',
+    endpoint: { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null },
+  }
 }
 
 /** A service that responds immediately. `changes` replaces some of its functions. */

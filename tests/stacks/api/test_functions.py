@@ -14,7 +14,9 @@ from app import ROOT
 from contract import ModelProfile, parse_profile
 from gateway.events import GATEWAY_TIMEOUT_S
 from routes.generations import RESERVE_S
+from stacks.config.catalogue import FUNCTION_BYTES
 from stacks.config.powertools import PYTHON, VERSION
+from stacks.config.prices import USD_PER_HOUR
 from tests.stacks.assembly import Assembly
 
 FUNCTION, METHOD = "AWS::Lambda::Function", "AWS::ApiGateway::Method"
@@ -71,6 +73,19 @@ def test_functions_have_exactly_the_variables_that_they_read(
     traced = service | {"EASEL_TRACING"}
     assert set(variables(own, "handlers.api")) == traced | read
     assert set(variables(own, "handlers.runner")) == traced | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+
+
+def test_the_price_of_an_hour_is_that_of_the_most_expensive_type(default: Assembly, cloud9: Assembly) -> None:
+    assert variables(default, "handlers.api")["EASEL_USD_PER_HOUR"] == str(USD_PER_HOUR["ml.g4dn.xlarge"])
+    assert variables(cloud9, "handlers.api")["EASEL_USD_PER_HOUR"] == f"{USD_PER_HOUR['ml.g6.xlarge']:.4g}"
+
+
+def test_the_profile_leaves_room_for_the_other_variables(own: Assembly) -> None:
+    """Lambda counts names and values, 4 KB at most. A reference is the name of a resource, of 64 characters at most."""
+    environment = variables(own, "handlers.api")
+    texts = [value if isinstance(value, str) else "x" * 64 for value in environment.values()]
+    profile = len(environment["EASEL_MODEL_PROFILE"].encode())
+    assert len("".join([*environment, *texts]).encode()) - profile + FUNCTION_BYTES <= 4096 - 128
 
 
 def test_the_documented_variables_are_set(own: Assembly) -> None:

@@ -24,6 +24,7 @@ from stacks.config.catalogue import (
     HubFiles,
     HubSource,
     Model,
+    Preset,
     S3Source,
     model_ids,
     read_model,
@@ -34,7 +35,7 @@ from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
-OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens"}
+OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets"}
 
 
 def refusal(root: Path, name: str = "tiny") -> CatalogueError:
@@ -80,7 +81,7 @@ def test_catalogue_and_contract_have_the_same_bounds() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    for model in (Model, HubSource, S3Source, FolderSource):
+    for model in (Model, Preset, HubSource, S3Source, FolderSource):
         assert [key for key, field in model.model_fields.items() if not field.description and key != "kind"] == []
 
 
@@ -99,6 +100,7 @@ def test_every_entry_fits_the_contract(name: str) -> None:
     for width, height in profile.sizes:
         contract.parse_request(json.dumps({"prompt": "x", "width": width, "height": height}), profile)
     assert profile.max_side <= contract.SIDE.maximum
+    assert [preset.name for preset in profile.presets] == [preset.name for preset in model.presets]
     assert all(profile.steps <= contract.steps_bound(profile, scheduler).maximum for scheduler in profile.schedulers)
     assert set(profile.schedulers) <= set(contract.SCHEDULERS)
 
@@ -178,6 +180,15 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"source": HUB | {"parts": {"../x": {"repository": "c/d", "revision": "x"}}}}, "wrong_form",
          "source.hub.parts.../x.[key]"),
         ({"source": {"kind": "s3", "uri": "s3://mine/sdxl"}}, "wrong_form", "source.s3.uri"),
+        ({"presets": [{}]}, "missing", "presets.0.name"),
+        ({"presets": [{"name": "x", "stepz": 1}]}, "unknown_key", "presets.0.stepz"),
+        ({"presets": [{"name": " x"}]}, "wrong_form", "presets.0.name"),
+        ({"presets": [{"name": "x", "steps": 151}]}, "out_of_range", "presets.0.steps"),
+        ({"presets": [{"name": "x", "steps": 21}], "max_steps": 20}, "out_of_range", "presets"),
+        ({"presets": [{"name": "x", "guidance_scale": 31}]}, "out_of_range", "presets.0.guidance_scale"),
+        ({"presets": [{"name": "x", "size": [64, 60]}]}, "out_of_range", "presets"),
+        ({"presets": [{"name": "x", "scheduler": "lms"}]}, "conflict", "presets"),
+        ({"presets": [{"name": "x"}, {"name": "x"}]}, "conflict", "presets"),
         ({"licence": "x" * CONTAINER_BYTES}, "too_long", ""),
         ({"suggestions": ["x" * FUNCTION_BYTES]}, "too_long", ""),
     ],
@@ -194,6 +205,7 @@ def test_an_invalid_entry_is_refused(tmp_path: Path, changes: dict[str, object],
     [
         ({"step": 1}, "'steps'"),
         ({"source": HUB | {"revison": "x"}}, "'revision'"),
+        ({"presets": [{"name": "x", "step": 1}]}, "'steps'"),
         ({"source": HUB | {"parts": {"unet": {"reposit": "x"}}}}, "'repository'"),
         ({"source": {"kind": "ftp"}}, "hub, s3 or folder"),
         ({"source": {}}, "hub, s3 or folder"),

@@ -190,6 +190,11 @@ export interface components {
                 number,
                 number
             ] | null;
+            /**
+             * Usd Per Hour
+             * @description About what an hour of one instance costs while it is not asleep; null: nothing, or unknown
+             */
+            usd_per_hour: number | null;
         };
         /**
          * Fraction
@@ -406,6 +411,11 @@ export interface components {
              * @description Tokens of a prompt that the text encoder reads; null: as many as a prompt may have
              */
             prompt_tokens: number | null;
+            /**
+             * Presets
+             * @description Named settings to offer to users
+             */
+            presets: components["schemas"]["Preset"][];
         };
         /**
          * Models
@@ -428,6 +438,36 @@ export interface components {
             param: string | null;
             /** Code */
             code: string;
+        };
+        /**
+         * Preset
+         * @description Settings with a name, to offer to users: fields of a request. null: the model's default.
+         */
+        Preset: {
+            /** Name */
+            name: string;
+            /**
+             * Name In
+             * @description `name` in other languages
+             */
+            name_in: {
+                [key: string]: string;
+            };
+            /**
+             * Width
+             * @description null, with `height`: any size
+             */
+            width: number | null;
+            /** Height */
+            height: number | null;
+            /** Num Inference Steps */
+            num_inference_steps: number | null;
+            /** Guidance Scale */
+            guidance_scale: number | null;
+            /** Scheduler */
+            scheduler: string | null;
+            /** Negative Prompt */
+            negative_prompt: string | null;
         };
         /**
          * Problem
