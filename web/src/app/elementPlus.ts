@@ -1,18 +1,5 @@
-/** The Element Plus components of the page, each with its style. The package index would bring all of them. */
+/** The Element Plus components of the first load, each with its style. The package index would bring all components. */
 import 'element-plus/es/components/button/style/css'
-import 'element-plus/es/components/dropdown/style/css'
-import 'element-plus/es/components/dropdown-item/style/css'
-import 'element-plus/es/components/dropdown-menu/style/css'
-import 'element-plus/es/components/input/style/css'
-import 'element-plus/es/components/input-number/style/css'
-import 'element-plus/es/components/option/style/css'
-import 'element-plus/es/components/select/style/css'
-import 'element-plus/es/components/slider/style/css'
 
 export { ElButton } from 'element-plus/es/components/button/index'
 export { ElConfigProvider } from 'element-plus/es/components/config-provider/index'
-export { ElDropdown, ElDropdownItem, ElDropdownMenu } from 'element-plus/es/components/dropdown/index'
-export { ElInput } from 'element-plus/es/components/input/index'
-export { ElInputNumber } from 'element-plus/es/components/input-number/index'
-export { ElOption, ElSelect } from 'element-plus/es/components/select/index'
-export { ElSlider } from 'element-plus/es/components/slider/index'

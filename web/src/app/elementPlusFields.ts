@@ -1,0 +1,15 @@
+/** The Element Plus components of parts that load when they are opened, each with its style. */
+import 'element-plus/es/components/dropdown/style/css'
+import 'element-plus/es/components/dropdown-item/style/css'
+import 'element-plus/es/components/dropdown-menu/style/css'
+import 'element-plus/es/components/input/style/css'
+import 'element-plus/es/components/input-number/style/css'
+import 'element-plus/es/components/option/style/css'
+import 'element-plus/es/components/select/style/css'
+import 'element-plus/es/components/slider/style/css'
+
+export { ElDropdown, ElDropdownItem, ElDropdownMenu } from 'element-plus/es/components/dropdown/index'
+export { ElInput } from 'element-plus/es/components/input/index'
+export { ElInputNumber } from 'element-plus/es/components/input-number/index'
+export { ElOption, ElSelect } from 'element-plus/es/components/select/index'
+export { ElSlider } from 'element-plus/es/components/slider/index'
