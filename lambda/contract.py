@@ -85,6 +85,7 @@ class ErrorKind:
 ERRORS: Mapping[str, ErrorKind] = {
     "invalid_json": ErrorKind(400, "The body is not JSON"),
     "expected_object": ErrorKind(400, "The body is not a JSON object"),
+    "invalid_form": ErrorKind(400, "The body is not a form"),
     "missing_field": ErrorKind(400, "A field is missing"),
     "unknown_field": ErrorKind(400, "A field is unknown"),
     "wrong_type": ErrorKind(400, "A field has the wrong type"),
@@ -95,6 +96,8 @@ ERRORS: Mapping[str, ErrorKind] = {
     "bad_image": ErrorKind(400, "An image is not usable"),
     "not_supported": ErrorKind(400, "The model does not support this"),
     "job_too_large": ErrorKind(400, "The job is too large"),
+    "images_too_large": ErrorKind(400, "The images are too large for one response"),
+    "use_jobs": ErrorKind(400, "The images take longer than a request can wait"),
     "bad_header": ErrorKind(400, "A header is not usable"),
     "unauthorized": ErrorKind(401, "No valid API key"),
     "forbidden": ErrorKind(403, "Not allowed"),

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON in UTF-8, plain or compressed with gzip."""
+"""Bodies of requests: JSON in UTF-8 or a form, plain or compressed with gzip."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def json_body(request: Request) -> bytes:
     Raises EaselError: `unsupported_media_type`, `payload_too_large`, `invalid_json` for damaged gzip.
     """
     _check_media_type(request)
+    return plain_body(request)
+
+
+def plain_body(request: Request) -> bytes:
+    """Return the body decompressed. Raises EaselError as `json_body` does."""
     encodings = [
         part.strip().lower() for value in request.headers.get("content-encoding", ()) for part in value.split(",")
     ]

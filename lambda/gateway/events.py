@@ -23,6 +23,7 @@ GATEWAY_TIMEOUT_S = 29.0
 MAX_RESPONSE_BYTES = 6_291_456
 """Largest JSON that Lambda returns. For more the gateway sends a 502 of its own."""
 
+_HOST = re.compile(r"(\[[\da-f:.]+\]|[\w.-]+)(:\d+)?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,80}", re.ASCII)
 
 # Any origin is allowed: callers are identified by a header that scripts must set, and cookies are never read.
@@ -46,11 +47,12 @@ class Request:
     """An HTTP request. Header names are in lower case. `owner`: hash of the caller's identity.
 
     `received_at`: when the gateway received it, and `ends_at`: when Lambda ends the function; seconds on the steady
-    clock.
+    clock. `base_url`: of the API, as the client reached the gateway, without closing slash; empty without Host.
     """
 
     method: str
     path: str
+    base_url: str = ""
     headers: Mapping[str, tuple[str, ...]]
     query: Mapping[str, tuple[str, ...]]
     body: bytes
@@ -89,11 +91,13 @@ def read_request(event: Any, auth: str, received_at: float, ends_at: float) -> R
     if not isinstance(event, dict) or not all(type(event.get(name)) is str for name in ("httpMethod", "path")):
         hint = "Call the API over HTTP."
         raise EaselError("expected_object", "the event is not an API Gateway REST proxy event", hint=hint)
-    headers, method = _multi(event, "multiValueHeaders", "headers"), event["httpMethod"].upper()
+    sent, method = _multi(event, "multiValueHeaders", "headers"), event["httpMethod"].upper()
+    headers = {name.lower(): values for name, values in sent.items()}
     return Request(
         method=method,
         path=without_surrogates(event["path"]),
-        headers={name.lower(): values for name, values in headers.items()},
+        base_url=_base_url(event, headers),
+        headers=headers,
         query=_multi(event, "multiValueQueryStringParameters", "queryStringParameters"),
         body=_body(event),
         owner="" if method == "OPTIONS" else owner_of(_inner(event, "requestContext", "identity"), auth),
@@ -150,6 +154,14 @@ def _inner(value: Any, *names: str) -> dict[str, Any]:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
+
+
+def _base_url(event: dict[str, Any], headers: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the URL of the path `/`. The path in the context begins with the stage, or with a domain's base path."""
+    host, scheme = headers.get("host", ("",))[-1], headers.get("x-forwarded-proto", ("https",))[-1]
+    full, path = _inner(event, "requestContext").get("path"), event["path"]
+    prefix = full.removesuffix(path) if isinstance(full, str) and path != "/" else ""
+    return f"{scheme}://{host}{prefix}" if _HOST.fullmatch(host) and scheme in ("http", "https") else ""
 
 
 def _multi(event: dict[str, Any], multiple: str, single: str) -> dict[str, tuple[str, ...]]:

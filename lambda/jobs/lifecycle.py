@@ -30,6 +30,7 @@ from jobs.records import (
     read_start,
     read_submission,
 )
+from jobs.retries import Retries
 
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
@@ -59,7 +60,7 @@ class Jobs:
         pauses: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
         on_accept: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint, self.retries = endpoint, Retries(store, clock)
         self._store, self._reporter, self._clock, self._on_accept = store, reporter, clock, on_accept
         self._ttl_s, self._pauses = ttl_s, pauses
 

@@ -7,8 +7,9 @@ from gateway.events import Response
 from routes.api import Api
 from routes.generations import Generations
 from routes.native import NativeApi
+from routes.openai.api import OpenAIApi
 
-APIS: tuple[type[Api], ...] = (NativeApi,)
+APIS: tuple[type[Api], ...] = (OpenAIApi, NativeApi)
 """The native API is the last: its paths are all that no other API has."""
 
 

@@ -50,6 +50,15 @@ class Generations:
             generation = replace(generation, deadline_ms=self._deadline_ms)
         return self.jobs.accept(request.owner, generation, key, digest)
 
+    def resume(self, request: Request, sent: Mapping[str, Any], attempt: int) -> Record | None:
+        """Return the job that was offered to this attempt of a request without Idempotency-Key, or None."""
+        ticket = self.jobs.retries.take(request.owner, _digest(sent), attempt)
+        return self.jobs.get(ticket).record if ticket else None
+
+    def offer(self, record: Record, sent: Mapping[str, Any], attempt: int) -> None:
+        """Let the attempt `attempt` of a request without Idempotency-Key continue with the job."""
+        self.jobs.retries.offer(record.ticket, _digest(sent), attempt)
+
     def wait(self, request: Request, record: Record) -> Job:
         """Return the job when it has ended, or after `wait_s`, or as soon as the function's time is almost over."""
         return self.jobs.wait(record, min(request.received_at + self._wait_s, request.ends_at - RESERVE_S))
@@ -75,4 +84,8 @@ def _idempotency(request: Request, sent: Mapping[str, Any]) -> tuple[str, str]:
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         hint = "Send 1 to 255 printable ASCII characters."
         refuse("bad_header", "idempotency-key", "the Idempotency-Key has an invalid length or character", hint)
-    return key, sha256(dumps(dict(sorted(sent.items()))).encode()).hexdigest()
+    return key, _digest(sent)
+
+
+def _digest(sent: Mapping[str, Any]) -> str:
+    return sha256(dumps(dict(sorted(sent.items()))).encode()).hexdigest()

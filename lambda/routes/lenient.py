@@ -31,7 +31,7 @@ class LenientFields:
     def size(self, width: Any, height: Any, names: tuple[str, str] = ("width", "height")) -> None:
         """Set the size: scaled down to the model's largest side, and to multiples of 8."""
         default = self._profile.sizes[0]
-        sides = [self._number(value, name) for value, name in zip((width, height), names, strict=True)]
+        sides = [self.number(value, name) for value, name in zip((width, height), names, strict=True)]
         wanted = [default[i] if side is None else side for i, side in enumerate(sides)]
         largest = min(SIDE.maximum, self._profile.max_side)
         scale = min(1.0, largest / max(*wanted, 1))
@@ -50,20 +50,20 @@ class LenientFields:
     def steps(self, value: Any, name: str) -> None:
         """Set the steps. Call it after `scheduler`, which bounds them."""
         bound = steps_bound(self._profile, self.fields.get("scheduler", self._profile.scheduler))
-        self._clamp("num_inference_steps", self._whole(value, name), name, bound.minimum, bound.maximum)
+        self._clamp("num_inference_steps", self.whole(value, name), name, bound.minimum, bound.maximum)
 
     def guidance(self, value: Any, name: str) -> None:
-        self._clamp("guidance_scale", self._number(value, name), name, GUIDANCE.minimum, GUIDANCE.maximum)
+        self._clamp("guidance_scale", self.number(value, name), name, GUIDANCE.minimum, GUIDANCE.maximum)
 
     def strength(self, value: Any, name: str) -> None:
-        self._clamp("strength", self._number(value, name), name, STRENGTH.minimum, STRENGTH.maximum)
+        self._clamp("strength", self.number(value, name), name, STRENGTH.minimum, STRENGTH.maximum)
 
     def images(self, value: Any, name: str) -> None:
-        self._clamp("num_images_per_prompt", self._whole(value, name), name, IMAGES.minimum, IMAGES.maximum)
+        self._clamp("num_images_per_prompt", self.whole(value, name), name, IMAGES.minimum, IMAGES.maximum)
 
     def seed(self, value: Any, name: str) -> None:
         """Set the seed. A negative one is random; of a larger one, the low 32 bits are used."""
-        seed = self._whole(value, name)
+        seed = self.whole(value, name)
         if seed is None or seed < 0:
             return
         self.fields["seed"] = seed % (SEED.maximum + 1)
@@ -81,17 +81,17 @@ class LenientFields:
     def _side(side: float, largest: int) -> int:
         return min(max(SIDE.minimum, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE), largest - largest % SIDE_MULTIPLE)
 
-    def _whole(self, value: Any, name: str) -> int | None:
+    def whole(self, value: Any, name: str) -> int | None:
         """Return a whole number, exact where it was sent as an integer."""
         if type(value) is int:
             return value
         if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value, re.ASCII):
             return int(value)
-        number = self._number(value, name)
+        number = self.number(value, name)
         return None if number is None else round(number)
 
     @staticmethod
-    def _number(value: Any, name: str) -> float | None:
+    def number(value: Any, name: str) -> float | None:
         if value is None or value == "":
             return None
         try:

@@ -1,0 +1,202 @@
+"""Fields of OpenAI's image requests, as a native request."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contract import IMAGES, EaselError, GenerationRequest, ModelProfile, image_size, parse_body, refuse
+from contract import validate_request as validate
+from gateway.bodies import json_body
+from gateway.events import Request
+from gateway.forms import Part, read_form
+from routes.lenient import LenientFields
+
+PARTIAL_IMAGES = 3
+"""The most partial images of a stream."""
+
+_STEPS = {"low": 0.6, "medium": 1.0, "high": 1.6, "hd": 1.6, "xhigh": 2.0, "max": 2.4}
+"""Quality as a factor of the model's steps: 15, 25, 40, 40, 50 and 60 where that are 25."""
+_DEFAULT_QUALITY = ("auto", "standard")
+_SIZE = re.compile(r"\s*([0-9]{1,5})\s*[xX×]\s*([0-9]{1,5})\s*", re.ASCII)
+_USED = {
+    "prompt", "model", "n", "size", "quality", "response_format", "output_format", "background", "stream",
+    "partial_images", "negative_prompt", "seed", "steps", "guidance_scale", "scheduler", "strength",
+    "output_compression",
+}  # fmt: skip
+_WITHOUT_EFFECT = {"user", "safety_identifier", "moderation", "style", "complexity", "input_fidelity"}
+"""Accepted without a warning: nothing about the image depends on them here."""
+_REFUSED = {"frame_count", "frame_duration_ms", "svg", "loras", "mask"}
+_NAMES = {"num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image"}
+"""Native names to those of this API, in messages."""
+_MAX_WARNINGS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """A parsed request. `sent`: its fields, to recognise a repeated one. `links`: respond with URLs in place of base64.
+    `stream`: respond with server-sent events."""
+
+    generation: GenerationRequest
+    sent: Mapping[str, Any]
+    links: bool
+    stream: bool
+    partial_images: int
+    warnings: tuple[str, ...]
+
+    @property
+    def edits(self) -> bool:
+        """Whether it starts from an image."""
+        return self.generation.init_image is not None
+
+
+def read(request: Request, profile: ModelProfile) -> ImageRequest:
+    """Parse a request to generate or, if it is a form, to edit. Raises EaselError with a 4xx code."""
+    if request.path.endswith("/edits"):
+        return _edit(read_form(request), profile)
+    return parse(parse_body(json_body(request)), profile)
+
+
+def _edit(parts: Sequence[Part], profile: ModelProfile) -> ImageRequest:
+    images = [part.content for part in parts if part.name in ("image", "image[]") or part.name.startswith("image[")]
+    if not images:
+        refuse("missing_field", "image", "image is missing", "Send a PNG, WebP or JPEG file in the field image.")
+    if len(images) > 1:
+        hint = "Send one image."
+        refuse("not_supported", "image", f"several images are not supported by this model ({profile.name})", hint)
+    files = {part.name for part in parts if part.is_file}
+    texts = {part.name: part.text() for part in parts if part.name not in files and not part.name.startswith("image")}
+    return parse({**texts, **dict.fromkeys(files & {"mask"}, "file")}, profile, images[0])
+
+
+def parse(sent: Mapping[str, Any], profile: ModelProfile, image: bytes | None = None) -> ImageRequest:
+    """Return the request of these fields: of JSON, or the texts of a form. `image`: the file to edit."""
+    value = {name: item for name, item in sent.items() if item is not None and item != ""}
+    _refuse_unsupported(value, profile)
+    lenient = LenientFields(profile)
+    lenient.fields["prompt"] = _prompt(sent.get("prompt"))
+    _set_image(lenient, value, image)
+    _set_size(lenient, value.get("size"), image)
+    _set_model(lenient, value, profile)
+    _set_numbers(lenient, value, profile)
+    lenient.fields["output_format"] = _output_format(value.get("output_format"))
+    _warn(lenient, value)
+    try:
+        generation = validate(lenient.fields, profile)
+    except EaselError as error:
+        raise _renamed(error) from None
+    file = {} if image is None else {"image": lenient.fields["init_image"]}
+    return ImageRequest(
+        generation=generation,
+        sent={**sent, **file},
+        links=_links(value),
+        stream=_flag(value.get("stream"), "stream"),
+        partial_images=_whole(lenient, value.get("partial_images"), "partial_images", 0, PARTIAL_IMAGES) or 0,
+        warnings=tuple(lenient.warnings[:_MAX_WARNINGS]),
+    )
+
+
+def _refuse_unsupported(value: Mapping[str, Any], profile: ModelProfile) -> None:
+    for name in sorted(_REFUSED & value.keys()):
+        if value[name] not in ([], {}, "[]"):
+            message = f"{name} is not supported by this model ({profile.name})"
+            refuse("not_supported", name, message, f"Leave {name} out.")
+    if value.get("background") == "transparent":
+        message = f"a transparent background is not supported by this model ({profile.name})"
+        refuse("not_supported", "background", message, "Send opaque or auto, or leave background out.")
+
+
+def _prompt(prompt: Any) -> str:
+    if prompt is None:
+        refuse("missing_field", "prompt", "prompt is missing", "Describe the image.")
+    if not isinstance(prompt, str):
+        refuse("wrong_type", "prompt", "prompt must be a string", "Send one prompt.")
+    return prompt
+
+
+def _set_image(lenient: LenientFields, value: Mapping[str, Any], image: bytes | None) -> None:
+    if image is not None:
+        lenient.fields["init_image"] = base64.b64encode(image).decode()
+        lenient.strength(value.get("strength"), "strength")
+    elif "strength" in value:
+        lenient.ignore("strength", "it needs an image to edit")
+
+
+def _set_size(lenient: LenientFields, size: Any, image: bytes | None) -> None:
+    """Set the size: as sent, else that of the image to edit, else the model's."""
+    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if match:
+        lenient.size(int(match[1]), int(match[2]))
+    elif size not in (None, "auto"):
+        refuse("unknown_value", "size", "size must be auto, or like 512x512", "Send width x height in pixels.")
+    else:
+        lenient.size(*((image_size(image) if image else None) or (None, None)))
+
+
+def _set_model(lenient: LenientFields, value: Mapping[str, Any], profile: ModelProfile) -> None:
+    model = value.get("model", profile.id)
+    if model != profile.id:
+        lenient.warnings.append(f"the model {str(model)[:80]!r} is not deployed; {profile.id} was used")
+    scheduler = value.get("scheduler")
+    if scheduler is not None:
+        lenient.scheduler(str(scheduler), str(scheduler), "scheduler")
+
+
+def _set_numbers(lenient: LenientFields, value: Mapping[str, Any], profile: ModelProfile) -> None:
+    quality = value.get("quality")
+    factor = _STEPS.get(quality) if isinstance(quality, str) else None
+    steps = None if factor is None else max(1, round(profile.steps * factor))
+    lenient.steps(value.get("steps", steps), "steps" if "steps" in value else "the steps of this quality")
+    if quality is not None and factor is None and quality not in _DEFAULT_QUALITY:
+        lenient.ignore("quality", f"it is none of {', '.join((*_STEPS, *_DEFAULT_QUALITY))}")
+    lenient.guidance(value.get("guidance_scale"), "guidance_scale")
+    lenient.seed(value.get("seed"), "seed")
+    if (images := _whole(lenient, value.get("n"), "n", IMAGES.minimum, IMAGES.maximum)) is not None:
+        lenient.fields["num_images_per_prompt"] = images
+    if "negative_prompt" in value:
+        lenient.fields["negative_prompt"] = value["negative_prompt"]
+
+
+def _whole(lenient: LenientFields, value: Any, name: str, minimum: int, maximum: int) -> int | None:
+    """Return a number within its bounds, or None if it is missing."""
+    number = lenient.whole(value, name)
+    if number is not None and not minimum <= number <= maximum:
+        refuse("out_of_range", name, f"{name} is outside {minimum} to {maximum}", f"Send {minimum} to {maximum}.")
+    return number
+
+
+def _output_format(value: Any) -> Any:
+    return "jpeg" if value == "jpg" else value
+
+
+def _warn(lenient: LenientFields, value: Mapping[str, Any]) -> None:
+    if "output_compression" in value and value.get("output_format") in ("webp", "jpeg", "jpg"):
+        lenient.ignore("output_compression")
+    for name in sorted(value.keys() - _USED - _WITHOUT_EFFECT - _REFUSED):
+        lenient.ignore(name[:80], "this API has no such field")
+
+
+def _links(value: Mapping[str, Any]) -> bool:
+    """Return whether the client wants URLs. OpenAI's older models respond with URLs by default, and some clients that
+    name such a model read nothing else."""
+    wanted = value.get("response_format")
+    if wanted not in (None, "url", "b64_json"):
+        refuse("unknown_value", "response_format", "unknown response_format", "Send one of: b64_json, url.")
+    return wanted == "url" or (wanted is None and str(value.get("model", "")).startswith("dall-e"))
+
+
+def _flag(value: Any, name: str) -> bool:
+    known = {True: True, False: False, None: False, "true": True, "false": False}
+    if not isinstance(value, bool | str | None) or value not in known:
+        refuse("wrong_type", name, f"{name} must be a boolean", "Send true or false.")
+    return known[value]
+
+
+def _renamed(error: EaselError) -> EaselError:
+    message, hint = error.message, error.hint
+    for native, name in _NAMES.items():
+        message, hint = message.replace(native, name), hint.replace(native, name)
+    return EaselError(error.code, message, hint=hint, param=_NAMES.get(error.param or "", error.param))
