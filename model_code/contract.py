@@ -138,6 +138,7 @@ ERRORS: Mapping[str, ErrorKind] = {
     "deadline_exceeded": ErrorKind(504, "Generation took longer than the deadline"),
     "model_timeout": ErrorKind(504, "The endpoint did not respond in time"),
     "job_expired": ErrorKind(504, "The job was not finished in time"),
+    "use_jobs": ErrorKind(504, "The images take longer than one response may"),
 }
 
 

@@ -6,9 +6,14 @@ import re
 from typing import ClassVar, Protocol
 
 from contract import EaselError
-from gateway.events import Response
+from gateway.events import Response, without_surrogates
 from gateway.router import Route
 from routes.generations import Generations
+
+_GPU_FAILURES = frozenset({
+    "blank_output", "container_died", "disk_full", "gpu_out_of_memory", "input_missing", "model_bad_response",
+    "model_error", "nan_output", "upstream_closed", "upstream_truncated",
+})  # fmt: skip
 
 
 class Api(Protocol):
@@ -26,3 +31,19 @@ class Api(Protocol):
     @staticmethod
     def error(error: EaselError, path: str, request_id: str) -> Response:
         """Return the response to an error."""
+
+
+def common_status(error: EaselError, invalid: int = 400) -> int:
+    """Return the HTTP status that clients of other servers expect: 500 if the GPU or the model failed.
+
+    `invalid`: status of a request with a field that cannot be used.
+    """
+    if error.code in _GPU_FAILURES:
+        return 500
+    return invalid if error.kind.status == 400 else error.kind.status
+
+
+def explain(error: EaselError) -> str:
+    """Return what was wrong and what to do, for APIs whose errors have one text."""
+    message = error.message[:1].upper() + error.message[1:]
+    return without_surrogates(f"{message.removesuffix('.')}. {error.hint}".strip())

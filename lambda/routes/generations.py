@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
-from gateway.events import Request
+from gateway.events import MAX_RESPONSE_BYTES, Request
 from jobs.lifecycle import Jobs
 from jobs.ports import EndpointState
 from jobs.records import Job, Record
 
 RESERVE_S = 3.0
 """Kept from the function's time after the wait, to read and send the images."""
+MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
+"""Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
+
+
+class ModelLoadingError(EaselError):
+    """The endpoint starts. `seconds`: until it is usually ready."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        self.seconds = seconds
+        minutes = f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
+        super().__init__("model_loading", message, hint=f"Send the request again in {minutes}.")
 
 
 class Generations:
@@ -63,10 +76,40 @@ class Generations:
         """Return the job when it has ended, or after `wait_s`, or as soon as the function's time is almost over."""
         return self.jobs.wait(record, min(request.received_at + self._wait_s, request.ends_at - RESERVE_S))
 
+    def finish(self, request: Request, record: Record) -> Job:
+        """Wait for the job and return it with its images.
+
+        Raises its error; after `wait_s` `use_jobs`, or, while the endpoint starts, `model_loading`: then the job is
+        cancelled, so that the client's next attempt is the only one that generates.
+        """
+        job = self.wait(request, record)
+        if not job.outcome:
+            raise self._unfinished(request, job)
+        if error := job.outcome.exception():
+            raise error
+        return job
+
+    def _unfinished(self, request: Request, job: Job) -> EaselError:
+        state = self.state()
+        if state.status in ("asleep", "starting"):
+            if request.header("idempotency-key") is None:
+                with suppress(EaselError):
+                    self.jobs.cancel(job.ticket)
+            return ModelLoadingError("the model is starting", 60 * state.wake_minutes[0] if state.wake_minutes else 30)
+        hint = f"GET /jobs/{job.ticket.id} returns them when they are ready; POST /jobs starts a job without waiting."
+        return EaselError("use_jobs", "the images take longer than one response may", hint=hint)
+
     def files(self, job: Job) -> list[bytes]:
         """Return the image files of a job that has succeeded. Raises `not_found` if one was deleted."""
         images = job.outcome.images if job.outcome else ()
         return [self.jobs.image(job.ticket, image.name) for image in images]
+
+    def inline(self, job: Job, other_bytes: int) -> list[str] | None:
+        """Return the image files as base64, or None if they do not fit into a response with `other_bytes` of others."""
+        images = job.outcome.images if job.outcome else ()
+        if other_bytes + sum(4 * ((image.size + 2) // 3) + 5 for image in images) > MAX_INLINE_BYTES:
+            return None
+        return [base64.b64encode(file).decode() for file in self.files(job)]
 
     def state(self) -> EndpointState:
         """Return the endpoint's state; `unknown` if it cannot be read."""

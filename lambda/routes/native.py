@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 import contract
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
 from gateway.bodies import json_body
-from gateway.events import MAX_RESPONSE_BYTES, Request, Response, encoded_size, render
+from gateway.events import Request, Response, encoded_size, render
 from gateway.problem_details import problem_response
 from gateway.router import Route
 from jobs.ports import EndpointState, Progress, Ticket
@@ -24,9 +23,6 @@ from routes.api import Api
 from routes.chinese_names import in_chinese
 from routes.generations import Generations
 from routes.openapi import JOBS_LIMIT, document
-
-MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
-"""Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
@@ -178,10 +174,9 @@ class NativeApi(Api):
             warnings=list(outcome.warnings),
             images=self._images(job),
         )
-        inline_bytes = sum(4 * ((image.size + 2) // 3) + 5 for image in outcome.images)
-        if encoded_size(render(_json(view), "")) + inline_bytes > MAX_INLINE_BYTES:
+        encoded = self._generations.inline(job, encoded_size(render(_json(view), "")))
+        if encoded is None:
             return _json(view.model_copy(update={"warnings": [*view.warnings, _TOO_LARGE]}))
-        encoded = [base64.b64encode(file).decode() for file in self._generations.files(job)]
         return _json(view.model_copy(update={"generated_images": encoded}))
 
 

@@ -16,7 +16,7 @@ import contract
 from contract import EaselError, Preset
 from jobs.lifecycle import SUBMIT_GRACE_S
 from jobs.ports import EndpointState, Progress, Ticket
-from routes.native import MAX_INLINE_BYTES
+from routes.generations import MAX_INLINE_BYTES
 from routes.openapi import EXAMPLE, JOBS_LIMIT, document
 
 APPLE = {"prompt": "a red apple", "seed": 7}

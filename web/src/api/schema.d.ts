@@ -792,7 +792,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -936,7 +936,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1134,7 +1134,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1265,7 +1265,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1408,7 +1408,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1537,7 +1537,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1666,7 +1666,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;
@@ -1795,7 +1795,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time */
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
             504: {
                 headers: {
                     "x-request-id": string;

@@ -255,5 +255,6 @@ export default {
     deadline_exceeded: 'The job took longer than allowed. Choose fewer images, fewer steps or a smaller size.',
     model_timeout: 'The model did not respond in time. Try again, or choose a smaller size.',
     job_expired: 'The job waited too long. The model may not be able to start.',
+    use_jobs: 'The images take longer than one response may. Reload the page.',
   },
 }

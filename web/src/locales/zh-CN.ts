@@ -242,5 +242,6 @@ export default {
     deadline_exceeded: '任务超过了允许的时间。请减少张数、步数或尺寸。',
     model_timeout: '模型没有按时响应。请重试，或选择较小的尺寸。',
     job_expired: '任务等待太久，模型可能无法启动。',
+    use_jobs: '生成时间超过一次响应的上限。请刷新页面。',
   },
 } satisfies typeof en
