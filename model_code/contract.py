@@ -97,7 +97,6 @@ ERRORS: Mapping[str, ErrorKind] = {
     "not_supported": ErrorKind(400, "The model does not support this"),
     "job_too_large": ErrorKind(400, "The job is too large"),
     "images_too_large": ErrorKind(400, "The images are too large for one response"),
-    "use_jobs": ErrorKind(400, "The images take longer than a request can wait"),
     "bad_header": ErrorKind(400, "A header is not usable"),
     "unauthorized": ErrorKind(401, "No valid API key"),
     "forbidden": ErrorKind(403, "Not allowed"),

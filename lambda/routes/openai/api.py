@@ -12,7 +12,7 @@ from routes.api import Api
 from routes.generations import Generations
 from routes.openai import responses
 from routes.openai.fields import ImageRequest, read
-from routes.openai.responses import MAX_IMAGES_BYTES, OpenAIError
+from routes.openai.responses import OpenAIError
 
 _ATTEMPT = re.compile(r"[0-9]{1,3}", re.ASCII)
 _RETRIES_REGARDLESS = re.compile(r"\bai-sdk/")
@@ -81,7 +81,7 @@ class OpenAIApi(Api):
         id, state = record.ticket.id, self._generations.state()
         later = f"GET /jobs/{id} has the images later."
         if state.status not in ("asleep", "starting"):
-            message = "the images take longer than a request can wait, and the job goes on"
+            message = f"the images take longer than one response may; the job {id} goes on"
             return OpenAIError(EaselError("use_jobs", message, hint=later), 400, id)
         attempt = _attempt(request)
         if attempt is not None:
@@ -97,11 +97,12 @@ class OpenAIApi(Api):
         if wanted.links and not wanted.stream:
             links = [self._link(request, job, image.name) for image in outcome.images]
             return render(wanted, job, outcome, self._profile.id, [{"url": link} for link in links])
-        if sum(4 * ((image.size + 2) // 3) for image in outcome.images) > MAX_IMAGES_BYTES:
+        encoded = self._generations.inline(job, 0)
+        if encoded is None:
             message = f"the images are too large for one response; the job {job.ticket.id} has them"
             hint = f"GET /jobs/{job.ticket.id}, or send response_format url, output_format webp or a smaller n or size."
             raise OpenAIError(EaselError("images_too_large", message, hint=hint), 400, job.ticket.id)
-        return render(wanted, job, outcome, self._profile.id, responses.encoded(self._generations.files(job)))
+        return render(wanted, job, outcome, self._profile.id, [{"b64_json": text} for text in encoded])
 
     def _link(self, request: Request, job: Job, name: str) -> str:
         link = self._generations.jobs.link(job.ticket, name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 from contract import EaselError, dumps
-from gateway.events import MAX_RESPONSE_BYTES, Response, without_surrogates
+from gateway.events import Response, without_surrogates
 from gateway.problem_details import problem_headers
 from jobs.records import Job, Outcome
+from routes.api import explain
 from routes.openai.fields import ImageRequest
 
-MAX_IMAGES_BYTES = MAX_RESPONSE_BYTES - 65_536
-"""Largest sum of base64 in a response. The rest is a reserve for fields and headers."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {"content_filtered": "content_policy_violation"}
 """Codes of OpenAI's own where clients know them."""
@@ -31,9 +29,8 @@ def render_error(error: EaselError) -> Response:
     """Return the response to an error. Its message says what to do, too: clients show nothing else."""
     status, job = (error.status, error.job) if isinstance(error, OpenAIError) else (error.kind.status, "")
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    message = without_surrogates(f"{error.message}. {error.hint}" if error.hint else error.message)
     param = without_surrogates(error.param) if error.param else None
-    value = {"message": message, "type": kind, "param": param, "code": _CODES.get(error.code, error.code)}
+    value = {"message": explain(error), "type": kind, "param": param, "code": _CODES.get(error.code, error.code)}
     body = {"error": {**value, "job": job} if job else value}
     headers = problem_headers(error) if status == error.kind.status else {"x-should-retry": "false"}
     return Response(status, dumps(body), headers=headers)
@@ -64,10 +61,6 @@ def stream(request: ImageRequest, job: Job, outcome: Outcome, model: str, files:
     ]
     text = "".join(f"event: {kind}\ndata: {dumps(event)}\n\n" for event in events)
     return Response(200, text, "text/event-stream; charset=utf-8")
-
-
-def encoded(files: Sequence[bytes]) -> list[dict[str, str]]:
-    return [{"b64_json": base64.b64encode(file).decode()} for file in files]
 
 
 def model_view(id: str) -> dict[str, Any]:

@@ -334,7 +334,7 @@ def test_a_failed_job_is_final(world: World, code: str, status: int, shown: str)
     response = generate(world, APPLE)
     body = error(response, status, shown)
     assert response["headers"]["x-should-retry"] == "false"
-    assert (body["message"], body["job"]) == ("it failed. Do this.", world.endpoint.submitted[0].id)
+    assert (body["message"], body["job"]) == ("It failed. Do this.", world.endpoint.submitted[0].id)
     assert body["type"] == ("server_error" if status == 500 else "invalid_request_error")
 
 

@@ -636,7 +636,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `invalid_form`: The body is not a form; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `images_too_large`: The images are too large for one response; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -828,7 +828,7 @@ export interface operations {
                     "application/json": components["schemas"]["Jobs"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `invalid_form`: The body is not a form; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `images_too_large`: The images are too large for one response; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
@@ -978,7 +978,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `bad_header`: A header is not usable */
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `invalid_form`: The body is not a form; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `images_too_large`: The images are too large for one response; `bad_header`: A header is not usable */
             400: {
                 headers: {
                     "x-request-id": string;
