@@ -9,11 +9,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from easel import ROOT
-from easel.cloud import commands
+from easel import IN_CHECKOUT, ROOT
+from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.output import checked_output
 from easel.console.printable import printable
-from easel.console.program_name import with_program_name
+from easel.console.program_name import COMMANDS, with_program_name
+
+CLIENT_COMMANDS = ("generate", "connect", "mcp")
+"""Commands that an installation without the checkout has."""
 
 
 class _Commands(TyperGroup):
@@ -23,8 +26,20 @@ class _Commands(TyperGroup):
         with checked_output():
             return super().main(*args, **options)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if not IN_CHECKOUT and cmd_name in COMMANDS and cmd_name not in CLIENT_COMMANDS:
+            raise CommandError(
+                "This command needs the repository",
+                where=f"easel {cmd_name}",
+                why="only the client is installed here",
+                fix="Clone Easel's repository, run `make up` there, and use its .venv/bin/easel.",
+                code=ENVIRONMENT,
+            )
+        return super().get_command(ctx, cmd_name)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        rows = [(name, (command.help or "").partition("\n")[0]) for name, command in self.commands.items()]
+        names = [name for name in self.commands if IN_CHECKOUT or name in CLIENT_COMMANDS]
+        rows = [(name, (self.commands[name].help or "").partition("\n")[0]) for name in names]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -50,11 +65,19 @@ Embed = Annotated[
 
 def _print_version(requested: bool) -> None:
     if requested:
-        import tomllib
-
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        print(f"easel {project['version']}")
+        print(f"easel {_version()}")
         raise typer.Exit
+
+
+def _version() -> str:
+    if not IN_CHECKOUT:
+        from importlib.metadata import version
+
+        return version("easel")
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 @app.callback()
@@ -141,8 +164,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Generate images from prompts and write them to files."""
-    request: dict[str, Any] = {
-        "prompt": [prompt, *(more or [])],
+    fields: dict[str, Any] = {
         "negative_prompt": negative,
         **_parse_size(size),
         "num_images_per_prompt": number,
@@ -151,14 +173,14 @@ def generate(
         "seed": seed,
         "scheduler": scheduler,
         "output_format": output_format,
+        "init_image": init_image,
         "strength": strength,
         "embed_parameters": embed or None,
     }
-    from easel.client.api import Api
-    from easel.client.generate import encode, run
+    from easel.client.generate import run
 
-    request["init_image"] = init_image and encode(init_image)
-    run(Api(url, key), {name: value for name, value in request.items() if value is not None}, out, as_json)
+    given = {name: value for name, value in fields.items() if value is not None}
+    run(url, key, out, as_json, [prompt, *(more or [])], **given)
 
 
 @app.command()
@@ -178,16 +200,19 @@ def models() -> None:
         Terminal().print(f"To run a model that is not on this machine, download its files: {how}.")
 
 
-for command in (
-    commands.doctor,
-    commands.outputs,
-    commands.leftovers,
-    commands.pause,
-    commands.resume,
-    commands.policies,
-    commands.prove,
-):
-    app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
+if IN_CHECKOUT:
+    from easel.cloud import commands
+
+    for command in (
+        commands.doctor,
+        commands.outputs,
+        commands.leftovers,
+        commands.pause,
+        commands.resume,
+        commands.policies,
+        commands.prove,
+    ):
+        app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
 
 
 def _parse_size(size: str | None) -> dict[str, int]:

@@ -37,6 +37,7 @@ def png(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
 def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
+        ("model_code/contract.py", "easel/client"),
         ("models/emoji/vocabulary.json", "lambda"),
         ("stacks/config/names.py", "custom_resources"),
         ("easel/client/deadline.py", "cloud9"),

@@ -1,169 +1,182 @@
-"""HTTP client of the API, on a laptop or deployed."""
+"""The routes of the API as steps: what is sent, when it is sent again, and what the response may be."""
 
 from __future__ import annotations
 
-import random
+import os
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import httpx
 
-from contract import dumps
-from easel.client.connection import host_of, open_client, refuse_connection
-from easel.client.deadline import call_within
+from easel.client.connection import host_of, is_local
+from easel.client.contract import dumps
+from easel.client.errors import (
+    InvalidResponseError,
+    JobCancelledError,
+    JobFailedError,
+    UsageError,
+    WaitTimeoutError,
+)
 from easel.client.responses import (
     IMAGE_BYTES,
     JSON_BYTES,
-    InvalidResponseError,
-    Job,
-    Problem,
+    Health,
+    JobList,
+    JobState,
+    Model,
+    ModelList,
     check_image,
+    parse,
     parse_job,
-    parse_problem,
 )
-from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
-from easel.laptop.settings import KEY_PATTERN, LOOPBACK
+from easel.client.results import Generation, Image, Progress
+from easel.client.steps import Pause, Send, Steps, send
+from easel.console.hosts import KEY_PATTERN
+from easel.console.printable import printable
 
+DEFAULT_URL = "http://127.0.0.1:7860"
 SUBMIT_PAUSES = (1.0, 3.0)
 POLL_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts. A submission carries an idempotency key, so that a second attempt makes no second job."""
 RESPONSE_SECONDS, CANCEL_SECONDS = 120.0, 15.0
 """Longest time for a whole response, and for that to a cancellation: somebody waits for the command to end."""
-KEY_FIX = "Set the API key: --key or EASEL_KEY. To get the key of a deployment: easel outputs --export"
-"""Replaces the API's own hint, which is for programs."""
-_RETRYABLE = (429, 502, 503, 504)
-_NOT_EASEL = (301, 302, 307, 308, 404, 405, 501)
-"""Statuses of a server that has no /jobs."""
-_EXIT_CODES = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.2, 2.0
+"""Time between two polls of a job: shortest while it runs, growing while it waits."""
 
-
-@dataclass(frozen=True)
-class _Response:
-    """A response with its whole body. `where`: method and URL, without the query, which may hold a signature."""
-
-    where: str
-    status: int
-    reason: str
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    @property
-    def retryable(self) -> bool:
-        return self.status in _RETRYABLE and parse_problem(self.body).retryable
+T = TypeVar("T")
 
 
 class Api:
-    """A client of one API. `url` is the base of its routes. Every method raises CommandError."""
+    """The steps of each route of one API. `url` is the base of its routes. All steps raise EaselError."""
 
-    def __init__(self, url: str, key: str | None) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str | None, key: str | None, seconds: float | None) -> None:
+        self.url = (url or os.environ.get("EASEL_URL") or DEFAULT_URL).rstrip("/")
+        key = os.environ.get("EASEL_KEY") if key is None else key
         _check(self.url, key)
+        if seconds is not None and not seconds > 0:
+            raise UsageError("timeout is not positive", where="timeout", hint="Use seconds, or None for the default.")
         self._key = {"x-api-key": key} if key else {}
-        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
+        self._seconds = seconds
+        if key and self.url.startswith("http:") and not is_local(host_of(self.url)):
+            text = f"{printable(self.url)} is not HTTPS. Others in the network can read the API key."
+            warnings.warn(text, stacklevel=3)
 
-    @property
-    def exposes_key(self) -> bool:
-        """Return whether the network between here and the API can read the key."""
-        return bool(self._key) and self.url.startswith("http:") and host_of(self.url) not in LOOPBACK
+    # --- jobs ------------------------------------------------------------------------------------
 
-    def submit(self, request: Mapping[str, Any]) -> Job:
-        """Create a job and return it."""
-        headers = {**self._key, "idempotency-key": uuid.uuid4().hex}
+    def submit(self, request: Mapping[str, Any], idempotency_key: str | None = None) -> Steps[JobState]:
+        """Create a job and return it. However often this is sent, the key makes it one job."""
+        key = idempotency_key or uuid.uuid4().hex
+        if not re.fullmatch(KEY_PATTERN, key) or len(key) > 255:
+            raise UsageError("The idempotency key is not valid", hint="Use 1 to 255 printable ASCII characters.")
         try:
             body = dumps(request).encode()
-        except ValueError:
-            fix = "Use valid Unicode text and finite numbers."
-            raise CommandError(
-                "The request cannot be sent", where="the request", why="it is not valid JSON", fix=fix, code=USAGE
-            ) from None
-        headers["content-type"] = "application/json"
-        return self._job("POST", "/jobs", SUBMIT_PAUSES, content=body, headers=headers)
+        except (ValueError, TypeError, RecursionError):
+            hint = "Use valid Unicode text and finite numbers."
+            raise UsageError("The request cannot be sent", detail="it is not valid JSON", hint=hint) from None
+        headers = {"idempotency-key": key, "content-type": "application/json"}
+        return (yield from self._call("POST", "/jobs", parse_job, SUBMIT_PAUSES, headers=headers, content=body))
 
-    def job(self, id: str) -> Job:
-        return self._job("GET", f"/jobs/{id}", POLL_PAUSES, headers=self._key)
+    def job(self, id: str) -> Steps[JobState]:
+        return (yield from self._call("GET", _job_path(id), _parse_job_of(id), POLL_PAUSES))
 
-    def cancel(self, id: str) -> Job:
-        return self._job("DELETE", f"/jobs/{id}", (), headers=self._key, seconds=CANCEL_SECONDS)
+    def cancel(self, id: str) -> Steps[JobState]:
+        return (yield from self._call("DELETE", _job_path(id), _parse_job_of(id), (), seconds=CANCEL_SECONDS))
 
-    def image(self, link: str, media_type: str) -> bytes:
+    def recent(self, limit: int | None) -> Steps[list[JobState]]:
+        """Return the newest jobs, newest first. `limit`: their largest number, or the API's default."""
+        query = "" if limit is None else f"?limit={int(limit)}"
+        found = yield from self._call("GET", f"/jobs{query}", lambda body: parse(JobList, body), POLL_PAUSES)
+        return found.jobs
+
+    def watch(self, state: JobState, timeout: float | None) -> Steps[JobState]:
+        """Yield the progress of a job after each poll, and return it once it has ended. Raises WaitTimeoutError."""
+        end = None if timeout is None else time.monotonic() + timeout
+        pause = MIN_POLL_SECONDS
+        while not state.ended:
+            yield Progress.of(state)
+            if end is not None and timeout is not None and time.monotonic() + pause > end:
+                raise WaitTimeoutError(timeout, state.id)
+            yield Pause(pause)
+            pause = MIN_POLL_SECONDS if state.progress else min(pause * 1.2, MAX_POLL_SECONDS)
+            state = yield from self.job(state.id)
+        return state
+
+    def result(self, state: JobState) -> Steps[Generation]:
+        """Return the images of a job that has ended. Raises JobError if it has none."""
+        if state.status == "failed":
+            raise JobFailedError("The job failed", state)
+        if state.status != "succeeded":
+            raise JobCancelledError("The job was cancelled", state)
+        images = []
+        for i, link in enumerate(state.images):
+            images.append(Image.of(state, i, link, (yield from self.image(link.url, link.media_type))))
+        parameters = state.parameters.model_dump()
+        return Generation(state.id, tuple(images), parameters, state.timings, tuple(state.warnings))
+
+    def image(self, link: str, media_type: str) -> Steps[bytes]:
         """Return the file behind a signed link. The API key is not sent, since the link may lead to another host.
 
         Another host must be reached by HTTPS. A link to this machine is followed only for an API on this machine.
         """
         try:
-            response = self._send("GET", _checked_link(link, self.url), POLL_PAUSES, IMAGE_BYTES)
+            request = Send("GET", _checked_link(link, self.url), IMAGE_BYTES, self._seconds or RESPONSE_SECONDS)
+            response = yield from send(request, POLL_PAUSES)
             check_image(response.body, media_type)
         except InvalidResponseError as error:
-            raise self._not_easel(error) from None
+            error.where = error.where or self.url
+            raise
         return response.body
 
-    def _job(self, method: str, path: str, pauses: Sequence[float], **options: Any) -> Job:
+    # --- the service -----------------------------------------------------------------------------
+
+    def models(self) -> Steps[list[Model]]:
+        found = yield from self._call("GET", "/models", lambda body: parse(ModelList, body), POLL_PAUSES)
+        return found.models
+
+    def health(self) -> Steps[Health]:
+        return (yield from self._call("GET", "/health", lambda body: parse(Health, body), POLL_PAUSES))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parse_body: Callable[[bytes], T],
+        pauses: Sequence[float],
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        seconds: float | None = None,
+    ) -> Steps[T]:
+        """Send a request with the API key, and parse the response."""
+        seconds = seconds or self._seconds or RESPONSE_SECONDS
+        headers = {**self._key, **(headers or {})}
+        request = Send(method, self.url + path, JSON_BYTES, seconds, headers, content)
         try:
-            job = parse_job(self._send(method, self.url + path, pauses, JSON_BYTES, **options).body)
-            if method != "POST" and path != f"/jobs/{job.id}":
-                raise InvalidResponseError("the response is another job")
+            response = yield from send(request, pauses)
+            return parse_body(response.body)
         except InvalidResponseError as error:
-            raise self._not_easel(error) from None
-        return job
+            error.where = error.where or self.url
+            raise
 
-    def _not_easel(self, error: InvalidResponseError) -> CommandError:
-        fix = "Check --url."
-        return CommandError("This is not Easel", where=self.url, why=str(error), fix=fix, code=ENVIRONMENT)
 
-    def _send(self, method: str, url: str, pauses: Sequence[float], limit: int, **options: Any) -> _Response:
-        """Send a request, again after each of `pauses` if that may help. Raises InvalidResponseError: too large."""
-        for pause in pauses:
-            try:
-                response = self._receive(method, url, limit, **options)
-            except httpx.ConnectError as error:
-                if method == "POST":
-                    self._refuse(url, error)
-            except httpx.TransportError:
-                pass
-            else:
-                if not response.retryable:
-                    return _checked(response)
-            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
-        try:
-            return _checked(self._receive(method, url, limit, **options))
-        except httpx.TransportError as error:
-            self._refuse(url, error)
+def _job_path(id: str) -> str:
+    if not re.fullmatch("[0-9a-f]{44}", id, re.ASCII):
+        raise UsageError("This is no id of a job", detail=f"{id[:80]!r} has not 44 hexadecimal digits", where="id")
+    return f"/jobs/{id}"
 
-    def _receive(self, method: str, url: str, limit: int, *, seconds: float = 0, **options: Any) -> _Response:
-        """Send a request once and receive the response within `seconds`, or else RESPONSE_SECONDS."""
-        client, seconds = self._client(url), seconds or RESPONSE_SECONDS
-        try:
-            return call_within(seconds, lambda: self._exchange(client, method, url, limit, **options))
-        except TimeoutError:
-            raise InvalidResponseError(f"the response takes longer than {seconds:.0f} seconds") from None
 
-    def _exchange(self, client: httpx.Client, method: str, url: str, limit: int, **options: Any) -> _Response:
-        """Send a request and read at most `limit` bytes, as they are sent: a compressed body could be a bomb."""
-        options["headers"] = {**options.get("headers", {}), "accept-encoding": "identity"}
-        body = bytearray()
-        with client.stream(method, url, **options) as response:
-            for chunk in response.iter_raw():
-                body += chunk
-                if len(body) > limit:
-                    raise InvalidResponseError(f"the response is larger than {limit} bytes")
-            where = f"{method} {response.request.url.copy_with(query=None)}"
-            return _Response(where, response.status_code, response.reason_phrase, bytes(body))
+def _parse_job_of(id: str) -> Callable[[bytes], JobState]:
+    def parse_body(body: bytes) -> JobState:
+        state = parse_job(body)
+        if state.id != id:
+            raise InvalidResponseError("the response is another job")
+        return state
 
-    def _client(self, url: str) -> httpx.Client:
-        kind = url.startswith("https:"), host_of(url) not in LOOPBACK
-        if kind not in self._clients:
-            self._clients[kind] = open_client(tls=kind[0], use_proxy=kind[1])
-        return self._clients[kind]
-
-    def _refuse(self, url: str, error: httpx.TransportError) -> NoReturn:
-        raise refuse_connection(url, error) from None
+    return parse_body
 
 
 def _check(url: str, key: str | None) -> None:
@@ -172,14 +185,15 @@ def _check(url: str, key: str | None) -> None:
         httpx.Request("GET", url)
         host_of(url).encode("idna")
         if key and not re.fullmatch(KEY_PATTERN, key):
-            raise ValueError(key)
+            raise ValueError("key")
+    except UsageError:
+        raise
     except (httpx.InvalidURL, ValueError):
-        raise CommandError(
+        raise UsageError(
             "The URL or the API key is not valid",
-            where="--url, --key",
-            why="an HTTP request cannot contain it",
-            fix="Use a URL like http://127.0.0.1:7860 and a key of ASCII characters, without spaces around it.",
-            code=USAGE,
+            detail="an HTTP request cannot contain it",
+            hint="Use a URL like http://127.0.0.1:7860 and a key of ASCII characters, without spaces around it.",
+            where="base_url, api_key",
         ) from None
 
 
@@ -191,31 +205,8 @@ def _checked_link(link: str, api_url: str) -> str:
     except (httpx.InvalidURL, ValueError):
         raise InvalidResponseError("the link of an image is not a URL") from None
     same_origin = (url.scheme, url.host, url.port) == (api.scheme, api.host, api.port)
-    local = url.host in LOOPBACK and api.host in LOOPBACK and url.scheme in ("http", "https")
-    elsewhere = url.scheme == "https" and url.host and url.host not in LOOPBACK
+    local = is_local(url.host) and is_local(api.host) and url.scheme in ("http", "https")
+    elsewhere = url.scheme == "https" and url.host and not is_local(url.host)
     if not (same_origin or local or elsewhere):
         raise InvalidResponseError("the link of an image is not HTTPS, or leads to this machine")
     return str(url)
-
-
-def _checked(response: _Response) -> _Response:
-    if response.ok:
-        return response
-    problem, status = parse_problem(response.body), response.status
-    raise CommandError(
-        problem.title or f"The API responded with status {status}",
-        where=" · ".join([response.where, *problem.params]),
-        why=problem.detail or response.reason,
-        fix=_fix(status, problem),
-        code=_EXIT_CODES.get(status, USAGE if status < 500 else FAILED),
-    )
-
-
-def _fix(status: int, problem: Problem) -> str:
-    if status == 401:
-        return KEY_FIX
-    if problem.hint:
-        return problem.hint
-    if status == 403:
-        return KEY_FIX
-    return "Check --url." if status in _NOT_EASEL and not problem.code else ""

@@ -7,11 +7,13 @@ be newer.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract import IMAGES, SEED, EaselError, loads
+from easel.client import contract
+from easel.client.contract import IMAGES, SEED
+from easel.client.errors import InvalidResponseError
 
 JSON_BYTES = 2 * 2**20
 """Largest JSON response. A job with 8 prompts and a preview has about 200 KB."""
@@ -25,25 +27,26 @@ PROBLEM_CHARS = 2_000
 """Longest text of an error that is shown."""
 
 Text = Annotated[str, Field(max_length=10_000)]
+Texts = Annotated[list[Text], Field(max_length=10_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-
-
-class InvalidResponseError(ValueError):
-    """A response that is not what the API sends."""
 
 
 class _Object(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Progress(_Object):
-    """Finished and all steps of a running job."""
+Parsed = TypeVar("Parsed", bound=_Object)
+
+
+class ProgressState(_Object):
+    """Finished and all steps of a running job, and base64 of a small JPEG: the image so far."""
 
     step: Count
     steps: Count
+    preview: Annotated[str, Field(max_length=2**20)] | None = None
 
 
-class Image(_Object):
+class ImageLink(_Object):
     """One image of a job, behind a signed link."""
 
     url: Text
@@ -53,12 +56,14 @@ class Image(_Object):
     media_type: Literal["image/png", "image/webp", "image/jpeg"]
 
 
-class JobError(_Object):
+class ErrorState(_Object):
     """Why a job failed."""
 
     code: Text
     message: Text
     hint: Text
+    param: Text | None = None
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
 
 
 class Parameters(_Object):
@@ -70,18 +75,19 @@ class Parameters(_Object):
     num_images_per_prompt: Annotated[int, Field(ge=1)]
 
 
-class Job(_Object):
+class JobState(_Object):
     """A job in the form of GET /jobs/{id}."""
 
     id: Annotated[str, Field(pattern=r"\A[0-9a-f]{44}\z")]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     message: Text
-    progress: Progress | None
+    created_at: Text = ""
+    progress: ProgressState | None
     parameters: Parameters
-    images: Annotated[list[Image], Field(max_length=IMAGES.maximum)]
+    images: Annotated[list[ImageLink], Field(max_length=IMAGES.maximum)]
     timings: Annotated[dict[Text, float], Field(max_length=100)]
     warnings: Annotated[list[Text], Field(max_length=100)]
-    error: JobError | None
+    error: ErrorState | None
 
     @property
     def ended(self) -> bool:
@@ -93,6 +99,63 @@ class Job(_Object):
         return prompts[min(image // self.parameters.num_images_per_prompt, len(prompts) - 1)]
 
 
+class JobList(_Object):
+    """The newest jobs, in the form of GET /jobs."""
+
+    jobs: Annotated[list[JobState], Field(max_length=1_000)]
+
+
+class Size(_Object):
+    """Pixels."""
+
+    width: Count
+    height: Count
+
+
+class Model(_Object):
+    """A model of the service: what it supports, and its defaults. `bounds` and `defaults` are those of GET /models."""
+
+    id: Text
+    name: Text
+    licence: Text
+    licence_url: Text = ""
+    sizes: Annotated[list[Size], Field(max_length=1_000)]
+    defaults: dict[Text, Any]
+    bounds: dict[Text, Any]
+    schedulers: Texts
+    formats: Texts
+    features: Texts
+    upscales: bool = False
+    suggestions: Texts = []
+    subjects: Texts = []
+    prompt_tokens: Count | None = None
+
+
+class ModelList(_Object):
+    """The models of the service, in the form of GET /models."""
+
+    models: Annotated[list[Model], Field(min_length=1, max_length=1_000)]
+
+
+class EndpointHealth(_Object):
+    """`status`: ready, asleep (the next job starts it), starting, broken or unknown.
+
+    `wake_minutes`: the least and the most minutes until it is ready, if that is known.
+    """
+
+    status: Text
+    detail: Text = ""
+    wake_minutes: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+
+
+class Health(_Object):
+    """`status` is `ok` if a new job will run, else `degraded`."""
+
+    status: Text
+    model: Text
+    endpoint: EndpointHealth
+
+
 class Problem(_Object):
     """An error document (RFC 9457), or a gateway's own `{"message": …}`. Missing or invalid fields are empty."""
 
@@ -101,19 +164,25 @@ class Problem(_Object):
     hint: str = ""
     code: str = ""
     params: tuple[str, ...] = ()
+    request_id: str = ""
     retryable: bool = True
 
 
-def parse_job(body: bytes) -> Job:
+def parse_job(body: bytes) -> JobState:
     """Parse a job. Raises InvalidResponseError."""
-    try:
-        job = Job.model_validate(_parse_object(body))
-    except ValidationError as error:
-        fields = ", ".join(dict.fromkeys(str(item["loc"][0]) for item in error.errors() if item["loc"]))
-        raise InvalidResponseError(f"the response is not a job: {fields}") from None
+    job = parse(JobState, body)
     if job.status == "succeeded" and not job.images:
         raise InvalidResponseError("the job has succeeded, but has no images")
     return job
+
+
+def parse(kind: type[Parsed], body: bytes) -> Parsed:
+    """Parse a response of this kind. Raises InvalidResponseError."""
+    try:
+        return kind.model_validate(_parse_object(body))
+    except ValidationError as error:
+        fields = ", ".join(dict.fromkeys(str(item["loc"][0]) for item in error.errors() if item["loc"]))
+        raise InvalidResponseError(f"the response is not a {kind.__name__}: {fields}") from None
 
 
 def parse_problem(body: bytes) -> Problem:
@@ -130,6 +199,7 @@ def parse_problem(body: bytes) -> Problem:
         hint=_text(value, "hint"),
         code=_text(value, "code"),
         params=tuple(name for name in names[:10] if name),
+        request_id=_text(value, "request_id"),
         retryable=value.get("retryable") is not False,
     )
 
@@ -147,8 +217,8 @@ def check_image(body: bytes, media_type: str) -> None:
 
 def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        value = loads(body)
-    except EaselError as error:
+        value = contract.loads(body)
+    except contract.EaselError as error:
         raise InvalidResponseError(error.message) from None
     if not isinstance(value, dict) or _depth(value) > DEPTH:
         raise InvalidResponseError("the response is not a JSON object of an API")

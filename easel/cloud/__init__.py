@@ -2,3 +2,7 @@
 
 boto3 is imported only when a command runs. Of stacks/, only stacks/config is used, which needs no CDK.
 """
+
+from easel import use_checkout
+
+use_checkout()

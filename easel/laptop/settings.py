@@ -7,12 +7,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from easel.console.hosts import LOOPBACK
 from easel.laptop.public_url import PublicUrl
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Hosts that only this machine can reach."""
-KEY_PATTERN = r"[!-~]([ -~]*[!-~])?"
-"""API keys that an HTTP header can carry."""
 DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji"}
 """Defaults of options."""
 SECRET_VARIABLE, SECRET_HEADER = "EASEL_CONTAINER_SECRET", "x-easel-secret"

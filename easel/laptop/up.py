@@ -14,9 +14,10 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
+from easel.console.hosts import KEY_PATTERN
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import find
-from easel.laptop.settings import KEY_PATTERN, Settings
+from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.supervisor import Supervisor
 

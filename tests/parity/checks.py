@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from safetensors.torch import load_file, save_file
 
-import easel  # noqa: F401  (lambda/ and model_code/ on the path)
+import easel.laptop  # noqa: F401  (lambda/ and model_code/ on the path)
 from aws.errors import translate
 from contract import EaselError, parse_response
 from tests.deploy.harness.environment import ROOT

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from easel import ROOT
-from easel.client.responses import Job
+from easel.client.responses import JobState
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.deployment import NOT_CREATED, first_failure
 from easel.cloud.known_failures import advice_for
@@ -160,7 +160,7 @@ class Run:
             images, warnings, timings = self.images(job), job.warnings, job.timings
         return Generated(images, warnings, timings, time.monotonic() - began, reply.status)
 
-    def finish(self, id: str, minutes: float = 10, *, succeed: bool = True) -> Job:
+    def finish(self, id: str, minutes: float = 10, *, succeed: bool = True) -> JobState:
         """Return a job once it has ended. Raises CommandError: it did not succeed, unless it need not."""
         job = self.wait("Waiting for the image", lambda: self._ended(id), minutes)
         if succeed and job.status != "succeeded":
@@ -174,10 +174,10 @@ class Run:
         """Write an image beside the record, for the eye."""
         (self.folder / f"{name}.png").write_bytes(image)
 
-    def images(self, job: Job) -> list[bytes]:
+    def images(self, job: JobState) -> list[bytes]:
         return [self.service.api.image(image.url, image.media_type) for image in job.images]
 
-    def _ended(self, id: str) -> Job | None:
+    def _ended(self, id: str) -> JobState | None:
         job = self.service.api.job(id)
         return job if job.ended else None
 

@@ -7,15 +7,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from easel.client.api import Api
+from easel.client.command_errors import command_errors, to_command_error
 from easel.client.connection import open_client, refuse_connection
-from easel.client.responses import parse_problem
+from easel.client.responses import JobState, parse_problem
+from easel.client.steps import Steps
+from easel.client.transport import Transport
 from easel.console.errors import CommandError
 
+T = TypeVar("T")
 REPORT = "easel prove tries the step again; if it stays, report it with the record"
 REQUEST: dict[str, Any] = {"prompt": "red apple", "seed": 7, "num_inference_steps": 4}
 
@@ -52,6 +56,27 @@ class Reply:
         )
 
 
+class JobApi:
+    """The routes of jobs, and the files of images. Every method raises CommandError."""
+
+    def __init__(self, url: str, key: str) -> None:
+        with command_errors():
+            self._api, self._transport = Api(url, key, None), Transport()
+
+    def submit(self, request: Mapping[str, Any]) -> JobState:
+        return self._run(self._api.submit(request))
+
+    def job(self, id: str) -> JobState:
+        return self._run(self._api.job(id))
+
+    def image(self, link: str, media_type: str) -> bytes:
+        return self._run(self._api.image(link, media_type))
+
+    def _run(self, steps: Steps[T]) -> T:
+        with command_errors():
+            return self._transport.run(steps)
+
+
 class Service:
     """The API at `url` with its key, and the site; an empty `site`: there is none."""
 
@@ -59,12 +84,13 @@ class Service:
         self.url, self.key, self.site = url.rstrip("/"), key, site.rstrip("/")
 
     @cached_property
-    def api(self) -> Api:
-        return Api(self.url, self.key)
+    def api(self) -> JobApi:
+        return JobApi(self.url, self.key)
 
     @cached_property
     def _client(self) -> httpx.Client:
-        return open_client(tls=True, use_proxy=True)
+        with command_errors():
+            return open_client(httpx.Client, tls=True, use_proxy=True)
 
     def call(
         self,
@@ -83,7 +109,7 @@ class Service:
         try:
             response = self._client.request(method, url, json=body, headers=headers)
         except httpx.TransportError as error:
-            raise refuse_connection(url, error) from None
+            raise to_command_error(refuse_connection(url, error)) from None
         seconds = time.monotonic() - began
         where = f"{method} {path}{' of the site' if site else ''}"
         return Reply(where, response.status_code, response.headers, response.content, seconds)

@@ -33,7 +33,8 @@ from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from easel.laptop.settings import LOOPBACK, SECRET_HEADER, SECRET_VARIABLE
+from easel.console.hosts import LOOPBACK
+from easel.laptop.settings import SECRET_HEADER, SECRET_VARIABLE
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 6_291_456

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import EaselError
+from easel.console.hosts import LOOPBACK
 from easel.laptop.gateway.problems import problem_response
 from easel.laptop.public_url import PublicUrl
-from easel.laptop.settings import LOOPBACK
 
 PUBLIC_FILES = "/assets/"
 """Scripts of the page. They are never refused by their Origin: without them the page cannot show what is wrong."""

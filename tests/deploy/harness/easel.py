@@ -4,9 +4,9 @@ import socket
 import sys
 from typing import Any
 
-import easel.client.api
+import easel.client.connection
 from easel.__main__ import main
-from easel.laptop.settings import LOOPBACK
+from easel.console.hosts import LOOPBACK
 
 HOSTS = (".amazonaws.com", ".cloudfront.net")
 resolve = socket.getaddrinfo
@@ -26,7 +26,7 @@ def emulate(port: int) -> None:
         return resolve(*(("127.0.0.1", port) if str(host).endswith(HOSTS) else (host, service)), *more, **named)
 
     socket.getaddrinfo = resolve_here  # type: ignore[assignment]
-    easel.client.api.LOOPBACK = LocalHosts(LOOPBACK)  # type: ignore[assignment,attr-defined]
+    easel.client.connection.LOOPBACK = LocalHosts(LOOPBACK)  # type: ignore[assignment,attr-defined]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typer.testing import CliRunner, Result
 
 from easel.cli import app
 from easel.client import api as client
-from easel.client import generate
 from tests.easel.client.fake_api import DONE, FakeApi, Received, job
 
 
@@ -41,7 +40,7 @@ def run_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     monkeypatch.setattr(sys, "argv", ["easel"])
     for variable in ("EASEL_URL", "EASEL_KEY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(generate, "MIN_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(client, "MIN_POLL_SECONDS", 0.01)
     monkeypatch.setattr(client, "SUBMIT_PAUSES", (0.01, 0.01))
 
     def run(*arguments: str, **variables: str) -> Result:

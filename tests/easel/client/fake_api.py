@@ -35,12 +35,16 @@ class Received(NamedTuple):
 
 
 class FakeApi(BaseHTTPRequestHandler):
-    """GET /jobs/… responds with `jobs`, one after another, and repeats the last. POST responds with `submitted`."""
+    """GET /jobs/… responds with `jobs`, one after another, and repeats the last. POST responds with `submitted`.
+
+    `more_headers`: of every response.
+    """
 
     url: ClassVar[str]
     jobs: ClassVar[list[Any]]
     submitted: ClassVar[tuple[int, Any]]
     received: ClassVar[list[Received]]
+    more_headers: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         self.keep(json.loads(self.rfile.read(int(self.headers["content-length"]))))
@@ -67,6 +71,8 @@ class FakeApi(BaseHTTPRequestHandler):
     def send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        for name, value in self.more_headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

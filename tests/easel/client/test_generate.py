@@ -155,14 +155,14 @@ def test_an_interrupted_submission_is_mentioned(api: Api, run_generate: Generate
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("easel.client.api.Api._send", interrupted)
+        patch.setattr("easel.client.transport.Transport._receive", interrupted)
         done = run_generate("--url", api.url)
     assert (done.exit_code, len(done.stderr.splitlines())) == (130, 1)
 
 
 def test_an_unencrypted_key_is_a_warning(api: Api, run_generate: Generate, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "HTTPS" not in run_generate("--url", api.url, "--key", "secret").stderr
-    monkeypatch.setattr("easel.client.api.Api._send", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr("easel.client.transport.Transport._receive", lambda *_: pytest.fail())
     monkeypatch.setattr("easel.client.api.Api.submit", lambda *_: sys.exit(9))
     for url, warns in [("http://192.0.2.1", True), ("https://192.0.2.1", False)]:
         done = run_generate("--url", url, EASEL_KEY="secret")

@@ -20,9 +20,10 @@ from typer.testing import Result
 
 from easel.client import api as client
 from easel.client.api import Api as Client
-from easel.client.api import _Response
-from easel.client.responses import DEPTH, InvalidResponseError, parse_job, parse_problem
-from easel.console.errors import CommandError
+from easel.client.errors import InvalidResponseError
+from easel.client.responses import DEPTH, parse_job, parse_problem
+from easel.client.steps import Response, Send
+from easel.client.transport import Transport
 from easel.console.printable import UNPRINTABLE
 from tests.easel.client.fake_api import DONE, FILES, ID, IMAGES, FakeApi, job
 
@@ -126,24 +127,25 @@ def test_links_that_are_not_followed(monkeypatch: pytest.MonkeyPatch, link: str)
     """An API on another machine leads to HTTPS only, and never to this machine."""
     requested: list[str] = []
 
-    def receive(self: Client, method: str, url: str, limit: int, **options: Any) -> None:
-        requested.append(url)
+    def receive(self: Transport, request: Send) -> None:
+        requested.append(request.url)
+        assert "key" not in str(request.headers)
         raise InvalidResponseError("requested")
 
-    monkeypatch.setattr(Client, "_receive", receive)
-    with pytest.raises(CommandError) as caught:
-        Client("https://easel.example/v1", "key").image(link, "image/png")
-    assert caught.value.code == 3
+    monkeypatch.setattr(Transport, "_receive", receive)
+    with pytest.raises(InvalidResponseError):
+        Transport().run(Client("https://easel.example/v1", "key", None).image(link, "image/png"))
     assert all(url.startswith("https://easel.example/v1/") for url in requested)
 
 
 def test_links_of_the_same_server_need_no_https(monkeypatch: pytest.MonkeyPatch) -> None:
     """A laptop behind a reverse proxy of the local network sends absolute links."""
-    received = [_Response("", 200, "", FILES[0]), _Response("", 200, "", FILES[1])]
-    monkeypatch.setattr(Client, "_receive", lambda *_, **__: received.pop(0))
-    assert Client("http://192.0.2.1/easel/", None).image("http://192.0.2.1/easel/files/0", "image/png") == FILES[0]
-    with pytest.raises(CommandError):
-        Client("http://192.0.2.1/easel/", None).image("http://192.0.2.1:81/files/1", "image/jpeg")
+    received = [Response("", 200, "", FILES[0]), Response("", 200, "", FILES[1])]
+    monkeypatch.setattr(Transport, "_receive", lambda *_: received.pop(0))
+    api = Client("http://192.0.2.1/easel/", None, None)
+    assert Transport().run(api.image("http://192.0.2.1/easel/files/0", "image/png")) == FILES[0]
+    with pytest.raises(InvalidResponseError):
+        Transport().run(api.image("http://192.0.2.1:81/files/1", "image/jpeg"))
 
 
 def test_redirects_are_not_followed(api: Api, run_generate: Generate, folder: Path) -> None:

@@ -1,0 +1,627 @@
+"""The messages of the API and of the model container: fields, bounds, defaults, cost and error codes.
+
+Standard library only. `lambda/contract.py` is a byte-identical mirror of `model_code/contract.py`: `make mirror` writes
+it and a test compares them, because each folder ships on its own.
+New fields need a default, and a default is not written to JSON: old and new versions can then read each other.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
+from typing import Any, NoReturn
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Smallest and largest allowed integer, both included."""
+
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True)
+class FloatBound:
+    """Smallest and largest allowed number, both included."""
+
+    minimum: float
+    maximum: float
+
+
+SIDE = Bound(64, 2048)
+"""Width and height in pixels."""
+SIDE_MULTIPLE = 8
+"""Width and height are multiples of this: the autoencoder of Stable Diffusion downscales by 8."""
+STEPS = Bound(1, 150)
+GUIDANCE = Bound(0, 30)
+PROMPTS = Bound(1, 8)
+IMAGES = Bound(1, 8)
+"""Images of one request: prompts x num_images_per_prompt."""
+PROMPT_CHARS = Bound(1, 2000)
+NEGATIVE_PROMPT_CHARS = Bound(0, 2000)
+SEED = Bound(0, 2**32 - 1)
+DEADLINE_MS = Bound(1_000, 900_000)
+"""Milliseconds, counted from when the container reads the request."""
+STRENGTH = FloatBound(0.01, 1)
+DEFAULT_STRENGTH = 0.8
+INIT_IMAGE_BYTES = 3 * 2**20
+"""Size of the file, before base64."""
+INIT_IMAGE_PIXELS = 4096 * 4096
+"""Width x height: 50 MB when decoded."""
+BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
+"""Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
+under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
+
+OUTPUT_FORMATS: Mapping[str, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
+"""Format name to media type; the first is the default. An init_image has one of these formats too."""
+
+SCHEDULERS = (
+    "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
+    "flow_euler", "flow_heun",
+)  # fmt: skip
+"""All scheduler names. A model accepts those of its profile."""
+SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
+"""Most steps of schedulers that allow fewer than `STEPS`. LCM takes its timesteps out of a schedule of 50, the
+`original_inference_steps` of diffusers."""
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """HTTP status, title, and whether the client may send the same request again."""
+
+    status: int
+    title: str
+    retryable: bool = False
+
+
+ERRORS: Mapping[str, ErrorKind] = {
+    "invalid_json": ErrorKind(400, "The body is not JSON"),
+    "expected_object": ErrorKind(400, "The body is not a JSON object"),
+    "invalid_form": ErrorKind(400, "The body is not a form"),
+    "missing_field": ErrorKind(400, "A field is missing"),
+    "unknown_field": ErrorKind(400, "A field is unknown"),
+    "wrong_type": ErrorKind(400, "A field has the wrong type"),
+    "out_of_range": ErrorKind(400, "A field is out of range"),
+    "not_multiple_of_8": ErrorKind(400, "Width or height is not a multiple of 8"),
+    "unknown_value": ErrorKind(400, "A field has an unknown value"),
+    "bad_text": ErrorKind(400, "A text is not usable"),
+    "bad_image": ErrorKind(400, "An image is not usable"),
+    "not_supported": ErrorKind(400, "The model does not support this"),
+    "job_too_large": ErrorKind(400, "The job is too large"),
+    "images_too_large": ErrorKind(400, "The images are too large for one response"),
+    "bad_header": ErrorKind(400, "A header is not usable"),
+    "unauthorized": ErrorKind(401, "No valid API key"),
+    "forbidden": ErrorKind(403, "Not allowed"),
+    "not_found": ErrorKind(404, "Not found"),
+    "method_not_allowed": ErrorKind(405, "Method not allowed"),
+    "request_timeout": ErrorKind(408, "The request took too long to arrive", retryable=True),
+    "idempotency_mismatch": ErrorKind(409, "The Idempotency-Key belongs to another request"),
+    "job_running": ErrorKind(409, "The job has started"),
+    "job_finished": ErrorKind(409, "The job has finished"),
+    "cancelled": ErrorKind(409, "The job was cancelled"),
+    "payload_too_large": ErrorKind(413, "The body is too large"),
+    "unsupported_media_type": ErrorKind(415, "The body is not application/json"),
+    "range_not_satisfiable": ErrorKind(416, "The file has no such part"),
+    "content_filtered": ErrorKind(422, "The safety checker blocked the image"),
+    "too_busy": ErrorKind(429, "Too many requests at once", retryable=True),
+    "throttled": ErrorKind(429, "Too many requests", retryable=True),
+    "quota_exceeded": ErrorKind(429, "The API key's quota is used up"),
+    "internal": ErrorKind(500, "Internal error"),
+    "config_error": ErrorKind(500, "The service is not configured correctly"),
+    "record_damaged": ErrorKind(500, "A stored record is damaged"),
+    "nan_output": ErrorKind(500, "The model produced invalid numbers"),
+    "blank_output": ErrorKind(500, "The model produced a blank image"),
+    "model_error": ErrorKind(502, "The model failed"),
+    "model_bad_response": ErrorKind(502, "The model's response cannot be read"),
+    "input_missing": ErrorKind(502, "The model could not read the request"),
+    "upstream_error": ErrorKind(502, "The endpoint failed", retryable=True),
+    "upstream_closed": ErrorKind(502, "The endpoint closed the connection"),
+    "upstream_truncated": ErrorKind(502, "The endpoint's response was cut off"),
+    "gpu_out_of_memory": ErrorKind(503, "Not enough GPU memory"),
+    "model_busy": ErrorKind(503, "The model is busy", retryable=True),
+    "model_loading": ErrorKind(503, "The model is loading", retryable=True),
+    "container_died": ErrorKind(503, "The model process died while generating"),
+    "endpoint_missing": ErrorKind(503, "The endpoint does not exist"),
+    "over_budget": ErrorKind(503, "The service is stopped, because its budget is used up"),
+    "upstream_unavailable": ErrorKind(503, "The endpoint is not available", retryable=True),
+    "upstream_unreachable": ErrorKind(503, "The endpoint cannot be reached", retryable=True),
+    "disk_full": ErrorKind(503, "No disk space to store the result"),
+    "deadline_exceeded": ErrorKind(504, "Generation took longer than the deadline"),
+    "model_timeout": ErrorKind(504, "The endpoint did not respond in time"),
+    "job_expired": ErrorKind(504, "The job was not finished in time"),
+    "use_jobs": ErrorKind(504, "The images take longer than one response may"),
+}
+
+
+class EaselError(Exception):
+    """An error with a code of `ERRORS`. `message`: what was wrong; `hint`: what to do; `param`: the field, if any."""
+
+    def __init__(self, code: str, message: str, *, hint: str = "", param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint, self.param = code, message, hint, param
+        self.kind = ERRORS[code]
+
+
+def refuse(code: str, param: str | None, message: str, hint: str = "") -> NoReturn:
+    """Raise an `EaselError`."""
+    raise EaselError(code, message, hint=hint, param=param)
+
+
+# --- strict JSON ---------------------------------------------------------------------------------
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            refuse("invalid_json", key[:80], f"the key {key[:80]!r} occurs twice", "Send each key once.")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    refuse("invalid_json", None, f"{name} is not JSON", "Send a finite number.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        _no_constant(text[:40])
+    return number
+
+
+def loads(body: str | bytes) -> Any:
+    """Parse JSON strictly: no duplicate keys, NaN, infinities or byte order mark, and no nesting too deep to parse.
+
+    Raises EaselError `invalid_json`.
+    """
+    try:
+        text = body.decode("utf-8") if isinstance(body, bytes) else body
+        if text.startswith("\ufeff"):
+            message = "the body starts with a byte order mark (BOM)"
+            refuse("invalid_json", None, message, "Send UTF-8 without a byte order mark.")
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else "it cannot be parsed"
+        raise EaselError("invalid_json", f"the body is not JSON: {reason}", hint="Send one JSON object.") from None
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON, non-ASCII text not escaped. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _integer(value: Any, param: str, bound: Bound) -> int:
+    if type(value) is not int:
+        refuse("wrong_type", param, f"{param} must be an integer", f"Send {bound.minimum} to {bound.maximum}.")
+    return int(_within(value, param, bound))
+
+
+def _number(value: Any, param: str, bound: Bound | FloatBound) -> float:
+    if type(value) not in (int, float):
+        refuse("wrong_type", param, f"{param} must be a number", f"Send {bound.minimum} to {bound.maximum}.")
+    return float(_within(value, param, bound))
+
+
+def _within(value: float, param: str, bound: Bound | FloatBound) -> float:
+    if not bound.minimum <= value <= bound.maximum:
+        allowed = f"{bound.minimum} to {bound.maximum}"
+        refuse("out_of_range", param, f"{param} is outside {allowed}", f"Send {allowed}.")
+    return value
+
+
+def _boolean(value: Any, param: str) -> bool:
+    if type(value) is not bool:
+        refuse("wrong_type", param, f"{param} must be a boolean", "Send true or false.")
+    return value
+
+
+def _text(value: Any, param: str, bound: Bound) -> str:
+    if type(value) is not str:
+        refuse("wrong_type", param, f"{param} must be a string", f"Send at most {bound.maximum} characters.")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        refuse("bad_text", param, f"{param} contains a NUL or an unpaired surrogate", "Send valid Unicode text.")
+    if bound.minimum and not value.strip():
+        refuse("bad_text", param, f"{param} is empty", "Describe the image.")
+    if len(value) > bound.maximum:
+        refuse("out_of_range", param, f"{param} has {len(value)} characters", f"Send at most {bound.maximum}.")
+    return value
+
+
+def _one_of(value: Any, param: str, allowed: Sequence[str]) -> str:
+    if type(value) is not str:
+        refuse("wrong_type", param, f"{param} must be a string", f"Send one of: {', '.join(allowed)}.")
+    if value not in allowed:
+        refuse("unknown_value", param, f"unknown {param}", f"Send one of: {', '.join(allowed)}.")
+    return value
+
+
+# --- model profile -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings with a name, by which a model entry suggests them. A setting that is None is the model's default."""
+
+    name: str
+    name_zh: str = ""
+    """Chinese name; empty: `name`."""
+    size: tuple[int, int] | None = None
+    """(width, height) in pixels; None: any."""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    negative_prompt: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProfile:
+    """The part of a catalogue entry that requests need: what the model supports and its defaults."""
+
+    id: str
+    name: str
+    licence: str
+    sizes: tuple[tuple[int, int], ...]
+    """(width, height) in pixels, recommended for this model; the first is the default."""
+    max_side: int
+    steps: int
+    guidance_scale: float
+    scheduler: str
+    schedulers: tuple[str, ...]
+    licence_url: str = ""
+    """Web address of the licence text; empty if unknown."""
+    upscales: bool = False
+    """The model generates at the first of `sizes`, and the container scales the image to the requested size."""
+    image_to_image: bool = False
+    """The model accepts an init_image."""
+    max_pixel_steps: int = 1024 * 1024 * 50 * 8
+    """The largest `pixel_steps` of one request."""
+    max_steps: int = STEPS.maximum
+    """The most steps of one image, with any scheduler."""
+    suggestions: tuple[str, ...] = ()
+    """Example prompts."""
+    subjects: tuple[str, ...] = ()
+    """All things that a small model can generate; empty: no such limit."""
+    prompt_tokens: int | None = None
+    """The most tokens of a prompt that the text encoder reads, if it is few."""
+    presets: tuple[Preset, ...] = ()
+    """Named settings for users to choose from."""
+
+
+def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:
+    """Return the smallest and largest num_inference_steps of a request for `scheduler`."""
+    limits = STEPS.maximum, profile.max_steps, SCHEDULER_STEPS.get(scheduler, STEPS.maximum)
+    return Bound(STEPS.minimum, min(limits))
+
+
+def parse_profile(text: str) -> ModelProfile:
+    """Inverse of `render_profile`, for trusted input. Raises ValueError, KeyError or TypeError if it is malformed.
+
+    Other keys are ignored: the container's profile also says how the model is loaded.
+    """
+    value = json.loads(text)
+    value["sizes"] = tuple((width, height) for width, height in value["sizes"])
+    value["schedulers"] = tuple(value["schedulers"])
+    value["suggestions"] = tuple(value.get("suggestions", ()))
+    value["subjects"] = tuple(value.get("subjects", ()))
+    value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
+    return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
+
+
+def _parse_preset(*, size: Sequence[int] | None = None, **values: Any) -> Preset:
+    return Preset(size=(size[0], size[1]) if size else None, **values)
+
+
+def render_profile(profile: ModelProfile) -> str:
+    """Return JSON without fields at their default.
+
+    Without `suggestions`, `subjects` and `presets` it fits into a SageMaker variable: 1,024 characters.
+    """
+    value = _without_defaults(profile)
+    if profile.presets:
+        value["presets"] = [_without_defaults(preset) for preset in profile.presets]
+    return dumps(value)
+
+
+def _without_defaults(instance: ModelProfile | Preset) -> dict[str, Any]:
+    value = asdict(instance)
+    return {f.name: value[f.name] for f in fields(instance) if value[f.name] != f.default}
+
+
+# --- request -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """A validated request with every default filled in. Images are ordered by prompt (a, a, b, b); image i has
+    `seeds()[i]`."""
+
+    prompt: tuple[str, ...]
+    negative_prompt: str = ""
+    width: int
+    height: int
+    num_images_per_prompt: int = 1
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    scheduler: str
+    output_format: str = "png"
+    deadline_ms: int | None = None
+    """Milliseconds until the job fails with `deadline_exceeded`; None: no deadline."""
+    init_image: str | None = field(default=None, repr=False)
+    """Image to start from: base64 of a PNG, WebP or JPEG file, or its hash after `without_image`."""
+    strength: float | None = None
+    """How much of the init_image is replaced, 0.01 to 1; None without an init_image."""
+    embed_parameters: bool = False
+    """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.prompt) * self.num_images_per_prompt
+
+    @property
+    def steps(self) -> int:
+        """Steps that run for each image: with an init_image, the last `strength` of num_inference_steps."""
+        if self.strength is None:
+            return self.num_inference_steps
+        return max(1, math.floor(self.num_inference_steps * self.strength + 0.5))
+
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seed of each image: seed + i, modulo 2**32."""
+        return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.images))
+
+
+def pixel_steps(width: int, height: int, steps: int, images: int) -> int:
+    """Return the work of a job; the time per pixel-step depends on model and machine."""
+    return width * height * steps * images
+
+
+REQUEST_FIELDS = tuple(f.name for f in fields(GenerationRequest))
+
+
+def random_seed() -> int:
+    """Return a random seed within `SEED`."""
+    return secrets.randbelow(SEED.maximum + 1)
+
+
+def parse_request(
+    body: str | bytes, profile: ModelProfile, new_seed: Callable[[], int] = random_seed
+) -> GenerationRequest:
+    """Parse and validate a request body. Raises EaselError with a 4xx code."""
+    return validate_request(parse_body(body), profile, new_seed)
+
+
+def parse_body(body: str | bytes) -> dict[str, Any]:
+    """Parse a request body. Raises `payload_too_large`, `invalid_json`, `expected_object`."""
+    if len(body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body) > BODY_BYTES.maximum:
+        refuse("payload_too_large", None, "the request body is too large", f"Send at most {BODY_BYTES.maximum} bytes.")
+    value = loads(body)
+    if not isinstance(value, dict):
+        refuse("expected_object", None, "the body must be a JSON object", 'For example {"prompt": "a red apple"}.')
+    return value
+
+
+def validate_request(
+    sent: Mapping[str, Any], profile: ModelProfile, new_seed: Callable[[], int] = random_seed
+) -> GenerationRequest:
+    """Validate the fields of a request; fill in the model's defaults and, without a seed, `new_seed()`.
+
+    Raises EaselError with a 4xx code.
+    """
+    for key in sent:
+        if key not in REQUEST_FIELDS:
+            hint = f"Send only: {', '.join(REQUEST_FIELDS)}."
+            refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
+    value = {key: item for key, item in sent.items() if item is not None}
+    width, height = profile.sizes[0]
+    init_image = _init_image(value["init_image"], profile) if "init_image" in value else None
+    scheduler = _one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers)
+    request = GenerationRequest(
+        prompt=_prompts(value.get("prompt")),
+        negative_prompt=_text(value.get("negative_prompt", ""), "negative_prompt", NEGATIVE_PROMPT_CHARS),
+        width=_side(value.get("width", width), "width", profile),
+        height=_side(value.get("height", height), "height", profile),
+        num_images_per_prompt=_integer(value.get("num_images_per_prompt", 1), "num_images_per_prompt", IMAGES),
+        num_inference_steps=_steps(value.get("num_inference_steps"), scheduler, profile),
+        guidance_scale=_number(value.get("guidance_scale", profile.guidance_scale), "guidance_scale", GUIDANCE),
+        seed=_integer(value["seed"] if "seed" in value else new_seed(), "seed", SEED),
+        scheduler=scheduler,
+        output_format=_one_of(value.get("output_format", "png"), "output_format", tuple(OUTPUT_FORMATS)),
+        deadline_ms=_integer(value["deadline_ms"], "deadline_ms", DEADLINE_MS) if "deadline_ms" in value else None,
+        init_image=init_image,
+        strength=_strength(value.get("strength"), init_image),
+        embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
+    )
+    _check_size(request, profile)
+    return request
+
+
+def _prompts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        refuse("missing_field", "prompt", "prompt is missing", "Describe the image.")
+    if type(value) is str:
+        return (_text(value, "prompt", PROMPT_CHARS),)
+    if type(value) is not list:
+        refuse("wrong_type", "prompt", "prompt must be a string or a list of strings", "Send one prompt or a list.")
+    if not PROMPTS.minimum <= len(value) <= PROMPTS.maximum:
+        refuse("out_of_range", "prompt", f"{len(value)} prompts", f"Send {PROMPTS.minimum} to {PROMPTS.maximum}.")
+    return tuple(_text(item, "prompt", PROMPT_CHARS) for item in value)
+
+
+def _steps(value: Any, scheduler: str, profile: ModelProfile) -> int:
+    param, bound = "num_inference_steps", steps_bound(profile, scheduler)
+    if value is None:
+        return min(profile.steps, bound.maximum)
+    if type(value) is int and value > bound.maximum:
+        message = f"{scheduler} of {profile.name} allows at most {bound.maximum} steps"
+        refuse("out_of_range", param, message, f"Send {bound.minimum} to {bound.maximum}.")
+    return _integer(value, param, bound)
+
+
+def _strength(value: Any, init_image: str | None) -> float | None:
+    if init_image is None:
+        if value is not None:
+            refuse("missing_field", "init_image", "strength needs an init_image", "Send both or neither.")
+        return None
+    return DEFAULT_STRENGTH if value is None else _number(value, "strength", STRENGTH)
+
+
+def _init_image(value: Any, profile: ModelProfile) -> str:
+    param, hint = "init_image", f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
+    if not profile.image_to_image:
+        refuse("not_supported", param, f"{profile.name} takes no init_image", "Leave out init_image and strength.")
+    if type(value) is not str:
+        refuse("wrong_type", param, "init_image must be a string", hint)
+    if value.startswith("data:"):
+        refuse("bad_image", param, "init_image is a data URL", "Send only the part after the comma.")
+    file = _from_base64(value)
+    if len(file) > INIT_IMAGE_BYTES:
+        refuse("out_of_range", param, "the file in init_image is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
+    width, height = image_size(file) or refuse("bad_image", param, "init_image has an unknown image format", hint)
+    if width * height > INIT_IMAGE_PIXELS:
+        message = f"init_image has {width}x{height} pixels"
+        refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
+    return value
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        refuse("bad_image", "init_image", "init_image is not base64", "Pad it with = and use no line breaks.")
+
+
+def image_size(file: bytes) -> tuple[int, int] | None:
+    """Return (width, height) in pixels from the header of a PNG, WebP or JPEG file, or None for other files."""
+    if file.startswith(b"\x89PNG\r\n\x1a\n") and file[12:16] == b"IHDR":
+        size = _big_endian(file[16:20]), _big_endian(file[20:24])
+    elif file.startswith(b"RIFF") and file[8:12] == b"WEBP":
+        size = _webp_size(file)
+    else:
+        size = next(_jpeg_sizes(file), (0, 0)) if file.startswith(b"\xff\xd8\xff") else (0, 0)
+    return size if all(size) else None
+
+
+def _big_endian(number: bytes) -> int:
+    return int.from_bytes(number, "big")
+
+
+def _webp_size(file: bytes) -> tuple[int, int]:
+    """Source: developers.google.com/speed/webp/docs/riff_container, "Simple" and "Extended File Format"."""
+    kind, header = file[12:16], file[20:30]
+    if len(header) < 10:
+        return 0, 0
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(header[4:7], "little"), 1 + int.from_bytes(header[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(header[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(header[6:8], "little") & 0x3FFF, int.from_bytes(header[8:10], "little") & 0x3FFF
+    return 0, 0
+
+
+def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the sizes in the frame headers (SOF0 to SOF15, without DHT, JPG and DAC) before the first scan."""
+    offset = 2
+    while offset + 9 <= len(file) and file[offset] == 0xFF and file[offset + 1] != 0xDA:
+        marker = file[offset + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            yield _big_endian(file[offset + 7 : offset + 9]), _big_endian(file[offset + 5 : offset + 7])
+        offset += 1 if marker == 0xFF else 2 + _big_endian(file[offset + 2 : offset + 4])
+
+
+def _side(value: Any, param: str, profile: ModelProfile) -> int:
+    side = _integer(value, param, Bound(SIDE.minimum, min(SIDE.maximum, profile.max_side)))
+    if side % SIDE_MULTIPLE:
+        nearest = side - side % SIDE_MULTIPLE
+        refuse("not_multiple_of_8", param, f"{param} {side} is not a multiple of {SIDE_MULTIPLE}", f"Send {nearest}.")
+    return side
+
+
+def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
+    if request.images > IMAGES.maximum:
+        message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} images"
+        refuse("out_of_range", "num_images_per_prompt", message, f"Request at most {IMAGES.maximum} images.")
+    requested = pixel_steps(request.width, request.height, request.steps, request.images)
+    if requested > profile.max_pixel_steps:
+        message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
+        refuse("job_too_large", None, message, "Request fewer images, fewer steps or a smaller size.")
+
+
+def render_request(request: GenerationRequest) -> str:
+    """Return JSON with `prompt` as a list and without fields at their default. Inverse of `parse_request`."""
+    value = asdict(request)
+    return dumps({f.name: value[f.name] for f in fields(request) if value[f.name] != f.default})
+
+
+def without_image(request: GenerationRequest) -> GenerationRequest:
+    """Return the request with `sha256:<hash of the file>` in place of the init_image, for records and responses."""
+    if request.init_image is None:
+        return request
+    return replace(request, init_image=f"sha256:{sha256(base64.b64decode(request.init_image)).hexdigest()}")
+
+
+# --- the container's response --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationResult:
+    """Images (base64) and their seeds, in the same order. `timings` are in seconds."""
+
+    generated_images: tuple[str, ...]
+    seeds: tuple[int, ...]
+    parameters: Mapping[str, Any]
+    """The request with every default filled in."""
+    timings: Mapping[str, float]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def render_result(result: GenerationResult) -> str:
+    """Return the container's JSON response for a success."""
+    return dumps({f.name: getattr(result, f.name) for f in fields(result)})
+
+
+def render_error(error: EaselError) -> str:
+    """Return the container's JSON response for an error.
+
+    It has status 200 like a success: the serving toolkit turns every exception into status 400.
+    """
+    value = {"code": error.code, "message": error.message, "hint": error.hint, "param": error.param}
+    return dumps({"error": value})
+
+
+def parse_response(body: str | bytes) -> GenerationResult:
+    """Parse the container's response. Raises the EaselError in it, or `model_bad_response`."""
+    try:
+        value = json.loads(body)
+        if "error" not in value:
+            return _result(value)
+        error = value["error"]
+        failure = EaselError(error["code"], error["message"], hint=error["hint"], param=error["param"])
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        message = f"the model's response cannot be read ({type(cause).__name__})"
+        raise EaselError("model_bad_response", message, hint="Read the container's log.") from None
+    raise failure
+
+
+def _result(value: dict[str, Any]) -> GenerationResult:
+    images, seeds = tuple(value["generated_images"]), tuple(value["seeds"])
+    if not images or len(images) != len(seeds) or not all(isinstance(image, str) and image for image in images):
+        raise ValueError("no images, or a different number of seeds")
+    return GenerationResult(
+        generated_images=images,
+        seeds=seeds,
+        parameters=dict(value["parameters"]),
+        timings=dict(value["timings"]),
+        warnings=tuple(value.get("warnings", ())),
+    )

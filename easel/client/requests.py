@@ -1,0 +1,71 @@
+"""The fields of a request, as keyword arguments."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from easel.client.contract import INIT_IMAGE_BYTES, image_size
+from easel.client.errors import UsageError
+from easel.client.results import Image
+
+ImageSource = bytes | str | os.PathLike[str] | Image
+"""An image to send: the bytes of a PNG, WebP or JPEG file, its path, or an image of an earlier generation."""
+
+
+class RequestFields(TypedDict, total=False):
+    """Optional fields of a request. What is left out has the model's default: `models()` has defaults and bounds."""
+
+    negative_prompt: str
+    width: int
+    height: int
+    num_images_per_prompt: int
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+    scheduler: str
+    output_format: Literal["png", "webp", "jpeg"]
+    init_image: ImageSource
+    strength: float
+    embed_parameters: bool
+    deadline_ms: int
+
+
+def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the request. `extra`: fields of a newer API than this client. Raises UsageError, TypeError."""
+    if unknown := [name for name in fields if name not in RequestFields.__annotations__]:
+        raise TypeError(f"unknown field {unknown[0]!r}. Fields of a newer API: extra={{{unknown[0]!r}: …}}")
+    body = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **fields, **(extra or {})}
+    if "init_image" in fields:
+        body["init_image"] = encode(fields["init_image"], "init_image")
+    return body
+
+
+def encode(source: ImageSource, where: str) -> str:
+    """Return the image as base64. Raises UsageError if it cannot be read, is no image or is too large to send."""
+    if isinstance(source, Image):
+        source = source.data
+    if isinstance(source, bytes):
+        data = source
+    else:
+        where = f"{where} {os.fspath(source)}"
+        data = _read(Path(source), where)
+    if len(data) > INIT_IMAGE_BYTES:
+        detail, hint = f"it has more than {INIT_IMAGE_BYTES} bytes", "Scale it down, or save it as JPEG."
+        raise UsageError("The image is too large", detail=detail, hint=hint, where=where)
+    if image_size(data) is None:
+        detail, hint = "it is not a PNG, WebP or JPEG file", "Use a PNG, WebP or JPEG file."
+        raise UsageError("The file is no image", detail=detail, hint=hint, where=where)
+    return base64.b64encode(data).decode("ascii")
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        with path.open("rb") as opened:  # maybe a pipe or a device without an end
+            return opened.read(INIT_IMAGE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why, hint = (isinstance(error, OSError) and error.strerror) or str(error), "Use a PNG, WebP or JPEG file."
+        raise UsageError("The image cannot be read", detail=why, hint=hint, where=where) from None

@@ -1,0 +1,1 @@
+"""`easel connect`: the settings of clients that people already have."""

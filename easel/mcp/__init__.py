@@ -1,0 +1,1 @@
+"""`easel mcp`: Easel as a tool of AI assistants."""
