@@ -48,6 +48,7 @@ lint: $(VENV)/dev web/node_modules mirrors
 mirrors:  ## compare the files that two code roots share
 	cmp lambda/contract.py model_code/contract.py
 	cmp easel/client/contract.py model_code/contract.py
+	cmp lambda/routes/automatic1111/infotext.py model_code/images/infotext.py
 	diff -r -x __pycache__ model_code/model_folder model_importer/model_folder
 	cmp lambda/vocabulary.json models/emoji/vocabulary.json
 	cmp custom_resources/names.py stacks/config/names.py
@@ -67,6 +68,7 @@ format: $(VENV)/dev  ## format the Python code and fix what ruff can fix
 mirror:  ## copy the files that two code roots share: the contract, the rules of model folders, the names
 	cp model_code/contract.py lambda/contract.py
 	cp model_code/contract.py easel/client/contract.py
+	cp model_code/images/infotext.py lambda/routes/automatic1111/infotext.py
 	mkdir -p model_importer/model_folder/values
 	rm -f model_importer/model_folder/*.py model_importer/model_folder/values/*.py
 	cp model_code/model_folder/*.py model_importer/model_folder/

@@ -38,6 +38,7 @@ def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
         ("model_code/contract.py", "easel/client"),
+        ("model_code/images/infotext.py", "lambda/routes/automatic1111"),
         ("models/emoji/vocabulary.json", "lambda"),
         ("stacks/config/names.py", "custom_resources"),
         ("easel/client/deadline.py", "cloud9"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from contract import EaselError
 from gateway.events import Response
 from routes.api import Api
+from routes.automatic1111.api import Automatic1111Api
 from routes.generations import Generations
+from routes.huggingface import HuggingFaceApi
 from routes.native import NativeApi
 from routes.openai.api import OpenAIApi
 
-APIS: tuple[type[Api], ...] = (OpenAIApi, NativeApi)
+APIS: tuple[type[Api], ...] = (OpenAIApi, Automatic1111Api, HuggingFaceApi, NativeApi)
 """The native API is the last: its paths are all that no other API has."""
 
 

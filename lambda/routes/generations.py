@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any
 from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
 from gateway.events import MAX_RESPONSE_BYTES, Request
 from jobs.lifecycle import Jobs
-from jobs.ports import EndpointState
+from jobs.ports import EndpointState, Ticket
 from jobs.records import Job, Record
 
 RESERVE_S = 3.0
@@ -21,6 +22,7 @@ RESERVE_S = 3.0
 MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
 """Largest response with images in its body. The rest is a reserve for headers and escapes."""
 
+_JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 
 
@@ -72,9 +74,17 @@ class Generations:
         """Let the attempt `attempt` of a request without Idempotency-Key continue with the job."""
         self.jobs.retries.offer(record.ticket, _digest(sent), attempt)
 
-    def wait(self, request: Request, record: Record) -> Job:
-        """Return the job when it has ended, or after `wait_s`, or as soon as the function's time is almost over."""
-        return self.jobs.wait(record, min(request.received_at + self._wait_s, request.ends_at - RESERVE_S))
+    def ticket(self, request: Request, id: str) -> Ticket:
+        """Return the ticket of the caller's job. Raises `not_found` for what is no job id."""
+        if not _JOB_ID.fullmatch(id):
+            refuse("not_found", None, "there is no such job", "GET /jobs lists the newest jobs.")
+        return Ticket(request.owner, id)
+
+    def wait(self, request: Request, record: Record, at_most: float = math.inf) -> Job:
+        """Return the job when it has ended, or after `wait_s` or `at_most` seconds, or as soon as the function's time
+        is almost over."""
+        seconds = min(self._wait_s, at_most)
+        return self.jobs.wait(record, min(request.received_at + seconds, request.ends_at - RESERVE_S))
 
     def finish(self, request: Request, record: Record) -> Job:
         """Wait for the job and return it with its images.

@@ -11,6 +11,9 @@ from typing import Any
 
 from contract import GUIDANCE, IMAGES, SEED, SIDE, SIDE_MULTIPLE, STRENGTH, ModelProfile, refuse, steps_bound
 
+INLINE_PIXELS = 2 * 1024 * 1024
+"""Pixels of PNG files that fit into one response as base64: 2.6 MB for each 2^20 pixels of a photograph."""
+
 
 class LenientFields:
     """The native `fields` of a request to a compatible API, and the `warnings` about what was changed or ignored.
@@ -27,6 +30,12 @@ class LenientFields:
     def ignore(self, name: str, reason: str = "it is not supported here") -> None:
         """Warn about a field that has no effect."""
         self.warnings.append(f"{name} was ignored: {reason}")
+
+    def text(self, field: str, value: Any, name: str) -> None:
+        """Set a prompt. Other APIs than the native take no list."""
+        if not isinstance(value, str | None):
+            refuse("wrong_type", name, f"{name} must be a string", "Send one text.")
+        self.fields[field] = value
 
     def size(self, width: Any, height: Any, names: tuple[str, str] = ("width", "height")) -> None:
         """Set the size: scaled down to the model's largest side, and to multiples of 8."""
@@ -70,6 +79,14 @@ class LenientFields:
         if seed > SEED.maximum:
             self.warnings.append(f"{name} {seed} was changed to {self.fields['seed']}: seeds have 32 bits")
 
+    def fit_response(self) -> None:
+        """Choose WebP where PNG files of this size would probably not fit into one response. Call it last."""
+        fields = self.fields
+        pixels = fields["width"] * fields["height"] * fields.get("num_images_per_prompt", 1)
+        if pixels > INLINE_PIXELS and fields.get("output_format", "png") == "png":
+            fields["output_format"] = "webp"
+            self.warnings.append("the images are WebP: as PNG they would not fit into one response")
+
     def _clamp(self, field: str, value: float | None, name: str, minimum: float, maximum: float) -> None:
         if value is None:
             return
@@ -101,3 +118,9 @@ class LenientFields:
         if not math.isfinite(number):
             refuse("wrong_type", name, f"{name} must be a number", "Send a number, or leave it out.")
         return number
+
+
+def base64_of(text: str) -> str:
+    """Return the base64 of a text that may be a data URL, wrapped into lines, or not padded."""
+    encoded = re.sub(r"\s", "", text.rpartition(",")[2] if text[:5].lower() == "data:" else text)
+    return encoded + "=" * (-len(encoded) % 4)

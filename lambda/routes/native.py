@@ -16,7 +16,7 @@ from gateway.bodies import json_body
 from gateway.events import Request, Response, encoded_size, render
 from gateway.problem_details import problem_response
 from gateway.router import Route
-from jobs.ports import EndpointState, Progress, Ticket
+from jobs.ports import EndpointState, Progress
 from jobs.records import Job, Outcome, Record
 from routes import views
 from routes.api import Api
@@ -24,7 +24,6 @@ from routes.chinese_names import in_chinese
 from routes.generations import Generations
 from routes.openapi import JOBS_LIMIT, document
 
-_JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
 
@@ -71,11 +70,11 @@ class NativeApi(Api):
 
     def job(self, request: Request, id: str) -> Response:
         """Return the state of a job."""
-        return _json(self._full_view(self._jobs.get(_ticket(request, id))))
+        return _json(self._full_view(self._jobs.get(self._generations.ticket(request, id))))
 
     def cancel(self, request: Request, id: str) -> Response:
         """Cancel a job that has not started, or also a running one if the endpoint can stop it."""
-        return _json(self._full_view(self._jobs.cancel(_ticket(request, id))))
+        return _json(self._full_view(self._jobs.cancel(self._generations.ticket(request, id))))
 
     def recent(self, request: Request) -> Response:
         """Return the caller's newest jobs."""
@@ -182,12 +181,6 @@ class NativeApi(Api):
 
 def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(status, view.model_dump_json(), headers=headers or {})
-
-
-def _ticket(request: Request, id: str) -> Ticket:
-    if not _JOB_ID.fullmatch(id):
-        refuse("not_found", None, "there is no such job", "GET /jobs lists the newest jobs.")
-    return Ticket(request.owner, id)
 
 
 def _limit(request: Request) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from contract import GenerationRequest
 
-_SAMPLERS: Mapping[str, tuple[str, str]] = {
+SAMPLERS: Mapping[str, tuple[str, str]] = {
     "ddim": ("DDIM", "Automatic"),
     "ddpm": ("DDPM", "Automatic"),
     "dpmpp_2m": ("DPM++ 2M", "Uniform"),
@@ -40,9 +40,9 @@ def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
 
 
 def _sampler(scheduler: str) -> dict[str, str]:
-    if scheduler not in _SAMPLERS:
+    if scheduler not in SAMPLERS:
         return {"Sampler": scheduler}
-    sampler, schedule = _SAMPLERS[scheduler]
+    sampler, schedule = SAMPLERS[scheduler]
     return {"Sampler": sampler, "Schedule type": schedule}
 
 

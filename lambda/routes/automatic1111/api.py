@@ -1,0 +1,146 @@
+"""The part of AUTOMATIC1111's API that clients need to generate images: `/sdapi/v1/…`."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from contract import EaselError, dumps, image_size, parse_body, refuse
+from gateway.bodies import json_body
+from gateway.events import Request, Response
+from gateway.router import Route
+from jobs.records import Job
+from routes.api import Api
+from routes.automatic1111 import views
+from routes.automatic1111.fields import is_model, parse
+from routes.automatic1111.png_info import parse_infotext, read_texts
+from routes.automatic1111.samplers import sampler_views, schedule_views
+from routes.generations import Generations
+from routes.lenient import base64_of
+
+RECENT = 8
+"""The caller's newest jobs, among which /progress and /interrupt find the unfinished."""
+
+
+class Automatic1111Api(Api):
+    """Implements `routes.api.Api`."""
+
+    paths = re.compile("/sdapi/")
+    waiting = re.compile("/sdapi/v1/(txt2img|img2img)")
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations, self._jobs, self._profile = generations, generations.jobs, generations.profile
+
+    def routes(self) -> list[Route]:
+        schedulers = self._profile.schedulers
+        return [
+            Route("POST", "/sdapi/v1/txt2img", self.txt2img),
+            Route("POST", "/sdapi/v1/img2img", self.img2img),
+            Route("GET", "/sdapi/v1/progress", self.progress),
+            Route("POST", "/sdapi/v1/interrupt", self.interrupt),
+            Route("POST", "/sdapi/v1/skip", self.skip),
+            Route("POST", "/sdapi/v1/png-info", self.png_info),
+            Route("GET", "/sdapi/v1/options", _constant(views.options_view(self._profile))),
+            Route("POST", "/sdapi/v1/options", self.set_options),
+            Route("GET", "/sdapi/v1/sd-models", _constant(views.model_views(self._profile))),
+            Route("GET", "/sdapi/v1/samplers", _constant(sampler_views(schedulers))),
+            Route("GET", "/sdapi/v1/schedulers", _constant(schedule_views(schedulers))),
+            Route("GET", "/sdapi/v1/scripts", _constant({"txt2img": [], "img2img": []})),
+            Route("GET", "/sdapi/v1/upscalers", _constant([])),
+            Route("GET", "/sdapi/v1/latent-upscale-modes", _constant([])),
+            Route("GET", "/sdapi/v1/sd-vae", _constant([])),
+            Route("GET", "/sdapi/v1/loras", _constant([])),
+            Route("GET", "/sdapi/v1/embeddings", _constant({"loaded": {}, "skipped": {}})),
+        ]
+
+    @staticmethod
+    def error(error: EaselError, path: str, request_id: str) -> Response:
+        return views.error_response(error)
+
+    def txt2img(self, request: Request) -> Response:
+        """Generate images from text, and wait for them."""
+        return self._generate(request, from_image=False)
+
+    def img2img(self, request: Request) -> Response:
+        """Generate images from an image, and wait for them."""
+        return self._generate(request, from_image=True)
+
+    def progress(self, request: Request) -> Response:
+        """Return steps and preview of the caller's running job."""
+        unfinished = self._unfinished(request.owner)
+        without_preview = request.query.get("skip_current_image") == ("true",)
+        for job in unfinished:
+            if progress := self._jobs.endpoint.progress(job.ticket):
+                shown = replace(progress, preview=None) if without_preview else progress
+                return _json(views.progress_view(unfinished, job, shown, ""))
+        text = self._generations.state().detail if unfinished else ""
+        return _json(views.progress_view(unfinished, None, None, text))
+
+    def interrupt(self, request: Request) -> Response:
+        """Cancel the caller's running job, or else the next."""
+        self._cancel(request.owner)
+        return _json({})
+
+    def skip(self, request: Request) -> Response:
+        """Cancel like `interrupt`: the images of a job cannot be skipped singly."""
+        self._cancel(request.owner)
+        return _json(None)
+
+    def png_info(self, request: Request) -> Response:
+        """Return the parameters in an image file."""
+        image = parse_body(json_body(request)).get("image")
+        hint = "Send base64 of a PNG, WebP or JPEG file."
+        if not isinstance(image, str):
+            refuse("missing_field", "image", "image is missing", hint)
+        try:
+            file = base64.b64decode(base64_of(image), validate=True)
+        except ValueError:
+            file = b""
+        if not image_size(file):
+            refuse("bad_image", "image", "image is not an image file", hint)
+        texts = read_texts(file)
+        infotext = texts.get("parameters", "")
+        return _json({"info": infotext, "items": texts, "parameters": parse_infotext(infotext)})
+
+    def set_options(self, request: Request) -> Response:
+        """Accept any options, and change none: a request has its own. Refuse a model that is not deployed."""
+        model = parse_body(json_body(request)).get("sd_model_checkpoint")
+        if model and not is_model(model, self._profile):
+            hint = f"The deployed model is {self._profile.id}."
+            refuse("not_found", "sd_model_checkpoint", f"the model {str(model)[:80]!r} is not deployed", hint)
+        return _json(None)
+
+    def _generate(self, request: Request, *, from_image: bool) -> Response:
+        sent = parse_body(json_body(request))
+        image_request = parse(sent, self._profile, from_image=from_image)
+        job = self._generations.finish(request, self._generations.accept(request, image_request.generation, sent))
+        info = views.info(job, image_request, self._profile.id)
+        images: list[str] | None = []
+        if image_request.send_images:
+            images = self._generations.inline(job, 2 * len(views.images_body([], image_request, info).encode()))
+        if images is None:
+            hint = f"GET /jobs/{job.ticket.id} returns links to them; request fewer images at a time."
+            raise EaselError("images_too_large", "the images are too large for one response", hint=hint)
+        return Response(200, views.images_body(images, image_request, info))
+
+    def _unfinished(self, owner: str) -> list[Job]:
+        """Return the caller's unfinished jobs, the oldest first: it runs, or is the next."""
+        return [job for job in reversed(self._jobs.recent(owner, RECENT)) if not job.outcome]
+
+    def _cancel(self, owner: str) -> None:
+        for job in self._unfinished(owner)[:1]:
+            with suppress(EaselError):  # it has just ended, or cannot be stopped: clients expect no error
+                self._jobs.cancel(job.ticket)
+
+
+def _json(value: Any) -> Response:
+    return Response(200, dumps(value))
+
+
+def _constant(value: Any) -> Callable[[Request], Response]:
+    response = _json(value)
+    return lambda request: response

@@ -1,0 +1,439 @@
+"""The AUTOMATIC1111 API on fakes."""
+
+import base64
+import json
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+from fakes import MAGIC, PROFILE, ROOT, World, event
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from contract import SCHEDULERS, EaselError
+from jobs.ports import EndpointState, Progress
+from routes.automatic1111.fields import DEFAULTS, IMAGE_DEFAULTS
+from routes.automatic1111.png_info import parse_infotext, read_texts
+
+APPLE = {"prompt": "a red apple", "seed": 7}
+FULL = replace(PROFILE, scheduler="dpmpp_2m_karras", schedulers=SCHEDULERS)
+
+
+def image_file(side: int = 8, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (side, side), "red").save(file, "PNG", **options)
+    return file.getvalue()
+
+
+START = base64.b64encode(image_file()).decode()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def post(world: World, path: str, body: Any) -> Any:
+    """Return the body of a successful response."""
+    status, answer = world.call("POST", f"/sdapi/v1/{path}", body)
+    assert status == 200, answer
+    return answer
+
+
+def generated(world: World, body: Any, path: str = "txt2img") -> tuple[Any, Any]:
+    """Return the request that the endpoint got, and the parsed info of the response."""
+    answer = post(world, path, body)
+    return world.endpoint.request(world.endpoint.submitted[-1]), json.loads(answer["info"])
+
+
+def test_a_request_gives_images_parameters_and_info_as_json_text(world: World) -> None:
+    answer = post(world, "txt2img", {**APPLE, "batch_size": 2, "n_iter": 2, "steps": 5})
+    files = [base64.b64decode(image, validate=True) for image in answer["images"]]
+    assert files == [MAGIC["png"] + bytes([i]) for i in range(4)]
+    assert answer["parameters"]["prompt"] == "a red apple"
+    assert answer["parameters"].keys() == DEFAULTS.keys()
+    info = json.loads(answer["info"])
+    assert (info["seed"], info["all_seeds"], info["batch_size"]) == (7, [7, 8, 9, 10], 2)
+    assert (info["width"], info["height"], info["steps"], info["cfg_scale"]) == (512, 512, 5, 7.5)
+    assert (info["sampler_name"], info["prompt"], info["negative_prompt"]) == ("DPM++ 2M", "a red apple", "")
+    assert len(info["infotexts"]) == len(info["all_prompts"]) == 4
+    assert info["infotexts"][1] == (
+        "a red apple\nSteps: 5, Sampler: DPM++ 2M, Schedule type: Uniform, CFG scale: 7.5, Seed: 8, Size: 512x512, "
+        "Model: example, Version: Easel"
+    )
+    assert info["warnings"] == []
+    assert len(world.endpoint.submitted) == 1
+
+
+def test_fields_become_those_of_the_model() -> None:
+    world = World(FULL)
+    request, info = generated(
+        world,
+        {
+            **APPLE, "negative_prompt": "fog", "width": 501, "height": 300, "steps": 12, "cfg_scale": 4,
+            "sampler_name": "Euler a", "seed": 2**40, "n_iter": 99,
+        },
+    )  # fmt: skip
+    assert (request.width, request.height, request.num_inference_steps, request.guidance_scale) == (504, 304, 12, 4)
+    assert (request.scheduler, request.seed, request.images, request.negative_prompt) == ("euler_a", 0, 8, "fog")
+    assert len(info["warnings"]) == 3
+    assert request.embed_parameters is False
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "scheduler", "warns"),
+    [
+        ("DPM++ 2M", None, "dpmpp_2m_karras", False),
+        ("DPM++ 2M", "Automatic", "dpmpp_2m_karras", False),
+        ("DPM++ 2M", "Karras", "dpmpp_2m_karras", False),
+        ("DPM++ 2M", "karras", "dpmpp_2m_karras", False),
+        ("DPM++ 2M", "Uniform", "dpmpp_2m", False),
+        ("DPM++ 2M Karras", None, "dpmpp_2m_karras", False),
+        ("DPM++ 2M", "Exponential", "dpmpp_2m_karras", True),
+        ("k_euler_a", "", "euler_a", False),
+        ("Euler", "Karras", "euler", True),
+        ("PLMS", "normal", "pndm", False),
+        ("flow_euler", None, "flow_euler", False),
+        ("Restart", None, "dpmpp_2m_karras", True),
+        (None, "Uniform", "dpmpp_2m", False),
+        (None, None, "dpmpp_2m_karras", False),
+    ],
+)
+def test_sampler_and_schedule_are_a_scheduler(sampler: Any, schedule: Any, scheduler: str, warns: bool) -> None:
+    request, info = generated(World(FULL), {**APPLE, "sampler_name": sampler, "scheduler": schedule})
+    assert (request.scheduler, bool(info["warnings"])) == (scheduler, warns)
+
+
+def test_every_listed_sampler_is_accepted() -> None:
+    world = World(FULL)
+    for sampler in world.call("GET", "/sdapi/v1/samplers")[1]:
+        for name in (sampler["name"], *sampler["aliases"]):
+            request, info = generated(world, {**APPLE, "sampler_name": name})
+            assert request.scheduler in sampler["aliases"] and not info["warnings"]
+    listed = world.call("GET", "/sdapi/v1/schedulers")[1]
+    assert {item["name"] for item in listed} == {"automatic", "uniform", "karras"}
+
+
+def test_an_image_starts_from_another(world: World) -> None:
+    body = {**APPLE, "init_images": [f"data:image/png;base64,{START}"]}
+    request, info = generated(world, body, "img2img")
+    assert (request.init_image, request.strength, info["denoising_strength"]) == (START, 0.75, 0.75)
+    answer = post(world, "img2img", {**body, "denoising_strength": 0.3})
+    assert world.endpoint.request(world.endpoint.submitted[-1]).strength == 0.3
+    assert answer["parameters"].keys() == {**DEFAULTS, **IMAGE_DEFAULTS}.keys()
+    assert answer["parameters"]["init_images"] is None
+    assert "Denoising strength: 0.75" in info["infotexts"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"prompt": ""}, "bad_text", "Prompt is empty"),
+        ({"steps": "many"}, "wrong_type", "Steps must be a number"),
+        ({"sampler_name": 5}, "wrong_type", "Sampler_name"),
+        ({"init_images": []}, "missing_field", "Init_images"),
+        ({"init_images": ["!!!"]}, "bad_image", "Init_images"),
+        ({"mask": START}, "not_supported", "not supported by this model"),
+        ({"width": 768, "height": 768, "steps": 150, "n_iter": 8}, "job_too_large", "Width x height"),
+        ({"override_settings": []}, "wrong_type", "Override_settings"),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_refused(world: World, change: Any, code: str, text: str) -> None:
+    status, body = world.call("POST", "/sdapi/v1/img2img", {**APPLE, "init_images": [START], **change})
+    assert (status, body["errors"], body["error"], body["body"]) == (422, code, "HTTPException", "")
+    assert body["detail"].startswith(text) or text in body["detail"]
+    assert not world.endpoint.submitted
+
+
+def test_a_model_without_images_to_images_says_so() -> None:
+    world = World(replace(PROFILE, image_to_image=False))
+    status, body = world.call("POST", "/sdapi/v1/img2img", {**APPLE, "init_images": [START]})
+    assert (status, body["errors"]) == (422, "not_supported")
+
+
+@pytest.mark.parametrize("from_image", [False, True])
+def test_the_values_of_the_documentation_give_no_warning(world: World, from_image: bool) -> None:
+    body = {**DEFAULTS, **APPLE, **({**IMAGE_DEFAULTS, "init_images": [START]} if from_image else {})}
+    assert generated(world, body, "img2img" if from_image else "txt2img")[1]["warnings"] == []
+
+
+IGNORED = {
+    "styles": ["photo"], "subseed_strength": 0.5, "restore_faces": True, "tiling": True, "eta": 0.5, "s_churn": 1,
+    "s_noise": 0.9, "refiner_checkpoint": "x", "enable_hr": True, "script_name": "x/y", "clip_skip": 2,
+    "alwayson_scripts": {"ADetailer": {"args": ["secret"]}}, "infotext": "Steps: 3", "resize_mode": 2,
+    "override_settings": {"sd_vae": "x"}, "unheard_of": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(IGNORED))
+def test_an_option_without_effect_is_named_in_a_warning(world: World, name: str) -> None:
+    request, info = generated(world, {**APPLE, "init_images": [START], name: IGNORED[name]}, "img2img")
+    (warning,) = info["warnings"]
+    assert name in warning and "secret" not in warning
+    assert request.prompt == ("a red apple",)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "used", "warnings"),
+    [
+        ("an apple <lora:Shiny:0.8>", "an apple ", 1),
+        ("an apple <lora:a><hypernet:b:1>", "an apple ", 2),
+        ("an apple (red:1.2)", "an apple (red:1.2)", 1),
+        ("[a|b] BREAK c", "[a|b] BREAK c", 1),
+        (r"an apple \(fruit\), 3 < 4", r"an apple \(fruit\), 3 < 4", 0),
+    ],
+)
+def test_prompt_syntax_is_named_in_a_warning(world: World, prompt: str, used: str, warnings: int) -> None:
+    request, info = generated(world, {**APPLE, "prompt": prompt})
+    assert (request.prompt, len(info["warnings"])) == ((used,), warnings)
+
+
+def test_settings_of_one_request(world: World) -> None:
+    settings = {"sd_model_checkpoint": "other", "samples_format": "jpg", "enable_pnginfo": True}
+    request, info = generated(world, {**APPLE, "override_settings": settings})
+    assert (request.output_format, request.embed_parameters) == ("jpeg", True)
+    assert info["warnings"] == ["the model 'other' is not deployed; example was used"]
+
+
+def test_images_need_not_be_sent(world: World) -> None:
+    answer = post(world, "txt2img", {**APPLE, "send_images": False})
+    assert answer["images"] == [] and json.loads(answer["info"])["seed"] == 7
+
+
+def test_many_large_images_are_webp_so_that_they_fit(world: World) -> None:
+    answer = post(world, "txt2img", {**APPLE, "width": 768, "height": 768, "n_iter": 8, "steps": 1})
+    assert base64.b64decode(answer["images"][0]).startswith(MAGIC["webp"])
+    assert "WebP" in json.loads(answer["info"])["warnings"][0]
+
+
+def test_images_that_do_not_fit_stay_with_the_job(world: World) -> None:
+    world.endpoint.image_bytes = 5_000_000
+    status, body = world.call("POST", "/sdapi/v1/txt2img", APPLE)
+    assert (status, body["errors"]) == (422, "images_too_large")
+    assert world.endpoint.submitted[0].id in body["detail"]
+
+
+def test_repeated_requests_are_jobs_of_their_own(world: World) -> None:
+    """Some clients send n identical requests and expect n images."""
+    seeds = {generated(world, {"prompt": "a"})[1]["seed"] for _ in range(3)}
+    assert len(seeds) == len(world.endpoint.submitted) == 3
+
+
+# --- the job of a request ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(world: World) -> World:
+    """A world whose endpoint generates nothing until a test says so."""
+    world.clock.while_sleeping = lambda: None
+    return world
+
+
+def test_a_job_that_takes_longer_goes_on(slow: World) -> None:
+    status, body = slow.call("POST", "/sdapi/v1/txt2img", APPLE)
+    (ticket,) = slow.endpoint.submitted
+    assert (status, body["errors"]) == (504, "use_jobs")
+    assert f"GET /jobs/{ticket.id} " in body["detail"]
+    slow.endpoint.generate_all()
+    assert slow.call("GET", f"/jobs/{ticket.id}")[1]["status"] == "succeeded"
+
+
+def test_the_job_of_a_cold_model_is_cancelled_so_that_the_next_attempt_generates_alone(slow: World) -> None:
+    slow.endpoint.known_state = EndpointState("asleep", "", (4, 10))
+    status, body = slow.call("POST", "/sdapi/v1/txt2img", APPLE)
+    assert (status, body["errors"]) == (503, "model_loading")
+    assert body["detail"] == "The model is starting. Send the request again in 4 minutes."
+    first = slow.endpoint.submitted[0]
+    assert slow.call("GET", f"/jobs/{first.id}")[1]["status"] == "cancelled"
+    slow.endpoint.known_state = EndpointState("ready")
+    slow.clock.while_sleeping = slow.endpoint.generate_all
+    assert slow.call("POST", "/sdapi/v1/txt2img", APPLE)[0] == 200
+    outputs = [key for key in slow.store.objects if key.startswith("async-output/")]
+    assert outputs == [slow.endpoint.output_key(slow.endpoint.submitted[1])]
+
+
+def test_a_cold_model_keeps_a_job_with_an_idempotency_key(slow: World) -> None:
+    slow.endpoint.known_state = EndpointState("starting")
+    headers = {"Idempotency-Key": "a"}
+    assert slow.call("POST", "/sdapi/v1/txt2img", APPLE, headers=headers)[0] == 503
+    slow.clock.while_sleeping = slow.endpoint.generate_all
+    assert slow.call("POST", "/sdapi/v1/txt2img", APPLE, headers=headers)[0] == 200
+    assert len(slow.endpoint.submitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("gpu_out_of_memory", 500), ("model_error", 500), ("container_died", 500), ("nan_output", 500),
+        ("too_busy", 429), ("throttled", 429), ("model_loading", 503), ("endpoint_missing", 503),
+        ("deadline_exceeded", 504), ("content_filtered", 422),
+    ],
+)  # fmt: skip
+def test_statuses_of_errors(world: World, code: str, status: int) -> None:
+    world.endpoint.error = EaselError(code, "the reason", hint="Do this.")
+    response = world.send(event("POST", "/sdapi/v1/txt2img", APPLE))
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["errors"], body["detail"]) == (status, code, "The reason. Do this.")
+
+
+def test_a_missing_key_asks_for_basic_authentication(world: World) -> None:
+    response = world.send(event("GET", "/sdapi/v1/options", key=""))
+    assert response["statusCode"] == 401
+    assert response["headers"]["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "txt2img", 405), ("GET", "memory", 404)])
+def test_errors_of_the_router_have_the_form_of_the_api(world: World, method: str, path: str, status: int) -> None:
+    response = world.send(event(method, f"/sdapi/v1/{path}"))
+    assert (response["statusCode"], json.loads(response["body"])["error"]) == (status, "HTTPException")
+
+
+def test_progress_shows_the_running_job_with_its_preview(slow: World) -> None:
+    idle = slow.call("GET", "/sdapi/v1/progress")[1]
+    assert (idle["progress"], idle["state"]["job_count"], idle["current_image"]) == (0.0, 0, None)
+    slow.call("POST", "/jobs", APPLE)
+    waiting = slow.call("GET", "/sdapi/v1/progress")[1]
+    assert (waiting["progress"], waiting["state"]["job_count"]) == (0.0, 1)
+    slow.endpoint.known_progress = Progress(step=5, steps=20, preview=START)
+    running = slow.call("GET", "/sdapi/v1/progress", query={"skip_current_image": "false"})[1]
+    assert (running["progress"], running["current_image"]) == (0.25, START)
+    assert (running["state"]["sampling_step"], running["state"]["sampling_steps"]) == (5, 20)
+    assert running["state"]["job"] == slow.endpoint.submitted[0].id
+    assert slow.call("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})[1]["current_image"] is None
+    other = slow.send(event("GET", "/sdapi/v1/progress", key="key-2"))
+    assert json.loads(other["body"])["state"]["job_count"] == 0, "of another caller"
+
+
+@pytest.mark.parametrize(("path", "answer"), [("interrupt", {}), ("skip", None)])
+def test_interrupting_cancels_the_oldest_job_that_has_not_ended(slow: World, path: str, answer: Any) -> None:
+    assert post(slow, path, None) == answer, "nothing to cancel"
+    for _ in range(2):
+        slow.call("POST", "/jobs", APPLE)
+        slow.clock.time += 1
+    first, second = slow.endpoint.submitted
+    assert post(slow, path, None) == answer
+    assert slow.endpoint.stopped == [first]
+    assert [slow.call("GET", f"/jobs/{ticket.id}")[1]["status"] for ticket in (first, second)] == [
+        "cancelled",
+        "queued",
+    ]
+
+
+def test_a_request_whose_job_is_interrupted_ends(slow: World) -> None:
+    slow.clock.while_sleeping = lambda: post(slow, "interrupt", None)
+    assert slow.call("POST", "/sdapi/v1/txt2img", APPLE)[1]["errors"] == "cancelled"
+
+
+# --- the model, options and lists ----------------------------------------------------------------
+
+
+def test_the_model_is_listed_and_can_be_selected(world: World) -> None:
+    (model,) = world.call("GET", "/sdapi/v1/sd-models")[1]
+    assert {"title", "model_name", "hash", "sha256", "filename", "config"} <= model.keys()
+    assert world.call("GET", "/sdapi/v1/options")[1]["sd_model_checkpoint"] == model["title"]
+    assert post(world, "options", {"sd_model_checkpoint": model["title"], "CLIP_stop_at_last_layers": 2}) is None
+    assert post(world, "options", {}) is None
+    status, body = world.call("POST", "/sdapi/v1/options", {"sd_model_checkpoint": "other"})
+    assert (status, body["errors"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("scripts", {"txt2img": [], "img2img": []}), ("upscalers", []), ("latent-upscale-modes", []), ("sd-vae", []),
+        ("loras", []), ("embeddings", {"loaded": {}, "skipped": {}}),
+    ],
+)  # fmt: skip
+def test_lists_of_what_there_is_not(world: World, path: str, value: Any) -> None:
+    assert world.call("GET", f"/sdapi/v1/{path}") == (200, value)
+
+
+def test_urls_and_keys_that_clients_add_to_the_body_go_nowhere(world: World, capsys: Any) -> None:
+    """SillyTavern sends the body of its own route."""
+    secret = {"url": "http://secret.example", "auth": "user:secret"}
+    answer = post(world, "txt2img", {**APPLE, **secret})
+    assert json.loads(answer["info"])["warnings"] == []
+    kept = [json.dumps(answer), json.dumps(world.telemetry.requests), capsys.readouterr().out]
+    assert not any("secret" in text for text in kept)
+    assert not any(b"secret" in body for body in world.store.objects.values())
+
+
+# --- parameters in files -------------------------------------------------------------------------
+
+GOLDEN = json.loads((ROOT / "examples/infotext.json").read_text())
+OTHER_TOOL = (
+    "a cat, (fur:1.2)\nin two lines\nNegative prompt: fog\n"
+    'Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 42, Size: 512x768, Model: "a, b", '
+    'Hires upscale: 2, Lora hashes: "x: 1, y: 2", Version: v1.10.1'
+)
+
+
+@pytest.mark.parametrize("text", [*(case["text"] for case in GOLDEN), OTHER_TOOL])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_parameters_in_a_file_are_read(world: World, text: str, form: str) -> None:
+    from PIL.ExifTags import IFD, Base
+
+    file = BytesIO()
+    exif, chunks = Image.Exif(), PngInfo()
+    exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    chunks.add_text("parameters", text)
+    Image.new("RGB", (8, 8)).save(file, form, **({"pnginfo": chunks} if form == "PNG" else {"exif": exif}))
+    answer = post(world, "png-info", {"image": base64.b64encode(file.getvalue()).decode()})
+    assert (answer["info"], answer["items"]) == (text, {"parameters": text})
+    lines = text.split("\n")
+    assert answer["parameters"]["Prompt"] == text[: min(text.find(s) for s in ("\nNegative", "\nSteps:") if s in text)]
+    assert answer["parameters"]["Steps"] == lines[-1].split(",")[0].removeprefix("Steps: ")
+    assert {"Seed", "Size-1", "Size-2"} <= answer["parameters"].keys()
+
+
+def test_settings_of_other_tools_are_split() -> None:
+    found = parse_infotext(OTHER_TOOL)
+    assert (found["Model"], found["Lora hashes"], found["Negative prompt"]) == ("a, b", "x: 1, y: 2", "fog")
+    assert parse_infotext("just a text") == {}
+
+
+def test_compressed_texts_are_read_up_to_a_bound() -> None:
+    chunks = PngInfo()
+    chunks.add_text("parameters", "a" * 1000, zip=True)
+    chunks.add_itxt("熊猫".encode().hex(), "一只熊猫", zip=True)
+    chunks.add_text("bomb", "b" * 3_000_000, zip=True)
+    texts = read_texts(image_file(pnginfo=chunks))
+    assert texts["parameters"] == "a" * 1000 and "一只熊猫" in texts.values()
+    assert len(texts["bomb"]) == 1 << 20
+
+
+@pytest.mark.parametrize("cut", [20, 40, 60, 80])
+def test_damaged_files_have_no_parameters(cut: int) -> None:
+    chunks = PngInfo()
+    chunks.add_itxt("parameters", "x" * 50)
+    assert read_texts(image_file(pnginfo=chunks)[:cut]).keys() <= {"parameters"}
+    assert read_texts(b"RIFF____WEBPEXIF\xff\xff\xff\x7fExif\0\0MM") == {}
+    assert read_texts(b"\xff\xd8\xff\xe1\0\x10Exif\0\0II*\0\xff\xff\xff\xff") == {}
+
+
+@pytest.mark.parametrize("image", [None, 5, "", "!!!", "aGVsbG8="])
+def test_a_file_that_is_no_image_is_refused(world: World, image: Any) -> None:
+    assert world.call("POST", "/sdapi/v1/png-info", {"image": image})[0] == 422
+
+
+# --- every documented field ----------------------------------------------------------------------
+
+USED = {
+    "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "batch_size", "n_iter",
+    "sampler_name", "sampler_index", "scheduler", "override_settings", "denoising_strength", "init_images",
+}  # fmt: skip
+VALUES: tuple[Any, ...] = (None, True, False, 0, -1, 3, 1.5, 10**12, "", "x", "Euler", [], ["x"], {}, {"x": 1})
+
+
+@pytest.mark.parametrize("name", sorted({**DEFAULTS, **IMAGE_DEFAULTS}))
+def test_documented_fields_reach_the_model_only_if_it_has_them(name: str) -> None:
+    world = World(replace(PROFILE, max_pixel_steps=10**12))
+    body = {**APPLE, "init_images": [START]}
+    usual, _ = generated(world, body, "img2img")
+    for value in VALUES:
+        world.endpoint.submitted.clear()
+        status, answer = world.call("POST", "/sdapi/v1/img2img", {**body, name: value})
+        assert status in (200, 422), (value, answer)
+        if status == 200 and name not in USED:
+            assert world.endpoint.request(world.endpoint.submitted[0]) == usual
