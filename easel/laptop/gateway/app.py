@@ -102,7 +102,8 @@ class Gateway:
         self._check_key(request)
         body = await _read(request)
         try:
-            return _without_length(request, to_response(await self._call(request, to_event(request, body))))
+            event = to_event(request, body, public=self._public_url(request))
+            return _without_length(request, to_response(await self._call(request, event)))
         except ValueError as error:
             _log.error("%s %s: %s", request.method, request.url.path, error)
             raise EaselError("internal", "the API's response cannot be read") from error
@@ -167,9 +168,14 @@ class Gateway:
 
     def _with_links(self, request: Request, output: Any) -> Any:
         """Return a function's output with absolute links if the request came to the public URL."""
-        if self.public and request.url.hostname == self.public.host and isinstance(output["body"], str):
-            return {**output, "body": self.public.with_links(output["body"])}
+        public = self._public_url(request)
+        if public and isinstance(output["body"], str):
+            return {**output, "body": public.with_links(output["body"])}
         return output
+
+    def _public_url(self, request: Request) -> PublicUrl | None:
+        """Return the public URL if the request came to it."""
+        return self.public if self.public and request.url.hostname == self.public.host else None
 
     def _check_key(self, request: Request) -> None:
         sent = request.headers.get("x-api-key", "")

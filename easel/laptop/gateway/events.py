@@ -14,15 +14,19 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from easel.laptop.public_url import PublicUrl
+
 CALLER = "laptop"
 """API key id of every caller, with or without --key: jobs stay visible when a key is set later."""
 
 Event = dict[str, Any]
 
 
-def to_event(request: Request, body: bytes, path: str = "") -> Event:
-    """Return the event of a request, with `path` in place of its own if given."""
+def to_event(request: Request, body: bytes, path: str = "", public: PublicUrl | None = None) -> Event:
+    """Return the event of a request, with `path` in place of its own if given. `public`: the URL that it came to, if it
+    came through a reverse proxy."""
     headers, query = _gather(request.headers.items()), _gather(request.query_params.multi_items())
+    headers["x-forwarded-proto"] = [public.origin.partition(":")[0] if public else request.url.scheme]
     path = path or _raw_path(request)
     text = _text(body)
     return {
@@ -35,7 +39,7 @@ def to_event(request: Request, body: bytes, path: str = "") -> Event:
         "multiValueQueryStringParameters": query or None,
         "pathParameters": {"proxy": path.lstrip("/")},
         "stageVariables": None,
-        "requestContext": _context(request, path),
+        "requestContext": _context(request, f"{public.path}{path}" if public else path),
         "body": base64.b64encode(body).decode() if text is None else text or None,
         "isBase64Encoded": text is None,
     }

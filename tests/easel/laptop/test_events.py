@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from easel.laptop.gateway.events import CALLER, to_event, to_response
+from easel.laptop.public_url import PublicUrl
 from gateway.events import read_request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -43,6 +44,19 @@ def test_lambda_reads_the_request_that_was_sent(body: bytes, query: list[tuple[s
     assert received.body == body
     assert received.headers.get("x-some", ()) == tuple(values)
     assert received.query == {name: tuple(v for n, v in query if n == name) for name, _ in query}
+
+
+@pytest.mark.parametrize(
+    ("public", "url"),
+    [
+        (None, "http://127.0.0.1:7860"),
+        (PublicUrl.parse("https://127.0.0.1:7860"), "https://127.0.0.1:7860"),
+        (PublicUrl.parse("http://127.0.0.1:7860/easel/"), "http://127.0.0.1:7860/easel"),
+    ],
+)
+def test_lambda_knows_the_url_of_the_api(public: PublicUrl | None, url: str) -> None:
+    event = to_event(request(headers=[("host", "127.0.0.1:7860"), ("x-forwarded-proto", "ftp")]), b"", public=public)
+    assert read_request(event, "key", 0, 1).base_url == url
 
 
 def test_binary_bodies_are_base64_and_text_is_not() -> None:
