@@ -13,13 +13,13 @@ endif
 # Outside of make, `. .venv/bin/activate` does the same.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: up test test-fast check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
+.PHONY: up test test-fast test-clients check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
 # Many tests wait for other processes: three workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
 JOBS ?= 3
 PYTEST := PYTHONIOENCODING=utf-8 $(BIN)/pytest -n $(JOBS)
-FAST := not browser and not deploy and not notebook and not laptop and not cdk and not slow
+FAST := not clients and not browser and not deploy and not notebook and not laptop and not cdk and not slow
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,10 @@ up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127
 	@exec $(BIN)/easel up $(ARGS)
 
 test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print the coverage
-	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) -m "not clients" --cov --cov-report=term:skip-covered $(ARGS)
+
+test-clients: $(VENV)/dev  ## run clients of OpenAI and others, pinned; installs them once into .cache/clients
+	$(PYTEST) -n 0 -m clients tests/clients $(ARGS)
 
 test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: 2.5 minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)
@@ -56,7 +59,7 @@ mirrors:  ## compare the files that two code roots share
 
 types: $(VENV)/dev
 	$(BIN)/mypy app.py stacks
-	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude tests/lambda easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
+	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude 'tests/(lambda|clients/programs)' easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
 
 parity: $(VENV)/dev node_modules  ## compare the serving image's software with the laptop's: Linux, Java, Python 3.12, 6 GB
 	$(BIN)/python -m tests.parity

@@ -30,6 +30,7 @@ MARKERS = {
 }
 """Fixture to the marker of the tests that use it."""
 FOLDERS = {
+    "clients": "clients",
     "deploy": "deploy",
     "notebooks": "notebook",
     "model_importer": "slow",

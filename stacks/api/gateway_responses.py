@@ -22,6 +22,40 @@ class GatewayError:
     openai_type: str = "invalid_request_error"
     retry_after_s: int | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """OpenAI's clients send a request again after a 5xx, and pay for a second image, unless x-should-retry is
+        false."""
+        seconds = self.retry_after_s
+        return {
+            "Content-Type": "application/problem+json",
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Expose-Headers": "x-amzn-requestid, retry-after, x-should-retry",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **({"Retry-After": str(seconds)} if seconds else {"x-should-retry": "false"}),
+        }
+
+    @property
+    def template(self) -> str:
+        """The body, in which the gateway replaces `$context.requestId`."""
+        return json.dumps(
+            {
+                "type": f"urn:easel:error:{self.code}",
+                "title": self.title,
+                "status": self.status,
+                "detail": self.title,
+                "instance": "urn:easel:request:$context.requestId",  # a template cannot escape the path
+                "code": self.code,
+                "request_id": "$context.requestId",
+                "retryable": self.retry_after_s is not None,
+                "retry_after_s": self.retry_after_s,
+                "hint": self.hint,
+                "invalid_params": [],
+                "error": {"message": self.title, "type": self.openai_type, "param": None, "code": self.code},
+            }
+        )
+
 
 _NO_KEY = GatewayError(
     "unauthorized",
@@ -78,38 +112,10 @@ class GatewayResponses(Construct):
     def __init__(self, scope: Construct, id: str, *, api: apigateway.RestApi) -> None:
         super().__init__(scope, id)
         for kind, error in RESPONSES.items():
-            seconds = error.retry_after_s
-            retry = {"Retry-After": f"'{seconds}'"} if seconds else {"x-should-retry": "'false'"}
             api.add_gateway_response(
                 kind.response_type,
                 type=kind,
                 status_code=str(error.status),
-                response_headers={
-                    "Content-Type": "'application/problem+json'",
-                    "Access-Control-Allow-Origin": "'*'",
-                    "Access-Control-Expose-Headers": "'x-amzn-requestid, retry-after, x-should-retry'",
-                    "Cache-Control": "'no-store'",
-                    "X-Content-Type-Options": "'nosniff'",
-                    **retry,
-                },
-                templates={"application/json": _body(error)},
+                response_headers={name: f"'{value}'" for name, value in error.headers.items()},
+                templates={"application/json": error.template},
             )
-
-
-def _body(error: GatewayError) -> str:
-    return json.dumps(
-        {
-            "type": f"urn:easel:error:{error.code}",
-            "title": error.title,
-            "status": error.status,
-            "detail": error.title,
-            "instance": "urn:easel:request:$context.requestId",  # the gateway does not escape the path in a template
-            "code": error.code,
-            "request_id": "$context.requestId",
-            "retryable": error.retry_after_s is not None,
-            "retry_after_s": error.retry_after_s,
-            "hint": error.hint,
-            "invalid_params": [],
-            "error": {"message": error.title, "type": error.openai_type, "param": None, "code": error.code},
-        }
-    )

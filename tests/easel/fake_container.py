@@ -2,6 +2,7 @@
 
 The prompt `slow <seconds>` takes that long, in ten steps. `die` kills the process. `fail <code>` responds with that
 error code. Each request adds its inference id to the file FAKE_JOURNAL. /ping is 503 for FAKE_LOAD_SECONDS.
+With the file FAKE_REQUESTS each request is added to it as JSON, images have their size, and progress has a preview.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ RUNNING: dict[str, Any] = {}
 CANCELLED: set[str] = set()
 
 
-def png(seed: int) -> bytes:
-    """Return an image of one pixel whose colour depends on the seed."""
+def png(seed: int, width: int = 1, height: int = 1) -> bytes:
+    """Return an image of one colour that depends on the seed."""
+    line = b"\0" + seed.to_bytes(4, "big")[:3] * width
     chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"\0" + seed.to_bytes(4, "big")[:3])),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(line * height)),
         (b"IEND", b""),
     )
     packed = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
@@ -38,6 +40,7 @@ MAGIC = {"png": b"", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
 
 def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
+    size = _record(request)
     command, _, argument = request["prompt"][0].partition(" ")
     if command == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -45,6 +48,8 @@ def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
         return {"error": {"code": argument, "message": "as requested", "hint": "", "param": None}}
     for step in range(10 if command == "slow" else 0):
         RUNNING.update(inference_id=inference_id, step=step + 1, steps=10)
+        if size:
+            RUNNING["preview"] = base64.b64encode(png(step)).decode()
         time.sleep(float(argument) / 10)
         if inference_id in CANCELLED:
             return {"error": {"code": "cancelled", "message": "the job was cancelled", "hint": "", "param": None}}
@@ -52,12 +57,21 @@ def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
     seeds = [(request["seed"] + i) % 2**32 for i in range(count)]
     magic = MAGIC[request.get("output_format", "png")]
     return {
-        "generated_images": [base64.b64encode(magic + png(seed)).decode() for seed in seeds],
+        "generated_images": [base64.b64encode(magic + png(seed, *size)).decode() for seed in seeds],
         "seeds": seeds,
         "parameters": {"num_images_per_prompt": 1, "output_format": "png", "negative_prompt": "", **request},
         "timings": {"generate_s": 0.0},
         "warnings": [],
     }
+
+
+def _record(request: dict[str, Any]) -> tuple[int, int] | tuple[()]:
+    """Add the request to FAKE_REQUESTS. Return the size of its images, if there is that file."""
+    if not (journal := os.environ.get("FAKE_REQUESTS")):
+        return ()
+    with Path(journal).open("a") as file:
+        file.write(json.dumps(request) + "\n")
+    return request["width"], request["height"]
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,74 @@
+"""The clients, their versions, and an environment for each in .cache/clients."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, alone
+
+CACHE = ROOT / ".cache" / "clients"
+PROGRAMS = Path(__file__).parent / "programs"
+
+PYTHON: dict[str, list[str]] = {
+    "openai-python": ["openai==3.54.0"],
+    "litellm": ["litellm==1.110.2"],
+    "llm": ["llm==0.36", "llm-openai-images==0.3.1"],
+    "haystack": ["haystack-ai==3.4.1"],
+    "langchain": ["langchain-community==0.4.2", "openai==2.54.0"],
+}
+"""Client to its requirements. The program is `programs/<client>.py`."""
+NODE: dict[str, dict[str, str]] = {
+    "openai-node": {"openai": "7.57.0"},
+    "ai-sdk": {"ai": "7.0.173", "@ai-sdk/openai": "4.0.118", "@ai-sdk/openai-compatible": "3.0.92"},
+}
+"""Client to its packages. The program is `programs/<client>.mjs`."""
+
+
+def command(client: str) -> list[str]:
+    """Return the command of a client's program, after its environment was installed."""
+    if client in PYTHON:
+        return [str(_python(PYTHON[client]) / "bin/python"), str(PROGRAMS / f"{client}.py")]
+    folder = _node(NODE[client])
+    for program in PROGRAMS.glob("*.mjs"):  # Node looks for packages beside the program
+        shutil.copy(program, folder)
+    return ["node", str(folder / f"{client}.mjs")]
+
+
+def _python(requirements: list[str]) -> Path:
+    folder = _folder([*requirements, sys.version.split()[0]])
+    with alone():
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _run(sys.executable, "-m", "venv", str(folder))
+            _run(str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *requirements)
+            (folder / "complete").touch()
+    return folder
+
+
+def _node(packages: dict[str, str]) -> Path:
+    folder = _folder(packages)
+    with alone():
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
+            _run("npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel", "error")
+            (folder / "complete").touch()
+    return folder
+
+
+def _folder(versions: list[str] | dict[str, str]) -> Path:
+    return CACHE / sha256(json.dumps(versions).encode()).hexdigest()[:16]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}", pytrace=False)
