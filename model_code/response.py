@@ -57,5 +57,6 @@ def _log_fields(request: GenerationRequest) -> dict[str, object]:
         "size": f"{request.width}x{request.height}",
         "steps": request.steps,
         "init_image": request.init_image is not None,
+        "mask": request.has_mask,
         "scheduler": request.scheduler,
     }

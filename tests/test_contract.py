@@ -34,6 +34,10 @@ def png(ihdr: bytes = b"IHDR" + b"\0\0\0\x08" * 2, size: int = 0) -> str:
     return base64.b64encode((b"\x89PNG\r\n\x1a\n\0\0\0\r" + ihdr).ljust(size, b"x")).decode()
 
 
+def png_of(width: int, height: int) -> str:
+    return png(b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big"))
+
+
 def test_mirrors() -> None:
     mirrors = (
         ("model_code/contract.py", "lambda"),
@@ -250,9 +254,6 @@ def test_bound_of_the_init_image_in_bytes() -> None:
 
 
 def test_bound_of_the_init_image_in_pixels() -> None:
-    def png_of(width: int, height: int) -> str:
-        return png(b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big"))
-
     parse({"prompt": "a", "init_image": png_of(1, contract.INIT_IMAGE_PIXELS)})
     with pytest.raises(contract.EaselError) as error:
         parse({"prompt": "a", "init_image": png_of(1, contract.INIT_IMAGE_PIXELS + 1)})
@@ -305,6 +306,76 @@ def test_a_model_without_image_to_image_rejects_an_init_image() -> None:
     with pytest.raises(contract.EaselError) as error:
         parse({"prompt": "a", "init_image": png()}, dataclasses.replace(PROFILE, image_to_image=False))
     assert (error.value.code, error.value.param) == ("not_supported", "init_image")
+
+
+MASK = {"init_image": png(), "mask_image": png()}
+
+
+def test_a_mask_generates_the_masked_part_anew() -> None:
+    request = parse({"prompt": "a", **MASK})
+    assert (request.has_mask, request.strength, request.mask_mode, request.mask_blur) == (True, 1.0, "white", 4)
+    request = parse({"prompt": "a", **MASK, "strength": 0.5, "mask_mode": "transparent", "mask_blur": 0})
+    assert (request.strength, request.mask_mode, request.mask_blur) == (0.5, "transparent", 0)
+    assert contract.parse_request(contract.render_request(request), PROFILE) == request
+
+
+def test_outpaint_extends_the_init_image() -> None:
+    body = {"prompt": "a", "init_image": png_of(500, 256)}
+    request = parse({**body, "outpaint": {"left": 8, "bottom": 100, "right": None}})
+    assert request.outpaint == {"left": 8, "right": 0, "top": 0, "bottom": 100}
+    assert (request.width, request.height, request.has_mask, request.strength) == (512, 360, True, 1.0)
+    request = parse({**body, "outpaint": {"top": 64}, "width": 512, "height": 128})
+    assert (request.width, request.height) == (512, 128)
+    assert contract.parse_request(contract.render_request(request), PROFILE) == request
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"mask_image": png()}, "missing_field", "init_image"),
+        ({"outpaint": {"left": 8}}, "missing_field", "init_image"),
+        ({"init_image": png(), "mask_mode": "black"}, "missing_field", "mask_image"),
+        ({"init_image": png(), "mask_blur": 4}, "missing_field", "mask_image"),
+        ({**MASK, "mask_image": "?"}, "bad_image", "mask_image"),
+        ({**MASK, "mask_image": 1}, "wrong_type", "mask_image"),
+        ({**MASK, "mask_image": "data:image/png;base64,AAAA"}, "bad_image", "mask_image"),
+        ({**MASK, "mask_mode": "gray"}, "unknown_value", "mask_mode"),
+        ({**MASK, "mask_blur": contract.MASK_BLUR.maximum + 1}, "out_of_range", "mask_blur"),
+        ({**MASK, "mask_blur": contract.MASK_BLUR.minimum - 1}, "out_of_range", "mask_blur"),
+        ({**MASK, "mask_blur": 1.5}, "wrong_type", "mask_blur"),
+        ({"init_image": png(), "outpaint": []}, "wrong_type", "outpaint"),
+        ({"init_image": png(), "outpaint": {}}, "out_of_range", "outpaint"),
+        ({"init_image": png(), "outpaint": {"left": 0}}, "out_of_range", "outpaint"),
+        ({"init_image": png(), "outpaint": {"up": 8}}, "unknown_field", "outpaint"),
+        ({"init_image": png(), "outpaint": {"left": -1}}, "out_of_range", "outpaint"),
+        ({"init_image": png(), "outpaint": {"left": contract.OUTPAINT.maximum + 1}}, "out_of_range", "outpaint"),
+        ({"init_image": png(), "outpaint": {"left": "8"}}, "wrong_type", "outpaint"),
+        ({"init_image": png(), "outpaint": {"left": 449}, "width": 512, "height": 64}, "out_of_range", "outpaint"),
+        ({"init_image": png_of(PROFILE.max_side, 64), "outpaint": {"left": 1}}, "out_of_range", "width"),
+    ],
+)  # fmt: skip
+def test_fields_about_masks_are_checked(fields: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", **fields})
+    assert (error.value.code, error.value.param) == (code, param)
+
+
+def test_bounds_of_masks_are_accepted() -> None:
+    for blur in (contract.MASK_BLUR.minimum, contract.MASK_BLUR.maximum):
+        assert parse({"prompt": "a", **MASK, "mask_blur": blur}).mask_blur == blur
+    rest = {"init_image": png(), "outpaint": {"left": 448}, "width": 512, "height": 512}
+    assert parse({"prompt": "a", **rest}).outpaint == {"left": 448, "right": 0, "top": 0, "bottom": 0}
+
+
+def test_both_images_share_the_largest_size() -> None:
+    def padded(size: int) -> str:
+        return base64.b64encode(base64.b64decode(png()).ljust(size, b"\0")).decode()
+
+    half = contract.INIT_IMAGE_BYTES // 2  # of a file, before base64
+    parse({"prompt": "a", "init_image": padded(half), "mask_image": padded(half)})
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", "init_image": padded(half), "mask_image": padded(half + 1)})
+    assert (error.value.code, error.value.param) == ("out_of_range", "mask_image")
 
 
 def test_without_image_replaces_the_init_image_by_its_hash() -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import chain, repeat
 
-from contract import EaselError, GenerationRequest, dumps, render_request, without_image
+from contract import EaselError, GenerationRequest, dumps, render_request, sent_images, without_image
 from jobs.clock import elapsed, end_time
 from jobs.failures import parse_failure
 from jobs.outcomes import JobReporter
@@ -34,6 +34,9 @@ from jobs.retries import Retries
 
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
+
+_IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image"}
+"""Names in the store of the images that come with a request."""
 
 _CLAIM_TRIES = 3
 """Attempts to claim an idempotency key that another request frees at the same time."""
@@ -82,8 +85,8 @@ class Jobs:
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:
             record = replace(record, ticket=self._claim(claim, record.ticket, digest))
-        if request.init_image is not None:
-            self._store.create(record.ticket.key("init-image"), request.init_image.encode())
+        for name, image in sent_images(request).items():
+            self._store.create(record.ticket.key(_IMAGE_KEYS[name]), image.encode())
         if not self._store.create(record.ticket.key("job.json"), record.to_json()):
             return self._reporter.record(record.ticket)
         self._on_accept(record)
@@ -171,7 +174,7 @@ class Jobs:
         return replace(job, outcome=outcome)
 
     def _delete_input(self, ticket: Ticket) -> None:
-        for name in ("request.json", "init-image"):
+        for name in ("request.json", *_IMAGE_KEYS.values()):
             self._store.delete(ticket.key(name))
 
     def _claim(self, claim: str, ticket: Ticket, digest: str) -> Ticket:
@@ -201,13 +204,14 @@ class Jobs:
         self._store.write(ticket.key("submitted.json"), dumps(asdict(submission)).encode())
 
     def _with_image(self, record: Record) -> GenerationRequest:
-        """Return the request with its init_image. Raises `input_missing` if the image was deleted."""
-        if record.request.init_image is None:
-            return record.request
-        image = self._store.read(record.ticket.key("init-image"))
-        if not image:
-            raise EaselError("input_missing", "the init_image was deleted", hint="Send the request again.")
-        return replace(record.request, init_image=image.decode(errors="replace"))
+        """Return the request with its images. Raises `input_missing` if one was deleted."""
+        images = {}
+        for name in sent_images(record.request):
+            image = self._store.read(record.ticket.key(_IMAGE_KEYS[name]))
+            if not image:
+                raise EaselError("input_missing", f"the {name} was deleted", hint="Send the request again.")
+            images[name] = image.decode(errors="replace")
+        return replace(record.request, **images)  # type: ignore[arg-type]  # of str fields only
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket

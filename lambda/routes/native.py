@@ -107,6 +107,7 @@ class NativeApi(Api):
     def _features(self) -> list[views.Feature]:
         features: dict[views.Feature, bool] = {
             "image_to_image": self._profile.image_to_image,
+            "inpaint": self._profile.image_to_image,
             "embed_parameters": True,
             "preview": self._jobs.endpoint.has_previews,
             "cancel_running": self._jobs.endpoint.stops_jobs,
@@ -299,6 +300,8 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         seed=_range(contract.SEED),
         deadline_ms=_range(contract.DEADLINE_MS),
         strength=views.Fraction(minimum=contract.STRENGTH.minimum, maximum=contract.STRENGTH.maximum),
+        mask_blur=_range(contract.MASK_BLUR),
+        outpaint=_range(contract.OUTPAINT),
         init_image_bytes=contract.INIT_IMAGE_BYTES,
         init_image_pixels=contract.INIT_IMAGE_PIXELS,
         max_pixel_steps=profile.max_pixel_steps,

@@ -92,7 +92,7 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
         "scheduler": {"type": "string", "enum": list(profile.schedulers)},
         "output_format": {"type": "string", "enum": list(contract.OUTPUT_FORMATS)},
         "deadline_ms": _number(contract.DEADLINE_MS),
-        **(_init_image() if profile.image_to_image else {"init_image": False, "strength": False}),
+        **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
     }
     return {
@@ -104,7 +104,7 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
-        "allOf": [*_limit_images(), *_limit_steps(profile.scheduler, steps), _require_init_image()],
+        "allOf": [*_limit_images(), *_limit_steps(profile.scheduler, steps), *_requirements()],
         "required": ["prompt"],
         "additionalProperties": False,
         "examples": [EXAMPLE],
@@ -138,20 +138,46 @@ def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any
     ]  # fmt: skip
 
 
-def _init_image() -> dict[str, Any]:
-    image = {
-        "type": "string",
-        "contentEncoding": "base64",
-        "maxLength": 4 * contract.INIT_IMAGE_BYTES // 3,
-        "description": "Image to start from: base64 of a PNG, WebP or JPEG file",
+def _input_images() -> dict[str, Any]:
+    """Return the schemas of init_image and of the fields that need one."""
+    image = {"type": "string", "contentEncoding": "base64", "maxLength": 4 * contract.INIT_IMAGE_BYTES // 3}
+    formats = "base64 of a PNG, WebP or JPEG file"
+    margin = {"oneOf": [_number(contract.OUTPAINT), {"type": "null"}]}
+    return {
+        "init_image": {**image, "description": f"Image to start from: {formats}"},
+        "strength": _number(contract.STRENGTH, "number"),
+        "mask_image": {**image, "description": f"Which part of the init_image is generated anew: {formats}"},
+        "mask_mode": {
+            "type": "string",
+            "enum": list(contract.MASK_MODES),
+            "description": "Which pixels of the mask_image are generated anew",
+        },
+        "mask_blur": {
+            **_number(contract.MASK_BLUR),
+            "description": "Pixels over which what is generated fades in, inside of the mask",
+        },
+        "outpaint": {
+            "type": "object",
+            "properties": dict.fromkeys(contract.OUTPAINT_SIDES, margin),
+            "additionalProperties": False,
+            "description": "Pixels by which the init_image is extended. Width and height are those of the whole result",
+        },
     }
-    return {"init_image": image, "strength": _number(contract.STRENGTH, "number")}
 
 
-def _require_init_image() -> dict[str, Any]:
-    """Return the condition that strength needs an init_image."""
-    given = {"properties": {"strength": {"type": "number"}}, "required": ["strength"]}
-    return {"if": given, "then": {"properties": {"init_image": {"type": "string"}}, "required": ["init_image"]}}
+def _requirements() -> list[dict[str, Any]]:
+    """Return the conditions under which a field needs a second field."""
+
+    def given(field: str) -> dict[str, Any]:
+        return {"properties": {field: {"not": {"type": "null"}}}, "required": [field]}
+
+    of_init_image = ("strength", "mask_image", "outpaint")
+    masked = {"anyOf": [given("mask_image"), given("outpaint")]}
+    return [
+        *({"if": given(field), "then": given("init_image")} for field in of_init_image),
+        {"if": given("mask_mode"), "then": given("mask_image")},
+        {"if": given("mask_blur"), "then": masked},
+    ]
 
 
 def _number(bound: Bound | FloatBound, kind: str = "integer") -> dict[str, Any]:

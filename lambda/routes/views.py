@@ -123,7 +123,8 @@ class Defaults(View):
 
 class Bounds(View):
     """`max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
-    Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima.
+    Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
+    `init_image_bytes` that of all of them together.
     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each."""
 
     width: Range
@@ -139,6 +140,8 @@ class Bounds(View):
     seed: Range
     deadline_ms: Range
     strength: Fraction
+    mask_blur: Range
+    outpaint: Annotated[Range, Field(description="Pixels at one side")]
     init_image_bytes: int
     init_image_pixels: int
     max_pixel_steps: int
@@ -157,7 +160,7 @@ class Preset(View):
     negative_prompt: str | None
 
 
-Feature = Literal["image_to_image", "embed_parameters", "preview", "cancel_running"]
+Feature = Literal["image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running"]
 
 
 class Model(View):
@@ -175,8 +178,8 @@ class Model(View):
     features: Annotated[
         list[Feature],
         Field(
-            description="Optional features that are available here: init_image, embed_parameters, previews, "
-            "and DELETE /jobs/{id} of a running job"
+            description="Optional features that are available here: init_image, mask_image and outpaint, "
+            "embed_parameters, previews, and DELETE /jobs/{id} of a running job"
         ),
     ]
     upscales: Annotated[

@@ -16,6 +16,7 @@ import torch
 from contract import EaselError, GenerationRequest, ModelProfile, refuse
 from generation.gpu_memory import GpuMemory, is_context_lost, is_out_of_memory
 from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
+from generation.inpaint import InpaintInput, read_inpaint_input
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
@@ -65,20 +66,34 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     pipeline pass through.
     """
     width, height = generation_size(model, request)
-    init_image = read_init_image(request.init_image, width, height) if request.init_image else None
-    pipeline_class = img2img_class(model.pipeline) if init_image else type(model.pipeline)
+    start = _read_start(request, width, height, model.profile)
+    inpaint = isinstance(start, InpaintInput)
+    pipeline_class = img2img_class(model.pipeline, inpaint=inpaint) if start else type(model.pipeline)
     pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
     check_steps(pipeline.scheduler, request.num_inference_steps)
     arguments = prepare_arguments(pipeline, request, width, height)
-    images = _Run(model, request, pipeline, arguments, init_image, expires_at).generate_all()
+    images = _Run(model, request, pipeline, arguments, start, expires_at).generate_all()
     resized = tuple(_resize(image, request.width, request.height, model.profile) for image in images)
+    if isinstance(start, InpaintInput):
+        resized = tuple(start.canvas.merge(image) for image in resized)
     warnings = (
-        *(init_image.warnings if init_image else ()),
+        *(start.warnings if start else ()),
         *scaling_warnings(request, width, height, model.profile),
         *arguments.warnings,
         *model.vocabulary.advice(request.prompt),
     )
     return Generation(resized, warnings)
+
+
+def _read_start(
+    request: GenerationRequest, width: int, height: int, profile: ModelProfile
+) -> InitImage | InpaintInput | None:
+    """Return what the pipeline starts from beside noise."""
+    if request.init_image is None:
+        return None
+    if request.has_mask:
+        return read_inpaint_input(request, width, height, upscales=profile.upscales)
+    return read_init_image(request.init_image, width, height)
 
 
 def _resize(pixels: Pixels, width: int, height: int, profile: ModelProfile) -> Pixels:
@@ -120,7 +135,7 @@ class _Run:
     request: GenerationRequest
     pipeline: Any
     arguments: PipelineArguments
-    init_image: InitImage | None
+    start: InitImage | InpaintInput | None
     expires_at: float | None
     images_done: int = 0
     latents: torch.Tensor | None = None
@@ -189,8 +204,8 @@ class _Run:
         arguments: dict[str, Any] = {}
         if self.arguments.negative_prompt is not None:
             arguments["negative_prompt"] = [self.arguments.negative_prompt] * size
-        if self.init_image is not None:
-            arguments["image"] = [self.init_image.image] * size
+        if self.start is not None:
+            arguments |= self.start.arguments(size)
             arguments["strength"] = pipeline_strength(self.model.pipeline, self.request)
         return arguments
 

@@ -1,4 +1,4 @@
-"""Image to image: the init_image, and the diffusers pipeline that starts from it."""
+"""Image to image: the init_image, and the diffusers pipelines that start from it."""
 
 import base64
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from contract import INIT_IMAGE_PIXELS, GenerationRequest, refuse
-from images.init_image import decode_init_image
+from images.init_image import DecodedImage, decode_init_image
 
 _ROUNDS_DOWN, _ROUNDS_UP = 0.5, -0.5
-PIPELINES: Mapping[str, tuple[str, float]] = {
-    "ChromaPipeline": ("ChromaImg2ImgPipeline", _ROUNDS_UP),
-    "FluxPipeline": ("FluxImg2ImgPipeline", _ROUNDS_UP),
-    "QwenImagePipeline": ("QwenImageImg2ImgPipeline", _ROUNDS_UP),
-    "StableDiffusion3Pipeline": ("StableDiffusion3Img2ImgPipeline", _ROUNDS_UP),
-    "StableDiffusionPipeline": ("StableDiffusionImg2ImgPipeline", _ROUNDS_DOWN),
-    "StableDiffusionXLPipeline": ("StableDiffusionXLImg2ImgPipeline", _ROUNDS_DOWN),
-    "ZImagePipeline": ("ZImageImg2ImgPipeline", _ROUNDS_UP),
+PIPELINES: Mapping[str, float] = {
+    "ChromaPipeline": _ROUNDS_UP,
+    "FluxPipeline": _ROUNDS_UP,
+    "QwenImagePipeline": _ROUNDS_UP,
+    "StableDiffusion3Pipeline": _ROUNDS_UP,
+    "StableDiffusionPipeline": _ROUNDS_DOWN,
+    "StableDiffusionXLPipeline": _ROUNDS_DOWN,
+    "ZImagePipeline": _ROUNDS_UP,
 }
-"""Text-to-image class to image-to-image class and the half step to add.
+"""Text-to-image classes with classes for image to image and for inpainting, and the half step to add.
 
-`get_timesteps` of each class rounds steps x strength down or up; with the half step it runs exactly the requested
+`get_timesteps` of those classes rounds steps x strength down or up; with the half step it runs exactly the requested
 steps. Left out: FLUX.2 uses images as references, and LCM counts steps in another way.
 """
 
@@ -37,24 +37,32 @@ class InitImage:
     image: Image.Image
     warnings: tuple[str, ...]
 
+    def arguments(self, size: int) -> dict[str, Any]:
+        """Return the arguments of the pipeline for a batch of `size` images."""
+        return {"image": [self.image] * size}
 
-def img2img_class(pipeline: Any) -> Any:
-    """Return the image-to-image class for a loaded pipeline. Raises EaselError `not_supported`."""
+
+def img2img_class(pipeline: Any, *, inpaint: bool) -> Any:
+    """Return the class for image to image, or for inpainting, of a loaded pipeline.
+
+    Raises EaselError `not_supported`.
+    """
     import diffusers
 
-    name, _ = PIPELINES.get(type(pipeline).__name__, ("", 0))
-    if not hasattr(diffusers, name):
-        message = f"{type(pipeline).__name__} of diffusers {diffusers.__version__} takes no init_image"
-        refuse("not_supported", "init_image", message, "Leave out init_image and strength.")
-    return getattr(diffusers, name)
+    name = type(pipeline).__name__
+    variant = name.replace("Pipeline", "InpaintPipeline" if inpaint else "Img2ImgPipeline")
+    if name not in PIPELINES or not hasattr(diffusers, variant):
+        param = "mask_image" if inpaint else "init_image"
+        message = f"{name} of diffusers {diffusers.__version__} takes no {param}"
+        refuse("not_supported", param, message, f"Leave out {param} and its fields.")
+    return getattr(diffusers, variant)
 
 
 def pipeline_strength(pipeline: Any, request: GenerationRequest) -> float:
     """Return the strength with which the pipeline runs exactly `request.steps` of `request.num_inference_steps`."""
     if request.steps == request.num_inference_steps:
         return 1.0
-    _, half_step = PIPELINES[type(pipeline).__name__]
-    return (request.steps + half_step) / request.num_inference_steps
+    return (request.steps + PIPELINES[type(pipeline).__name__]) / request.num_inference_steps
 
 
 def read_init_image(init_image: str, width: int, height: int) -> InitImage:
@@ -62,7 +70,11 @@ def read_init_image(init_image: str, width: int, height: int) -> InitImage:
 
     Raises EaselError: bad_image (damaged, animated, more than 8 bits per channel), out_of_range.
     """
-    decoded = decode_init_image(base64.b64decode(init_image), INIT_IMAGE_PIXELS)
+    return fit(decode_init_image(base64.b64decode(init_image), INIT_IMAGE_PIXELS), width, height)
+
+
+def fit(decoded: DecodedImage, width: int, height: int) -> InitImage:
+    """Scale to cover the size and crop the center."""
     image = decoded.image
     scale_x, scale_y = width / image.width, height / image.height
     cropped = 1 - min(scale_x, scale_y) / max(scale_x, scale_y)

@@ -1,11 +1,12 @@
-"""Decoding of an init_image: a file of a client, which may be damaged or made to take long."""
+"""Decoding of an init_image or mask_image: a file of a client, which may be damaged or made to take long."""
 
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from contract import OUTPUT_FORMATS, EaselError, image_size, refuse
 from images.color import ProfileError, to_srgb
@@ -13,7 +14,6 @@ from images.containers import FileError, ImageParts, split_file
 from images.orientation import OrientationError, to_upright
 
 _MODES = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
-_PARAM = "init_image"
 
 
 @dataclass(frozen=True)
@@ -29,34 +29,62 @@ def decode_init_image(file: bytes, max_pixels: int) -> DecodedImage:
 
     Raises EaselError: bad_image (damaged, animated, more than 8 bits per channel), out_of_range.
     """
+    return _decode(file, "init_image", max_pixels, _to_srgb)
+
+
+def decode_mask(file: bytes, max_pixels: int, mode: str) -> DecodedImage:
+    """Decode a mask to one channel: 255 where a pixel is what `mode` (of `MASK_MODES`) says, by half or more; else 0.
+
+    Raises EaselError: those of `decode_init_image`, and bad_image if there is no such pixel.
+    """
+    decoded = _decode(file, "mask_image", max_pixels, lambda image, _: (_selected(image, mode), ()))
+    if not decoded.image.getbbox():
+        message, hint = f"mask_image has no {mode} pixel", f"Make {mode} what is generated anew, or set mask_mode."
+        refuse("bad_image", "mask_image", message, hint)
+    return decoded
+
+
+def _selected(image: Image.Image, mode: str) -> Image.Image:
+    channel = image.convert("RGBA").getchannel("A") if mode == "transparent" else image.convert("L")
+    white = channel.point([0] * 128 + [255] * 128)
+    return white if mode == "white" else ImageOps.invert(white)
+
+
+_Convert = Callable[[Image.Image, ImageParts], tuple[Image.Image, tuple[str, ...]]]
+
+
+def _decode(file: bytes, param: str, max_pixels: int, convert: _Convert) -> DecodedImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about metadata
-            return _decode(file, max_pixels)
+            image, parts = _open(file, param, max_pixels)
+            converted, color_warnings = convert(image, parts)
+            exif = parts.exif or image.info.get("exif") or b""
+            upright, exif_warnings = _to_upright(converted, exif, image.format or "", param)
+            return DecodedImage(upright, (*color_warnings, *exif_warnings))
     except EaselError:
         raise
     except FileError as error:
-        refuse("bad_image", _PARAM, f"init_image is not decoded: {error}", "Save the image again.")
+        refuse("bad_image", param, f"{param} is not decoded: {error}", "Save the image again.")
     except Exception:  # Pillow has no base class for its errors, and their text may quote the file
-        refuse("bad_image", _PARAM, "init_image is damaged or truncated", "Save the image again.")
+        refuse("bad_image", param, f"{param} is damaged or truncated", "Save the image again.")
 
 
-def _decode(file: bytes, max_pixels: int) -> DecodedImage:
-    _check_pixels(image_size(file) or (0, 0), max_pixels)  # the decoder of WebP allocates when it opens
+def _open(file: bytes, param: str, max_pixels: int) -> tuple[Image.Image, ImageParts]:
+    """Return the decoded image, and the parts of its file."""
+    _check_pixels(image_size(file) or (0, 0), max_pixels, param)  # the decoder of WebP allocates when it opens
     parts = split_file(file)
     image = Image.open(io.BytesIO(parts.pixels), formats=[name.upper() for name in OUTPUT_FORMATS])
-    _check_pixels(image.size, max_pixels)
+    _check_pixels(image.size, max_pixels, param)
     if parts.animated or getattr(image, "is_animated", False):
-        refuse("bad_image", _PARAM, "init_image is animated", "Send a still image.")
+        refuse("bad_image", param, f"{param} is animated", "Send a still image.")
     if parts.bits > 8 or image.mode not in _MODES:
-        refuse("bad_image", _PARAM, "init_image has more than 8 bits per channel", "Save it with 8.")
+        refuse("bad_image", param, f"{param} has more than 8 bits per channel", "Save it with 8.")
     image.load()
-    rgb, color_warnings = _to_srgb(image, parts)
-    upright, exif_warnings = _to_upright(rgb, parts.exif or image.info.get("exif") or b"", image.format or "")
-    return DecodedImage(upright, (*color_warnings, *exif_warnings))
+    return image, parts
 
 
-def _to_upright(image: Image.Image, exif: bytes, kind: str) -> tuple[Image.Image, tuple[str, ...]]:
+def _to_upright(image: Image.Image, exif: bytes, kind: str, param: str) -> tuple[Image.Image, tuple[str, ...]]:
     """Return the image and, if no orientation can be found in its EXIF block, a warning.
 
     Many tools cut or empty the block of a JPEG or WebP, whose pixels are good all the same. In a PNG it has a checksum.
@@ -68,12 +96,12 @@ def _to_upright(image: Image.Image, exif: bytes, kind: str) -> tuple[Image.Image
     except (ValueError, struct.error):
         if kind == "PNG":
             raise
-        return image, ("init_image has damaged EXIF metadata; it was taken as upright.",)
+        return image, (f"{param} has damaged EXIF metadata; it was taken as upright.",)
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+def _check_pixels(size: tuple[int, int], max_pixels: int, param: str) -> None:
     if size[0] * size[1] > max_pixels:
-        refuse("out_of_range", _PARAM, "init_image has too many pixels", f"Send at most {max_pixels}.")
+        refuse("out_of_range", param, f"{param} has too many pixels", f"Send at most {max_pixels}.")
 
 
 def _to_srgb(image: Image.Image, parts: ImageParts) -> tuple[Image.Image, tuple[str, ...]]:

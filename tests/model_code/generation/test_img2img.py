@@ -256,11 +256,8 @@ def test_a_pipeline_without_image_to_image_refuses_an_init_image(fake_model: Fak
         assert (error["code"], error["param"]) == ("not_supported", "init_image")
 
 
-def test_the_table_has_known_classes_of_diffusers() -> None:
-    import diffusers
-
+def test_the_table_has_known_classes() -> None:
     assert set(img2img.PIPELINES) <= set(PIPELINES)
-    assert all(hasattr(diffusers, name) for name, _ in img2img.PIPELINES.values())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.json")), ids=lambda path: path.stem)
