@@ -351,7 +351,7 @@ def test_outpaint_extends_the_init_image() -> None:
         ({"init_image": png(), "outpaint": {"left": contract.OUTPAINT.maximum + 1}}, "out_of_range", "outpaint"),
         ({"init_image": png(), "outpaint": {"left": "8"}}, "wrong_type", "outpaint"),
         ({"init_image": png(), "outpaint": {"left": 449}, "width": 512, "height": 64}, "out_of_range", "outpaint"),
-        ({"init_image": png_of(PROFILE.max_side, 64), "outpaint": {"left": 1}}, "out_of_range", "width"),
+        ({"init_image": png_of(contract.SIDE.maximum, 64), "outpaint": {"left": 1}}, "out_of_range", "width"),
     ],
 )  # fmt: skip
 def test_fields_about_masks_are_checked(fields: dict[str, Any], code: str, param: str) -> None:

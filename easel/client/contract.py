@@ -50,9 +50,17 @@ DEADLINE_MS = Bound(1_000, 900_000)
 STRENGTH = FloatBound(0.01, 1)
 DEFAULT_STRENGTH = 0.8
 INIT_IMAGE_BYTES = 3 * 2**20
-"""Size of the file, before base64."""
+"""Size of the files of init_image and mask_image together, before base64."""
 INIT_IMAGE_PIXELS = 4096 * 4096
 """Width x height: 50 MB when decoded."""
+MASK_MODES = ("white", "black", "transparent")
+"""Which pixels of a mask_image are generated anew; the first is the default."""
+MASK_BLUR = Bound(0, 64)
+"""Pixels of the result over which what is generated fades in, inside of the mask."""
+DEFAULT_MASK_BLUR = 4
+OUTPAINT = Bound(0, SIDE.maximum - SIDE.minimum)
+"""Pixels that are added at a side."""
+OUTPAINT_SIDES = ("left", "right", "top", "bottom")
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
@@ -360,8 +368,21 @@ class GenerationRequest:
     """Image to start from: base64 of a PNG, WebP or JPEG file, or its hash after `without_image`."""
     strength: float | None = None
     """How much of the init_image is replaced, 0.01 to 1; None without an init_image."""
+    mask_image: str | None = field(default=None, repr=False)
+    """Which part of the init_image is generated anew: base64 of an image, or its hash after `without_image`."""
+    mask_mode: str = MASK_MODES[0]
+    """Which pixels of the mask_image are generated anew: an item of `MASK_MODES`."""
+    mask_blur: int = DEFAULT_MASK_BLUR
+    """Pixels over which what is generated fades in, inside of the mask or of the margins of `outpaint`."""
+    outpaint: Mapping[str, int] | None = None
+    """Pixels by which the init_image is extended at each of `OUTPAINT_SIDES`. The size is that of the whole result."""
     embed_parameters: bool = False
     """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether only a part of the image is generated."""
+        return self.mask_image is not None or self.outpaint is not None
 
     @property
     def images(self) -> int:
@@ -422,8 +443,8 @@ def validate_request(
             hint = f"Send only: {', '.join(REQUEST_FIELDS)}."
             refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
     value = {key: item for key, item in sent.items() if item is not None}
-    width, height = profile.sizes[0]
-    init_image = _init_image(value["init_image"], profile) if "init_image" in value else None
+    inputs = _input_images(value, profile)
+    width, height = _extended_size(**inputs) if inputs.get("outpaint") else profile.sizes[0]
     scheduler = _one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers)
     request = GenerationRequest(
         prompt=_prompts(value.get("prompt")),
@@ -437,10 +458,10 @@ def validate_request(
         scheduler=scheduler,
         output_format=_one_of(value.get("output_format", "png"), "output_format", tuple(OUTPUT_FORMATS)),
         deadline_ms=_integer(value["deadline_ms"], "deadline_ms", DEADLINE_MS) if "deadline_ms" in value else None,
-        init_image=init_image,
-        strength=_strength(value.get("strength"), init_image),
+        **inputs,
         embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
     )
+    _check_margins(request)
     _check_size(request, profile)
     return request
 
@@ -467,37 +488,114 @@ def _steps(value: Any, scheduler: str, profile: ModelProfile) -> int:
     return _integer(value, param, bound)
 
 
-def _strength(value: Any, init_image: str | None) -> float | None:
+def _input_images(value: Mapping[str, Any], profile: ModelProfile) -> dict[str, Any]:
+    """Return the fields of a request about its init_image, and what of it is generated anew."""
+    init_image = _image(value["init_image"], "init_image", profile) if "init_image" in value else None
+    mask_image = _mask_image(value["mask_image"], init_image, profile) if "mask_image" in value else None
+    outpaint = _outpaint(value["outpaint"], init_image) if "outpaint" in value else None
+    masked = mask_image is not None or outpaint is not None
+    return {
+        "init_image": init_image,
+        "strength": _strength(value.get("strength"), init_image, 1.0 if masked else DEFAULT_STRENGTH),
+        "mask_image": mask_image,
+        "mask_mode": _mask_mode(value.get("mask_mode"), mask_image),
+        "mask_blur": _mask_blur(value.get("mask_blur"), masked),
+        "outpaint": outpaint,
+    }
+
+
+def _strength(value: Any, init_image: str | None, default: float) -> float | None:
     if init_image is None:
         if value is not None:
             refuse("missing_field", "init_image", "strength needs an init_image", "Send both or neither.")
         return None
-    return DEFAULT_STRENGTH if value is None else _number(value, "strength", STRENGTH)
+    return default if value is None else _number(value, "strength", STRENGTH)
 
 
-def _init_image(value: Any, profile: ModelProfile) -> str:
-    param, hint = "init_image", f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
+def _image(value: Any, param: str, profile: ModelProfile) -> str:
+    """Return base64 of an image file whose header is valid."""
+    hint = f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
     if not profile.image_to_image:
-        refuse("not_supported", param, f"{profile.name} takes no init_image", "Leave out init_image and strength.")
+        refuse("not_supported", param, f"{profile.name} takes no {param}", "Leave out init_image and its fields.")
     if type(value) is not str:
-        refuse("wrong_type", param, "init_image must be a string", hint)
+        refuse("wrong_type", param, f"{param} must be a string", hint)
     if value.startswith("data:"):
-        refuse("bad_image", param, "init_image is a data URL", "Send only the part after the comma.")
-    file = _from_base64(value)
+        refuse("bad_image", param, f"{param} is a data URL", "Send only the part after the comma.")
+    file = _from_base64(value, param)
     if len(file) > INIT_IMAGE_BYTES:
-        refuse("out_of_range", param, "the file in init_image is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
-    width, height = image_size(file) or refuse("bad_image", param, "init_image has an unknown image format", hint)
+        refuse("out_of_range", param, f"the file in {param} is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
+    width, height = image_size(file) or refuse("bad_image", param, f"{param} has an unknown image format", hint)
     if width * height > INIT_IMAGE_PIXELS:
-        message = f"init_image has {width}x{height} pixels"
+        message = f"{param} has {width}x{height} pixels"
         refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
     return value
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str, param: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
-        refuse("bad_image", "init_image", "init_image is not base64", "Pad it with = and use no line breaks.")
+        refuse("bad_image", param, f"{param} is not base64", "Pad it with = and use no line breaks.")
+
+
+def _mask_image(value: Any, init_image: str | None, profile: ModelProfile) -> str:
+    mask = _image(value, "mask_image", profile)
+    if init_image is None:
+        refuse("missing_field", "init_image", "mask_image needs an init_image", "Send both or neither.")
+    if len(base64.b64decode(mask)) + len(base64.b64decode(init_image)) > INIT_IMAGE_BYTES:
+        message, hint = "init_image and mask_image are too large", f"Send at most {INIT_IMAGE_BYTES} bytes together."
+        refuse("out_of_range", "mask_image", message, hint)
+    return mask
+
+
+def _mask_mode(value: Any, mask_image: str | None) -> str:
+    if value is not None and mask_image is None:
+        refuse("missing_field", "mask_image", "mask_mode needs a mask_image", "Send both or neither.")
+    return MASK_MODES[0] if value is None else _one_of(value, "mask_mode", MASK_MODES)
+
+
+def _mask_blur(value: Any, masked: bool) -> int:
+    if value is not None and not masked:
+        refuse("missing_field", "mask_image", "mask_blur needs a mask_image or outpaint", "Leave out mask_blur.")
+    return DEFAULT_MASK_BLUR if value is None else _integer(value, "mask_blur", MASK_BLUR)
+
+
+def _outpaint(value: Any, init_image: str | None) -> dict[str, int]:
+    hint = 'For example {"left": 64, "right": 64}.'
+    if type(value) is not dict:
+        refuse("wrong_type", "outpaint", "outpaint must be an object", hint)
+    if init_image is None:
+        refuse("missing_field", "init_image", "outpaint needs an init_image", "Send both or neither.")
+    for side in value:
+        if side not in OUTPAINT_SIDES:
+            message = f"unknown side {side[:80]!r} in outpaint"
+            refuse("unknown_field", "outpaint", message, f"Send only: {', '.join(OUTPAINT_SIDES)}.")
+    margins = {side: _integer(value.get(side) or 0, "outpaint", OUTPAINT) for side in OUTPAINT_SIDES}
+    if not any(margins.values()):
+        refuse("out_of_range", "outpaint", "outpaint extends no side", hint)
+    return margins
+
+
+def _extended_size(*, init_image: str, outpaint: Mapping[str, int], **_: Any) -> tuple[int, int]:
+    """Return the size of the init_image with its margins, up to the next multiple of 8."""
+    width, height = image_size(base64.b64decode(init_image)) or (0, 0)
+    wanted = width + outpaint["left"] + outpaint["right"], height + outpaint["top"] + outpaint["bottom"]
+    return wanted[0] + -wanted[0] % SIDE_MULTIPLE, wanted[1] + -wanted[1] % SIDE_MULTIPLE
+
+
+def _check_margins(request: GenerationRequest) -> None:
+    """Refuse margins that leave less than the smallest side for the init_image."""
+    margins = request.outpaint or {}
+    for param, side, ends in (
+        ("width", request.width, ("left", "right")),
+        ("height", request.height, ("top", "bottom")),
+    ):
+        rest = side - sum(margins.get(end, 0) for end in ends)
+        if rest < SIDE.minimum:
+            message = f"outpaint leaves {rest} pixels of the {param} for the init_image"
+            refuse(
+                "out_of_range", "outpaint", message, f"Leave at least {SIDE.minimum}: {param} is the whole result's."
+            )
 
 
 def image_size(file: bytes) -> tuple[int, int] | None:
@@ -564,11 +662,21 @@ def render_request(request: GenerationRequest) -> str:
     return dumps({f.name: value[f.name] for f in fields(request) if value[f.name] != f.default})
 
 
+IMAGE_FIELDS = ("init_image", "mask_image")
+"""Fields with files in base64."""
+
+
+def sent_images(request: GenerationRequest) -> dict[str, str]:
+    """Return the fields of `IMAGE_FIELDS` that the request has."""
+    found = {name: getattr(request, name) for name in IMAGE_FIELDS}
+    return {name: image for name, image in found.items() if image is not None}
+
+
 def without_image(request: GenerationRequest) -> GenerationRequest:
-    """Return the request with `sha256:<hash of the file>` in place of the init_image, for records and responses."""
-    if request.init_image is None:
-        return request
-    return replace(request, init_image=f"sha256:{sha256(base64.b64decode(request.init_image)).hexdigest()}")
+    """Return the request with `sha256:<hash of the file>` in place of each image, for records and responses."""
+    images = sent_images(request)
+    hashes = {name: f"sha256:{sha256(base64.b64decode(image)).hexdigest()}" for name, image in images.items()}
+    return replace(request, **hashes) if hashes else request  # type: ignore[arg-type]  # of str fields only
 
 
 # --- the container's response --------------------------------------------------------------------

@@ -34,7 +34,8 @@ GOOD = [
     ("num_images_per_prompt", 2), ("num_inference_steps", 1), ("num_inference_steps", 150), ("guidance_scale", 7.5),
     ("guidance_scale", 30), ("seed", 0), ("seed", 2**32 - 1), ("scheduler", "euler"), ("output_format", "webp"),
     ("negative_prompt", ""), ("deadline_ms", 60_000), ("width", None), ("init_image", IMAGES[0]),
-    ("init_image", IMAGES[1]), ("embed_parameters", True), ("strength", None),
+    ("init_image", IMAGES[1]), ("embed_parameters", True), ("strength", None), ("mask_image", IMAGES[0]),
+    ("mask_mode", "black"), ("mask_blur", 64), ("outpaint", {"left": 64, "top": 64}),
 ]  # fmt: skip
 VALUES = ["a", ["a"], 0, 1, 7, 64, 65, 776, 2**32, -1, 1e9, 20.0, True, "", [], {}, None, "\0", "euler ", "x" * 2001]
 BAD = [(name, value) for name in [*contract.REQUEST_FIELDS, "steps"] for value in VALUES]
@@ -170,16 +171,35 @@ schema = schemathesis.openapi.from_wsgi("/openapi.json", wsgi(WSGI_WORLD))
 @schema.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip 20.0 for an integer: JSON Schema accepts it and the contract does not."""
-    return not (isinstance(body, dict) and any(isinstance(body.get(name), float) for name in INTEGERS))
+    if not isinstance(body, dict):
+        return True
+    margins = body.get("outpaint")
+    numbers = [body.get(name) for name in INTEGERS] + ([*margins.values()] if isinstance(margins, dict) else [])
+    return not any(isinstance(number, float) for number in numbers)
 
 
 @schema.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """Replace init_image by a valid image, which a schema cannot describe."""
-    text = body.get("init_image") if isinstance(body, dict) else None
-    if not isinstance(text, str) or len(text) > 4 * contract.INIT_IMAGE_BYTES // 3:
+    """Replace images by valid images, and margins by what fits into the size: a schema cannot describe them."""
+    if not isinstance(body, dict):
         return body
-    return {**body, "init_image": IMAGES[len(text) % 2]}
+    valid = dict(body)
+    for name in contract.IMAGE_FIELDS:
+        text = body.get(name)
+        if isinstance(text, str) and len(text) <= 4 * contract.INIT_IMAGE_BYTES // 3:
+            valid[name] = IMAGES[len(text) % 2]
+    if is_outpaint(body.get("outpaint")):
+        valid |= {"outpaint": {"left": 8, **dict.fromkeys(body["outpaint"], 16)}, "width": 128, "height": 128}
+    return valid
+
+
+def is_outpaint(value: Any) -> bool:
+    """Return whether the schema accepts a value of outpaint."""
+    allowed = range(contract.OUTPAINT.minimum, contract.OUTPAINT.maximum + 1)
+    return isinstance(value, dict) and all(
+        side in contract.OUTPAINT_SIDES and (margin is None or (type(margin) is int and margin in allowed))
+        for side, margin in value.items()
+    )
 
 
 INTEGERS = set(contract.REQUEST_FIELDS) - {"guidance_scale", "strength"}

@@ -280,7 +280,7 @@ def test_the_advertised_steps_are_accepted_and_one_more_is_not(
 
 
 def test_models_list_optional_features(world: World, slow: World) -> None:
-    assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "embed_parameters"]
+    assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "inpaint", "embed_parameters"]
     other = World(replace(PROFILE, image_to_image=False))
     other.endpoint.has_previews = other.endpoint.stops_jobs = True
     features = ["embed_parameters", "preview", "cancel_running"]

@@ -115,7 +115,8 @@ export interface components {
         /**
          * Bounds
          * @description `max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
-         *     Width and height are multiples of `side_multiple`. `init_image_bytes` and `init_image_pixels` are maxima.
+         *     Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
+         *     `init_image_bytes` that of all of them together.
          *     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each.
          */
         Bounds: {
@@ -139,6 +140,9 @@ export interface components {
             seed: components["schemas"]["Range"];
             deadline_ms: components["schemas"]["Range"];
             strength: components["schemas"]["Fraction"];
+            mask_blur: components["schemas"]["Range"];
+            /** @description Pixels at one side */
+            outpaint: components["schemas"]["Range"];
             /** Init Image Bytes */
             init_image_bytes: number;
             /** Init Image Pixels */
@@ -381,9 +385,9 @@ export interface components {
             formats: string[];
             /**
              * Features
-             * @description Optional features that are available here: init_image, embed_parameters, previews, and DELETE /jobs/{id} of a running job
+             * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, and DELETE /jobs/{id} of a running job
              */
-            features: ("image_to_image" | "embed_parameters" | "preview" | "cancel_running")[];
+            features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -584,8 +588,17 @@ export interface components {
             deadline_ms?: number | null;
             init_image?: string | null;
             strength?: number | null;
+            mask_image?: string | null;
+            mask_mode?: ("white" | "black" | "transparent") | null;
+            mask_blur?: number | null;
+            outpaint?: {
+                left?: number | null;
+                right?: number | null;
+                top?: number | null;
+                bottom?: number | null;
+            } | null;
             embed_parameters?: boolean | null;
-        } & (unknown & unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
     };
     responses: never;
     parameters: never;
