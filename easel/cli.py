@@ -133,6 +133,7 @@ Examples:
   easel generate "a red apple"
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
   easel generate "a green apple" --init-image apple.png --strength 0.6
+  easel generate "a tree" --init-image apple.png --mask mask.png
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
 
 Options that are not set use the model's defaults. Without --seed, a random seed is used and printed.
@@ -157,6 +158,14 @@ def generate(
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Image to start from: a PNG, WebP or JPEG file.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much the initial image changes, 0.01 to 1.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Image that is white where the initial image is generated anew.")
+    ] = None,
+    mask_blur: Annotated[int | None, typer.Option(help="Pixels over which the mask's edge fades, 0 to 64.")] = None,
+    outpaint: Annotated[
+        str | None,
+        typer.Option(metavar="SIDE=N,…", help="Extend the initial image by pixels, e.g. left=64,right=64."),
+    ] = None,
     embed: Embed = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the image files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Base URL of the API.")] = "http://127.0.0.1:7860",
@@ -175,6 +184,9 @@ def generate(
         "output_format": output_format,
         "init_image": init_image,
         "strength": strength,
+        "mask_image": mask,
+        "mask_blur": mask_blur,
+        "outpaint": _parse_margins(outpaint),
         "embed_parameters": embed or None,
     }
     from easel.client.generate import run
@@ -213,6 +225,14 @@ if IN_CHECKOUT:
         commands.prove,
     ):
         app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
+
+
+def _parse_margins(margins: str | None) -> dict[str, int] | None:
+    if margins is None:
+        return None
+    if not re.fullmatch(r"((left|right|top|bottom)=\d{1,5}(,(?!$)|$)){1,4}", margins, re.ASCII):
+        raise typer.BadParameter(f"{margins!r} is not like left=64,right=64", param_hint="--outpaint")
+    return {side: int(pixels) for side, _, pixels in (part.partition("=") for part in margins.split(","))}
 
 
 def _parse_size(size: str | None) -> dict[str, int]:

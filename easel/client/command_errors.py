@@ -17,7 +17,7 @@ from easel.client.errors import (
 )
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 
-_OPTIONS = {"base_url": "--url", "api_key": "--key", "init_image": "--init-image"}
+_OPTIONS = {"base_url": "--url", "api_key": "--key", "init_image": "--init-image", "mask_image": "--mask"}
 """Arguments of the client by the option of the command line."""
 _EXIT_CODES = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from easel.client.contract import INIT_IMAGE_BYTES, image_size
+from easel.client.contract import IMAGE_FIELDS, INIT_IMAGE_BYTES, image_size
 from easel.client.errors import UsageError
 from easel.client.results import Image
 
@@ -30,6 +30,10 @@ class RequestFields(TypedDict, total=False):
     output_format: Literal["png", "webp", "jpeg"]
     init_image: ImageSource
     strength: float
+    mask_image: ImageSource
+    mask_mode: Literal["white", "black", "transparent"]
+    mask_blur: int
+    outpaint: Mapping[str, int]
     embed_parameters: bool
     deadline_ms: int
 
@@ -39,9 +43,7 @@ def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mappi
     if unknown := [name for name in fields if name not in RequestFields.__annotations__]:
         raise TypeError(f"unknown field {unknown[0]!r}. Fields of a newer API: extra={{{unknown[0]!r}: …}}")
     body = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **fields, **(extra or {})}
-    if "init_image" in fields:
-        body["init_image"] = encode(fields["init_image"], "init_image")
-    return body
+    return {**body, **{name: encode(fields[name], name) for name in IMAGE_FIELDS if name in fields}}
 
 
 def encode(source: ImageSource, where: str) -> str:

@@ -206,6 +206,24 @@ def test_an_initial_image_reaches_the_api(api: Api, run_generate: Generate, tmp_
     assert body == {"prompt": ["a"], "init_image": init_image, "strength": 0.4, "embed_parameters": True}
 
 
+def test_a_mask_and_margins_reach_the_api(api: Api, run_generate: Generate, tmp_path: Path) -> None:
+    for name in ("start.png", "mask.png"):
+        (tmp_path / name).write_bytes(START)
+    options = ["--init-image", "start.png", "--mask", "mask.png", "--mask-blur", "0", "--outpaint", "left=8,top=16"]
+    assert run_generate(*options, "--url", api.url).exit_code == 0
+    image = base64.b64encode(START).decode()
+    margins = {"left": 8, "top": 16}
+    expected = {"init_image": image, "mask_image": image, "mask_blur": 0, "outpaint": margins}
+    assert api.received[0].body == {"prompt": ["a"], **expected}
+
+
+@pytest.mark.parametrize("margins", ["", "8", "left", "left=", "up=8", "left=8,", "left=-8", "left=8;top=8"])
+def test_margins_that_cannot_be_read_are_a_usage_error(api: Api, run_generate: Generate, margins: str) -> None:
+    done = run_generate("--outpaint", margins, "--url", api.url)
+    assert (done.exit_code, api.received) == (2, [])
+    assert "--outpaint" in done.stderr
+
+
 def test_a_file_that_is_no_image_is_refused_by_its_name(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Easel")
     done = run_generate("--init-image", "README.md", "--url", api.url)
