@@ -22,11 +22,14 @@ PYTHON: dict[str, list[str]] = {
     "llm": ["llm==0.36", "llm-openai-images==0.3.1"],
     "haystack": ["haystack-ai==3.4.1"],
     "langchain": ["langchain-community==0.4.2", "openai==2.54.0"],
+    "automatic1111": ["webuiapi==0.9.17"],
+    "huggingface-python": ["huggingface_hub==2.4.0", "pillow==13.0.0"],
 }
 """Client to its requirements. The program is `programs/<client>.py`."""
 NODE: dict[str, dict[str, str]] = {
     "openai-node": {"openai": "7.57.0"},
     "ai-sdk": {"ai": "7.0.173", "@ai-sdk/openai": "4.0.118", "@ai-sdk/openai-compatible": "3.0.92"},
+    "huggingface-node": {"@huggingface/inference": "4.13.30"},
 }
 """Client to its packages. The program is `programs/<client>.mjs`."""
 

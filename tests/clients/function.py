@@ -119,6 +119,9 @@ class Function:
         return services
 
 
+_ERRORS = {kind.response_type: error for kind, error in RESPONSES.items()}
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     services: queue.Queue[Any]
@@ -143,7 +146,7 @@ class _Gateway(BaseHTTPRequestHandler):
         if url.path.startswith("/files/"):
             self._send_file(url.path.removeprefix("/files/"))
         elif self.command != "OPTIONS" and KEY not in _keys(self.headers):
-            self._send_error(RESPONSES[Type.UNAUTHORIZED])
+            self._send_error(_ERRORS[Type.UNAUTHORIZED.response_type])
         else:
             self._call(_event(self, url.path, url.query, body))
 
@@ -158,7 +161,7 @@ class _Gateway(BaseHTTPRequestHandler):
         try:
             output = response.result(GATEWAY_SECONDS)
         except TimeoutError:
-            self._send_error(RESPONSES[Type.INTEGRATION_TIMEOUT])
+            self._send_error(_ERRORS[Type.INTEGRATION_TIMEOUT.response_type])
             return
         encoded = output["isBase64Encoded"]
         self._send(
@@ -244,12 +247,15 @@ class SageMaker(ThreadingHTTPServer):
         if command == "busy":
             return -1, ""
         output = f"async-output/{uuid4().hex}.out"
-        self._jobs.submit(self._run, s3, request, inference_id, output)
+        self._jobs.submit(self._run, s3, key, inference_id, output)
         return float(argument) if command == "hang" else 0.0, f"s3://{bucket}/{output}"
 
-    def _run(self, s3: Any, request: dict[str, Any], inference_id: str, output: str) -> None:
+    def _run(self, s3: Any, key: str, inference_id: str, output: str) -> None:
+        """Run the job as soon as the endpoint is awake, if its input still exists."""
         time.sleep(max(0.0, self.awake_at - time.monotonic()))
-        s3.put_object(Bucket=BUCKET, Key=output, Body=json.dumps(generate(request, inference_id)).encode())
+        if "Contents" in s3.list_objects_v2(Bucket=BUCKET, Prefix=key):
+            request = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+            s3.put_object(Bucket=BUCKET, Key=output, Body=json.dumps(generate(request, inference_id)).encode())
 
 
 class _Endpoint(BaseHTTPRequestHandler):
