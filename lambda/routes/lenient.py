@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from contract import GUIDANCE, IMAGES, SEED, SIDE, SIDE_MULTIPLE, STRENGTH, ModelProfile, refuse, steps_bound
+from contract import GUIDANCE, IMAGES, MASK_BLUR, SEED, SIDE, SIDE_MULTIPLE, STRENGTH, ModelProfile, refuse, steps_bound
 
 INLINE_PIXELS = 2 * 1024 * 1024
 """Pixels of PNG files that fit into one response as base64: 2.6 MB for each 2^20 pixels of a photograph."""
@@ -66,6 +66,9 @@ class LenientFields:
 
     def strength(self, value: Any, name: str) -> None:
         self._clamp("strength", self.number(value, name), name, STRENGTH.minimum, STRENGTH.maximum)
+
+    def mask_blur(self, value: Any, name: str) -> None:
+        self._clamp("mask_blur", self.whole(value, name), name, MASK_BLUR.minimum, MASK_BLUR.maximum)
 
     def images(self, value: Any, name: str) -> None:
         self._clamp("num_images_per_prompt", self.whole(value, name), name, IMAGES.minimum, IMAGES.maximum)

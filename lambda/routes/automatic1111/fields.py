@@ -43,8 +43,9 @@ _IGNORED: Mapping[str, tuple[Any, ...]] = {
     "initial_noise_multiplier": (1,), "disable_extra_networks": (True,),
 }  # fmt: skip
 """Fields that change an image and have no effect here: a warning, except for these values and empty ones."""
-_MASKS = ("mask", "latent_mask")
-_NOT_ECHOED = (*_MASKS, "init_images", "firstpass_image", "alwayson_scripts", "script_args")
+_NAMES = {"init_image": "init_images", "mask_image": "mask", "strength": "denoising_strength"}
+"""Native names to those of this API, in messages."""
+_NOT_ECHOED = ("mask", "latent_mask", "init_images", "firstpass_image", "alwayson_scripts", "script_args")
 """Fields that may contain images."""
 _CLIENT_FIELDS = ("url", "auth")
 """What SillyTavern adds to the body for its own server."""
@@ -98,7 +99,7 @@ def _validate(lenient: LenientFields, profile: ModelProfile) -> GenerationReques
         return validate_request(lenient.fields, profile)
     except EaselError as error:
         message, param = (
-            text and text.replace("init_image", "init_images").replace("strength", "denoising_strength")
+            text and re.sub(r"init_image|mask_image|strength", lambda match: _NAMES[match[0]], text)
             for text in (error.message, error.param)
         )
         raise EaselError(error.code, message or "", hint=error.hint, param=param) from None
@@ -134,9 +135,9 @@ def _prompt(lenient: LenientFields, sent: Mapping[str, Any], name: str) -> str:
 
 
 def _set_image(lenient: LenientFields, sent: Mapping[str, Any], profile: ModelProfile) -> None:
-    for name in _MASKS:
-        if sent.get(name):
-            refuse("not_supported", name, f"{name} is not supported by this model ({profile.name})", "Leave it out.")
+    if sent.get("latent_mask"):
+        message = f"latent_mask is not supported by this model ({profile.name})"
+        refuse("not_supported", "latent_mask", message, "Send mask.")
     images = sent.get("init_images")
     if not isinstance(images, list) or not images or not isinstance(images[0], str):
         refuse("missing_field", "init_images", "init_images has no image", "Send a list with base64 of an image file.")
@@ -145,6 +146,12 @@ def _set_image(lenient: LenientFields, sent: Mapping[str, Any], profile: ModelPr
     lenient.fields["init_image"] = base64_of(images[0])
     strength = sent.get("denoising_strength")
     lenient.strength(STRENGTH if strength is None else strength, "denoising_strength")
+    if isinstance(mask := sent.get("mask"), str) and mask:
+        lenient.fields["mask_image"] = base64_of(mask)
+        lenient.fields["mask_mode"] = "black" if sent.get("inpainting_mask_invert") else "white"
+        lenient.mask_blur(sent.get("mask_blur"), "mask_blur")
+    elif mask:
+        refuse("wrong_type", "mask", "mask must be a string", "Send base64 of an image file.")
 
 
 def _set_settings(lenient: LenientFields, settings: Any, profile: ModelProfile) -> None:

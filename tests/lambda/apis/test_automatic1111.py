@@ -126,6 +126,14 @@ def test_an_image_starts_from_another(world: World) -> None:
     assert "Denoising strength: 0.75" in info["infotexts"][0]
 
 
+@pytest.mark.parametrize(("invert", "mode"), [(0, "white"), (1, "black")])
+def test_a_mask_says_what_is_generated_anew(world: World, invert: int, mode: str) -> None:
+    body = {**APPLE, "init_images": [START], "mask": START, "mask_blur": 99, "inpainting_mask_invert": invert}
+    request, info = generated(world, body, "img2img")
+    assert (request.mask_image, request.mask_mode, request.mask_blur, request.strength) == (START, mode, 64, 0.75)
+    assert info["warnings"] == ["mask_blur 99 was changed to 64"]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "text"),
     [
@@ -134,7 +142,9 @@ def test_an_image_starts_from_another(world: World) -> None:
         ({"sampler_name": 5}, "wrong_type", "Sampler_name"),
         ({"init_images": []}, "missing_field", "Init_images"),
         ({"init_images": ["!!!"]}, "bad_image", "Init_images"),
-        ({"mask": START}, "not_supported", "not supported by this model"),
+        ({"latent_mask": START}, "not_supported", "not supported by this model"),
+        ({"mask": [START]}, "wrong_type", "Mask must be a string"),
+        ({"mask": "!!!"}, "bad_image", "Mask is not base64"),
         ({"width": 768, "height": 768, "steps": 150, "n_iter": 8}, "job_too_large", "Width x height"),
         ({"override_settings": []}, "wrong_type", "Override_settings"),
     ],
@@ -421,7 +431,7 @@ def test_a_file_that_is_no_image_is_refused(world: World, image: Any) -> None:
 
 USED = {
     "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "batch_size", "n_iter",
-    "sampler_name", "sampler_index", "scheduler", "override_settings", "denoising_strength", "init_images",
+    "sampler_name", "sampler_index", "scheduler", "override_settings", "denoising_strength", "init_images", "mask",
 }  # fmt: skip
 VALUES: tuple[Any, ...] = (None, True, False, 0, -1, 3, 1.5, 10**12, "", "x", "Euler", [], ["x"], {}, {"x": 1})
 
