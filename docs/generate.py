@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -16,6 +17,8 @@ from easel.cli import app as cli
 from easel.cloud.doctor.check import CHECKS
 from easel.cloud.known_failures import KNOWN_FAILURES
 from easel.cloud.leftovers.resource_types import RESOURCE_TYPES
+from easel.connect.clients import CLIENTS, Client
+from easel.connect.settings import Settings as ClientSettings
 from model_importer.model_folder.classes import COMPONENTS, PIPELINES
 from stacks.api.alarms import DESCRIPTIONS
 from stacks.common.outputs import OUTPUTS
@@ -29,7 +32,9 @@ from stacks.model.stack import DEPLOY_ALARM, DEPLOY_TEXT
 from stacks.model.update_rollback import CODES
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+CLIENTS_FOLDER = DOCS / "how-to" / "clients"
 NOTE = "<!-- Generated from the code by `make docs`. Change the code, not this page. -->"
 
 
@@ -37,9 +42,9 @@ def main() -> None:
     """Write all pages, or with `--check` exit with the names of those that are not current."""
     stale = []
     for name, render in PAGES.items():
-        path, text = REFERENCE / f"{name}.md", render()
+        path, text = DOCS / f"{name}.md", render()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(f"docs/reference/{name}.md")
+            stale.append(f"docs/{name}.md")
             if "--check" not in sys.argv:
                 path.write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv:
@@ -171,6 +176,40 @@ def doctor_page() -> str:
     )
 
 
+def clients_page() -> str:
+    """Return the list of the clients."""
+    text = (CLIENTS_FOLDER / "index.md.in").read_text(encoding="utf-8")
+    heads = ("client", "API", "a session is on its page")
+    rows = [_row(*heads), _row(*("---" for _ in heads))]
+    rows += [
+        _row(f"[{client.title}]({client.name}.md)", client.api, "yes" if _transcript(client) else "")
+        for client in CLIENTS.values()
+    ]
+    return f"{NOTE}\n\n{text.replace('<!-- clients -->', _lines(rows))}"
+
+
+def client_page(client: Client) -> str:
+    """Return the settings of a client, and a transcript if there is one."""
+    settings = ClientSettings("http://127.0.0.1:7860", model="emoji", command=("/home/you/easel/.venv/bin/easel",))
+    language = "sh" if client.language == "env" else client.language
+    parts = [NOTE, f"# {client.title}"]
+    if client.install:
+        parts.append(f"```sh\n{client.install}\n```")
+    parts.append(f"For a laptop, where any key works (`easel connect {client.name}`):")
+    parts.append(f"```{language}\n{settings.render(client)}\n```")
+    parts += settings.notes(client)
+    parts.append("For a deployed Easel, with its address and the variable of its key, or the key itself:")
+    parts.append(f"```sh\neasel connect {client.name} --stack\neasel connect {client.name} --stack --show-key\n```")
+    if transcript := _transcript(client):
+        parts.append(f"## A session with the embedded model\n\n```text\n{transcript}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _transcript(client: Client) -> str:
+    file = CLIENTS_FOLDER / "transcripts" / f"{client.name}.txt"
+    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
@@ -180,12 +219,14 @@ def _lines(rows: list[str]) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "cli": cli_page,
-    "settings": settings_page,
-    "models": models_page,
-    "outputs": outputs_page,
-    "alarms": alarms_page,
-    "doctor": doctor_page,
+    "reference/cli": cli_page,
+    "reference/settings": settings_page,
+    "reference/models": models_page,
+    "reference/outputs": outputs_page,
+    "reference/alarms": alarms_page,
+    "reference/doctor": doctor_page,
+    "how-to/clients/index": clients_page,
+    **{f"how-to/clients/{client.name}": partial(client_page, client) for client in CLIENTS.values()},
 }
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from easel import IN_CHECKOUT, ROOT
+from easel import IN_CHECKOUT
+from easel.connect import command as connect
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.output import checked_output
 from easel.console.printable import printable
-from easel.console.program_name import COMMANDS, with_program_name
+from easel.console.program_name import COMMANDS, version, with_program_name
+from easel.mcp import command as mcp
 
 CLIENT_COMMANDS = ("generate", "connect", "mcp")
 """Commands that an installation without the checkout has."""
@@ -65,24 +67,13 @@ Embed = Annotated[
 
 def _print_version(requested: bool) -> None:
     if requested:
-        print(f"easel {_version()}")
+        print(f"easel {version()}")
         raise typer.Exit
-
-
-def _version() -> str:
-    if not IN_CHECKOUT:
-        from importlib.metadata import version
-
-        return version("easel")
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return str(project["version"])
 
 
 @app.callback()
 def _main(
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None: ...
@@ -173,22 +164,11 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Generate images from prompts and write them to files."""
-    fields: dict[str, Any] = {
-        "negative_prompt": negative,
-        **_parse_size(size),
-        "num_images_per_prompt": number,
-        "num_inference_steps": steps,
-        "guidance_scale": guidance,
-        "seed": seed,
-        "scheduler": scheduler,
-        "output_format": output_format,
-        "init_image": init_image,
-        "strength": strength,
-        "mask_image": mask,
-        "mask_blur": mask_blur,
-        "outpaint": _parse_margins(outpaint),
-        "embed_parameters": embed or None,
-    }
+    fields: dict[str, Any] = {"negative_prompt": negative, "num_images_per_prompt": number, "seed": seed}
+    fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
+    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength}
+    fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint)}
+    fields |= {"embed_parameters": embed or None}
     from easel.client.generate import run
 
     given = {name: value for name, value in fields.items() if value is not None}
@@ -211,6 +191,9 @@ def models() -> None:
         how = "docs/how-to/own-model.md, Run it on the laptop"
         Terminal().print(f"To run a model that is not on this machine, download its files: {how}.")
 
+
+app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)
+app.command(epilog=with_program_name(mcp.EPILOG))(mcp.mcp)
 
 if IN_CHECKOUT:
     from easel.cloud import commands

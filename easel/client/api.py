@@ -133,8 +133,10 @@ class Api:
 
     # --- the service -----------------------------------------------------------------------------
 
-    def models(self) -> Steps[list[Model]]:
-        found = yield from self._call("GET", "/models", lambda body: parse(ModelList, body), POLL_PAUSES)
+    def models(self, pauses: Sequence[float] | None = None) -> Steps[list[Model]]:
+        """Return the models. `pauses`: seconds between attempts."""
+        pauses = POLL_PAUSES if pauses is None else pauses
+        found = yield from self._call("GET", "/models", lambda body: parse(ModelList, body), pauses)
         return found.models
 
     def health(self) -> Steps[Health]:

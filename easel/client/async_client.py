@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, Unpack
 
@@ -36,6 +36,7 @@ class AsyncEasel:
         prompt: str | Sequence[str],
         *,
         timeout: float | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
         idempotency_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
         **fields: Unpack[RequestFields],
@@ -43,10 +44,12 @@ class AsyncEasel:
         """Generate images and wait for them, as `Easel.generate` does. Cancelling the task cancels the job."""
         job = await self.jobs.create(prompt, idempotency_key=idempotency_key, extra=extra, **fields)
         try:
-            return await job.wait(timeout)
+            async for event in job.progress(timeout):
+                if on_progress:
+                    on_progress(event)
+            return await job.wait()
         except asyncio.CancelledError:
-            with suppress(EaselError):  # it has ended, or the service is gone
-                await job.cancel()
+            await asyncio.shield(_cancel(job))  # whoever cancelled the task may cancel this wait, too
             raise
 
     async def models(self) -> list[Model]:
@@ -138,3 +141,8 @@ class AsyncJob(JobView):
         """Cancel the job. Raises ConflictError if it has ended, or runs where that cannot be stopped."""
         self._state = await self._easel._transport.run(self._api.cancel(self.id))
         return self
+
+
+async def _cancel(job: AsyncJob) -> None:
+    with suppress(EaselError):  # it has ended, or the service is gone
+        await job.cancel()

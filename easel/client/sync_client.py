@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, Unpack
 
@@ -44,6 +44,7 @@ class Easel:
         prompt: str | Sequence[str],
         *,
         timeout: float | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
         idempotency_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
         **fields: Unpack[RequestFields],
@@ -51,11 +52,15 @@ class Easel:
         """Generate images and wait for them.
 
         timeout: longest wait in seconds; then WaitTimeoutError, and the job goes on. None: no limit.
+        on_progress: called with each event of `Job.progress`.
         Ctrl-C cancels the job. The other arguments are those of `jobs.create`.
         """
         job = self.jobs.create(prompt, idempotency_key=idempotency_key, extra=extra, **fields)
         try:
-            return job.wait(timeout)
+            for event in job.progress(timeout):
+                if on_progress:
+                    on_progress(event)
+            return job.wait()
         except KeyboardInterrupt:
             with suppress(EaselError):  # it has ended, or the service is gone
                 job.cancel()

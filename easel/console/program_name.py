@@ -1,4 +1,4 @@
-"""The command that starts this program: after `make up`, `easel` is not on PATH."""
+"""The command that starts this program, since after `make up` `easel` is not on PATH, and its version."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ import shutil
 import sys
 from pathlib import Path
 
-COMMANDS = ("up", "generate", "models", "doctor", "outputs", "leftovers", "pause", "resume", "prove", "policies")
+from easel import IN_CHECKOUT, ROOT
+
+COMMANDS = (
+    "up", "generate", "connect", "mcp", "models", "doctor", "outputs", "leftovers", "pause", "resume", "prove",
+    "policies",
+)  # fmt: skip
 
 
 def with_program_name(text: str) -> str:
     """Replace `easel <command>` in `text` by a command that works here, such as `.venv/bin/easel up`."""
     return re.sub(rf"(?<![\w/.-])easel (?=(?:{'|'.join(COMMANDS)})\b)", lambda _: f"{_program()} ", text)
+
+
+def version() -> str:
+    """Return the version of this program."""
+    if not IN_CHECKOUT:
+        from importlib.metadata import version
+
+        return version("easel")
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def _program() -> str:

@@ -219,7 +219,7 @@ def test_ctrl_c_and_a_cancelled_task_cancel_the_job(api: Api, monkeypatch: pytes
 
     asyncio.run(main())
     with Easel(api.url) as easel:
-        monkeypatch.setattr(public.Job, "wait", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(public.Job, "progress", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             easel.generate("a")
     deleted = [request.path for request in api.received if request.method == "DELETE"]

@@ -1,0 +1,171 @@
+"""The MCP server: `generate_image`, `edit_image` and `list_models` as tools, over standard input and output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Unpack
+
+from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from pydantic import Field
+
+from easel.client.async_client import AsyncEasel
+from easel.client.command_errors import to_command_error
+from easel.client.errors import EaselError
+from easel.client.generate import write_image
+from easel.client.requests import RequestFields
+from easel.client.results import Generation, Progress
+from easel.console.errors import CommandError
+from easel.console.printable import printable
+from easel.console.program_name import version
+from easel.mcp.inline_images import MAX_BYTES, to_webp
+
+INSTRUCTIONS = """\
+Easel generates images with the user's own text-to-image service. Call list_models first for sizes and bounds, and for
+the subjects of a small model. Every image is written to a file; tell the user the path."""
+TICK_SECONDS, HEARTBEAT_SECONDS = 0.5, 5.0
+"""Time between two looks at the progress, and between notifications without news: clients end a silent call."""
+
+Prompt = Annotated[str, Field(description="What the image shows.")]
+Negative = Annotated[str | None, Field(description="What to avoid in the image.")]
+Side = Annotated[int | None, Field(description="Pixels, a multiple of 8. Default: the model's.")]
+Steps = Annotated[int | None, Field(description="Inference steps; more is slower. Default: the model's.")]
+Guidance = Annotated[float | None, Field(description="Higher follows the prompt closer. Default: the model's.")]
+Seed = Annotated[int | None, Field(description="The same seed gives the same image. Default: random.")]
+Number = Annotated[int | None, Field(description="Number of images, 1 to 8. Default: 1.")]
+SourceFile = Annotated[str, Field(description="Path of a PNG, WebP or JPEG file on this machine.")]
+MaskFile = Annotated[str | None, Field(description="Path of an image that is white where it changes. Default: all.")]
+Strength = Annotated[float | None, Field(description="How much changes, 0.01 to 1. Default: 0.8.")]
+
+
+def make_server(easel: AsyncEasel, folder: Path) -> MCPServer:
+    """Return the server. Images are written to `folder`."""
+    server = MCPServer("easel", title="Easel", version=version(), instructions=INSTRUCTIONS, log_level="WARNING")
+    tools = Tools(easel, folder)
+    makes = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+    reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    server.tool(title="Generate an image", annotations=makes, structured_output=False)(tools.generate_image)
+    server.tool(title="Change an image", annotations=makes, structured_output=False)(tools.edit_image)
+    server.tool(title="List the models", annotations=reads, structured_output=False)(tools.list_models)
+    return server
+
+
+class Tools:
+    """The tools. Their docstrings are what an assistant reads."""
+
+    def __init__(self, easel: AsyncEasel, folder: Path) -> None:
+        self._easel, self._folder = easel, folder
+
+    async def generate_image(
+        self,
+        context: Context[Any, Any],
+        prompt: Prompt,
+        negative_prompt: Negative = None,
+        width: Side = None,
+        height: Side = None,
+        steps: Steps = None,
+        guidance_scale: Guidance = None,
+        seed: Seed = None,
+        n: Number = None,
+    ) -> list[Any]:
+        """Generate images from a text. Returns the images, and their seeds and files."""
+        fields: dict[str, Any] = {"negative_prompt": negative_prompt, "num_inference_steps": steps, "seed": seed}
+        fields |= {"width": width, "height": height, "guidance_scale": guidance_scale, "num_images_per_prompt": n}
+        return await self._generate(context, prompt, **_given(fields))
+
+    async def edit_image(
+        self,
+        context: Context[Any, Any],
+        prompt: Prompt,
+        image: SourceFile,
+        mask: MaskFile = None,
+        strength: Strength = None,
+        negative_prompt: Negative = None,
+        width: Side = None,
+        height: Side = None,
+        steps: Steps = None,
+        guidance_scale: Guidance = None,
+        seed: Seed = None,
+    ) -> list[Any]:
+        """Change an image of this machine as a text describes. Returns the new image, and its seed and file."""
+        fields: dict[str, Any] = {"negative_prompt": negative_prompt, "num_inference_steps": steps, "seed": seed}
+        fields |= {"width": width, "height": height, "guidance_scale": guidance_scale, "strength": strength}
+        fields |= {"init_image": Path(image).expanduser(), "mask_image": Path(mask).expanduser() if mask else None}
+        return await self._generate(context, prompt, **_given(fields))
+
+    async def list_models(self) -> str:
+        """Return the models as JSON: sizes, defaults, bounds, schedulers, features, subjects of a small model."""
+        with _tool_errors():
+            models = await self._easel.models()
+        return json.dumps([model.model_dump(exclude_defaults=True) for model in models], ensure_ascii=False)
+
+    async def _generate(self, context: Context[Any, Any], prompt: str, **fields: Unpack[RequestFields]) -> list[Any]:
+        progress = Notifications(context)
+        with _tool_errors():
+            async with progress:
+                generation = await self._easel.generate(prompt, on_progress=progress.take, **fields)
+            return await asyncio.to_thread(self._content, generation, (await self._easel.models())[0].id)
+
+    def _content(self, generation: Generation, model: str) -> list[Any]:
+        """Write the files, and return the images and a text."""
+        model = str(generation.parameters.get("model") or model)
+        limit = MAX_BYTES // len(generation.images)
+        content: list[Any] = []
+        lines = []
+        for image in generation.images:
+            path = write_image(image, self._folder).absolute()
+            lines.append(f"seed {image.seed}, {image.width}×{image.height}, model {model}: {path}")
+            if inline := to_webp(image, limit):
+                content.append(Image(data=inline, format="webp"))
+        lines += [f"Note: {warning}" for warning in generation.warnings]
+        return [*content, "\n".join(map(printable, lines))]
+
+
+class Notifications:
+    """Reports the progress of a call to the client, until the block ends."""
+
+    def __init__(self, context: Context[Any, Any]) -> None:
+        self._context = context
+        self._event: Progress | None = None
+        self._value = 0.0
+
+    def take(self, event: Progress) -> None:
+        """Take the newest progress, to report it soon."""
+        self._event = event
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._report())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _report(self) -> None:
+        reported, waited = None, 0.0
+        while True:
+            event = self._event
+            if event and (event != reported or waited >= HEARTBEAT_SECONDS):
+                reported, waited = event, 0.0
+                self._value = max(event.step or 0, self._value + 0.001)  # the protocol wants it to grow
+                await self._context.report_progress(self._value, event.steps, printable(event.message))
+            await asyncio.sleep(TICK_SECONDS)
+            waited += TICK_SECONDS
+
+
+@contextmanager
+def _tool_errors() -> Iterator[None]:
+    """Raise an error of the client, or of a file, as one that the assistant can read."""
+    try:
+        yield
+    except EaselError as error:
+        raise ToolError("\n".join(to_command_error(error).lines())) from None
+    except CommandError as error:
+        raise ToolError("\n".join(error.lines())) from None
+
+
+def _given(fields: dict[str, Any]) -> Any:
+    return {name: value for name, value in fields.items() if value is not None}
