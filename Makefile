@@ -18,7 +18,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Many tests wait for other processes: three workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
 JOBS ?= 3
-PYTEST := PYTHONIOENCODING=utf-8 $(BIN)/pytest -n $(JOBS)
+# Where the environment forbids bytecode, each worker would compile and rewrite every test module again.
+PYTEST := PYTHONIOENCODING=utf-8 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS)
 FAST := not clients and not browser and not deploy and not notebook and not laptop and not cdk and not slow
 
 help:  ## list the targets

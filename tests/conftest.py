@@ -1,7 +1,9 @@
 """Fixtures that several rooms share, and what each test needs: markers, and the worker that runs it."""
 
 import functools
+import gc
 import os
+import re
 import shutil
 import signal
 import socket
@@ -36,10 +38,9 @@ FOLDERS = {
     "model_importer": "slow",
     "models": "slow",
     "parity": "slow",
-    **{
-        f"stacks/{name}": "cdk"
-        for name in ("api", "common", "model", "site", "test_deployer_policies.py", "test_names.py", "test_pairs.py")
-    },
+    "easel/test_fuzz.py": "laptop",
+    **{f"stacks/{name}": "cdk" for name in ("api", "cloud9", "common", "model", "notebook", "site", "storage")},
+    **{f"stacks/test_{name}.py": "cdk" for name in ("costs", "deployer_policies", "every_template", "names", "pairs")},
 }
 """Folder or file of tests/ to the marker of its tests."""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
@@ -59,13 +60,35 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: ignored here, bu
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Collect without the garbage collector: it would go through every imported module again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, and so do not import, what `-m "not …"` excludes as a whole."""
+    excluded = re.fullmatch(r"not \w+( and not \w+)*", config.getoption("markexpr"))
+    return True if excluded and _folder_markers(collection_path) & set(excluded[0].split()) else None
+
+
+@functools.cache
+def _folder_markers(path: Path) -> frozenset[str]:
+    """Return the markers of the tests of a file because of its place."""
+    return frozenset(marker for folder, marker in FOLDERS.items() if path.is_relative_to(ROOT / "tests" / folder))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add markers and groups, and sort the groups. Tests without a group go by file."""
     for item in items:
         shared = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
-        places = [marker for folder, marker in FOLDERS.items() if item.path.is_relative_to(ROOT / "tests" / folder)]
-        for name in {*shared, *places}:
+        for name in {*shared, *_folder_markers(item.path)}:
             item.add_marker(name)
         if not item.get_closest_marker("xdist_group"):
             group = next((GROUPS[name] for name in shared if name in GROUPS), item.nodeid.partition("::")[0])

@@ -11,14 +11,12 @@ from typing import Any
 
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 
-import aws_cdk as cdk
-from cfnlint.config import ConfigMixIn, ManualArgs
-from cfnlint.runner import Runner
-
-import app as composition
+from tests.conftest import ROOT
 from tests.model_files import stable_diffusion
 
 Resources = dict[str, dict[str, Any]]
+Environment = tuple[str, str]
+"""Account and region."""
 
 ENTRY = {
     "id": "tiny",
@@ -49,7 +47,7 @@ SOURCES = {
 }
 """Id to the source of the entries beside `tiny`."""
 
-VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
+VARIANTS: Mapping[str, tuple[dict[str, str], Environment | None]] = {
     "default": ({"instance_type": "ml.g4dn.xlarge"}, None),
     "realtime": (
         {
@@ -61,7 +59,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "api_concurrency": "7",
             "alert_email": "you@example.com",
         },
-        cdk.Environment(account="123456789012", region="eu-west-1"),
+        ("123456789012", "eu-west-1"),
     ),
     "cloud9": (
         {
@@ -90,7 +88,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "vpc_security_group_ids": "sg-0a1b2c3d",
             "kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef",
         },
-        cdk.Environment(account="123456789012", region="us-gov-west-1"),
+        ("123456789012", "us-gov-west-1"),
     ),
     "own": (
         {
@@ -105,7 +103,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
             "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
         },
-        cdk.Environment(account="123456789012", region="us-east-1"),
+        ("123456789012", "us-east-1"),
     ),
     "hub": (
         {
@@ -135,7 +133,7 @@ VARIANTS: Mapping[str, tuple[dict[str, str], cdk.Environment | None]] = {
             "cloud9_cidr": "2001:db8::7/128",
             "cloud9_security_group_id": "sg-0123456789abcdef0",
         },
-        cdk.Environment(account="123456789012", region="cn-north-1"),
+        ("123456789012", "cn-north-1"),
     ),
 }
 
@@ -172,6 +170,9 @@ class Assembly:
 
         One run for all templates: cfn-lint takes longer to load its rules than to check a template.
         """
+        from cfnlint.config import ConfigMixIn, ManualArgs
+        from cfnlint.runner import Runner
+
         paths = [str(path) for path in self.folder.glob("*.template.json")]
         arguments = ManualArgs(regions=[self.region], ignore_checks=["W3005"], templates=paths)
         return [f"{match.rule.id} {match.message}" for match in Runner(ConfigMixIn(**arguments)).run()]
@@ -209,10 +210,17 @@ def write_page(folder: Path) -> Path:
     return folder
 
 
-def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: cdk.Environment | None) -> Assembly:
-    flags = json.loads((composition.ROOT / "cdk.json").read_text())["context"]
+def synthesise(out: Path, root: Path, settings: Mapping[str, str], env: Environment | None) -> Assembly:
+    """Write the assembly of some settings. Importing the CDK starts Node."""
+    import aws_cdk as cdk
+
+    import app as composition
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    account, region = env or (None, None)
+    place = cdk.Environment(account=account, region=region) if env else None
     app = cdk.App(context={**flags, "model": "tiny", **settings}, outdir=str(out))
-    composition.create_stacks(app, root=root, page=write_page(root / "page"), env=env)
+    composition.create_stacks(app, root=root, page=write_page(root / "page"), env=place)
     app.synth()
     templates = {path.name.split(".")[0]: json.loads(path.read_text()) for path in out.glob("*.template.json")}
-    return Assembly(out, templates, (env.region if env else None) or "us-east-1")
+    return Assembly(out, templates, region or "us-east-1")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app import ROOT
+from tests.conftest import ROOT
 
 ALLOWED = {
     "stacks": {"aws_cdk", "constructs", "cdk_nag", "stacks", "model_importer"},

@@ -110,10 +110,8 @@ def test_the_execution_role_may_read_parameters_and_outputs_of_other_stacks(defa
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Assembly:
     """Stacks whose roles have a permissions boundary."""
-    import aws_cdk as cdk
-
     settings = {"instance_type": "ml.m5.large", "permissions_boundary": "easel-boundary"}
-    env = cdk.Environment(account="123456789012", region="us-east-1")
+    env = ("123456789012", "us-east-1")
     return synthesise(tmp_path_factory.mktemp("limited"), catalogue, settings, env)
 
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
 
 from easel.cloud.leftovers.scan import patterns
@@ -31,7 +30,7 @@ LIMITS = {"EndpointName": 63, "DashboardName": 255, "BudgetName": 100, "DisplayN
 @pytest.fixture(scope="module", params=["async", "realtime"])
 def longest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Assembly:
     settings = {"name": LONGEST, "mode": request.param, "update": "blue_green", "model": "hub", **EVERYTHING}
-    env = cdk.Environment(account="123456789012", region="ap-southeast-2")
+    env = ("123456789012", "ap-southeast-2")
     return synthesise(tmp_path_factory.mktemp("longest"), catalogue, settings, env)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
 
 from stacks.config import images
@@ -139,7 +138,7 @@ def test_templates_match_the_settings(row: Row, tmp_path: Path, catalogue: Path)
     actual = region or "us-east-1"
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(actual.rsplit("-", 2)[0], "aws")
     values = {key: text.replace("{region}", actual).replace("{partition}", partition) for key, text in values.items()}
-    env = cdk.Environment(account="123456789012", region=region) if region else None
+    env = ("123456789012", region) if region else None
     assembly = synthesise(tmp_path, catalogue, values, env)
     settings = parse_settings({"model": "tiny", **values})
     for check in CHECKS:

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -167,33 +168,64 @@ def test_scans_are_counted_wherever_libjpeg_finds_them(filler: bytes) -> None:
 
 
 @functools.cache
-def long_files() -> dict[str, bytes]:
-    """Files of almost the largest size, each with one kind of part without end."""
-    png, jpeg = encode(image()), encode(image(), "JPEG")
-    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20), 9))
+def valid_parts() -> tuple[bytes, bytes]:
+    """Return a PNG and a JPEG."""
+    return encode(image()), encode(image(), "JPEG")
+
+
+def png_with(parts: bytes) -> bytes:
+    png, _ = valid_parts()
+    return png[:33] + parts + png[33:]
+
+
+def png_with_chunk(kind: bytes, content: bytes) -> bytes:
+    return insert_chunk(valid_parts()[0], kind, content)
+
+
+def jpeg_beginning_with(parts: bytes) -> bytes:
+    _, jpeg = valid_parts()
+    return jpeg[:2] + parts + jpeg[2:]
+
+
+def jpeg_ending_with(parts: bytes) -> bytes:
+    _, jpeg = valid_parts()
+    return jpeg[:-2] + parts + jpeg[-2:]
+
+
+def compressed_text() -> bytes:
+    return chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20), 9))
+
+
+def exif_block() -> bytes:
     entries = b"".join(struct.pack(">HHII", tag, 1, 2**20, 8) for tag in range(65_535))
-    block = b"MM\0*\0\0\0\x08\xff\xff" + entries + bytes(2**20)
-    segment = b"\xff\xe1" + struct.pack(">H", 65_000) + (b"Exif\0\0" + block)[:64_998]
-    return {
-        "empty IDAT chunks": png[:33] + chunk(b"IDAT", b"") * (BYTES // 12 - 99) + png[33:],
-        "texts": png[:33] + chunk(b"tEXt", b"a\0b") * 190_000 + png[33:],
-        "compressed texts": png[:33] + text * 2_500 + png[33:],
-        "a compressed profile": insert_chunk(png, b"iCCP", b"a\0\0" + zlib.compress(bytes(2**28), 1)),
-        "an EXIF block whose values overlap": insert_chunk(png, b"eXIf", block),
-        "EXIF segments": jpeg[:2] + segment * 45 + jpeg[2:],
-        "comments": jpeg[:2] + b"\xff\xfe\0\2" * 780_000 + jpeg[2:],
-        "parameterless markers": jpeg[:2] + b"\xff\x01" * 1_500_000 + jpeg[2:],
-        "restart markers": jpeg[:-2] + b"\xff\xd0" * 1_500_000 + jpeg[-2:],
-        "fill bytes": jpeg[:2] + b"\xff" * 3_000_000 + b"\0" + jpeg[2:],
-        "fill bytes in a scan": jpeg[:-2] + b"\xff" * 3_000_000 + b"\0" + jpeg[-2:],
-        "stuffed bytes": jpeg[:2] + b"\xff\0" * 1_500_000 + jpeg[2:],
-        "quantization tables": jpeg[:2] + (b"\xff\xdb\0\x43\0" + bytes([1] * 64)) * 45_000 + jpeg[2:],
-    }
+    return b"MM\0*\0\0\0\x08\xff\xff" + entries + bytes(2**20)
 
 
-@pytest.mark.parametrize("name", long_files())
+def exif_segment() -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", 65_000) + (b"Exif\0\0" + exif_block())[:64_998]
+
+
+LONG_FILES: dict[str, Callable[[], bytes]] = {
+    "empty IDAT chunks": lambda: png_with(chunk(b"IDAT", b"") * (BYTES // 12 - 99)),
+    "texts": lambda: png_with(chunk(b"tEXt", b"a\0b") * 190_000),
+    "compressed texts": lambda: png_with(compressed_text() * 2_500),
+    "a compressed profile": lambda: png_with_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**28), 1)),
+    "an EXIF block whose values overlap": lambda: png_with_chunk(b"eXIf", exif_block()),
+    "EXIF segments": lambda: jpeg_beginning_with(exif_segment() * 45),
+    "comments": lambda: jpeg_beginning_with(b"\xff\xfe\0\2" * 780_000),
+    "parameterless markers": lambda: jpeg_beginning_with(b"\xff\x01" * 1_500_000),
+    "restart markers": lambda: jpeg_ending_with(b"\xff\xd0" * 1_500_000),
+    "fill bytes": lambda: jpeg_beginning_with(b"\xff" * 3_000_000 + b"\0"),
+    "fill bytes in a scan": lambda: jpeg_ending_with(b"\xff" * 3_000_000 + b"\0"),
+    "stuffed bytes": lambda: jpeg_beginning_with(b"\xff\0" * 1_500_000),
+    "quantization tables": lambda: jpeg_beginning_with((b"\xff\xdb\0\x43\0" + bytes([1] * 64)) * 45_000),
+}
+"""Files of almost the largest size, each with one kind of part without end."""
+
+
+@pytest.mark.parametrize("name", LONG_FILES)
 def test_parts_without_end_take_no_time(name: str) -> None:
-    file = long_files()[name]
+    file = LONG_FILES[name]()
     assert len(file) <= BYTES
     started = time.process_time()
     try:

@@ -12,7 +12,6 @@ import pytest
 
 import contract
 import model_folder
-from app import ROOT
 from contract import ModelProfile, parse_profile
 from stacks.config import catalogue
 from stacks.config.catalogue import (
@@ -30,6 +29,7 @@ from stacks.config.catalogue import (
     read_model,
 )
 from stacks.config.model_folder import CONTENT_HELP, released_files
+from tests.conftest import ROOT
 from tests.model_files import safetensors
 from tests.stacks.assembly import FOLDER, write_files, write_model
 

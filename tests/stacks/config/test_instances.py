@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from app import ROOT
 from stacks.config.catalogue import CatalogueError, Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS, GPU_TAG, check_class
 from stacks.config.instances import FAMILIES, choose_instances, instance_for, instance_types
 from stacks.config.prices import USD_PER_HOUR
 from stacks.config.settings import Settings
+from tests.conftest import ROOT
 
 SD = read_model("sd-1.5", ROOT)
 EMOJI = read_model("emoji", ROOT)

@@ -7,14 +7,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
 
-from app import ROOT, create_stacks
 from stacks.config import images
 from stacks.config.catalogue import read_model
 from stacks.config.regions import LAYERS, check_domain_and_firewall, check_region
 from stacks.config.settings import Settings, SettingsError, parse_settings
+from tests.conftest import ROOT
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
 LAYER = "arn:aws:lambda:{}:123456789012:layer:powertools:1"
@@ -128,7 +127,12 @@ def test_certificate_is_of_us_east_1_for_the_site_and_of_the_region_for_the_api(
     assert "aws acm request-certificate --region us-east-1 --domain-name images.example.com" in str(caught.value)
 
 
+@pytest.mark.cdk
 def test_app_refuses_a_region_before_it_creates_a_stack() -> None:
+    import aws_cdk as cdk
+
+    from app import create_stacks
+
     app = cdk.App(context={"model": "emoji"})
     with pytest.raises(SettingsError) as caught:
         create_stacks(app, env=cdk.Environment(account="123456789012", region="mx-central-1"))

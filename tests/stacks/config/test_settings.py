@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from stacks.common.logs import LOG_DAYS as KNOWN_DAYS
 from stacks.config.forms import LOG_DAYS
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from stacks.config.user_context import read_user_context
@@ -313,5 +312,8 @@ def test_burst_follows_the_rate(rate: str, burst: int) -> None:
     assert parse_settings({"throttle_rate": rate}).throttle_burst == burst
 
 
+@pytest.mark.cdk
 def test_settings_and_constructs_have_the_same_retentions() -> None:
+    from stacks.common.logs import LOG_DAYS as KNOWN_DAYS
+
     assert LOG_DAYS == KNOWN_DAYS
