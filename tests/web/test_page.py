@@ -1,10 +1,13 @@
 """The page: unit tests, and end-to-end tests in Chromium against `easel up` with the embedded model."""
 
+import contextlib
 import gzip
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +29,27 @@ def test_first_load_is_small(page: None) -> None:
     assert sum(len(gzip.compress((WEB / "dist" / name).read_bytes())) for name in names) <= FIRST_LOAD_BYTES
 
 
+@pytest.fixture(scope="session")
+def results(
+    request: pytest.FixtureRequest, easel: str, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Vitest's results by file. One run has the files of all selected tests: each start takes seconds."""
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    names = [item.callspec.params["name"] for item in items if item.originalname == test_in_chromium.__name__]
+    report = tmp_path_factory.mktemp("vitest") / "results.json"
+    options = ("--reporter=json", f"--outputFile={report}")
+    variables = {"EASEL_URL": easel, "CHROMIUM": chromium, "PYTHON": sys.executable}
+    with contextlib.suppress(pytest.fail.Exception):  # each test reports its own file
+        npm("run", "e2e", "--", *(f"{name}.e2e.ts" for name in names), *options, seconds=900, **variables)
+    return {Path(result["name"]).name: result for result in json.loads(report.read_text("utf-8"))["testResults"]}
+
+
 @pytest.mark.timeout(960)
 @pytest.mark.parametrize("name", BROWSER_TESTS)
-def test_in_chromium(easel: str, chromium: str, name: str) -> None:
-    npm("run", "e2e", "--", f"{name}.e2e.ts", seconds=900, EASEL_URL=easel, CHROMIUM=chromium, PYTHON=sys.executable)
+def test_in_chromium(results: dict[str, Any], name: str) -> None:
+    result = results[f"{name}.e2e.ts"]
+    messages = [message for test in result["assertionResults"] for message in test["failureMessages"]]
+    assert result["status"] == "passed", "\n".join([result["message"], *messages])
 
 
 def test_schema_is_that_of_the_api(packages: None, tmp_path: Path) -> None:
