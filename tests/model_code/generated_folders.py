@@ -17,7 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -344,6 +344,32 @@ def all_cases() -> list[Case]:
         *tokenizer_cases(),
         *value_cases(),
     ]
+
+
+def combined_cases() -> list[Case]:
+    """Return `all_cases` in fewer folders: each with other weights has one accepted form of all its tokenizers, too."""
+    tokenizers = list(tokenizer_cases())
+    forms: dict[str, dict[str, list[Case]]] = {}
+    for case in (case for case in tokenizers if not case.refused):
+        forms.setdefault(case.pipeline, {}).setdefault(case.name.rpartition(", ")[2], []).append(case)
+    weights = [_join_cases(case, forms[case.pipeline]) for case in pairwise(list(weight_cases()))]
+    assert not any(forms.values())
+    refused = [case for case in tokenizers if case.refused]
+    return [*weights, *refused, *part_cases(), *processor_cases(), *quantised_cases(), *value_cases()]
+
+
+def _join_cases(case: Case, forms: dict[str, list[Case]]) -> Case:
+    """Take the next form, and return the case of a folder with both changes."""
+    if not forms:
+        return case
+    form = next(iter(forms))
+    changes = [case.change, *(item.change for item in forms.pop(form))]
+
+    def change_all(folder: Path) -> None:
+        for change in changes:
+            change(folder)
+
+    return replace(case, name=f"{case.name}, {form}", change=change_all)
 
 
 def difference(case: Case, pipelines: Path, scratch: Path, *, load: bool = True) -> str:

@@ -13,7 +13,7 @@ from model_folder.values import check_values
 from model_folder.values.fields import kinds_of
 from model_folder.values.sizes import SIZES
 from tests.model_code import every_pipeline, generated_folders
-from tests.model_code.generated_folders import Case, all_cases, difference, weight_cases
+from tests.model_code.generated_folders import Case, combined_cases, difference, weight_cases
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_every_class_is_generated() -> None:
     assert every_pipeline.PIPELINES.keys() == PIPELINES.keys()
 
 
-@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", combined_cases(), ids=lambda case: case.name)
 def test_a_folder_is_accepted_exactly_if_it_generates(case: Case, pipelines: Path, tmp_path: Path) -> None:
     assert difference(case, pipelines, tmp_path) == ""
 
