@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,9 +43,22 @@ FOLDERS = {
     **{f"stacks/test_{name}.py": "cdk" for name in ("costs", "deployer_policies", "every_template", "names", "pairs")},
 }
 """Folder or file of tests/ to the marker of its tests."""
+UNMEASURED = (
+    "deploy", "easel/test_fuzz.py", "lambda/test_fuzz.py", "model_code/generation/test_every_scheduler.py",
+    "model_code/loading/test_every_folder.py", "models", "notebooks", "parity", "stacks/test_every_template.py",
+    "stacks/test_pairs.py", "web",
+)  # fmt: skip
+"""Folders and files of tests/ whose tests go many times through code that the tests of its room measure.
+
+The measurement doubles the time of Python code; their fixtures are measured. Processes that tests start are not.
+"""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 """Marker to the group of tests that one worker runs, so that their session fixtures are built once."""
-LONGEST_FIRST = ("async_account", "realtime_account", "own_account", "browser", "notebook", "cdk", "laptop")
+LONGEST_FIRST = (
+    "async_account", "prove_account", "realtime_account", "browser", "cdk", "laptop", "own_account",
+    "tests/notebooks/test_notebook.py", "tests/model_code/loading/test_every_folder.py",
+    "tests/model_code/generation/test_every_scheduler.py",
+)  # fmt: skip
 """Order of the groups: a long one that starts last would keep one worker busy alone."""
 
 # Torch's threads spin while they wait: in two workers on two cores they would take the processor from each other.
@@ -61,7 +74,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: ignored here, bu
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[object]:
+def pytest_collection() -> Generator[None, object, object]:
     """Collect without the garbage collector: it would go through every imported module again and again."""
     gc.disable()
     try:
@@ -83,12 +96,18 @@ def _folder_markers(path: Path) -> frozenset[str]:
     return frozenset(marker for folder, marker in FOLDERS.items() if path.is_relative_to(ROOT / "tests" / folder))
 
 
+@functools.cache
+def _coverage_markers(path: Path) -> frozenset[str]:
+    unmeasured = any(path.is_relative_to(ROOT / "tests" / folder) for folder in UNMEASURED)
+    return frozenset(["no_cover"] if unmeasured else [])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add markers and groups, and sort the groups. Tests without a group go by file."""
     for item in items:
         shared = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
-        for name in {*shared, *_folder_markers(item.path)}:
+        for name in {*shared, *_folder_markers(item.path), *_coverage_markers(item.path)}:
             item.add_marker(name)
         if not item.get_closest_marker("xdist_group"):
             group = next((GROUPS[name] for name in shared if name in GROUPS), item.nodeid.partition("::")[0])
