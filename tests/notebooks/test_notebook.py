@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -111,6 +112,26 @@ def test_a_step_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
                 exec(compile(top + cell, "cell", "exec"), {"__name__": "notebook", "display": lambda *_, **__: None})
             except RuntimeError as error:
                 assert re.match(r"Run |There is no endpoint|Step 9 removed", str(error))
+
+
+def test_the_client_generates_with_a_running_easel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With EASEL_URL: against a service with a prepared response."""
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    image = Image.new("RGB", (8, 8))
+    found = SimpleNamespace(seeds=(7,), images=(image,))
+    monkeypatch.setattr("easel.client.Easel.generate", lambda *_, **__: found)
+    monkeypatch.setenv("EASEL_URL", "http://127.0.0.1:9")
+
+    def display(*values: Any, **_: Any) -> Any:
+        shown.extend(values)
+        return SimpleNamespace(update=lambda *_, **__: None)
+
+    monkeypatch.setattr("IPython.display.display", display)
+    head, imports, *cells = (cell.source for cell in code_cells())
+    (cell,) = (cell for cell in cells if "easel.client" in cell)
+    exec(compile(f"{head}\n{imports}\n{cell}", "cell", "exec"), {"__name__": "notebook"})
+    assert image in shown
 
 
 @pytest.fixture(scope="module")

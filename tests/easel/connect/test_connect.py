@@ -75,10 +75,10 @@ def test_the_settings_are_of_their_language(name: str, shown: bool, tmp_path: Pa
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_key_is_printed_on_request_only(connect: Connect, name: str) -> None:
-    for arguments in ([], ["--json"]):
+    for arguments in (["--model", "m"], ["--model", "m", "--json"]):
         done = connect(name, *arguments, EASEL_KEY="s3cret-key")
         assert (done.exit_code, "s3cret-key" in done.output, "EASEL_KEY" in done.output) == (0, False, True)
-    assert "s3cret-key" in connect(name, "--show-key", "--key", "s3cret-key").stdout
+    assert "s3cret-key" in connect(name, "--model", "m", "--show-key", "--key", "s3cret-key").stdout
 
 
 def test_a_tricky_key_is_the_same_in_every_language() -> None:

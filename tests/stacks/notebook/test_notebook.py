@@ -77,7 +77,7 @@ def test_everything_that_the_notebook_reads_is_shipped_and_nothing_of_the_machin
 
 
 def test_the_notebooks_imports_work_with_what_is_shipped(own: Assembly) -> None:
-    imports = sorted(set(re.findall(r"^from stacks\S* import .+$", "\n".join(sources()), re.MULTILINE)))
+    imports = sorted(set(re.findall(r"^from (?:stacks|easel)\S* import .+$", "\n".join(sources()), re.MULTILINE)))
     assert imports
     program = (
         "import sys; sys.path[:0] = ['model_code', '.']\n"
