@@ -32,6 +32,7 @@ from tests.stacks.registry import render_handlers
 
 START_SECONDS = 60
 CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
+FORKED = str(DEPLOY_TESTS / "harness" / "forked_container.py")
 SHORT_WAITS = DEPLOY_TESTS / "harness" / "short_waits"
 """Shortens the poll intervals of the CDK and of the functions: nothing here takes minutes."""
 EMULATED = {
@@ -71,12 +72,16 @@ class Account:
         (folder / "registry.json").write_text(render_handlers())
 
     def __enter__(self) -> Self:
-        program = ("env", f"PYTHONPATH={ROOT}", PYTHON, *CONTAINER)
+        program = (PYTHON, "-IS", FORKED, str(self.folder), *CONTAINER)
         command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.sagemaker_port), *program)
         self.log = (self.folder / "emulator.log").open("wb")
         self.process = subprocess.Popen(
             command, cwd=DEPLOY_TESTS, env=self.emulator_variables, stdin=subprocess.PIPE, stdout=self.log,
             stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self.containers = subprocess.Popen(
+            (PYTHON, "-P", FORKED, str(self.folder)), env=self.variables | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE, stdout=self.log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             self._wait_until_healthy()
@@ -98,13 +103,14 @@ class Account:
 
     def __exit__(self, *_: object) -> None:
         """Stop the emulator and its process group, which has every process that it started."""
-        assert self.process.stdin
-        self.process.stdin.close()
-        try:
-            self.process.wait(3)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in (self.process, self.containers):
+            assert process.stdin
+            process.stdin.close()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
