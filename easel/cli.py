@@ -60,6 +60,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+WebhookUrl = Annotated[
+    str | None, typer.Option("--webhook", metavar="<url>", help="URL that gets the job when it has ended.")
+]
 Embed = Annotated[
     bool, typer.Option("--embed-parameters", help="Write the parameters into each file, in AUTOMATIC1111's format.")
 ]
@@ -86,6 +89,7 @@ Examples:
   easel up --port 8000 --model emoji
   easel up --host 0.0.0.0 --key "$(openssl rand -hex 16)"
   easel up --public-url https://example.com/easel/
+  easel up --webhooks http://127.0.0.1:9000
 
 \b
 Exit codes: 0 stopped by Ctrl-C or a signal, 1 the model or the API did not start, 2 usage error,
@@ -107,6 +111,14 @@ def up(
         str | None,
         typer.Option(envvar="EASEL_PUBLIC_URL", metavar="<url>", help="Address of a reverse proxy that serves Easel."),
     ] = None,
+    webhooks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<public|origin>",
+            help="Send webhooks: to all public https URLs, or to an origin such as http://127.0.0.1:9000, wherever it "
+            "is. Can be repeated. Without it no webhook is sent.",
+        ),
+    ] = None,
     container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
     """Run the page, the API and the model on this machine."""
@@ -115,7 +127,9 @@ def up(
     from easel.laptop.up import run
 
     public, key = PublicUrl.parse(public_url) if public_url else None, key or None
-    run(Settings(host=host, port=port, model=model, data=data, key=key, container=container, public=public))
+    allowed = tuple(webhooks or ())
+    run(Settings(host=host, port=port, model=model, data=data, key=key, container=container, public=public,
+                 webhooks=allowed))  # fmt: skip
 
 
 @app.command(
@@ -158,6 +172,7 @@ def generate(
         typer.Option(metavar="SIDE=N,…", help="Extend the initial image by pixels, e.g. left=64,right=64."),
     ] = None,
     embed: Embed = False,
+    webhook: WebhookUrl = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the image files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Base URL of the API.")] = "http://127.0.0.1:7860",
     key: Annotated[str | None, typer.Option(envvar="EASEL_KEY", help="API key.")] = None,
@@ -168,11 +183,10 @@ def generate(
     fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
     fields |= {"output_format": output_format, "init_image": init_image, "strength": strength}
     fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint)}
-    fields |= {"embed_parameters": embed or None}
+    fields |= {"embed_parameters": embed or None, "webhook": webhook}
     from easel.client.generate import run
 
-    given = {name: value for name, value in fields.items() if value is not None}
-    run(url, key, out, as_json, [prompt, *(more or [])], **given)
+    run(url, key, out, as_json, [prompt, *(more or [])], **{k: v for k, v in fields.items() if v is not None})
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws.budget_stop import StoppableEndpoint
@@ -21,17 +21,21 @@ from gateway.callers import AUTH
 from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
+from jobs.announcer import Announcer
 from jobs.clock import SystemClock
-from jobs.lifecycle import Jobs
+from jobs.lifecycle import Jobs, link
 from jobs.outcomes import JobReporter
 from jobs.ports import Endpoint, Ticket
 from jobs.records import Outcome, Record
 from jobs.run import run_job
 from routes.apis import all_apis, render_error
 from routes.generations import Generations
+from webhooks.offer import Webhooks
 
 if TYPE_CHECKING:
     from aws.tracing import Tracing
+    from aws.webhook_queue import BatchHandler, SqsQueue
+    from webhooks.url import UrlRules
 
 T = TypeVar("T")
 
@@ -60,7 +64,7 @@ def _traced(handler: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
     """The variables of the API function. `runner` is set if `mode` is realtime, `stop_marker` if the budget can stop
-    the endpoint."""
+    the endpoint, `webhook_queue` if webhooks are on."""
 
     auth: str
     profile: ModelProfile
@@ -69,6 +73,7 @@ class ApiSettings:
     mode: str
     runner: str
     stop_marker: str
+    webhook_queue: str
     wait_s: float
     deadline_ms: int
     ttl_s: float
@@ -86,6 +91,7 @@ class ApiSettings:
             mode=mode,
             runner=_variable(environ, "EASEL_RUNNER", str) if mode == "realtime" else "",
             stop_marker=_variable(environ, "EASEL_STOP_MARKER", str) if "EASEL_STOP_MARKER" in environ else "",
+            webhook_queue=_webhook_queue(environ),
             wait_s=_variable(environ, "EASEL_WAIT_SECONDS", float),
             deadline_ms=int(1000 * _variable(environ, "EASEL_DEADLINE_SECONDS", float)),
             ttl_s=_variable(environ, "EASEL_JOB_TTL_SECONDS", float),
@@ -116,7 +122,13 @@ def runner(event: Any, context: Any) -> None:
         raise EaselError("expected_object", "the event does not contain a job's owner and id")
     if _TRACING:
         _TRACING.annotate(ticket)
-    run_job(ticket, _reporter(_store()), _predictor(), _CLOCK)
+    run_job(ticket, _worker_reporter(), _predictor(), _CLOCK)
+
+
+@_traced
+def webhooks(event: Any, context: Any) -> dict[str, Any]:
+    """Deliver a batch of the queue of webhooks. Returns the messages that stay in the queue."""
+    return _webhook_batches().handle(event)
 
 
 @cache
@@ -141,23 +153,22 @@ def _router() -> Router:
     store = BucketStore(settings.bucket)
     jobs = Jobs(
         store=store,
-        reporter=_reporter(store),
+        reporter=_api_reporter(store, settings.webhook_queue),
         endpoint=_endpoint(settings, store),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
         on_accept=_accepted,
     )
-    return Router(
-        all_apis(
-            Generations(
-                jobs=jobs,
-                profile=settings.profile,
-                wait_s=settings.wait_s,
-                deadline_ms=settings.deadline_ms,
-                usd_per_hour=settings.usd_per_hour,
-            )
-        )
+    rules = _webhook_rules() if settings.webhook_queue else None
+    generations = Generations(
+        jobs=jobs,
+        profile=settings.profile,
+        wait_s=settings.wait_s,
+        deadline_ms=settings.deadline_ms,
+        usd_per_hour=settings.usd_per_hour,
+        webhooks=Webhooks(store, _CLOCK.now, rules, reports_start=jobs.endpoint.reports_start),
     )
+    return Router(all_apis(generations))
 
 
 def _endpoint(settings: ApiSettings, store: BucketStore) -> Endpoint:
@@ -179,8 +190,54 @@ def _predictor() -> RealtimePredictor:
     return RealtimePredictor(_variable(os.environ, "EASEL_ENDPOINT", str))
 
 
-def _reporter(store: BucketStore) -> JobReporter:
-    return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
+def _api_reporter(store: BucketStore, queue: str) -> JobReporter:
+    """Return the reporter of the API, whose caller gets a response also while the queue of webhooks fails."""
+    if not queue:
+        return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
+    announcer = Announcer(store, _sqs(queue))
+    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=announcer.try_to_announce)
+
+
+def _worker_reporter() -> JobReporter:
+    """Return the reporter of a function that Lambda retries, or whose event is kept, if the queue of webhooks fails."""
+    store, queue = _store(), _webhook_queue(os.environ)
+    if not queue:
+        return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
+    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=Announcer(store, _sqs(queue)).announce)
+
+
+@cache
+def _sqs(queue: str) -> SqsQueue:
+    from aws.webhook_queue import SqsQueue
+
+    return SqsQueue(queue)
+
+
+def _webhook_rules() -> UrlRules:
+    from webhooks.url import UrlRules
+
+    return UrlRules()
+
+
+@cache
+def _webhook_batches() -> BatchHandler:
+    from aws.webhook_queue import BatchHandler
+    from routes.job_views import JobViews, webhook_bodies
+    from webhooks.delivery import Deliverer
+    from webhooks.sender import Sender
+
+    store = _store()
+    realtime = _variable(os.environ, "EASEL_MODE", _one_of(("async", "realtime"))) == "realtime"
+    deliverer = Deliverer(
+        store=store,
+        sender=Sender(),
+        rules=_webhook_rules(),
+        bodies=webhook_bodies(JobViews(partial(link, store), realtime)),
+        clock=_CLOCK,
+        telemetry=_TELEMETRY,
+    )
+    queue = _sqs(_variable(os.environ, "EASEL_WEBHOOK_QUEUE", str))
+    return BatchHandler(queue, deliverer.deliver, _TELEMETRY)
 
 
 def _accepted(record: Record) -> None:
@@ -198,7 +255,11 @@ def _ended(record: Record, outcome: Outcome) -> None:
 @cache
 def _finalizer() -> Finalizer:
     store = _store()
-    return Finalizer(_reporter(store), store, store.key_of, _TELEMETRY)
+    return Finalizer(_worker_reporter(), store, store.key_of, _TELEMETRY)
+
+
+def _webhook_queue(environ: Mapping[str, str]) -> str:
+    return _variable(environ, "EASEL_WEBHOOK_QUEUE", str) if "EASEL_WEBHOOK_QUEUE" in environ else ""
 
 
 def _variable(environ: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,13 @@ OUTPAINT_SIDES = ("left", "right", "top", "bottom")
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
+
+WEBHOOK_CHARS = Bound(1, 2000)
+"""Length of a webhook's URL."""
+WEBHOOK_EVENTS: tuple[Literal["start"], Literal["completed"]] = ("start", "completed")
+"""What a webhook can report: the job has started, the job has ended."""
+WEBHOOK_FIELDS = ("webhook", "webhook_events")
+"""Fields of a request that the container never gets."""
 
 OUTPUT_FORMATS: Mapping[str, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 """Format name to media type; the first is the default. An init_image has one of these formats too."""
@@ -440,7 +447,7 @@ def validate_request(
     """
     for key in sent:
         if key not in REQUEST_FIELDS:
-            hint = f"Send only: {', '.join(REQUEST_FIELDS)}."
+            hint = f"Send only: {', '.join((*REQUEST_FIELDS, *WEBHOOK_FIELDS))}."
             refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
     value = {key: item for key, item in sent.items() if item is not None}
     inputs = _input_images(value, profile)

@@ -36,6 +36,8 @@ class RequestFields(TypedDict, total=False):
     outpaint: Mapping[str, int]
     embed_parameters: bool
     deadline_ms: int
+    webhook: str
+    webhook_events: list[Literal["start", "completed"]]
 
 
 def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
 from jobs.lifecycle import Jobs
-from jobs.outcomes import JobReporter
+from jobs.outcomes import JobReporter, announce_nothing
 from jobs.ports import Clock
 from jobs.records import Record
+from jobs.webhook import Webhook
 from routes.apis import all_apis, render_error
 from routes.generations import Generations
 from stacks.config.names import DEADLINE_SECONDS, WAIT_SECONDS
+from webhooks.offer import Webhooks
+from webhooks.url import UrlRules
 
 
 class _BoundedJobs(Jobs):
@@ -30,30 +33,42 @@ class _BoundedJobs(Jobs):
         super().__init__(**options)
         self._queue = queue
 
-    def accept(self, owner: str, request: GenerationRequest, key: str = "", digest: str = "") -> Record:
+    def accept(
+        self, owner: str, request: GenerationRequest, key: str = "", digest: str = "", webhook: Webhook | None = None
+    ) -> Record:
         self._queue.check_room()
-        return super().accept(owner, request, key, digest)
+        return super().accept(owner, request, key, digest, webhook)
 
 
 def make_handler(
-    data: DataFolder, profile: ModelProfile, container: ContainerClient, clock: Clock, on_submit: Callable[[], None]
+    data: DataFolder,
+    profile: ModelProfile,
+    container: ContainerClient,
+    clock: Clock,
+    on_submit: Callable[[], None],
+    rules: UrlRules | None = None,
 ) -> Service:
     """Return a handler that uses a folder, a queue and a container where the cloud has a bucket and an endpoint.
 
-    `on_submit` is called from the handler's thread after a job was queued.
+    `on_submit` is called from the handler's thread after a job was queued. `rules`: of webhooks; None: they are off.
     """
     telemetry, store = Telemetry(namespace=""), data.store()
     jobs = _BoundedJobs(
         data.queue,
         store=store,
-        reporter=JobReporter(store=store, clock=clock, on_end=telemetry.ended),
+        reporter=JobReporter(
+            store=store, clock=clock, on_end=telemetry.ended, announce=data.announce if rules else announce_nothing
+        ),
         endpoint=LaptopEndpoint(data.queue, container, on_submit),
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,
         on_accept=telemetry.accepted,
     )
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
-    generations = Generations(jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms)
+    webhooks = Webhooks(store, clock.now, rules, reports_start=True)
+    generations = Generations(
+        jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms, webhooks=webhooks
+    )
     router = Router(all_apis(generations))
     return Service(
         lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=telemetry, render_error=render_error

@@ -26,7 +26,8 @@ EXAMPLE_REQUEST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Options of `easel up`. `container`: module that serves the model. `public`: address of a reverse proxy."""
+    """Options of `easel up`. `container`: module that serves the model. `public`: address of a reverse proxy.
+    `webhooks`: what they may be sent to."""
 
     host: str
     port: int
@@ -35,6 +36,7 @@ class Settings:
     key: str | None
     container: str
     public: PublicUrl | None = None
+    webhooks: tuple[str, ...] = ()
 
     @property
     def loopback(self) -> bool:
@@ -47,11 +49,13 @@ class Settings:
     def command(self, data: Path | None = None) -> str:
         """Return the command that starts the same at the next port, with another `data` folder if given."""
         port = self.port + 1 if self.port < 65_535 else 7861
-        options = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host}
-        given = {name: str(value) for name, value in options.items() if str(value) != DEFAULTS.get(name)}
+        values = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host}
+        given = {name: str(value) for name, value in values.items() if str(value) != DEFAULTS.get(name)}
         key = ["--key …"] if self.key else []
         public = [f"--public-url {shlex.quote(str(self.public))}"] if self.public else []
-        return " ".join(["easel up", *(f"{name} {shlex.quote(value)}" for name, value in given.items()), *key, *public])
+        webhooks = [f"--webhooks {shlex.quote(value)}" for value in self.webhooks]
+        options = [f"{name} {shlex.quote(value)}" for name, value in given.items()]
+        return " ".join(["easel up", *options, *key, *public, *webhooks])
 
     @property
     def curl(self) -> str:

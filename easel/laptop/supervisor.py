@@ -28,6 +28,8 @@ from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.handler_pool import Handler, HandlerPool
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
+from easel.laptop.webhook_rules import parse_rules
+from jobs.outcomes import announce_nothing
 
 MAX_FAILED_STARTS = 3
 """Starts of the model in a row that may fail."""
@@ -57,6 +59,7 @@ class Supervisor:
         self._settings, self._entry, self._data, self._terminal = settings, entry, data, terminal
         self._container = ContainerProcess(settings.container, entry, data.model_log)
         self._handlers = HandlerPool(self._make_handler)
+        self._rules = parse_rules(settings.webhooks)
         self._dispatcher = self._make_dispatcher()
         self._server = self._make_server()
         self._failure: BaseException | None = None
@@ -70,6 +73,7 @@ class Supervisor:
         tasks = [self._start(self._dispatcher.run()), self._start(self._report_readiness())]
         try:
             await self._start_handlers()
+            self._start_webhooks()
             await self._server.serve(sockets=[listener])
         finally:
             self._handlers.stop()
@@ -100,6 +104,13 @@ class Supervisor:
         except Exception as error:
             logging.exception("the API does not start")
             raise self._start_error("API", f"{type(error).__name__}: {error}", self._data.api_log) from None
+
+    def _start_webhooks(self) -> None:
+        if self._rules:
+            from easel.laptop.webhook_workers import WebhookWorkers  # here, so that the model loads meanwhile
+
+            url = str(self._settings.public or self._settings.url)
+            WebhookWorkers(self._data.webhook_queue, self._rules, self._data.store(), url).start()
 
     async def _report_readiness(self) -> None:
         began = time.monotonic()
@@ -134,6 +145,7 @@ class Supervisor:
             predictor=self._container.client,
             clock=InterruptibleClock(),
             on_end=self._handlers.wake,
+            announce=self._data.announce if self._rules else announce_nothing,
         )
 
     def _make_server(self) -> _Server:
@@ -165,7 +177,9 @@ class Supervisor:
     def _make_handler(self, clock: InterruptibleClock) -> Handler:
         from easel.laptop.api_handler import make_handler  # here, so that the model loads meanwhile
 
-        return make_handler(self._data, self._entry.profile, self._container.client, clock, self._notify_dispatcher)
+        return make_handler(
+            self._data, self._entry.profile, self._container.client, clock, self._notify_dispatcher, self._rules
+        )
 
     def _notify_dispatcher(self) -> None:
         self._loop.call_soon_threadsafe(self._dispatcher.notify)

@@ -11,7 +11,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from jobs.ports import Ticket
 from jobs.records import Outcome, Record
+from jobs.webhook import Delivery
 
 
 class Telemetry:
@@ -57,6 +59,21 @@ class Telemetry:
         if code:
             self._count("JobErrors", "code", code)
 
+    def webhook(self, ticket: Ticket, event: str, delivery: Delivery) -> None:
+        """Log and count an attempt to deliver an event. The URL may contain a secret and is not logged."""
+        attempt = delivery.attempts[-1]
+        self._log.info(
+            "webhook",
+            **_ticket_keys(ticket),
+            event=event,
+            attempt=len(delivery.attempts),
+            status=attempt.status,
+            error=attempt.error,
+            seconds=attempt.seconds,
+            state=delivery.state,
+        )
+        self._count("Webhooks", "state", delivery.state)
+
     def ignored(self, reason: str, inference_id: str = "") -> None:
         """Log an event that belongs to no job."""
         self._log.warning("ignored", reason=reason, inference_id=inference_id)
@@ -79,6 +96,9 @@ class Telemetry:
 
 
 def _job_keys(record: Record) -> dict[str, Any]:
+    return _ticket_keys(record.ticket)
+
+
+def _ticket_keys(ticket: Ticket) -> dict[str, Any]:
     """Return the log keys of a job. SageMaker and the container know it by `inference_id`."""
-    ticket = record.ticket
     return {"job": ticket.id, "owner": ticket.owner, "inference_id": ticket.inference_id}

@@ -31,6 +31,7 @@ from jobs.records import (
     read_submission,
 )
 from jobs.retries import Retries
+from jobs.webhook import COMPLETED, Webhook, read_delivery
 
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
@@ -43,6 +44,11 @@ _CLAIM_TRIES = 3
 
 _MAYBE_QUEUED = ("upstream_closed", "upstream_truncated", "model_timeout")
 """Errors of `Endpoint.submit` after which the job may be queued nevertheless."""
+
+
+def link(store: Store, ticket: Ticket, name: str) -> str:
+    """Return a URL of an image file that works for 15 minutes."""
+    return store.link(ticket.key(name), 900)
 
 
 class Jobs:
@@ -69,7 +75,9 @@ class Jobs:
 
     # --- operations ------------------------------------------------------------------------------
 
-    def accept(self, owner: str, request: GenerationRequest, key: str = "", digest: str = "") -> Record:
+    def accept(
+        self, owner: str, request: GenerationRequest, key: str = "", digest: str = "", webhook: Webhook | None = None
+    ) -> Record:
         """Create and submit a job, or return the job that the same idempotency `key` created earlier.
 
         `digest` is the hash of the request as sent. Raises `idempotency_mismatch` if the key came with another digest,
@@ -81,6 +89,7 @@ class Jobs:
             created_at=now,
             steady_at=self._clock.steady(),
             request=without_image(request),
+            webhook=webhook,
         )
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:
@@ -145,7 +154,7 @@ class Jobs:
 
     def link(self, ticket: Ticket, name: str) -> str:
         """Return a URL of an image file that works for 15 minutes."""
-        return self._store.link(ticket.key(name), 900)
+        return link(self._store, ticket, name)
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -216,7 +225,16 @@ class Jobs:
     def _read(self, record: Record) -> Job:
         ticket = record.ticket
         job = Job(ticket=ticket, record=record, started_at=read_start(self._store, ticket))
-        return in_order(replace(job, outcome=self._reporter.outcome(ticket) or self._repair(record, job.started_at)))
+        job = in_order(replace(job, outcome=self._reporter.outcome(ticket) or self._repair(record, job.started_at)))
+        return self._with_deliveries(job, record.webhook) if record.webhook else job
+
+    def _with_deliveries(self, job: Job, webhook: Webhook) -> Job:
+        """Return the job with its deliveries. Announces an end that a dying process did not."""
+        found = {event: read_delivery(self._store, job.ticket, event) for event in webhook.events}
+        deliveries = {event: delivery for event, delivery in found.items() if delivery}
+        if job.outcome and COMPLETED in webhook.events and COMPLETED not in deliveries:
+            self._reporter.announce(job.ticket, COMPLETED)
+        return replace(job, deliveries=deliveries)
 
     def _try_read(self, record: Record) -> Job:
         try:

@@ -6,11 +6,13 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 from contract import OUTPUT_FORMATS, EaselError, GenerationResult, dumps, parse_response
 from jobs.clock import elapsed, end_time
 from jobs.ports import Clock, Store, Ticket
 from jobs.records import DamagedRecordError, Image, Outcome, Record, read_outcome, read_record
+from jobs.webhook import COMPLETED, START, Announce
 
 _MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 """First bytes of the files, by output format."""
@@ -20,14 +22,26 @@ def _ignore(record: Record, outcome: Outcome) -> None:
     """Default of `on_end`."""
 
 
+def announce_nothing(ticket: Ticket, event: str) -> None:
+    """Default of `announce`."""
+
+
 class JobReporter:
     """Records in the store that a job started, succeeded or failed. `on_end` is called once for each job that ends.
 
+    `announce` is called when a job has started and when it has ended, and again with each later attempt to end it.
     All methods raise the store's errors, `not_found` if there is no such job, and `record_damaged`.
     """
 
-    def __init__(self, *, store: Store, clock: Clock, on_end: Callable[[Record, Outcome], None] = _ignore) -> None:
-        self._store, self._clock, self._on_end = store, clock, on_end
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        on_end: Callable[[Record, Outcome], None] = _ignore,
+        announce: Announce = announce_nothing,
+    ) -> None:
+        self._store, self._clock, self._on_end, self.announce = store, clock, on_end, announce
 
     def start(self, ticket: Ticket) -> bytes | None:
         """Return the input for the container, or None if the job has already started or ended.
@@ -43,6 +57,8 @@ class JobReporter:
             hint = "Send the request again."
             self.fail(ticket, EaselError("input_missing", "the stored request is missing or damaged", hint=hint))
             return None
+        with suppress(EaselError):  # the job runs, whether or not somebody hears of it
+            self.announce(ticket, START)
         return body
 
     def is_open(self, ticket: Ticket) -> bool:
@@ -56,6 +72,7 @@ class JobReporter:
         """Store the images of the container's response. Return the final outcome, which may be an earlier one."""
         earlier = self.outcome(ticket)
         if earlier:
+            self.announce(ticket, COMPLETED)
             return earlier
         record = self.record(ticket)
         try:
@@ -73,8 +90,10 @@ class JobReporter:
         """Write the outcome if the job has none. Return the final outcome, which may be an earlier one."""
         if self._store.create(record.ticket.key("outcome.json"), outcome.to_json()):
             self._on_end(record, outcome)
-            return outcome
-        return self.outcome(record.ticket) or outcome
+        else:
+            outcome = self.outcome(record.ticket) or outcome
+        self.announce(record.ticket, COMPLETED)
+        return outcome
 
     def record(self, ticket: Ticket) -> Record:
         """Return the record of a job. Raises `not_found` or `record_damaged`."""

@@ -146,6 +146,13 @@ class Predictor(Protocol):
         """Return the container's response to `body` (JSON), unchanged."""
 
 
+class WebhookQueue(Protocol):
+    """Events of jobs that wait for their delivery."""
+
+    def put(self, ticket: Ticket, event: str) -> None:
+        """Add an event. It may be added twice: then it is delivered once, or rarely twice with the same id."""
+
+
 class Clock(Protocol):
     """Time. Tests replace it."""
 

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from contract import ERRORS, IMAGES, EaselError, GenerationRequest, dumps, render_request
 from jobs.ports import LAST_SECOND, Store, Submission, Ticket
+from jobs.webhook import Delivery, Event, Webhook
 
 T = TypeVar("T")
 Timestamp = Annotated[float, Field(ge=0, le=LAST_SECOND)]
@@ -36,11 +37,13 @@ class Record:
     created_at: float
     steady_at: float | None = None
     request: GenerationRequest
+    webhook: Webhook | None = None
 
     def to_json(self) -> bytes:
         request = json.loads(render_request(self.request))
         value = {"id": self.ticket.id, "owner": self.ticket.owner, "created_at": self.created_at}
-        return dumps({**value, "steady_at": self.steady_at, "request": request}).encode()
+        webhook = {"webhook": asdict(self.webhook)} if self.webhook else {}
+        return dumps({**value, "steady_at": self.steady_at, "request": request, **webhook}).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +95,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The current state of a job. `record` is None if it is damaged; the outcome says so."""
+    """The current state of a job. `record` is None if it is damaged; the outcome says so. `deliveries`: those of its
+    webhook that have begun, by event."""
 
     ticket: Ticket
     record: Record | None
     started_at: float | None = None
     outcome: Outcome | None = None
+    deliveries: Mapping[Event, Delivery] = field(default_factory=dict)
 
     @property
     def created_at(self) -> float:
@@ -132,6 +137,7 @@ class _StoredRecord:
     created_at: Timestamp
     steady_at: Seconds | None = None
     request: GenerationRequest
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +166,13 @@ def read_record(store: Store, ticket: Ticket) -> Record | None:
         return None
     if not IMAGES.minimum <= stored.request.images <= IMAGES.maximum:
         raise _damaged("job.json")
-    return Record(ticket=ticket, created_at=stored.created_at, steady_at=stored.steady_at, request=stored.request)
+    return Record(
+        ticket=ticket,
+        created_at=stored.created_at,
+        steady_at=stored.steady_at,
+        request=stored.request,
+        webhook=stored.webhook,
+    )
 
 
 def read_outcome(store: Store, ticket: Ticket) -> Outcome | None:

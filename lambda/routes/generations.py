@@ -16,6 +16,8 @@ from gateway.events import MAX_RESPONSE_BYTES, Request
 from jobs.lifecycle import Jobs
 from jobs.ports import EndpointState, Ticket
 from jobs.records import Job, Record
+from jobs.webhook import Webhook
+from webhooks.offer import Webhooks
 
 RESERVE_S = 3.0
 """Kept from the function's time after the wait, to read and send the images."""
@@ -49,12 +51,19 @@ class Generations:
         profile: ModelProfile,
         wait_s: float,
         deadline_ms: int | None,
+        webhooks: Webhooks,
         usd_per_hour: float | None = None,
     ) -> None:
-        self.jobs, self.profile, self.usd_per_hour = jobs, profile, usd_per_hour
+        self.jobs, self.profile, self.webhooks, self.usd_per_hour = jobs, profile, webhooks, usd_per_hour
         self._wait_s, self._deadline_ms = wait_s, deadline_ms
 
-    def accept(self, request: Request, generation: GenerationRequest, sent: Mapping[str, Any]) -> Record:
+    def accept(
+        self,
+        request: Request,
+        generation: GenerationRequest,
+        sent: Mapping[str, Any],
+        webhook: Webhook | None = None,
+    ) -> Record:
         """Start a job, or return that of an earlier request with the same Idempotency-Key.
 
         `sent`: the fields of the body, which must then be the same. Raises `bad_header`, and the errors of
@@ -63,7 +72,7 @@ class Generations:
         key, digest = _idempotency(request, sent)
         if generation.deadline_ms is None:
             generation = replace(generation, deadline_ms=self._deadline_ms)
-        return self.jobs.accept(request.owner, generation, key, digest)
+        return self.jobs.accept(request.owner, generation, key, digest, webhook)
 
     def resume(self, request: Request, sent: Mapping[str, Any], attempt: int) -> Record | None:
         """Return the job that was offered to this attempt of a request without Idempotency-Key, or None."""

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 import contract
-from contract import EaselError, GenerationRequest, ModelProfile, dumps, refuse
+from contract import EaselError, ModelProfile, dumps, refuse
 from gateway.bodies import json_body
 from gateway.events import Request, Response, encoded_size, render
 from gateway.problem_details import problem_response
 from gateway.router import Route
-from jobs.ports import EndpointState, Progress
+from jobs.ports import EndpointState
 from jobs.records import Job, Outcome, Record
 from routes import views
 from routes.api import Api
 from routes.chinese_names import in_chinese
 from routes.generations import Generations
+from routes.job_views import JobViews, parameters_of
 from routes.openapi import JOBS_LIMIT, document
 
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
@@ -43,6 +43,8 @@ class NativeApi(Api):
             Route("GET", "/jobs", self.recent),
             Route("GET", "/jobs/<id>", self.job),
             Route("DELETE", "/jobs/<id>", self.cancel),
+            Route("GET", "/webhooks/secret", self.webhook_secret),
+            Route("POST", "/webhooks/secret", self.rotate_webhook_secret),
             Route("GET", "/models", self.models),
             Route("GET", "/health", self.health),
             Route("GET", "/openapi.json", self.openapi),
@@ -80,7 +82,7 @@ class NativeApi(Api):
         """Return the caller's newest jobs."""
         jobs = self._jobs.recent(request.owner, _limit(request))
         state = self._generations.state() if any(job.status == "queued" for job in jobs) else EndpointState("unknown")
-        return _json(views.Jobs(jobs=[self._view(job, state) for job in jobs]))
+        return _json(views.Jobs(jobs=[self._views.job(job, state) for job in jobs]))
 
     def models(self, request: Request) -> Response:
         """Return the model, its defaults and bounds."""
@@ -95,14 +97,24 @@ class NativeApi(Api):
 
     def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document."""
-        return Response(200, dumps(document(self._profile)))
+        return Response(200, dumps(document(self._profile, self._generations.webhooks.events)))
+
+    def webhook_secret(self, request: Request) -> Response:
+        """Return the secret of the caller's webhooks."""
+        return _json(views.WebhookSecret(key=self._generations.webhooks.secret(request.owner)))
+
+    def rotate_webhook_secret(self, request: Request) -> Response:
+        """Replace the secret of the caller's webhooks."""
+        return _json(views.WebhookSecret(key=self._generations.webhooks.rotate_secret(request.owner)))
 
     # --- requests --------------------------------------------------------------------------------
 
     def _accept(self, request: Request) -> Record:
         body = json_body(request)
         sent = contract.parse_body(body)
-        return self._generations.accept(request, contract.validate_request(sent, self._profile), sent)
+        webhook = self._generations.webhooks.parse(sent)
+        generation = contract.validate_request(_without_webhook(sent), self._profile)
+        return self._generations.accept(request, generation, sent, webhook)
 
     def _features(self) -> list[views.Feature]:
         features: dict[views.Feature, bool] = {
@@ -111,10 +123,15 @@ class NativeApi(Api):
             "embed_parameters": True,
             "preview": self._jobs.endpoint.has_previews,
             "cancel_running": self._jobs.endpoint.stops_jobs,
+            "webhooks": bool(self._generations.webhooks.events),
         }
         return [name for name, supported in features.items() if supported]
 
     # --- responses -------------------------------------------------------------------------------
+
+    @property
+    def _views(self) -> JobViews:
+        return JobViews(self._jobs.link, self._jobs.endpoint.reports_start)
 
     def _accepted(self, job: Job) -> Response:
         headers = {"location": f"jobs/{job.ticket.id}", "retry-after": "2"}
@@ -123,45 +140,9 @@ class NativeApi(Api):
     def _full_view(self, job: Job) -> views.Job:
         """Return the view with the state and progress of the endpoint, which cost a call each."""
         if job.outcome:
-            return self._view(job, EndpointState("unknown"))
+            return self._views.job(job)
         progress = self._jobs.endpoint.progress(job.ticket)
-        return self._view(job, self._generations.state(), progress)
-
-    def _view(self, job: Job, state: EndpointState, progress: Progress | None = None) -> views.Job:
-        outcome, path = job.outcome, f"/jobs/{job.ticket.id}"
-        request = job.record.request if job.record else None
-        status = "running" if progress and not outcome else job.status
-        return views.Job(
-            id=job.ticket.id,
-            status=status,  # type: ignore[arg-type]  # pydantic checks it
-            message=_message(status, job, state, self._jobs.endpoint.reports_start),
-            created_at=_timestamp(job.created_at),
-            started_at=_timestamp(job.started_at) if job.started_at else None,
-            completed_at=_timestamp(outcome.completed_at) if outcome else None,
-            progress=views.Progress(**asdict(progress)) if progress else None,
-            parameters=_parameters(request, outcome),
-            seeds=list(request.seeds()) if request else [],
-            images=self._images(job),
-            timings=dict(outcome.timings) if outcome else {},
-            warnings=list(outcome.warnings) if outcome else [],
-            error=_job_error(outcome),
-            urls=views.Urls(get=path, cancel=path),
-        )
-
-    def _images(self, job: Job) -> list[views.Image]:
-        if job.record is None or job.outcome is None:
-            return []
-        request = job.record.request
-        return [
-            views.Image(
-                url=self._jobs.link(job.ticket, image.name),
-                seed=image.seed,
-                width=request.width,
-                height=request.height,
-                media_type=contract.OUTPUT_FORMATS.get(request.output_format, "application/octet-stream"),
-            )
-            for image in job.outcome.images
-        ]
+        return self._views.job(job, self._generations.state(), progress)
 
     def _generated(self, job: Job, outcome: Outcome) -> Response:
         """Return the images in the body if they fit, else links and a warning."""
@@ -169,10 +150,10 @@ class NativeApi(Api):
             id=job.ticket.id,
             generated_images=[],
             seeds=[image.seed for image in outcome.images],
-            parameters=_parameters(job.record.request if job.record else None, outcome),
+            parameters=parameters_of(job),
             timings=dict(outcome.timings),
             warnings=list(outcome.warnings),
-            images=self._images(job),
+            images=self._views.images(job),
         )
         encoded = self._generations.inline(job, encoded_size(render(_json(view), "")))
         if encoded is None:
@@ -184,6 +165,11 @@ def _json(view: BaseModel, status: int = 200, headers: Mapping[str, str] | None 
     return Response(status, view.model_dump_json(), headers=headers or {})
 
 
+def _without_webhook(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that the container gets too."""
+    return {name: value for name, value in sent.items() if name not in contract.WEBHOOK_FIELDS}
+
+
 def _limit(request: Request) -> int:
     values = set(request.query.get("limit", ())) or {str(JOBS_LIMIT.maximum // 2)}
     text = values.pop()
@@ -192,49 +178,6 @@ def _limit(request: Request) -> int:
         allowed = f"{JOBS_LIMIT.minimum} to {JOBS_LIMIT.maximum}"
         refuse("out_of_range", "limit", f"limit is not an integer from {allowed}", f"Send {allowed}.")
     return limit
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _parameters(request: GenerationRequest | None, outcome: Outcome | None) -> dict[str, Any]:
-    if outcome and outcome.parameters:
-        return dict(outcome.parameters)
-    return asdict(request) if request else {}
-
-
-def _job_error(outcome: Outcome | None) -> views.JobError | None:
-    error = outcome.exception() if outcome else None
-    if error is None:
-        return None
-    return views.JobError(
-        code=error.code, status=error.kind.status, message=error.message, hint=error.hint, param=error.param
-    )
-
-
-def _message(status: str, job: Job, state: EndpointState, reports_start: bool) -> str:
-    if job.outcome:
-        return _end_message(job, job.outcome, reports_start)
-    if status == "running":
-        return "The image is being generated."
-    if state.status == "asleep" and state.wake_minutes:
-        low, high = state.wake_minutes
-        return f"The model is starting for this job; that usually takes {low} to {high} minutes."
-    if state.status in ("starting", "broken"):
-        return state.detail or f"The model is {state.status}."
-    return "The job is waiting." if reports_start else "The job is waiting or running."
-
-
-def _end_message(job: Job, outcome: Outcome, reports_start: bool) -> str:
-    if outcome.status == "cancelled":
-        if job.started_at:
-            return "The job was cancelled while it ran, and its generation stopped."
-        if reports_start:
-            return "The job was cancelled before it started."
-        return "The job was cancelled. If it was already running, its images are discarded."
-    error = outcome.exception()
-    return f"The job failed: {error.message}." if error else "The images are ready."
 
 
 def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:

@@ -27,7 +27,7 @@ EXAMPLE = {
 _EVERYWHERE = (401, 403, 404, 405, 429, 500, 502, 503, 504)
 """Errors of every route: rejected by the gateway, wrong path or method, or a failure of the store or endpoint."""
 
-_VIEWS = (views.Job, views.Jobs, views.Generated, views.Models, views.Health, Problem)
+_VIEWS = (views.Job, views.Jobs, views.Generated, views.Models, views.Health, views.WebhookSecret, Problem)
 _REF = "#/components/schemas/{model}"
 _JOB_ID = {
     "name": "id",
@@ -55,10 +55,10 @@ _IDEMPOTENCY_KEY = {
 
 
 @cache
-def document(profile: ModelProfile) -> dict[str, Any]:
-    """Return the document for the model of `profile`."""
+def document(profile: ModelProfile, webhook_events: tuple[str, ...] = contract.WEBHOOK_EVENTS) -> dict[str, Any]:
+    """Return the document for the model of `profile` and a service that sends webhooks of these events."""
     _, schemas = models_json_schema([(view, "serialization") for view in _VIEWS], ref_template=_REF)
-    components = {**schemas["$defs"], "GenerationRequest": request_schema(profile)}
+    components = {**schemas["$defs"], "GenerationRequest": request_schema(profile, webhook_events)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -75,8 +75,8 @@ def document(profile: ModelProfile) -> dict[str, Any]:
     }
 
 
-def request_schema(profile: ModelProfile) -> dict[str, Any]:
-    """Return the schema of what `contract.parse_request` accepts, except rules that JSON Schema cannot express."""
+def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of what a request may contain, except rules that JSON Schema cannot express."""
     side = Bound(contract.SIDE.minimum, min(contract.SIDE.maximum, profile.max_side))
     steps = {name: contract.steps_bound(profile, name) for name in profile.schedulers}
     prompt = {**_text(contract.PROMPT_CHARS), "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
@@ -94,6 +94,7 @@ def request_schema(profile: ModelProfile) -> dict[str, Any]:
         "deadline_ms": _number(contract.DEADLINE_MS),
         **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
+        **(_webhook(webhook_events) if webhook_events else dict.fromkeys(contract.WEBHOOK_FIELDS, False)),
     }
     return {
         "type": "object",
@@ -177,7 +178,24 @@ def _requirements() -> list[dict[str, Any]]:
         *({"if": given(field), "then": given("init_image")} for field in of_init_image),
         {"if": given("mask_mode"), "then": given("mask_image")},
         {"if": given("mask_blur"), "then": masked},
+        {"if": given("webhook_events"), "then": given("webhook")},
     ]
+
+
+def _webhook(events: tuple[str, ...]) -> dict[str, Any]:
+    label, port = (
+        "[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?",
+        "443|102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}",
+    )
+    port += "|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+    host = rf"(?![^/?:]{{254}})({label}\.)+[a-zA-Z]([a-zA-Z0-9-]{{0,61}}[a-zA-Z0-9])?"
+    url = {
+        **_text(contract.WEBHOOK_CHARS),
+        "pattern": rf"^https://{host}(:({port}))?([/?]((?![#\\])[!-~])*)?$",
+        "description": "Public https URL that gets the job's events. A laptop's operator can allow other origins",
+    }
+    names = {"type": "array", "items": {"type": "string", "enum": list(events)}, "minItems": 1, "uniqueItems": True}
+    return {"webhook": url, "webhook_events": {**names, "description": "Default: completed"}}
 
 
 def _number(bound: Bound | FloatBound, kind: str = "integer") -> dict[str, Any]:
@@ -217,9 +235,20 @@ def _paths() -> dict[str, Any]:
                 ),
             },
         },
+        "/webhooks/secret": _webhook_secret(),
         "/models": {"get": _operation("models", "The model, its defaults and bounds", {200: views.Models})},
         "/health": {"get": _operation("health", "Whether a new job will run", {200: views.Health})},
         "/openapi.json": {"get": _operation("openapi", "This document", {200: None})},
+    }
+
+
+def _webhook_secret() -> dict[str, Any]:
+    body, errors = {200: views.WebhookSecret}, (400,)
+    return {
+        "get": _operation("webhook_secret", "The secret of your webhooks' signatures", body, errors),
+        "post": _operation(
+            "rotate_webhook_secret", "Replace the secret; the old is valid for a day more", body, errors
+        ),
     }
 
 

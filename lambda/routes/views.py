@@ -13,6 +13,13 @@ Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11
 Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
 
 
+WebhookEvent = Literal["start", "completed"]
+WebhookError = Literal[
+    "address_not_public", "name_not_resolved", "connection_failed", "tls_failed", "timeout", "invalid_response",
+    "redirect", "status",
+]  # fmt: skip
+
+
 class Progress(View):
     """Steps of the running job."""
 
@@ -48,6 +55,37 @@ class Urls(View):
     cancel: Link
 
 
+class WebhookAttempt(View):
+    """One attempt to deliver an event."""
+
+    at: Timestamp
+    seconds: float
+    status: Annotated[int | None, Field(description="HTTP status of the response; null: none came")]
+    error: Annotated[WebhookError | None, Field(description="null: it was delivered")]
+
+
+class WebhookDelivery(View):
+    """An event that has happened. `waiting`: for its first or next attempt."""
+
+    event: WebhookEvent
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: list[WebhookAttempt]
+
+
+class Webhook(View):
+    """Where the job's events are sent, and the deliveries so far."""
+
+    url: Annotated[str, Field(description="Without path and query, which may contain a secret")]
+    events: list[WebhookEvent]
+    deliveries: list[WebhookDelivery]
+
+
+class WebhookSecret(View):
+    """The secret of your webhooks' signatures, for libraries of Standard Webhooks."""
+
+    key: Annotated[str, Field(description="`whsec_` and base64 of 32 bytes")]
+
+
 class Job(View):
     """The current state of a job."""
 
@@ -65,6 +103,7 @@ class Job(View):
     warnings: list[str]
     error: JobError | None
     urls: Urls
+    webhook: Webhook | None
 
 
 class Jobs(View):
@@ -160,7 +199,7 @@ class Preset(View):
     negative_prompt: str | None
 
 
-Feature = Literal["image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running"]
+Feature = Literal["image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running", "webhooks"]
 
 
 class Model(View):
@@ -179,7 +218,7 @@ class Model(View):
         list[Feature],
         Field(
             description="Optional features that are available here: init_image, mask_image and outpaint, "
-            "embed_parameters, previews, and DELETE /jobs/{id} of a running job"
+            "embed_parameters, previews, DELETE /jobs/{id} of a running job, and webhooks"
         ),
     ]
     upscales: Annotated[

@@ -47,6 +47,9 @@ DESCRIPTIONS = {
     "reason: search for crashed, for 'Task timed out' and for 'Runtime exited'. The caller, or Lambda, tries again.",
     "LostEvents": "A function gave up on an event, so a job may have no outcome. Read the message in the queue "
     "LostEvents and the function's log, fix the cause, then purge the queue. The job expires by itself.",
+    "LostWebhooks": "The function that delivers webhooks could not handle an event, so somebody was not notified. Its "
+    "log has the reason. Fix the cause, then send the messages again with `aws sqs start-message-move-task`, or purge "
+    "the queue. A receiver that fails raises no alarm: its job shows the attempts.",
     "FailingJobs": "Three jobs failed in five minutes. Run `easel doctor`: it reads the container's last log lines and "
     "knows the usual causes. The dashboard shows the failures by code.",
     "OldestJob": f"A job has waited for {WAIT_MINUTES} minutes, or for half of queue_minutes if that is less: no "
@@ -87,11 +90,15 @@ class Alarms(Construct):
         function, helper = functions.api.function, functions.helper.function
         self._alarm("ServerErrors", api.metric_server_error(statistic="Sum"), threshold=5)
         self._alarm("Throttled", function.metric_throttles())
-        self._alarm("FunctionErrors", errors_of([function, helper], FIVE_MINUTES))
+        watched = [function, helper]
+        if webhooks := functions.webhooks:
+            watched.append(webhooks.delivery.function)
+            self._alarm("LostWebhooks", _messages(webhooks.lost))
+        self._alarm("FunctionErrors", errors_of(watched, FIVE_MINUTES))
         if self._settings.mode == "realtime":  # Lambda's queue of the runner; its metric is in milliseconds
             age = helper.metric("AsyncEventAge", statistic="Maximum", period=FIVE_MINUTES)
             self._alarm("OldestJob", age, threshold=1000 * oldest_seconds(self._settings))
-        self._alarm("LostEvents", lost_events.metric_approximate_number_of_messages_visible(statistic="Maximum"))
+        self._alarm("LostEvents", _messages(lost_events))
 
     def _watch_jobs(self) -> None:
         failed = self._metrics.easel("JobSeconds", "status", "failed", "SampleCount")
@@ -132,6 +139,10 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         self.all.append(alarm)
+
+
+def _messages(queue: sqs.IQueue) -> cloudwatch.IMetric:
+    return queue.metric_approximate_number_of_messages_visible(statistic="Maximum")
 
 
 def oldest_seconds(settings: Settings) -> int:

@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.api.powertools import powertools
+from stacks.api.webhooks import Webhooks
 from stacks.common.function import Function, folder_code
 from stacks.common.grants import allow, allow_listing, allow_objects
 from stacks.common.kms_key import allow_key
@@ -29,7 +30,7 @@ LAMBDA = Path(__file__).parents[2] / "lambda"
 class ApiFunctions(Construct):
     """`api`, which serves the API, and `helper`, which ends jobs: finalizer in async mode, runner in realtime mode.
 
-    Events that the helper cannot handle go to `lost_events`.
+    Events that the helper cannot handle go to `lost_events`. `webhooks`: None if they are off.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ApiFunctions(Construct):
             self.helper = self._runner(lost_events)
             self.api = self._realtime_api(self.helper.function)
         allow_key(self.helper.role, bucket.encryption_key, "sqs")
+        self.webhooks = self._webhooks() if settings.webhooks == "on" else None
 
     def _async_api(self) -> Function:
         api = self._api(variables={})
@@ -119,6 +121,15 @@ class ApiFunctions(Construct):
         runner = self._function("Runner", "handlers.runner", seconds=90, variables=variables, async_invoke=once)
         allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [self._endpoint.arn])
         return runner
+
+    def _webhooks(self) -> Webhooks:
+        code = folder_code(LAMBDA)
+        webhooks = Webhooks(
+            self, "Webhooks", settings=self._settings, bucket=self._bucket, code=code, layer=self._layer
+        )
+        webhooks.let_queue(self.api, secrets=True)
+        webhooks.let_queue(self.helper)
+        return webhooks
 
     def _function(
         self,

@@ -87,7 +87,8 @@ class ApiStack(cdk.Stack):
     def _watch(self, functions: ApiFunctions, endpoint: Endpoint, alerts: sns.ITopic, lost_events: sqs.IQueue) -> None:
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
         alarms.watch_api(self.api, functions, lost_events)
-        own_logs = [functions.api.logs.log_group_name, functions.helper.logs.log_group_name]
+        webhooks = [functions.webhooks.delivery] if functions.webhooks else []
+        own_logs = [function.logs.log_group_name for function in (functions.api, functions.helper, *webhooks)]
         dashboard = Dashboard(
             self,
             "Dashboard",

@@ -90,6 +90,9 @@ class Settings(BaseModel):
     api_auth: Literal["key", "iam", "none"] = "key"
     """Who may call the API: holders of an API `key`, callers that sign with `iam`, or, with `none`, everybody, at your
     cost. For AWS-internal callers (`iam`) and for APIs behind another gateway (`none`)."""
+    webhooks: Switch = "off"
+    """`on` lets a request name a public https URL that gets the job's events. For callers that cannot poll; off by
+    default, because callers then choose what your account calls."""
     waf: forms.WebAcl = "off"
     """`on` creates a firewall for the API; the ARN of a web ACL attaches it, a global web ACL to the site. For
     public APIs, and for organisations that require a firewall."""

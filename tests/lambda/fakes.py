@@ -12,15 +12,20 @@ import contract
 from contract import EaselError, GenerationRequest
 from gateway.router import Router
 from gateway.service import Service
+from jobs.announcer import Announcer
 from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import EndpointState, Progress, Submission, Ticket
 from jobs.records import Outcome, Record
+from jobs.webhook import Delivery
 from routes.apis import all_apis, render_error
 from routes.generations import Generations
+from webhooks.offer import Webhooks
+from webhooks.url import UrlRules
 
 ROOT = Path(__file__).parent.parent.parent
 PROFILE = contract.parse_profile((ROOT / "examples/profile.json").read_text())
+PUBLIC_RULES = UrlRules()
 UNLIMITED = replace(PROFILE, max_pixel_steps=10**12)
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF", "jpeg": b"\xff\xd8\xff"}
 
@@ -153,6 +158,19 @@ class FakeEndpoint:
                 self.generate(ticket)
 
 
+class FakeWebhookQueue:
+    """Keeps events. `put` raises `error` if it is set."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Ticket, str]] = []
+        self.error: EaselError | None = None
+
+    def put(self, ticket: Ticket, event: str) -> None:
+        if self.error:
+            raise self.error
+        self.events.append((ticket, event))
+
+
 class FakeTelemetry:
     """Keeps what is logged."""
 
@@ -160,6 +178,8 @@ class FakeTelemetry:
         self.requests: list[dict[str, Any]] = []
         self.ends: list[tuple[str, str]] = []
         self.crashes: list[BaseException] = []
+        self.webhooks: list[tuple[str, str]] = []
+        self.ignores: list[str] = []
 
     def begin(self, request_id: str) -> None:
         self.request_id = request_id
@@ -173,12 +193,21 @@ class FakeTelemetry:
     def ended(self, record: Record, outcome: Outcome) -> None:
         self.ends.append((record.ticket.id, outcome.status))
 
+    def webhook(self, ticket: Ticket, event: str, delivery: Delivery) -> None:
+        self.webhooks.append((event, delivery.state))
+
+    def ignored(self, reason: str, inference_id: str = "") -> None:
+        self.ignores.append(reason)
+
     def crashed(self, error: BaseException, request_id: str = "") -> None:
         self.crashes.append(error)
 
 
 class World:
-    """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that."""
+    """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that.
+
+    `rules` and `reports_start`: those of `Webhooks`.
+    """
 
     def __init__(
         self,
@@ -187,12 +216,22 @@ class World:
         telemetry: Any = None,
         auth: str = "key",
         usd_per_hour: float | None = None,
+        rules: UrlRules | None = PUBLIC_RULES,
+        reports_start: bool = False,
     ) -> None:
         self.clock, self.store = FakeClock(), MemoryStore()
         self.telemetry = FakeTelemetry() if telemetry is None else telemetry
         self.endpoint = FakeEndpoint(self.store)
+        self.endpoint.reports_start = reports_start
         self.clock.while_sleeping = self.endpoint.generate_all
-        self.reporter = JobReporter(store=self.store, clock=self.clock, on_end=self.telemetry.ended)
+        self.queue = FakeWebhookQueue()
+        self.announcer = Announcer(self.store, self.queue)
+        self.reporter = JobReporter(
+            store=self.store,
+            clock=self.clock,
+            on_end=self.telemetry.ended,
+            announce=self.announcer.try_to_announce,
+        )
         self.jobs = Jobs(
             store=self.store,
             reporter=self.reporter,
@@ -201,10 +240,15 @@ class World:
             ttl_s=3600,
             on_accept=self.telemetry.accepted,
         )
-        generations = Generations(
-            jobs=self.jobs, profile=profile, wait_s=wait_s, deadline_ms=60_000, usd_per_hour=usd_per_hour
+        self.generations = Generations(
+            jobs=self.jobs,
+            profile=profile,
+            wait_s=wait_s,
+            deadline_ms=60_000,
+            usd_per_hour=usd_per_hour,
+            webhooks=Webhooks(self.store, self.clock.now, rules, reports_start=reports_start),
         )
-        router = Router(all_apis(generations))
+        router = Router(all_apis(self.generations))
         self.service = Service(
             lambda: router,
             auth=lambda: auth,

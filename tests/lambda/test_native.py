@@ -280,8 +280,10 @@ def test_the_advertised_steps_are_accepted_and_one_more_is_not(
 
 
 def test_models_list_optional_features(world: World, slow: World) -> None:
-    assert world.call("GET", "/models")[1]["models"][0]["features"] == ["image_to_image", "inpaint", "embed_parameters"]
-    other = World(replace(PROFILE, image_to_image=False))
+    assert world.call("GET", "/models")[1]["models"][0]["features"] == [
+        "image_to_image", "inpaint", "embed_parameters", "webhooks"
+    ]  # fmt: skip
+    other = World(replace(PROFILE, image_to_image=False), rules=None)
     other.endpoint.has_previews = other.endpoint.stops_jobs = True
     features = ["embed_parameters", "preview", "cancel_running"]
     assert other.call("GET", "/models")[1]["models"][0]["features"] == features
@@ -495,6 +497,7 @@ ROUTES = [(route["path"], route["allow"]) for route in (
     {"path": "/generate", "allow": "POST"},
     {"path": "/jobs", "allow": "POST, GET, HEAD"},
     {"path": f"/jobs/{MISSING}", "allow": "GET, HEAD, DELETE"},
+    {"path": "/webhooks/secret", "allow": "GET, HEAD, POST"},
     {"path": "/models", "allow": "GET, HEAD"},
     {"path": "/health", "allow": "GET, HEAD"},
     {"path": "/openapi.json", "allow": "GET, HEAD"},
@@ -635,7 +638,9 @@ def test_the_openapi_document_has_all_routes_fields_and_bounds() -> None:
     schema = document(replace(PROFILE, max_side=4096))
     sides = schema["components"]["schemas"]["GenerationRequest"]["properties"]["width"]["oneOf"][0]
     assert (sides["minimum"], sides["maximum"], sides["multipleOf"]) == (64, contract.SIDE.maximum, 8)
-    assert set(schema["components"]["schemas"]["GenerationRequest"]["properties"]) == set(contract.REQUEST_FIELDS)
+    assert set(schema["components"]["schemas"]["GenerationRequest"]["properties"]) == {
+        *contract.REQUEST_FIELDS, *contract.WEBHOOK_FIELDS
+    }  # fmt: skip
     bodies = [case["body"] for case in json.loads((ROOT / "examples/accepted.json").read_text())]
     assert EXAMPLE in bodies
     assert {(path.replace("{id}", MISSING), ", ".join(method.upper() for method in item)) for path, item in

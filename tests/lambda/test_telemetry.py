@@ -141,7 +141,7 @@ def test_the_text_of_the_model_is_not_logged(capsys: pytest.CaptureFixture[str])
 
 def test_an_ignored_event_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     world = LoggedWorld(capsys)
-    world.telemetry.ignored("no such job", "id")  # type: ignore[union-attr]
+    world.telemetry.ignored("no such job", "id")
     assert [(line["message"], line["reason"]) for line in world.lines()] == [("ignored", "no such job")]
 
 

@@ -203,7 +203,10 @@ STATEFUL = {
     "AWS::SNS::Topic": {  # confirmed subscriptions
         "AlertsTopicCF7C81C9", "AlertsBudgetUsedUpDC8E9E63", "ResultsSuccessCDDB594E", "ResultsError5CB02EAD",
     },
-    "AWS::SQS::Queue": {"LostEvents3D75545E", "BudgetStopLost4257B51F"},  # events that wait for an operator
+    "AWS::SQS::Queue": {  # events that wait for an operator, or for their delivery
+        "LostEvents3D75545E", "BudgetStopLost4257B51F", "FunctionsWebhooksLostF0FD20DF",
+        "FunctionsWebhooksQueue0DDF23A0",
+    },
 }  # fmt: skip
 """Type to logical ids. With another logical id CloudFormation would create a new resource and delete the old."""
 

@@ -55,6 +55,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "queue": ({}, {"queue_minutes": "5", "api_concurrency": "7"}),
     "budget_usd": ({}, {"budget_usd": "9", "budget_action": "stop"}, {"budget_usd": "0"}),
     "tracing": ({}, {"tracing": "on"}),
+    "webhooks": ({}, {"webhooks": "on"}),
     "alert_email": ({}, {"alert_email": "you@example.com"}),
     "model": ({}, {"model": "hub"}, {"model": "s3"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),

@@ -85,6 +85,7 @@ export function createJob(changes: Partial<Job> = {}): Job {
     warnings: [],
     error: null,
     urls: { get: '/jobs/job-1', cancel: '/jobs/job-1' },
+    webhook: null,
     ...changes,
   }
 }

@@ -16,6 +16,9 @@ from easel.laptop.settings import Settings
 from easel.laptop.storage.folder_check import check_kinds, check_writes, folder_error, keep_private
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
+from easel.laptop.storage.webhook_queue import FolderWebhookQueue
+from jobs.announcer import Announcer
+from jobs.ports import Ticket
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,14 @@ class DataFolder:
     @cached_property
     def queue(self) -> Queue:
         return Queue(self.root / "queue")
+
+    @cached_property
+    def webhook_queue(self) -> FolderWebhookQueue:
+        return FolderWebhookQueue(self.root / "webhooks")
+
+    def announce(self, ticket: Ticket, event: str) -> None:
+        """Queue an event of a job's webhook. Never raises EaselError: the next GET of the job tries again."""
+        Announcer(self.store(), self.webhook_queue).try_to_announce(ticket, event)
 
     def signer(self) -> Signer:
         return Signer(load_secret(self.root / "secret"))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import easel.client as public
-from contract import REQUEST_FIELDS
+from contract import REQUEST_FIELDS, WEBHOOK_FIELDS
 from easel.client import (
     ApiError,
     AsyncEasel,
@@ -112,7 +112,7 @@ def test_a_generation(api: Api, call: CallClient, tmp_path: Path) -> None:
 
 
 def test_every_request_field_is_an_argument() -> None:
-    assert {"prompt", *RequestFields.__annotations__} == set(REQUEST_FIELDS)
+    assert {"prompt", *RequestFields.__annotations__} == {*REQUEST_FIELDS, *WEBHOOK_FIELDS}
     with pytest.raises(TypeError, match="extra="):
         Easel().generate("a", stepz=3)  # type: ignore[call-arg]
 

@@ -16,6 +16,7 @@ from tests.stacks.assembly import Assembly
 ALARM = "AWS::CloudWatch::Alarm"
 ASYNC = {"ServerErrors", "Throttled", "FunctionErrors", "LostEvents", "FailingJobs", "OldestJob", "SlowJobs",
          "WrongSettings", "IdleInstance", "NoCapacity", "Undelivered"}  # fmt: skip
+WEBHOOKS = {"LostWebhooks"}
 
 
 def alarms(assembly: Assembly) -> dict[str, dict[str, Any]]:
@@ -43,8 +44,10 @@ def is_informational(alarm: dict[str, Any]) -> bool:
     return INFORMATIONAL_TAG in {tag["Key"] for tag in alarm.get("Tags", [])}
 
 
-def test_each_mode_has_its_alarms(default: Assembly, realtime: Assembly) -> None:
-    assert set(alarms(default)) == ASYNC == set(DESCRIPTIONS)
+def test_each_mode_has_its_alarms(default: Assembly, realtime: Assembly, own: Assembly, hub: Assembly) -> None:
+    assert set(alarms(default)) == ASYNC == set(DESCRIPTIONS) - WEBHOOKS
+    assert set(alarms(hub)) == ASYNC | WEBHOOKS
+    assert set(alarms(own)) == (ASYNC | WEBHOOKS) - {"NoCapacity", "Undelivered"}
     assert set(alarms(realtime)) == ASYNC - {"NoCapacity", "Undelivered"}
 
 

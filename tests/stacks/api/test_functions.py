@@ -65,14 +65,16 @@ def test_functions_have_exactly_the_variables_that_they_read(
         and node.func.id == "_variable"
         and isinstance(node.args[1], ast.Constant)
     }
-    stopping, service = {"EASEL_STOP_MARKER"}, {"POWERTOOLS_SERVICE_NAME"}
-    assert set(variables(default, "handlers.api")) == service | read - stopping - {"EASEL_RUNNER"}
-    assert set(variables(realtime, "handlers.api")) == service | read - stopping
+    queue, service = {"EASEL_WEBHOOK_QUEUE"}, {"POWERTOOLS_SERVICE_NAME"}
+    optional = {"EASEL_STOP_MARKER", *queue}
+    assert set(variables(default, "handlers.api")) == service | read - optional - {"EASEL_RUNNER"}
+    assert set(variables(realtime, "handlers.api")) == service | read - optional
     assert set(variables(default, "handlers.finalizer")) == service | {"EASEL_BUCKET"}
     assert set(variables(realtime, "handlers.runner")) == service | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
     traced = service | {"EASEL_TRACING"}
     assert set(variables(own, "handlers.api")) == traced | read
-    assert set(variables(own, "handlers.runner")) == traced | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+    assert set(variables(own, "handlers.runner")) == traced | {"EASEL_BUCKET", "EASEL_ENDPOINT"} | queue
+    assert set(variables(own, "handlers.webhooks")) == traced | {"EASEL_BUCKET", "EASEL_MODE"} | queue
 
 
 def test_the_price_of_an_hour_is_that_of_the_most_expensive_type(default: Assembly, cloud9: Assembly) -> None:

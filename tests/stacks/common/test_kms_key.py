@@ -71,10 +71,11 @@ def test_roles_that_send_messages_may_use_the_key(encrypted: tuple[Assembly, str
     assembly, _ = encrypted
     for service, action in {"sns": "sns:Publish", "sqs": "sqs:SendMessage"}.items():
         for id, statements in policies(assembly):
-            sends = any(action in as_list(statement["Action"]) for statement in statements)
+            actions = {action for statement in statements for action in as_list(statement["Action"])}
+            sends, receives = action in actions, "sqs:ReceiveMessage" in actions and service == "sqs"
             via = [statement for statement in kms_statements(statements) if is_via(statement, service)]
-            allowed = [set(statement["Action"]) for statement in via]
-            assert allowed == [{"kms:Decrypt", "kms:GenerateDataKey"}] * sends, id
+            allowed = [set(as_list(statement["Action"])) for statement in via]
+            assert allowed == [{"kms:Decrypt", "kms:GenerateDataKey"}] * sends + [{"kms:Decrypt"}] * receives, id
 
 
 def test_no_role_may_use_another_key_or_this_key_directly(encrypted: tuple[Assembly, str]) -> None:

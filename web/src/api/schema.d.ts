@@ -57,6 +57,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The secret of your webhooks' signatures */
+        get: operations["webhook_secret"];
+        put?: never;
+        /** Replace the secret; the old is valid for a day more */
+        post: operations["rotate_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -331,6 +349,7 @@ export interface components {
             warnings: string[];
             error: components["schemas"]["JobError"] | null;
             urls: components["schemas"]["Urls"];
+            webhook: components["schemas"]["Webhook"] | null;
         };
         /**
          * JobError
@@ -385,9 +404,9 @@ export interface components {
             formats: string[];
             /**
              * Features
-             * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, and DELETE /jobs/{id} of a running job
+             * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, DELETE /jobs/{id} of a running job, and webhooks
              */
-            features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running")[];
+            features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running" | "webhooks")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -563,6 +582,74 @@ export interface components {
             cancel: string;
         };
         /**
+         * Webhook
+         * @description Where the job's events are sent, and the deliveries so far.
+         */
+        Webhook: {
+            /**
+             * Url
+             * @description Without path and query, which may contain a secret
+             */
+            url: string;
+            /** Events */
+            events: ("start" | "completed")[];
+            /** Deliveries */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+        };
+        /**
+         * WebhookAttempt
+         * @description One attempt to deliver an event.
+         */
+        WebhookAttempt: {
+            /**
+             * At
+             * @description ISO 8601, UTC
+             * @example 2026-11-23T08:00:00.000Z
+             */
+            at: string;
+            /** Seconds */
+            seconds: number;
+            /**
+             * Status
+             * @description HTTP status of the response; null: none came
+             */
+            status: number | null;
+            /**
+             * Error
+             * @description null: it was delivered
+             */
+            error: ("address_not_public" | "name_not_resolved" | "connection_failed" | "tls_failed" | "timeout" | "invalid_response" | "redirect" | "status") | null;
+        };
+        /**
+         * WebhookDelivery
+         * @description An event that has happened. `waiting`: for its first or next attempt.
+         */
+        WebhookDelivery: {
+            /**
+             * Event
+             * @enum {string}
+             */
+            event: "start" | "completed";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "delivered" | "failed";
+            /** Attempts */
+            attempts: components["schemas"]["WebhookAttempt"][];
+        };
+        /**
+         * WebhookSecret
+         * @description The secret of your webhooks' signatures, for libraries of Standard Webhooks.
+         */
+        WebhookSecret: {
+            /**
+             * Key
+             * @description `whsec_` and base64 of 32 bytes
+             */
+            key: string;
+        };
+        /**
          * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength.
          * @example {
          *       "prompt": [
@@ -598,7 +685,9 @@ export interface components {
                 bottom?: number | null;
             } | null;
             embed_parameters?: boolean | null;
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+            webhook?: string | null;
+            webhook_events?: ("start" | "completed")[] | null;
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
     };
     responses: never;
     parameters: never;
@@ -1363,6 +1452,288 @@ export interface operations {
             };
             /** @description `idempotency_mismatch`: The Idempotency-Key belongs to another request; `job_running`: The job has started; `job_finished`: The job has finished; `cancelled`: The job was cancelled */
             409: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
+            429: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            500: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
+            502: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            503: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
+            504: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secret of your webhooks' signatures, for libraries of Standard Webhooks. */
+            200: {
+                headers: {
+                    "x-request-id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `invalid_form`: The body is not a form; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `images_too_large`: The images are too large for one response; `bad_header`: A header is not usable */
+            400: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: No valid API key */
+            401: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: Not allowed */
+            403: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `method_not_allowed`: Method not allowed */
+            405: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
+            429: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            500: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
+            502: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            503: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
+            504: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotate_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secret of your webhooks' signatures, for libraries of Standard Webhooks. */
+            200: {
+                headers: {
+                    "x-request-id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON; `expected_object`: The body is not a JSON object; `invalid_form`: The body is not a form; `missing_field`: A field is missing; `unknown_field`: A field is unknown; `wrong_type`: A field has the wrong type; `out_of_range`: A field is out of range; `not_multiple_of_8`: Width or height is not a multiple of 8; `unknown_value`: A field has an unknown value; `bad_text`: A text is not usable; `bad_image`: An image is not usable; `not_supported`: The model does not support this; `job_too_large`: The job is too large; `images_too_large`: The images are too large for one response; `bad_header`: A header is not usable */
+            400: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthorized`: No valid API key */
+            401: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: Not allowed */
+            403: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `method_not_allowed`: Method not allowed */
+            405: {
                 headers: {
                     "x-request-id": string;
                     "retry-after"?: string;

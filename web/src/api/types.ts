@@ -21,7 +21,15 @@ export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof Runtime
 
 type RequiredFields = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequest[Name]> }
 
-type RequestOnly = 'prompt' | 'num_images_per_prompt' | 'deadline_ms' | 'init_image' | 'strength' | 'embed_parameters'
+type RequestOnly =
+  | 'prompt'
+  | 'num_images_per_prompt'
+  | 'deadline_ms'
+  | 'webhook'
+  | 'webhook_events'
+  | 'init_image'
+  | 'strength'
+  | 'embed_parameters'
 
 /** The parameters of a single image. */
 export interface Parameters extends Omit<RequiredFields, RequestOnly> {

@@ -1,0 +1,1 @@
+"""Delivery of webhooks. The API imports only `url`, and only for a request that has a webhook."""
