@@ -10,9 +10,10 @@ from routes.generations import Generations
 from routes.huggingface import HuggingFaceApi
 from routes.native import NativeApi
 from routes.openai.api import OpenAIApi
+from routes.replicate.api import ReplicateApi
 
-APIS: tuple[type[Api], ...] = (OpenAIApi, Automatic1111Api, HuggingFaceApi, NativeApi)
-"""The native API is the last: its paths are all that no other API has."""
+APIS: tuple[type[Api], ...] = (ReplicateApi, OpenAIApi, Automatic1111Api, HuggingFaceApi, NativeApi)
+"""The first whose paths match a path is its API: Replicate's are among OpenAI's, and the native API has all others."""
 
 
 def all_apis(generations: Generations) -> list[Api]:

@@ -22,6 +22,7 @@ PYTHON: dict[str, list[str]] = {
     "llm": ["llm==0.36", "llm-openai-images==0.3.1"],
     "haystack": ["haystack-ai==3.4.1"],
     "langchain": ["langchain-community==0.4.2", "openai==2.54.0"],
+    "replicate-python": ["replicate==1.0.7"],
     "automatic1111": ["webuiapi==0.9.17"],
     "huggingface-python": ["huggingface_hub==2.4.0", "pillow==13.0.0"],
 }
@@ -29,6 +30,7 @@ PYTHON: dict[str, list[str]] = {
 NODE: dict[str, dict[str, str]] = {
     "openai-node": {"openai": "7.57.0"},
     "ai-sdk": {"ai": "7.0.173", "@ai-sdk/openai": "4.0.118", "@ai-sdk/openai-compatible": "3.0.92"},
+    "replicate-node": {"replicate": "1.4.0"},
     "huggingface-node": {"@huggingface/inference": "4.13.30"},
 }
 """Client to its packages. The program is `programs/<client>.mjs`."""
