@@ -36,7 +36,7 @@ _COMMON_HEADERS = {
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
     "access-control-allow-headers": "content-type, idempotency-key, x-api-key, authorization, x-amz-date, "
-    "x-amz-security-token",
+    "x-amz-security-token, *",
     "access-control-max-age": "7200",
 }
 """Headers of the response to a CORS preflight."""

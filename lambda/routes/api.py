@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
-from contract import EaselError
+from contract import EaselError, ModelProfile
 from gateway.events import Response, without_surrogates
 from gateway.router import Route
 from routes.generations import Generations
@@ -14,6 +15,14 @@ _GPU_FAILURES = frozenset({
     "blank_output", "container_died", "disk_full", "gpu_out_of_memory", "input_missing", "model_bad_response",
     "model_error", "nan_output", "upstream_closed", "upstream_truncated",
 })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Documentation:
+    """A part of the OpenAPI document: operations by path, and schemas by name."""
+
+    paths: dict[str, Any] = field(default_factory=dict)
+    schemas: dict[str, Any] = field(default_factory=dict)
 
 
 class Api(Protocol):
@@ -31,6 +40,11 @@ class Api(Protocol):
     @staticmethod
     def error(error: EaselError, path: str, request_id: str) -> Response:
         """Return the response to an error."""
+
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        """Return the API's part of the OpenAPI document. Import what only this needs inside."""
+        return Documentation()
 
 
 def common_status(error: EaselError, invalid: int = 400) -> int:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from contract import OUTPUT_FORMATS, EaselError, dumps, image_size, parse_body, refuse, validate_request
+from contract import OUTPUT_FORMATS, EaselError, ModelProfile, dumps, image_size, parse_body, refuse, validate_request
 from gateway.bodies import json_body
 from gateway.events import Request, Response
 from gateway.problem_details import problem_headers
 from gateway.router import Route
-from routes.api import Api, common_status, explain
+from routes.api import Api, Documentation, common_status, explain
 from routes.generations import Generations, ModelLoadingError
 from routes.lenient import LenientFields, base64_of
 from routes.scheduler_names import native_scheduler
@@ -54,6 +54,12 @@ class HuggingFaceApi(Api):
             body["estimated_time"] = error.seconds if isinstance(error, ModelLoadingError) else LOADING_SECONDS
         headers = {**problem_headers(error), "x-error-message": _header(body["error"])}
         return Response(504 if status == 503 else status, dumps(body), headers=headers)
+
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        from routes.openapi_parts import huggingface
+
+        return Documentation(huggingface(tuple(OUTPUT_FORMATS.values())))
 
     def text_to_image(self, request: Request) -> Response:
         """Generate an image from text."""

@@ -18,11 +18,13 @@ from gateway.router import Route
 from jobs.ports import EndpointState
 from jobs.records import Job, Outcome, Record
 from routes import views
-from routes.api import Api
+from routes.api import Api, Documentation
 from routes.chinese_names import in_chinese
 from routes.generations import Generations
 from routes.job_views import JobViews, parameters_of
-from routes.openapi import JOBS_LIMIT, document
+
+JOBS_LIMIT = contract.Bound(1, 40)
+"""Jobs in a response of GET /jobs. 40 with the longest prompts fit into the largest response."""
 
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
@@ -53,6 +55,12 @@ class NativeApi(Api):
     @staticmethod
     def error(error: EaselError, path: str, request_id: str) -> Response:
         return problem_response(error, path, request_id)
+
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        from routes import openapi
+
+        return openapi.native(profile, webhook_events)
 
     # --- routes ----------------------------------------------------------------------------------
 
@@ -97,6 +105,8 @@ class NativeApi(Api):
 
     def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document."""
+        from routes.openapi import document
+
         return Response(200, dumps(document(self._profile, self._generations.webhooks.events)))
 
     def webhook_secret(self, request: Request) -> Response:

@@ -1,4 +1,5 @@
-"""The OpenAPI 3.1 document: requests from the bounds in `contract.py`, responses from `views.py`."""
+"""The OpenAPI 3.1 document of all APIs, and the native API's part: requests from the bounds in `contract.py`, responses
+from `views.py`. It is imported when the document is requested."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import contract
 from contract import ERRORS, Bound, FloatBound, ModelProfile
 from gateway.problem_details import Problem, View
 from routes import views
-
-JOBS_LIMIT = Bound(1, 40)
-"""Jobs in a response of GET /jobs. 40 with the longest prompts fit into the largest response."""
+from routes.api import Api, Documentation
+from routes.apis import APIS
+from routes.native import JOBS_LIMIT
 
 EXAMPLE = {
     "prompt": ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"],
@@ -55,10 +56,13 @@ _IDEMPOTENCY_KEY = {
 
 
 @cache
-def document(profile: ModelProfile, webhook_events: tuple[str, ...] = contract.WEBHOOK_EVENTS) -> dict[str, Any]:
+def document(
+    profile: ModelProfile,
+    webhook_events: tuple[str, ...] = contract.WEBHOOK_EVENTS,
+    apis: tuple[type[Api], ...] = APIS,
+) -> dict[str, Any]:
     """Return the document for the model of `profile` and a service that sends webhooks of these events."""
-    _, schemas = models_json_schema([(view, "serialization") for view in _VIEWS], ref_template=_REF)
-    components = {**schemas["$defs"], "GenerationRequest": request_schema(profile, webhook_events)}
+    parts = [api.documentation(profile, webhook_events) for api in reversed(apis)]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -67,12 +71,19 @@ def document(profile: ModelProfile, webhook_events: tuple[str, ...] = contract.W
             "description": "Text to image. Responses are JSON whatever the Accept header is.",
         },
         "security": [{"key": []}, {}],
-        "paths": _paths(),
+        "paths": {path: item for part in parts for path, item in part.paths.items()},
         "components": {
-            "schemas": components,
+            "schemas": {name: schema for part in parts for name, schema in part.schemas.items()},
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
         },
     }
+
+
+def native(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+    """Return the native API's part."""
+    _, schemas = models_json_schema([(view, "serialization") for view in _VIEWS], ref_template=_REF)
+    components = {**schemas["$defs"], "GenerationRequest": request_schema(profile, webhook_events)}
+    return Documentation(_paths(), components)
 
 
 def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
@@ -15,8 +17,10 @@ from stacks.config.settings import Settings
 STAGE = "v1"
 TIMEOUT = cdk.Duration.seconds(GATEWAY_SECONDS)
 METHODS = ["GET", "POST", "DELETE", "OPTIONS"]
-HEADERS = ["content-type", "idempotency-key", "x-api-key", "authorization", "x-amz-date", "x-amz-security-token"]
-"""Headers that a page may send. The gateway responds to the preflight itself, as `lambda/gateway/events.py` would."""
+HEADERS = ["content-type", "idempotency-key", "x-api-key", "authorization", "x-amz-date", "x-amz-security-token", "*"]
+"""Headers that a page may send. `*` does not include authorization.
+
+The gateway responds to the preflight itself, as `lambda/gateway/events.py` would."""
 
 _REASONS = {
     "AwsSolutions-APIG1": "Access logs of a REST API need a role in the account's settings, which other stacks share "
@@ -44,6 +48,8 @@ class Gateway(Construct):
             description=settings.names.prefix,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
+            # Forms with files and images as bytes. Every body reaches the function as base64.
+            binary_media_types=["*/*"],
             # The gateway decompresses requests; without this it replaces bytes of a gzip body that are not UTF-8.
             min_compression_size=cdk.Size.bytes(0),
             deploy_options=apigateway.StageOptions(
@@ -64,6 +70,7 @@ class Gateway(Construct):
         self.api.node.try_remove_child("Endpoint")  # the CDK's own output has an unreadable name; the stack has ApiUrl
         for resource in (self.api.root, self.api.root.add_resource("{proxy+}")):
             resource.add_method("ANY")
+            _convert_to_text(resource)
         GatewayResponses(self, "Responses", api=self.api)
         self.key = self._key(settings) if settings.api_auth == "key" else None
         suppress(self.api, _REASONS)
@@ -80,3 +87,9 @@ class Gateway(Construct):
         key = self.api.add_api_key("Key")
         plan.add_api_key(key)
         return key
+
+
+def _convert_to_text(resource: apigateway.IResource) -> None:
+    """Let the preflight of a resource read its template, which with binary media types is an error otherwise."""
+    method = cast(cdk.CfnResource, resource.node.find_child("OPTIONS").node.default_child)
+    method.add_property_override("Integration.ContentHandling", "CONVERT_TO_TEXT")

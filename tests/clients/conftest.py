@@ -102,7 +102,7 @@ class Client:
 
     def call(self, target: Target, action: str, **fields: Any) -> Result:
         assert self._process.stdin
-        call = {"url": target.url, "key": target.key, "action": action, **fields}
+        call = {"url": target.url, "key": target.key, "action": action} | fields
         self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
         return Result(self._read())

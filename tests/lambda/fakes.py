@@ -248,7 +248,8 @@ class World:
             usd_per_hour=usd_per_hour,
             webhooks=Webhooks(self.store, self.clock.now, rules, reports_start=reports_start),
         )
-        router = Router(all_apis(self.generations))
+        self.apis = all_apis(self.generations)
+        router = Router(self.apis)
         self.service = Service(
             lambda: router,
             auth=lambda: auth,

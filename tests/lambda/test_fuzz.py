@@ -12,6 +12,7 @@ import schemathesis
 from fakes import ROOT, UNLIMITED, World, event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.specs.openapi import checks
 
 import contract
 from contract import EaselError
@@ -205,7 +206,12 @@ def is_outpaint(value: Any) -> bool:
 INTEGERS = set(contract.REQUEST_FIELDS) - {"guidance_scale", "strength"}
 
 
+COMPATIBLE = ("/v1/", "/sdapi/", "/hf/")
+LENIENT: list[Any] = [checks.negative_data_rejection, checks.positive_data_acceptance]
+"""Compatible APIs accept more than they document, and refuse jobs that are too large as a whole."""
+
+
 @schema.parametrize()
 @settings(QUICK, max_examples=50)
 def test_the_api_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate()
+    case.call_and_validate(excluded_checks=LENIENT if case.operation.path.startswith(COMPATIBLE) else None)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from contract import BODY_BYTES, OUTPUT_FORMATS, EaselError
 from easel.laptop.clock import now
 from easel.laptop.gateway.events import Event, to_event, to_response
 from easel.laptop.gateway.guard import Guard, PathOnly, WithoutPrefix
+from easel.laptop.gateway.image_stream import ImageStream, may_stream
 from easel.laptop.gateway.problems import (
     COMMON_HEADERS,
     RangeNotSatisfiableError,
@@ -50,6 +52,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache-Control of files whose names contain a hash of their content, as CloudFront sends it."""
 IMAGE_CACHE = "private, max-age=31536000, immutable"
 """Cache-Control of images. `private`: a link is for whoever has it."""
+
+STREAM_HEADERS = {**COMMON_HEADERS, "cache-control": "no-store", "x-accel-buffering": "no"}
+"""Headers of server-sent events: no proxy keeps them back."""
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))", re.ASCII | re.IGNORECASE)
 _CONDITIONS = StaticFiles()
@@ -103,10 +108,21 @@ class Gateway:
         body = await _read(request)
         try:
             event = to_event(request, body, public=self._public_url(request))
+            if may_stream(event, body):
+                return await self._images(request, event)
             return _without_length(request, to_response(await self._call(request, event)))
         except ValueError as error:
             _log.error("%s %s: %s", request.method, request.url.path, error)
             raise EaselError("internal", "the API's response cannot be read") from error
+
+    async def _images(self, request: Request, event: Event) -> Response:
+        """Stream the images of a request to OpenAI's API if it wants that."""
+        stream = ImageStream(event, partial(self._call, request))
+        if refused := await stream.start():
+            return to_response(refused)
+        if not stream.wanted:
+            return to_response(await stream.response())
+        return StreamingResponse(stream.events(), media_type="text/event-stream", headers=STREAM_HEADERS)
 
     def _page_file(self, request: Request) -> Response | None:
         path = request.path_params["path"]
@@ -131,11 +147,10 @@ class Gateway:
         first = await self._call(request, event)
         if first["statusCode"] != 200:
             return to_response(first)
-        headers = {**COMMON_HEADERS, "cache-control": "no-store", "x-accel-buffering": "no"}
         if request.method == "HEAD":
-            return _without_length(request, Response(media_type="text/event-stream", headers=headers))
+            return _without_length(request, Response(media_type="text/event-stream", headers=STREAM_HEADERS))
         changes = self._changes(request, event, first)
-        return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(changes, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     async def _changes(self, request: Request, event: Event, output: Any) -> AsyncIterator[str]:
         """Yield the job as a server-sent event after each change, until it has ended."""

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from contract import EaselError, dumps, image_size, parse_body, refuse
+from contract import EaselError, ModelProfile, dumps, image_size, parse_body, refuse
 from gateway.bodies import json_body
 from gateway.events import Request, Response
 from gateway.router import Route
 from jobs.records import Job
-from routes.api import Api
+from routes.api import Api, Documentation
 from routes.automatic1111 import views
 from routes.automatic1111.fields import is_model, parse
 from routes.automatic1111.png_info import parse_infotext, read_texts
@@ -60,6 +60,12 @@ class Automatic1111Api(Api):
     @staticmethod
     def error(error: EaselError, path: str, request_id: str) -> Response:
         return views.error_response(error)
+
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        from routes.openapi_parts import automatic1111
+
+        return Documentation(automatic1111())
 
     def txt2img(self, request: Request) -> Response:
         """Generate images from text, and wait for them."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from contract import EaselError, dumps, refuse
+from contract import EaselError, ModelProfile, dumps, refuse
 from gateway.events import Request, Response
 from gateway.router import Route
 from jobs.records import Job, Outcome, Record
-from routes.api import Api
+from routes.api import Api, Documentation
 from routes.generations import Generations
 from routes.openai import responses
 from routes.openai.fields import ImageRequest, read
@@ -42,6 +42,12 @@ class OpenAIApi(Api):
     def error(error: EaselError, path: str, request_id: str) -> Response:
         return responses.render_error(error)
 
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        from routes.openai import openapi
+
+        return Documentation(openapi.paths(profile), openapi.schemas())
+
     # --- routes ----------------------------------------------------------------------------------
 
     def images(self, request: Request) -> Response:
@@ -50,7 +56,8 @@ class OpenAIApi(Api):
             wanted = read(request, self._profile)
             record = self._record(request, wanted)
             if "respond-async" in (request.header("prefer") or ""):
-                return Response(202, dumps({"id": record.ticket.id}))
+                started = {"id": record.ticket.id, "stream": wanted.stream, "partial_images": wanted.partial_images}
+                return Response(202, dumps(started))
             job = self._generations.wait(request, record)
             if not job.outcome:
                 raise self._unfinished(request, wanted, record)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract import IMAGES, EaselError, GenerationRequest, ModelProfile, image_size, parse_body, refuse
+from contract import IMAGE_FIELDS, IMAGES, EaselError, GenerationRequest, ModelProfile, image_size, parse_body, refuse
 from contract import validate_request as validate
 from gateway.bodies import json_body
 from gateway.events import Request
@@ -21,6 +21,7 @@ PARTIAL_IMAGES = 3
 _STEPS = {"low": 0.6, "medium": 1.0, "high": 1.6, "hd": 1.6, "xhigh": 2.0, "max": 2.4}
 """Quality as a factor of the model's steps: 15, 25, 40, 40, 50 and 60 where that are 25."""
 _DEFAULT_QUALITY = ("auto", "standard")
+QUALITIES = (*_STEPS, *_DEFAULT_QUALITY)
 _SIZE = re.compile(r"\s*([0-9]{1,5})\s*[xX×]\s*([0-9]{1,5})\s*", re.ASCII)
 _USED = {
     "prompt", "model", "n", "size", "quality", "response_format", "output_format", "background", "stream",
@@ -30,7 +31,7 @@ _USED = {
 _WITHOUT_EFFECT = {"user", "safety_identifier", "moderation", "style", "complexity", "input_fidelity"}
 """Accepted without a warning: nothing about the image depends on them here."""
 _REFUSED = {"frame_count", "frame_duration_ms", "svg", "loras", "mask"}
-_NAMES = {"num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image"}
+_NAMES = {"num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image", "mask_image": "mask"}
 """Native names to those of this API, in messages."""
 _MAX_WARNINGS = 20
 
@@ -67,18 +68,22 @@ def _edit(parts: Sequence[Part], profile: ModelProfile) -> ImageRequest:
     if len(images) > 1:
         hint = "Send one image."
         refuse("not_supported", "image", f"several images are not supported by this model ({profile.name})", hint)
-    files = {part.name for part in parts if part.is_file}
-    texts = {part.name: part.text() for part in parts if part.name not in files and not part.name.startswith("image")}
-    return parse({**texts, **dict.fromkeys(files & {"mask"}, "file")}, profile, images[0])
+    masks = [part.content for part in parts if part.name == "mask"]
+    files = {"mask", *(part.name for part in parts if part.is_file or part.content in images)}
+    texts = {part.name: part.text() for part in parts if part.name not in files}
+    return parse(texts, profile, images[0], masks[-1] if masks else None)
 
 
-def parse(sent: Mapping[str, Any], profile: ModelProfile, image: bytes | None = None) -> ImageRequest:
-    """Return the request of these fields: of JSON, or the texts of a form. `image`: the file to edit."""
+def parse(
+    sent: Mapping[str, Any], profile: ModelProfile, image: bytes | None = None, mask: bytes | None = None
+) -> ImageRequest:
+    """Return the request of these fields: of JSON, or the texts of a form. `image`: the file to edit, where `mask` is
+    transparent or as a whole."""
     value = {name: item for name, item in sent.items() if item is not None and item != ""}
     _refuse_unsupported(value, profile)
     lenient = LenientFields(profile)
     lenient.fields["prompt"] = _prompt(sent.get("prompt"))
-    _set_image(lenient, value, image)
+    _set_image(lenient, value, image, mask)
     _set_size(lenient, value.get("size"), image)
     _set_model(lenient, value, profile)
     _set_numbers(lenient, value, profile)
@@ -88,10 +93,10 @@ def parse(sent: Mapping[str, Any], profile: ModelProfile, image: bytes | None = 
         generation = validate(lenient.fields, profile)
     except EaselError as error:
         raise _renamed(error) from None
-    file = {} if image is None else {"image": lenient.fields["init_image"]}
+    files = {name: lenient.fields[name] for name in IMAGE_FIELDS if name in lenient.fields}
     return ImageRequest(
         generation=generation,
-        sent={**sent, **file},
+        sent={**sent, **files},
         links=_links(value),
         stream=_flag(value.get("stream"), "stream"),
         partial_images=_whole(lenient, value.get("partial_images"), "partial_images", 0, PARTIAL_IMAGES) or 0,
@@ -117,10 +122,12 @@ def _prompt(prompt: Any) -> str:
     return prompt
 
 
-def _set_image(lenient: LenientFields, value: Mapping[str, Any], image: bytes | None) -> None:
+def _set_image(lenient: LenientFields, value: Mapping[str, Any], image: bytes | None, mask: bytes | None) -> None:
     if image is not None:
         lenient.fields["init_image"] = base64.b64encode(image).decode()
         lenient.strength(value.get("strength"), "strength")
+        if mask is not None:
+            lenient.fields |= {"mask_image": base64.b64encode(mask).decode(), "mask_mode": "transparent"}
     elif "strength" in value:
         lenient.ignore("strength", "it needs an image to edit")
 
@@ -151,7 +158,7 @@ def _set_numbers(lenient: LenientFields, value: Mapping[str, Any], profile: Mode
     steps = None if factor is None else max(1, round(profile.steps * factor))
     lenient.steps(value.get("steps", steps), "steps" if "steps" in value else "the steps of this quality")
     if quality is not None and factor is None and quality not in _DEFAULT_QUALITY:
-        lenient.ignore("quality", f"it is none of {', '.join((*_STEPS, *_DEFAULT_QUALITY))}")
+        lenient.ignore("quality", f"it is none of {', '.join(QUALITIES)}")
     lenient.guidance(value.get("guidance_scale"), "guidance_scale")
     lenient.seed(value.get("seed"), "seed")
     if (images := _whole(lenient, value.get("n"), "n", IMAGES.minimum, IMAGES.maximum)) is not None:

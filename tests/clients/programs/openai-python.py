@@ -8,27 +8,25 @@ from serve import serve
 
 
 def run(call: dict[str, Any]) -> dict[str, Any]:
-    client = OpenAI(base_url=f"{call.pop('url')}/v1", api_key=call.pop("key"), **call.pop("client", {}))
-    action = call.pop("action")
+    client = OpenAI(base_url=f"{call.pop('url')}/v1", api_key=call.pop("key"))
+    action, seed = call.pop("action"), call.pop("seed", None)
     if action == "models":
-        return {"models": [model.id for model in client.models.list()], "one": client.models.retrieve(call["model"]).id}
+        models = [model.id for model in client.models.list()]
+        return {"models": models, "model": client.models.retrieve(call["model"]).id}
+    extra = {} if seed is None else {"extra_body": {"seed": seed}}
     if action == "stream":
-        return stream(client, call)
+        return stream(client, **call, **extra)
     if action == "edit":
         files = [base64.b64decode(text) for text in call.pop("files")]
-        response = client.images.edit(image=files if call.pop("as_list", False) else files[0], **call)
+        response = client.images.edit(image=files, **call)
     else:
-        response = client.images.generate(**call)
-    images = [item.b64_json for item in response.data if item.b64_json]
-    urls = [item.url for item in response.data if item.url]
-    extra = response.model_dump()
-    return {"images": images, "urls": urls, "size": response.size, "seeds": [item["seed"] for item in extra["data"]],
-            "model": extra["model"], "warnings": extra["warnings"], "job": extra["job"]}  # fmt: skip
+        response = client.images.generate(**call, **extra)
+    return {"images": [item.b64_json for item in response.data if item.b64_json], "answer": response.model_dump()}
 
 
-def stream(client: OpenAI, call: dict[str, Any]) -> dict[str, Any]:
+def stream(client: OpenAI, **fields: Any) -> dict[str, Any]:
     partial, images = [], []
-    for event in client.images.generate(stream=True, **call):
+    for event in client.images.generate(stream=True, **fields):
         if event.type == "image_generation.partial_image":
             partial.append([event.partial_image_index, event.b64_json])
         elif event.type == "image_generation.completed":

@@ -154,6 +154,13 @@ def test_an_edit_starts_from_the_image_at_its_own_size(world: World) -> None:
     assert (request.strength, request.init_image) == (0.6, base64.b64encode(PNG).decode())
 
 
+def test_a_mask_is_generated_where_it_is_transparent(world: World) -> None:
+    mask = PNG + b"mask"
+    parsed(world.send(form(("prompt", "a"), files=(("image", PNG), ("mask", mask)))))
+    request = sent_request(world)
+    assert (request.mask_image, request.mask_mode) == (base64.b64encode(mask).decode(), "transparent")
+
+
 @pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
 def test_each_name_of_the_image_is_known(world: World, name: str) -> None:
     parsed(world.send(form(("prompt", "a"), ("size", "64x64"), files=((name, PNG),))))
@@ -273,7 +280,7 @@ def test_a_message_says_what_to_do_in_this_apis_names() -> None:
     [
         ((), "missing_field", "image"),
         ((("image[]", PNG), ("image[]", PNG)), "not_supported", "image"),
-        ((("image", PNG), ("mask", PNG)), "not_supported", "mask"),
+        ((("image", PNG), ("mask", b"GIF89a")), "bad_image", "mask"),
         ((("image", b"GIF89a"),), "bad_image", "image"),
         ((("image", MAGIC["jpeg"] + bytes(contract.INIT_IMAGE_BYTES - 2)),), "out_of_range", "image"),
     ],
@@ -448,5 +455,8 @@ def test_a_client_that_retries_regardless_gets_the_job_of_a_cold_request(cold: W
 
 def test_a_job_can_be_started_without_waiting(cold: World) -> None:
     response = generate(cold, APPLE, Prefer="respond-async")
-    assert (response["statusCode"], json.loads(response["body"])) == (202, {"id": cold.endpoint.submitted[0].id})
+    assert (response["statusCode"], json.loads(response["body"])) == (
+        202,
+        {"id": cold.endpoint.submitted[0].id, "stream": False, "partial_images": 0},
+    )
     assert cold.clock.time == 1_800_000_000

@@ -67,6 +67,7 @@ def test_all_callers_are_throttled(default: Assembly, china: Assembly) -> None:
 def test_a_preflight_has_the_headers_of_the_function(default: Assembly) -> None:
     for method in methods(default, "OPTIONS"):
         assert (method["ApiKeyRequired"], method["Integration"]["Type"]) == (False, "MOCK")
+        assert method["Integration"]["ContentHandling"] == "CONVERT_TO_TEXT"
         (response,) = method["Integration"]["IntegrationResponses"]
         headers = {
             name.removeprefix("method.response.header.").lower(): [part.strip() for part in value.strip("'").split(",")]
@@ -75,6 +76,10 @@ def test_a_preflight_has_the_headers_of_the_function(default: Assembly) -> None:
         assert headers.pop("access-control-allow-origin") == ["*"]
         expected = {name: [part.strip() for part in value.split(",")] for name, value in events.PREFLIGHT.items()}
         assert headers == expected
+
+
+def test_forms_and_images_pass_as_bytes(each: Assembly) -> None:
+    assert each.only("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["*/*"]
 
 
 def test_the_gateways_own_responses_are_errors_of_the_api(default: Assembly) -> None:

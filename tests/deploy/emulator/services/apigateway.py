@@ -1,6 +1,7 @@
-"""API Gateway: AWS's own host names, and the API key in the event of a function.
+"""API Gateway: AWS's own host names, the API key in the event of a function, and MOCK with binary media types.
 
-MiniStack 1.5.33 knows hosts of localhost only, and checks the key without passing it on.
+MiniStack 1.5.33 knows hosts of localhost only, checks the key without passing it on, and lets a MOCK integration read
+a template that is binary.
 
 Source: API Gateway's developer guide, "Input format of a Lambda function for proxy integration".
 """
@@ -15,7 +16,7 @@ HOST = re.compile(r"^([a-f0-9]{8})\.execute-api\.(?:localhost|[a-z0-9-]+\.amazon
 
 
 def install() -> None:
-    """Accept AWS's host names, and add `apiKey` and `apiKeyId` to `requestContext.identity`."""
+    """Accept AWS's host names, add `apiKey` and `apiKeyId` to the context, and refuse templates that are binary."""
     app._EXECUTE_API_RE = HOST
     build_event = apigateway_v1._build_lambda_event_v1
 
@@ -27,3 +28,12 @@ def install() -> None:
         return event
 
     apigateway_v1._build_lambda_event_v1 = build_event_with_key
+    invoke_mock = apigateway_v1._invoke_mock_v1
+
+    def invoke_mock_of_text(integration: dict[str, Any]) -> Any:
+        """Every API of the tests has the binary media type `*/*`, as CONVERT_TO_TEXT is for."""
+        if integration.get("contentHandling") != "CONVERT_TO_TEXT":
+            return 500, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
+        return invoke_mock(integration)
+
+    apigateway_v1._invoke_mock_v1 = invoke_mock_of_text
