@@ -66,5 +66,7 @@ def test_the_installed_command(installed: Path, api: Api, tmp_path: Path) -> Non
     assert ("generate" in shown, "leftovers" in shown) == (True, False)
     done = run(["-m", "easel", "generate", "a", "-o", str(tmp_path), "--url", api.url], installed)
     assert (done.returncode, len(list(tmp_path.iterdir()))) == (0, 2), done.stderr
+    settings = run(["-m", "easel", "connect", "curl", "--url", api.url, "--model", "m"], installed)
+    assert (settings.returncode, settings.stdout.startswith("curl ")) == (0, True), settings.stderr
     refused = run(["-m", "easel", "up"], installed)
     assert (refused.returncode, "make up" in refused.stderr, "Traceback" in refused.stderr) == (3, True, False)
