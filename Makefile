@@ -60,7 +60,7 @@ mirrors:  ## compare the files that two code roots share
 
 types: $(VENV)/dev
 	$(BIN)/mypy app.py stacks
-	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude 'tests/(lambda|clients/programs)' easel bench tests notebooks/render.py notebooks/instance/idle_stop.py
+	MYPYPATH=.:lambda:model_code:cloud9:training $(BIN)/mypy --explicit-package-bases --exclude 'tests/(lambda|clients/programs)' easel bench tests notebooks/local_sagemaker.py notebooks/render.py notebooks/instance/idle_stop.py
 
 parity: $(VENV)/dev node_modules  ## compare the serving image's software with the laptop's: Linux, Java, Python 3.12, 6 GB
 	$(BIN)/python -m tests.parity

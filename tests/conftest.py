@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -17,6 +16,8 @@ import botocore.session
 import pytest
 from _pytest.nodeid import NodeId
 from filelock import FileLock
+
+from tests.deploy.emulator.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
@@ -187,7 +188,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an Easel with the embedded model."""
-    port, data = _free_port(), tmp_path_factory.mktemp("easel")
+    port, data = free_port(), tmp_path_factory.mktemp("easel")
     log = data / "up.log"
     command = [sys.executable, "-m", "easel", "up", "--port", str(port), "--data", str(data / "jobs")]
     with log.open("w") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
@@ -196,11 +197,6 @@ def easel(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -253,6 +253,24 @@ def test_bound_of_the_init_image_in_bytes() -> None:
     assert str(contract.INIT_IMAGE_BYTES) in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\0\0\0\x24ftypheic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1", "HEIC"),
+        (b"\0\0\0\x20ftypavif", "AVIF"),
+        (b"GIF89a", "GIF"),
+        (b"II*\0", "TIFF"),
+        (b"BM", "unknown image format"),
+    ],
+)
+def test_format_that_is_not_read_is_named(start: bytes, name: str) -> None:
+    with pytest.raises(contract.EaselError, match=name) as error:
+        parse({"prompt": "a", "init_image": base64.b64encode(start + bytes(99)).decode()})
+    assert (error.value.code, error.value.param) == ("bad_image", "init_image")
+    assert "png, webp, jpeg" in error.value.hint
+
+
 def test_bound_of_the_init_image_in_pixels() -> None:
     parse({"prompt": "a", "init_image": png_of(1, contract.INIT_IMAGE_PIXELS)})
     with pytest.raises(contract.EaselError) as error:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from contract import OUTPUT_FORMATS, EaselError, image_size, refuse
 from images.color import ProfileError, to_srgb
 from images.containers import FileError, ImageParts, split_file
-from images.orientation import OrientationError, to_upright
+from images.orientation import OrientationError, is_adobe_rgb, to_upright
 
 _MODES = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
 
@@ -59,8 +59,7 @@ def _decode(file: bytes, param: str, max_pixels: int, convert: _Convert) -> Deco
             warnings.simplefilter("ignore")  # Pillow's, about metadata
             image, parts = _open(file, param, max_pixels)
             converted, color_warnings = convert(image, parts)
-            exif = parts.exif or image.info.get("exif") or b""
-            upright, exif_warnings = _to_upright(converted, exif, image.format or "", param)
+            upright, exif_warnings = _to_upright(converted, parts.exif or b"", image.format or "", param)
             return DecodedImage(upright, (*color_warnings, *exif_warnings))
     except EaselError:
         raise
@@ -81,6 +80,7 @@ def _open(file: bytes, param: str, max_pixels: int) -> tuple[Image.Image, ImageP
     if parts.bits > 8 or image.mode not in _MODES:
         refuse("bad_image", param, f"{param} has more than 8 bits per channel", "Save it with 8.")
     image.load()
+    parts.exif = parts.exif or image.info.get("exif")
     return image, parts
 
 
@@ -112,7 +112,16 @@ def _to_srgb(image: Image.Image, parts: ImageParts) -> tuple[Image.Image, tuple[
     except ProfileError:
         warning = "init_image has a color profile that cannot be used; its colors were taken as sRGB."
         return to_srgb(image, None), (warning,)
-    if parts.other_color:
-        warning = f"init_image describes its colors in a {parts.other_color} chunk; they were taken as sRGB."
-        return rgb, (warning,)
+    if profile is None and (other := _other_color(image, parts)):
+        how = "converted without one" if image.mode == "CMYK" else "taken as sRGB"
+        return rgb, (f"init_image {other}; its colors were {how}.",)
     return rgb, ()
+
+
+def _other_color(image: Image.Image, parts: ImageParts) -> str:
+    """Return how a file without a profile describes colors other than sRGB; empty if it does not."""
+    if parts.other_color:
+        return f"describes its colors in a {parts.other_color} chunk"
+    if image.mode == "CMYK":
+        return "is CMYK without a color profile"
+    return "has the colors of Adobe RGB without a color profile" if is_adobe_rgb(parts.exif or b"") else ""

@@ -7,5 +7,5 @@ kernel=$HOME/SageMaker/kernel
 if [ ! -x "$kernel/bin/python" ]; then
   "$HOME/anaconda3/bin/conda" create --yes --quiet --prefix "$kernel" python=3.12
 fi
-"$kernel/bin/python" -m pip install --quiet -r "$here/../requirements.txt"
+"$kernel/bin/python" -m pip install --quiet -r "$here/../requirements-sagemaker.txt"
 "$kernel/bin/python" -m ipykernel install --user --name easel --display-name Easel --env EASEL_NAME "$1"

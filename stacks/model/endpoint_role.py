@@ -9,6 +9,7 @@ from constructs import Construct
 
 from stacks.common.grants import (
     allow,
+    allow_listing,
     allow_objects,
     allow_on_any_resource,
     service_of_this_account,
@@ -37,10 +38,9 @@ class EndpointRole(iam.Role):
         allow_serving(self, repository_arn=repository_arn, log_group_arn=log_group.log_group_arn)
         allow_objects(self, bucket, ["s3:GetObject"], "releases/*", "jobs/*/request.json")
         async_prefixes = ["jobs/*", "async-output/*", "async-failures/*"] if async_output else []
-        # Without a prefix, too: AWS does not say which calls SageMaker makes, and HeadBucket has none. The container
-        # cannot use the role, since it has no network, unless the setting `shell` is on.
-        prefixes = {"StringLikeIfExists": {"s3:prefix": ["releases/*", *async_prefixes]}}
-        allow(self, ["s3:ListBucket"], [bucket.bucket_arn], prefixes)
+        # SageMaker lists below a prefix only. Source: of S3's actions CreateModel needs s3:GetObject alone, so no
+        # HeadBucket (https://repost.aws/knowledge-center/sagemaker-s3-accessdenied-training).
+        allow_listing(self, bucket, "releases/*", *async_prefixes)
         if async_output:
             put = ["s3:PutObject", "s3:AbortMultipartUpload"]
             allow_objects(self, bucket, put, "async-output/*", "async-failures/*")

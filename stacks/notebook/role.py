@@ -13,9 +13,14 @@ from stacks.config.names import Names
 from stacks.model.endpoint_role import allow_serving
 from stacks.model.serving_image import ServingImage
 
-ACTIONS = {
-    "model": ("CreateModel", "DeleteModel"),
-    "endpoint-config": ("CreateEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"),
+ACTIONS = {  # the SageMaker SDK describes what it creates
+    "model": ("CreateModel", "DescribeModel", "DeleteModel"),
+    "endpoint-config": (
+        "CreateEndpointConfig",
+        "DescribeEndpointConfig",
+        "DeleteEndpointConfig",
+        "CreateEndpoint",
+    ),
     "endpoint": ("CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint", "InvokeEndpointAsync"),
 }
 LISTS = ["sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "s3:ListAllMyBuckets"]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,16 +15,11 @@ from flask import Flask
 
 import cloud9.app
 from tests.cloud9.images import image_in
+from tests.deploy.emulator.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 APP = [sys.executable, "cloud9/app.py"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", "cloud9", "--worker-class", "gthread", "--threads", "8"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

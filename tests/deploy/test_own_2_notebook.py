@@ -17,6 +17,8 @@ from tests.deploy.conftest import KeyDeployment
 from tests.deploy.emulator.aws_api.service import REGION
 from tests.deploy.harness.deployment import Completed, wait_until
 from tests.deploy.harness.environment import PYTHON, ROOT
+from tests.notebooks import sagemaker_sdk
+from tests.notebooks.execution import run_cells
 
 pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
 
@@ -93,14 +95,17 @@ class Instance:
             (self.programs / name).write_text(program)
             (self.programs / name).chmod(0o755)
 
-    def run(self, *command: str, stdin: str = "") -> Completed:
+    @property
+    def variables(self) -> dict[str, str]:
         root_keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        variables = {name: value for name, value in self.account.variables.items() if name not in root_keys} | {
+        return {name: value for name, value in self.account.variables.items() if name not in root_keys} | {
             "AWS_SHARED_CREDENTIALS_FILE": str(self.disk / "credentials"),
             "AWS_ENDPOINT_URL_SAGEMAKER": self.account.sagemaker_url,
             "PATH": f"{self.programs}:{Path(PYTHON).parent}:{os.environ['PATH']}",
         }
-        return subprocess.run(command, env=variables, input=stdin, text=True, capture_output=True, timeout=60)
+
+    def run(self, *command: str, stdin: str = "") -> Completed:
+        return subprocess.run(command, env=self.variables, input=stdin, text=True, capture_output=True, timeout=60)
 
     def run_hook(self, hook: str, **folders: Path) -> None:
         """Run a script of the lifecycle configuration, with other folders in place of the instance's."""
@@ -133,6 +138,13 @@ def test_notebook_role_downloads_the_notebook(instance: Instance) -> None:
     instance.run_hook("OnCreate", home=instance.folder / "home")
     downloaded = instance.folder / "home/easel/notebooks/stable_diffusion.ipynb"
     assert downloaded.read_bytes() == (ROOT / "notebooks/stable_diffusion.ipynb").read_bytes()
+
+
+def test_notebook_role_suffices_for_the_sagemaker_sdk(instance: Instance) -> None:
+    """The SDK describes what it creates. The endpoint gets the role of the instance."""
+    variables = sagemaker_sdk.variables(instance.variables | instance.account.sagemaker_variables)
+    settings = sagemaker_sdk.SETTINGS | {"TARGET": "aws", "MODE": "realtime"}
+    sagemaker_sdk.check(run_cells(variables, *sagemaker_sdk.CELLS, **settings))
 
 
 def test_idle_notebook_stops_itself_only(own_account: KeyDeployment, instance: Instance) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.deploy.emulator.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "emoji"
@@ -33,12 +34,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < end, f"the condition was not met in {seconds} s"
         time.sleep(0.02)
     return result
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Laptop:

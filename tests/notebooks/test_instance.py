@@ -250,7 +250,7 @@ def test_the_kernel_is_created_once_and_registered_at_every_start(tmp_path: Path
         assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
     registration = [
-        f"-m pip install --quiet -r {SCRIPTS}/../requirements.txt",
+        f"-m pip install --quiet -r {SCRIPTS}/../requirements-sagemaker.txt",
         "-m ipykernel install --user --name easel --display-name Easel --env EASEL_NAME easel-dev",
     ]
     assert calls == [

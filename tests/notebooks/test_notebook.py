@@ -1,63 +1,23 @@
 """The notebook from top to bottom: on this machine, and against the emulated AWS."""
 
-import base64
-import copy
-import io
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from PIL import Image
 
 from notebooks.render import render_output
 from tests.deploy.harness.account import Account
-from tests.deploy.harness.environment import set_up
-
-ROOT = Path(__file__).parents[2]
-NOTEBOOK = ROOT / "notebooks/stable_diffusion.ipynb"
-GRID = "(4, 10, 20)"
-
-
-def run(environment: Mapping[str, str], **settings: str) -> Any:
-    """Execute a copy with `settings` in its first code cell and fewer steps in the largest grid."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    cell.source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
-    (cell,) = (cell for cell in notebook.cells if GRID in cell.source)
-    cell.source = cell.source.replace(GRID, "(2, 4)")
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
-    client.execute(env=environment)
-    return notebook
-
-
-def run_cells(environment: Mapping[str, str], *ids: str, **settings: str) -> Any:
-    """Execute the settings, the imports and some cells, and go on after an error."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    cells = {cell.id: cell for cell in notebook.cells}
-    notebook.cells = [copy.deepcopy(cells[f"cell-{id}"]) for id in ("01", "02", *ids)]
-    notebook.cells[0].source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
-    options = {"timeout": 60, "allow_errors": True, "resources": {"metadata": {"path": str(NOTEBOOK.parent)}}}
-    NotebookClient(notebook, **options).execute(env=environment)
-    return notebook
-
-
-def shown_images(notebook: Any) -> Iterator[Image.Image]:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if "image/png" in output.get("data", {}):
-                yield Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).convert("RGB")
-
-
-def printed_text(cell: Any) -> str:
-    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+from tests.deploy.harness.environment import ROOT, set_up
+from tests.notebooks import sagemaker_sdk
+from tests.notebooks.execution import NOTEBOOK, printed_text, run, run_cells, shown_images
 
 
 def check(notebook: Any) -> None:
@@ -134,6 +94,22 @@ def test_the_client_generates_with_a_running_easel(monkeypatch: pytest.MonkeyPat
     assert image in shown
 
 
+@pytest.mark.timeout(600)
+def test_sagemaker_sdk_on_the_laptop(tmp_path: Path) -> None:
+    """The proxy of the environment has no effect, and no process or folder is left."""
+    environment = sagemaker_sdk.variables() | {"TMPDIR": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:1"}
+    sagemaker_sdk.check(run_cells(environment, *sagemaker_sdk.CELLS, **sagemaker_sdk.SETTINGS))
+    assert list(tmp_path.glob("easel-release-*")) == []
+
+
+def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sagemaker.core.resources", None)
+    variables = {"SDK": "sagemaker", "TARGET": "laptop", "NAME": "easel-notebook-0", "ROOT": ROOT}
+    (source,) = (cell.source for cell in code_cells() if cell.id == "cell-sdk")
+    with pytest.raises(RuntimeError, match=r"notebooks/requirements-sagemaker\.txt"):
+        exec(source, variables)
+
+
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     set_up()
@@ -167,6 +143,14 @@ def test_emulated_aws(account: Account, role: str, mode: str) -> None:
     check(run(variables, TARGET="aws", MODE=mode, ROLE_ARN=role))
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert account.client("sagemaker").list_models()["Models"] == []
+
+
+@pytest.mark.timeout(600)
+def test_sagemaker_sdk_on_emulated_aws(account: Account, role: str) -> None:
+    variables = account.variables | account.sagemaker_variables | sagemaker_sdk.variables(account.variables)
+    settings = sagemaker_sdk.SETTINGS | {"TARGET": "aws", "MODE": "async", "ROLE_ARN": role}
+    sagemaker_sdk.check(run_cells(variables, *sagemaker_sdk.CELLS, **settings))
+    assert account.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_root_user_without_a_role_creates_nothing(account: Account) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract import render_profile
-from tests.deploy.emulator.sagemaker.container import free_port
+from tests.deploy.emulator.ports import free_port
 from tests.deploy.harness.environment import ROOT, user_environment
 from tests.model_code import tiny
 from tests.model_code.conftest import PROFILE

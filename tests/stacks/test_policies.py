@@ -113,17 +113,16 @@ def test_each_action_is_allowed_on_every_type_that_aws_checks(each: Assembly) ->
     assert found == []
 
 
-def test_only_sagemaker_can_list_without_a_prefix(each: Assembly) -> None:
-    found = [
-        (id, operator)
-        for id, policy in each.resources("AWS::IAM::Policy").items()
+def test_nobody_can_list_without_a_prefix(each: Assembly) -> None:
+    operators = {
+        operator
+        for policy in each.resources("AWS::IAM::Policy").values()
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         if statement["Action"] == "s3:ListBucket"
         for operator, keys in statement["Condition"].items()
-        if list(keys) == ["s3:prefix"]
-    ]
-    assert {operator for _, operator in found} == {"StringLike", "StringLikeIfExists"}
-    assert all(operator == "StringLike" or id.startswith("EndpointRole") for id, operator in found)
+        if "s3:prefix" in keys
+    }
+    assert operators == {"StringLike"}
 
 
 def test_a_function_can_list_what_it_reads(each: Assembly) -> None:

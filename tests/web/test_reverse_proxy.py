@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import ROOT, npm, wait_until_ready
+from tests.deploy.emulator.ports import free_port
 from tests.easel.reverse_proxy import PREFIX, reverse_proxy
-from tests.easel.running import free_port
 
 HOST = "easel.example"
 

@@ -16,7 +16,8 @@ READ = (
     "acm:DescribeCertificate", "application-autoscaling:DescribeScalableTargets", "budgets:ViewBudget",
     "cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks", "cloudformation:GetTemplate",
     "cloudformation:ListStackResources", "cloudfront:ListDistributions", "cloudwatch:DescribeAlarms",
-    "cloudwatch:ListDashboards", "cloudwatch:ListTagsForResource", "codebuild:ListProjects",
+    "cloudwatch:GetMetricStatistics", "cloudwatch:ListDashboards", "cloudwatch:ListTagsForResource",
+    "codebuild:ListProjects",
     "ec2:DescribeRegions", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints", "events:ListRules", "iam:ListRoles", "kms:DescribeKey", "kms:GetKeyPolicy",
     "kms:ListKeys", "lambda:GetAccountSettings", "lambda:GetLayerVersion", "lambda:ListFunctions",
@@ -27,6 +28,7 @@ READ = (
     "secretsmanager:ListSecrets", "servicequotas:ListAWSDefaultServiceQuotas",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota", "servicequotas:ListServiceQuotas",
     "sns:ListTopics", "sqs:ListQueues", "tag:GetResources", "wafv2:GetWebACL", "wafv2:ListWebACLs",
+    "xray:GetTraceSummaries",
 )  # fmt: skip
 """`easel doctor`, `leftovers`, `outputs`: descriptions of resources. No action here reads what a resource holds."""
 REQUEST = ("servicequotas:RequestServiceQuotaIncrease",)

@@ -15,6 +15,7 @@ from easel.cloud.doctor.container_log import last_lines
 from easel.cloud.doctor.plan import read_plan
 from easel.cloud.doctor.run import Doctor
 from easel.cloud.leftovers.scan import Scan, scan
+from easel.cloud.prove.observations import role_names, seen, trace
 from easel.cloud.prove.releases import SETTINGS
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.stack_state import find_endpoint, resources_of
@@ -40,6 +41,7 @@ def inspect(run: Run) -> Facts:
     facts = _doctor(run, "async")
     lines = [line for _, line in last_lines(run.account, endpoint_log_group(find_endpoint(run.account).endpoint))]
     facts["container's log"] = f"{len(lines)} lines, {sum('inference_id' in line for line in lines)} with inference_id"
+    facts |= seen("names of roles", lambda: role_names(run)) | seen("trace", lambda: trace(run))
     return facts | _function_reports(run)
 
 
@@ -90,6 +92,7 @@ def deploy(run: Run) -> Facts:
     answered = run.wait("Waiting for the API", lambda: _answer(run), ANSWER_MINUTES)
     slowest = sorted(_durations(run), reverse=True)[:SLOWEST]
     facts = {"stacks": str(len(run.stack_statuses())), "endpoint": answered}
+    facts |= {"easel doctor meanwhile": run.in_progress} if run.in_progress else {}
     return facts | {"slowest": ", ".join(f"{name} {seconds:.0f} s" for seconds, name in slowest)}
 
 

@@ -6,6 +6,7 @@ import base64
 import re
 import uuid
 
+from easel.cloud.prove.observations import burst, image_for_the_page, large_body, seen
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST, Reply
 from easel.console.errors import CommandError
@@ -43,7 +44,8 @@ def jobs(run: Run) -> Facts:
     models = service.call("GET", "/models").expect(200).json["models"]
     paths = service.call("GET", "/openapi.json").expect(200).json["paths"]
     images = f"{len(sizes)} of {sum(sizes)} bytes"
-    return {"images": images, "cancelled": cancelled, "model": models[0]["id"], "paths": str(len(paths))}
+    limits = seen("a body of 11 MB", lambda: large_body(run)) | seen("requests at once", lambda: burst(run))
+    return limits | {"images": images, "cancelled": cancelled, "model": models[0]["id"], "paths": str(len(paths))}
 
 
 def _cancel(run: Run) -> str:
@@ -84,8 +86,8 @@ def page(run: Run) -> Facts:
     service.call("GET", "/models", site=True).expect(200)
     unknown = service.call("GET", "/nothing", site=True).expect(404)
     generated = service.call("POST", "/generate", REQUEST, site=True).expect(200, 202)
-    run.finish(generated.json["id"])
-    return {
+    (image, *_) = run.finish(generated.json["id"]).images
+    return seen("an image for the page", lambda: image_for_the_page(run, image.url)) | {
         "policy": "content-security-policy" if "content-security-policy" in index.headers else "missing",
         "script": script.headers.get("content-type", ""),
         "compressed": script.headers.get("content-encoding", "no"),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from easel.cloud.doctor.deployment import first_failure
 from easel.cloud.doctor.endpoint import endpoint as endpoint_check
 from easel.cloud.pause import EndpointSwitch
+from easel.cloud.prove.observations import processor, scalable_target, seen
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST
@@ -26,7 +27,8 @@ def sleep(run: Run) -> Facts:
     began = time.monotonic()
     run.wait("Waiting until the endpoint sleeps", lambda: run.service.endpoint_status() == "asleep", SLEEP_MINUTES)
     run.meter.use(0)
-    return {"asleep after": f"{(time.monotonic() - began) / 60:.1f} min"}
+    facts = {"asleep after": f"{(time.monotonic() - began) / 60:.1f} min"}
+    return facts | seen("processors in a minute", lambda: processor(run))
 
 
 def wake(run: Run) -> Facts:
@@ -95,6 +97,7 @@ def rollback(run: Run) -> Facts:
 
 def pause(run: Run) -> Facts:
     """`easel pause` deletes the endpoint; a job then says that it is missing."""
+    name = find_endpoint(run.account).endpoint
     EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).pause()
     run.meter.use(0)
     job = run.finish(run.service.api.submit(REQUEST).id, succeed=False)
@@ -102,7 +105,7 @@ def pause(run: Run) -> Facts:
     if code != "endpoint_missing":
         why = f"the job ended with {code}"
         raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=REPORT)
-    return {"job": code}
+    return {"job": code} | seen("autoscaling", lambda: scalable_target(run, name))
 
 
 def resume(run: Run) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from easel import ROOT
 from easel.client.responses import JobState
 from easel.cloud.account import Account, aws_errors
-from easel.cloud.doctor.deployment import NOT_CREATED, first_failure
+from easel.cloud.doctor.deployment import NOT_CREATED, first_failure, stacks
 from easel.cloud.known_failures import advice_for
 from easel.cloud.outputs import api_variables, read_outputs
 from easel.cloud.prove.cdk import Cdk
@@ -27,6 +28,7 @@ POLL_SECONDS = 5.0
 LOST_POLLS = 24
 """Polls in a row that may fail because the network is away: two minutes."""
 DESTROY_ATTEMPTS = 3
+LOOK_SECONDS, RESOURCE = 30.0, "has been changing"
 SETTLE_MINUTES = 90.0
 PUBLIC_SETTINGS = ("model", "instance_type", "instance_fallbacks")
 HIDDEN_CHARACTERS = 6
@@ -67,6 +69,7 @@ class Run:
         context = [*self.state.context, f"name={self.state.name}"]
         self.cdk = Cdk(ROOT, self.folder, self.state.region, context, self.lock)
         self._service: Service | None = None
+        self._next_look, self.in_progress = 0.0, ""
 
     @property
     def secrets(self) -> list[str]:
@@ -92,6 +95,7 @@ class Run:
 
             def watch(event: str = "") -> None:
                 self._tick(tick, event)
+                self._look()
                 each()
 
             status = self.cdk.deploy(variant, watch)
@@ -100,6 +104,16 @@ class Run:
         self.meter.use(1)
         self.save()
         return status
+
+    def _look(self) -> None:
+        """Keep what `easel doctor` says about the running deploy, twice a minute until it names a resource."""
+        if time.monotonic() < self._next_look or RESOURCE in self.in_progress:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        with suppress(CommandError):
+            finding = stacks.run(self.account)
+            if finding and "_IN_PROGRESS" in finding.message:
+                self.in_progress = finding.message
 
     def destroy(self) -> int:
         """Remove every stack, once CloudFormation has finished what it does. Return the number of attempts."""

@@ -105,13 +105,19 @@ class Service:
         """Send one request. Raises CommandError: no response."""
         url = (self.site if site else self.url) + path
         headers = {**(headers or {}), **({"x-api-key": self.key} if key else {})}
+        return self._request(f"{method} {path}{' of the site' if site else ''}", method, url, body, headers)
+
+    def fetch(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Get the image at a link. Raises CommandError: no response."""
+        return self._request("the link of an image", "GET", url, None, headers)
+
+    def _request(self, where: str, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
         began = time.monotonic()
         try:
             response = self._client.request(method, url, json=body, headers=headers)
         except httpx.TransportError as error:
             raise to_command_error(refuse_connection(url, error)) from None
         seconds = time.monotonic() - began
-        where = f"{method} {path}{' of the site' if site else ''}"
         return Reply(where, response.status_code, response.headers, response.content, seconds)
 
     def endpoint_status(self) -> str:

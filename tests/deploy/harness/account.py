@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -18,6 +17,7 @@ import psutil
 
 from stacks.config.names import DEFAULT, Names
 from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
+from tests.deploy.emulator.ports import free_port
 from tests.deploy.harness.environment import (
     CDK,
     DEPLOY_TESTS,
@@ -47,7 +47,7 @@ class Account:
 
     def __init__(self, folder: Path, hub_url: str = "") -> None:
         self.folder = folder
-        self.port, self.sagemaker_port = _free_ports()
+        self.port, self.sagemaker_port = free_port(), free_port()
         self.url, self.sagemaker_url = f"https://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.sagemaker_port}"
         self.certificate, key = create_certificate(folder)
         self.tls = ssl.create_default_context(cafile=str(self.certificate))
@@ -221,10 +221,3 @@ class CdkCommand:
             raise
         output = self.log.read_text(errors="replace")
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, output)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]

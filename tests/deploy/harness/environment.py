@@ -37,7 +37,7 @@ def set_up() -> None:
                 f"The deploy tests need {program}: it {purpose}. Install it (Node 22 or newer) and try again."
             )
     install_emulator()
-    with _install_lock():
+    with install_lock():
         for folder in (ROOT, DEPLOY_TESTS):
             if not (folder / "node_modules").is_dir():
                 _run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
@@ -45,7 +45,7 @@ def set_up() -> None:
 
 def install_emulator() -> None:
     """Create the emulator's venv unless it has the packages of requirements.txt."""
-    with _install_lock():
+    with install_lock():
         install(EMULATOR_VENV, DEPLOY_TESTS / "requirements.txt", "--require-hashes")
 
 
@@ -61,7 +61,7 @@ def install(folder: Path, requirements: Path, *options: str, python: str = sys.e
 
 
 @contextmanager
-def _install_lock() -> Iterator[None]:
+def install_lock() -> Iterator[None]:
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "install.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import Result
 
 from contract import ERRORS
+from tests.deploy.emulator.ports import free_port
 from tests.easel.client.fake_api import ID, FakeApi, job
-from tests.easel.running import free_port
 
 Api = type[FakeApi]
 Generate = Callable[..., Result]

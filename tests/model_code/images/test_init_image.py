@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from contract import INIT_IMAGE_PIXELS, EaselError
 from images.init_image import DecodedImage, decode_init_image
@@ -96,7 +96,9 @@ def test_gray_with_an_rgb_profile_stays_gray(kind: str) -> None:
 def test_cmyk_uses_its_profile() -> None:
     image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     assert near(color_of(encode(image, "JPEG", quality=100, icc_profile=icc.red_cyan_ink())), (255, 0, 0), 12)
-    assert near(color_of(encode(image, "JPEG", quality=100)), (0, 255, 255), 12)
+    without = decode(encode(image, "JPEG", quality=100))
+    assert near(without.image.getpixel((4, 4)), (0, 255, 255), 12)  # type: ignore[arg-type]
+    assert "CMYK" in without.warnings[0]
 
 
 def test_transparent_pixels_are_white_and_others_keep_their_converted_color() -> None:
@@ -152,6 +154,23 @@ def test_colors_that_are_described_without_a_profile_are_a_warning(
     image = encode(Image.new("RGB", (8, 8), ORANGE))
     assert kind.decode() in decode(insert_chunk(image, kind, content)).warnings[0]
     assert color_of(insert_chunk(image, kind, standard)) == ORANGE
+
+
+def adobe_rgb_exif(index: str) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "x"  # Pillow takes a block without such fields for an empty one
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = 0xFFFF
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: index}
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_adobe_rgb_of_a_camera_is_a_warning(kind: str) -> None:
+    image = Image.new("RGB", (8, 8), ORANGE)
+    (warning,) = decode(encode(image, kind, exif=adobe_rgb_exif("R03"))).warnings
+    assert "Adobe RGB" in warning
+    assert decode(encode(image, kind, exif=adobe_rgb_exif("R98"))).warnings == ()
+    assert decode(encode(image, kind, exif=adobe_rgb_exif("R03"), icc_profile=icc.display_p3())).warnings == ()
 
 
 # --- several images in one file ------------------------------------------------------------------

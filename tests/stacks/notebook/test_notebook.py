@@ -148,6 +148,7 @@ def serve_requests(**settings: Any) -> dict[str, Any]:
     names = {"NAME": "easel-notebook-0a1b2c3d", "BUCKET": "b", "PREFIX": "releases/0/", "SHELL": False}
     variables = {**names, "role": "arn:aws:iam::123456789012:role/mine", "region": "us-east-1", **settings}
     variables |= {"release": "release", "suppress": suppress, "ClientError": ClientError}
+    variables["SDK"] = "boto3"
     variables["sagemaker"] = aws.account("us-east-1").client("sagemaker")
     exec(re.split(r"\ndef serve_on_laptop", source)[0] + "\nserve_on_aws()", variables)
     return {name.removeprefix("sagemaker.Create"): request for name, request in aws.requests}

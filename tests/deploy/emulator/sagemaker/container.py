@@ -3,7 +3,6 @@
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..aws_api.service import Parameters, ServiceError
+from ..ports import free_port
 from .container_log import ContainerLog
 
 PING_SECONDS = 2
@@ -136,9 +136,3 @@ def _read(response: Any) -> ContainerResponse:
         raise ConnectionError("the container did not specify the required Content-Length header")
     content_type = response.headers.get("content-type", "application/octet-stream")
     return ContainerResponse(response.status, response.read(), content_type)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

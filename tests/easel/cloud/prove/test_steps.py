@@ -13,12 +13,13 @@ import pytest
 from easel.client.responses import parse_job
 from easel.cloud.doctor.check import Result
 from easel.cloud.leftovers.scan import Scan
-from easel.cloud.prove import account_steps, api_steps, endpoint_steps
+from easel.cloud.prove import account_steps, api_steps, endpoint_steps, observations
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Run
 from easel.cloud.prove.runner import NOT_TRIED
 from easel.cloud.prove.service import Reply
 from easel.console.errors import CommandError
+from tests.easel.cloud.fake_aws import REGION, client_error
 from tests.easel.cloud.fake_deployment import log_events
 from tests.easel.cloud.prove.fake_run import AWS, NAME, FakeCloud, new_state
 
@@ -137,7 +138,9 @@ def test_job_of_a_paused_endpoint_must_say_so(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(endpoint_steps, "EndpointSwitch", lambda *_: SimpleNamespace(pause=lambda: ""))
     ended = iter([job("failed", "endpoint_missing"), job("failed", "model_error")])
     run.service.api = SimpleNamespace(submit=lambda _: job("queued"), job=lambda _: next(ended))  # type: ignore[assignment]
-    assert endpoint_steps.pause(run) == {"job": "endpoint_missing"}
+    monkeypatch.setattr(endpoint_steps, "find_endpoint", lambda _: SimpleNamespace(endpoint="e"))
+    AWS.responses["application-autoscaling.DescribeScalableTargets"] = {"ScalableTargets": []}
+    assert endpoint_steps.pause(run) == {"job": "endpoint_missing", "autoscaling": "forgotten"}
     with pytest.raises(CommandError):
         endpoint_steps.pause(run)
 
@@ -149,6 +152,63 @@ def test_reports_of_functions_are_read(run: Run) -> None:
     AWS.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": [summary]}
     AWS.responses["logs.FilterLogEvents"] = lines
     assert account_steps._function_reports(run) == {"functions": "slowest start 812 ms, most memory 120 MB"}
+
+
+def test_names_of_roles_are_compared_with_their_stacks(run: Run) -> None:
+    run.cdk.deployed = "async"  # type: ignore[attr-defined]
+    about = {"LogicalResourceId": "Role", "ResourceType": observations.ROLE, "ResourceStatus": "CREATE_COMPLETE"}
+    names = (f"{NAME.model}-Role-1", f"{NAME.model[:-1]}-Role-2")
+    summaries = [{**about, "PhysicalResourceId": name, "LastUpdatedTimestamp": 0} for name in names]
+    AWS.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": summaries}
+    assert observations.role_names(run) == "1 of 2 begin with the stack's whole name"
+
+
+def test_trace_of_the_newest_job_is_read_where_tracing_is_on(run: Run) -> None:
+    assert observations.seen("trace", lambda: observations.trace(run)) == {}
+    run.state.context.append("tracing=on")
+    reply(run, "GET /jobs", (200, {"jobs": [{"id": ID}, {"id": "1" * 44}]}))
+    services = [{"Name": "easel-api", "Type": "AWS::Lambda"}, {"Name": "SageMaker", "Type": "AWS::SageMaker"}]
+    AWS.responses["xray.GetTraceSummaries"] = lambda request: {
+        "TraceSummaries": [{"ServiceIds": services}] if ID in request["FilterExpression"] else []
+    }
+    assert observations.trace(run) == "SageMaker, easel-api"
+
+
+def test_limits_of_the_gateway_are_facts(run: Run) -> None:
+    reply(run, "POST /generate", problem(413, ""))
+    assert observations.large_body(run) == "413"
+    reply(run, "GET /models", *[(200, {})] * 45, *[problem(429, "")] * (observations.BURST - 45))
+    assert observations.burst(run) == "45 x 200, 15 x 429"
+
+
+@pytest.mark.parametrize(
+    ("origin", "url", "seen"),
+    [
+        ("https://site", f"https://b.s3.{REGION}.amazonaws.com/x", "200 from a host of the region, allowed by CORS"),
+        ("https://other", "https://b.s3.amazonaws.com/x", "200 from a host without the region, refused by CORS"),
+    ],
+)
+def test_links_of_images_are_tried_as_the_page_does(run: Run, origin: str, url: str, seen: str) -> None:
+    headers = {"access-control-allow-origin": origin}
+    run.service.site = "https://site"
+    run.service.fetch = lambda *_: Reply("", 200, headers, b"", 0)  # type: ignore[method-assign]
+    assert observations.image_for_the_page(run, url) == seen
+
+
+def test_use_of_the_processor_is_a_fact_or_the_reason_why_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observations, "find_endpoint", lambda _: SimpleNamespace(endpoint="e"))
+    AWS.responses["cloudwatch.GetMetricStatistics"] = {"Datapoints": [{"Average": value} for value in (80, 2.04, 9)]}
+    assert observations.processor(run) == "2.0 to 80.0 % of a core"
+    AWS.responses["cloudwatch.GetMetricStatistics"] = client_error("AccessDenied", "not allowed")
+    facts = observations.seen("processor", lambda: observations.processor(run))
+    assert "not allowed" in facts["processor"]
+
+
+def test_running_deploy_is_looked_at(run: Run) -> None:
+    run.cdk.states += ["CREATE_COMPLETE", "CREATE_IN_PROGRESS"]  # type: ignore[attr-defined]
+    AWS.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": []}
+    run.deploy("async")
+    assert run.in_progress == f"{NAME.model} is CREATE_IN_PROGRESS."
 
 
 def test_what_is_left_is_named_with_the_command_that_shows_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
