@@ -51,9 +51,10 @@ def run_program(*command: str, stdin: str = "") -> None:
 
 def check(notebook: Any) -> None:
     """Assert that the cells deployed, generated and removed."""
-    for cell in notebook.cells:
-        assert [output.evalue for output in cell.outputs if output.output_type == "error"] == []
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    errors = [output.evalue for output in outputs if output.output_type == "error"]
+    assert not errors, errors
     assert [image.size for image in shown_images(notebook)] == [(512, 512)] * 2
     left = printed_text(notebook.cells[-1]).splitlines()
-    assert left[:3] == ["endpoints left: none", "endpoint configurations left: none", "models left: none"]
-    assert all(line.endswith("left: none") for line in left)
+    assert left[:3] == ["endpoints left: none", "endpoint configurations left: none", "models left: none"], left
+    assert all(line.endswith("left: none") for line in left), left

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from easel.cloud.prove import account_steps, api_steps, endpoint_steps
+from easel.cloud.prove.actions import account_steps, api_steps, endpoint_steps
 from easel.cloud.prove.run import Facts, Run
 
 

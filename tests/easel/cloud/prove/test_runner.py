@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from easel.cloud.prove import account_steps, runner
+from easel.cloud.prove import runner
+from easel.cloud.prove.actions import account_steps
 from easel.cloud.prove.cost import CLEAN_UP_MINUTES
 from easel.cloud.prove.state import load
 from easel.cloud.prove.steps import CLEAN_UP, JOURNEY

@@ -13,7 +13,7 @@ import pytest
 from easel.client.responses import parse_job
 from easel.cloud.doctor.check import Result
 from easel.cloud.leftovers.scan import Scan
-from easel.cloud.prove import account_steps, api_steps, endpoint_steps, observations
+from easel.cloud.prove.actions import account_steps, api_steps, endpoint_steps, observations
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Run
 from easel.cloud.prove.runner import NOT_TRIED

@@ -6,7 +6,7 @@ import base64
 import re
 import uuid
 
-from easel.cloud.prove.observations import burst, image_for_the_page, large_body, seen
+from easel.cloud.prove.actions.observations import burst, image_for_the_page, large_body, seen
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST, Reply
 from easel.console.errors import CommandError

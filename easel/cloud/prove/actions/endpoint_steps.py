@@ -10,7 +10,7 @@ from contextlib import suppress
 from easel.cloud.doctor.deployment import first_failure
 from easel.cloud.doctor.endpoint import endpoint as endpoint_check
 from easel.cloud.pause import EndpointSwitch
-from easel.cloud.prove.observations import processor, scalable_target, seen
+from easel.cloud.prove.actions.observations import processor, scalable_target, seen
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST

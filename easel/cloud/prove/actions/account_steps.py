@@ -15,7 +15,7 @@ from easel.cloud.doctor.container_log import last_lines
 from easel.cloud.doctor.plan import read_plan
 from easel.cloud.doctor.run import Doctor
 from easel.cloud.leftovers.scan import Scan, scan
-from easel.cloud.prove.observations import role_names, seen, trace
+from easel.cloud.prove.actions.observations import role_names, seen, trace
 from easel.cloud.prove.releases import SETTINGS
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.stack_state import find_endpoint, resources_of
