@@ -55,6 +55,17 @@ def test_names_are_unique(setup: SageMakerSetup) -> None:
     assert setup.sagemaker.list_models()["Models"] == []
 
 
+def test_lists_have_the_names_that_are_asked_for(setup: SageMakerSetup) -> None:
+    setup.create_endpoint()
+    for operation, kind in {"list_endpoints": "Endpoints", "list_models": "Models"}.items():
+        listing = getattr(setup.sagemaker, operation)
+        assert [len(listing(NameContains=part)[kind]) for part in ("end" if kind == "Endpoints" else "MOD", "x")] == [
+            1,
+            0,
+        ]
+    assert "not emulated" in setup.error("sagemaker", "list_models", MaxResults=1)["Error"]["Message"]
+
+
 def test_iam_checks_every_resource_that_a_request_names(setup: SageMakerSetup) -> None:
     setup.create_endpoint()
     checked = {arn for action, arn in setup.roles.authorized if action == "sagemaker:CreateEndpoint"}

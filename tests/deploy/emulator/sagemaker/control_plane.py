@@ -125,9 +125,10 @@ class SageMaker:
     def describe_endpoint(self, parameters: Parameters) -> Parameters:
         return self._describe(parameters["EndpointName"])
 
-    def list_endpoints(self, _: Parameters) -> Parameters:
+    def list_endpoints(self, parameters: Parameters) -> Parameters:
         keys = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        described = [self._describe(name) for name in list(self.endpoints) if name in self.endpoint_records.records]
+        names = [record["EndpointName"] for record in self.endpoint_records.matching(parameters)]
+        described = [self._describe(name) for name in names if name in self.endpoints]
         return {"Endpoints": [{key: endpoint[key] for key in keys} for endpoint in described]}
 
     def _describe(self, name: str) -> Parameters:

@@ -85,9 +85,9 @@ class Notebooks:
                 record[described] = record.pop(requested)
         return record
 
-    def list_notebook_instances(self, _: Parameters) -> Parameters:
+    def list_notebook_instances(self, parameters: Parameters) -> Parameters:
         keys = ("NotebookInstanceName", "NotebookInstanceArn", "NotebookInstanceStatus", "InstanceType", "CreationTime")
-        records = list(self.instances.records.values())
+        records = self.instances.matching(parameters)
         return {"NotebookInstances": [{key: record[key] for key in keys} for record in records]}
 
     def _check_status(self, parameters: Parameters, target: str, *allowed: str) -> None:

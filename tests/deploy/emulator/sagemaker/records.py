@@ -47,6 +47,13 @@ class RecordTable:
         """Yield ARNs and tags, for the tagging API."""
         return ((record[f"{self.prefix}Arn"], record.get("Tags", [])) for record in list(self.records.values()))
 
-    def summaries(self, _: Parameters) -> Parameters:
+    def matching(self, parameters: Parameters) -> list[Parameters]:
+        """Return the records that a list operation asks for. Raises ServiceError: by something else than the name."""
+        if unknown := sorted(parameters.keys() - {"NameContains"}):
+            raise ServiceError("ValidationException", f"{unknown} is not emulated")
+        part = parameters.get("NameContains", "").lower()
+        return [record for name, record in list(self.records.items()) if part in name.lower()]
+
+    def summaries(self, parameters: Parameters) -> Parameters:
         keys = (f"{self.prefix}Name", f"{self.prefix}Arn", "CreationTime")
-        return {f"{self.prefix}s": [{key: record[key] for key in keys} for record in self.records.values()]}
+        return {f"{self.prefix}s": [{key: record[key] for key in keys} for record in self.matching(parameters)]}
