@@ -61,6 +61,11 @@ DEFAULT_MASK_BLUR = 4
 OUTPAINT = Bound(0, SIDE.maximum - SIDE.minimum)
 """Pixels that are added at a side."""
 OUTPAINT_SIDES = ("left", "right", "top", "bottom")
+_HEIF = {b"ftyp" + brand: "HEIC" for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")}
+_OTHER_FORMATS = {
+    **_HEIF, b"ftypavif": "AVIF", b"ftypavis": "AVIF", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
+}  # fmt: skip
+"""Formats that are not read, by the beginning of the file, or what follows its first four bytes."""
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
@@ -531,11 +536,20 @@ def _image(value: Any, param: str, profile: ModelProfile) -> str:
     file = _from_base64(value, param)
     if len(file) > INIT_IMAGE_BYTES:
         refuse("out_of_range", param, f"the file in {param} is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
-    width, height = image_size(file) or refuse("bad_image", param, f"{param} has an unknown image format", hint)
+    size = image_size(file)
+    if size is None:
+        refuse("bad_image", param, f"{param} {_other_format(file)}", hint)
+    width, height = size
     if width * height > INIT_IMAGE_PIXELS:
         message = f"{param} has {width}x{height} pixels"
         refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
     return value
+
+
+def _other_format(file: bytes) -> str:
+    """Return what is wrong with a file that is in none of the formats that are read."""
+    name = _OTHER_FORMATS.get(file[4:12]) or _OTHER_FORMATS.get(file[:4])
+    return f"is a file of the format {name}, which is not read" if name else "has an unknown image format"
 
 
 def _from_base64(text: str, param: str) -> bytes:

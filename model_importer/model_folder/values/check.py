@@ -12,6 +12,11 @@ from .kinds import check_fields, wrong_value
 from .schedulers import check_scheduler
 from .sizes import SIZES
 
+_OF_EACH_BLOCK = {
+    "attention_head_dim", "block_out_channels", "cross_attention_dim", "layers_per_block", "num_attention_heads",
+    "only_cross_attention", "transformer_layers_per_block", "up_block_types",
+}  # fmt: skip
+"""Fields of a UNet that may be lists."""
 Tensors = Mapping[str, tuple[int, ...]]
 """Name to shape."""
 
@@ -31,6 +36,8 @@ def check_values(part: Component, files: Mapping[str, Mapping[str, Any]], tensor
 def _check_model(path: str, part: Component, settings: Mapping[str, Any], tensors: Tensors) -> None:
     for prefix, fields in objects(settings):
         check_fields(path, fields, kinds_of(part.library, part.class_name), prefix)
+        if part.library == "transformers":
+            _check_heads(path, fields, prefix)
     _check_sizes(path, part, text_fields(settings), tensors)
 
 
@@ -55,6 +62,7 @@ def _check_sizes(path: str, part: Component, settings: Mapping[str, Any], tensor
         if value is not None and bool(value) == needed and find_size(tensors, name, part.library) is None:
             raise wrong_value(path, field, value, f"The weights have no {name}.")
     _check_groups(path, settings)
+    _check_blocks(path, settings)
     _check_rotary(path, settings)
 
 
@@ -118,6 +126,31 @@ def _check_groups(path: str, settings: Mapping[str, Any]) -> None:
     groups = settings.get("norm_num_groups")
     if isinstance(groups, int) and any(width % groups for width in settings.get("block_out_channels", ())):
         raise wrong_value(path, "norm_num_groups", groups, "Each of block_out_channels must be a multiple of it.")
+
+
+def _check_heads(path: str, settings: Mapping[str, Any], prefix: str) -> None:
+    """Without a size of its own, each head has an equal part of the width."""
+    heads, width = settings.get("num_attention_heads"), settings.get("hidden_size")
+    if isinstance(heads, int) and isinstance(width, int) and not settings.get("head_dim") and width % heads:
+        raise wrong_value(
+            path, f"{prefix}num_attention_heads", heads, f"hidden_size, {width}, must be a multiple of it."
+        )
+
+
+def _check_blocks(path: str, settings: Mapping[str, Any]) -> None:
+    """A list of a UNet has a value for each block; the heads of a block have equal parts of its channels."""
+    blocks, widths = settings.get("down_block_types"), settings.get("block_out_channels")
+    if not isinstance(blocks, list) or not isinstance(widths, list):
+        return
+    for field in sorted(_OF_EACH_BLOCK & settings.keys()):
+        if isinstance(settings[field], list) and len(settings[field]) != len(blocks):
+            raise wrong_value(path, field, settings[field], f"It must have {len(blocks)} values, as down_block_types.")
+    field = "num_attention_heads" if settings.get("num_attention_heads") else "attention_head_dim"
+    heads = settings.get(field)
+    each = heads if isinstance(heads, list) else [heads] * len(blocks)
+    for kind, width, count in zip(blocks, widths, each, strict=True):
+        if "CrossAttn" in kind and isinstance(count, int) and width % count:
+            raise wrong_value(path, field, heads, f"{width} of block_out_channels must be a multiple of it.")
 
 
 def _check_rotary(path: str, settings: Mapping[str, Any]) -> None:

@@ -53,6 +53,8 @@ def list_of(kind: Kind) -> Kind:
 NULL = one_of(None)
 NUMBER = Kind("a number", _is_number)
 POSITIVE = Kind("a number above 0", lambda value: _is_number(value) and value > 0)
+DECIMAL = Kind("a number with a decimal point", lambda value: isinstance(value, float))
+POSITIVE_DECIMAL = Kind(f"{DECIMAL.name}, above 0", lambda value: isinstance(value, float) and value > 0)
 FRACTION = Kind("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1)
 COUNT = Kind("a whole number above 0", lambda value: isinstance(value, int) and value > 0 and value is not True)
 WHOLE = Kind("a whole number from 0", lambda value: isinstance(value, int) and value >= 0 and value is not True)

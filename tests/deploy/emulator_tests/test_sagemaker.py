@@ -55,7 +55,7 @@ def test_names_are_unique(setup: SageMakerSetup) -> None:
     assert setup.sagemaker.list_models()["Models"] == []
 
 
-def test_lists_have_the_names_that_are_asked_for(setup: SageMakerSetup) -> None:
+def test_lists_are_by_the_requested_part_of_a_name(setup: SageMakerSetup) -> None:
     setup.create_endpoint()
     for operation, kind in {"list_endpoints": "Endpoints", "list_models": "Models"}.items():
         listing = getattr(setup.sagemaker, operation)
