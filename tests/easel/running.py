@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.deploy.emulator.ports import free_port
+from tests.deploy.emulator.ports import free_port as free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "emoji"
