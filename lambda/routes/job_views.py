@@ -14,6 +14,8 @@ from jobs.records import Job, Outcome
 from routes import views
 
 UNKNOWN = EndpointState("unknown")
+JOBS_LIMIT = contract.Bound(1, 40)
+"""Jobs in a response of GET /jobs. 40 with the longest prompts fit into the largest response."""
 
 
 class JobViews:

@@ -21,10 +21,7 @@ from routes import views
 from routes.api import Api, Documentation
 from routes.chinese_names import in_chinese
 from routes.generations import Generations
-from routes.job_views import JobViews, parameters_of
-
-JOBS_LIMIT = contract.Bound(1, 40)
-"""Jobs in a response of GET /jobs. 40 with the longest prompts fit into the largest response."""
+from routes.job_views import JOBS_LIMIT, JobViews, parameters_of
 
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 

@@ -15,7 +15,7 @@ from gateway.problem_details import Problem, View
 from routes import views
 from routes.api import Api, Documentation
 from routes.apis import APIS
-from routes.native import JOBS_LIMIT
+from routes.job_views import JOBS_LIMIT
 
 EXAMPLE = {
     "prompt": ["A cute panda is sitting on the sofa", "a photograph of an astronaut riding a horse"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,4 +85,30 @@ def automatic1111() -> dict[str, Any]:
         id = f"automatic1111_{method}_{name.replace('-', '_')}"
         described = operation("AUTOMATIC1111", id, summary, schema, error, body=body)
         paths.setdefault(f"/sdapi/v1/{name}", {})[method] = described
+    return paths
+
+
+def replicate() -> dict[str, Any]:
+    """Return Replicate's operations by path."""
+    error = {**OBJECT, "required": ["detail"], "properties": {"detail": TEXT}}
+    body = {**OBJECT, "required": ["input"], "properties": {"input": OBJECT, "version": TEXT, "webhook": TEXT}}
+    table: dict[tuple[str, str], tuple[str, str, Mapping[str, Any] | None]] = {
+        ("post", "predictions"): ("predict", "Start a prediction", body),
+        ("get", "predictions"): ("recent", "Your newest predictions", None),
+        ("get", "predictions/{id}"): ("prediction", "The state of a prediction", None),
+        ("post", "predictions/{id}/cancel"): ("cancel", "Cancel a prediction", None),
+        ("post", "files"): ("file", "Upload a file for a prediction", None),
+        ("post", "models/{owner}/{name}/predictions"): ("model_predict", "Start a prediction with the model", body),
+        ("get", "models/{owner}/{name}"): ("model", "The model", None),
+        ("get", "models/{owner}/{name}/versions"): ("versions", "The model's version, as a list", None),
+        ("get", "models/{owner}/{name}/versions/{id}"): ("version", "The model's version", None),
+    }
+    paths: dict[str, Any] = {}
+    for (method, path), (id, summary, sent) in table.items():
+        described = operation("Replicate", f"replicate_{id}", summary, OBJECT, error, body=sent)
+        names = re.findall(r"{(\w+)}", path)
+        described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in names]
+        if method == "post":
+            described["responses"] |= dict.fromkeys(("201", "202"), described["responses"]["200"])
+        paths.setdefault(f"/v1/{path}", {})[method] = described
     return paths

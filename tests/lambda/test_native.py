@@ -17,7 +17,8 @@ from contract import EaselError, Preset
 from jobs.lifecycle import SUBMIT_GRACE_S
 from jobs.ports import EndpointState, Progress, Ticket
 from routes.generations import MAX_INLINE_BYTES
-from routes.native import JOBS_LIMIT, NativeApi
+from routes.job_views import JOBS_LIMIT
+from routes.native import NativeApi
 from routes.openapi import EXAMPLE, document
 
 APPLE = {"prompt": "a red apple", "seed": 7}

@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from contract import INIT_IMAGE_BYTES, OUTPUT_FORMATS, EaselError, dumps, image_size, parse_body, refuse
+from contract import INIT_IMAGE_BYTES, OUTPUT_FORMATS, EaselError, ModelProfile, dumps, image_size, parse_body, refuse
 from gateway.bodies import json_body
 from gateway.events import Request, Response
 from gateway.forms import read_form
 from gateway.router import Route
 from jobs.records import Job
 from jobs.webhook import Webhook
-from routes.api import Api
+from routes.api import Api, Documentation
 from routes.generations import Generations
-from routes.job_views import JobViews
-from routes.openapi import JOBS_LIMIT
+from routes.job_views import JOBS_LIMIT, JobViews
 from routes.replicate.inputs import parse
 from routes.replicate.predictions import Predictions, error_response, file_view
 
@@ -56,6 +55,12 @@ class ReplicateApi(Api):
     @staticmethod
     def error(error: EaselError, path: str, request_id: str) -> Response:
         return error_response(error)
+
+    @staticmethod
+    def documentation(profile: ModelProfile, webhook_events: tuple[str, ...]) -> Documentation:
+        from routes.openapi_parts import replicate
+
+        return Documentation(replicate())
 
     def predict(self, request: Request, owner: str = "", name: str = "") -> Response:
         """Start a job, and with `Prefer: wait` wait for it: 202 if it has not ended by then."""
