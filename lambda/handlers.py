@@ -226,13 +226,13 @@ def _webhook_batches() -> BatchHandler:
     from webhooks.delivery import Deliverer
     from webhooks.sender import Sender
 
-    store = _store()
+    store, profile = _store(), _variable(os.environ, "EASEL_MODEL_PROFILE", parse_profile)
     realtime = _variable(os.environ, "EASEL_MODE", _one_of(("async", "realtime"))) == "realtime"
     deliverer = Deliverer(
         store=store,
         sender=Sender(),
         rules=_webhook_rules(),
-        bodies=webhook_bodies(JobViews(partial(link, store), realtime)),
+        bodies=webhook_bodies(JobViews(partial(link, store), realtime), profile),
         clock=_CLOCK,
         telemetry=_TELEMETRY,
     )

@@ -110,7 +110,8 @@ class Supervisor:
             from easel.laptop.webhook_workers import WebhookWorkers  # here, so that the model loads meanwhile
 
             url = str(self._settings.public or self._settings.url)
-            WebhookWorkers(self._data.webhook_queue, self._rules, self._data.store(), url).start()
+            queue, store = self._data.webhook_queue, self._data.store()
+            WebhookWorkers(queue, self._rules, store, url, self._entry.profile).start()
 
     async def _report_readiness(self) -> None:
         began = time.monotonic()

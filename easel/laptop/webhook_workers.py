@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from contract import ModelProfile
 from easel.laptop.clock import InterruptibleClock
 from easel.laptop.storage.webhook_queue import Event, FolderWebhookQueue
 from gateway.telemetry import Telemetry
@@ -30,7 +31,10 @@ class WebhookWorkers:
     `url`: of the service, for links to images. An attempt that the end of the process cuts off is repeated.
     """
 
-    def __init__(self, queue: FolderWebhookQueue, rules: UrlRules, store: Store, url: str) -> None:
+    def __init__(
+        self, queue: FolderWebhookQueue, rules: UrlRules, store: Store, url: str, profile: ModelProfile
+    ) -> None:
+        self._profile = profile
         self._queue, self._rules, self._store, self._url = queue, rules, store, url.rstrip("/")
 
     def start(self) -> None:
@@ -59,7 +63,7 @@ class WebhookWorkers:
             store=self._store,
             sender=Sender(),
             rules=self._rules,
-            bodies=webhook_bodies(views),
+            bodies=webhook_bodies(views, self._profile, self._url),
             clock=InterruptibleClock(),
             telemetry=Telemetry(namespace=""),
         )

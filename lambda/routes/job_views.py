@@ -64,14 +64,22 @@ class JobViews:
         ]
 
 
-def webhook_bodies(views: JobViews) -> Mapping[str, Callable[[Job, str], str]]:
-    """Return API (`Webhook.api`) to its form of an event of a job, as JSON."""
+def webhook_bodies(
+    views: JobViews, profile: contract.ModelProfile, base_url: str = ""
+) -> Mapping[str, Callable[[Job, str], str]]:
+    """Return API (`Webhook.api`) to its form of an event of a job, as JSON. `base_url`: of the API, if it is known."""
+    from routes.replicate.predictions import Predictions
+
+    predictions = Predictions(profile)
 
     def native(job: Job, event: str) -> str:
         at = job.outcome.completed_at if job.outcome else job.started_at or job.created_at
         return dumps({"type": f"job.{event}", "timestamp": timestamp(at), "data": views.job(job).model_dump()})
 
-    return {"native": native}
+    def replicate(job: Job, event: str) -> str:
+        return dumps(predictions.view(views.job(job), base_url))
+
+    return {"native": native, "replicate": replicate}
 
 
 def timestamp(seconds: float) -> str:

@@ -125,7 +125,13 @@ class ApiFunctions(Construct):
     def _webhooks(self) -> Webhooks:
         code = folder_code(LAMBDA)
         webhooks = Webhooks(
-            self, "Webhooks", settings=self._settings, bucket=self._bucket, code=code, layer=self._layer
+            self,
+            "Webhooks",
+            settings=self._settings,
+            profile=self._model.profile,
+            bucket=self._bucket,
+            code=code,
+            layer=self._layer,
         )
         webhooks.let_queue(self.api, secrets=True)
         webhooks.let_queue(self.helper)

@@ -35,6 +35,7 @@ class Webhooks(Construct):
         id: str,
         *,
         settings: Settings,
+        profile: str,
         bucket: s3.IBucket,
         code: Code,
         layer: lambda_.ILayerVersion,
@@ -61,6 +62,7 @@ class Webhooks(Construct):
             environment={
                 "EASEL_BUCKET": bucket.bucket_name,
                 "EASEL_MODE": settings.mode,
+                "EASEL_MODEL_PROFILE": profile,
                 "EASEL_WEBHOOK_QUEUE": self._queue.queue_url,
                 "POWERTOOLS_SERVICE_NAME": settings.name,
                 **({"EASEL_TRACING": "on"} if settings.tracing == "on" else {}),

@@ -31,7 +31,7 @@ _DATA_URL_BYTES = 4096
 class ReplicateApi(Api):
     """Implements `routes.api.Api`."""
 
-    paths = re.compile("/v1/(predictions|files|models/[^/]+/)")
+    paths = re.compile("/v1/(predictions|files|webhooks|models/[^/]+/)")
     waiting = re.compile("/v1/(models/[^/]+/[^/]+/)?predictions")
 
     def __init__(self, generations: Generations) -> None:
@@ -46,6 +46,7 @@ class ReplicateApi(Api):
             Route("GET", "/v1/predictions/<id>", self.prediction),
             Route("POST", "/v1/predictions/<id>/cancel", self.cancel),
             Route("POST", "/v1/files", self.file),
+            Route("GET", "/v1/webhooks/default/secret", self.webhook_secret),
             Route("POST", "/v1/models/<owner>/<name>/predictions", self.predict),
             Route("GET", "/v1/models/<owner>/<name>", self.model),
             Route("GET", "/v1/models/<owner>/<name>/versions", self.versions),
@@ -119,6 +120,10 @@ class ReplicateApi(Api):
         if len(content) > INIT_IMAGE_BYTES:
             refuse("out_of_range", "content", "the file is too large", f"Send at most {INIT_IMAGE_BYTES} bytes.")
         return _json(file_view(content), 201)
+
+    def webhook_secret(self, request: Request) -> Response:
+        """Return the secret of the caller's webhooks."""
+        return _json({"key": self._generations.webhooks.secret(request.owner)})
 
     def _webhook(self, sent: Mapping[str, Any], warnings: list[str]) -> Webhook | None:
         """Return the webhook of a request; events that Easel does not have are left out."""

@@ -343,3 +343,7 @@ def test_a_webhook_that_cannot_be_sent_is_refused(rules: Any, url: str) -> None:
     status, problem = call(world, "POST", PREDICTIONS, {**APPLE, "webhook": url})
     assert (status, problem["invalid_fields"][0]["field"]) == (422, "webhook")
     assert not world.endpoint.submitted
+
+
+def test_the_secret_of_webhooks_is_that_of_the_native_api(world: World) -> None:
+    assert call(world, "GET", "/v1/webhooks/default/secret") == world.call("GET", "/webhooks/secret")

@@ -51,7 +51,7 @@ class Deliveries(World):
             store=self.store,
             sender=self.sender,
             rules=self.rules,
-            bodies=webhook_bodies(JobViews(lambda ticket, name: link(self.store, ticket, name), True)),
+            bodies=webhook_bodies(JobViews(lambda ticket, name: link(self.store, ticket, name), True), PROFILE),
             clock=self.clock,
             telemetry=self.telemetry,  # type: ignore[arg-type]
         )
@@ -72,6 +72,14 @@ class Deliveries(World):
 @pytest.fixture
 def world() -> Deliveries:
     return Deliveries()
+
+
+def test_a_prediction_is_delivered_in_the_form_of_its_api(world: Deliveries) -> None:
+    record = world.run(replace(BOTH, api="replicate"))
+    world.deliver(record.ticket)
+    ((_, _, body),) = world.sender.sent
+    assert (body["id"], body["status"], body["model"]) == (record.ticket.id, "succeeded", f"easel/{PROFILE.id}")
+    assert body["output"] == [link(world.store, record.ticket, "image-0.png")]
 
 
 # --- queueing ------------------------------------------------------------------------------------
