@@ -1,4 +1,7 @@
-"""Emulator test, mode realtime: calls, pause and resume. Not run on AWS. test_prove.py has a rollback by an alarm."""
+"""Emulator test, mode realtime: calls, a used-up budget, a pause, updates. Not run on AWS.
+
+test_prove.py has a rollback by an alarm, and a resume after a pause.
+"""
 
 import pytest
 
@@ -32,26 +35,6 @@ def test_container_death_runs_the_job_again(realtime_account: Deployment) -> Non
     assert api.wait_for_job(job["urls"]["get"], seconds=180)["status"] == "succeeded"
 
 
-def test_pause_and_resume(realtime_account: Deployment, expected_images: list[list[bytes]]) -> None:
-    """A paused endpoint fails jobs and deploys of another release. Another pause changes nothing."""
-    account, api = realtime_account.account, realtime_account.api
-    for _ in range(2):
-        paused = account.easel("pause")
-        assert paused.returncode == 0, paused.stdout + paused.stderr
-        assert realtime_account.endpoint() == {}
-    job = api.generate_job(REQUEST)
-    assert job["error"]["code"] == "endpoint_missing"
-    assert "easel resume" in job["error"]["hint"]
-    deployed = realtime_account.deploy("failing", "EaselModel")
-    assert deployed.returncode != 0
-    assert "Could not find endpoint" in join_lines(deployed.stdout)
-    assert account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
-    resumed = account.easel("resume")
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert realtime_account.endpoint_status() == "InService"
-    assert decode_images(api.call("POST", "/generate", REQUEST).json) == expected_images[0]
-
-
 def test_used_up_budget_deletes_the_endpoint_until_resume(
     realtime_account: Deployment, expected_images: list[list[bytes]]
 ) -> None:
@@ -72,10 +55,23 @@ def test_used_up_budget_deletes_the_endpoint_until_resume(
     assert check_budget(realtime_account) == "not stopped"
 
 
-def test_update_with_room_for_one_instance(realtime_account: Deployment) -> None:
-    """A deploy without endpoint deletes the old fleet, the next deploy creates the new. Here out of a pause."""
+def test_pause_and_update_with_room_for_one_instance(realtime_account: Deployment) -> None:
+    """A paused endpoint fails jobs and deploys of another release. Another pause changes nothing.
+
+    Out of a pause, a deploy without endpoint deletes the old fleet, and the next deploy creates the new.
+    """
     account, api = realtime_account.account, realtime_account.api
-    assert account.easel("pause").returncode == 0
+    for _ in range(2):
+        paused = account.easel("pause")
+        assert paused.returncode == 0, paused.stdout + paused.stderr
+        assert realtime_account.endpoint() == {}
+    job = api.generate_job(REQUEST)
+    assert job["error"]["code"] == "endpoint_missing"
+    assert "easel resume" in job["error"]["hint"]
+    deployed = realtime_account.deploy("failing", "EaselModel")
+    assert deployed.returncode != 0
+    assert "Could not find endpoint" in join_lines(deployed.stdout)
+    assert account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
     removed = realtime_account.deploy("no-endpoint", "EaselModel")
     assert removed.returncode == 0, removed.stdout[-4000:]
     assert realtime_account.endpoint() == {}
