@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def pairs(row: Row) -> set[Any]:
 
 
 def rows() -> Iterator[Row]:
-    """Start from a missing pair, then choose for each factor the value that adds most missing pairs."""
+    """Start from a missing pair, and take the completion of several that adds most missing pairs."""
     two = (
         dict(zip(names, values, strict=True))
         for names in itertools.combinations(FACTORS, 2)
@@ -114,14 +115,31 @@ def rows() -> Iterator[Row]:
     )
     starts = [row for row in two if not is_refused(row)]
     missing = set().union(*map(pairs, starts))
+    orders = [Random(number).sample(list(FACTORS), len(FACTORS)) for number in range(5)]
     for start in starts:
         if pairs(start) <= missing:
-            row = dict(start)
-            for name in FACTORS:
-                allowed = [value for value in FACTORS[name] if not is_refused(row | {name: value})]
-                row.setdefault(name, max(allowed, key=lambda value: len(pairs(row | {name: value}) & missing)))
+            completed = (complete(start, order, missing) for order in orders)
+            row = max(completed, key=lambda row: len(pairs(row) & missing))
             missing -= pairs(row)
             yield row
+
+
+def complete(start: Row, order: list[str], missing: set[Any]) -> Row:
+    """Choose for each factor, in this order, the value that adds most missing pairs."""
+    row = dict(start)
+    for name in (name for name in order if name not in start):
+        allowed = [value for value in FACTORS[name] if not is_refused(row | {name: value})]
+        row[name] = max(allowed, key=lambda value: sum(pair in missing for pair in new_pairs(row, name, value)))
+    return row
+
+
+def new_pairs(row: Row, name: str, value: dict[str, str]) -> Iterator[Any]:
+    """Yield the pairs of a value and the row's values, in the order of `pairs`."""
+    names = list(FACTORS)
+    new, place = (name, str(value)), names.index(name)
+    for other, chosen in row.items():
+        old = (other, str(chosen))
+        yield (old, new) if names.index(other) < place else (new, old)
 
 
 PLAN = list(rows())
