@@ -29,14 +29,16 @@ def test_it_generates(target: Target, client: Clients) -> None:
     info = result.value["info"]
     assert (info["all_seeds"], info["width"], info["height"]) == ([7, 8], 64, 72)
     assert "Seed: 8, Size: 64x72" in info["infotexts"][1]
+    assert info["warnings"] == [], "what the client sends by itself"
 
 
 def test_it_starts_from_an_image(target: Target, client: Clients) -> None:
     fields: dict[str, Any] = {"prompt": "a red apple", "width": 64, "height": 64, "denoising_strength": 0.4}
-    result = client(CLIENT).call(target, "img2img", file=START, **fields)
+    result = client(CLIENT).call(target, "img2img", file=START, mask_image=START, mask_blur=9, **fields)
     assert result.image().size == (64, 64)
+    assert result.value["info"]["warnings"] == []
     (request,) = target.requests()
-    assert request["strength"] == 0.4
+    assert (request["strength"], request["mask_blur"], "mask_image" in request) == (0.4, 9, True)
     assert Image.open(io.BytesIO(base64.b64decode(request["init_image"]))).size == (64, 64)
 
 

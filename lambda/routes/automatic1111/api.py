@@ -17,7 +17,6 @@ from jobs.records import Job
 from routes.api import Api, Documentation
 from routes.automatic1111 import views
 from routes.automatic1111.fields import is_model, parse
-from routes.automatic1111.png_info import parse_infotext, read_texts
 from routes.automatic1111.samplers import sampler_views, schedule_views
 from routes.generations import Generations
 from routes.lenient import base64_of
@@ -98,6 +97,8 @@ class Automatic1111Api(Api):
 
     def png_info(self, request: Request) -> Response:
         """Return the parameters in an image file."""
+        from routes.automatic1111.png_info import parse_infotext, read_texts
+
         image = parse_body(json_body(request)).get("image")
         hint = "Send base64 of a PNG, WebP or JPEG file."
         if not isinstance(image, str):

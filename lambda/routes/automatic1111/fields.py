@@ -37,7 +37,7 @@ STRENGTH = 0.75
 
 _IGNORED: Mapping[str, tuple[Any, ...]] = {
     "styles": (), "subseed_strength": (), "seed_resize_from_h": (-1,), "seed_resize_from_w": (-1,),
-    "restore_faces": (), "tiling": (), "eta": (), "s_min_uncond": (), "s_churn": (), "s_tmax": (), "s_tmin": (),
+    "restore_faces": (), "tiling": (), "eta": (1,), "s_min_uncond": (), "s_churn": (), "s_tmax": (), "s_tmin": (),
     "s_noise": (1,), "refiner_checkpoint": ("None",), "enable_hr": (), "script_name": ("None",),
     "alwayson_scripts": (), "infotext": (), "firstpass_image": (), "clip_skip": (1,), "resize_mode": (1,),
     "initial_noise_multiplier": (1,), "disable_extra_networks": (True,),

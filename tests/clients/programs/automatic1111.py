@@ -20,6 +20,8 @@ def run(call: dict[str, Any]) -> dict[str, Any]:
         return interrupt(api, call)
     if action == "png-info":
         return {"info": api.png_info(image(call["file"])).info}
+    for name in {"mask_image"} & call.keys():
+        call[name] = image(call[name])
     result = api.img2img(images=[image(call.pop("file"))], **call) if "file" in call else api.txt2img(**call)
     return {"images": result.json["images"], "sizes": [found.size for found in result.images], "info": result.info}
 
