@@ -24,6 +24,7 @@ class AsyncEasel:
     ) -> None:
         self._api = Api(base_url, api_key, timeout)
         self._transport = AsyncTransport()
+        self._cancellations: set[asyncio.Future[None]] = set()
         self.jobs = AsyncJobs(self)
 
     @property
@@ -42,14 +43,19 @@ class AsyncEasel:
         **fields: Unpack[RequestFields],
     ) -> Generation:
         """Generate images and wait for them, as `Easel.generate` does. Cancelling the task cancels the job."""
-        job = await self.jobs.create(prompt, idempotency_key=idempotency_key, extra=extra, **fields)
+        create = self.jobs.create(prompt, idempotency_key=idempotency_key, extra=extra, **fields)
+        creation = asyncio.ensure_future(create)
         try:
+            job = await asyncio.shield(creation)  # a request that is cut off may still create a job
             async for event in job.progress(timeout):
                 if on_progress:
                     on_progress(event)
             return await job.wait()
         except asyncio.CancelledError:
-            await asyncio.shield(_cancel(job))  # whoever cancelled the task may cancel this wait, too
+            cancellation = asyncio.ensure_future(_cancel(creation))
+            self._cancellations.add(cancellation)
+            cancellation.add_done_callback(self._cancellations.discard)
+            await asyncio.shield(cancellation)  # whoever cancelled the task may cancel this wait, too
             raise
 
     async def models(self) -> list[Model]:
@@ -143,6 +149,6 @@ class AsyncJob(JobView):
         return self
 
 
-async def _cancel(job: AsyncJob) -> None:
+async def _cancel(creation: asyncio.Future[AsyncJob]) -> None:
     with suppress(EaselError):  # it has ended, or the service is gone
-        await job.cancel()
+        await (await creation).cancel()

@@ -226,6 +226,26 @@ def test_ctrl_c_and_a_cancelled_task_cancel_the_job(api: Api, monkeypatch: pytes
     assert deleted == [f"/jobs/{ID}"] * 2
 
 
+def test_a_task_that_is_cancelled_while_it_creates_a_job_cancels_the_job(api: Api) -> None:
+    submit = api.do_POST
+
+    def slow(self: FakeApi) -> None:
+        time.sleep(0.3)
+        submit(self)
+
+    async def main() -> None:
+        async with AsyncEasel(api.url) as easel:
+            task = asyncio.create_task(easel.generate("a"))
+            await asyncio.sleep(0.15)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    api.do_POST = slow  # type: ignore[method-assign]
+    asyncio.run(main())
+    assert [request.method for request in api.received] == ["POST", "DELETE"]
+
+
 # --- retries -------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,8 @@ from mcp.types import CallToolResult, ImageContent, TextContent
 
 from easel.client.async_client import AsyncEasel
 from easel.client.results import Image, Progress
+from easel.connect.clients import CLIENTS
+from easel.connect.settings import Settings
 from easel.mcp import server
 from easel.mcp.inline_images import to_webp
 from tests.easel.running import EASEL, ROOT, Laptop, free_port
@@ -61,9 +63,10 @@ async def cancel_a_call(client: Client, laptop: Laptop) -> None:
 
 
 def test_an_assistant_uses_the_tools(laptop: Laptop, tmp_path: Path) -> None:
-    program, *arguments = [*EASEL, "mcp", "--url", laptop.url, "--out", str(tmp_path / "out")]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
-    parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd="/")
+    """It starts the server as `easel connect` says. Images are written to the home folder."""
+    settings = json.loads(Settings(laptop.url, command=EASEL).render(CLIENTS["claude-desktop"]))["mcpServers"]["easel"]
+    environment = {**settings.pop("env"), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    parameters = StdioServerParameters(**settings, env=environment, cwd="/")
     notes: list[tuple[float, float | None]] = []
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
@@ -71,7 +74,7 @@ def test_an_assistant_uses_the_tools(laptop: Laptop, tmp_path: Path) -> None:
 
     async def main() -> list[Any]:
         async with Client(stdio_client(parameters)) as client:
-            return await use(client, laptop, tmp_path / "out", note)
+            return await use(client, laptop, tmp_path / "easel-images", note)
 
     tools, models, generated, edited = asyncio.run(main())
     assert [tool.name for tool in tools] == ["generate_image", "edit_image", "list_models"]
