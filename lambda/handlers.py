@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aws.budget_stop import StoppableEndpoint
 from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
@@ -194,8 +194,8 @@ def _api_reporter(store: BucketStore, queue: str) -> JobReporter:
     """Return the reporter of the API, whose caller gets a response also while the queue of webhooks fails."""
     if not queue:
         return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
-    announcer = Announcer(store, _sqs(queue))
-    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=announcer.try_to_announce)
+    announcer = Announcer(store, _sqs(queue), _TELEMETRY.unqueued)
+    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=announcer.announce)
 
 
 def _worker_reporter() -> JobReporter:
@@ -203,7 +203,13 @@ def _worker_reporter() -> JobReporter:
     store, queue = _store(), _webhook_queue(os.environ)
     if not queue:
         return JobReporter(store=store, clock=_CLOCK, on_end=_ended)
-    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=Announcer(store, _sqs(queue)).announce)
+    announcer = Announcer(store, _sqs(queue), _unqueued)
+    return JobReporter(store=store, clock=_CLOCK, on_end=_ended, announce=announcer.announce)
+
+
+def _unqueued(ticket: Ticket, error: EaselError) -> NoReturn:
+    _TELEMETRY.unqueued(ticket, error)
+    raise error
 
 
 @cache

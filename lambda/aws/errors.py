@@ -35,6 +35,7 @@ _CODES = {
     "SignatureDoesNotMatch": "config_error",
     "UnrecognizedClientException": "config_error",
     "NoSuchBucket": "config_error",
+    "AWS.SimpleQueueService.NonExistentQueue": "config_error",
     "ResourceNotFoundException": "config_error",
     "RequestEntityTooLargeException": "payload_too_large",
 }

@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from contract import EaselError
 from jobs.ports import Ticket
 from jobs.records import Outcome, Record
 from jobs.webhook import Delivery
@@ -73,6 +74,11 @@ class Telemetry:
             state=delivery.state,
         )
         self._count("Webhooks", "state", delivery.state)
+
+    def unqueued(self, ticket: Ticket, error: EaselError) -> None:
+        """Log and count that an event of a job could not be queued for its webhook."""
+        self._log.error("unqueued", **self._request, **_ticket_keys(ticket), code=error.code)
+        self._count("Errors", "code", error.code)
 
     def ignored(self, reason: str, inference_id: str = "") -> None:
         """Log an event that belongs to no job."""

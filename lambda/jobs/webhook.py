@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -60,7 +61,10 @@ class Delivery:
         return dumps(asdict(self)).encode()
 
 
-_DELIVERY = TypeAdapter(Delivery)
+@cache
+def _adapter() -> TypeAdapter[Delivery]:
+    """Return what reads deliveries. It is made when the first is read: making it takes time in every cold start."""
+    return TypeAdapter(Delivery)
 
 
 def delivery_key(ticket: Ticket, event: str) -> str:
@@ -74,7 +78,7 @@ def read_delivery(store: Store, ticket: Ticket, event: str) -> Delivery | None:
     if body is None:
         return None
     try:
-        return _DELIVERY.validate_json(body)
+        return _adapter().validate_json(body)
     except ValidationError:
         return Delivery(state="failed")
 

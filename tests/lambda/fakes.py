@@ -180,6 +180,7 @@ class FakeTelemetry:
         self.crashes: list[BaseException] = []
         self.webhooks: list[tuple[str, str]] = []
         self.ignores: list[str] = []
+        self.unqueued_codes: list[str] = []
 
     def begin(self, request_id: str) -> None:
         self.request_id = request_id
@@ -195,6 +196,9 @@ class FakeTelemetry:
 
     def webhook(self, ticket: Ticket, event: str, delivery: Delivery) -> None:
         self.webhooks.append((event, delivery.state))
+
+    def unqueued(self, ticket: Ticket, error: EaselError) -> None:
+        self.unqueued_codes.append(error.code)
 
     def ignored(self, reason: str, inference_id: str = "") -> None:
         self.ignores.append(reason)
@@ -225,12 +229,12 @@ class World:
         self.endpoint.reports_start = reports_start
         self.clock.while_sleeping = self.endpoint.generate_all
         self.queue = FakeWebhookQueue()
-        self.announcer = Announcer(self.store, self.queue)
+        self.announcer = Announcer(self.store, self.queue, self.telemetry.unqueued)
         self.reporter = JobReporter(
             store=self.store,
             clock=self.clock,
             on_end=self.telemetry.ended,
-            announce=self.announcer.try_to_announce,
+            announce=self.announcer.announce,
         )
         self.jobs = Jobs(
             store=self.store,

@@ -1,7 +1,7 @@
 """The handlers as Lambda calls them: with variables, moto's S3, and the messages of SageMaker."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,8 @@ from moto import mock_aws
 import handlers
 from contract import EaselError, parse_request
 from jobs.ports import Ticket
+from webhooks.sender import Result, Sender
+from webhooks.url import Target
 
 BUCKET = "easel-bucket"
 REQUEST = parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
@@ -104,6 +106,8 @@ def clear_caches() -> None:
         handlers._store,
         handlers._predictor,
         handlers._finalizer,
+        handlers._sqs,
+        handlers._webhook_batches,
     ):
         cached.cache_clear()
 
@@ -396,3 +400,54 @@ def test_a_request_without_a_gateway_id_gets_the_id_of_lambda(cloud: Cloud) -> N
     context = SimpleNamespace(aws_request_id="1f5b7f2e-0000-4000-8000-000000000000")
     assert handlers.api(sent, context)["headers"]["x-request-id"] == context.aws_request_id
     assert len(handlers.api(sent, None)["headers"]["x-request-id"]) == 32
+
+
+# --- webhooks ------------------------------------------------------------------------------------
+
+
+def test_an_end_is_queued_by_the_finalizer_and_delivered_by_the_function(
+    cloud: Cloud, environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sqs = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName="webhooks")["QueueUrl"]
+    environ.setenv("EASEL_WEBHOOK_QUEUE", queue)
+    clear_caches()
+    sent: list[str] = []
+
+    def post(sender: Sender, target: Target, headers: Mapping[str, str], body: bytes) -> Result:
+        sent.append(target.path)
+        return Result(204)
+
+    environ.setattr(Sender, "post", post)
+    body = {"prompt": "a red apple", "seed": 7, "webhook": "https://hooks.example.com/hook?token=secret"}
+    assert handlers.api(event("POST", "/jobs", body), None)["statusCode"] == 202
+    _, owner, id, _ = cloud.keys("jobs/")[0].split("/")
+    ticket = Ticket(owner, id)
+    location = cloud.put("async-output/1.out", response_to(REQUEST))
+    for _ in range(2):
+        handlers.finalizer(sns(success(ticket, location)), None)
+    (message,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    record = {"messageId": "m", "receiptHandle": message["ReceiptHandle"], "body": message["Body"]}
+    for _ in range(2):
+        assert handlers.webhooks({"Records": [record]}, None) == {"batchItemFailures": []}
+    assert sent == ["/hook?token=secret"]
+    (delivery,) = cloud.job(ticket)["webhook"]["deliveries"]
+    assert (delivery["state"], delivery["attempts"][0]["status"]) == ("delivered", 204)
+    assert "token" not in capsys.readouterr().out
+
+
+def test_a_queue_that_is_gone_changes_no_job_and_makes_lambda_call_the_finalizer_again(
+    cloud: Cloud, environ: pytest.MonkeyPatch
+) -> None:
+    queue = boto3.client("sqs").create_queue(QueueName="gone")["QueueUrl"]
+    environ.setenv("EASEL_WEBHOOK_QUEUE", queue)
+    clear_caches()
+    boto3.client("sqs").delete_queue(QueueUrl=queue)
+    body = {"prompt": "a red apple", "seed": 7, "webhook": "https://hooks.example.com/"}
+    assert handlers.api(event("POST", "/jobs", body), None)["statusCode"] == 202
+    _, owner, id, _ = cloud.keys("jobs/")[0].split("/")
+    location = cloud.put("async-output/1.out", response_to(REQUEST))
+    with pytest.raises(EaselError) as error:
+        handlers.finalizer(sns(success(Ticket(owner, id), location)), None)
+    assert error.value.code == "config_error"
+    assert cloud.job(Ticket(owner, id))["status"] == "succeeded"

@@ -94,6 +94,20 @@ def test_the_execution_role_may_change_only_roles_functions_and_buckets_of_the_s
     assert not allowed(statements, "s3:GetObject", "arn:aws:s3:::payroll/2026.csv")
 
 
+def test_the_execution_role_may_change_mappings_of_queues_where_there_are_some(
+    default: Assembly, hub: Assembly
+) -> None:
+    """Their ids are random, and belong to no stack by name."""
+    arn = "arn:aws:lambda:us-east-1:123456789012:event-source-mapping:01234567-89ab-cdef-0123-456789abcdef"
+    for action in (
+        "lambda:GetEventSourceMapping",
+        "lambda:UpdateEventSourceMapping",
+        "lambda:DeleteEventSourceMapping",
+    ):
+        assert allowed(execution(hub), action, arn)
+        assert not allowed(execution(default), action, arn)
+
+
 def read_only(action: str) -> bool:
     """Return whether an action only reads, or is one that AWS authorises on `*` only."""
     return action in registry.unscoped(registry.registry_permissions()) or bool(re.match(r"\w+:(Get|List)", action))

@@ -253,7 +253,16 @@ def check_tracing(assembly: Assembly, settings: Settings) -> None:
     for function in assembly.properties("AWS::Lambda::Function", settings.names.api):
         assert function.get("TracingConfig") == ({"Mode": "Active"} if is_on else None)
         assert function["Environment"]["Variables"].get("EASEL_TRACING") == ("on" if is_on else None)
-    assert json.dumps(assembly.templates).count("xray:PutTraceSegments") == 2 * is_on
+    functions = 2 + (settings.webhooks == "on")
+    assert json.dumps(assembly.templates).count("xray:PutTraceSegments") == functions * is_on
+
+
+def check_webhooks(assembly: Assembly, settings: Settings) -> None:
+    is_on = settings.webhooks == "on"
+    functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
+    assert [function["Handler"] for function in functions].count("handlers.webhooks") == is_on
+    assert all(("EASEL_WEBHOOK_QUEUE" in item["Environment"]["Variables"]) is is_on for item in functions)
+    assert len(assembly.resources("AWS::Lambda::EventSourceMapping")) == is_on
 
 
 def check_retention(assembly: Assembly, settings: Settings) -> None:
@@ -388,6 +397,7 @@ CHECKS: tuple[Check, ...] = (
     check_costs,
     check_update_and_shell,
     check_tracing,
+    check_webhooks,
     check_retention,
     check_source,
     check_domain,

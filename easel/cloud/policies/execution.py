@@ -65,6 +65,8 @@ def _scope(assembly: Assembly, service: str) -> Iterator[str]:
         case "lambda":
             yield from (assembly.arn("lambda", f"function:{name}") for name in names)
             yield assembly.arn("lambda", "layer:*", account=ANY)  # AWS publishes Powertools from its own account
+            if "AWS::Lambda::EventSourceMapping" in assembly.types:  # its id is random
+                yield assembly.arn("lambda", "event-source-mapping:*")
         case "sns" | "sqs":
             yield from (assembly.arn(service, name) for name in names)
         case "kms":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from contract import EaselError
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.laptop.clock import ARRIVALS
 from easel.laptop.gateway.signed_links import Signer, load_secret
@@ -19,6 +21,8 @@ from easel.laptop.storage.store import FolderStore
 from easel.laptop.storage.webhook_queue import FolderWebhookQueue
 from jobs.announcer import Announcer
 from jobs.ports import Ticket
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class DataFolder:
         return FolderWebhookQueue(self.root / "webhooks")
 
     def announce(self, ticket: Ticket, event: str) -> None:
-        """Queue an event of a job's webhook. Never raises EaselError: the next GET of the job tries again."""
-        Announcer(self.store(), self.webhook_queue).try_to_announce(ticket, event)
+        """Queue an event of a job's webhook. Logs an error: the next GET of the job tries again."""
+        Announcer(self.store(), self.webhook_queue, _log_unqueued).announce(ticket, event)
 
     def signer(self) -> Signer:
         return Signer(load_secret(self.root / "secret"))
@@ -88,6 +92,10 @@ class DataFolder:
         except OSError as error:
             raise folder_error(self.root, error) from None
         return warnings
+
+
+def _log_unqueued(ticket: Ticket, error: EaselError) -> None:
+    _log.error("a webhook of %s is not queued: %s", ticket.inference_id, error)
 
 
 def _locked(lock: IO[bytes]) -> bool:

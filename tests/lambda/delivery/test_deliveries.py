@@ -10,7 +10,9 @@ from fakes import PROFILE, World, response_to
 
 import contract
 from contract import EaselError
+from jobs.announcer import Announcer
 from jobs.lifecycle import link
+from jobs.outcomes import JobReporter
 from jobs.ports import Ticket
 from jobs.records import Record
 from jobs.run import run_job
@@ -130,6 +132,7 @@ def test_a_failing_queue_changes_no_job_and_is_tried_again(world: Deliveries) ->
     ticket = world.run().ticket
     assert world.jobs.get(ticket).status == "succeeded"
     assert world.queue.events == []
+    assert set(world.telemetry.unqueued_codes) == {"upstream_error"}
     world.queue.error = None
     world.jobs.get(ticket)
     assert world.queue.events == [(ticket, COMPLETED)]
@@ -138,7 +141,12 @@ def test_a_failing_queue_changes_no_job_and_is_tried_again(world: Deliveries) ->
 def test_a_worker_that_cannot_queue_the_end_fails_after_the_outcome(world: Deliveries) -> None:
     """Lambda then calls it again, and the second call queues the event."""
     ticket = world.accept().ticket
-    worker = type(world.reporter)(store=world.store, clock=world.clock, announce=world.announcer.announce)
+
+    def fail(ticket: Ticket, error: EaselError) -> None:
+        raise error
+
+    announcer = Announcer(world.store, world.queue, fail)
+    worker = JobReporter(store=world.store, clock=world.clock, announce=announcer.announce)
     world.queue.error = EaselError("upstream_error", "the queue failed")
     assert worker.start(ticket), "a start that cannot be announced does not stop the job"
     with pytest.raises(EaselError):
