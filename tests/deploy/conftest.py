@@ -5,6 +5,7 @@ Each is deployed once a session. The tests of one account share an xdist group, 
 
 import base64
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.constants import MODEL, REQUEST
@@ -41,11 +43,20 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def expected_images(other_model: Path) -> list[list[bytes]]:
-    """Images of the four handler functions alone for `REQUEST`: by the catalogue's model, by `other_model`."""
-    command = start_module("tests.deploy.harness.generate_locally", MODEL, str(other_model))
-    lines = finish_module(command, json.dumps(REQUEST)).splitlines()
-    return [decode_images(json.loads(line)) for line in lines if '"generated_images"' in line]
+def expected_images(other_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
+    """Images of the four handler functions alone for `REQUEST`: by the catalogue's model, by `other_model`.
+
+    The first worker of a run generates them.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    generated = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "generated.txt"
+    with FileLock(f"{generated}.lock"):
+        if not generated.exists():
+            command = start_module("tests.deploy.harness.generate_locally", MODEL, str(other_model))
+            generated.write_text(finish_module(command, json.dumps(REQUEST)))
+    return [
+        decode_images(json.loads(line)) for line in generated.read_text().splitlines() if '"generated_images"' in line
+    ]
 
 
 def decode_images(result: dict[str, Any]) -> list[bytes]:

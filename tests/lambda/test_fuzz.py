@@ -211,6 +211,7 @@ LENIENT: list[Any] = [checks.negative_data_rejection, checks.positive_data_accep
 """Compatible APIs accept more than they document, and refuse jobs that are too large as a whole."""
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(QUICK, max_examples=50)
 def test_the_api_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:

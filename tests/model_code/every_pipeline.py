@@ -304,7 +304,7 @@ def sana() -> Any:
         cross_attention_head_dim=4,
         cross_attention_dim=8,
         caption_channels=8,
-        sample_size=32,
+        sample_size=16,  # the pipeline generates at 512 and scales; with 32 at 1024
     )
     blocks = ("ResBlock", "EfficientViTBlock")
     autoencoder = AutoencoderDC(
