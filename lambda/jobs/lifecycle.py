@@ -39,6 +39,9 @@ SUBMIT_GRACE_S = 60
 _IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image"}
 """Names in the store of the images that come with a request."""
 
+ANNOUNCE_GRACE_S = 60
+"""A job that ended earlier, and whose end is not queued for its webhook, has lost the process that ended it."""
+
 _CLAIM_TRIES = 3
 """Attempts to claim an idempotency key that another request frees at the same time."""
 
@@ -229,10 +232,11 @@ class Jobs:
         return self._with_deliveries(job, record.webhook) if record.webhook else job
 
     def _with_deliveries(self, job: Job, webhook: Webhook) -> Job:
-        """Return the job with its deliveries. Announces an end that a dying process did not."""
+        """Return the job with its deliveries. Announces an end whose process has died."""
         found = {event: read_delivery(self._store, job.ticket, event) for event in webhook.events}
         deliveries = {event: delivery for event, delivery in found.items() if delivery}
-        if job.outcome and COMPLETED in webhook.events and COMPLETED not in deliveries:
+        missing = COMPLETED in webhook.events and COMPLETED not in deliveries
+        if missing and job.outcome and self._clock.now() > job.outcome.completed_at + ANNOUNCE_GRACE_S:
             self._reporter.announce(job.ticket, COMPLETED)
         return replace(job, deliveries=deliveries)
 

@@ -11,7 +11,7 @@ from fakes import PROFILE, World, response_to
 import contract
 from contract import EaselError
 from jobs.announcer import Announcer
-from jobs.lifecycle import link
+from jobs.lifecycle import ANNOUNCE_GRACE_S, link
 from jobs.outcomes import JobReporter
 from jobs.ports import Ticket
 from jobs.records import Record
@@ -134,6 +134,10 @@ def test_a_failing_queue_changes_no_job_and_is_tried_again(world: Deliveries) ->
     assert world.queue.events == []
     assert set(world.telemetry.unqueued_codes) == {"upstream_error"}
     world.queue.error = None
+    world.clock.time += ANNOUNCE_GRACE_S
+    world.jobs.get(ticket)
+    assert world.queue.events == []
+    world.clock.time += 1
     world.jobs.get(ticket)
     assert world.queue.events == [(ticket, COMPLETED)]
 
@@ -267,7 +271,7 @@ def test_an_event_that_was_queued_just_before_a_crash_is_delivered_once(world: D
     ticket = world.run().ticket
     del world.store.objects[delivery_key(ticket, COMPLETED)]
     assert world.deliver(ticket) is None
-    world.jobs.get(ticket)
+    world.reporter.finish(ticket, response_to(REQUEST))
     assert len(world.queue.events) == 2
     assert world.deliver(ticket) is None
     assert len(world.sender.sent) == 1
