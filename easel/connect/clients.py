@@ -129,7 +129,8 @@ model_list:
 """,
     install="pip install 'litellm[proxy]'",
     notes=(
-        "Write it to config.yaml and start `litellm --config config.yaml`.",
+        "Write it to config.yaml, set LITELLM_MASTER_KEY to a key of your own, which its users send, and start "
+        "`litellm --config config.yaml`.",
         "`os.environ/EASEL_KEY` as api_key makes the proxy read the variable.",
     ),
 )
