@@ -95,6 +95,9 @@ def test_clip(field: str, value: Any) -> None:
         ("window_size", 1.5),
         ("fullatt_block_indexes", ["7"]),
         ("vision_feature_layer", None),
+        ("image_token_id", None),
+        ("head_dim", None),
+        ("num_key_value_heads", None),
     ],
 )
 def test_language_model(field: str, value: Any) -> None:
