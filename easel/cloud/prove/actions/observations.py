@@ -14,7 +14,7 @@ from easel.console.errors import CommandError
 
 TOO_LARGE_BYTES = 11_000_000
 """More than API Gateway takes."""
-BURST, BURST_THREADS = 60, 20
+BURST, BURST_THREADS = 40, 20
 TRACE_MINUTES = 5.0
 TRACE_HOURS = 6
 ROLE = "AWS::IAM::Role"
