@@ -15,7 +15,7 @@ from routes.openai.fields import ImageRequest, read
 from routes.openai.responses import OpenAIError
 
 _ATTEMPT = re.compile(r"[0-9]{1,3}", re.ASCII)
-_RETRIES_REGARDLESS = re.compile(r"\bai-sdk/")
+_RETRIES_REGARDLESS = re.compile(r"\bai-sdk\b")
 """User agents of clients that send a request again after each 409, 429 and 5xx, whatever x-should-retry says."""
 _FINAL = 424
 """Status for them in place of one that they retry. No client retries it."""

@@ -352,7 +352,7 @@ def test_a_client_that_retries_regardless_gets_a_status_that_it_does_not_retry(w
         world.reporter.fail(world.endpoint.submitted[-1], EaselError("model_error", "it failed"))
 
     world.clock.while_sleeping = fail
-    agent = {"User-Agent": "ai/7.0.173 ai-sdk/openai/4.0.1 runtime/node.js/24"}
+    agent = {"User-Agent": "ai/7.0.173 ai-sdk-provider-utils/5.0.81 node.js/24"}
     error(generate(world, APPLE, **agent), 424, "model_error")
     world.endpoint.error = EaselError("too_busy", "busy")
     error(generate(world, APPLE, **agent), 429, "too_busy")
