@@ -53,6 +53,8 @@ class HuggingFaceApi(Api):
         if error.code == "model_loading":
             body["estimated_time"] = error.seconds if isinstance(error, ModelLoadingError) else LOADING_SECONDS
         headers = {**problem_headers(error), "x-error-message": _header(body["error"])}
+        if error.code == "content_filtered":
+            status = 400
         return Response(504 if status == 503 else status, dumps(body), headers=headers)
 
     @staticmethod

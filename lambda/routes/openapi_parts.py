@@ -98,6 +98,7 @@ def replicate() -> dict[str, Any]:
         ("get", "predictions/{id}"): ("prediction", "The state of a prediction", None),
         ("post", "predictions/{id}/cancel"): ("cancel", "Cancel a prediction", None),
         ("post", "files"): ("file", "Upload a file for a prediction", None),
+        ("get", "webhooks/default/secret"): ("secret", "The secret of your webhooks", None),
         ("post", "models/{owner}/{name}/predictions"): ("model_predict", "Start a prediction with the model", body),
         ("get", "models/{owner}/{name}"): ("model", "The model", None),
         ("get", "models/{owner}/{name}/versions"): ("versions", "The model's version, as a list", None),

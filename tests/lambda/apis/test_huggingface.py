@@ -121,7 +121,9 @@ def test_a_cold_model_says_how_long_it_takes(world: World) -> None:
     assert (status, body["estimated_time"], len(world.endpoint.submitted)) == (504, 240, 1)
 
 
-@pytest.mark.parametrize(("code", "status"), [("gpu_out_of_memory", 500), ("too_busy", 429), ("over_budget", 504)])
+@pytest.mark.parametrize(
+    ("code", "status"), [("gpu_out_of_memory", 500), ("too_busy", 429), ("over_budget", 504), ("content_filtered", 400)]
+)
 def test_statuses_of_errors(world: World, code: str, status: int) -> None:
     world.endpoint.error = EaselError(code, "the reason", hint="Do this.")
     assert world.call("POST", TEXT, APPLE) == (status, {"error": "The reason. Do this."})
