@@ -1,13 +1,37 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import vue from '@vitejs/plugin-vue'
+import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
 /** The server that `npm run dev` forwards `/api` to: a laptop, a Cloud9 machine or a deployed stack. */
 const target = process.env.EASEL_TARGET ?? 'http://127.0.0.1:7860'
 
+/** The files that the service worker keeps beside those that the build names by their content. */
+const PUBLIC_FILES = ['./', 'theme.js', 'favicon.svg', 'manifest.webmanifest', 'icons/192.png']
+
+/** Write sw.js, the service worker, with the names of the files that it keeps. */
+function serviceWorker(): Plugin {
+  return {
+    name: 'easel:service-worker',
+    apply: 'build',
+    generateBundle(_, bundle) {
+      const source = readFileSync(new URL('./src/offline/sw.js', import.meta.url), 'utf8')
+      const files = JSON.stringify([
+        ...PUBLIC_FILES,
+        ...Object.keys(bundle).filter((name) => name.startsWith('assets/')),
+      ])
+      const version = createHash('sha256').update(source).update(files).digest('hex').slice(0, 12)
+      const worker = source.replace('FILES = []', `FILES = ${files}`).replace("VERSION = ''", `VERSION = '${version}'`)
+      this.emitFile({ type: 'asset', fileName: 'sw.js', source: worker })
+    },
+  }
+}
+
 export default defineConfig({
   base: './',
-  plugins: [vue()],
+  plugins: [vue(), serviceWorker()],
   // What Vue and vue-i18n have for other styles of components, and nothing here uses.
   define: {
     __VUE_OPTIONS_API__: false,

@@ -12,5 +12,10 @@ addEventListener('vite:preloadError', ({ payload: { message } }) => {
   location.reload()
 })
 
+// Without HTTPS, other machines than this have no service worker, and the page needs a connection.
+if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+  void navigator.serviceWorker.register('./sw.js', { updateViaCache: 'none' }).catch(() => undefined)
+}
+
 await applyLanguage()
 createApp(App).use(i18n).mount('#app')

@@ -18,7 +18,12 @@ function setUp(changes: Partial<Service> = {}, stoppable = true) {
   const onImages = vi.fn<(job: Job, files: Blob[], unwanted: boolean) => Promise<void>>(() => Promise.resolve())
   const onCannotStop = vi.fn()
   const canStop = () => stoppable
-  const generation = useGeneration(shallowRef(service), { onImages, onCannotStop, canStop })
+  const generation = useGeneration(shallowRef(service), {
+    onAccepted: () => undefined,
+    onImages,
+    onCannotStop,
+    canStop,
+  })
   return { service, onImages, onCannotStop, generation }
 }
 

@@ -1,4 +1,4 @@
-import type { Model } from './types'
+import type { Model, Preset } from './types'
 
 const HAN = /\p{Script=Han}/u
 
@@ -18,4 +18,8 @@ export function subjectIn(language: string, model: Model, name: string): string 
 /** Return the names of everything the model can generate. Empty if it is not limited to a vocabulary. */
 export function subjectsIn(language: string, { subjects, subjects_in }: Model): string[] {
   return language === 'zh-CN' ? (subjects_in[language] ?? subjects) : subjects
+}
+
+export function presetIn(language: string, { name, name_in }: Preset): string {
+  return (language === 'zh-CN' && name_in[language]) || name
 }

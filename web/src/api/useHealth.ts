@@ -1,4 +1,4 @@
-import { useDocumentVisibility, useIntervalFn } from '@vueuse/core'
+import { useDocumentVisibility, useEventListener, useIntervalFn } from '@vueuse/core'
 import { shallowRef, watch, type Ref } from 'vue'
 import type { Service } from './service'
 import type { Health } from './types'
@@ -21,12 +21,13 @@ export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>) {
   }
 
   function askIfDue() {
-    const isChanging = isWaiting.value || health.value?.status === 'starting'
+    const isChanging = isWaiting.value || !health.value || health.value.status === 'starting'
     if (visibility.value === 'visible' && Date.now() - askedAt >= (isChanging ? CHANGING_MS : CALM_MS)) void ask()
   }
 
   watch(service, ask, { immediate: true })
   watch([visibility, isWaiting], askIfDue)
   useIntervalFn(askIfDue, CHANGING_MS)
+  useEventListener(window, 'online', () => void ask())
   return health
 }

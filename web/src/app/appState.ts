@@ -1,7 +1,7 @@
 import { until } from '@vueuse/core'
 import { computed, inject, nextTick, ref, watch, type InjectionKey } from 'vue'
 import { failure } from '@/api/failure'
-import type { Parameters } from '@/api/types'
+import type { Parameters, Preset } from '@/api/types'
 import { useConnection } from '@/api/useConnection'
 import { useHealth } from '@/api/useHealth'
 import { useModel } from '@/api/useModel'
@@ -12,13 +12,14 @@ import { useGeneration } from '@/generation/useGeneration'
 import type { HistoryImage } from '@/history/imageStore'
 import { useHistory } from '@/history/useHistory'
 import type { NotTaken } from '@/images/storedParameters'
-import { applyParameters, hasFeature, toRequest } from '@/request/draft'
+import { applyParameters, applyPreset, hasFeature, toRequest } from '@/request/draft'
 import { useDraft } from '@/request/useDraft'
-import { useInitImage } from '@/request/useInitImage'
+import { toFile, useInitImage } from '@/request/useInitImage'
+import { usePresets } from '@/request/usePresets'
 import { i18n } from './i18n'
 import { useNotice } from './useNotice'
 
-export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy'
+export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy' | 'presets'
 
 /** Fields in the advanced settings, which open if one of these has an error. */
 const ADVANCED_FIELDS = [
@@ -40,6 +41,7 @@ export function createAppState() {
   const initImage = useInitImage()
   const hasInitImage = () => initImage.file.value !== null && hasFeature(model.value, 'image_to_image')
   const { draft, settings, validationFailure, changed, reset } = useDraft(model, hasInitImage)
+  const presets = usePresets(draft, settings, model)
   const history = useHistory()
   const estimate = useEstimate(model, settings, history.images, hasInitImage)
   const canStop = computed(() => hasFeature(model.value, 'cancel_running'))
@@ -53,6 +55,9 @@ export function createAppState() {
   const showsValidation = ref(false)
 
   const generation = useGeneration(service, {
+    onAccepted(accepted, { init_image }) {
+      if (init_image) void history.keepInitImage(accepted.id, toFile(init_image))
+    },
     async onImages(job, files, unwanted) {
       if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
       const isStored = await history.add(job, files, model.value?.id ?? '', unwanted)
@@ -69,6 +74,9 @@ export function createAppState() {
   const { job, startedAt, failure: generationFailure } = generation
   const announcement = useAnnouncement({ job, startedAt, busy })
   const health = useHealth(service, busy)
+  watch(health, (state) => {
+    if (state && !model.value) void loadModel()
+  })
   watch(generationFailure, (problem) => {
     if (problem) announcement.announce(t('announce.failed'))
   })
@@ -107,11 +115,21 @@ export function createAppState() {
     showNotice(t('notice.seedLocked', { seed: parameters.seed }))
   }
 
+  const fieldNames = (names: string[]) => names.map((name) => t(`fields.${name}`))
+
+  function choosePreset(preset: Preset) {
+    if (!model.value) return
+    const names = fieldNames(applyPreset(draft.value, preset, model.value))
+    if (names.length) showNotice(t('presets.loadedExcept', { names: names.join(', ') }))
+  }
+
   /** Load parameters as soon as the model is known. Name what was not taken, and show what the API would refuse. */
   async function loadParameters(parameters: Partial<Parameters>, notTaken: NotTaken[] = []) {
     const loadedModel = await until(model).not.toBeNull()
-    const notAccepted = applyParameters(draft.value, parameters, loadedModel).map((name) => t(`fields.${name}`))
-    const names = [...notAccepted, ...notTaken.map(({ name }) => name)]
+    const names = [
+      ...fieldNames(applyParameters(draft.value, parameters, loadedModel)),
+      ...notTaken.map(({ name }) => name),
+    ]
     const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
     showNotice(shown ? t('notice.loadedExcept', { names: shown }) : t('notice.loaded'))
     await nextTick()
@@ -128,6 +146,8 @@ export function createAppState() {
     settings,
     changed,
     reset,
+    presets,
+    choosePreset,
     estimate,
     canStop,
     history,

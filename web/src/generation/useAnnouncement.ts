@@ -41,9 +41,7 @@ export function useAnnouncement({ job, startedAt, busy }: Running) {
     if (wants.value.sound) beep()
     if (visibility.value === 'visible') return
     finished.value++
-    if (wants.value.notification && 'Notification' in window && Notification.permission === 'granted') {
-      new Notification(NAME, { body: text, icon: 'favicon.svg' }).onclick = () => window.focus()
-    }
+    if (wants.value.notification && 'Notification' in window && Notification.permission === 'granted') notify(text)
   }
 
   return { wants, announce }
@@ -52,6 +50,16 @@ export function useAnnouncement({ job, startedAt, busy }: Running) {
 /** Ask the browser for the permission to notify. Return whether it is given. */
 export async function mayNotify(): Promise<boolean> {
   return 'Notification' in window && (await Notification.requestPermission()) === 'granted'
+}
+
+/** Show a notification. On Android only the service worker may, which also brings the page back. */
+function notify(body: string) {
+  const options = { body, icon: 'icons/192.png' }
+  try {
+    new Notification(NAME, options).onclick = () => window.focus()
+  } catch {
+    void navigator.serviceWorker.getRegistration().then((registration) => registration?.showNotification(NAME, options))
+  }
 }
 
 function beep() {

@@ -22,6 +22,7 @@ export interface PendingJob extends StoredJob {
 }
 
 interface Hooks {
+  onAccepted: (job: Job, request: GenerationRequest) => void
   /** `unwanted`: the images arrived although the user had cancelled the job. */
   onImages: (job: Job, files: Blob[], unwanted: boolean) => Promise<void>
   /** The job had started and goes on. */
@@ -34,7 +35,7 @@ interface Hooks {
  * The queue of jobs: submit them, follow them one after the other, and fetch their images. Unfinished jobs continue
  * after a reload. Responses that arrive after a cancel are ignored.
  */
-export function useGeneration(service: Ref<Service>, { onImages, onCannotStop, canStop }: Hooks) {
+export function useGeneration(service: Ref<Service>, { onAccepted, onImages, onCannotStop, canStop }: Hooks) {
   const stored = useLocalStorage<StoredJob[]>('easel.jobs', [])
   const pending = shallowRef<PendingJob[]>([])
   const current = shallowRef<{ job: Job; phase: Phase; startedAt: number; unwanted: boolean } | null>(null)
@@ -69,6 +70,7 @@ export function useGeneration(service: Ref<Service>, { onImages, onCannotStop, c
     try {
       const accepted = await service.value.submit(request, idempotencyKey)
       const entry = add(accepted, { id: accepted.id, startedAt: Date.now() })
+      onAccepted(accepted, request)
       if (signal.aborted) return await cancelPending(entry)
     } catch (error) {
       if (signal.aborted) return
@@ -211,9 +213,12 @@ export function useGeneration(service: Ref<Service>, { onImages, onCannotStop, c
     }
   }
 
+  /** Ids of the jobs that have not ended, also of those that other tabs follow. */
+  const unfinished = () => stored.value.map(({ id }) => id)
+
   const startedAt = computed(() => current.value?.startedAt ?? Date.now())
   const unwanted = computed(() => current.value?.unwanted ?? false)
-  return { phase, job, queue, unwanted, sending, failure, startedAt, start, retry, resume, cancel }
+  return { phase, job, queue, unwanted, sending, failure, startedAt, start, retry, resume, unfinished, cancel }
 }
 
 /** Whether the failure is not the job's: it can be followed again. */

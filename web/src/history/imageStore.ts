@@ -30,6 +30,8 @@ interface Schema extends DBSchema {
 }
 
 const THUMBNAIL_SIDE = 320
+/** Start of the keys of init images. An image's key is its id, which starts with hex digits. */
+const INIT_PREFIX = 'init-'
 
 const openStore = () =>
   openDB<Schema>('easel.history', 1, {
@@ -62,6 +64,30 @@ export async function storeImages(entries: ImageWithFile[]): Promise<void> {
 /** Change what is kept of an image beside its file. */
 export async function updateImage(image: HistoryImage): Promise<void> {
   await (await openStore()).put('images', image)
+}
+
+/** Keep the init image of a job, to compare it with the images. */
+export async function storeInitImage(job: string, file: Blob): Promise<void> {
+  await (await openStore()).put('files', file, INIT_PREFIX + job)
+}
+
+export async function readInitImage(job: string): Promise<Blob | undefined> {
+  return (await openStore()).get('files', INIT_PREFIX + job)
+}
+
+/** Delete the init images of jobs that are neither waiting nor in the history. */
+export async function sweepInitImages(isNeeded: (job: string) => boolean): Promise<void> {
+  const db = await openStore()
+  const keys = await db.getAllKeys('files', IDBKeyRange.bound(INIT_PREFIX, `${INIT_PREFIX}\uffff`))
+  for (const key of keys) if (!isNeeded(key.slice(INIT_PREFIX.length))) await db.delete('files', key)
+}
+
+/** Delete everything. */
+export async function clearStore(): Promise<void> {
+  const transaction = (await openStore()).transaction(['images', 'files'], 'readwrite')
+  void transaction.objectStore('images').clear()
+  void transaction.objectStore('files').clear()
+  await transaction.done
 }
 
 export async function deleteImages(ids: string[]): Promise<void> {
@@ -103,7 +129,7 @@ export async function toHistoryImages(
 }
 
 /** Return the id of the job that generated an image. */
-export function jobOf({ id }: HistoryImage): string {
+export function jobOf({ id }: Pick<HistoryImage, 'id'>): string {
   return id.replace(/-\d+$/, '')
 }
 
@@ -134,7 +160,7 @@ function toNumber(value: unknown): number {
   return typeof value === 'number' ? value : 0
 }
 
-async function makeThumbnail(file: Blob): Promise<Blob> {
+export async function makeThumbnail(file: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(file)
   const scale = Math.min(1, THUMBNAIL_SIDE / Math.max(bitmap.width, bitmap.height))
   const { canvas, context } = createCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale))

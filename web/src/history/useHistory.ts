@@ -1,11 +1,15 @@
 import { computed, ref, shallowRef } from 'vue'
 import type { Job } from '@/api/types'
 import {
+  clearStore,
   deleteImages,
   jobOf,
   readFile,
   readImages,
+  readInitImage,
   storeImages,
+  storeInitImage,
+  sweepInitImages,
   toHistoryImages,
   updateImage,
   type HistoryImage,
@@ -18,6 +22,8 @@ export function useHistory() {
   const selectedId = ref<string | null>(null)
   /** Show the selected image's job as a grid. */
   const wantsGrid = ref(false)
+  /** Show the selected image over its init image, with a slider. */
+  const comparing = ref(false)
   const unstoredFiles = new Map<string, Blob>()
   const otherTabs = new BroadcastChannel('easel.history')
 
@@ -61,6 +67,7 @@ export function useHistory() {
     images.value = [...added.map(({ image }) => image), ...images.value.filter(({ id }) => !ids.has(id))]
     selectedId.value = added[0]?.image.id ?? null
     wantsGrid.value = true
+    comparing.value = false
     return isStored
   }
 
@@ -92,14 +99,19 @@ export function useHistory() {
   /** Store images with their files, and show them in their place. */
   async function restore(entries: ImageWithFile[]) {
     await storeImages(entries)
+    await reload()
+  }
+
+  /** Show what the store has, also in the other tabs. */
+  async function reload() {
     tellOtherTabs()
     await load()
   }
 
   async function clear() {
-    const ids = images.value.map(({ id }) => id)
     images.value = []
-    await deleteImages(ids)
+    unstoredFiles.clear()
+    await clearStore()
     tellOtherTabs()
   }
 
@@ -115,6 +127,19 @@ export function useHistory() {
   function select(id: string) {
     selectedId.value = id
     wantsGrid.value = false
+    comparing.value = false
+  }
+
+  /** Keep the init image of a job. If the browser has no room, its images cannot be compared with it. */
+  const keepInitImage = (job: string, file: Blob) => storeInitImage(job, file).catch(() => undefined)
+
+  /** The image that an image was generated from, if this browser has it. */
+  const initImage = (image: HistoryImage) => readInitImage(jobOf(image))
+
+  /** Delete the init images that are of no image and no unfinished job. */
+  async function sweep(unfinished: string[]) {
+    const needed = new Set([...unfinished, ...images.value.map(jobOf)])
+    await sweepInitImages((job) => needed.has(job)).catch(() => undefined)
   }
 
   /** Select the next newer (-1) or older (+1) image. */
@@ -128,11 +153,16 @@ export function useHistory() {
     jobImages,
     isGrid,
     wantsGrid,
+    comparing,
+    initImage,
+    keepInitImage,
+    sweep,
     load,
     add,
     file,
     remove,
     restore,
+    reload,
     clear,
     toggleFavourite,
     select,

@@ -7,6 +7,8 @@ export default {
     starting: 'starting',
     broken: 'not working: an operator must act',
     minutes: 'usually {from} to {to} minutes',
+    cost: 'about {usd} USD an hour awake',
+    separator: ', ',
     tools: 'Page',
   },
   theme: {
@@ -45,6 +47,17 @@ export default {
     reset: 'Reset',
     negativePlaceholder: 'What the image should not contain',
   },
+  presets: {
+    title: 'Presets',
+    manage: 'Save the settings as a preset',
+    name: 'Name of the preset',
+    save: 'Save',
+    noName: 'Enter a name.',
+    taken: 'The model has a preset of this name. Enter another.',
+    saved: 'Preset “{name}” saved in this browser.',
+    delete: 'Delete the preset {name}',
+    loadedExcept: 'This model does not accept all of the preset. At the default: {names}.',
+  },
   seed: {
     random: 'Random',
     lock: 'Lock the seed',
@@ -62,6 +75,7 @@ export default {
   queue: { title: 'Waiting', remove: 'Remove from the queue: {prompt}', removeShort: 'Remove from the queue' },
   waiting: {
     wakes: 'The model is waking up, which usually takes {from} to {to} minutes.',
+    cost: 'An hour awake costs about {usd} USD.',
     goesOn: 'You may close this tab. The job goes on, and its images are here when you come back.',
   },
   announce: {
@@ -87,6 +101,9 @@ export default {
     select: 'Show image {image}',
     afterCancel: 'It arrived after you had cancelled: a running job cannot be stopped here.',
     enlarge: 'Enlarge',
+    before: 'Before',
+    after: 'After',
+    share: 'Share of the init image, in percent',
   },
   progress: {
     label: 'Progress',
@@ -109,6 +126,7 @@ export default {
     reuse: 'Reuse all',
     copyImage: 'Copy image',
     favourite: 'Favourite',
+    compare: 'Compare with the init image',
     showGrid: 'Show all {count} images',
     delete: 'Delete image',
     more: 'More',
@@ -122,6 +140,14 @@ export default {
     search: 'Search the prompts',
     favourites: 'Only favourites',
     none: 'No image matches.',
+    choose: 'Choose several images',
+    chosen: 'Chosen images',
+    count: '{count} chosen',
+    all: 'All',
+    noneChosen: 'None',
+    zip: 'Download as zip',
+    delete: 'Delete',
+    endSelection: 'End the choice',
   },
   lightbox: {
     view: 'Image, scrollable when enlarged',
@@ -153,6 +179,9 @@ export default {
     connected: 'Connected: {name} responded in {ms} ms.',
     stored: 'Images stored in this browser: {count}',
     clear: 'Delete all',
+    export: 'Export all',
+    import: 'Import…',
+    exportNote: 'Images are in this browser only. An export is a zip file with all images and their settings.',
     confirmClear: 'Delete all images in this browser? They cannot be restored.',
   },
   /** The model's own English texts, by which its warnings are recognised. A text comes before its own prefix. */
@@ -192,10 +221,24 @@ export default {
     storageFull: 'The browser’s storage is full: this image is lost when you reload. Download it.',
     cannotCancel: 'The job had already started and cannot be stopped. Its images are kept and marked.',
     deleted: 'Image deleted.',
+    deletedSome: 'Images deleted: {count}.',
+    notExported:
+      'No zip file was written: it is above 4 GiB, or the browser has no room. Choose fewer images at a time.',
     undo: 'Undo',
     cleared: 'All images deleted.',
   },
-  failure: { requestId: 'Request', retry: 'Try again' },
+  import: {
+    added: 'Images imported: {count}',
+    known: 'already here: {count}',
+    unreadable: 'not readable: {count}',
+    failed: 'Nothing was imported: this is no zip file that the page exported, or the browser’s storage is full.',
+  },
+  failure: {
+    requestId: 'Request',
+    retry: 'Try again',
+    offline:
+      'Without it nothing can be generated. Your images, their settings and the export work: they are in this browser.',
+  },
   errors: {
     network: 'No response from the API. Is Easel running, and is the address in the settings right?',
     page: 'Something went wrong in the page. Reload it and try again.',

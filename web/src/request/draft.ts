@@ -1,5 +1,5 @@
 import { failure, type Failure } from '@/api/failure'
-import type { Feature, GenerationRequest, Model, Parameters } from '@/api/types'
+import type { Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 
 /** What the user has set. Null means the model's default. */
 export interface Draft {
@@ -154,6 +154,20 @@ export function applyParameters(draft: Draft, parameters: Partial<Parameters>, m
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
   Object.assign(draft, 'prompt' in rest ? { negative_prompt: '' } : {}, accepted)
   if ('seed' in accepted) draft.seedLocked = true
+  return names
+}
+
+/**
+ * Set the settings of a preset. What it leaves open, or what this model does not accept, becomes the model's default;
+ * without a size the size stays. Return the names of the settings that are not accepted.
+ */
+export function applyPreset(draft: Draft, preset: Preset, model: Model): string[] {
+  const { name, name_in, width, height, negative_prompt, ...settings } = preset
+  const size = width === null ? {} : { width, height }
+  const wanted = { ...settings, ...size, negative_prompt: negative_prompt ?? '' }
+  const given = Object.fromEntries(Object.entries({ ...settings, ...size }).filter(([, value]) => value !== null))
+  const names = notAccepted(given, model, preset.scheduler ?? model.defaults.scheduler)
+  Object.assign(draft, wanted, Object.fromEntries(names.map((refused) => [refused, null])))
   return names
 }
 

@@ -57,3 +57,9 @@ function cover(bitmap: ImageBitmap, width: number, height: number): HTMLCanvasEl
   context.drawImage(bitmap, (width - scaledWidth) / 2, (height - scaledHeight) / 2, scaledWidth, scaledHeight)
   return canvas
 }
+
+/** The JPEG file of a base64 text. */
+export function toFile(base64: string): Blob {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+  return new Blob([bytes], { type: 'image/jpeg' })
+}

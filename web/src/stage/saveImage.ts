@@ -4,13 +4,22 @@ import { createCanvas, encodeCanvas } from '@/images/canvas'
 const MAX_NAME_CHARACTERS = 40
 
 /** Download the file as the model made it. Encoding it again would lose the parameters inside. */
-export function downloadImage(file: Blob, { parameters, mediaType }: HistoryImage): void {
+export function downloadImage(file: Blob, image: HistoryImage): void {
+  saveFile(file, imageName(image))
+}
+
+export function saveFile(file: Blob, name: string): void {
   const link = document.createElement('a')
-  const [, extension = ''] = mediaType.split('/')
   link.href = URL.createObjectURL(file)
-  link.download = `${fileName(parameters.prompt)}-${parameters.seed}.${extension}`
+  link.download = name
   link.click()
   URL.revokeObjectURL(link.href)
+}
+
+/** A file name with the start of the prompt and the seed. */
+export function imageName({ parameters, mediaType }: Pick<HistoryImage, 'parameters' | 'mediaType'>): string {
+  const [, extension = ''] = mediaType.split('/')
+  return `${fileName(parameters.prompt)}-${parameters.seed}.${extension}`
 }
 
 function fileName(prompt: string): string {

@@ -1,0 +1,145 @@
+import type { Parameters } from '@/api/types'
+import { imageName } from '@/stage/saveImage'
+import { jobOf, makeThumbnail, readInitImage, storeImages, storeInitImage, type HistoryImage } from './imageStore'
+import { readZip, writeZip, type ZipEntry } from './zip'
+
+/** The entry that describes the others. A zip file with it can be imported. */
+const MANIFEST = 'easel-history.json'
+const FORMAT = 'easel-history'
+const VERSION = 1
+/** Images that are stored at a time. */
+const BATCH = 16
+const MEDIA_TYPES = ['image/png', 'image/webp', 'image/jpeg']
+
+type Files = (id: string) => Promise<Blob | undefined>
+type Fields = Partial<Record<string, unknown>>
+
+/** Write images, their settings and their init images to a zip file. Throws RangeError above 4 GiB. */
+export function exportImages(images: HistoryImage[], file: Files): Promise<Blob> {
+  return writeZip(exportEntries(images, file))
+}
+
+async function* exportEntries(images: HistoryImage[], file: Files): AsyncGenerator<ZipEntry> {
+  const names = new Set<string>()
+  const described: Fields[] = []
+  const initImages: Record<string, string> = {}
+  for (const { thumbnail, ...image } of images) {
+    const [content, job] = [await file(image.id), jobOf(image)]
+    if (!content) continue
+    const name = uniqueName(imageName(image), names)
+    described.push({ ...image, file: name })
+    yield { name, file: content }
+    const initImage = job in initImages ? undefined : await readInitImage(job)
+    if (!initImage) continue
+    initImages[job] = `init-images/${job}.jpeg`
+    yield { name: initImages[job], file: initImage }
+  }
+  const manifest = { format: FORMAT, version: VERSION, images: described, initImages }
+  yield { name: MANIFEST, file: new Blob([JSON.stringify(manifest, null, 1)]) }
+}
+
+function uniqueName(name: string, names: Set<string>): string {
+  const [, stem = name, extension = ''] = /^(.*)(\.\w+)$/s.exec(name) ?? []
+  let unique = name
+  for (let i = 2; names.has(unique); i++) unique = `${stem}-${i}${extension}`
+  names.add(unique)
+  return unique
+}
+
+export interface ImportResult {
+  added: number
+  /** Images that the history has already. */
+  known: number
+  unreadable: number
+}
+
+/** Store the images of an exported zip file that are not in the history. Throws if it is none. */
+export async function importImages(zip: Blob, isKnown: (id: string) => boolean): Promise<ImportResult> {
+  const entries = await readZip(zip)
+  const manifest = toFields(JSON.parse((await entries.get(MANIFEST)?.text()) ?? 'null'))
+  if (manifest.format !== FORMAT || manifest.version !== VERSION || !Array.isArray(manifest.images)) {
+    throw new Error(`the zip file has no ${MANIFEST} of version ${VERSION}`)
+  }
+  const described: unknown[] = manifest.images
+  const result = { added: 0, known: 0, unreadable: 0 }
+  const jobs = new Set<string>()
+  for (let i = 0; i < described.length; i += BATCH) {
+    const read = await Promise.all(described.slice(i, i + BATCH).map((value) => readImage(value, entries, isKnown)))
+    const added = read.filter((entry) => typeof entry !== 'string')
+    await storeImages(added)
+    for (const { image } of added) jobs.add(jobOf(image))
+    result.added += added.length
+    for (const entry of read) if (typeof entry === 'string') result[entry]++
+  }
+  const initImages = toFields(manifest.initImages)
+  for (const job of jobs) {
+    const file = entries.get(String(initImages[job]))
+    if (file) await storeInitImage(job, file.slice(0, file.size, 'image/jpeg'))
+  }
+  return result
+}
+
+async function readImage(value: unknown, entries: Map<string, Blob>, isKnown: (id: string) => boolean) {
+  try {
+    const fields = toFields(value)
+    const described = toImage(fields)
+    if (isKnown(described.id)) return 'known'
+    const content = entries.get(toText(fields.file))
+    if (!content) return 'unreadable'
+    const file = content.slice(0, content.size, described.mediaType)
+    return { image: { ...described, thumbnail: await makeThumbnail(file) }, file }
+  } catch {
+    return 'unreadable'
+  }
+}
+
+/** Return what an entry of the manifest says of an image. Throws TypeError if a field is missing or of another type. */
+function toImage(fields: Fields): Omit<HistoryImage, 'thumbnail'> {
+  const { id, mediaType, seconds, warnings, favourite, afterCancel, generation } = fields
+  if (!/^[\w-]{1,100}$/.test(toText(id))) throw new TypeError('id')
+  if (!MEDIA_TYPES.includes(toText(mediaType))) throw new TypeError('mediaType')
+  const work = generation === undefined ? undefined : toFields(generation)
+  return {
+    id: toText(id),
+    createdAt: toNumber(fields.createdAt),
+    model: toText(fields.model),
+    mediaType: toText(mediaType),
+    parameters: toParameters(toFields(fields.parameters)),
+    seconds: seconds === null ? null : toNumber(seconds),
+    warnings: Array.isArray(warnings) ? warnings.map(toText) : [],
+    ...(favourite === true && { favourite }),
+    ...(afterCancel === true && { afterCancel }),
+    ...(work && { generation: { seconds: toNumber(work.seconds), images: toNumber(work.images) } }),
+  }
+}
+
+function toParameters({ strength, embed_parameters, ...fields }: Fields): Parameters {
+  return {
+    prompt: toText(fields.prompt),
+    negative_prompt: toText(fields.negative_prompt),
+    width: toNumber(fields.width),
+    height: toNumber(fields.height),
+    num_inference_steps: toNumber(fields.num_inference_steps),
+    guidance_scale: toNumber(fields.guidance_scale),
+    seed: toNumber(fields.seed),
+    scheduler: toText(fields.scheduler),
+    output_format: toText(fields.output_format),
+    ...(strength !== undefined && { strength: toNumber(strength) }),
+    ...(embed_parameters === true && { embed_parameters }),
+  }
+}
+
+function toFields(value: unknown): Fields {
+  if (typeof value !== 'object' || value === null) throw new TypeError('not an object')
+  return Object.fromEntries(Object.entries(value))
+}
+
+function toText(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError('not a text')
+  return value
+}
+
+function toNumber(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError('not a number')
+  return value
+}
