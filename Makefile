@@ -13,7 +13,7 @@ endif
 # Outside of make, `. .venv/bin/activate` does the same.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: up test test-fast test-clients check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
+.PHONY: up test test-fast test-clients screenshots check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
 # Many tests wait for other processes: three workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
@@ -36,6 +36,9 @@ test-clients: $(VENV)/dev  ## run clients of OpenAI and others, pinned; installs
 
 test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: 2.5 minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)
+
+screenshots: $(VENV)/dev web/dist/index.html  ## write screenshots of every state of the page, in five widths, to web/out/
+	EASEL_SCREENSHOTS=all $(BIN)/pytest -n 0 tests/web/test_page.py -k appearance
 
 check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
 

@@ -16,8 +16,23 @@ interface State {
   enter: (page: Page) => Promise<unknown>
 }
 
+const WIDTHS = [
+  [360, 740],
+  [390, 844],
+  [820, 1180],
+  [1366, 768],
+  [1920, 1080],
+] as const
+const DESKTOP = { width: 1280, height: 900 }
+
+/** `make screenshots`: each state in each width, and not in the desktop's alone. */
+const ALL_WIDTHS = Boolean(process.env.EASEL_SCREENSHOTS)
+const TIMEOUT = { timeout: 600_000 }
+
 /** Every state of the page. Each is entered from the one before. */
 const STATES: State[] = [
+  { name: 'empty', enter: (page) => page.locator('.empty li').first().waitFor() },
+  { name: 'generated', enter: (page) => generate(page) },
   { name: 'result', enter: (page) => page.locator(STAGE_IMAGE).waitFor() },
   { name: 'advanced', enter: openAdvancedSettings },
   {
@@ -27,9 +42,28 @@ const STATES: State[] = [
       await page.locator('[role=menuitem]').first().waitFor()
     },
   },
+  {
+    name: 'copy',
+    async enter(page) {
+      await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true }))
+      await page.locator('[role=menuitem]').nth(1).click()
+      await page.locator('dialog[open] textarea').waitFor()
+    },
+  },
   { name: 'lightbox', enter: (page) => switchToDialog(page, '.stage .image') },
   { name: 'settings', enter: (page) => switchToDialog(page, 'nav button:last-child') },
   { name: 'help', enter: (page) => switchToDialog(page, 'nav button:nth-child(3)') },
+  {
+    name: 'presets',
+    async enter(page) {
+      await switchToDialog(page, '.panel fieldset .icon-button')
+      await page.locator('#preset-name').fill('Studio light 工作室')
+      await page.locator('#preset-name').press('Enter')
+      await switchToDialog(page, '.panel fieldset .icon-button')
+      await page.locator('dialog[open] form button').click()
+      await page.locator('#preset-error').waitFor()
+    },
+  },
   {
     name: 'opened-image',
     async enter(page) {
@@ -43,6 +77,30 @@ const STATES: State[] = [
     async enter(page) {
       await page.locator('dialog[open] .buttons button').first().click()
       await page.locator('.init-image img').waitFor()
+    },
+  },
+  {
+    name: 'grid',
+    async enter(page) {
+      await page.locator('input[name=count]').nth(3).check({ force: true })
+      await generate(page)
+      await page.locator('.images img').nth(3).waitFor()
+    },
+  },
+  {
+    name: 'compare',
+    async enter(page) {
+      await page.locator('.images button').first().click()
+      await page.locator('.actions .icon-button').nth(1).click()
+      await page.locator('.compare .before').waitFor()
+    },
+  },
+  {
+    name: 'selection',
+    async enter(page) {
+      await page.locator('.strip .head .icon-button').first().click()
+      for (const i of [0, 2]) await page.locator('.strip li button').nth(i).click()
+      await page.locator('.strip .selection').waitFor()
     },
   },
   {
@@ -63,8 +121,32 @@ const STATES: State[] = [
     },
   },
   {
+    name: 'waiting',
+    async enter(page) {
+      await page.unrouteAll()
+      const endpoint = { status: 'asleep', detail: '', wake_minutes: [4, 10], usd_per_hour: 0.7364 }
+      const queued = { ...JOB, status: 'queued', message: 'Waiting.', parameters: { prompt: 'a red apple' } }
+      await page.route(`${EASEL}/health`, (route) => route.fulfill({ json: { status: 'ok', model: 'x', endpoint } }))
+      await page.route(/\/jobs\/[ef]+$/, (route) => {
+        const id = route.request().url().slice(-44)
+        return route.fulfill({ json: { ...queued, id } })
+      })
+      await page.route(/\/events$/, (route) => route.abort())
+      await page.evaluate(() => {
+        const jobs = ['f', 'e'].map((digit) => ({ id: digit.repeat(44), startedAt: Date.now() - 441_000 }))
+        localStorage.setItem('easel.jobs', JSON.stringify(jobs))
+      })
+      await page.reload()
+      await page.locator('.waiting').waitFor()
+      await page.locator('section ol li').waitFor()
+    },
+  },
+  {
     name: 'running',
     async enter(page) {
+      await page.evaluate(() => localStorage.setItem('easel.jobs', '[]'))
+      await page.reload()
+      await modelLoaded(page)
       await page.unrouteAll()
       const progress = { step: 7, steps: 20, preview: PREVIEW }
       const running = { ...JOB, parameters: { width: 768, height: 512 }, progress }
@@ -74,7 +156,31 @@ const STATES: State[] = [
       await page.locator('[role=progressbar]').waitFor()
     },
   },
+  {
+    name: 'offline',
+    async enter(page) {
+      await page.route(/\/(models|health)$/, (route) => route.abort())
+      await page.reload()
+      await page.locator('.bar [role=alert]').waitFor()
+    },
+  },
 ]
+
+/** Save screenshots, and check that the page fits. */
+async function look(page: Page, name: string, isEachWidth: boolean) {
+  await screenshot(page, name)
+  expect(await clippedTexts(page), name).toEqual([])
+  expect(await horizontalScroll(page), name).toBe(0)
+  if (!isEachWidth) return
+  const fullPage = !(await page.locator('dialog[open]').count())
+  for (const [width, height] of WIDTHS) {
+    await page.setViewportSize({ width, height })
+    await screenshot(page, `${name}-${width}`, { fullPage })
+    expect(await clippedTexts(page), `${name} at ${width}`).toEqual([])
+    expect(await horizontalScroll(page), `${name} at ${width}`).toBe(0)
+  }
+  await page.setViewportSize(DESKTOP)
+}
 
 async function openAdvancedSettings(page: Page): Promise<void> {
   await page.locator('.toggle').click()
@@ -130,18 +236,13 @@ async function horizontalScroll(page: Page): Promise<number> {
 }
 
 describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
-  test.each(['light', 'dark'] as const)('%s: every state is accessible and fits', async (colorScheme) => {
+  test.each(['light', 'dark'] as const)('%s: every state is accessible and fits', TIMEOUT, async (colorScheme) => {
     const page = await openPage({ locale, colorScheme, expected: /ERR_FAILED/ })
     expect(await page.locator('html').getAttribute('lang')).toBe(locale === 'zh-CN' ? 'zh-CN' : 'en')
-    expect(await accessibilityViolations(page)).toEqual([])
-    await screenshot(page, `${locale}-${colorScheme}-empty`)
-    await generate(page)
     for (const { name, enter } of STATES) {
       await enter(page)
-      await screenshot(page, `${locale}-${colorScheme}-${name}`)
+      await look(page, `${locale}-${colorScheme}-${name}`, ALL_WIDTHS && colorScheme === 'light')
       expect(await accessibilityViolations(page), name).toEqual([])
-      expect(await clippedTexts(page), name).toEqual([])
-      expect(await horizontalScroll(page), name).toBe(0)
     }
   })
 

@@ -62,6 +62,8 @@ export async function openPage(options: PageOptions = {}): Promise<Page> {
     locale: 'en-US',
     permissions: ['clipboard-read', 'clipboard-write'],
     reducedMotion: 'reduce',
+    // Routes of tests do not see what a service worker requests.
+    serviceWorkers: 'block',
     ...contextOptions,
   })
   context.setDefaultTimeout(60_000)

@@ -47,7 +47,7 @@ export default {
   },
   presets: {
     title: '预设',
-    manage: '把设置保存为预设',
+    manage: '保存或删除预设',
     name: '预设名称',
     save: '保存',
     noName: '请输入名称。',

@@ -1,0 +1,182 @@
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import en from '../src/locales/en'
+import zh from '../src/locales/zh-CN'
+import { EASEL, STAGE_IMAGE, button, generate, modelLoaded, newestJob, openPage, screenshot } from './browser'
+
+test('presets of the model and own presets set the settings, and own presets are deleted', async () => {
+  const page = await openPage({ steps: null })
+  const preset = (name: string) => page.getByRole('button', { name, exact: true })
+  const isOn = (name: string) => preset(name).getAttribute('aria-pressed')
+  await preset('Quick').click()
+  expect([await isOn('Quick'), await isOn('Fine')]).toEqual(['true', 'false'])
+  await generate(page)
+  expect((await newestJob()).parameters).toMatchObject({ num_inference_steps: 4, guidance_scale: 2 })
+
+  await page.evaluate(() => (location.hash = '#prompt=a+cat&seed=7&num_inference_steps=6&negative_prompt=blurry'))
+  await page.getByText(en.notice.loaded).waitFor()
+  expect(await isOn('Quick')).toBe('false')
+  await button(page, en.presets.manage).click()
+  const dialog = page.getByRole('dialog', { name: en.presets.manage })
+  const name = dialog.getByLabel(en.presets.name)
+  await name.press('Enter')
+  await dialog.getByText(en.presets.noName).waitFor()
+  await name.fill('Quick')
+  await name.press('Enter')
+  await dialog.getByText(en.presets.taken).waitFor()
+  await name.fill('Not blurry')
+  await name.press('Enter')
+  await page.getByText(en.presets.saved.replace('{name}', 'Not blurry')).waitFor()
+  await preset('Fine').click()
+  expect(await page.evaluate(() => sessionStorage.getItem('easel.draft'))).toContain('"negative_prompt":""')
+
+  // Kept over a reload; the seed is no part of a preset. A model that lacks a setting gets its default, and says so.
+  await page.evaluate(() => {
+    const [saved] = JSON.parse(localStorage.getItem('easel.presets') ?? '[]')
+    localStorage.setItem(
+      'easel.presets',
+      JSON.stringify([saved, { ...saved, name: 'Foreign', scheduler: 'flow_heun' }]),
+    )
+  })
+  await page.reload()
+  await modelLoaded(page)
+  await preset('Not blurry').click()
+  expect(await isOn('Not blurry')).toBe('true')
+  await generate(page, 'a cat')
+  const { parameters, seeds } = await newestJob()
+  expect(parameters).toMatchObject({ negative_prompt: 'blurry', num_inference_steps: 6 })
+  expect(seeds).toEqual([7])
+  await preset('Foreign').click()
+  await page.getByText(en.presets.loadedExcept.replace('{names}', en.fields.scheduler)).waitFor()
+  await screenshot(page, 'presets')
+
+  await button(page, '中文').click()
+  await preset('快速').waitFor()
+  await button(page, zh.presets.manage).click()
+  await button(page, zh.presets.delete.replace('{name}', 'Foreign')).click()
+  await button(page, zh.presets.delete.replace('{name}', 'Not blurry')).click()
+  await page.keyboard.press('Escape')
+  expect(await preset('Not blurry').count()).toBe(0)
+})
+
+/** Record what the page shows and plays, and hide the tab. */
+function recordAnnouncements() {
+  const record: string[] = []
+  const hidden = { value: false }
+  Object.assign(window, { record, hidden })
+  Object.defineProperty(document, 'visibilityState', { get: () => (hidden.value ? 'hidden' : 'visible') })
+  class RecordedSound extends AudioContext {
+    constructor() {
+      super()
+      record.push('sound')
+    }
+  }
+  class RecordedNotification extends Notification {
+    constructor(title: string, options?: NotificationOptions) {
+      super(title, options)
+      record.push(`${title}: ${options?.body ?? ''}`)
+    }
+  }
+  Object.assign(window, { AudioContext: RecordedSound, Notification: RecordedNotification })
+}
+
+async function setHidden(page: Page, isHidden: boolean) {
+  await page.evaluate((value) => {
+    Object.assign(Reflect.get(window, 'hidden'), { value })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, isHidden)
+}
+
+test('a hidden tab counts in its title, and notifies and plays a sound only if the user wants it', async () => {
+  const page = await openPage({ steps: 1 })
+  await page.context().grantPermissions(['notifications'])
+  await page.addInitScript(recordAnnouncements)
+  await page.reload()
+  await modelLoaded(page)
+  const recorded = () => page.evaluate<unknown>(() => Reflect.get(window, 'record'))
+  const generateHidden = async () => {
+    await page.locator('#prompt').fill('a red apple')
+    await setHidden(page, true)
+    await page.locator('#prompt').press('Control+Enter')
+    await expect.poll(() => page.title()).toBe(`(1) ${en.announce.title} · Easel`)
+    await setHidden(page, false)
+    await expect.poll(() => page.title()).toBe('Easel')
+  }
+  await generateHidden()
+  expect(await recorded()).toEqual([])
+
+  await button(page, en.settings.title).click()
+  await page.getByLabel(en.announce.notification).check()
+  await page.getByLabel(en.announce.sound).check()
+  await page.keyboard.press('Escape')
+  await generateHidden()
+  expect(await recorded()).toEqual(['sound', `Easel: ${en.announce.done.replace('{prompt}', 'a red apple')}`])
+
+  // In a tab that is seen there is only the sound. A notification that the browser refuses loses no image.
+  await generate(page)
+  expect(await recorded()).toHaveLength(3)
+  await page.evaluate(() => {
+    const refuse = () => {
+      throw new TypeError('Illegal constructor')
+    }
+    Reflect.set(window, 'Notification', Object.assign(refuse, { permission: 'granted' }))
+  })
+  await generateHidden()
+  expect(await page.locator('.strip li').count()).toBe(4)
+  expect(await page.locator('.bar [role=alert]').count()).toBe(0)
+})
+
+test('the price of an hour awake is in the header and in the mat while the model wakes', async () => {
+  const page = await openPage({ expected: /ERR_FAILED/ })
+  const endpoint = { status: 'asleep', detail: '', wake_minutes: [4, 10], usd_per_hour: 0.7364 }
+  await page.route(`${EASEL}/health`, (route) => route.fulfill({ json: { status: 'ok', model: 'emoji', endpoint } }))
+  expect(await page.locator('header .model').innerText()).not.toContain('USD')
+  await page.clock.install()
+  await page.reload()
+  await modelLoaded(page)
+  await page.locator('header').getByText(en.header.cost.replace('{usd}', '0.74')).waitFor()
+  const job = { id: 'f'.repeat(44), status: 'queued', message: 'Waking.', images: [], error: null, parameters: {} }
+  await page.route(/\/jobs(\/f+)?$/, (route) => route.fulfill({ json: job }))
+  await page.route(/\/events$/, (route) => route.abort())
+  await page.locator('#prompt').fill('a cat')
+  await page.keyboard.press('Control+Enter')
+  await page.getByRole('progressbar').waitFor()
+  await page.clock.fastForward(10_000)
+  await page.locator('.mat').getByText(en.waiting.cost.replace('{usd}', '0.74')).waitFor()
+  await screenshot(page, 'waking')
+})
+
+test('the page is installable, and opens without a connection with the images of this browser', async () => {
+  const page = await openPage({ steps: 1, serviceWorkers: 'allow', expected: /Failed to load resource/ })
+  await generate(page)
+  const manifest = await page.evaluate(async () => {
+    const link = document.querySelector<HTMLLinkElement>('link[rel=manifest]')
+    const response = await fetch(link?.href ?? '')
+    const { icons }: { icons: { src: string; sizes: string }[] } = await response.json()
+    const loaded = await Promise.all(
+      icons.map(async ({ src, sizes }) => {
+        const image = new Image()
+        image.src = new URL(src, link?.href).href
+        await image.decode()
+        return sizes === `${image.naturalWidth}x${image.naturalHeight}`
+      }),
+    )
+    await navigator.serviceWorker.ready
+    return { type: response.headers.get('content-type'), loaded }
+  })
+  expect(manifest).toEqual({ type: 'application/manifest+json', loaded: [true, true, true] })
+
+  await page.context().setOffline(true)
+  await page.reload()
+  await page.getByText(en.failure.offline).waitFor()
+  await page.locator(STAGE_IMAGE).waitFor()
+  await page.locator('header').getByText(en.header.disconnected).waitFor()
+  await screenshot(page, 'offline')
+  // Parts that were never opened work, too.
+  await button(page, en.history.choose).click()
+  await button(page, en.history.all).click()
+  await Promise.all([page.waitForEvent('download'), button(page, en.history.zip).click()])
+  await page.context().setOffline(false)
+  await modelLoaded(page)
+  await expect.poll(() => page.getByText(en.failure.offline).count()).toBe(0)
+})
