@@ -46,3 +46,24 @@ test('behind a proxy, below a path, the page does all that it does without one',
   expect(requests.filter((url) => !url.startsWith(EASEL) && !/^(blob|data):/.test(url))).toEqual([])
   expect(requests.some((url) => url.startsWith(`${EASEL}jobs/`) && url.endsWith('/events'))).toBe(true)
 })
+
+test('below a path the service worker keeps the page, and nothing of the API or of other paths', async () => {
+  // Without HTTPS, only names of this machine have a service worker.
+  const address = EASEL.replace(/\/\/[^:/]+/, '//127.0.0.1')
+  const page = await openPage({ steps: 1, at: address, serviceWorkers: 'allow', expected: /Failed to load resource/ })
+  await generate(page)
+  const { scope, kept } = await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready
+    const caching = await Promise.all((await caches.keys()).map((name) => caches.open(name)))
+    const requests = (await Promise.all(caching.map((cache) => cache.keys()))).flat()
+    return { scope: registration.scope, kept: requests.map(({ url }) => url) }
+  })
+  expect(scope).toBe(address)
+  const ours = /^(|theme\.js|favicon\.svg|manifest\.webmanifest|icons\/192\.png|assets\/[\w.-]+\.(js|css))$/
+  expect(kept.filter((url) => !url.startsWith(address) || !ours.test(url.slice(address.length)))).toEqual([])
+  expect(kept).toContain(address)
+  await page.context().setOffline(true)
+  await page.reload()
+  await page.getByText(en.failure.offline).waitFor()
+  await page.locator(STAGE_IMAGE).waitFor()
+})

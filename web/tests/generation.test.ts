@@ -1,9 +1,10 @@
 import { AxiosError } from 'axios'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { shallowRef } from 'vue'
+import { nextTick, ref, shallowRef } from 'vue'
 import type { Service } from '@/api/service'
 import type { GenerationRequest, Job } from '@/api/types'
 import { useGeneration } from '@/generation/useGeneration'
+import { useProgress } from '@/generation/useProgress'
 import { createFakeService, createFinishedJob, createJob, deferred, responseError } from './data'
 
 const REQUEST: GenerationRequest = { prompt: 'a red apple' }
@@ -188,4 +189,16 @@ test('polling continues after temporary failures', async () => {
   vi.useRealTimers()
   expect(job).toHaveBeenCalledTimes(3)
   expect(onImages).toHaveBeenCalled()
+})
+
+test('the time left of a job that already runs is counted from the first step that the page sees', async () => {
+  vi.useFakeTimers({ now: 1_000_000 })
+  const job = shallowRef<Job | null>(createJob({ progress: { step: 7, steps: 20, preview: null } }))
+  const { secondsLeft } = useProgress(job, ref(0))
+  expect(secondsLeft.value).toBeNull()
+  vi.advanceTimersByTime(2000)
+  job.value = createJob({ progress: { step: 9, steps: 20, preview: null } })
+  await nextTick()
+  expect(secondsLeft.value).toBe(11)
+  vi.useRealTimers()
 })

@@ -12,6 +12,7 @@ export function useProgress(job: Ref<Job | null>, startedAt: Ref<number>) {
     (step = 0, before = 0) => {
       if (step && (step < before || !before)) firstStep.value = { step, at: Date.now() }
     },
+    { immediate: true },
   )
 
   const elapsed = computed(() => Math.max(0, Math.floor((now.value.getTime() - startedAt.value) / 1000)))
