@@ -42,6 +42,8 @@ export function createModel(changes: Partial<Model> = {}): Model {
       strength: range(0.01, 1),
       init_image_bytes: 3 * 2 ** 20,
       init_image_pixels: 4096 * 4096,
+      mask_blur: { minimum: 0, maximum: 64 },
+      outpaint: { minimum: 0, maximum: 1024 },
       max_pixel_steps: 512 * 512 * 100,
     },
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],

@@ -29,6 +29,10 @@ type RequestOnly =
   | 'webhook'
   | 'webhook_events'
   | 'init_image'
+  | 'mask_image'
+  | 'mask_mode'
+  | 'mask_blur'
+  | 'outpaint'
   | 'strength'
   | 'embed_parameters'
 
