@@ -62,6 +62,7 @@ def create_stacks(
         settings=settings,
         model=model,
         bucket=storage.bucket,
+        accounts=storage.accounts,
         endpoint=endpoint.endpoint,
         alerts=storage.alerts.topic,
         site=not no_site,

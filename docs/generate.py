@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import typer
 from typer.testing import CliRunner
 
 import easel.cloud.doctor.run  # noqa: F401  # registers the checks
@@ -53,16 +54,23 @@ def main() -> None:
 
 def cli_page() -> str:
     """Return the help of every command."""
-    names = [command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands]
+    names = _command_names(cli)
     parts = [
         NOTE,
         "# Command line",
         "`make` installs the command as `.venv/bin/easel`. The version: `easel --version`.",
     ]
     for name in names:
-        shown = CliRunner().invoke(cli, [name, "--help"], prog_name="easel", env={"COLUMNS": "110"}).output
+        shown = CliRunner().invoke(cli, [*name.split(), "--help"], prog_name="easel", env={"COLUMNS": "110"}).output
         parts.append(f"## easel {name}\n\n```text\n{shown.strip()}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _command_names(app: typer.Typer) -> list[str]:
+    """Return the commands, and those of groups with the group's name in front."""
+    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    groups = [(group.name, group.typer_instance) for group in app.registered_groups]
+    return names + [f"{group} {name}" for group, inner in groups if inner for name in _command_names(inner)]
 
 
 def settings_page() -> str:

@@ -210,7 +210,7 @@ app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)
 app.command(epilog=with_program_name(mcp.EPILOG))(mcp.mcp)
 
 if IN_CHECKOUT:
-    from easel.cloud import commands
+    from easel.cloud import commands, key_commands
 
     for command in (
         commands.doctor,
@@ -222,6 +222,7 @@ if IN_CHECKOUT:
         commands.prove,
     ):
         app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
+    app.add_typer(key_commands.app, name="keys")
 
 
 def _parse_margins(margins: str | None) -> dict[str, int] | None:

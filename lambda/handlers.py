@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aws.budget_stop import StoppableEndpoint
 from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
+from aws.ledger import AccountTable
 from aws.sns_events import Finalizer, read_records
 from aws.store import BucketStore
 from contract import EaselError, ModelProfile, parse_profile
@@ -21,6 +22,7 @@ from gateway.callers import AUTH
 from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
+from jobs.accounting import Accounting
 from jobs.announcer import Announcer
 from jobs.clock import SystemClock
 from jobs.lifecycle import Jobs, link
@@ -155,6 +157,7 @@ def _router() -> Router:
         store=store,
         reporter=_api_reporter(store, settings.webhook_queue),
         endpoint=_endpoint(settings, store),
+        accounting=_accounting(),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
         on_accept=_accepted,
@@ -183,6 +186,11 @@ def _endpoint(settings: ApiSettings, store: BucketStore) -> Endpoint:
 @cache
 def _store() -> BucketStore:
     return BucketStore(_variable(os.environ, "EASEL_BUCKET", str))
+
+
+@cache
+def _accounting() -> Accounting:
+    return Accounting(AccountTable(_variable(os.environ, "EASEL_ACCOUNTS", str)), _CLOCK)
 
 
 @cache
@@ -254,6 +262,7 @@ def _accepted(record: Record) -> None:
 
 def _ended(record: Record, outcome: Outcome) -> None:
     _TELEMETRY.ended(record, outcome)
+    _accounting().on_end(record, outcome)
     if _TRACING:
         _TRACING.annotate(record.ticket)
 

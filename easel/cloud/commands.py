@@ -109,7 +109,7 @@ def outputs(
     from easel.cloud.outputs import exports, format_outputs, read_outputs
 
     account = open_account(region, read_names(name, ROOT))
-    with _naming(account.names):
+    with naming(account.names):
         found = read_outputs(account)
         if export:
             print(exports(account, found))
@@ -135,14 +135,14 @@ def _switch(name: str | None, region: str | None, minutes: int, action: str) -> 
     from easel.console.terminal import Terminal
 
     names = read_names(name, ROOT)
-    with interruptible(), _naming(names):
+    with interruptible(), naming(names):
         switch = EndpointSwitch(open_account(region, names), minutes, Terminal())
         text = names.in_commands(switch.pause() if action == "pause" else switch.resume())
         print(printable(with_program_name(text)))
 
 
 @contextmanager
-def _naming(names: Names) -> Iterator[None]:
+def naming(names: Names) -> Iterator[None]:
     """Write the name of the Easel into the commands of an error."""
     try:
         yield

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.stack_state import newest_resource, outputs_of, resources_of
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.printable import printable
+from stacks.config.names import USAGE_SLOT
 
 API_KEY = "AWS::ApiGateway::ApiKey"
 INTERNAL_PREFIXES = ("ExportsOutput", "PublishOutput")
@@ -35,11 +37,16 @@ def api_variables(account: Account, outputs: Mapping[str, str]) -> dict[str, str
         why, fix = "it has no output ApiUrl", f"npx cdk deploy {api}"
         raise CommandError("The API is not deployed", where=api, why=why, fix=fix, code=ENVIRONMENT)
     variables = {"EASEL_URL": outputs["ApiUrl"]}
-    if id := newest_resource(resources_of(account, api), API_KEY):
+    if id := stack_key(resources_of(account, api)):
         with aws_errors():
             key = account.client("apigateway").get_api_key(apiKey=id, includeValue=True)
         variables["EASEL_KEY"] = key["value"]
     return variables
+
+
+def stack_key(resources: list[dict[str, Any]]) -> str:
+    """Return the id of the API's own key among the resources of its stack; empty if it has none."""
+    return newest_resource([item for item in resources if USAGE_SLOT not in item["LogicalResourceId"]], API_KEY)
 
 
 def exports(account: Account, outputs: Mapping[str, str]) -> str:

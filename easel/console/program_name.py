@@ -12,7 +12,7 @@ from easel import IN_CHECKOUT, ROOT
 
 COMMANDS = (
     "up", "generate", "connect", "mcp", "models", "doctor", "outputs", "leftovers", "pause", "resume", "prove",
-    "policies",
+    "policies", "keys",
 )  # fmt: skip
 
 

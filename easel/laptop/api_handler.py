@@ -14,10 +14,11 @@ from easel.laptop.storage.queue import Queue
 from gateway.router import Router
 from gateway.service import Service
 from gateway.telemetry import Telemetry
+from jobs.accounting import Accounting
 from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter, announce_nothing
 from jobs.ports import Clock
-from jobs.records import Record
+from jobs.records import Outcome, Record
 from jobs.webhook import Webhook
 from routes.apis import all_apis, render_error
 from routes.generations import Generations
@@ -52,14 +53,20 @@ def make_handler(
 
     `on_submit` is called from the handler's thread after a job was queued. `rules`: of webhooks; None: they are off.
     """
-    telemetry, store = Telemetry(namespace=""), data.store()
+    telemetry, store, accounting = Telemetry(namespace=""), data.store(), Accounting(data.accounts, clock)
+
+    def on_end(record: Record, outcome: Outcome) -> None:
+        telemetry.ended(record, outcome)
+        accounting.on_end(record, outcome)
+
     jobs = _BoundedJobs(
         data.queue,
         store=store,
         reporter=JobReporter(
-            store=store, clock=clock, on_end=telemetry.ended, announce=data.announce if rules else announce_nothing
+            store=store, clock=clock, on_end=on_end, announce=data.announce if rules else announce_nothing
         ),
         endpoint=LaptopEndpoint(data.queue, container, on_submit),
+        accounting=accounting,
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,
         on_accept=telemetry.accepted,

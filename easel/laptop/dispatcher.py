@@ -10,6 +10,8 @@ from contract import EaselError
 from easel.laptop.container.client import ContainerDiedError
 from easel.laptop.container.process import ContainerProcess
 from easel.laptop.storage.queue import Queue
+from jobs.accounting import Accounting
+from jobs.accounts import Ledger
 from jobs.outcomes import JobReporter, announce_nothing
 from jobs.ports import Clock, Predictor, Store, Ticket
 from jobs.run import MAX_CONTAINER_DEATHS, run_job
@@ -28,11 +30,12 @@ class Dispatcher:
 
     def __init__(
         self, *, queue: Queue, store: Store, container: ContainerProcess, predictor: Predictor, clock: Clock,
-        on_end: Callable[[], None], announce: Announce = announce_nothing,
+        ledger: Ledger, on_end: Callable[[], None], announce: Announce = announce_nothing,
     ) -> None:  # fmt: skip
         self._queue, self._store, self._container, self._on_end = queue, store, container, on_end
         self._predictor, self._clock = predictor, clock
-        self._reporter = JobReporter(store=store, clock=clock, announce=announce)
+        accounting = Accounting(ledger, clock)
+        self._reporter = JobReporter(store=store, clock=clock, on_end=accounting.on_end, announce=announce)
         self._submitted = asyncio.Event()
 
     def notify(self) -> None:

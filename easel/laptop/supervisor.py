@@ -23,6 +23,7 @@ from easel.laptop.catalogue import Entry
 from easel.laptop.clock import InterruptibleClock
 from easel.laptop.container.process import PING_SECONDS, ContainerProcess
 from easel.laptop.dispatcher import Dispatcher
+from easel.laptop.gateway.access import Access
 from easel.laptop.gateway.app import Gateway
 from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.handler_pool import Handler, HandlerPool
@@ -144,6 +145,7 @@ class Supervisor:
             store=self._data.store(),
             container=self._container,
             predictor=self._container.client,
+            ledger=self._data.accounts,
             clock=InterruptibleClock(),
             on_end=self._handlers.wake,
             announce=self._data.announce if self._rules else announce_nothing,
@@ -157,7 +159,7 @@ class Supervisor:
             page=ROOT / "web" / "dist",
             policy="; ".join((ROOT / "web" / "content-security-policy.txt").read_text().splitlines()),
             welcome=WELCOME.format(curl=escape(self._settings.curl)),
-            key=self._settings.key,
+            access=Access(self._settings.key, self._data.accounts),
             loopback=self._settings.loopback,
             public=self._settings.public,
             on_refused=self._report_refusal,

@@ -100,7 +100,7 @@ def read_request(event: Any, auth: str, received_at: float, ends_at: float) -> R
         headers=headers,
         query=_multi(event, "multiValueQueryStringParameters", "queryStringParameters"),
         body=_body(event),
-        owner="" if method == "OPTIONS" else owner_of(_inner(event, "requestContext", "identity"), auth),
+        owner="" if method == "OPTIONS" else owner_of(_inner(event, "requestContext"), auth),
         received_at=received_at,
         ends_at=ends_at,
     )

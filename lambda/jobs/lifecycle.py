@@ -15,6 +15,7 @@ from hashlib import sha256
 from itertools import chain, repeat
 
 from contract import EaselError, GenerationRequest, dumps, render_request, sent_images, without_image
+from jobs.accounting import Accounting, Usage
 from jobs.clock import elapsed, end_time
 from jobs.failures import parse_failure
 from jobs.outcomes import JobReporter
@@ -27,6 +28,7 @@ from jobs.records import (
     in_order,
     new_ticket,
     read_claim,
+    read_record,
     read_start,
     read_submission,
 )
@@ -38,6 +40,8 @@ SUBMIT_GRACE_S = 60
 
 _IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image"}
 """Names in the store of the images that come with a request."""
+_SETTLED_AT_ONCE = 20
+"""The most jobs without a settled reservation that one request looks at."""
 
 ANNOUNCE_GRACE_S = 60
 """A job that ended earlier, and whose end is not queued for its webhook, has lost the process that ended it."""
@@ -58,7 +62,8 @@ class Jobs:
     """The operations that APIs offer on jobs.
 
     `ttl_s`: seconds after which a job without an outcome fails with `job_expired`. `pauses`: seconds between two reads
-    of `wait`, the last repeated. `on_accept`: called for each new job.
+    of `wait`, the last repeated. `on_accept`: called for each new job. `accounting`: counts what callers use; its
+    `on_end` is called by the reporter.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Jobs:
         store: Store,
         reporter: JobReporter,
         endpoint: Endpoint,
+        accounting: Accounting,
         clock: Clock,
         ttl_s: float,
         pauses: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
@@ -74,7 +80,7 @@ class Jobs:
     ) -> None:
         self.endpoint, self.retries = endpoint, Retries(store, clock)
         self._store, self._reporter, self._clock, self._on_accept = store, reporter, clock, on_accept
-        self._ttl_s, self._pauses = ttl_s, pauses
+        self._accounting, self._ttl_s, self._pauses = accounting, ttl_s, pauses
 
     # --- operations ------------------------------------------------------------------------------
 
@@ -84,7 +90,7 @@ class Jobs:
         """Create and submit a job, or return the job that the same idempotency `key` created earlier.
 
         `digest` is the hash of the request as sent. Raises `idempotency_mismatch` if the key came with another digest,
-        and the endpoint's error if it did not accept the job.
+        `quota_exceeded`, and the endpoint's error if it did not accept the job.
         """
         now = self._clock.now()
         record = Record(
@@ -96,10 +102,11 @@ class Jobs:
         )
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:
-            record = replace(record, ticket=self._claim(claim, record.ticket, digest))
-        for name, image in sent_images(request).items():
-            self._store.create(record.ticket.key(_IMAGE_KEYS[name]), image.encode())
-        if not self._store.create(record.ticket.key("job.json"), record.to_json()):
+            ticket = self._claim(claim, record.ticket, digest)
+            if ticket != record.ticket and (earlier := read_record(self._store, ticket)):
+                return earlier
+            record = replace(record, ticket=ticket)
+        if not self._create(record, request, claim):
             return self._reporter.record(record.ticket)
         self._on_accept(record)
         self._submit(record, claim)
@@ -148,6 +155,11 @@ class Jobs:
         self._delete_input(ticket)
         return replace(job, outcome=outcome)
 
+    def usage(self, owner: str) -> Usage:
+        """Return what the owner has used."""
+        self._settle_ended(owner)
+        return self._accounting.usage(owner)
+
     def image(self, ticket: Ticket, name: str) -> bytes:
         """Return an image file. Raises `not_found` if it was deleted."""
         body = self._store.read(ticket.key(name))
@@ -170,6 +182,49 @@ class Jobs:
             if error.code == "not_found":
                 return None
             return Job(ticket=ticket, record=None, outcome=Outcome.failed(error, ticket.created_at))
+
+    def _create(self, record: Record, request: GenerationRequest, claim: str) -> bool:
+        """Reserve for the job and create its record. Return False if another request with its key has created it."""
+        ticket = record.ticket
+        try:
+            reserved = self._reserve(ticket, request.images)
+        except EaselError:
+            if claim:
+                self._store.delete(claim)
+            raise
+        for name, image in sent_images(request).items():
+            self._store.create(ticket.key(_IMAGE_KEYS[name]), image.encode())
+        created = self._store.create(ticket.key("job.json"), record.to_json())
+        if reserved and not created and self._reporter.outcome(ticket):
+            self._accounting.settle(ticket, None)  # the job had been settled before it was reserved for again
+        return created
+
+    def _reserve(self, ticket: Ticket, images: int) -> bool:
+        """Reserve, if need be after settling jobs whose process died before it could."""
+        try:
+            return self._accounting.reserve(ticket, images)
+        except EaselError as error:
+            if error.code != "quota_exceeded" or not self._settle_ended(ticket.owner):
+                raise
+        return self._accounting.reserve(ticket, images)
+
+    def _settle_ended(self, owner: str) -> bool:
+        """Settle the oldest jobs that have ended, or were never created. Return whether there was one."""
+        grace = self._clock.now() - SUBMIT_GRACE_S
+        tickets = [ticket for ticket in self._accounting.open(owner) if ticket.created_at < grace]
+        with ThreadPoolExecutor(8) as pool:
+            return any(list(pool.map(self._settle, tickets[:_SETTLED_AT_ONCE])))
+
+    def _settle(self, ticket: Ticket) -> bool:
+        try:
+            outcome = self.get(ticket).outcome
+        except EaselError as error:
+            if error.code != "not_found":
+                raise
+            return self._accounting.settle(ticket, None)
+        if outcome:
+            self._accounting.settle(ticket, outcome)
+        return outcome is not None
 
     def _damaged_job(self, ticket: Ticket, error: EaselError) -> Job:
         """Return a job whose `job.json` is damaged: failed, unless it was cancelled."""

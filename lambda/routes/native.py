@@ -21,7 +21,7 @@ from routes import views
 from routes.api import Api, Documentation
 from routes.chinese_names import in_chinese
 from routes.generations import Generations
-from routes.job_views import JOBS_LIMIT, JobViews, parameters_of
+from routes.job_views import JOBS_LIMIT, JobViews, parameters_of, timestamp
 
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
@@ -46,6 +46,7 @@ class NativeApi(Api):
             Route("POST", "/webhooks/secret", self.rotate_webhook_secret),
             Route("GET", "/models", self.models),
             Route("GET", "/health", self.health),
+            Route("GET", "/usage", self.usage),
             Route("GET", "/openapi.json", self.openapi),
         ]
 
@@ -99,6 +100,23 @@ class NativeApi(Api):
         healthy = state.status in ("ready", "asleep", "starting")
         endpoint = views.EndpointHealth(**asdict(state), usd_per_hour=self._generations.usd_per_hour)
         return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
+
+    def usage(self, request: Request) -> Response:
+        """Return what the caller has used of its quota."""
+        usage = self._jobs.usage(request.owner)
+        return _json(
+            views.Usage(
+                images_today=usage.images_today,
+                images_a_day=usage.limits.images_a_day,
+                images_this_month=usage.images_this_month,
+                images_reserved=usage.images_reserved,
+                gpu_seconds_this_month=usage.gpu_seconds,
+                gpu_seconds_a_month=usage.limits.gpu_seconds_a_month,
+                usd_this_month=usage.usd(self._generations.usd_per_hour),
+                day_ends_at=timestamp(usage.day_ends_at),
+                month_ends_at=timestamp(usage.month_ends_at),
+            )
+        )
 
     def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document."""

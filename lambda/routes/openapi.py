@@ -28,7 +28,7 @@ EXAMPLE = {
 _EVERYWHERE = (401, 403, 404, 405, 429, 500, 502, 503, 504)
 """Errors of every route: rejected by the gateway, wrong path or method, or a failure of the store or endpoint."""
 
-_VIEWS = (views.Job, views.Jobs, views.Generated, views.Models, views.Health, views.WebhookSecret, Problem)
+_VIEWS = (views.Job, views.Jobs, views.Generated, views.Models, views.Health, views.Usage, views.WebhookSecret, Problem)
 _REF = "#/components/schemas/{model}"
 _JOB_ID = {
     "name": "id",
@@ -70,11 +70,15 @@ def document(
             "version": "1",
             "description": "Text to image. Responses are JSON whatever the Accept header is.",
         },
-        "security": [{"key": []}, {}],
+        "security": [{"key": []}, {"bearer": []}, {"basic": []}, {}],
         "paths": {path: item for part in parts for path, item in part.paths.items()},
         "components": {
             "schemas": {name: schema for part in parts for name, schema in part.schemas.items()},
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic", "description": "The API key is the password"},
+            },
         },
     }
 
@@ -249,6 +253,7 @@ def _paths() -> dict[str, Any]:
         "/webhooks/secret": _webhook_secret(),
         "/models": {"get": _operation("models", "The model, its defaults and bounds", {200: views.Models})},
         "/health": {"get": _operation("health", "Whether a new job will run", {200: views.Health})},
+        "/usage": {"get": _operation("usage", "What you have used of your quota", {200: views.Usage})},
         "/openapi.json": {"get": _operation("openapi", "This document", {200: None})},
     }
 

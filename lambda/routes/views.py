@@ -265,3 +265,20 @@ class Health(View):
     status: Literal["ok", "degraded"]
     model: str
     endpoint: EndpointHealth
+
+
+class Usage(View):
+    """What the caller has used. Days and months are those of UTC in which jobs were accepted; jobs that have not ended
+    count with what they have reserved. A quota of null: no limit."""
+
+    images_today: int
+    images_a_day: Annotated[int | None, Field(description="Quota of images")]
+    images_this_month: int
+    images_reserved: Annotated[int, Field(description="Images of jobs of this month that have not ended")]
+    gpu_seconds_this_month: float
+    gpu_seconds_a_month: Annotated[int | None, Field(description="Quota of GPU time")]
+    usd_this_month: Annotated[
+        float | None, Field(description="Price of the GPU time in us-east-1, without idle time; null: not known")
+    ]
+    day_ends_at: Timestamp
+    month_ends_at: Timestamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_s3 as s3
@@ -41,11 +42,13 @@ class ApiFunctions(Construct):
         settings: Settings,
         model: Model,
         bucket: s3.IBucket,
+        accounts: dynamodb.ITable,
         endpoint: Endpoint,
         lost_events: sqs.IQueue,
     ) -> None:
         super().__init__(scope, id)
         self._settings, self._model, self._bucket, self._endpoint = settings, model, bucket, endpoint
+        self._accounts = accounts
         self._stoppable = settings.budget_action == "stop"
         self._layer = powertools(self, settings.powertools_layer)
         if endpoint.async_output:
@@ -147,7 +150,7 @@ class ApiFunctions(Construct):
         variables: dict[str, str] | None = None,
         async_invoke: lambda_.EventInvokeConfigOptions | None = None,
     ) -> Function:
-        """Return a function of lambda/ that reads and writes jobs."""
+        """Return a function of lambda/ that reads and writes jobs, and settles what they used."""
         function = Function(
             self,
             id,
@@ -159,6 +162,7 @@ class ApiFunctions(Construct):
             log_days=self._settings.log_days,
             environment={
                 "EASEL_BUCKET": self._bucket.bucket_name,
+                "EASEL_ACCOUNTS": self._accounts.table_name,
                 "POWERTOOLS_SERVICE_NAME": self._settings.name,
                 **({"EASEL_TRACING": "on"} if self._settings.tracing == "on" else {}),
                 **(variables or {}),
@@ -169,4 +173,5 @@ class ApiFunctions(Construct):
         )
         allow_objects(function.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "jobs/*")
         allow_listing(function.role, self._bucket, "jobs/*")
+        allow(function.role, ["dynamodb:Query", "dynamodb:UpdateItem"], [self._accounts.table_arn])
         return function

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from stacks.api.authorizer import KeyAuthorizer
 from stacks.api.gateway_responses import GatewayResponses
 from stacks.common.nag_suppressions import suppress
 from stacks.config.names import GATEWAY_SECONDS
@@ -38,9 +41,17 @@ _REASONS = {
 class Gateway(Construct):
     """The REST API `api`, and its API key `key`: None unless the setting `api_auth` is `key`."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings, function: lambda_.IFunction) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        function: lambda_.IFunction,
+        accounts: dynamodb.ITable,
+    ) -> None:
         super().__init__(scope, id)
-        signed = settings.api_auth == "iam"
+        keys, signed = settings.api_auth == "key", settings.api_auth == "iam"
         self.api = apigateway.RestApi(
             self,
             "Api",
@@ -52,15 +63,12 @@ class Gateway(Construct):
             binary_media_types=["*/*"],
             # The gateway decompresses requests; without this it replaces bytes of a gzip body that are not UTF-8.
             min_compression_size=cdk.Size.bytes(0),
+            api_key_source_type=apigateway.ApiKeySourceType.AUTHORIZER if keys else None,
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 tracing_enabled=settings.tracing == "on",
                 throttling_rate_limit=settings.throttle_rate,
                 throttling_burst_limit=settings.throttle_burst,
-            ),
-            default_method_options=apigateway.MethodOptions(
-                api_key_required=settings.api_auth == "key",
-                authorization_type=apigateway.AuthorizationType.IAM if signed else apigateway.AuthorizationType.NONE,
             ),
             default_integration=apigateway.LambdaIntegration(function, timeout=TIMEOUT, allow_test_invoke=False),
             default_cors_preflight_options=apigateway.CorsOptions(
@@ -68,14 +76,23 @@ class Gateway(Construct):
             ),
         )
         self.api.node.try_remove_child("Endpoint")  # the CDK's own output has an unreadable name; the stack has ApiUrl
+        by_key = KeyAuthorizer(self, "Keys", settings=settings, api=self.api, accounts=accounts) if keys else None
+        authorization_type = apigateway.AuthorizationType.IAM if signed else apigateway.AuthorizationType.NONE
         for resource in (self.api.root, self.api.root.add_resource("{proxy+}")):
-            resource.add_method("ANY")
+            resource.add_method(
+                "ANY",
+                api_key_required=keys,
+                authorizer=by_key.authorizer if by_key else None,
+                authorization_type=None if by_key else authorization_type,
+            )
             _convert_to_text(resource)
-        GatewayResponses(self, "Responses", api=self.api)
-        self.key = self._key(settings) if settings.api_auth == "key" else None
+        GatewayResponses(self, "Responses", api=self.api, keys=keys)
+        self.key = by_key.key if by_key else None
+        if by_key:
+            self._add_plan(settings, by_key.keys)
         suppress(self.api, _REASONS)
 
-    def _key(self, settings: Settings) -> apigateway.IApiKey:
+    def _add_plan(self, settings: Settings, keys: Sequence[apigateway.IApiKey]) -> None:
         plan = self.api.add_usage_plan(
             "Plan",
             throttle=apigateway.ThrottleSettings(
@@ -84,9 +101,8 @@ class Gateway(Construct):
             quota=apigateway.QuotaSettings(limit=settings.daily_quota, period=apigateway.Period.DAY),
             api_stages=[apigateway.UsagePlanPerApiStage(api=self.api, stage=self.api.deployment_stage)],
         )
-        key = self.api.add_api_key("Key")
-        plan.add_api_key(key)
-        return key
+        for key in keys:
+            plan.add_api_key(key)
 
 
 def _convert_to_text(resource: apigateway.IResource) -> None:

@@ -61,7 +61,7 @@ _NO_KEY = GatewayError(
     "unauthorized",
     401,
     "No valid API key",
-    "Send the key in the header x-api-key, or a signature where api_auth is iam.",
+    "Send a valid key as x-api-key, as Authorization: Bearer or as the password of Basic; with api_auth=iam, sign.",
     "authentication_error",
 )
 _EXPIRED = GatewayError("unauthorized", 401, "No valid API key", "Sign the request again.", "authentication_error")
@@ -104,18 +104,25 @@ RESPONSES = {
     Type.DEFAULT_5_XX: _INTERNAL,
 }
 """The gateway uses one of the two defaults for a type that is not listed here."""
+KEY_RESPONSES = {Type.ACCESS_DENIED: _NO_KEY}
+"""Those that an API with keys has, too: its authorizer denies access to whoever has no valid key."""
+CHALLENGES = {"UNAUTHORIZED": "Basic", "ACCESS_DENIED": "Bearer"}
+"""The header WWW-Authenticate of an API with keys. `lambda/access/authorizer.py` chooses the type by the path."""
 
 
 class GatewayResponses(Construct):
     """Problem documents with CORS headers, and a header that says whether to retry."""
 
-    def __init__(self, scope: Construct, id: str, *, api: apigateway.RestApi) -> None:
+    def __init__(self, scope: Construct, id: str, *, api: apigateway.RestApi, keys: bool) -> None:
         super().__init__(scope, id)
-        for kind, error in RESPONSES.items():
+        responses, challenges = ({**RESPONSES, **KEY_RESPONSES}, CHALLENGES) if keys else (RESPONSES, {})
+        for kind, error in responses.items():
+            challenge = challenges.get(kind.response_type)
+            headers = {**error.headers, **({"WWW-Authenticate": f'{challenge} realm="Easel"'} if challenge else {})}
             api.add_gateway_response(
                 kind.response_type,
                 type=kind,
                 status_code=str(error.status),
-                response_headers={name: f"'{value}'" for name, value in error.headers.items()},
+                response_headers={name: f"'{value}'" for name, value in headers.items()},
                 templates={"application/json": error.template},
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -43,6 +44,7 @@ class ApiStack(cdk.Stack):
         settings: Settings,
         model: Model,
         bucket: s3.IBucket,
+        accounts: dynamodb.ITable,
         endpoint: Endpoint,
         alerts: sns.ITopic,
         site: bool,
@@ -56,10 +58,11 @@ class ApiStack(cdk.Stack):
             settings=settings,
             model=model,
             bucket=bucket,
+            accounts=accounts,
             endpoint=endpoint,
             lost_events=lost_events,
         )
-        gateway = Gateway(self, "Gateway", settings=settings, function=functions.api.function)
+        gateway = Gateway(self, "Gateway", settings=settings, function=functions.api.function, accounts=accounts)
         self.api = gateway.api
         self.export_value(self.api.rest_api_id)  # for the site; with `site=off` the export stays, as its stack does
         self._protect(settings, behind_cloudfront=site)

@@ -20,7 +20,7 @@ NAME_CHARACTERS = STACK_CHARACTERS - max(map(len, STACK_PARTS))
 NAME_FORM = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 _CDK = r"\bnpx cdk (?:deploy|destroy|rollback)\b(?! -c name=)"
-_EASEL = r"(?<![\w/.-])easel (?:doctor|outputs|leftovers|pause|resume)\b(?! --name)"
+_EASEL = r"(?<![\w/.-])easel (?:doctor|outputs|leftovers|pause|resume|keys [a-z]+)\b(?! --name)"
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,13 @@ def failed_start_key(endpoint: str) -> str:
 
 STOP_MARKER = "stopped.json"
 """Object in the bucket: the budget has stopped the endpoint. `easel resume` deletes it."""
+
+# --- API keys -------------------------------------------------------------------------------------
+
+USAGE_SLOT = "UsageSlot"
+"""Part of the logical ids of the gateway's API keys that count others. The stack's own key has no such part."""
+USAGE_SLOTS = 8
+"""API Gateway counts and throttles requests by slot. Up to this many keys have a slot each; more share them."""
 
 # --- time limits of a request --------------------------------------------------------------------
 

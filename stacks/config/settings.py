@@ -97,10 +97,11 @@ class Settings(BaseModel):
     """`on` creates a firewall for the API; the ARN of a web ACL attaches it, a global web ACL to the site. For
     public APIs, and for organisations that require a firewall."""
     throttle_rate: Annotated[int, WholeNumber, Field(ge=1, le=10_000)] = 10
-    """Requests a second of each API key, or of all callers without keys; a burst may be twice that. For more or less
-    traffic."""
+    """Requests a second of all callers, and of each API key; a burst may be twice that. Beyond eight keys of `easel
+    keys` some share it. For more or less traffic."""
     daily_quota: Annotated[int, WholeNumber, Field(ge=1, le=100_000_000)] = 10_000
-    """Requests a day of each API key, polling included. For more or less traffic."""
+    """Requests a day of each API key, polling included; beyond eight keys of `easel keys` some share it. For more or
+    less traffic."""
     site: Literal["auto", "on", "off"] = "auto"
     """The page on CloudFront: `auto` creates it where CloudFront exists and a page can call the API; `on` fails where
     it cannot. `off` is for users of the API alone."""

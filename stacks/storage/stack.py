@@ -1,4 +1,4 @@
-"""The storage stack: the bucket of jobs, images and releases, and the topics. It holds all of Easel's state."""
+"""The storage stack: the bucket of jobs, images and releases, the table of keys, the topics. All of Easel's state."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stacks.common.outputs import output
 from stacks.common.private_bucket import PrivateBucket
 from stacks.config.names import FAILED_STARTS
 from stacks.config.settings import Settings
+from stacks.storage.accounts import AccountTable
 from stacks.storage.alerts import Alerts
 from stacks.storage.result_topics import ResultTopics
 
@@ -28,30 +29,33 @@ _NO_ACCESS_LOGS_REASON = (
 
 
 class StorageStack(cdk.Stack):
-    """The bucket and the topics that the other stacks use. Any of the other stacks can be deleted and deployed again.
+    """The bucket, the table and the topics that the other stacks use, each of which can be deleted and deployed again.
 
     Everything here exists in every mode, and is exported whether or not somebody imports it: CloudFormation refuses to
     remove an export that another stack still imports, so a change of `mode` would fail.
     """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, **options: Any) -> None:
-        description = "Easel: the bucket of jobs, images and releases, and the topics"
+        description = "Easel: the bucket of jobs, images and releases, the table of keys, and the topics"
         super().__init__(scope, id, description=description, **options)
         destroy = settings.removal == "destroy"
+        removal = cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN
         arn = settings.kms_key_arn
         self.bucket = PrivateBucket(
             self,
             "Store",
             no_access_logs_reason=_NO_ACCESS_LOGS_REASON,
             key=kms.Key.from_key_arn(self, "Key", arn) if arn else None,
-            removal=cdk.RemovalPolicy.DESTROY if destroy else cdk.RemovalPolicy.RETAIN,
+            removal=removal,
             # The page reads images by presigned URL; the signature protects them.
             cors=[s3.CorsRule(allowed_methods=[s3.HttpMethods.GET], allowed_origins=["*"], allowed_headers=["*"])],
             lifecycle_rules=_lifecycle_rules(settings.result_days),
         )
+        self.accounts = AccountTable(self, "Accounts", removal=removal)
         self.results = ResultTopics(self, "Results")
         self.alerts = Alerts(self, "Alerts", email=settings.alert_email, sender=settings.names.prefix)
-        for value in (self.bucket.bucket_name, self.bucket.bucket_arn):
+        names = self.bucket.bucket_name, self.accounts.table_name
+        for value in (*names, self.bucket.bucket_arn, self.accounts.table_arn):
             self.export_value(value)
         for topic in (*self.results.all, self.alerts.topic, self.alerts.used_up):
             self.export_value(topic.topic_arn)

@@ -82,6 +82,7 @@ def test_targets_of_make_exist() -> None:
 
 def test_commands_of_easel_exist() -> None:
     known = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    known |= {str(group.name) for group in cli.registered_groups}
     for page in PAGES:
         found = re.findall(r"(?:^|`)(?:\.venv/bin/)?easel ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(found) <= known, name(page)

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +13,8 @@ import contract
 from contract import EaselError, GenerationRequest
 from gateway.router import Router
 from gateway.service import Service
+from jobs.accounting import Accounting
+from jobs.accounts import Account, Amount, Limits, Month, Refusal
 from jobs.announcer import Announcer
 from jobs.lifecycle import Jobs
 from jobs.outcomes import JobReporter
@@ -207,6 +210,39 @@ class FakeTelemetry:
         self.crashes.append(error)
 
 
+class MemoryLedger:
+    """A ledger in memory. `limits`: by owner. `before_settle` may raise."""
+
+    def __init__(self) -> None:
+        self.limits: dict[str, Limits] = {}
+        self.months: dict[tuple[str, str], Month] = {}
+        self.before_settle: Callable[[], None] = lambda: None
+        self._lock = Lock()
+
+    def read(self, owner: str, since: str) -> Account:
+        months = {name: month for (id, name), month in self.months.items() if id == owner and name >= since}
+        return Account(limits=self.limits.get(owner, Limits()), months=months)
+
+    def reserve(self, owner: str, month: str, day: int, job: str, amount: Amount, limits: Limits) -> bool | Refusal:
+        with self._lock:
+            used = self.months.get((owner, month), Month())
+            if job in used.open:
+                return False
+            if refusal := used.refusal(day, amount, limits):
+                return refusal
+            self.months[owner, month] = used.reserved(day, job, amount)
+            return True
+
+    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount) -> bool:
+        self.before_settle()
+        with self._lock:
+            before = self.months.get((owner, month), Month())
+            if before.open.get(job) != held:
+                return False
+            self.months[owner, month] = before.settled(day, job, used)
+            return True
+
+
 class World:
     """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that.
 
@@ -228,18 +264,21 @@ class World:
         self.endpoint = FakeEndpoint(self.store)
         self.endpoint.reports_start = reports_start
         self.clock.while_sleeping = self.endpoint.generate_all
+        self.ledger = MemoryLedger()
+        self.accounting = Accounting(self.ledger, self.clock)
         self.queue = FakeWebhookQueue()
         self.announcer = Announcer(self.store, self.queue, self.telemetry.unqueued)
         self.reporter = JobReporter(
             store=self.store,
             clock=self.clock,
-            on_end=self.telemetry.ended,
+            on_end=self._ended,
             announce=self.announcer.announce,
         )
         self.jobs = Jobs(
             store=self.store,
             reporter=self.reporter,
             endpoint=self.endpoint,
+            accounting=self.accounting,
             clock=self.clock,
             ttl_s=3600,
             on_accept=self.telemetry.accepted,
@@ -263,6 +302,10 @@ class World:
             render_error=render_error,
         )
 
+    def _ended(self, record: Record, outcome: Outcome) -> None:
+        self.telemetry.ended(record, outcome)
+        self.accounting.on_end(record, outcome)
+
     def send(self, event: Any) -> dict[str, Any]:
         """Return the rendered response, after checking that API Gateway and Lambda accept it."""
         response = self.service(event)
@@ -280,6 +323,11 @@ class World:
         """Return the status and the parsed body."""
         response = self.send(event(method, path, body, **options))
         return response["statusCode"], json.loads(response["body"] or "null")
+
+
+def owner_of(key: str) -> str:
+    """Return the owner that the authorizer of these tests gives a key."""
+    return sha256(key.encode()).hexdigest()[:16]
 
 
 def event(
@@ -300,7 +348,31 @@ def event(
         "multiValueHeaders": {name: [value] for name, value in sent.items()},
         "queryStringParameters": query,
         "multiValueQueryStringParameters": {name: [value] for name, value in (query or {}).items()},
-        "requestContext": {"requestId": "request-1", "stage": "prod", "identity": {"apiKeyId": key}},
+        "requestContext": {
+            "requestId": "request-1",
+            "stage": "prod",
+            "authorizer": {"owner": owner_of(key)} if key else {},
+        },
         "body": body if isinstance(body, str | None) else json.dumps(body),
         "isBase64Encoded": False,
     }
+
+
+TABLE = "easel-accounts"
+
+
+def create_table() -> None:
+    """Create an empty table in moto, as stacks/storage/accounts.py defines it."""
+    import boto3  # few tests need it
+
+    client, names = boto3.client("dynamodb"), ("owner", "item")
+    if TABLE in client.list_tables()["TableNames"]:
+        client.delete_table(TableName=TABLE)
+    client.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        KeySchema=[
+            {"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=True)
+        ],
+    )

@@ -53,6 +53,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._respond(fault)
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def _respond(self, fault: Fault) -> None:
         self.send_response(fault.status)
         error = {"x-amzn-errortype": fault.kind} if fault.kind else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from fakes import MAGIC, PROFILE, ROOT, event, response_to
+from fakes import MAGIC, PROFILE, ROOT, TABLE, create_table, event, response_to
 from faults import Fault, Server, serve
 from moto import mock_aws
 
@@ -23,6 +23,7 @@ VARIABLES = {
     "EASEL_AUTH": "key",
     "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
     "EASEL_BUCKET": BUCKET,
+    "EASEL_ACCOUNTS": TABLE,
     "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_RUNNER": "runner",
@@ -45,6 +46,7 @@ class Cloud:
         body = {"EndpointStatus": "InService", "ProductionVariants": [{"CurrentInstanceCount": 0}]}
         self.server.fault = Fault(202, body=body, **locations)
         self.s3.create_bucket(Bucket=BUCKET)
+        create_table()
         self.empty()
 
     def empty(self) -> None:
@@ -108,6 +110,7 @@ def clear_caches() -> None:
         handlers._finalizer,
         handlers._sqs,
         handlers._webhook_batches,
+        handlers._accounting,
     ):
         cached.cache_clear()
 

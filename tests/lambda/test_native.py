@@ -502,6 +502,7 @@ ROUTES = [(route["path"], route["allow"]) for route in (
     {"path": "/webhooks/secret", "allow": "GET, HEAD, POST"},
     {"path": "/models", "allow": "GET, HEAD"},
     {"path": "/health", "allow": "GET, HEAD"},
+    {"path": "/usage", "allow": "GET, HEAD"},
     {"path": "/openapi.json", "allow": "GET, HEAD"},
 )]  # fmt: skip
 

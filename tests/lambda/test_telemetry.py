@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fakes import ROOT, World, event
+from fakes import ROOT, TABLE, World, event
 
 from contract import EaselError
 from gateway.telemetry import Telemetry
@@ -151,7 +151,7 @@ TRACE, PARENT = "1-5759e988-bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
 PROMPT = "a red apple in the rain"
 CALLS = f"""
 import json
-from fakes import event
+from fakes import create_table, event
 from faults import Fault, serve
 from moto import mock_aws
 import boto3, os
@@ -161,6 +161,7 @@ with mock_aws(), serve() as server:
         os.environ[f"AWS_ENDPOINT_URL_{{service}}"] = server.url
     server.fault = Fault(202, body={{"EndpointStatus": "InService"}})
     boto3.client("s3").create_bucket(Bucket="easel-bucket")
+    create_table()
     import handlers
 
     created = handlers.api(event("POST", "/jobs", {{"prompt": {PROMPT!r}}}), None)
@@ -177,6 +178,7 @@ VARIABLES = {
     "EASEL_AUTH": "key",
     "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
     "EASEL_BUCKET": "easel-bucket",
+    "EASEL_ACCOUNTS": TABLE,
     "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_WAIT_SECONDS": "0",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -35,6 +36,10 @@ MORE = {
     ],
 }  # fmt: skip
 """What the schemas leave out."""
+UNUSED = {
+    "AWS::DynamoDB::Table": re.compile(r"(iam|kms|logs|s3):.*|dynamodb:(.*Item|.*Import.*|.*Replica|Query|Scan)"),
+}
+"""What a schema lists for features that Easel does not use: replicas, imports, own keys."""
 
 
 def registry_permissions() -> dict[str, list[str]]:
@@ -67,6 +72,8 @@ def _actions(type: str) -> Iterator[str]:
     listed = {action for actions in handler_actions(type).values() for action in actions}
     for action in listed | set(MORE.get(type, ())):
         service, _, name = action.lower().partition(":")
+        if type in UNUSED and UNUSED[type].fullmatch(action):
+            continue
         if service in used_services() and name in _services()[service]["Actions"]:
             yield action
 

@@ -21,8 +21,12 @@ OPTIONAL = {
     "sagemaker:inference-component",
 }
 """Types that AWS checks only where a request names one. No request of Easel does."""
+BY_REQUEST = {"apigateway"}
+"""Services whose actions are HTTP methods: AWS authorizes each on the one resource that the request names."""
 EXAMPLES = {
+    "AWS::ApiGateway::ApiKey": "x",
     "AWS::CodeBuild::Project": "arn:aws:codebuild:us-east-1:123456789012:project/x",
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:us-east-1:123456789012:table/x",
     "AWS::IAM::Role": "arn:aws:iam::123456789012:role/x",
     "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:x",
     "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:x:*",
@@ -101,7 +105,8 @@ def faults(policy: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
         for arn in arns:
             if arn != "*" and not any(is_of_type(arn, kind) for kind in types):
                 yield f"AWS never authorizes {actions} on {arn}"
-    for action in {action for actions in policy for action in actions if "*" not in action}:
+    named = {action for actions in policy for action in actions if "*" not in action}
+    for action in {action for action in named if action.partition(":")[0] not in BY_REQUEST}:
         granted = [arn for actions, arns in policy.items() if action in actions for arn in arns]
         for kind in required_types(action):
             if not any(is_of_type(arn, kind) for arn in granted):

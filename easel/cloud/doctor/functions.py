@@ -10,11 +10,11 @@ from zipfile import ZipFile
 from easel.cloud.account import ACCESS_DENIED, Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.plan import Plan
-from easel.cloud.stack_state import DeployedEndpoint, outputs_of, template_of
+from easel.cloud.stack_state import DeployedEndpoint, newest_resource, outputs_of, resources_of, template_of
 from easel.console.errors import CommandError
 from stacks.config.powertools import PARAMETER, PYTHON, layer_without_parameter
 
-FUNCTION = "AWS::Lambda::Function"
+FUNCTION, TABLE = "AWS::Lambda::Function", "AWS::DynamoDB::Table"
 READ_BY_OTHERS = 0o004
 MISSING = ("ParameterNotFound", "ResourceNotFoundException")
 
@@ -89,6 +89,24 @@ def _unreadable(archive: bytes) -> str:
     """Return a file that only its owner may read; empty if there is none. Mode 0: the archive has no modes."""
     modes = {info.filename: info.external_attr >> 16 for info in ZipFile(BytesIO(archive)).infolist()}
     return next((name for name, mode in modes.items() if mode and not mode & READ_BY_OTHERS), "")
+
+
+@check("keys", remedy="npx cdk deploy EaselStorage --revert-drift, then create the keys again: easel keys create")
+def keys(account: Account) -> Finding | None:
+    """The table of API keys exists. Listed only if somebody has deleted it: then every request is refused."""
+    storage = account.names.storage
+    if storage not in outputs_of(account):
+        return None
+    table = newest_resource(resources_of(account, storage), TABLE)
+    try:
+        if table:
+            with aws_errors():
+                account.client("dynamodb").describe_table(TableName=table)
+    except CommandError as error:
+        if error.where not in MISSING:
+            raise
+        return failed(f"The table {table} of {storage} does not exist.")
+    return None
 
 
 @check("api_endpoint", remedy="npx cdk deploy --all, with the settings of the last deploy of EaselModel")

@@ -90,6 +90,7 @@ class Doctor:
         for check in (settings.settings_change, settings.encryption):
             yield from _listed(check.try_run(account, self.plan))
         yield from _listed(functions.archives.try_run(account))
+        yield from _listed(functions.keys.try_run(account))
         try:
             if has_only_standalone_stacks(account):
                 return

@@ -68,6 +68,9 @@ RESOURCE_TYPES = (
         code="bucket", type="AWS::S3::Bucket", listing=("s3", "list_buckets", "Buckets"), name="Name",
         price=prices.bucket, remove="aws s3 rb --force s3://{name}"),
     ResourceType(
+        code="table", type="AWS::DynamoDB::Table", listing=("dynamodb", "list_tables", "TableNames"),
+        remove="aws dynamodb delete-table --table-name {name}"),
+    ResourceType(
         code="kms_key", type="AWS::KMS::Key", listing=("kms", "list_keys", "Keys"), name="KeyId", arn="KeyArn",
         price=prices.kms_key, remove="aws kms schedule-key-deletion --pending-window-in-days 7 --key-id {name}"),
     ResourceType(
@@ -137,7 +140,7 @@ RESOURCE_TYPES = (
 )  # fmt: skip
 
 PARTS = {
-    "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet",
+    "AWS::ApiGateway::Authorizer", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet",
     "AWS::ApiGateway::Deployment", "AWS::ApiGateway::GatewayResponse", "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Resource", "AWS::ApiGateway::Stage", "AWS::ApiGateway::UsagePlanKey",
     "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CDK::Metadata", "AWS::CloudFront::CachePolicy",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from easel.cloud.policies.assembly import ANY, Assembly
 from easel.cloud.policies.documents import Statement, allow
 from easel.cloud.policies.patterns import GLOBAL, generated_name
-from stacks.config.names import FAILED_STARTS, STOP_MARKER
+from stacks.config.names import FAILED_STARTS, STOP_MARKER, Names
 
 READ = (
     "acm:DescribeCertificate", "application-autoscaling:DescribeScalableTargets", "budgets:ViewBudget",
@@ -18,6 +18,7 @@ READ = (
     "cloudformation:ListStackResources", "cloudfront:ListDistributions", "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricStatistics", "cloudwatch:ListDashboards", "cloudwatch:ListTagsForResource",
     "codebuild:ListProjects",
+    "dynamodb:ListTables",
     "ec2:DescribeRegions", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints", "events:ListRules", "iam:ListRoles", "kms:DescribeKey", "kms:GetKeyPolicy",
     "kms:ListKeys", "lambda:GetAccountSettings", "lambda:GetLayerVersion", "lambda:ListFunctions",
@@ -40,6 +41,8 @@ ENDPOINT = (
     "sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:DeleteEndpoint",
     "sagemaker:UpdateEndpointWeightsAndCapacities",
 )  # fmt: skip
+KEYS = ("dynamodb:DescribeTable", "dynamodb:PutItem", "dynamodb:Scan")
+"""`easel keys`, and the check of the doctor."""
 LOGS = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
 
 
@@ -54,6 +57,10 @@ def deployer_statements(assembly: Assembly) -> list[Statement]:
         allow(["s3:GetEncryptionConfiguration", "s3:ListBucket"], _buckets(assembly)),
         allow(["s3:DeleteObject", "s3:GetObject"], [f"{bucket}/{STOP_MARKER}" for bucket in _buckets(assembly)]),
         allow(["s3:GetObject"], [f"{bucket}/{FAILED_STARTS}*" for bucket in _buckets(assembly)]),
+        allow(
+            KEYS,
+            [assembly.arn("dynamodb", f"table/{generated_name(stack, 'dynamodb')}") for stack in _storage(assembly)],
+        ),
         allow(["ssm:GetParameter"], [assembly.arn("ssm", "parameter/cdk-bootstrap/*")]),
         allow(ALARMS, [assembly.arn("cloudwatch", f"alarm:TargetTracking-endpoint/{name}-*")]),
         allow(
@@ -67,6 +74,10 @@ def _log_groups(assembly: Assembly, name: str) -> list[str]:
     """Return the log groups of the containers, of the functions and of the model import."""
     stacks = [group for stack in assembly.templates for group in (generated_name(stack, "logs"), f"/easel/{stack}/*")]
     return [assembly.arn("logs", f"log-group:{group}") for group in (f"/aws/sagemaker/Endpoints/{name}-*", *stacks)]
+
+
+def _storage(assembly: Assembly) -> list[str]:
+    return [stack for stack in assembly.templates if stack == Names(assembly.name).storage]
 
 
 def _buckets(assembly: Assembly) -> list[str]:

@@ -67,6 +67,8 @@ def _scope(assembly: Assembly, service: str) -> Iterator[str]:
             yield assembly.arn("lambda", "layer:*", account=ANY)  # AWS publishes Powertools from its own account
             if "AWS::Lambda::EventSourceMapping" in assembly.types:  # its id is random
                 yield assembly.arn("lambda", "event-source-mapping:*")
+        case "dynamodb":
+            yield from (assembly.arn(service, f"table/{name}") for name in names)
         case "sns" | "sqs":
             yield from (assembly.arn(service, name) for name in names)
         case "kms":

@@ -9,6 +9,7 @@ from typing import Any
 from easel.cloud.policies.assembly import ANY, Assembly
 
 RESOURCES = {
+    "AWS::DynamoDB::Table": ("dynamodb", "table/{name}", "TableName"),
     "AWS::IAM::Role": ("iam", "role/{name}", "RoleName"),
     "AWS::Lambda::Function": ("lambda", "function:{name}", "FunctionName"),
     "AWS::Logs::LogGroup": ("logs", "log-group:{name}*", "LogGroupName"),
@@ -22,7 +23,7 @@ RESOURCES = {
 CloudFormation begins the name of a resource without one with the name of its stack. Types that are not here have names
 that begin otherwise.
 """
-BY_NAME = {"AWS::S3::Bucket", "AWS::IAM::Role", "AWS::Lambda::Function"}
+BY_NAME = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::IAM::Role", "AWS::Lambda::Function"}
 """Types whose `Ref` is the name. That of the others is the ARN."""
 ENDPOINT_HASH = re.compile(r"-(async|realtime)[0-9a-f]{6}(-\*|\b)")
 """Part of an endpoint's name that changes with the mode and the instance types."""

@@ -33,6 +33,7 @@ JOURNEY = (
     Step("deploy", account_steps.deploy, "async", 20, 1),
     Step("generate", api_steps.generate, "async", 2, 1),
     Step("jobs", api_steps.jobs, "async", 2, 1),
+    Step("keys", api_steps.keys, "async", 2, 1),
     Step("image_to_image", api_steps.image_to_image, "async", 2, 1),
     Step("inspect", account_steps.inspect, "async", 1, 1),
     Step("page", api_steps.page, "async", 2, 1),

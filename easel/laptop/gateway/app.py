@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import re
@@ -26,7 +25,8 @@ from starlette.types import ASGIApp
 
 from contract import BODY_BYTES, OUTPUT_FORMATS, EaselError
 from easel.laptop.clock import now
-from easel.laptop.gateway.events import Event, to_event, to_response
+from easel.laptop.gateway.access import Access
+from easel.laptop.gateway.events import Event, gather, to_event, to_response
 from easel.laptop.gateway.guard import Guard, PathOnly, WithoutPrefix
 from easel.laptop.gateway.image_stream import ImageStream, may_stream
 from easel.laptop.gateway.problems import (
@@ -67,7 +67,7 @@ class Gateway:
     """Everything that the app serves.
 
     `files`: folder of signed links. `page`: folder of the built page. `policy`: the page's Content-Security-Policy.
-    `welcome`: HTML of `/` until the page is built. `key`: value that every request must send as x-api-key, or None.
+    `welcome`: HTML of `/` until the page is built. `access` checks the API keys.
     `loopback`: serve only requests to names of this machine and to `public`, so that pages of other sites cannot reach
     the API. `on_refused` is called with the error of a request that is refused for that.
     """
@@ -78,7 +78,7 @@ class Gateway:
     page: Path
     policy: str
     welcome: str
-    key: str | None = None
+    access: Access
     loopback: bool = True
     public: PublicUrl | None = None
     on_refused: Callable[[EaselError], None] = lambda error: None
@@ -104,10 +104,10 @@ class Gateway:
     async def _page_or_api(self, request: Request) -> Response:
         if request.method != "OPTIONS" and (found := self._page_file(request)):
             return found if request.method in READING else await _refuse_writing(request)
-        self._check_key(request)
+        owner = self._owner(request)
         body = await _read(request)
         try:
-            event = to_event(request, body, public=self._public_url(request))
+            event = to_event(request, body, owner, public=self._public_url(request))
             if may_stream(event, body):
                 return await self._images(request, event)
             return _without_length(request, to_response(await self._call(request, event)))
@@ -142,8 +142,7 @@ class Gateway:
         raise EaselError("not_found", "the file no longer exists")
 
     async def _events(self, request: Request) -> Response:
-        self._check_key(request)
-        event = to_event(request, b"", path=f"/jobs/{request.path_params['id']}")
+        event = to_event(request, b"", self._owner(request), path=f"/jobs/{request.path_params['id']}")
         first = await self._call(request, event)
         if first["statusCode"] != 200:
             return to_response(first)
@@ -192,10 +191,8 @@ class Gateway:
         """Return the public URL if the request came to it."""
         return self.public if self.public and request.url.hostname == self.public.host else None
 
-    def _check_key(self, request: Request) -> None:
-        sent = request.headers.get("x-api-key", "")
-        if self.key is not None and not hmac.compare_digest(sent.encode(), self.key.encode()):
-            raise EaselError("unauthorized", "the API key is missing or wrong", hint="Send it as x-api-key.")
+    def _owner(self, request: Request) -> str:
+        return self.access.owner(gather(request.headers.items()))
 
 
 async def _refuse_writing(_: Request) -> Response:

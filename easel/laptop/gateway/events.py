@@ -16,16 +16,14 @@ from starlette.responses import Response
 
 from easel.laptop.public_url import PublicUrl
 
-CALLER = "laptop"
-"""API key id of every caller, with or without --key: jobs stay visible when a key is set later."""
-
 Event = dict[str, Any]
 
 
-def to_event(request: Request, body: bytes, path: str = "", public: PublicUrl | None = None) -> Event:
-    """Return the event of a request, with `path` in place of its own if given. `public`: the URL that it came to, if it
-    came through a reverse proxy."""
-    headers, query = _gather(request.headers.items()), _gather(request.query_params.multi_items())
+def to_event(request: Request, body: bytes, owner: str, path: str = "", public: PublicUrl | None = None) -> Event:
+    """Return the event of a request of `owner`, with `path` in place of its own if given.
+
+    `public`: the URL that it came to, if it came through a reverse proxy."""
+    headers, query = gather(request.headers.items()), gather(request.query_params.multi_items())
     headers["x-forwarded-proto"] = [public.origin.partition(":")[0] if public else request.url.scheme]
     path = path or _raw_path(request)
     text = _text(body)
@@ -39,21 +37,20 @@ def to_event(request: Request, body: bytes, path: str = "", public: PublicUrl | 
         "multiValueQueryStringParameters": query or None,
         "pathParameters": {"proxy": path.lstrip("/")},
         "stageVariables": None,
-        "requestContext": _context(request, f"{public.path}{path}" if public else path),
+        "requestContext": _context(request, f"{public.path}{path}" if public else path, owner),
         "body": base64.b64encode(body).decode() if text is None else text or None,
         "isBase64Encoded": text is None,
     }
 
 
-def _context(request: Request, path: str) -> Event:
+def _context(request: Request, path: str, owner: str) -> Event:
     now = time.time()
     return {
         "accountId": "000000000000",
         "apiId": "laptop",
+        "authorizer": {"principalId": owner, "owner": owner},
         "httpMethod": request.method,
         "identity": {
-            "apiKey": request.headers.get("x-api-key"),
-            "apiKeyId": CALLER,
             "sourceIp": request.client.host if request.client else "127.0.0.1",
             "userAgent": request.headers.get("user-agent"),
         },
@@ -72,7 +69,8 @@ def _raw_path(request: Request) -> str:
     return raw.decode("latin-1")
 
 
-def _gather(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def gather(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the values of each name."""
     values: dict[str, list[str]] = {}
     for name, value in items:
         values.setdefault(name, []).append(value)

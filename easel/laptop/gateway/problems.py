@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from contract import EaselError
+from easel.laptop.gateway.access import challenge
 from gateway.problem_details import MethodNotAllowedError
 
 COMMON_HEADERS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
@@ -32,6 +33,8 @@ def problem_response(request: Request, error: EaselError) -> Response:
     headers = {**response.headers, "x-request-id": request_id, **COMMON_HEADERS}
     if isinstance(error, RangeNotSatisfiableError):
         headers["content-range"] = f"bytes */{error.size}"
+    if error.code == "unauthorized":
+        headers["www-authenticate"] = challenge(request.url.path)
     return Response(response.body, response.status, headers, response.media_type)
 
 

@@ -15,6 +15,7 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from easel.laptop.clock import ARRIVALS
 from easel.laptop.gateway.signed_links import Signer, load_secret
 from easel.laptop.settings import Settings
+from easel.laptop.storage.accounts import AccountFolder
 from easel.laptop.storage.folder_check import check_kinds, check_writes, folder_error, keep_private
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
@@ -46,6 +47,10 @@ class DataFolder:
     @cached_property
     def queue(self) -> Queue:
         return Queue(self.root / "queue")
+
+    @property
+    def accounts(self) -> AccountFolder:
+        return AccountFolder(self.root / "accounts")
 
     @cached_property
     def webhook_queue(self) -> FolderWebhookQueue:

@@ -13,7 +13,7 @@ from easel.laptop.gateway.signed_links import SECRET_BYTES
 from easel.laptop.storage.durable import make_folder
 from easel.laptop.storage.store import FolderStore
 
-FOLDERS = ("store", "store.drafts", "queue", "webhooks")
+FOLDERS = ("store", "store.drafts", "queue", "accounts", "webhooks")
 FILES = ("lock", "secret", "api.log", "model.log")
 TRIAL = ".trial"
 """Name of the object that is written and deleted at each start."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from easel.cloud.outputs import exports, format_outputs, read_outputs
 from easel.console.errors import ENVIRONMENT, CommandError
+from stacks.config.names import USAGE_SLOT
 from tests.easel.cloud.fake_aws import REGION, FakeAws
 from tests.easel.cloud.fake_deployment import NOW
 
+LATER = NOW + timedelta(minutes=1)
 URL, KEY = "https://0a1b2c3d4e.execute-api.eu-west-1.amazonaws.com/v1/", "a'key $with words"
 
 
@@ -37,10 +40,11 @@ def aws_with(*stacks: dict[str, Any], keys: int = 1) -> FakeAws:
         "ResourceStatus": "CREATE_COMPLETE",
         "LastUpdatedTimestamp": NOW,
     }
+    slot = {**key, "LogicalResourceId": f"{USAGE_SLOT}0", "PhysicalResourceId": "s1ot", "LastUpdatedTimestamp": LATER}
     responses: dict[str, Any] = {
         "cloudformation.DescribeStacks": {"Stacks": list(stacks)},
-        "cloudformation.ListStackResources": {"StackResourceSummaries": [key] * keys},
-        "apigateway.GetApiKey": {"id": "k3y1d", "value": KEY},
+        "cloudformation.ListStackResources": {"StackResourceSummaries": [key, slot] * keys},
+        "apigateway.GetApiKey": lambda request: {"value": KEY if request["apiKey"] == "k3y1d" else "of a slot"},
     }
     return FakeAws(**responses)
 

@@ -128,7 +128,7 @@ def test_a_full_queue_is_too_busy_and_leaves_no_record(tmp_path: Path, monkeypat
     data, clock = DataFolder(tmp_path), InterruptibleClock()
     handler = make_handler(data, find(MODEL).profile, ContainerClient(1, ""), clock, lambda: None)
     headers = {"content-type": "application/json"}
-    identity = {"requestContext": {"identity": {"apiKeyId": "laptop", "apiKey": "laptop"}}}
+    identity = {"requestContext": {"authorizer": {"owner": "0" * 16}}}
     event = {"httpMethod": "POST", "path": "/jobs", "headers": headers, "body": '{"prompt": "a red apple"}', **identity}
     assert [handler(event)["statusCode"] for _ in range(3)] == [202, 202, 429]
     assert len(list((tmp_path / "store/jobs").glob("*/*"))) == 2

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from easel.laptop.gateway.events import CALLER, to_event, to_response
+from easel.laptop.gateway.events import to_event, to_response
 from easel.laptop.public_url import PublicUrl
 from gateway.events import read_request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+OWNER = "0" * 16
 HEADER = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12).map(str.strip)
 PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=5)
 
@@ -39,7 +40,7 @@ def request(
 @settings(deadline=None)
 @given(body=st.binary() | TEXT.map(str.encode), query=PAIRS, values=st.lists(HEADER, max_size=4))
 def test_lambda_reads_the_request_that_was_sent(body: bytes, query: list[tuple[str, str]], values: list[str]) -> None:
-    event = to_event(request(query=query, headers=[("x-some", value) for value in values]), body)
+    event = to_event(request(query=query, headers=[("x-some", value) for value in values]), body, OWNER)
     received = read_request(event, "key", 0, 1)
     assert received.body == body
     assert received.headers.get("x-some", ()) == tuple(values)
@@ -55,30 +56,32 @@ def test_lambda_reads_the_request_that_was_sent(body: bytes, query: list[tuple[s
     ],
 )
 def test_lambda_knows_the_url_of_the_api(public: PublicUrl | None, url: str) -> None:
-    event = to_event(request(headers=[("host", "127.0.0.1:7860"), ("x-forwarded-proto", "ftp")]), b"", public=public)
+    event = to_event(
+        request(headers=[("host", "127.0.0.1:7860"), ("x-forwarded-proto", "ftp")]), b"", OWNER, public=public
+    )
     assert read_request(event, "key", 0, 1).base_url == url
 
 
 def test_binary_bodies_are_base64_and_text_is_not() -> None:
-    assert to_event(request(), "熊猫".encode())["body"] == "熊猫"
-    binary = to_event(request(), b"\xff\x00")
+    assert to_event(request(), "熊猫".encode(), OWNER)["body"] == "熊猫"
+    binary = to_event(request(), b"\xff\x00", OWNER)
     assert (binary["body"], binary["isBase64Encoded"]) == ("/wA=", True)
-    assert to_event(request(), b"")["body"] is None
+    assert to_event(request(), b"", OWNER)["body"] is None
 
 
 def test_single_value_members_hold_the_last_value() -> None:
-    event = to_event(request(query=[("a", "1"), ("a", "2")], headers=[("x-a", "3"), ("x-a", "4")]), b"")
+    event = to_event(request(query=[("a", "1"), ("a", "2")], headers=[("x-a", "3"), ("x-a", "4")]), b"", OWNER)
     assert event["queryStringParameters"] == {"a": "2"}
     assert event["multiValueQueryStringParameters"] == {"a": ["1", "2"]}
     assert event["headers"]["x-a"] == "4"
-    assert to_event(request(), b"")["queryStringParameters"] is None
+    assert to_event(request(), b"", OWNER)["queryStringParameters"] is None
 
 
 def test_the_path_stays_encoded_and_the_caller_is_named() -> None:
-    event = to_event(request("/jobs/a b/ü"), b"")
+    event = to_event(request("/jobs/a b/ü"), b"", OWNER)
     assert event["path"] == "/jobs/a%20b/%C3%BC"
-    assert event["requestContext"]["identity"]["apiKeyId"] == CALLER
-    assert to_event(request("/jobs/1/events"), b"", path="/jobs/1")["path"] == "/jobs/1"
+    assert read_request(event, "key", 0, 1).owner == OWNER
+    assert to_event(request("/jobs/1/events"), b"", OWNER, path="/jobs/1")["path"] == "/jobs/1"
 
 
 def test_output_becomes_http() -> None:

@@ -23,6 +23,7 @@ from easel.laptop.gateway import connections
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.storage import durable
 from easel.laptop.storage import store as store_module
+from easel.laptop.storage.accounts import AccountFolder
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 from jobs.ports import Ticket
@@ -135,7 +136,7 @@ def test_an_error_of_a_moment_ends_no_job(
     container = Container(*([error] * 3 if place == "container" else []))
     dispatcher = Dispatcher(
         queue=queue, store=store, container=cast(Any, container), predictor=Model(), clock=InterruptibleClock(),
-        on_end=lambda: None,
+        ledger=AccountFolder(tmp_path / "accounts"), on_end=lambda: None,
     )  # fmt: skip
 
     async def run() -> None:

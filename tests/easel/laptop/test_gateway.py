@@ -12,9 +12,11 @@ import pytest
 
 from contract import BODY_BYTES
 from easel.laptop.gateway import app as module
+from easel.laptop.gateway.access import Access
 from easel.laptop.gateway.app import Gateway
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import BusyError, HandlerPool
+from easel.laptop.storage.accounts import AccountFolder
 
 OK = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": '{"fine": true}'}
 
@@ -36,7 +38,11 @@ class Handlers:
 
 
 def client(
-    handlers: Handlers, page: Path = Path("/nowhere"), host: str = "127.0.0.1:7860", **options: Any
+    handlers: Handlers,
+    page: Path = Path("/nowhere"),
+    host: str = "127.0.0.1:7860",
+    key: str | None = None,
+    **options: Any,
 ) -> httpx.AsyncClient:
     gateway = Gateway(
         handlers=cast(HandlerPool, handlers),
@@ -45,6 +51,7 @@ def client(
         page=page,
         policy="default-src 'none'",
         welcome="<h1>welcome</h1>",
+        access=Access(key, AccountFolder(page / "accounts")),
         **options,
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(gateway.app()), base_url=f"http://{host}")
@@ -212,8 +219,9 @@ def test_events_of_a_missing_job_are_not_found() -> None:
 
 async def _polls_after_disconnect(handlers: Handlers) -> int:
     gateway = Gateway(
-        handlers=cast(HandlerPool, handlers), signer=Signer(b""), files=Path(), page=Path("/no"), policy="", welcome=""
-    )
+        handlers=cast(HandlerPool, handlers), signer=Signer(b""), files=Path(), page=Path("/no"), policy="", welcome="",
+        access=Access(None, AccountFolder(Path("/no"))),
+    )  # fmt: skip
     disconnected = asyncio.Event()
 
     async def receive() -> dict[str, Any]:

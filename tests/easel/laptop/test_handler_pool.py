@@ -163,7 +163,7 @@ def test_threads_do_not_mix_up_requests(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def test(pool: HandlerPool) -> None:
         async def fetch(number: int) -> tuple[int, str]:
-            context = {"identity": {"apiKeyId": "key"}}
+            context = {"authorizer": {"owner": "0" * 16}}
             event = {"httpMethod": "GET", "path": f"/echo/{number}", "headers": {}, "requestContext": context}
             response = await pool.call(event)
             return response["statusCode"], response["body"]

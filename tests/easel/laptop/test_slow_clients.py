@@ -14,10 +14,12 @@ import uvicorn
 
 from easel.laptop.gateway import app as gateway
 from easel.laptop.gateway import connections
+from easel.laptop.gateway.access import Access
 from easel.laptop.gateway.app import Gateway
 from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import HandlerPool
+from easel.laptop.storage.accounts import AccountFolder
 from tests.easel.running import wait_for
 
 TIMEOUT = 0.5
@@ -41,6 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[uvicorn.Server]:
         page=Path("/no"),
         policy="",
         welcome="",
+        access=Access(None, AccountFolder(Path("/no"))),
     ).app()
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=LimitedProtocol, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run)

@@ -9,17 +9,22 @@ from typing import Any
 
 import pytest
 
+import authorizer
 import handlers
 from app import ROOT
 from contract import ModelProfile, parse_profile
 from gateway.events import GATEWAY_TIMEOUT_S
 from routes.generations import RESERVE_S
 from stacks.config.catalogue import FUNCTION_BYTES
+from stacks.config.names import USAGE_SLOT
 from stacks.config.powertools import PYTHON, VERSION
 from stacks.config.prices import USD_PER_HOUR
 from tests.stacks.assembly import Assembly
 
 FUNCTION, METHOD = "AWS::Lambda::Function", "AWS::ApiGateway::Method"
+
+
+ACCOUNTS = {"dynamodb:Query": ["itself"], "dynamodb:UpdateItem": ["itself"]}
 
 
 def functions(assembly: Assembly) -> dict[str, dict[str, Any]]:
@@ -47,10 +52,11 @@ def actions(assembly: Assembly, function: str) -> dict[str, list[str]]:
 
 
 def test_each_mode_has_its_functions(default: Assembly, realtime: Assembly) -> None:
-    assert set(functions(default)) == {"handlers.api", "handlers.finalizer"}
-    assert set(functions(realtime)) == {"handlers.api", "handlers.runner"}
+    assert set(functions(default)) == {"handlers.api", "handlers.finalizer", "authorizer.handler"}
+    assert set(functions(realtime)) == {"handlers.api", "handlers.runner", "authorizer.handler"}
     for handler in {*functions(default), *functions(realtime)}:
-        assert callable(getattr(handlers, handler.removeprefix("handlers.")))
+        module, _, name = handler.partition(".")
+        assert callable(getattr({"handlers": handlers, "authorizer": authorizer}[module], name))
 
 
 def test_functions_have_exactly_the_variables_that_they_read(
@@ -66,17 +72,20 @@ def test_functions_have_exactly_the_variables_that_they_read(
         and isinstance(node.args[1], ast.Constant)
     }
     queue, service = {"EASEL_WEBHOOK_QUEUE"}, {"POWERTOOLS_SERVICE_NAME"}
+    stored = {"EASEL_BUCKET", "EASEL_ACCOUNTS"}
     optional = {"EASEL_STOP_MARKER", *queue}
     assert set(variables(default, "handlers.api")) == service | read - optional - {"EASEL_RUNNER"}
     assert set(variables(realtime, "handlers.api")) == service | read - optional
-    assert set(variables(default, "handlers.finalizer")) == service | {"EASEL_BUCKET"}
-    assert set(variables(realtime, "handlers.runner")) == service | {"EASEL_BUCKET", "EASEL_ENDPOINT"}
+    assert set(variables(default, "handlers.finalizer")) == service | stored
+    assert set(variables(realtime, "handlers.runner")) == service | stored | {"EASEL_ENDPOINT"}
     traced = service | {"EASEL_TRACING"}
     assert set(variables(own, "handlers.api")) == traced | read
-    assert set(variables(own, "handlers.runner")) == traced | {"EASEL_BUCKET", "EASEL_ENDPOINT"} | queue
+    assert set(variables(own, "handlers.runner")) == traced | stored | {"EASEL_ENDPOINT"} | queue
     assert set(variables(own, "handlers.webhooks")) == traced | queue | {
         "EASEL_BUCKET", "EASEL_MODE", "EASEL_MODEL_PROFILE",
     }  # fmt: skip
+    text = (ROOT / "lambda" / "authorizer.py").read_text()
+    assert set(variables(default, "authorizer.handler")) == service | set(re.findall(r'"(EASEL_\w+)"', text))
 
 
 def test_the_price_of_an_hour_is_that_of_the_most_expensive_type(default: Assembly, cloud9: Assembly) -> None:
@@ -95,7 +104,8 @@ def test_the_profile_leaves_room_for_the_other_variables(own: Assembly) -> None:
 def test_the_documented_variables_are_set(own: Assembly) -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     documented = set(re.findall(r"^\| `(EASEL_\w+)`", page, re.MULTILINE))
-    assert set(variables(own, "handlers.api")) - {"POWERTOOLS_SERVICE_NAME"} == documented
+    names = {*variables(own, "handlers.api"), *variables(own, "authorizer.handler")}
+    assert names - {"POWERTOOLS_SERVICE_NAME"} == documented
 
 
 def test_tracing_is_on_with_its_permissions_or_leaves_no_trace(own: Assembly, default: Assembly) -> None:
@@ -140,6 +150,7 @@ def test_each_timeout_is_longer_than_the_next(default: Assembly) -> None:
 def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly) -> None:
     assert f"aws-lambda-powertools=={VERSION} " in (ROOT / "requirements-laptop.txt").read_text()
     assert {function["Runtime"] for function in functions(default).values()} == {PYTHON}
+    assert "Layers" not in functions(default)["authorizer.handler"], "each request would wait for its import"
     layers = functions(default)["handlers.api"]["Layers"]
     parameter = default.templates["EaselApi"]["Parameters"][layers[0]["Ref"]]
     assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
@@ -165,6 +176,7 @@ def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly
         "s3:ListBucket": ["itself"],
         "logs:CreateLogStream": ["itself"],
         "logs:PutLogEvents": ["itself"],
+        **ACCOUNTS,
     }
     assert actions(default, "Api") == {
         **common,
@@ -180,12 +192,23 @@ def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly
     }
 
 
+def test_the_authorizer_may_read_one_key_and_the_table(default: Assembly) -> None:
+    policies = default.resources("AWS::IAM::Policy", "EaselApi")
+    (policy,) = (resource for id, resource in policies.items() if "Authorizer" in id)
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    granted = {item["Action"]: item["Resource"] for item in statements if isinstance(item["Action"], str)}
+    (key,) = (id for id, item in default.resources("AWS::ApiGateway::ApiKey").items() if USAGE_SLOT not in id)
+    assert granted.keys() == {"apigateway:GET", "dynamodb:GetItem"}
+    assert granted["apigateway:GET"]["Fn::Join"][1][-2:] == ["::/apikeys/", {"Ref": key}]
+
+
 def test_finalizer_and_runner_may_do_what_their_code_does(default: Assembly, realtime: Assembly) -> None:
     common = {
         "s3:PutObject": ["/jobs/*"],
         "s3:ListBucket": ["itself"],
         "logs:CreateLogStream": ["itself"],
         "logs:PutLogEvents": ["itself"],
+        **ACCOUNTS,
     }
     send = {f"sqs:{action}": ["itself"] for action in ("SendMessage", "GetQueueAttributes", "GetQueueUrl")}
     assert actions(default, "Finalizer") == {**common, **send, "s3:GetObject": ["/async-output/*", "/jobs/*"]}

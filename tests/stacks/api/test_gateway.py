@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from contract import ERRORS, EaselError
+from easel.laptop.gateway.access import challenge
 from gateway import callers, events, problem_details
-from stacks.api.gateway_responses import RESPONSES
+from stacks.api.gateway_responses import KEY_RESPONSES, RESPONSES
+from stacks.config.names import USAGE_SLOTS
 from tests.stacks.assembly import Assembly
 
 
@@ -20,13 +22,16 @@ def methods(assembly: Assembly, verb: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("variant", "key", "kind"), [("default", True, "NONE"), ("cloud9", False, "AWS_IAM"), ("china", False, "NONE")]
+    ("variant", "key", "kind"), [("default", True, "CUSTOM"), ("cloud9", False, "AWS_IAM"), ("china", False, "NONE")]
 )
 def test_api_auth_decides_who_may_call(variant: str, key: bool, kind: str, request: pytest.FixtureRequest) -> None:
     assembly: Assembly = request.getfixturevalue(variant)
     assert len(methods(assembly, "ANY")) == 2
     for method in methods(assembly, "ANY"):
         assert (method["ApiKeyRequired"], method["AuthorizationType"]) == (key, kind)
+    source = assembly.only("AWS::ApiGateway::RestApi").get("ApiKeySourceType")
+    assert source == ("AUTHORIZER" if key else None)
+    assert bool(assembly.resources("AWS::ApiGateway::Authorizer")) is key
     assert bool(assembly.resources("AWS::ApiGateway::ApiKey")) is key
     assert ("ApiKeyCommand" in assembly.outputs("EaselApi")) is key
     (auth,) = {
@@ -62,6 +67,40 @@ def test_all_callers_are_throttled(default: Assembly, china: Assembly) -> None:
     for assembly in (default, china):
         (settings,) = assembly.only("AWS::ApiGateway::Stage")["MethodSettings"]
         assert (settings["ThrottlingBurstLimit"], settings["ThrottlingRateLimit"]) == (20, 10)
+
+
+def test_every_key_is_in_the_plan(default: Assembly) -> None:
+    """The gateway refuses a key that is in no plan."""
+    keys = default.resources("AWS::ApiGateway::ApiKey")
+    members = {item["KeyId"]["Ref"] for item in default.properties("AWS::ApiGateway::UsagePlanKey")}
+    assert members == set(keys)
+    values = [item["Properties"].get("Value") for item in keys.values()]
+    assert values.count(None) == 1, "the stack's own key has a value of the gateway"
+    ends = [value["Fn::Join"][1][-1] for value in values if value]
+    assert ends == [f"-{i}" for i in range(USAGE_SLOTS)]
+    assert not any("StageKeys" in item["Properties"] for item in keys.values()), "a circle of references"
+
+
+def test_the_authorizer_runs_for_each_request(default: Assembly) -> None:
+    """A cache would let a revoked key work, and needs a header that all clients send."""
+    authorizer = default.only("AWS::ApiGateway::Authorizer")
+    assert (authorizer["Type"], authorizer["AuthorizerResultTtlInSeconds"]) == ("REQUEST", 0)
+    assert "IdentitySource" not in authorizer
+
+
+def test_a_401_has_a_challenge_for_a_password_for_clients_of_automatic1111(default: Assembly, cloud9: Assembly) -> None:
+    def challenges(assembly: Assembly) -> dict[str, str]:
+        responses = assembly.properties("AWS::ApiGateway::GatewayResponse")
+        name = "gatewayresponse.header.WWW-Authenticate"
+        return {r["ResponseType"]: r["ResponseParameters"][name] for r in responses if name in r["ResponseParameters"]}
+
+    assert challenges(default) == {
+        "UNAUTHORIZED": "'Basic realm=\"Easel\"'",
+        "ACCESS_DENIED": "'Bearer realm=\"Easel\"'",
+    }
+    assert challenges(cloud9) == {}
+    assert challenge("/sdapi/v1/txt2img") == challenges(default)["UNAUTHORIZED"].strip("'")
+    assert challenge("/jobs") == challenges(default)["ACCESS_DENIED"].strip("'")
 
 
 def test_a_preflight_has_the_headers_of_the_function(default: Assembly) -> None:
@@ -106,7 +145,7 @@ def test_a_failed_integration_is_not_to_be_retried(default: Assembly) -> None:
     integration = [r for r in responses if r["ResponseType"].startswith("INTEGRATION_")]
     assert len(integration) == 2
     assert all(r["ResponseParameters"]["gatewayresponse.header.x-should-retry"] == "'false'" for r in integration)
-    assert {r["ResponseType"] for r in responses} == {kind.response_type for kind in RESPONSES}
+    assert {r["ResponseType"] for r in responses} == {kind.response_type for kind in (*RESPONSES, *KEY_RESPONSES)}
 
 
 def test_the_outputs_are_all_that_a_first_request_needs(default: Assembly) -> None:

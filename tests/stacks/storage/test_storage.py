@@ -1,4 +1,4 @@
-"""The bucket."""
+"""The bucket, and the table of keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from stacks.storage.stack import EXPIRING_PREFIXES
 from tests.stacks.assembly import Assembly
 
-BUCKET, STACK = "AWS::S3::Bucket", "EaselStorage"
+BUCKET, TABLE, STACK = "AWS::S3::Bucket", "AWS::DynamoDB::Table", "EaselStorage"
 
 
 def test_the_bucket_is_private_encrypted_and_expires_objects(default: Assembly) -> None:
@@ -53,6 +53,14 @@ def test_destroy_empties_the_bucket_unless_it_is_retained(default: Assembly, chi
     assert (destroyed["DeletionPolicy"], retained["DeletionPolicy"]) == ("Delete", "Retain")
     assert len(default.resources("Custom::S3AutoDeleteObjects", STACK)) == 1
     assert china.resources("Custom::S3AutoDeleteObjects", STACK) == {}
+
+
+def test_the_table_is_billed_by_request_and_goes_with_the_bucket(default: Assembly, china: Assembly) -> None:
+    table = default.only(TABLE, STACK)
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert [item["AttributeName"] for item in table["KeySchema"]] == ["owner", "item"]
+    (destroyed,), (retained,) = default.resources(TABLE, STACK).values(), china.resources(TABLE, STACK).values()
+    assert (destroyed["DeletionPolicy"], retained["DeletionPolicy"]) == ("Delete", "Retain")
 
 
 def test_no_function_may_create_its_log_group(each: Assembly) -> None:

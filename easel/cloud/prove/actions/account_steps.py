@@ -99,7 +99,7 @@ def deploy(run: Run) -> Facts:
 def _answer(run: Run) -> str | None:
     """Return the endpoint's status; None while the API refuses a new key, which takes AWS up to a minute."""
     reply = run.service.call("GET", "/health")
-    return None if reply.status == 403 else str(reply.expect(200).json["endpoint"]["status"])
+    return None if reply.status in (401, 403) else str(reply.expect(200).json["endpoint"]["status"])
 
 
 def _durations(run: Run) -> Iterator[tuple[float, str]]:

@@ -6,13 +6,16 @@ import base64
 import re
 import uuid
 
+from easel.cloud.keys import create, deployed_place, revoke
 from easel.cloud.prove.actions.observations import burst, image_for_the_page, large_body, seen
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST, Reply
 from easel.console.errors import CommandError
+from jobs.accounts import Limits
 
 START_MINUTES = 30.0
 """For the first image: the endpoint may sleep."""
+KEY_MINUTES = 10.0
 LONG_STEPS = 40
 PAGE_MINUTES = 15.0
 
@@ -56,6 +59,32 @@ def _cancel(run: Run) -> str:
     ended = run.finish(second["id"], succeed=False)
     _hold(status != "cancelled" or ended.status == "cancelled", "DELETE /jobs/<id>", f"the job is {ended.status}")
     return f"{status}, then {ended.status}"
+
+
+def keys(run: Run) -> Facts:
+    """A key of its own works in each form, is limited by its quota, and ends when it is revoked."""
+    service, place, name = run.service, deployed_place(run.account), f"prove-{uuid.uuid4().hex[:8]}"
+    text = create(place, name, days=1, limits=Limits(images_a_day=1))
+    basic = base64.b64encode(f"any:{text}".encode()).decode()
+    forms = {"x-api-key": text}, {"authorization": f"Bearer {text}"}, {"authorization": f"Basic {basic}"}
+    for headers in forms:
+        service.call("GET", "/models", headers=headers, key=False).expect(200)
+    service.call("POST", "/jobs", REQUEST, headers=forms[0], key=False).expect(202)
+    refused = service.call("POST", "/jobs", REQUEST, headers=forms[0], key=False).expect(429)
+    _hold(refused.json["code"] == "quota_exceeded", "POST /jobs", f"the code is {refused.json['code']}")
+    used = run.wait("Waiting for the image", lambda: _settled(run, forms[0]), KEY_MINUTES)
+    revoke(place, name)
+    after = service.call("GET", "/usage", headers=forms[1], key=False).expect(401)
+    return {"forms": str(len(forms)), "second image": f"{refused.status} {refused.json['code']}", **used,
+            "revoked": f"{after.status} {after.headers.get('www-authenticate', 'without a challenge')}"}  # fmt: skip
+
+
+def _settled(run: Run, key: dict[str, str]) -> Facts | None:
+    """Return the use of a key once its job has ended."""
+    usage = run.service.call("GET", "/usage", headers=key, key=False).expect(200).json
+    if usage["images_reserved"]:
+        return None
+    return {"images": str(usage["images_today"]), "GPU seconds": f"{usage['gpu_seconds_this_month']:.2f}"}
 
 
 def _long_requests() -> list[dict[str, object]]:

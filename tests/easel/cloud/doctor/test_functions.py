@@ -9,13 +9,13 @@ from zipfile import ZipFile, ZipInfo
 
 import pytest
 
-from easel.cloud.doctor.functions import api_endpoint, archives, powertools
+from easel.cloud.doctor.functions import api_endpoint, archives, keys, powertools
 from easel.cloud.doctor.plan import read_plan
 from easel.cloud.stack_state import DeployedEndpoint
 from stacks.config.powertools import PARAMETER
 from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws, client_error
-from tests.easel.cloud.fake_deployment import stack
+from tests.easel.cloud.fake_deployment import NOW, stack
 from tests.easel.running import ROOT
 
 BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
@@ -75,6 +75,28 @@ def test_an_api_that_calls_another_endpoint_fails() -> None:
 @pytest.mark.parametrize("variables", [{"EASEL_ENDPOINT": DEPLOYED.endpoint}, {}])
 def test_an_api_that_calls_the_deployed_endpoint_is_not_listed(variables: dict[str, str]) -> None:
     assert api_endpoint.run(deployed_functions(SUB, b"", **variables).account(), DEPLOYED) is None
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_table_that_somebody_deleted_fails(exists: bool) -> None:
+    table = {
+        "ResourceType": "AWS::DynamoDB::Table",
+        "PhysicalResourceId": "EaselStorage-Accounts-1",
+        "LogicalResourceId": "Accounts",
+        "ResourceStatus": "CREATE_COMPLETE",
+        "LastUpdatedTimestamp": NOW,
+    }
+    missing = client_error("ResourceNotFoundException", "Requested resource not found")
+    aws = FakeAws(**{
+        "cloudformation.DescribeStacks": {"Stacks": [stack("CREATE_COMPLETE", "EaselStorage")]},
+        "cloudformation.ListStackResources": {"StackResourceSummaries": [table]},
+        "dynamodb.DescribeTable": {"Table": {}} if exists else missing,
+    })  # fmt: skip
+    result = keys.run(aws.account())
+    if exists:
+        assert result is None
+    else:
+        assert_result(result, "failed", "EaselStorage-Accounts-1", remedy="npx cdk deploy EaselStorage --revert-drift")
 
 
 def test_the_region_has_the_layers_parameter() -> None:

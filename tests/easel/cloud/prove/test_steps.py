@@ -92,6 +92,28 @@ def test_two_jobs_of_one_idempotency_key_are_found(run: Run) -> None:
     assert caught.value.where == "POST /jobs"
 
 
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [
+        ({"GET /models": [401, 401, 401]}, "GET /models"),
+        ({"POST /jobs": [202, 202]}, "POST /jobs"),
+        ({"GET /usage": [200, 200]}, "GET /usage"),
+    ],
+)
+def test_a_key_that_does_not_do_what_it_should_is_found(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fault: dict[str, list[int]], where: str
+) -> None:
+    for name in ("deployed_place", "create", "revoke"):
+        monkeypatch.setattr(api_steps, name, lambda *_, **__: "key")
+    usage = {"images_reserved": 0, "images_today": 1, "gpu_seconds_this_month": 0.5, "code": "quota_exceeded"}
+    healthy = {"GET /models": [200, 200, 200], "POST /jobs": [202, 429], "GET /usage": [200, 401]}
+    for route, statuses in {**healthy, **fault}.items():
+        reply(run, route, *((status, usage) for status in statuses))
+    with pytest.raises(CommandError) as caught:
+        api_steps.keys(run)
+    assert caught.value.where == where
+
+
 def test_initial_image_that_comes_back_is_found(run: Run) -> None:
     reply(run, "GET /models", (200, {"models": [{"features": ["image_to_image"]}]}))
     reply(run, "POST /generate", generated(), generated())
