@@ -79,7 +79,13 @@ def test_a_hostile_file_is_refused_by_name_at_once(folder: Path, check: str, kin
     )
     command = [sys.executable, "-c", program, str(folder)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT / "model_code", check=True, timeout=SECONDS
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        cwd=ROOT / "model_code",
+        check=True,
+        timeout=SECONDS,
     )
     harmless = name == "unet/x" and kind in ("300 MB", "header of 100 MB", "folder")  # not a file of the model
     assert harmless or name == "vocabulary.json" or name.rpartition("/")[2] in ended.stdout
