@@ -120,38 +120,42 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
-        "allOf": [*_limit_images(), *_limit_steps(profile.scheduler, steps), *_requirements()],
+        "allOf": [
+            _limit_images(),
+            *_limit_steps(profile.scheduler, steps),
+            *([_needs_init_image()] if profile.image_to_image else []),
+            *([_needs_webhook()] if webhook_events else []),
+        ],
         "required": ["prompt"],
         "additionalProperties": False,
         "examples": [EXAMPLE],
     }
 
 
-def _limit_images() -> list[dict[str, Any]]:
-    """Return the conditions that limit prompts x num_images_per_prompt."""
-    limits = {n: contract.IMAGES.maximum // n for n in range(1, contract.PROMPTS.maximum + 1)}
-    return [
-        {
-            "if": {"properties": {"prompt": {"type": "array", "minItems": n}}},
-            "then": {"properties": {"num_images_per_prompt": {"maximum": limits[n]}}},
-        }
-        for n in range(2, contract.PROMPTS.maximum + 1)
-        if limits[n] < limits[n - 1]
-    ]
+def _limit_images() -> dict[str, Any]:
+    """Return the condition that limits prompts x num_images_per_prompt: so many of these, at most so many of those.
+
+    It has few branches, because tools that generate requests multiply those of all conditions.
+    """
+    total = contract.IMAGES.maximum
+    limits = sorted({total // n for n in range(1, contract.PROMPTS.maximum + 1)})
+    prompt = {limit: {"oneOf": [{"type": "string"}, {"type": "array", "maxItems": total // limit}]} for limit in limits}
+    return {
+        "anyOf": [
+            {"properties": {"prompt": prompt[limit], "num_images_per_prompt": {"maximum": limit}}} for limit in limits
+        ]
+    }
 
 
 def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any]]:
-    """Return the conditions of schedulers that allow fewer steps than others of the model."""
-    widest = max(bound.maximum for bound in steps.values())
-    return [
-        {
-            "if": {"properties": {"scheduler": {"enum": [name, *([None] if name == default else [])]}},
-                   "required": [] if name == default else ["scheduler"]},
-            "then": {"properties": {"num_inference_steps": {"maximum": bound.maximum}}},
-        }
-        for name, bound in steps.items()
-        if bound.maximum < widest
-    ]  # fmt: skip
+    """Return the condition that limits the steps by the scheduler, if they have different limits."""
+    branches, limits = [], sorted({bound.maximum for bound in steps.values()})
+    for limit in limits:
+        names = [name for name, bound in steps.items() if bound.maximum >= limit]
+        fields = {"scheduler": {"enum": [*names, *([None] if default in names else [])]},
+                  "num_inference_steps": {"maximum": limit}}  # fmt: skip
+        branches.append({"properties": fields, "required": [] if default in names else ["scheduler"]})
+    return [{"anyOf": branches}] if len(limits) > 1 else []
 
 
 def _input_images() -> dict[str, Any]:
@@ -181,20 +185,26 @@ def _input_images() -> dict[str, Any]:
     }
 
 
-def _requirements() -> list[dict[str, Any]]:
-    """Return the conditions under which a field needs a second field."""
+def _needs_init_image() -> dict[str, Any]:
+    """Return the condition under which fields need an init_image, a mask_image or outpaint."""
+    init_image, mask_image = _given("init_image", "string"), _given("mask_image", "string")
+    whole = _absent("mask_image", "mask_mode", "mask_blur", "outpaint")
+    extended = {"allOf": [_given("outpaint", "object"), _absent("mask_image", "mask_mode")]}
+    from_image = {"allOf": [init_image, {"anyOf": [whole, mask_image, extended]}]}
+    return {"anyOf": [_absent("strength", "mask_image", "mask_mode", "mask_blur", "outpaint"), from_image]}
 
-    def given(field: str) -> dict[str, Any]:
-        return {"properties": {field: {"not": {"type": "null"}}}, "required": [field]}
 
-    of_init_image = ("strength", "mask_image", "outpaint")
-    masked = {"anyOf": [given("mask_image"), given("outpaint")]}
-    return [
-        *({"if": given(field), "then": given("init_image")} for field in of_init_image),
-        {"if": given("mask_mode"), "then": given("mask_image")},
-        {"if": given("mask_blur"), "then": masked},
-        {"if": given("webhook_events"), "then": given("webhook")},
-    ]
+def _needs_webhook() -> dict[str, Any]:
+    return {"anyOf": [_absent("webhook_events"), _given("webhook", "string")]}
+
+
+def _given(field: str, kind: str) -> dict[str, Any]:
+    return {"properties": {field: {"type": kind}}, "required": [field]}
+
+
+def _absent(*names: str) -> dict[str, Any]:
+    """Return the condition that none of these fields is there, but as null."""
+    return {"properties": {name: {"type": "null"} for name in names}}
 
 
 def _webhook(events: tuple[str, ...]) -> dict[str, Any]:

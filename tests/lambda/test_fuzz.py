@@ -165,7 +165,8 @@ def wsgi(world: World) -> Any:
     return application
 
 
-WSGI_WORLD = World(replace(UNLIMITED, max_side=512, schedulers=("ddim", "dpmpp_2m", "lcm")), auth="none")
+# Without a scheduler that allows fewer steps: schemathesis gives up on more conditions. `test_native` checks those.
+WSGI_WORLD = World(replace(UNLIMITED, max_side=512, schedulers=("ddim", "dpmpp_2m")), auth="none")
 schema = schemathesis.openapi.from_wsgi("/openapi.json", wsgi(WSGI_WORLD))
 
 
