@@ -100,6 +100,8 @@ class Function:
         """Return instances of the function. Each takes one event at a time, as on Lambda."""
         import handlers
         from gateway.service import Service
+        from gateway.telemetry import Telemetry
+        from routes.apis import render_error
 
         def instance() -> Service:
             router = handlers._router.__wrapped__()
@@ -107,8 +109,8 @@ class Function:
                 lambda: router,
                 auth=lambda: "key",
                 steady=handlers._CLOCK.steady,
-                telemetry=handlers.Telemetry("easel", ""),
-                render_error=handlers.render_error,
+                telemetry=Telemetry("easel", ""),
+                render_error=render_error,
             )
 
         for cached in (handlers._settings, handlers._store):

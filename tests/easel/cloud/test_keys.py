@@ -65,9 +65,13 @@ def test_usage_names_each_caller_and_the_most_used_first(monkeypatch: pytest.Mon
 
 def test_a_key_is_written_to_the_table_of_the_deploy() -> None:
     written: list[Any] = []
-    aws = deployed(
-        **{"dynamodb.Scan": {"Items": []}, "dynamodb.PutItem": lambda request: written.append(request) or {}}
-    )
+
+    def put(request: Any) -> dict[str, Any]:
+        written.append(request)
+        return {}
+
+    answers: dict[str, Any] = {"dynamodb.Scan": {"Items": []}, "dynamodb.PutItem": put}
+    aws = deployed(**answers)
     text = create(deployed_place(aws.account()), "alice", days=None, limits=Limits(images_a_day=3))
     (request,) = written
     assert request["TableName"] == "EaselStorage-Accounts-1"
