@@ -8,7 +8,7 @@ import time
 from functools import cache
 from typing import Any
 
-from access.authorizer import Authorizer
+from api_keys.authorizer import Authorizer
 from aws.ledger import AccountTable
 from aws.operator_key import GatewayKey
 

@@ -382,10 +382,10 @@ class GenerationRequest:
     """How much of the init_image is replaced, 0.01 to 1; None without an init_image."""
     mask_image: str | None = field(default=None, repr=False)
     """Which part of the init_image is generated anew: base64 of an image, or its hash after `without_image`."""
-    mask_mode: str = MASK_MODES[0]
-    """Which pixels of the mask_image are generated anew: an item of `MASK_MODES`."""
-    mask_blur: int = DEFAULT_MASK_BLUR
-    """Pixels over which what is generated fades in, inside of the mask or of the margins of `outpaint`."""
+    mask_mode: str | None = None
+    """Which pixels of the mask_image are generated anew: an item of `MASK_MODES`; None without a mask_image."""
+    mask_blur: int | None = None
+    """Pixels over which what is generated fades in, inside of the mask or of the margins; None without either."""
     outpaint: Mapping[str, int] | None = None
     """Pixels by which the init_image is extended at each of `OUTPAINT_SIDES`. The size is that of the whole result."""
     embed_parameters: bool = False
@@ -569,15 +569,19 @@ def _mask_image(value: Any, init_image: str | None, profile: ModelProfile) -> st
     return mask
 
 
-def _mask_mode(value: Any, mask_image: str | None) -> str:
-    if value is not None and mask_image is None:
-        refuse("missing_field", "mask_image", "mask_mode needs a mask_image", "Send both or neither.")
+def _mask_mode(value: Any, mask_image: str | None) -> str | None:
+    if mask_image is None:
+        if value is not None:
+            refuse("missing_field", "mask_image", "mask_mode needs a mask_image", "Send both or neither.")
+        return None
     return MASK_MODES[0] if value is None else _one_of(value, "mask_mode", MASK_MODES)
 
 
-def _mask_blur(value: Any, masked: bool) -> int:
-    if value is not None and not masked:
-        refuse("missing_field", "mask_image", "mask_blur needs a mask_image or outpaint", "Leave out mask_blur.")
+def _mask_blur(value: Any, masked: bool) -> int | None:
+    if not masked:
+        if value is not None:
+            refuse("missing_field", "mask_image", "mask_blur needs a mask_image or outpaint", "Leave out mask_blur.")
+        return None
     return DEFAULT_MASK_BLUR if value is None else _integer(value, "mask_blur", MASK_BLUR)
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from access.authorizer import owner_of_operator
-from access.keys import NAME_FORM, Key, Keys, new_key, rotated
+from api_keys.authorizer import owner_of_operator
+from api_keys.keys import NAME_FORM, Key, Keys, new_key, rotated
 from contract import EaselError
 from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.cloud.doctor.functions import TABLE

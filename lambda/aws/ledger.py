@@ -17,7 +17,7 @@ import boto3
 from botocore import exceptions as botocore
 from botocore.config import Config
 
-from access.keys import Key
+from api_keys.keys import Key
 from aws.errors import client_config, translate
 from contract import EaselError, dumps
 from jobs.accounts import Account, Amount, Limits, Month, Refusal
@@ -30,7 +30,7 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 class AccountTable:
-    """Implements `access.keys.Keys` and `jobs.accounts.Ledger`. `client`: DynamoDB's, or None for one of its own."""
+    """Implements `api_keys.keys.Keys` and `jobs.accounts.Ledger`. `client`: DynamoDB's, or None for one of its own."""
 
     def __init__(self, table: str, client: Any = None) -> None:
         self._table = table

@@ -16,7 +16,7 @@ _CACHE_SECONDS = 60
 
 
 class GatewayKey:
-    """Implements `access.authorizer.OperatorKey`."""
+    """Implements `api_keys.authorizer.OperatorKey`."""
 
     def __init__(self, id: str, now: Callable[[], float] = time.monotonic) -> None:
         self.id, self._now = id, now

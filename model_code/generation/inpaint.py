@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from contract import INIT_IMAGE_PIXELS, OUTPAINT_SIDES, GenerationRequest, refuse
+from contract import INIT_IMAGE_PIXELS, MASK_MODES, OUTPAINT_SIDES, GenerationRequest, refuse
 from generation.img2img import fit
 from images.files import Pixels
 from images.init_image import DecodedImage, decode_init_image, decode_mask
@@ -71,7 +71,7 @@ def read_inpaint_input(request: GenerationRequest, width: int, height: int, *, u
     canvas = Canvas(
         np.pad(np.asarray(fitted.image), (*around, (0, 0)), mode="edge"),
         np.pad(mask, around, constant_values=255),
-        request.mask_blur,
+        request.mask_blur or 0,
     )
     image, generated_mask = (_scale_down if upscales else _pad)(canvas, width, height)
     return InpaintInput(canvas, image, generated_mask, (*fitted.warnings, *warnings))
@@ -83,7 +83,7 @@ def _read_mask(
     """Return the mask of the init_image, fitted to the size as the init_image is, and warnings."""
     if request.mask_image is None:
         return np.zeros(size[::-1], np.uint8), ()
-    mask = decode_mask(base64.b64decode(request.mask_image), INIT_IMAGE_PIXELS, request.mask_mode)
+    mask = decode_mask(base64.b64decode(request.mask_image), INIT_IMAGE_PIXELS, request.mask_mode or MASK_MODES[0])
     image = decoded.image
     factor = (mask.image.width * image.height) / (mask.image.height * image.width)
     if not 1 - _OTHER_PROPORTIONS <= factor <= 1 / (1 - _OTHER_PROPORTIONS):

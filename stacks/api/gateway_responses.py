@@ -107,7 +107,7 @@ RESPONSES = {
 KEY_RESPONSES = {Type.ACCESS_DENIED: _NO_KEY}
 """Those that an API with keys has, too: its authorizer denies access to whoever has no valid key."""
 CHALLENGES = {"UNAUTHORIZED": "Basic", "ACCESS_DENIED": "Bearer"}
-"""The header WWW-Authenticate of an API with keys. `lambda/access/authorizer.py` chooses the type by the path."""
+"""The header WWW-Authenticate of an API with keys. `lambda/api_keys/authorizer.py` chooses the type by the path."""
 
 
 class GatewayResponses(Construct):

@@ -95,13 +95,14 @@ def destroyed_again(async_account: Deployment, interrupted: Completed) -> Comple
     return async_account.account.destroy(async_account.assemblies / "exiting")
 
 
-def test_second_destroy_deletes_the_failed_endpoint_and_retains_the_bucket(
+def test_second_destroy_deletes_the_failed_endpoint_and_retains_what_callers_stored(
     async_account: Deployment, destroyed_again: Completed
 ) -> None:
     assert destroyed_again.returncode == 0, destroyed_again.stdout[-4000:]
     assert async_account.account.stack_statuses() == {"CDKToolkit": "CREATE_COMPLETE"}
     _, bucket = open_bucket(async_account)
-    assert inventory(async_account.account) - async_account.baseline == {f"s3: {bucket}"}
+    left = inventory(async_account.account) - async_account.baseline
+    assert {name for name in left if not name.startswith("dynamodb: EaselStorage-Accounts")} == {f"s3: {bucket}"}
     assert keys(async_account, "releases/") != set()
 
 
@@ -130,11 +131,12 @@ def test_log_of_a_first_deploy_that_failed_outlives_its_rollback(
     assert "this release cannot start" in "\n".join(stacks["log_lines"])
 
 
-def test_destroy_after_a_failed_first_deploy_leaves_the_retained_buckets(
+def test_destroy_after_a_failed_first_deploy_leaves_what_is_retained(
     async_account: Deployment, failed_first: Completed
 ) -> None:
     destroyed = async_account.account.destroy(async_account.assemblies / "exiting")
     assert destroyed.returncode == 0, destroyed.stdout[-4000:]
     left = inventory(async_account.account) - async_account.baseline
-    assert {name.partition(":")[0] for name in left} == {"s3"}
-    assert {leftover["type"] for leftover in async_account.leftovers()["leftovers"]} == {"AWS::S3::Bucket"}
+    assert {name.partition(":")[0] for name in left} == {"dynamodb", "s3"}
+    types = {leftover["type"] for leftover in async_account.leftovers()["leftovers"]}
+    assert types == {"AWS::DynamoDB::Table", "AWS::S3::Bucket"}

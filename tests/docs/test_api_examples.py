@@ -23,7 +23,7 @@ def session(language: str) -> str:
 
 def test_each_route_has_an_example_in_each_language() -> None:
     sections = dict(re.findall(r"^## (\S+ /\S+)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL))
-    assert len(ROUTES) == 9
+    assert len(ROUTES) == 10
     for route in ROUTES:
         assert {"sh", "python", "js"} <= set(re.findall(r"^```(\w+)$", sections[route], re.MULTILINE)), route
 

@@ -39,6 +39,10 @@ def test_the_article_s_request(model: Any, send: Send) -> None:
         "deadline_ms": None,
         "init_image": None,
         "strength": None,
+        "mask_image": None,
+        "mask_mode": None,
+        "mask_blur": None,
+        "outpaint": None,
         "embed_parameters": False,
     }
     timings = response["timings"]

@@ -189,8 +189,9 @@ def check_endpoint(assembly: Assembly, settings: Settings) -> None:
 def check_authentication(assembly: Assembly, settings: Settings) -> None:
     methods = assembly.properties("AWS::ApiGateway::Method", settings.names.api)
     calls = [method for method in methods if method["HttpMethod"] != "OPTIONS"]
+    kinds = {"iam": "AWS_IAM", "key": "CUSTOM", "none": "NONE"}
     for method in calls:
-        assert method["AuthorizationType"] == ("AWS_IAM" if settings.api_auth == "iam" else "NONE")
+        assert method["AuthorizationType"] == kinds[settings.api_auth]
         assert method.get("ApiKeyRequired", False) is (settings.api_auth == "key")
     assert len(calls) == 2
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from access.authorizer import BASIC_PATHS, Authorizer, owner_of_operator
-from access.credentials import sent_key
-from access.keys import Keys, parse_text
+from api_keys.authorizer import BASIC_PATHS, Authorizer, owner_of_operator
+from api_keys.credentials import sent_key
+from api_keys.keys import Keys, parse_text
 from contract import EaselError
 from easel.laptop.clock import now
 

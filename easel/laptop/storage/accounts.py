@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from access.keys import Key
+from api_keys.keys import Key
 from contract import EaselError, dumps
 from easel.laptop.storage.durable import make_folder, read_file, store_errors, sync_folder, write_file
 from jobs.accounts import Account, Amount, Limits, Month, Refusal

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from access.authorizer import owner_of_operator
-from access.keys import new_key
+from api_keys.authorizer import owner_of_operator
+from api_keys.keys import new_key
 from easel.cloud.keys import as_table, create, deployed_place, table_errors, usage_rows
 from easel.console.errors import ENVIRONMENT, CommandError
 from jobs.accounting import month_of

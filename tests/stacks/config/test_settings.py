@@ -43,6 +43,7 @@ ACCEPTED = [
     ("alert_email", "you+easel@mail.example.com", "you+easel@mail.example.com"),
     ("api_concurrency", "1000", 1000),
     ("api_auth", "none", "none"),
+    ("webhooks", "on", "on"),
     ("waf", "on", "on"),
     ("throttle_rate", "1", 1),
     ("daily_quota", "100000000", 100_000_000),

@@ -109,6 +109,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What you have used of your quota */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -582,6 +599,51 @@ export interface components {
             cancel: string;
         };
         /**
+         * Usage
+         * @description What the caller has used. Days and months are those of UTC in which jobs were accepted; jobs that have not ended
+         *     count with what they have reserved. A quota of null: no limit.
+         */
+        Usage: {
+            /** Images Today */
+            images_today: number;
+            /**
+             * Images A Day
+             * @description Quota of images
+             */
+            images_a_day: number | null;
+            /** Images This Month */
+            images_this_month: number;
+            /**
+             * Images Reserved
+             * @description Images of jobs of this month that have not ended
+             */
+            images_reserved: number;
+            /** Gpu Seconds This Month */
+            gpu_seconds_this_month: number;
+            /**
+             * Gpu Seconds A Month
+             * @description Quota of GPU time
+             */
+            gpu_seconds_a_month: number | null;
+            /**
+             * Usd This Month
+             * @description Price of the GPU time in us-east-1, without idle time; null: not known
+             */
+            usd_this_month: number | null;
+            /**
+             * Day Ends At
+             * @description ISO 8601, UTC
+             * @example 2026-11-23T08:00:00.000Z
+             */
+            day_ends_at: string;
+            /**
+             * Month Ends At
+             * @description ISO 8601, UTC
+             * @example 2026-11-23T08:00:00.000Z
+             */
+            month_ends_at: string;
+        };
+        /**
          * Webhook
          * @description Where the job's events are sent, and the deliveries so far.
          */
@@ -687,7 +749,51 @@ export interface components {
             embed_parameters?: boolean | null;
             webhook?: string | null;
             webhook_events?: ("start" | "completed")[] | null;
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+        } & (({
+            prompt?: string | unknown[];
+            num_images_per_prompt?: unknown;
+        } | {
+            prompt?: string | unknown[];
+            num_images_per_prompt?: unknown;
+        } | {
+            prompt?: string | unknown[];
+            num_images_per_prompt?: unknown;
+        } | {
+            prompt?: string | unknown[];
+            num_images_per_prompt?: unknown;
+        }) & ({
+            /** @enum {unknown} */
+            scheduler?: "ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lcm" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun" | null;
+            num_inference_steps?: unknown;
+        } | {
+            /** @enum {unknown} */
+            scheduler?: "ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun" | null;
+            num_inference_steps?: unknown;
+        }) & ({
+            strength?: null;
+            mask_image?: null;
+            mask_mode?: null;
+            mask_blur?: null;
+            outpaint?: null;
+        } | ({
+            init_image: string;
+        } & ({
+            mask_image?: null;
+            mask_mode?: null;
+            mask_blur?: null;
+            outpaint?: null;
+        } | {
+            mask_image: string;
+        } | ({
+            outpaint: Record<string, never>;
+        } & {
+            mask_image?: null;
+            mask_mode?: null;
+        })))) & ({
+            webhook_events?: null;
+        } | {
+            webhook: string;
+        }));
     };
     responses: never;
     parameters: never;
@@ -1952,6 +2058,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description `unauthorized`: No valid API key */
+            401: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `forbidden`: Not allowed */
+            403: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `method_not_allowed`: Method not allowed */
+            405: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `too_busy`: Too many requests at once; `throttled`: Too many requests; `quota_exceeded`: The API key's quota is used up */
+            429: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal`: Internal error; `config_error`: The service is not configured correctly; `record_damaged`: A stored record is damaged; `nan_output`: The model produced invalid numbers; `blank_output`: The model produced a blank image */
+            500: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `model_error`: The model failed; `model_bad_response`: The model's response cannot be read; `input_missing`: The model could not read the request; `upstream_error`: The endpoint failed; `upstream_closed`: The endpoint closed the connection; `upstream_truncated`: The endpoint's response was cut off */
+            502: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            503: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `deadline_exceeded`: Generation took longer than the deadline; `model_timeout`: The endpoint did not respond in time; `job_expired`: The job was not finished in time; `use_jobs`: The images take longer than one response may */
+            504: {
+                headers: {
+                    "x-request-id": string;
+                    "retry-after"?: string;
+                    "x-should-retry"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /**
+             * @description What the caller has used. Days and months are those of UTC in which jobs were accepted; jobs that have not ended
+             *         count with what they have reserved. A quota of null: no limit.
+             */
+            200: {
+                headers: {
+                    "x-request-id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
                 };
             };
             /** @description `unauthorized`: No valid API key */

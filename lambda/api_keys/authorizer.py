@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
-from access.credentials import sent_key
-from access.keys import Keys, parse_text
+from api_keys.credentials import sent_key
+from api_keys.keys import Keys, parse_text
 
 BASIC_PATHS = ("/sdapi/",)
 """Paths whose clients are asked for a password. Elsewhere a browser would show its own window over the page."""

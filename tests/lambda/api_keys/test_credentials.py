@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from access.credentials import sent_key
+from api_keys.credentials import sent_key
 
 
 def basic(user: str, password: str) -> str:

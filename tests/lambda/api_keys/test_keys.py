@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from access.authorizer import Authorizer, UnauthorizedError, owner_of_operator
-from access.keys import Key, new_key, parse_text, rotated
+from api_keys.authorizer import Authorizer, UnauthorizedError, owner_of_operator
+from api_keys.keys import Key, new_key, parse_text, rotated
 
 NOW = 1_800_000_000.0
 METHOD = "arn:aws:execute-api:us-east-1:123456789012:abc/v1/GET/jobs"

@@ -16,7 +16,7 @@ from faults import Fault, serve
 from moto import mock_aws
 
 import authorizer
-from access.keys import Key, new_key
+from api_keys.keys import Key, new_key
 from aws import ledger as module
 from aws.ledger import AccountTable
 from aws.operator_key import GatewayKey
