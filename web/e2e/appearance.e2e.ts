@@ -91,7 +91,9 @@ const STATES: State[] = [
     name: 'compare',
     async enter(page) {
       await page.locator('.images button').first().click()
-      await page.locator('.actions .icon-button').nth(1).click()
+      // It comes once the init image is read from the store.
+      const label = new RegExp(`^(${en.actions.compare}|${zh.actions.compare})$`)
+      await page.getByRole('button', { name: label }).click()
       await page.locator('.compare .before').waitFor()
     },
   },

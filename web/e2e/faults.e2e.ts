@@ -49,7 +49,7 @@ test('changed settings show while Advanced is closed, and are reset there', asyn
   await page.evaluate(() => (location.hash = '#prompt=another+link'))
   await expect.poll(() => page.locator('#prompt').inputValue()).toBe('another link')
 
-  await button(page, en.advanced.reset).click()
+  await page.getByRole('button', { name: en.advanced.reset, exact: true }).click()
   expect(await page.getByText(en.advanced.changed.replace('{count} ', '')).count()).toBe(0)
   await generate(page, 'a cat')
   expect((await newestJob()).parameters).toMatchObject({ negative_prompt: '', width: 128, num_inference_steps: 10 })
@@ -121,7 +121,7 @@ test('an address that is none is refused, and a refused key gets the focus', asy
   await page.getByLabel(en.settings.url).fill('not a url')
   await button(page, en.settings.test).click()
   await page.getByText(en.settings.badUrl).waitFor()
-  await button(page, en.settings.save).click()
+  await page.getByRole('button', { name: en.settings.save, exact: true }).click()
   expect(await page.getByRole('dialog').count()).toBe(1)
   await page.keyboard.press('Escape')
   await page.route(`${EASEL}/jobs`, (route) => route.fulfill({ status: 401, json: { code: 'unauthorized' } }))

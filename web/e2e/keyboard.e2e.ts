@@ -70,18 +70,21 @@ test('Tab reaches every control in the order of the page, and Escape cancels the
   const page = await openPage({ steps: 100 })
   const order: string[] = []
   await page.locator('#prompt').focus()
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 9; i++) {
     await page.keyboard.press('Tab')
     const name = await page.evaluate(() => {
       const element = document.activeElement
-      return element instanceof HTMLInputElement ? element.name : (element?.textContent ?? '')
+      return element instanceof HTMLInputElement ? element.name : element?.textContent.trim() || element?.ariaLabel
     })
-    order.push(name.trim())
+    order.push(name ?? '')
   }
   expect(order).toEqual([
     en.initImage.openOrUse,
     'size',
     'count',
+    'Quick',
+    'Fine',
+    en.presets.manage,
     en.advanced.title,
     en.advanced.reset,
     expect.stringMatching(new RegExp(`^${en.generate.label}`)),

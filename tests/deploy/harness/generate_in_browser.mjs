@@ -14,7 +14,7 @@ page.on('console', (message) => message.type() === 'error' && errors.push(messag
 page.on('pageerror', ({ message }) => errors.push(message))
 await page.goto(`${url}#prompt=${encodeURIComponent(prompt)}&num_inference_steps=4`)
 await page.getByLabel('API key').fill(key)
-await page.getByRole('button', { name: 'Save' }).click()
+await page.getByRole('button', { name: 'Save', exact: true }).click()
 await page.locator('input[name=size]').first().waitFor({ state: 'attached' })
 await page.getByRole('button', { name: /^Generate/ }).click()
 const image = page.locator('.stage').getByAltText(prompt)

@@ -245,6 +245,7 @@ export default {
     empty_prompt: 'Enter a prompt.',
     long_prompt: 'The prompt is too long. Shorten it.',
     invalid_json: 'The request could not be read. Reload the page.',
+    invalid_form: 'The request could not be read. Reload the page.',
     expected_object: 'The request could not be read. Reload the page.',
     missing_field: '{field} is missing.',
     unknown_field:
@@ -257,6 +258,7 @@ export default {
     bad_image: 'This image cannot be used. Select a complete PNG, WebP or JPEG that is not animated.',
     not_supported: 'This model generates from text only. Remove the init image.',
     job_too_large: 'The job is too large. Choose fewer images, fewer steps or a smaller size.',
+    images_too_large: 'The images are too large for one response. Choose fewer images or a smaller size.',
     bad_header: 'A header could not be used. Reload the page.',
     unauthorized: 'The API key is missing or wrong. Enter it in the settings.',
     forbidden:

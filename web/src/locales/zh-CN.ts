@@ -236,6 +236,7 @@ export default {
     empty_prompt: '请输入提示词。',
     long_prompt: '提示词太长，请缩短。',
     invalid_json: '请求无法读取。请刷新页面。',
+    invalid_form: '请求无法读取。请刷新页面。',
     expected_object: '请求无法读取。请刷新页面。',
     missing_field: '缺少{field}。',
     unknown_field: '服务不认识页面发送的某个字段。请刷新页面：它的版本可能比服务旧。',
@@ -247,6 +248,7 @@ export default {
     bad_image: '这张图片无法使用。请选择完整的、非动画的 PNG、WebP 或 JPEG。',
     not_supported: '该模型只能根据文字生成。请移除初始图片。',
     job_too_large: '任务太大。请减少张数、步数或尺寸。',
+    images_too_large: '图片太大，一次响应放不下。请减少张数或尺寸。',
     bad_header: '请求头无法使用。请刷新页面。',
     unauthorized: 'API 密钥缺失或不正确。请在设置里填写。',
     forbidden:
