@@ -43,6 +43,7 @@ class KeyAuthorizer(Construct):
             memory_mb=1024,
             seconds=10,
             log_days=settings.log_days,
+            tracing=settings.tracing == "on",
             environment={
                 "EASEL_ACCOUNTS": accounts.table_name,
                 "EASEL_OPERATOR_KEY": self.key.key_id,

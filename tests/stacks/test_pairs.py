@@ -253,8 +253,9 @@ def check_tracing(assembly: Assembly, settings: Settings) -> None:
     assert assembly.only("AWS::ApiGateway::Stage").get("TracingEnabled", False) is is_on
     for function in assembly.properties("AWS::Lambda::Function", settings.names.api):
         assert function.get("TracingConfig") == ({"Mode": "Active"} if is_on else None)
-        assert function["Environment"]["Variables"].get("EASEL_TRACING") == ("on" if is_on else None)
-    functions = 2 + (settings.webhooks == "on")
+        annotates = is_on and function["Handler"].startswith("handlers.")
+        assert function["Environment"]["Variables"].get("EASEL_TRACING") == ("on" if annotates else None)
+    functions = 2 + (settings.webhooks == "on") + (settings.api_auth == "key")
     assert json.dumps(assembly.templates).count("xray:PutTraceSegments") == functions * is_on
 
 
@@ -262,7 +263,9 @@ def check_webhooks(assembly: Assembly, settings: Settings) -> None:
     is_on = settings.webhooks == "on"
     functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
     assert [function["Handler"] for function in functions].count("handlers.webhooks") == is_on
-    assert all(("EASEL_WEBHOOK_QUEUE" in item["Environment"]["Variables"]) is is_on for item in functions)
+    for function in functions:
+        announces = is_on and function["Handler"].startswith("handlers.")
+        assert ("EASEL_WEBHOOK_QUEUE" in function["Environment"]["Variables"]) is announces
     assert len(assembly.resources("AWS::Lambda::EventSourceMapping")) == is_on
 
 
