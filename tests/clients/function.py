@@ -1,6 +1,7 @@
 """The handlers of lambda/ behind a server that plays API Gateway's REST proxy, with `binaryMediaTypes` `*/*`.
 
-S3 is moto's; its links lead to this server. SageMaker's asynchronous endpoint runs `tests.easel.fake_container`.
+S3 and DynamoDB are moto's; links lead to this server. SageMaker's asynchronous endpoint runs
+`tests.easel.fake_container`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from stacks.api.gateway_responses import RESPONSES, GatewayError, Type
 from tests.easel.fake_container import generate
 from tests.easel.running import MODEL
 
-BUCKET, KEY = "easel-bucket", "function-key"
+BUCKET, TABLE, KEY = "easel-bucket", "easel-accounts", "function-key"
 WAIT_SECONDS, GATEWAY_SECONDS, RETRY_AFTER_S = 2, 4, 1
 """Shorter than in the cloud: 25, 29 and 15."""
 INSTANCES = 8
@@ -39,6 +40,7 @@ VARIABLES = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "EASEL_AUTH": "key",
+    "EASEL_ACCOUNTS": TABLE,
     "EASEL_BUCKET": BUCKET,
     "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
@@ -62,6 +64,7 @@ class Function:
         self._set_variables()
         self._server.files = boto3.client("s3")
         self._server.files.create_bucket(Bucket=BUCKET)
+        _create_table()
         self._server.services = self._services()
         for server in (self.sagemaker, self._server):
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -113,12 +116,22 @@ class Function:
                 render_error=render_error,
             )
 
-        for cached in (handlers._settings, handlers._store):
+        for cached in (handlers._settings, handlers._store, handlers._accounting):
             cached.cache_clear()
         services: queue.Queue[Any] = queue.Queue()
         for _ in range(INSTANCES):
             services.put(instance())
         return services
+
+
+def _create_table() -> None:
+    kinds = {"owner": "HASH", "item": "RANGE"}
+    boto3.client("dynamodb").create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in kinds],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in kinds.items()],
+    )
 
 
 _ERRORS = {kind.response_type: error for kind, error in RESPONSES.items()}

@@ -12,7 +12,7 @@ from serve import serve
 
 
 def run(call: dict[str, Any]) -> dict[str, Any]:
-    wrapper = DallEAPIWrapper(openai_api_key=call["key"], openai_api_base=f"{call['url']}/v1")
+    wrapper = DallEAPIWrapper(api_key=call["key"], base_url=f"{call['url']}/v1")
     return {"urls": wrapper.run(call["prompt"]).split("\n")}
 
 
