@@ -1,6 +1,7 @@
 """One emulated AWS account and the commands that deploy into it."""
 
 import contextlib
+import json
 import os
 import signal
 import ssl
@@ -175,6 +176,16 @@ class Account:
         """Keep endpoints and notebooks in this state meanwhile."""
         file = self.folder / "hold" / status
         file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    @contextlib.contextmanager
+    def internet(self, **hosts: tuple[str, int]) -> Iterator[None]:
+        """Let functions resolve `<name>.example.com` to an address, and reach a port of this machine there."""
+        file = self.folder / "hold" / "Internet"
+        file.write_text(json.dumps({f"{name}.example.com": host for name, host in hosts.items()}))
         try:
             yield
         finally:

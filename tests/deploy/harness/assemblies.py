@@ -114,7 +114,7 @@ def make_realtime(folder: Path) -> None:
 def make_own(folder: Path, key_arn: str) -> None:
     """Write assemblies with everything that a customer may bring: key, network, firewall; and the notebook."""
     changed, hub = edited_code(folder / "changed-code", MARKING), hub_catalogue(folder / "catalogue")
-    own = {"kms_key_arn": key_arn, "waf": "on", "notebook": "on", "site": "off", **NETWORK}
+    own = {"kms_key_arn": key_arn, "waf": "on", "notebook": "on", "site": "off", "webhooks": "on", **NETWORK}
     synthesise(folder / "first", "async", MODEL_CODE, hub, **own)
     synthesise(folder / "changed", "async", changed, hub, **own)
 

@@ -75,7 +75,13 @@ def _run(*command: str, cwd: Path = ROOT) -> None:
 def create_certificate(folder: Path) -> tuple[Path, Path]:
     """Create a certificate for loopback and the emulator's host names, valid for a day. Return it and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    hosts = ("localhost", "*.execute-api.localhost", f"*.execute-api.{REGION}.amazonaws.com", "*.cloudfront.net")
+    hosts = (
+        "localhost",
+        "*.execute-api.localhost",
+        f"*.execute-api.{REGION}.amazonaws.com",
+        "*.cloudfront.net",
+        "*.example.com",
+    )
     names = ",".join(("subjectAltName=IP:127.0.0.1", *(f"DNS:{host}" for host in hosts)))
     options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
     subject = ("-subj", "/CN=localhost", "-addext", names)

@@ -30,7 +30,8 @@ PLACES = {"apigateway": f"{REGION}:", "budgets": f":{ACCOUNT}", "cloudfront": f"
           "iam": f":{ACCOUNT}"}  # fmt: skip
 """Service to region and account in its ARNs; of the others both are there."""
 RESOURCES = {
-    "AWS::IAM::Role": "role/{}", "AWS::Lambda::Function": "function:{}", "AWS::S3::Bucket": "{}",
+    "AWS::IAM::Role": "role/{}", "AWS::Lambda::Function": "function:{}",
+    "AWS::Lambda::EventSourceMapping": "event-source-mapping:{}", "AWS::S3::Bucket": "{}",
     "AWS::SNS::Topic": "{}", "AWS::SQS::Queue": "{}",
 }  # fmt: skip
 """Type to the end of its ARN, where policies name it. That of the others has the type in front of the id."""

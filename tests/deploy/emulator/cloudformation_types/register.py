@@ -9,7 +9,7 @@ from ministack.services.cloudformation import provisioners, stacks
 from ..aws_api.service import Service
 from ..sagemaker.control_plane import SageMaker
 from ..sagemaker.notebooks import Notebooks
-from ..services import kms
+from ..services import kms, sqs_events
 from .buckets import Buckets
 from .execution_role import keep_boundary
 from .handler import Handler, replacing, updating_in_place
@@ -28,7 +28,11 @@ def register(
         known[name] = {**vars(handler), "update_with_logical_id": True}
     buckets = Buckets(dict(known["AWS::S3::Bucket"]), client)
     known["AWS::S3::Bucket"].update(create=buckets.create, update=buckets.update, delete=buckets.delete)
-    for name, wrap in {"AWS::Logs::LogGroup": kms.check_log_group, "AWS::SNS::Topic": kms.keep_topic_key}.items():
+    wrappers: dict[str, Callable[[Any], Any]] = {
+        "AWS::Logs::LogGroup": kms.check_log_group, "AWS::SNS::Topic": kms.keep_topic_key,
+        "AWS::Lambda::EventSourceMapping": sqs_events.check_queue,
+    }  # fmt: skip
+    for name, wrap in wrappers.items():
         known[name]["create"] = wrap(known[name]["create"])
     for name, new in {"create": 1, "update": 2}.items():
         known["AWS::IAM::Role"][name] = keep_boundary(known["AWS::IAM::Role"][name], new)
