@@ -5,8 +5,9 @@ import type { Page } from 'playwright-core'
 import { STAGE_IMAGE, button, generate, modelLoaded, openPage, screenshot } from './browser'
 
 const MANY = 2000
-/** The page must be usable within a second, or on a busy machine in twice the time that one image takes. */
+/** The page must be usable within a second, or on a busy machine in twice the time that one image takes then. */
 const OPEN_MS = 1000
+/** Tries of a measurement, since a busy machine delays some. */
 const ATTEMPTS = 5
 
 /** Fill the history with copies of its image, up to `total` images. */
@@ -57,21 +58,30 @@ async function millisecondsToOpen(page: Page): Promise<number> {
   return page.evaluate(() => performance.now())
 }
 
+/** Repeat a measurement until it passes. */
+async function measure(attempt: () => Promise<void>, attempts = ATTEMPTS): Promise<void> {
+  await attempt().catch((error: unknown) => {
+    if (attempts <= 1) throw error
+    return measure(attempt, attempts - 1)
+  })
+}
+
 test('2,000 images open within a second, scroll smoothly to the last, and are chosen, deleted and restored', async () => {
-  const page = await openPage()
-  await generate(page)
-  const alone = await millisecondsToOpen(page)
+  const [page, other] = [await openPage(), await openPage()]
+  for (const each of [page, other]) await generate(each)
   await page.evaluate(multiply, MANY)
-  let fastest = Infinity
-  for (let i = 0; i < ATTEMPTS && fastest > OPEN_MS; i++) fastest = Math.min(fastest, await millisecondsToOpen(page))
-  expect(fastest).toBeLessThan(Math.max(OPEN_MS, 2 * alone))
+  await measure(async () => {
+    const opened = await millisecondsToOpen(page)
+    if (opened > OPEN_MS) expect(opened).toBeLessThan(2 * (await millisecondsToOpen(other)))
+  })
   const thumbnails = page.locator('.strip li')
   expect(await thumbnails.count()).toBeLessThan(MANY / 4)
 
-  const still = await page.evaluate(frameTime, 0)
-  const scrolling = await page.evaluate(frameTime, 60)
+  await measure(async () => {
+    const still = await page.evaluate(frameTime, 0)
+    expect(await page.evaluate(frameTime, 60)).toBeLessThan(2 * still + 16)
+  })
   await screenshot(page, 'history-2000')
-  expect(scrolling).toBeLessThan(2 * still + 16)
   await expect
     .poll(
       async () => {
@@ -146,7 +156,8 @@ test('deleting an image can be undone, and is permanent without undo', async () 
   await button(page, en.notice.undo).click()
   await page.locator(STAGE_IMAGE).waitFor()
   await remove.click()
-  await expect.poll(() => page.locator('.strip li').count()).toBe(0)
+  await page.getByText(en.notice.deleted).waitFor()
+  expect(await page.locator('.strip li').count()).toBe(0)
   await page.reload()
   await modelLoaded(page)
   expect(await page.locator(STAGE_IMAGE).count()).toBe(0)
@@ -161,6 +172,7 @@ test('the history is searched, and favourites are kept', async () => {
   expect(await shown()).toEqual(['a red apple'])
   await page.locator('.strip li button').click()
   await button(page, en.actions.favourite).first().click()
+  await page.locator('.actions [aria-pressed=true]').waitFor()
   await page.reload()
   await modelLoaded(page)
   await expect.poll(shown).toEqual(['a blue car', 'a red apple'])

@@ -117,10 +117,11 @@ export function useHistory() {
 
   async function toggleFavourite(image: HistoryImage) {
     const changed = { ...image, favourite: !image.favourite }
+    if (!unstoredFiles.has(image.id)) {
+      await updateImage(changed)
+      tellOtherTabs()
+    }
     images.value = images.value.map((other) => (other.id === image.id ? changed : other))
-    if (unstoredFiles.has(image.id)) return
-    await updateImage(changed)
-    tellOtherTabs()
   }
 
   /** Show one image. */
