@@ -5,9 +5,13 @@ const [root, url, port, key, prompt] = process.argv.slice(2)
 const { chromium } = createRequire(`${root}/web/package.json`)('playwright-core')
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', `--host-resolver-rules=MAP * 127.0.0.1:${port}`],
+  // Playwright's ignoreHTTPSErrors leaves out the script of the service worker.
+  args: [
+    ...['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--ignore-certificate-errors'],
+    `--host-resolver-rules=MAP * 127.0.0.1:${port}`,
+  ],
 })
-const page = await browser.newPage({ ignoreHTTPSErrors: true, locale: 'en-US', reducedMotion: 'reduce' })
+const page = await browser.newPage({ locale: 'en-US', reducedMotion: 'reduce' })
 page.setDefaultTimeout(60_000)
 const errors = []
 page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
