@@ -49,7 +49,7 @@ lint: $(VENV)/dev web/node_modules mirrors
 	cd model_code && ../$(BIN)/mypy .
 	cd lambda && ../$(BIN)/mypy .
 	cd cloud9 && ../$(BIN)/mypy .
-	cd tests/lambda && MYPYPATH=../../lambda ../../$(BIN)/mypy .
+	cd tests/lambda && MYPYPATH=../../lambda:../.. ../../$(BIN)/mypy .
 	npm --prefix web run check
 
 mirrors:  ## compare the files that two code roots share
