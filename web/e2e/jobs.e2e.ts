@@ -100,7 +100,11 @@ test('jobs queue up, are shown, can be removed and survive a reload', async () =
   expect(await rows.count()).toBe(0)
   await page.locator('.bar .cancel').click()
   await idle(page)
-  const response = await fetch(`${EASEL}/jobs?limit=3`)
-  const { jobs }: { jobs: { status: string }[] } = await response.json()
-  expect(jobs.map(({ status }) => status)).toEqual(['cancelled', 'cancelled', 'cancelled'])
+  await expect
+    .poll(async () => {
+      const response = await fetch(`${EASEL}/jobs?limit=3`)
+      const { jobs }: { jobs: { status: string }[] } = await response.json()
+      return jobs.map(({ status }) => status)
+    })
+    .toEqual(['cancelled', 'cancelled', 'cancelled'])
 })
