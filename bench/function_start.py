@@ -61,7 +61,9 @@ def megabytes(files: list[Path]) -> float:
 def main() -> None:
     this_machine = machine()
     with tempfile.TemporaryDirectory() as folder:
-        code = Path(shutil.copytree(ROOT / "lambda", Path(folder) / "lambda", ignore=shutil.ignore_patterns("__py*")))
+        code = Path(
+            shutil.copytree(ROOT / "lambda", Path(folder) / "lambda", ignore=shutil.ignore_patterns("__py*", ".*"))
+        )
         alone = start_ms(code, "pass")
         api, authorizer = (start_ms(code, f"import {name}") - alone for name in ("handlers", "authorizer"))
         for package, microseconds in costs_us(code, "handlers").most_common(12):
