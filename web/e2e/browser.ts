@@ -31,7 +31,12 @@ let consoleErrors: string[] = []
 
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true })
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS })
+  // In the C locale Chromium does not find a file whose path has an accent.
+  browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ARGUMENTS,
+    env: { ...process.env, LC_ALL: 'C.UTF-8' },
+  })
 })
 
 afterAll(() => browser.close())

@@ -60,7 +60,7 @@ class Account:
         }  # fmt: skip
         self.cdk_variables = self.variables | {
             "CDK_HOME": str(folder / "cdk-home"), "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "NODE_OPTIONS": f"--require {SHORT_WAITS / 'cdk.cjs'}",
+            "NODE_OPTIONS": f"--require \"{SHORT_WAITS / 'cdk.cjs'}\"",
         }  # fmt: skip
         self.sagemaker_variables = {f"AWS_ENDPOINT_URL_{name}": self.sagemaker_url for name in EMULATED.values()}
         self.emulator_variables = self.variables | self.sagemaker_variables | {
