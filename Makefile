@@ -76,9 +76,10 @@ mirror:  ## copy the files that two code roots share: the contract, the rules of
 	cp model_code/contract.py lambda/contract.py
 	cp model_code/contract.py easel/client/contract.py
 	cp model_code/images/infotext.py lambda/routes/automatic1111/infotext.py
-	mkdir -p model_importer/model_folder/values
-	rm -f model_importer/model_folder/*.py model_importer/model_folder/values/*.py
+	rm -rf model_importer/model_folder
+	mkdir -p $(addprefix model_importer/model_folder/,loras values)
 	cp model_code/model_folder/*.py model_importer/model_folder/
+	cp model_code/model_folder/loras/*.py model_importer/model_folder/loras/
 	cp model_code/model_folder/values/*.py model_importer/model_folder/values/
 	cp models/emoji/vocabulary.json lambda/vocabulary.json
 	cp stacks/config/names.py custom_resources/names.py

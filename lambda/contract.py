@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any, Literal, NoReturn
@@ -61,6 +61,11 @@ DEFAULT_MASK_BLUR = 4
 OUTPAINT = Bound(0, SIDE.maximum - SIDE.minimum)
 """Pixels that are added at a side."""
 OUTPAINT_SIDES = ("left", "right", "top", "bottom")
+LORAS = Bound(1, 4)
+"""LoRAs of one request."""
+LORA_SCALE = FloatBound(-4, 4)
+LORA_COST_PERCENT = 10
+"""What each LoRA adds to the work of a job."""
 _HEIF = {b"ftyp" + brand: "HEIC" for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")}
 _OTHER_FORMATS = {
     **_HEIF, b"ftypavif": "AVIF", b"ftypavis": "AVIF", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
@@ -283,6 +288,24 @@ class Preset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileLora:
+    """A LoRA that requests may use. Its settings replace the model's defaults in a request that has the LoRA."""
+
+    id: str
+    name: str = ""
+    """Name that people read; empty: `id`."""
+    name_zh: str = ""
+    """Chinese name; empty: `name`."""
+    scale: float = 1.0
+    """The scale of a request that sets none."""
+    words: tuple[str, ...] = ()
+    """Trigger words: what a prompt should contain."""
+    scheduler: str | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelProfile:
     """The part of a catalogue entry that requests need: what the model supports and its defaults."""
 
@@ -314,6 +337,16 @@ class ModelProfile:
     """The most tokens of a prompt that the text encoder reads, if it is few."""
     presets: tuple[Preset, ...] = ()
     """Named settings for users to choose from."""
+    loras: tuple[ProfileLora, ...] = ()
+    """The LoRAs that requests may use."""
+
+    def with_loras(self, ids: Iterable[str]) -> ModelProfile:
+        """Return the profile with the defaults of a request with these LoRAs; the first that sets a value counts."""
+        changed: dict[str, Any] = {}
+        for lora in (lora for id in ids for lora in self.loras if lora.id == id):
+            values = {"scheduler": lora.scheduler, "steps": lora.steps, "guidance_scale": lora.guidance_scale}
+            changed = {name: value for name, value in values.items() if value is not None} | changed
+        return replace(self, **changed) if changed else self
 
 
 def steps_bound(profile: ModelProfile, scheduler: str) -> Bound:
@@ -333,11 +366,16 @@ def parse_profile(text: str) -> ModelProfile:
     value["suggestions"] = tuple(value.get("suggestions", ()))
     value["subjects"] = tuple(value.get("subjects", ()))
     value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
+    value["loras"] = tuple(_parse_lora(**lora) for lora in value.get("loras", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
 
 
 def _parse_preset(*, size: Sequence[int] | None = None, **values: Any) -> Preset:
     return Preset(size=(size[0], size[1]) if size else None, **values)
+
+
+def _parse_lora(*, words: Sequence[str] = (), **values: Any) -> ProfileLora:
+    return ProfileLora(words=tuple(words), **values)
 
 
 def render_profile(profile: ModelProfile) -> str:
@@ -348,15 +386,25 @@ def render_profile(profile: ModelProfile) -> str:
     value = _without_defaults(profile)
     if profile.presets:
         value["presets"] = [_without_defaults(preset) for preset in profile.presets]
+    if profile.loras:
+        value["loras"] = [_without_defaults(lora) for lora in profile.loras]
     return dumps(value)
 
 
-def _without_defaults(instance: ModelProfile | Preset) -> dict[str, Any]:
+def _without_defaults(instance: ModelProfile | Preset | ProfileLora) -> dict[str, Any]:
     value = asdict(instance)
     return {f.name: value[f.name] for f in fields(instance) if value[f.name] != f.default}
 
 
 # --- request -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA of a request, by its id in the profile."""
+
+    id: str
+    scale: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,6 +438,8 @@ class GenerationRequest:
     """Pixels by which the init_image is extended at each of `OUTPAINT_SIDES`. The size is that of the whole result."""
     embed_parameters: bool = False
     """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
+    loras: tuple[Lora, ...] | None = None
+    """The LoRAs to use, each with its scale; None: none."""
 
     @property
     def has_mask(self) -> bool:
@@ -413,9 +463,9 @@ class GenerationRequest:
         return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.images))
 
 
-def pixel_steps(width: int, height: int, steps: int, images: int) -> int:
+def pixel_steps(width: int, height: int, steps: int, images: int, loras: int = 0) -> int:
     """Return the work of a job; the time per pixel-step depends on model and machine."""
-    return width * height * steps * images
+    return width * height * steps * images * (100 + LORA_COST_PERCENT * loras) // 100
 
 
 REQUEST_FIELDS = tuple(f.name for f in fields(GenerationRequest))
@@ -455,6 +505,8 @@ def validate_request(
             hint = f"Send only: {', '.join((*REQUEST_FIELDS, *WEBHOOK_FIELDS))}."
             refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
     value = {key: item for key, item in sent.items() if item is not None}
+    loras = _loras(value.get("loras"), profile)
+    profile = profile.with_loras(lora.id for lora in loras or ())
     inputs = _input_images(value, profile)
     width, height = _extended_size(**inputs) if inputs.get("outpaint") else profile.sizes[0]
     scheduler = _one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers)
@@ -472,6 +524,7 @@ def validate_request(
         deadline_ms=_integer(value["deadline_ms"], "deadline_ms", DEADLINE_MS) if "deadline_ms" in value else None,
         **inputs,
         embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
+        loras=loras,
     )
     _check_margins(request)
     _check_size(request, profile)
@@ -488,6 +541,39 @@ def _prompts(value: Any) -> tuple[str, ...]:
     if not PROMPTS.minimum <= len(value) <= PROMPTS.maximum:
         refuse("out_of_range", "prompt", f"{len(value)} prompts", f"Send {PROMPTS.minimum} to {PROMPTS.maximum}.")
     return tuple(_text(item, "prompt", PROMPT_CHARS) for item in value)
+
+
+def _loras(value: Any, profile: ModelProfile) -> tuple[Lora, ...] | None:
+    if value is None or value == []:
+        return None
+    if not profile.loras:
+        refuse("not_supported", "loras", f"{profile.name} has no LoRAs", "Leave out loras.")
+    example = f'For example [{{"id": "{profile.loras[0].id}", "scale": 0.8}}].'
+    if type(value) is not list:
+        refuse("wrong_type", "loras", "loras must be a list of objects", example)
+    if len(value) > LORAS.maximum:
+        refuse("out_of_range", "loras", f"{len(value)} LoRAs", f"Send at most {LORAS.maximum}.")
+    loras = tuple(_lora(item, profile, example) for item in value)
+    for lora in loras:
+        if [other.id for other in loras].count(lora.id) > 1:
+            refuse("unknown_value", "loras", f"loras has {lora.id!r} twice", "Send each LoRA once.")
+    return loras
+
+
+def _lora(value: Any, profile: ModelProfile, example: str) -> Lora:
+    if type(value) is not dict:
+        refuse("wrong_type", "loras", "loras must be a list of objects", example)
+    for key in value:
+        if key not in ("id", "scale"):
+            refuse("unknown_field", "loras", f"unknown field {key[:80]!r} in loras", f"Send id and scale. {example}")
+    if type(value.get("id")) is not str:
+        refuse("wrong_type", "loras", "the id of a LoRA must be a string", example)
+    found = next((lora for lora in profile.loras if lora.id == value["id"]), None)
+    if found is None:
+        message = f"{profile.name} has no LoRA {value['id'][:80]!r}"
+        refuse("unknown_value", "loras", message, f"Send one of: {', '.join(lora.id for lora in profile.loras)}.")
+    scale = value.get("scale")
+    return Lora(found.id, found.scale if scale is None else _number(scale, "loras", LORA_SCALE))
 
 
 def _steps(value: Any, scheduler: str, profile: ModelProfile) -> int:
@@ -675,7 +761,7 @@ def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
     if request.images > IMAGES.maximum:
         message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} images"
         refuse("out_of_range", "num_images_per_prompt", message, f"Request at most {IMAGES.maximum} images.")
-    requested = pixel_steps(request.width, request.height, request.steps, request.images)
+    requested = pixel_steps(request.width, request.height, request.steps, request.images, len(request.loras or ()))
     if requested > profile.max_pixel_steps:
         message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
         refuse("job_too_large", None, message, "Request fewer images, fewer steps or a smaller size.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -15,12 +16,13 @@ from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
 from .missing import is_missing
-from .model_folder import INDEX_FILE, check_model, parse_settings
+from .model_folder import INDEX_FILE, check_model, lora_path, parse_settings
 from .progress import Progress
 from .stream import PIECE
 
 Fields = dict[str, Any]
-"""The source of a catalogue entry: kind, repository, revision, variant, parts; or kind, uri, licence."""
+"""The source of a catalogue entry: kind, repository, revision, variant, parts; or kind, uri, licence. Both may have
+`loras`: id, sha256 and, in a hub, source (repository, revision, file)."""
 
 
 class Source(Protocol):
@@ -55,8 +57,25 @@ class HubSource:
             files |= {f"{name}/{path}": replace(file, path=f"{name}/{path}") for path, file in snapshot.files.items()}
         variants = {name: part.get("variant", "") for name, part in parts.items()}
         variants[""] = self._fields.get("variant", "")
-        checked = SourceFiles(files, self._fetch).check(variants, self._pipeline)
+        for lora in self._fields.get("loras", ()):
+            files |= self._lora(lora, files, commits)
+        checked = SourceFiles(files, self._fetch).check(variants, self._pipeline, _ids(self._fields))
         return Plan(self._fields, commits, base.licence, checked)
+
+    def _lora(self, lora: Fields, files: Mapping[str, File], commits: dict[str, str]) -> dict[str, File]:
+        """Return a LoRA by its path in the release. Adds the commit of its repository to `commits`."""
+        path, source = lora_path(lora["id"]), lora.get("source")
+        if source:
+            snapshot = self._hub(source["repository"]).snapshot(source["revision"])
+            commits.setdefault(source["repository"], snapshot.commit)
+            files = {path: snapshot.files[source["file"]]} if source["file"] in snapshot.files else {}
+        if path not in files:
+            where = f"{source['file']} in {source['repository']}" if source else f"{path} beside the model"
+            raise ModelImportError(f"There is no {where}. Correct the LoRA {lora['id']!r} of the entry.")
+        file, digest = files[path], f"sha256:{lora['sha256']}"
+        if file.digest.startswith("sha256:") and file.digest != digest:
+            raise _other_digest(lora, file.digest)
+        return {path: replace(file, path=path, digest=digest)}
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.size <= PIECE:
@@ -81,8 +100,19 @@ class S3Source:
         files = {file.path: file for file in self._list()}
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
-        checked = SourceFiles(files, self._fetch).check({"": self._fields.get("variant")}, self._pipeline)
+        source = SourceFiles(files, self._fetch)
+        checked = source.check({"": self._fields.get("variant")}, self._pipeline, _ids(self._fields))
+        for lora in self._fields.get("loras", ()):
+            self._verify(lora, files[lora_path(lora["id"])])
         return Plan(self._fields, {}, self._fields.get("licence", "unknown"), checked)
+
+    def _verify(self, lora: Fields, file: File) -> None:
+        """Compare the digest of a LoRA with its entry: that of S3 depends on how the file was uploaded."""
+        digest = hashlib.sha256()
+        for first in range(0, file.size, PIECE):
+            digest.update(self._fetch(file, first, min(first + PIECE, file.size)))
+        if digest.hexdigest() != lora["sha256"]:
+            raise _other_digest(lora, f"sha256:{digest.hexdigest()}")
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
@@ -128,17 +158,30 @@ class SourceFiles:
         data = self._fetch(file, first, end)
         return check_small_file(file, data) if path.endswith(".json") and (first, end) == (0, file.size) else data
 
-    def check(self, variants: Mapping[str, str | None], pipeline: str | None) -> tuple[File, ...]:
+    def check(
+        self, variants: Mapping[str, str | None], pipeline: str | None, loras: list[str] | None = None
+    ) -> tuple[File, ...]:
         """Return the files of the model.
 
-        `variants` has those of components with repositories of their own, and "" for the others. Raises
-        ModelFolderError before anything is written.
+        `variants` has those of components with repositories of their own, and "" for the others; `loras` has ids.
+        Raises ModelFolderError before anything is written.
         """
-        checked = check_model(self, variants, pipeline)
+        checked = check_model(self, variants, pipeline, loras or ())
         if unknown := variants.keys() - {"", *checked.index.component_names, *checked.index.unused}:
             names = ", ".join(sorted(unknown))
             raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
         return tuple(self._files[path] for path in checked.files)
+
+
+def _ids(fields: Fields) -> list[str]:
+    return [lora["id"] for lora in fields.get("loras", ())]
+
+
+def _other_digest(lora: Fields, found: str) -> ModelImportError:
+    return ModelImportError(
+        f"The LoRA {lora['id']!r} has the digest {found}, but its entry has sha256:{lora['sha256']}. Correct `sha256`, "
+        "or the source of the LoRA."
+    )
 
 
 def check_small_file(file: File, data: bytes) -> bytes:

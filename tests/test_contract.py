@@ -432,3 +432,74 @@ def test_profile_round_trip() -> None:
     assert contract.parse_profile(contract.render_profile(profile)) == profile
     assert '"presets":[{"name":"Photo","size":[768,512]},' in contract.render_profile(profile)
     assert contract.parse_profile(contract.render_profile(PROFILE)) == PROFILE
+
+
+LORAS = tuple(contract.ProfileLora(id=f"l{i}") for i in range(5))
+FAST_LORA = contract.ProfileLora(id="fast", scale=0.5, scheduler="euler", steps=4, guidance_scale=1.0)
+WITH_LORAS = dataclasses.replace(UNLIMITED, loras=(*LORAS, FAST_LORA))
+
+
+def loras(*items: Any, **fields: Any) -> contract.GenerationRequest:
+    return parse({"prompt": "a", "loras": [*items], **fields}, WITH_LORAS)
+
+
+def test_a_request_has_its_loras() -> None:
+    request = loras({"id": "l1", "scale": 4}, {"id": "l0", "scale": -4}, {"id": "l2"}, {"id": "l3", "scale": None})
+    assert request.loras == tuple(
+        contract.Lora(id, scale) for id, scale in zip(("l1", "l0", "l2", "l3"), (4, -4, 1, 1), strict=True)
+    )
+    assert contract.parse_request(contract.render_request(request), WITH_LORAS) == request
+    assert loras().loras is None
+    assert parse({"prompt": "a", "loras": []}).loras is None
+    assert contract.parse_profile(contract.render_profile(WITH_LORAS)) == WITH_LORAS
+
+
+def test_a_lora_brings_defaults_that_a_request_can_replace() -> None:
+    def settings(request: contract.GenerationRequest) -> Any:
+        return request.scheduler, request.num_inference_steps, request.guidance_scale
+
+    assert settings(loras({"id": "l1"})) == ("dpmpp_2m", 20, 7.5)
+    assert settings(loras({"id": "l1"}, {"id": "fast"})) == ("euler", 4, 1.0)
+    assert settings(loras({"id": "fast"}, num_inference_steps=9, scheduler="ddim")) == ("ddim", 9, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("l1", "wrong_type"),
+        ({"id": "l1"}, "wrong_type"),
+        (["l1"], "wrong_type"),
+        ([{"scale": 1}], "wrong_type"),
+        ([{"id": 1}], "wrong_type"),
+        ([{"id": "l1", "scale": "1"}], "wrong_type"),
+        ([{"id": "l1", "scale": True}], "wrong_type"),
+        ([{"id": "l1", "weight": 1}], "unknown_field"),
+        ([{"id": "L1"}], "unknown_value"),
+        ([{"id": "../l1"}], "unknown_value"),
+        ([{"id": "l1"}, {"id": "l1"}], "unknown_value"),
+        ([{"id": "l1", "scale": 4.01}], "out_of_range"),
+        ([{"id": "l1", "scale": -4.01}], "out_of_range"),
+        ([{"id": f"l{i}"} for i in range(5)], "out_of_range"),
+    ],
+)
+def test_loras_that_are_refused(sent: Any, code: str) -> None:
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "loras": sent}, WITH_LORAS)
+    assert (caught.value.code, caught.value.param) == (code, "loras")
+
+
+def test_a_model_without_loras_refuses_them() -> None:
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "loras": [{"id": "l1"}]})
+    assert (caught.value.code, caught.value.param) == ("not_supported", "loras")
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_loras_count_in_the_budget(count: int) -> None:
+    work = contract.pixel_steps(512, 512, 20, 1, count)
+    assert work == 512 * 512 * 20 * (100 + count * contract.LORA_COST_PERCENT) // 100
+    chosen = [{"id": f"l{i}"} for i in range(count)]
+    body = {"prompt": "a", "loras": chosen}
+    assert parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work)).images == 1
+    with pytest.raises(contract.EaselError, match=str(work)):
+        parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work - 1))

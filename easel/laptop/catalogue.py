@@ -12,7 +12,7 @@ from pathlib import Path
 from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
-from model_folder import ModelFolderError, check_folder
+from model_folder import ModelFolderError, check_digests, check_folder
 from stacks.config.catalogue import CatalogueError, FolderSource, Model, model_ids, read_model
 
 
@@ -65,7 +65,9 @@ class Entry:
     def _refusal(self) -> ModelFolderError | None:
         """Why the container would not load the files, by the same rule."""
         try:
-            check_folder(self._path, variant=self.model.source.variant, pipeline=self.model.pipeline)
+            digests = self.model.lora_digests
+            check_folder(self._path, variant=self.model.source.variant, pipeline=self.model.pipeline, loras=digests)
+            check_digests(self._path, digests)
         except ModelFolderError as error:
             return error
         return self._lacks_scipy()

@@ -21,7 +21,8 @@ LOADING_SECONDS = 30
 """estimated_time where the endpoint does not say how long it takes to start."""
 _SIZED = {"width", "height", "target_size"}
 _USED = {
-    "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler", "seed", "strength", *_SIZED,
+    "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler", "seed", "strength", "loras",
+    *_SIZED,
 }  # fmt: skip
 _WITHOUT_EFFECT = {"num_images_per_prompt": (1,), "num_images": (1,), "provider": ("hf-inference",)}
 """Parameters that are ignored without a warning if they have this value."""
@@ -90,6 +91,7 @@ class HuggingFaceApi(Api):
         if not isinstance(parameters, dict):
             refuse("wrong_type", "parameters", "parameters must be an object", "Send {} or leave it out.")
         lenient = LenientFields(self._profile)
+        lenient.loras(parameters.get("loras"))
         if image is None:
             lenient.text("prompt", sent.get("inputs"), "inputs")
         self._read(lenient, parameters, image)

@@ -9,7 +9,20 @@ import math
 import re
 from typing import Any
 
-from contract import GUIDANCE, IMAGES, MASK_BLUR, SEED, SIDE, SIDE_MULTIPLE, STRENGTH, ModelProfile, refuse, steps_bound
+from contract import (
+    GUIDANCE,
+    IMAGES,
+    MASK_BLUR,
+    SEED,
+    SIDE,
+    SIDE_MULTIPLE,
+    STRENGTH,
+    EaselError,
+    ModelProfile,
+    loads,
+    refuse,
+    steps_bound,
+)
 
 INLINE_PIXELS = 2 * 1024 * 1024
 """Pixels of PNG files that fit into one response as base64: 2.6 MB for each 2^20 pixels of a photograph."""
@@ -23,7 +36,8 @@ class LenientFields:
     """
 
     def __init__(self, profile: ModelProfile) -> None:
-        self._profile = profile
+        self.profile = profile
+        """Bounds and defaults of the request."""
         self.fields: dict[str, Any] = {}
         self.warnings: list[str] = []
 
@@ -37,12 +51,29 @@ class LenientFields:
             refuse("wrong_type", name, f"{name} must be a string", "Send one text.")
         self.fields[field] = value
 
+    def loras(self, value: Any, name: str = "loras") -> None:
+        """Set the LoRAs: a list of objects, or JSON of one. Call it first: a LoRA can change the model's defaults.
+
+        Values are not changed: no client sends them unless its user does.
+        """
+        if value in (None, "", [], "[]"):
+            return
+        if isinstance(value, str):
+            try:
+                value = loads(value)
+            except EaselError:
+                refuse("wrong_type", name, f"{name} must be a list of objects", "Send JSON.")
+        self.fields["loras"] = value
+        if isinstance(value, list):
+            ids = [item["id"] for item in value if isinstance(item, dict) and isinstance(item.get("id"), str)]
+            self.profile = self.profile.with_loras(ids)
+
     def size(self, width: Any, height: Any, names: tuple[str, str] = ("width", "height")) -> None:
         """Set the size: scaled down to the model's largest side, and to multiples of 8."""
-        default = self._profile.sizes[0]
+        default = self.profile.sizes[0]
         sides = [self.number(value, name) for value, name in zip((width, height), names, strict=True)]
         wanted = [default[i] if side is None else side for i, side in enumerate(sides)]
-        largest = min(SIDE.maximum, self._profile.max_side)
+        largest = min(SIDE.maximum, self.profile.max_side)
         scale = min(1.0, largest / max(*wanted, 1))
         fitted = [self._side(side * scale, largest) for side in wanted]
         self.fields["width"], self.fields["height"] = fitted
@@ -51,14 +82,14 @@ class LenientFields:
 
     def scheduler(self, scheduler: str | None, sent: str, name: str) -> None:
         """Set the scheduler: the native name of `sent`, or None if it has none."""
-        if scheduler in self._profile.schedulers:
+        if scheduler in self.profile.schedulers:
             self.fields["scheduler"] = scheduler
         else:
-            self.warnings.append(f"{name} {sent[:80]!r} is not available; {self._profile.scheduler} was used")
+            self.warnings.append(f"{name} {sent[:80]!r} is not available; {self.profile.scheduler} was used")
 
     def steps(self, value: Any, name: str) -> None:
         """Set the steps. Call it after `scheduler`, which bounds them."""
-        bound = steps_bound(self._profile, self.fields.get("scheduler", self._profile.scheduler))
+        bound = steps_bound(self.profile, self.fields.get("scheduler", self.profile.scheduler))
         self._clamp("num_inference_steps", self.whole(value, name), name, bound.minimum, bound.maximum)
 
     def guidance(self, value: Any, name: str) -> None:

@@ -234,6 +234,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         subjects_in={"zh-CN": in_chinese(profile.subjects)},
         prompt_tokens=profile.prompt_tokens,
         presets=[_preset(preset) for preset in profile.presets],
+        loras=[_lora(lora) for lora in profile.loras],
     )
 
 
@@ -248,6 +249,20 @@ def _preset(preset: contract.Preset) -> views.Preset:
         guidance_scale=preset.guidance_scale,
         scheduler=preset.scheduler,
         negative_prompt=preset.negative_prompt,
+    )
+
+
+def _lora(lora: contract.ProfileLora) -> views.Lora:
+    name = lora.name or lora.id
+    return views.Lora(
+        id=lora.id,
+        name=name,
+        name_in={"zh-CN": lora.name_zh or name},
+        scale=lora.scale,
+        words=list(lora.words),
+        scheduler=lora.scheduler,
+        num_inference_steps=lora.steps,
+        guidance_scale=lora.guidance_scale,
     )
 
 
@@ -270,6 +285,9 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         strength=views.Fraction(minimum=contract.STRENGTH.minimum, maximum=contract.STRENGTH.maximum),
         mask_blur=_range(contract.MASK_BLUR),
         outpaint=_range(contract.OUTPAINT),
+        loras=_range(contract.LORAS),
+        lora_scale=views.Fraction(minimum=contract.LORA_SCALE.minimum, maximum=contract.LORA_SCALE.maximum),
+        lora_cost_percent=contract.LORA_COST_PERCENT,
         init_image_bytes=contract.INIT_IMAGE_BYTES,
         init_image_pixels=contract.INIT_IMAGE_PIXELS,
         max_pixel_steps=profile.max_pixel_steps,

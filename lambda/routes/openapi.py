@@ -109,13 +109,15 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "deadline_ms": _number(contract.DEADLINE_MS),
         **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
+        "loras": _loras(profile),
         **(_webhook(webhook_events) if webhook_events else dict.fromkeys(contract.WEBHOOK_FIELDS, False)),
     }
     return {
         "type": "object",
         "description": f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
         f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
-        "that run count: num_inference_steps x strength.",
+        "that run count: num_inference_steps x strength. "
+        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product.",
         "properties": {
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
@@ -130,6 +132,19 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "additionalProperties": False,
         "examples": [EXAMPLE],
     }
+
+
+def _loras(profile: ModelProfile) -> dict[str, Any]:
+    """Return the schema of the LoRAs to use; without LoRAs of the model only an empty list is allowed."""
+    properties = {
+        "id": {"type": "string", "enum": [lora.id for lora in profile.loras]},
+        "scale": {"oneOf": [_number(contract.LORA_SCALE, "number"), {"type": "null"}]},
+    }
+    item = {"type": "object", "properties": properties, "required": ["id"], "additionalProperties": False}
+    if not profile.loras:
+        return {"type": "array", "maxItems": 0}
+    most = min(contract.LORAS.maximum, len(profile.loras))
+    return {"type": "array", "items": item, "maxItems": most, "description": "Each LoRA at most once"}
 
 
 def _limit_images() -> dict[str, Any]:

@@ -181,6 +181,9 @@ class Bounds(View):
     strength: Fraction
     mask_blur: Range
     outpaint: Annotated[Range, Field(description="Pixels at one side")]
+    loras: Annotated[Range, Field(description="LoRAs of one request")]
+    lora_scale: Fraction
+    lora_cost_percent: Annotated[int, Field(description="What each LoRA adds to `max_pixel_steps`'s left side")]
     init_image_bytes: int
     init_image_pixels: int
     max_pixel_steps: int
@@ -197,6 +200,19 @@ class Preset(View):
     guidance_scale: float | None
     scheduler: str | None
     negative_prompt: str | None
+
+
+class Lora(View):
+    """A LoRA that requests may use. Its settings are the defaults of a request that has it; null: the model's."""
+
+    id: str
+    name: str
+    name_in: Annotated[dict[Literal["zh-CN"], str], Field(description="`name` in other languages")]
+    scale: Annotated[float, Field(description="The scale of a request that sets none")]
+    words: Annotated[list[str], Field(description="Trigger words: what a prompt should contain")]
+    scheduler: str | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
 
 
 Feature = Literal["image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running", "webhooks"]
@@ -236,6 +252,7 @@ class Model(View):
         Field(description="Tokens of a prompt that the text encoder reads; null: as many as a prompt may have"),
     ]
     presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
+    loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
 
 
 class Models(View):

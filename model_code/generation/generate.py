@@ -1,13 +1,14 @@
 """Generation of the images of one request.
 
-A request never changes the loaded pipeline. It runs a pipeline of its own with the same components, its own scheduler
-and, with an init_image, the class for image to image. The noise of image i comes from a CPU generator with
-`seeds()[i]`, so that a laptop and a GPU start from the same noise.
+A request leaves the loaded pipeline as it found it. It runs a pipeline of its own with the same components, its own
+scheduler and, with an init_image, the class for image to image; LoRAs are applied while it runs. The noise of image i
+comes from a CPU generator with `seeds()[i]`, so that a laptop and a GPU start from the same noise.
 """
 
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from contract import EaselError, GenerationRequest, ModelProfile, refuse
 from generation.gpu_memory import GpuMemory, is_context_lost, is_out_of_memory
 from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
 from generation.inpaint import InpaintInput, read_inpaint_input
+from generation.lora import Loras
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
@@ -36,6 +38,8 @@ class Model:
     """The most images of one batch."""
     memory: GpuMemory
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    loras: Loras | None = None
+    """The LoRAs of the profile; None: it has none."""
     is_cancelled: Callable[[], bool] | None = None
     """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None
@@ -72,7 +76,8 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
     check_steps(pipeline.scheduler, request.num_inference_steps)
     arguments = prepare_arguments(pipeline, request, width, height)
-    images = _Run(model, request, pipeline, arguments, start, expires_at).generate_all()
+    with model.loras.applied(request.loras) if model.loras else nullcontext():
+        images = _Run(model, request, pipeline, arguments, start, expires_at).generate_all()
     resized = tuple(_resize(image, request.width, request.height, model.profile) for image in images)
     if isinstance(start, InpaintInput):
         resized = tuple(start.canvas.merge(image) for image in resized)

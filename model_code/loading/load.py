@@ -11,6 +11,7 @@ from container_log import log
 from contract import IMAGES, SIDE, EaselError, GenerationRequest, refuse
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
+from generation.lora import Loras
 from generation.vocabulary import Vocabulary
 from loading.hardware import Hardware, choose_hardware
 from loading.parts import load_parts
@@ -25,7 +26,7 @@ def load_model(folder: Path) -> Model:
     Raises ModelFolderError (the folder is refused), EaselError `config_error`, or what the libraries raise.
     """
     options = loading_options()
-    checked = check_folder(folder, variant=options.variant)
+    checked = check_folder(folder, variant=options.variant, loras=options.loras)
     weights = [folder / part / name for part, found in checked.weights.items() for name in found.files]
     _prefetch(weights)
     family = PIPELINES[checked.index.pipeline]
@@ -33,12 +34,13 @@ def load_model(folder: Path) -> Model:
     pipeline = _load_pipeline(folder, checked, hardware)
     model = Model(
         pipeline,
-        model_profile(pipeline, folder),
+        model_profile(pipeline, folder, checked),
         grid=family.grid,
         # Without CUDA, one by one is about as fast, and an image does not depend on the others of its batch.
         batch_size=IMAGES.maximum if hardware.device == "cuda" else 1,
         memory=GpuMemory(),
         vocabulary=Vocabulary(read_vocabulary(folder)),
+        loras=Loras(folder, pipeline),
     )
     _warm_up(model)
     log(

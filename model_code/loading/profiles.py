@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract import SIDE, SIDE_MULTIPLE, ModelProfile, parse_profile
+from contract import SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
 from generation.img2img import PIPELINES
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
+from model_folder import CheckedModel
 
 _DEFAULT_SIDE = 1024
 
@@ -20,21 +21,26 @@ class LoadingOptions:
 
     dtype: str | None = None
     variant: str | None = None
+    loras: tuple[str, ...] | None = None
+    """Ids; None: those of the folder."""
 
 
 def loading_options() -> LoadingOptions:
     """Return the options in EASEL_MODEL_PROFILE. It has them beside the fields of the profile."""
-    value = json.loads(os.environ.get("EASEL_MODEL_PROFILE") or "{}")
-    return LoadingOptions(value.get("dtype"), value.get("variant"))
+    value = json.loads(os.environ.get("EASEL_MODEL_PROFILE") or "null")
+    if value is None:
+        return LoadingOptions()
+    loras = tuple(lora["id"] for lora in value.get("loras", ()))
+    return LoadingOptions(value.get("dtype"), value.get("variant"), loras)
 
 
-def model_profile(pipeline: Any, folder: Path) -> ModelProfile:
+def model_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> ModelProfile:
     """Return the profile in EASEL_MODEL_PROFILE, or by default one from the pipeline's own defaults."""
     text = os.environ.get("EASEL_MODEL_PROFILE")
-    return parse_profile(text) if text else _derived_profile(pipeline, folder)
+    return parse_profile(text) if text else _derived_profile(pipeline, folder, checked)
 
 
-def _derived_profile(pipeline: Any, folder: Path) -> ModelProfile:
+def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> ModelProfile:
     defaults = {name: p.default for name, p in inspect.signature(pipeline.__call__).parameters.items()}
     side, limit = _native_side(pipeline), max_steps(pipeline.scheduler)
     return ModelProfile(
@@ -49,6 +55,7 @@ def _derived_profile(pipeline: Any, folder: Path) -> ModelProfile:
         schedulers=compatible_schedulers(pipeline.scheduler),
         max_steps=limit,
         image_to_image=type(pipeline).__name__ in PIPELINES,
+        loras=tuple(ProfileLora(id=id) for id in checked.loras),
     )
 
 

@@ -11,8 +11,10 @@ from .errors import ModelFolderError
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
-from .local_files import select_local_files
+from .local_files import LocalFiles, select_local_files
+from .loras import LoraLayer, Modules, Target, check_digests, check_lora, lora_base, lora_path
 from .printable import printable
+from .safetensors_header import read_header, read_shapes
 from .selection import CheckedModel, check_model
 from .vocabulary import VOCABULARY_FILE, read_vocabulary
 from .weights import Weights, weights_stem
@@ -26,16 +28,26 @@ __all__ = [
     "CheckedModel",
     "Component",
     "Files",
+    "LocalFiles",
+    "LoraLayer",
     "ModelFolderError",
     "ModelIndex",
+    "Modules",
     "PipelineFamily",
+    "Target",
     "Weights",
+    "check_digests",
     "check_folder",
+    "check_lora",
     "check_model",
+    "lora_base",
+    "lora_path",
     "max_bytes",
     "parse_index",
     "parse_settings",
     "printable",
+    "read_header",
+    "read_shapes",
     "read_vocabulary",
     "select_local_files",
     "weights_stem",

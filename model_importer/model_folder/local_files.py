@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .errors import ModelFolderError
+from .loras import LORAS_FOLDER, check_digests
 from .selection import CheckedModel, check_model
 from .vocabulary import VOCABULARY_FILE, read_vocabulary
 
@@ -58,16 +59,38 @@ def regular_or_folder(folder: Path, path: Path, *, links: bool) -> os.stat_resul
 
 
 def check_local_model(
-    folder: Path, variant: str | None = None, pipeline: str | None = None, *, links: bool = False
+    folder: Path,
+    variant: str | None = None,
+    pipeline: str | None = None,
+    loras: Iterable[str] | None = (),
+    *,
+    links: bool = False,
 ) -> CheckedModel:
-    """Return the model in a folder. `variant` and `pipeline` are as in `check_model`. Raises ModelFolderError."""
-    checked = check_model(LocalFiles(folder, links=links), {"": variant}, pipeline)
+    """Return the model in a folder. `variant`, `pipeline` and `loras` are as in `check_model`; None: all its LoRAs.
+
+    Raises ModelFolderError.
+    """
+    files = LocalFiles(folder, links=links)
+    checked = check_model(files, {"": variant}, pipeline, _loras_of(files) if loras is None else loras)
     read_vocabulary(folder)
     return checked
 
 
-def select_local_files(folder: Path, variant: str | None = None, pipeline: str | None = None) -> list[str]:
-    """Return the paths to release, sorted: those of the model, and the vocabulary. Raises ModelFolderError."""
-    files = check_local_model(folder, variant, pipeline).files
+def _loras_of(files: LocalFiles) -> list[str]:
+    paths = sorted(path for path in files.sizes if path.startswith(f"{LORAS_FOLDER}/"))
+    if others := [path for path in paths if not path.endswith(".safetensors")]:
+        raise ModelFolderError(f"{others[0]} is not a LoRA", f"Keep only .safetensors files in {LORAS_FOLDER}/.")
+    return [path.removeprefix(f"{LORAS_FOLDER}/").removesuffix(".safetensors") for path in paths]
+
+
+def select_local_files(
+    folder: Path, variant: str | None = None, pipeline: str | None = None, loras: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the paths to release, sorted: those of the model, its LoRAs (id to sha256), and the vocabulary.
+
+    Raises ModelFolderError.
+    """
+    files = check_local_model(folder, variant, pipeline, loras or {}).files
+    check_digests(folder, loras or {})
     vocabulary = [VOCABULARY_FILE] if (folder / VOCABULARY_FILE).exists() else []
     return sorted([*files, *vocabulary])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import ModelFolderError
@@ -19,8 +21,21 @@ _BITS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Header:
+    """The tensors of a file with their shapes, and what its writer added."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, Any]
+
+
 def read_shapes(files: Files, path: str) -> dict[str, tuple[int, ...]]:
     """Return the tensors with their shapes. Raises ModelFolderError unless they fill the file exactly."""
+    return dict(read_header(files, path).shapes)
+
+
+def read_header(files: Files, path: str) -> Header:
+    """Return the header. Raises ModelFolderError unless the tensors fill the file exactly."""
     size = files.sizes[path]
     beginning = files.read(path, 0, min(size, _FIRST_BYTES))
     length = int.from_bytes(beginning[:8], "little")
@@ -42,7 +57,9 @@ def read_shapes(files: Files, path: str) -> dict[str, tuple[int, ...]]:
         raise _damaged(path) from None
     if not tensors or 8 + length + end != size:
         raise _damaged(path)
-    return {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+    metadata = header.get("__metadata__")
+    shapes = {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+    return Header(shapes, metadata if isinstance(metadata, dict) else {})
 
 
 def _extent(tensor: dict[str, Any]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from .classes import PIPELINES, has_weights
 from .errors import ModelFolderError
 from .files import Files, read_settings
 from .index import INDEX_BYTES, INDEX_FILE, Component, ModelIndex, parse_index
+from .loras import Modules, check_lora, lora_path
 from .parts import Settings, check_chat_template, check_part
 from .printable import printable
 from .safetensors_header import read_shapes
@@ -29,17 +30,21 @@ class CheckedModel:
 
     index: ModelIndex
     files: tuple[str, ...]
-    """Paths, sorted: the index, and the settings and weights of each part."""
+    """Paths, sorted: the index, the settings and weights of each part, and the LoRAs."""
     weights: Mapping[str, Weights]
     """The weights of each part that has some."""
+    loras: tuple[str, ...] = ()
+    """Ids of the LoRAs."""
 
 
-def check_model(files: Files, variants: Mapping[str, str | None], pipeline: str | None = None) -> CheckedModel:
+def check_model(
+    files: Files, variants: Mapping[str, str | None], pipeline: str | None = None, loras: Iterable[str] = ()
+) -> CheckedModel:
     """Return the files of a model.
 
     `variants` maps parts to variants, and "" to that of the others; None prefers fp16. `pipeline` is the class in the
-    model's entry. Nothing but settings and the headers of weights is read. Raises ModelFolderError: part, file and what
-    to do.
+    model's entry, `loras` has the ids of its LoRAs. Nothing but settings and the headers of weights is read. Raises
+    ModelFolderError: part, file and what to do.
     """
     for path in files.sizes:
         _check_path(path)
@@ -62,7 +67,12 @@ def check_model(files: Files, variants: Mapping[str, str | None], pipeline: str 
             selected |= {f"{part.name}/{name}" for name in (*found.files, *filter(None, [found.index]))}
         check_values(part, settings[part.name], tensors.get(part.name, {}))
     check_together(index, settings, tensors)
-    return CheckedModel(index, tuple(sorted(selected)), weights)
+    modules = Modules(tensors)
+    ids = tuple(loras)
+    for id in ids:
+        check_lora(files, lora_path(id), modules)
+        selected.add(lora_path(id))
+    return CheckedModel(index, tuple(sorted(selected)), weights, ids)
 
 
 def _check_pipeline(index: ModelIndex, pipeline: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -23,18 +23,22 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "max_pixel_steps", "max_steps", "licence_url", "suggestions", "subjects", "prompt_tokens",
-    "presets",
+    "image_to_image", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions", "subjects",
+    "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
 """The container needs none of the last keys, from the link of the licence on. It also gets `dtype` and `variant`."""
+_LORA_OF_CONTAINER = frozenset({"id", "scale", "scheduler", "steps", "guidance_scale"})
+_LORA_OF_FUNCTIONS = _LORA_OF_CONTAINER | {"name", "name_zh", "words"}
+"""Fields of a LoRA that a request needs, and those that people see."""
 CONTAINER_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
 FUNCTION_BYTES = 3328
 """Most of the 4 KB that Lambda allows for all variables of a function. The others get the rest."""
 
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
+LORA_SCALE, MOST_LORAS = (-4, 4), 16
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
@@ -118,6 +122,45 @@ class Preset(_Entry):
     """What the image should not contain."""
 
 
+class LoraFile(_Entry):
+    """A file of a repository of the hub."""
+
+    kind: Literal["hub"] = "hub"
+    repository: Annotated[str, matches(r"[\w-][\w.-]*/[\w-][\w.-]*", "owner/name")]
+    """`owner/name`."""
+    revision: Annotated[str, matches(r"(?!.*\.\.)[A-Za-z0-9][\w./-]{0,254}", "a commit, a branch or a tag")]
+    """A commit, or a branch or tag that the import resolves once."""
+    file: Annotated[str, matches(r"(?!.*\.\.)[\w-][\w ./-]{0,254}\.safetensors", "a path that ends with .safetensors")]
+    """Path in the repository."""
+
+
+class Lora(_Entry):
+    """A LoRA that requests may use. Its settings replace the model's defaults in a request that has the LoRA."""
+
+    id: Annotated[str, matches(r"[a-z0-9][a-z0-9._-]{0,39}", "lower-case letters, digits, dots and dashes")]
+    """By which a request names it. The file is `loras/<id>.safetensors` in the model's folder or release."""
+    sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
+    """Digest of the file. Another file is refused."""
+    source: LoraFile | None = None
+    """Where an import gets the file, for a model of a hub; default: it is beside the model's own files."""
+    name: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
+    """Name that people read, in English; default: the id."""
+    name_zh: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
+    """Its Chinese name; default: the English one."""
+    licence: str | None = None
+    """Name of the licence."""
+    scale: Annotated[StrictFloat, Field(ge=LORA_SCALE[0], le=LORA_SCALE[1])] = 1.0
+    """The scale of a request that sets none."""
+    words: tuple[Annotated[str, Field(max_length=100)], ...] = ()
+    """Trigger words: what a prompt should contain."""
+    scheduler: str | None = None
+    """One of the entry's `schedulers`."""
+    steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
+    """Number of inference steps."""
+    guidance_scale: Annotated[StrictFloat | None, Field(ge=GUIDANCE[0], le=GUIDANCE[1])] = None
+    """Guidance scale."""
+
+
 class Model(_Entry):
     """One entry of the catalogue."""
 
@@ -171,6 +214,8 @@ class Model(_Entry):
     """Tokens of a prompt that the text encoder reads, without its own; the page warns of longer prompts."""
     presets: tuple[Preset, ...] = ()
     """Named settings that the page offers."""
+    loras: Annotated[tuple[Lora, ...], Field(max_length=MOST_LORAS)] = ()
+    """LoRAs that requests may use."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -179,24 +224,38 @@ class Model(_Entry):
         _check_steps(self)
         _check_sizes(self)
         _check_presets(self)
+        _check_loras(self)
         _check_length(self)
         return self
 
     @property
     def profile(self) -> str:
         """JSON for the functions: what a request needs."""
-        return self._render(PROFILE)
+        return self._render(PROFILE, _LORA_OF_FUNCTIONS)
 
     @property
     def container_profile(self) -> str:
         """JSON for the container: what a request needs, and how the model is loaded."""
-        return self._render(CONTAINER_PROFILE, dtype=self.dtype, variant=self.source.variant)
+        return self._render(CONTAINER_PROFILE, _LORA_OF_CONTAINER, dtype=self.dtype, variant=self.source.variant)
 
-    def _render(self, keys: tuple[str, ...], **more: str | None) -> str:
+    @property
+    def source_fields(self) -> dict[str, Any]:
+        """The source for the importer, with that of the LoRAs."""
+        loras = [lora.model_dump(include={"id", "sha256", "source"}, exclude_none=True) for lora in self.loras]
+        return self.source.model_dump() | ({"loras": loras} if loras else {})
+
+    @property
+    def lora_digests(self) -> dict[str, str]:
+        """Id of each LoRA to the sha256 of its file."""
+        return {lora.id: lora.sha256 for lora in self.loras}
+
+    def _render(self, keys: tuple[str, ...], lora_keys: frozenset[str], **more: str | None) -> str:
         fields = {key: getattr(self, key) for key in keys} | more
         value = {key: value for key, value in fields.items() if value not in (None, ())}
         if "presets" in value:
             value["presets"] = [preset.model_dump(exclude_none=True) for preset in self.presets]
+        if "loras" in value:
+            value["loras"] = [lora.model_dump(include={*lora_keys}, exclude_defaults=True) for lora in self.loras]
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -259,6 +318,8 @@ def _model_at(location: Location) -> type[BaseModel]:
         return HubFiles
     if location[0] == "presets" and len(location) > 2:
         return Preset
+    if location[0] == "loras" and len(location) > 2:
+        return LoraFile if len(location) > 3 and location[2] == "source" else Lora
     sources: Mapping[int | str, type[BaseModel]] = {"hub": HubSource, "s3": S3Source, "folder": FolderSource}
     return sources.get(location[-2], Model) if len(location) > 1 else Model
 
@@ -324,6 +385,26 @@ def _check_presets(model: Model) -> None:
             _check_size(model, preset.size, "presets")
 
 
+def _check_loras(model: Model) -> None:
+    ids = [lora.id for lora in model.loras]
+    if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
+        raise failure("conflict", "loras", f"loras has {repeated[0]!r} twice; each needs an id of its own.")
+    for lora in model.loras:
+        scheduler = lora.scheduler or model.scheduler
+        if scheduler not in model.schedulers:
+            message = f"loras: {lora.id!r} has {scheduler!r}; schedulers has {', '.join(model.schedulers)}."
+            raise failure("conflict", "loras", message)
+        if lora.steps and lora.steps > (limit := _most_steps(model, scheduler)):
+            message = f"loras: {lora.id!r} has {lora.steps} steps; {scheduler} allows {STEPS[0]} to {limit}."
+            raise failure("out_of_range", "loras", message)
+        if lora.source and not isinstance(model.source, HubSource):
+            message = (
+                f"loras: {lora.id!r} has a source, but only models of a hub are imported with one; put the file at "
+                f"loras/{lora.id}.safetensors beside the model's files and leave `source` out."
+            )
+            raise failure("conflict", "loras", message)
+
+
 def _check_length(model: Model) -> None:
     for profile, limit in ((model.profile, FUNCTION_BYTES), (model.container_profile, CONTAINER_BYTES)):
         if (size := len(profile.encode(errors="replace"))) > limit:
@@ -331,5 +412,5 @@ def _check_length(model: Model) -> None:
                 "too_long",
                 "",
                 f"the profile has {size} bytes; AWS allows {limit} in a variable. Shorten the name, the licence, the "
-                "suggestions, the subjects, the presets or the list of sizes.",
+                "suggestions, the subjects, the presets, the LoRAs or the list of sizes.",
             )

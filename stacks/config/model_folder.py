@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from stacks.config.catalogue import CatalogueError, HubSource, Model, S3Source
 CONTENT_HELP = "docs/how-to/own-model.md says what belongs there."
 
 
-def released_files(folder: Path, variant: str | None = None, pipeline: str | None = None) -> list[str]:
-    """Return the paths to release, sorted: settings, tokenizers, safetensors of one variant, and the vocabulary.
+def released_files(
+    folder: Path, variant: str | None = None, pipeline: str | None = None, loras: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the paths to release, sorted: settings, tokenizers, safetensors of one variant, LoRAs, and the vocabulary.
 
-    `variant` is that of the entry's source, `pipeline` that of the entry. Raises CatalogueError: the folder cannot be
-    released.
+    `variant` is that of the entry's source, `pipeline` and `loras` (id to sha256) those of the entry. Raises
+    CatalogueError: the folder cannot be released.
     """
     try:
-        return select_local_files(folder, variant, pipeline)
+        return select_local_files(folder, variant, pipeline, loras)
     except ModelFolderError as error:
         raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None
 
@@ -35,7 +37,7 @@ def imported_bytes(model: Model, source: HubSource | S3Source, hub: Callable[[st
     from model_importer import sources
     from model_importer.progress import Progress
 
-    fields, progress = source.model_dump(), Progress(lambda state: None)
+    fields, progress = model.source_fields, Progress(lambda state: None)
     try:
         with ThreadPoolExecutor(1) as pool:
             if isinstance(source, S3Source):

@@ -44,6 +44,7 @@ def test_the_article_s_request(model: Any, send: Send) -> None:
         "mask_blur": None,
         "outpaint": None,
         "embed_parameters": False,
+        "loras": None,
     }
     timings = response["timings"]
     assert set(timings) == {"generate_s", "encode_s", "total_s"}

@@ -11,7 +11,6 @@ from pathlib import Path
 from easel.cloud.doctor.check import Finding, check, failed, ok
 from easel.cloud.doctor.model import GB, folder_size
 from easel.cloud.doctor.plan import Plan
-from stacks.config.catalogue import FolderSource
 
 SPARE_BYTES = GB
 """Space for the templates and packages that the CDK writes."""
@@ -59,7 +58,7 @@ def disk(plan: Plan, root: Path) -> Finding:
     A model folder is copied and zipped once before the upload.
     """
     model = plan.model
-    copies = 2 * folder_size(model.source) if model and isinstance(model.source, FolderSource) else 0
+    copies = 2 * folder_size(model) if model else 0
     free, needed = shutil.disk_usage(root).free, SPARE_BYTES + copies
     message = f"{free / GB:.1f} GB are free at {root}; a deploy needs {needed / GB:.1f} GB."
     return failed(message) if free < needed else ok(message)

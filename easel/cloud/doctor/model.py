@@ -130,16 +130,20 @@ def model_folder(plan: Plan) -> Finding | None:
         return None
     source = plan.model.source
     try:
-        released_files(source.path, source.variant, plan.model.pipeline)
+        released_files(source.path, source.variant, plan.model.pipeline, plan.model.lora_digests)
     except CatalogueError as error:
         return failed(str(error))
-    return ok(f"{source.path}: {CHECKED}, {folder_size(source) / GB:.2f} GB.")
+    return ok(f"{source.path}: {CHECKED}, {folder_size(plan.model) / GB:.2f} GB.")
 
 
-def folder_size(source: FolderSource) -> int:
-    """Return the bytes that a release of the folder uploads; 0 if the folder cannot be released."""
+def folder_size(model: Model) -> int:
+    """Return the bytes that a release of the model's folder uploads; 0 if there is none, or it cannot be released."""
+    source = model.source
+    if not isinstance(source, FolderSource):
+        return 0
     try:
-        return sum((source.path / name).stat().st_size for name in released_files(source.path, source.variant))
+        files = released_files(source.path, source.variant, loras=model.lora_digests)
+        return sum((source.path / name).stat().st_size for name in files)
     except CatalogueError:
         return 0
 

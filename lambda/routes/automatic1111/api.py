@@ -52,7 +52,7 @@ class Automatic1111Api(Api):
             Route("GET", "/sdapi/v1/upscalers", _constant([])),
             Route("GET", "/sdapi/v1/latent-upscale-modes", _constant([])),
             Route("GET", "/sdapi/v1/sd-vae", _constant([])),
-            Route("GET", "/sdapi/v1/loras", _constant([])),
+            Route("GET", "/sdapi/v1/loras", _constant(views.lora_views(self._profile))),
             Route("GET", "/sdapi/v1/embeddings", _constant({"loaded": {}, "skipped": {}})),
         ]
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract import EaselError, GenerationRequest, ModelProfile, refuse, validate_request
+from contract import (
+    LORA_SCALE,
+    LORAS,
+    EaselError,
+    GenerationRequest,
+    ModelProfile,
+    ProfileLora,
+    refuse,
+    validate_request,
+)
 from routes.automatic1111.samplers import set_scheduler
 from routes.lenient import LenientFields, base64_of
 
@@ -55,7 +64,8 @@ _IGNORED_SETTINGS: Mapping[str, tuple[Any, ...]] = {
 _USED_SETTINGS = ("sd_model_checkpoint", "samples_format", "enable_pnginfo")
 _FORMATS: Mapping[str, str] = {"png": "png", "webp": "webp", "jpg": "jpeg", "jpeg": "jpeg"}
 
-_EXTRA_NETWORK = re.compile(r"<(lora|lyco|hypernet):([^<>:]{1,120})(?::[^<>]{0,120})?>", re.IGNORECASE)
+_EXTRA_NETWORK = re.compile(r"<(lora|lyco|hypernet):([^<>:]{1,120})(?::([^<>]{0,120}))?>", re.IGNORECASE)
+_MULTIPLIER = re.compile(r"\s*(?:te=|unet=)?([+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}))\s*(?::.*)?", re.ASCII)
 _SYNTAX = re.compile(r"(?<!\\)[()\[\]]|\b(?:BREAK|AND)\b")
 
 
@@ -74,12 +84,12 @@ def parse(sent: Mapping[str, Any], profile: ModelProfile, *, from_image: bool) -
     """Parse the fields of txt2img, or with `from_image` of img2img. Raises EaselError with a 4xx code."""
     known = {**DEFAULTS, **(IMAGE_DEFAULTS if from_image else {})}
     lenient = LenientFields(profile)
+    prompts = {name: _prompt(lenient, sent, name) for name in ("prompt", "negative_prompt")}
     batch_size = _set_numbers(lenient, sent)
     sampler = _text(sent, "sampler_name") or _text(sent, "sampler_index")
     set_scheduler(lenient, profile, sampler, _text(sent, "scheduler"))
     lenient.steps(sent.get("steps"), "steps")
-    for name in ("prompt", "negative_prompt"):
-        lenient.fields[name] = _prompt(lenient, sent, name)
+    lenient.fields |= prompts
     if from_image:
         _set_image(lenient, sent, profile)
     _set_settings(lenient, sent.get("override_settings"), profile)
@@ -124,14 +134,42 @@ def _text(sent: Mapping[str, Any], name: str) -> str:
 
 
 def _prompt(lenient: LenientFields, sent: Mapping[str, Any], name: str) -> str:
-    """Return the prompt without tags of extra networks, which no model could read."""
+    """Return the prompt without tags of extra networks. Those of the model's LoRAs in a prompt are set."""
     prompt = _text(sent, name)
-    for kind, network in dict.fromkeys(_EXTRA_NETWORK.findall(prompt)):
-        lenient.warnings.append(f"<{kind.lower()}:{network}> was left out of {name}: it is not supported by this model")
+    loras: dict[str, float] = {}
+    for kind, network, multiplier in dict.fromkeys(_EXTRA_NETWORK.findall(prompt)):
+        found = find_lora(lenient.profile, network) if kind.lower() != "hypernet" and name == "prompt" else None
+        if found is None or (found.id not in loras and len(loras) == LORAS.maximum):
+            reason = "it is not supported by this model" if found is None else f"a request has {LORAS.maximum} at most"
+            lenient.warnings.append(f"<{kind.lower()}:{network}> was left out of {name}: {reason}")
+        else:
+            loras[found.id] = _lora_scale(lenient, found, multiplier)
+    lenient.loras([{"id": id, "scale": scale} for id, scale in loras.items()])
     prompt = _EXTRA_NETWORK.sub("", prompt)
     if _SYNTAX.search(prompt):
         lenient.warnings.append(f"{name} is read as plain text: (), [], BREAK and AND have no special meaning")
     return prompt
+
+
+def find_lora(profile: ModelProfile, name: str) -> ProfileLora | None:
+    """Return the LoRA of a model that a client names, by its id or its name."""
+    wanted = name.strip().lower()
+    return next((lora for lora in profile.loras if wanted in (lora.id, lora.name.lower())), None)
+
+
+def _lora_scale(lenient: LenientFields, lora: ProfileLora, multiplier: str) -> float:
+    """Return the first multiplier of a tag; the text encoder has no other than the rest."""
+    match = _MULTIPLIER.fullmatch(multiplier)
+    if not match:
+        if multiplier:
+            lenient.warnings.append(
+                f"the multiplier {multiplier[:40]!r} of {lora.id} is no number; {lora.scale:g} was used"
+            )
+        return lora.scale
+    scale = min(max(float(match[1]), LORA_SCALE.minimum), LORA_SCALE.maximum)
+    if scale != float(match[1]):
+        lenient.warnings.append(f"the multiplier {match[1]} of {lora.id} was changed to {scale:g}")
+    return scale
 
 
 def _set_image(lenient: LenientFields, sent: Mapping[str, Any], profile: ModelProfile) -> None:

@@ -100,6 +100,14 @@ def model_views(profile: ModelProfile) -> list[dict[str, Any]]:
     return [{**names, "hash": None, "sha256": None, "config": None}]
 
 
+def lora_views(profile: ModelProfile) -> list[dict[str, Any]]:
+    """Return the response of /loras. Clients write `name` into tags; `metadata` is what trainers put into a file."""
+    return [
+        {"name": lora.id, "alias": lora.name or lora.id, "path": f"loras/{lora.id}.safetensors", "metadata": {}}
+        for lora in profile.loras
+    ]
+
+
 def options_view(profile: ModelProfile) -> dict[str, Any]:
     """Return the response of /options."""
     return {

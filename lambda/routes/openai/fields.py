@@ -26,11 +26,11 @@ _SIZE = re.compile(r"\s*([0-9]{1,5})\s*[xX×]\s*([0-9]{1,5})\s*", re.ASCII)
 _USED = {
     "prompt", "model", "n", "size", "quality", "response_format", "output_format", "background", "stream",
     "partial_images", "negative_prompt", "seed", "steps", "guidance_scale", "scheduler", "strength",
-    "output_compression",
+    "output_compression", "loras",
 }  # fmt: skip
 _WITHOUT_EFFECT = {"user", "safety_identifier", "moderation", "style", "complexity", "input_fidelity"}
 """Accepted without a warning: nothing about the image depends on them here."""
-_REFUSED = {"frame_count", "frame_duration_ms", "svg", "loras", "mask"}
+_REFUSED = {"frame_count", "frame_duration_ms", "svg", "mask"}
 _NAMES = {"num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image", "mask_image": "mask"}
 """Native names to those of this API, in messages."""
 _MAX_WARNINGS = 20
@@ -83,10 +83,11 @@ def parse(
     _refuse_unsupported(value, profile)
     lenient = LenientFields(profile)
     lenient.fields["prompt"] = _prompt(sent.get("prompt"))
+    lenient.loras(value.get("loras"))
     _set_image(lenient, value, image, mask)
     _set_size(lenient, value.get("size"), image)
     _set_model(lenient, value, profile)
-    _set_numbers(lenient, value, profile)
+    _set_numbers(lenient, value)
     lenient.fields["output_format"] = _output_format(value.get("output_format"))
     _warn(lenient, value)
     try:
@@ -152,10 +153,10 @@ def _set_model(lenient: LenientFields, value: Mapping[str, Any], profile: ModelP
         lenient.scheduler(str(scheduler), str(scheduler), "scheduler")
 
 
-def _set_numbers(lenient: LenientFields, value: Mapping[str, Any], profile: ModelProfile) -> None:
+def _set_numbers(lenient: LenientFields, value: Mapping[str, Any]) -> None:
     quality = value.get("quality")
     factor = _STEPS.get(quality) if isinstance(quality, str) else None
-    steps = None if factor is None else max(1, round(profile.steps * factor))
+    steps = None if factor is None else max(1, round(lenient.profile.steps * factor))
     lenient.steps(value.get("steps", steps), "steps" if "steps" in value else "the steps of this quality")
     if quality is not None and factor is None and quality not in _DEFAULT_QUALITY:
         lenient.ignore("quality", f"it is none of {', '.join(QUALITIES)}")

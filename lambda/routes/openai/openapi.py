@@ -119,6 +119,7 @@ def _fields(profile: ModelProfile) -> dict[str, Any]:
         "steps": {"type": "integer", "minimum": 1, "maximum": profile.max_steps},
         "guidance_scale": {"type": "number", "minimum": GUIDANCE.minimum, "maximum": GUIDANCE.maximum},
         "scheduler": {**text, "enum": list(profile.schedulers)},
+        "loras": {"type": "array", "items": {"type": "object"}, "description": "As in a GenerationRequest"},
         "strength": {"type": "number", "minimum": STRENGTH.minimum, "maximum": STRENGTH.maximum},
     }
 

@@ -40,13 +40,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "output_format": ("output_format",),
     "aspect_ratio": ("aspect_ratio",),
     "image_dimensions": ("image_dimensions",),
+    "loras": ("loras",),
 }
 """The name of an input here, to the names that it may have."""
 INPUTS: Mapping[str, str] = {
     "num_images_per_prompt": "num_outputs", "init_image": "image", "strength": "prompt_strength", "mask_image": "mask",
 }  # fmt: skip
 """Native names to those of inputs, where they differ."""
-_UNSUPPORTED = ("loras", "lora_weights", "replicate_weights", "extra_lora")
+_UNSUPPORTED = ("lora_weights", "replicate_weights", "extra_lora")
 _WITHOUT_EFFECT = (
     "output_quality",
     "disable_safety_checker",
@@ -122,6 +123,7 @@ def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _set(lenient: LenientFields, used: Mapping[str, Any], profile: ModelProfile) -> None:
+    lenient.loras(used.get("loras"))
     for name in ("prompt", "negative_prompt"):
         lenient.text(name, used.get(name), name)
     _set_size(lenient, used, profile)

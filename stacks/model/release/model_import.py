@@ -152,7 +152,7 @@ def _network(settings: Settings) -> Project.VpcConfigProperty | None:
 def _request(settings: Settings, model: Model, code: str) -> dict[str, Any]:
     """Return the importer's request: its source has the fields of the catalogue entry's source."""
     licence = {} if isinstance(model.source, HubSource) else {"licence": model.licence}
-    source = {**model.source.model_dump(), **licence}
+    source = {**model.source_fields, **licence}
     secret = {"token_secret": settings.hub_token_secret} if settings.hub_token_secret else {}
     hub = {"hub_url": settings.hub_url.rstrip("/"), **secret}
     return {"code": code, "source": source, "pipeline": model.pipeline, **hub}

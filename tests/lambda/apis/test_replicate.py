@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes import MAGIC, PROFILE, ROOT, World, event
 
-from contract import INIT_IMAGE_BYTES, SCHEDULERS, EaselError, render_error
+from contract import INIT_IMAGE_BYTES, SCHEDULERS, EaselError, Lora, ProfileLora, render_error
 from jobs.ports import EndpointState, Progress
 from routes.replicate.inputs import NAMES, input_schema
 from webhooks.url import UrlRules
@@ -125,12 +125,12 @@ def test_over_http_the_output_is_in_the_response(world: World) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for names in NAMES.values() for name in names))
 def test_inputs_have_the_names_of_many_models(name: str) -> None:
-    world = World(replace(PROFILE, schedulers=SCHEDULERS))
+    world = World(replace(PROFILE, schedulers=SCHEDULERS, loras=(ProfileLora(id="flat"),)))
     values: dict[str, Any] = {
         "prompt": "a pear", "negative_prompt": "fog", "width": 128, "height": 128, "num_outputs": 3,
         "num_inference_steps": 9, "guidance_scale": 3, "scheduler": "K_EULER_ANCESTRAL", "seed": 9, "image": DATA_URL,
         "prompt_strength": 0.25, "output_format": "jpg", "mask": DATA_URL, "aspect_ratio": "2:1",
-        "image_dimensions": "128x64",
+        "image_dimensions": "128x64", "loras": [{"id": "flat", "scale": 2}],
     }  # fmt: skip
     own = next(own for own, names in NAMES.items() if name in names)
     image = {"image": DATA_URL} if own in ("prompt_strength", "mask") else {}
@@ -139,7 +139,7 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "num_outputs": ("num_images_per_prompt", 3), "image": ("init_image", START), "prompt": ("prompt", ("a pear",)),
         "prompt_strength": ("strength", 0.25), "output_format": ("output_format", "jpeg"), "seed": ("seed", 9),
         "scheduler": ("scheduler", "euler_a"), "aspect_ratio": ("width", 728), "image_dimensions": ("height", 64),
-        "mask": ("mask_image", START),
+        "mask": ("mask_image", START), "loras": ("loras", (Lora("flat", 2.0),)),
     }.get(own, (own, values[own]))  # fmt: skip
     assert getattr(request, expected[0]) == expected[1]
     assert "Warning" not in prediction["logs"]

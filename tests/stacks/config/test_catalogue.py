@@ -35,7 +35,16 @@ from tests.stacks.assembly import FOLDER, write_files, write_model
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
-OPTIONAL = {"upscales", "image_to_image", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets"}
+OPTIONAL = {
+    "upscales",
+    "image_to_image",
+    "max_pixel_steps",
+    "max_steps",
+    "subjects",
+    "prompt_tokens",
+    "presets",
+    "loras",
+}
 
 
 def refusal(root: Path, name: str = "tiny") -> CatalogueError:
@@ -66,7 +75,7 @@ def test_dtype_and_variant_reach_the_container(
 
     model = read_model("tiny", write_model(tmp_path, dtype=dtype, source=source))
     monkeypatch.setenv("EASEL_MODEL_PROFILE", model.container_profile)
-    assert loading_options() == LoadingOptions(dtype, variant)
+    assert loading_options() == LoadingOptions(dtype, variant, ())
 
 
 def test_profile_has_the_fields_of_the_contract() -> None:

@@ -178,6 +178,14 @@ export interface components {
             mask_blur: components["schemas"]["Range"];
             /** @description Pixels at one side */
             outpaint: components["schemas"]["Range"];
+            /** @description LoRAs of one request */
+            loras: components["schemas"]["Range"];
+            lora_scale: components["schemas"]["Fraction"];
+            /**
+             * Lora Cost Percent
+             * @description What each LoRA adds to `max_pixel_steps`'s left side
+             */
+            lora_cost_percent: number;
             /** Init Image Bytes */
             init_image_bytes: number;
             /** Init Image Pixels */
@@ -393,6 +401,39 @@ export interface components {
             jobs: components["schemas"]["Job"][];
         };
         /**
+         * Lora
+         * @description A LoRA that requests may use. Its settings are the defaults of a request that has it; null: the model's.
+         */
+        Lora: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Name In
+             * @description `name` in other languages
+             */
+            name_in: {
+                [key: string]: string;
+            };
+            /**
+             * Scale
+             * @description The scale of a request that sets none
+             */
+            scale: number;
+            /**
+             * Words
+             * @description Trigger words: what a prompt should contain
+             */
+            words: string[];
+            /** Scheduler */
+            scheduler: string | null;
+            /** Num Inference Steps */
+            num_inference_steps: number | null;
+            /** Guidance Scale */
+            guidance_scale: number | null;
+        };
+        /**
          * Model
          * @description The deployed model: what it supports, and its defaults.
          */
@@ -456,6 +497,11 @@ export interface components {
              * @description Named settings to offer to users
              */
             presets: components["schemas"]["Preset"][];
+            /**
+             * Loras
+             * @description LoRAs that requests may use
+             */
+            loras: components["schemas"]["Lora"][];
         };
         /**
          * Models
@@ -712,7 +758,7 @@ export interface components {
             key: string;
         };
         /**
-         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength.
+         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. Each LoRA adds 10 % to the product.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -747,6 +793,7 @@ export interface components {
                 bottom?: number | null;
             } | null;
             embed_parameters?: boolean | null;
+            loras?: unknown[] | null;
             webhook?: string | null;
             webhook_events?: ("start" | "completed")[] | null;
         } & (({

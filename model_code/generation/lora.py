@@ -1,0 +1,98 @@
+"""LoRAs of a request: changes of layers by two small matrices each, added to what the layer computes.
+
+The weights of the model are never touched. A LoRA is read completely before the first layer is changed, and hooks, not
+new weights, change the layers: when they are removed, the pipeline computes the same bits as before.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from contract import EaselError, Lora
+from model_folder import LocalFiles, LoraLayer, ModelFolderError, Modules, Target, check_lora, lora_path
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What one LoRA adds to the output of one layer. The scale is part of `up`."""
+
+    layer: Any
+    down: torch.Tensor
+    up: torch.Tensor
+
+    def __call__(self, layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        if isinstance(layer, torch.nn.Linear):
+            return output + functional.linear(functional.linear(inputs[0], self.down), self.up)
+        hidden = functional.conv2d(inputs[0], self.down, None, layer.stride, layer.padding, layer.dilation)
+        return output + functional.conv2d(hidden, self.up)
+
+
+@dataclass
+class Loras:
+    """The LoRA files of a model folder, and the layers of its loaded pipeline."""
+
+    folder: Path
+    pipeline: Any
+    _modules: Modules | None = field(default=None, init=False)
+
+    @contextmanager
+    def applied(self, requested: Sequence[Lora] | None) -> Iterator[None]:
+        """Change the pipeline until the end of the block, also if that raises.
+
+        Raises EaselError `config_error`: a file was replaced since the model was loaded.
+        """
+        with ExitStack() as hooks:
+            for change in [change for lora in requested or () if lora.scale for change in self._read(lora)]:
+                hooks.callback(change.layer.register_forward_hook(change).remove)
+            yield
+
+    def _read(self, lora: Lora) -> list[_Change]:
+        from safetensors import SafetensorError, safe_open
+
+        path = lora_path(lora.id)
+        try:
+            layers = check_lora(LocalFiles(self.folder, links=True), path, self._layers())
+            with safe_open(self.folder / path, "pt") as file:
+                return [
+                    change for layer, targets in layers for change in self._changes(file, layer, targets, lora.scale)
+                ]
+        except ModelFolderError as error:
+            raise EaselError("config_error", error.message, param="loras", hint=error.hint) from None
+        except (OSError, SafetensorError) as error:
+            message = f"{path} cannot be read ({type(error).__name__})"
+            raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
+
+    def _layers(self) -> Modules:
+        if self._modules is None:
+            parts = {name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)}
+            self._modules = Modules({name: _shapes(part) for name, part in parts.items()})
+        return self._modules
+
+    def _changes(self, file: Any, layer: LoraLayer, targets: list[Target], scale: float) -> Iterator[_Change]:
+        down, up = file.get_tensor(layer.down), file.get_tensor(layer.up)
+        alpha = file.get_tensor(layer.alpha).item() if layer.alpha else layer.default_factor * layer.rank
+        up = up.float() * (scale * alpha / layer.rank)
+        for target in targets:
+            module = self.pipeline.components[target.part].get_submodule(target.module)
+            weight, sides = module.weight, 2 if isinstance(module, torch.nn.Linear) else 4
+            yield _Change(module, *(_like(weight, matrix, sides) for matrix in (down, up[target.first : target.end])))
+
+
+def _shapes(part: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:
+    layers = (torch.nn.Linear, torch.nn.Conv2d)
+    found = {name: module for name, module in part.named_modules() if isinstance(module, layers)}
+    return {f"{name}.weight": tuple(module.weight.shape) for name, module in found.items()}
+
+
+def _like(weight: torch.Tensor, matrix: torch.Tensor, sides: int) -> torch.Tensor:
+    """Return the matrix with the dtype and the device of a weight, and with as many sides."""
+    if matrix.dim() > sides:
+        matrix = matrix.flatten(1)
+    elif matrix.dim() < sides:
+        matrix = matrix[..., None, None]
+    return matrix.to(weight.device, weight.dtype)
