@@ -44,6 +44,9 @@ export function createModel(changes: Partial<Model> = {}): Model {
       init_image_pixels: 4096 * 4096,
       mask_blur: { minimum: 0, maximum: 64 },
       outpaint: { minimum: 0, maximum: 1024 },
+      loras: { minimum: 1, maximum: 4 },
+      lora_scale: { minimum: -4, maximum: 4 },
+      lora_cost_percent: 10,
       max_pixel_steps: 512 * 512 * 100,
     },
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],
@@ -55,6 +58,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     subjects_in: { 'zh-CN': [] },
     prompt_tokens: 75,
     presets: [],
+    loras: [],
     ...changes,
   }
 }

@@ -37,7 +37,7 @@ def no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a pipeline of each family with two LoRAs made by peft."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / request.param
+    folder: Path = tmp_path_factory.mktemp("models") / request.param
     every_pipeline.PIPELINES[request.param]().save_pretrained(folder)
     (folder / "loras").mkdir()
     for seed, name in enumerate(("one", "two")):

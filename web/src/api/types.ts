@@ -35,6 +35,7 @@ type RequestOnly =
   | 'outpaint'
   | 'strength'
   | 'embed_parameters'
+  | 'loras'
 
 /** The parameters of a single image. */
 export interface Parameters extends Omit<RequiredFields, RequestOnly> {
