@@ -63,6 +63,10 @@ app = typer.Typer(
 WebhookUrl = Annotated[
     str | None, typer.Option("--webhook", metavar="<url>", help="URL that gets the job when it has ended.")
 ]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option("--lora", metavar="ID[:SCALE]", help="LoRA of the model, from GET /models; can be repeated."),
+]
 Embed = Annotated[
     bool, typer.Option("--embed-parameters", help="Write the parameters into each file, in AUTOMATIC1111's format.")
 ]
@@ -172,6 +176,7 @@ def generate(
         typer.Option(metavar="SIDE=N,…", help="Extend the initial image by pixels, e.g. left=64,right=64."),
     ] = None,
     embed: Embed = False,
+    lora: Loras = None,
     webhook: WebhookUrl = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the image files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Base URL of the API.")] = "http://127.0.0.1:7860",
@@ -183,7 +188,7 @@ def generate(
     fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
     fields |= {"output_format": output_format, "init_image": init_image, "strength": strength}
     fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint)}
-    fields |= {"embed_parameters": embed or None, "webhook": webhook}
+    fields |= {"embed_parameters": embed or None, "webhook": webhook, "loras": _parse_loras(lora)}
     from easel.client.generate import run
 
     run(url, key, out, as_json, [prompt, *(more or [])], **{k: v for k, v in fields.items() if v is not None})
@@ -231,6 +236,17 @@ def _parse_margins(margins: str | None) -> dict[str, int] | None:
     if not re.fullmatch(r"((left|right|top|bottom)=\d{1,5}(,(?!$)|$)){1,4}", margins, re.ASCII):
         raise typer.BadParameter(f"{margins!r} is not like left=64,right=64", param_hint="--outpaint")
     return {side: int(pixels) for side, _, pixels in (part.partition("=") for part in margins.split(","))}
+
+
+def _parse_loras(loras: list[str] | None) -> list[dict[str, str | float]] | None:
+    """Return the LoRAs of options like `flat` and `flat:0.8`."""
+    parsed: list[dict[str, str | float]] = []
+    for option in loras or ():
+        id, colon, scale = option.partition(":")
+        if not id or (colon and not re.fullmatch(r"-?\d{1,3}(\.\d{1,9})?", scale, re.ASCII)):
+            raise typer.BadParameter(f"{option!r} is not like flat or flat:0.8", param_hint="--lora")
+        parsed.append({"id": id, "scale": float(scale)} if colon else {"id": id})
+    return parsed or None
 
 
 def _parse_size(size: str | None) -> dict[str, int]:

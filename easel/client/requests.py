@@ -35,6 +35,7 @@ class RequestFields(TypedDict, total=False):
     mask_blur: int
     outpaint: Mapping[str, int]
     embed_parameters: bool
+    loras: Sequence[Mapping[str, str | float]]
     deadline_ms: int
     webhook: str
     webhook_events: list[Literal["start", "completed"]]

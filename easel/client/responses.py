@@ -129,6 +129,7 @@ class Model(_Object):
     suggestions: Texts = []
     subjects: Texts = []
     prompt_tokens: Count | None = None
+    loras: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
 
 
 class ModelList(_Object):

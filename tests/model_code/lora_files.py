@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 Tensors = dict[str, torch.Tensor]
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "ff.net.2"]
@@ -36,21 +35,12 @@ def by_peft(pipeline: Any, file: Path, *, text: bool = False, seed: int = 1, str
     pipeline.save_lora_weights(file.parent, weight_name=file.name, **layers)
 
 
-def kohya(
-    part: Any,
-    prefix: str,
-    file: Path,
-    wanted: Callable[[str], bool],
-    *,
-    alpha: float = 2.0,
-    rank: int = 3,
-    seed: int = 2,
-) -> None:
-    """Write a LoRA of the layers of a part that are `wanted`, named by prefix and the layer with underscores."""
+def shapes(part: Any, prefix: str) -> dict[str, Any]:
+    """Return the layers of a part with a weight matrix, named as kohya does: prefix, and underscores for dots."""
     layers = (torch.nn.Linear, torch.nn.Conv2d)
-    shapes = {name: module.weight.shape for name, module in part.named_modules() if isinstance(module, layers)}
-    names = {f"{prefix}_{name.replace('.', '_')}": shape for name, shape in shapes.items() if wanted(name)}
-    save_file(matrices(names, rank=rank, alpha=alpha, seed=seed), file)
+    found = {name: module.weight.shape for name, module in part.named_modules() if isinstance(module, layers)}
+    names = {name: f"text_model.{name}" if name.startswith("encoder.") else name for name in found}
+    return {f"{prefix}_{names[name].replace('.', '_')}": shape for name, shape in found.items()}
 
 
 def matrices(shapes: Mapping[str, Any], *, rank: int = 3, alpha: float = 2.0, seed: int = 2) -> Tensors:
@@ -58,7 +48,7 @@ def matrices(shapes: Mapping[str, Any], *, rank: int = 3, alpha: float = 2.0, se
     generator = torch.Generator().manual_seed(seed)
     tensors: Tensors = {}
     for name, (outputs, inputs, *kernel) in shapes.items():
-        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, inputs, *kernel, generator=generator) * 0.5
-        tensors[f"{name}.lora_up.weight"] = torch.randn(outputs, rank, *(1 for _ in kernel), generator=generator) * 0.5
+        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, inputs, *kernel, generator=generator) * 0.2
+        tensors[f"{name}.lora_up.weight"] = torch.randn(outputs, rank, *(1 for _ in kernel), generator=generator) * 0.2
         tensors[f"{name}.alpha"] = torch.tensor(alpha)
     return tensors

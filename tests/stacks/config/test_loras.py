@@ -1,0 +1,90 @@
+"""LoRAs of a catalogue entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import ProfileLora, parse_profile
+from stacks.config.catalogue import MOST_LORAS, CatalogueError, read_model
+from stacks.config.model_folder import released_files
+from tests.model_files import UNET, UNET_OF_LORA, lora, tensors
+from tests.stacks.assembly import write_model
+
+FLAT = {"id": "flat", "sha256": hashlib.sha256(lora()).hexdigest()}
+SOURCE = {"kind": "hub", "repository": "a/b", "revision": "main", "file": "a.safetensors"}
+HUB = {"kind": "hub", "repository": "c/d", "revision": "main"}
+
+
+def refusal(tmp_path: Path, *loras: dict[str, Any], **changes: Any) -> CatalogueError:
+    with pytest.raises(CatalogueError) as caught:
+        read_model("tiny", write_model(tmp_path, loras=[*loras], **changes))
+    return caught.value
+
+
+def test_functions_get_what_people_see_and_the_container_what_it_needs(tmp_path: Path) -> None:
+    more = {"name": "Flat", "name_zh": "扁平", "words": ["flat"], "licence": "MIT", "scale": 0.5, "steps": 4}
+    model = read_model("tiny", write_model(tmp_path, loras=[FLAT | more]))
+    (found,) = parse_profile(model.profile).loras
+    assert found == ProfileLora(id="flat", name="Flat", name_zh="扁平", words=("flat",), scale=0.5, steps=4)
+    assert parse_profile(model.container_profile).loras == (ProfileLora(id="flat", scale=0.5, steps=4),)
+    assert FLAT["sha256"] not in model.profile
+
+
+def test_the_importer_gets_source_and_digest(tmp_path: Path) -> None:
+    model = read_model("tiny", write_model(tmp_path, source=HUB, loras=[FLAT | {"source": SOURCE, "name": "Flat"}]))
+    assert model.source_fields["loras"] == [FLAT | {"source": SOURCE}]
+    assert "loras" not in read_model("tiny", write_model(tmp_path, source=HUB)).source_fields
+
+
+def test_a_release_has_the_files_of_the_entry(tmp_path: Path) -> None:
+    root = write_model(tmp_path, loras=[FLAT])
+    folder = root / "models/tiny"
+    (folder / UNET).write_bytes(tensors(UNET_OF_LORA))
+    (folder / "loras").mkdir()
+    for name in ("flat", "other"):
+        (folder / f"loras/{name}.safetensors").write_bytes(lora())
+    released = released_files(folder, loras=read_model("tiny", root).lora_digests)
+    assert [path for path in released if path.startswith("loras/")] == ["loras/flat.safetensors"]
+    (folder / "loras/flat.safetensors").write_bytes(lora(rank=3))
+    with pytest.raises(CatalogueError, match="sha256"):
+        released_files(folder, loras={"flat": FLAT["sha256"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "key"),
+    [
+        ({"id": "Flat"}, "wrong_form", "loras.0.id"),
+        ({"id": "../flat"}, "wrong_form", "loras.0.id"),
+        ({"sha256": "abc"}, "wrong_form", "loras.0.sha256"),
+        ({"sha256": None}, "wrong_type", "loras.0.sha256"),
+        ({"scale": 4.01}, "out_of_range", "loras.0.scale"),
+        ({"scale": -4.01}, "out_of_range", "loras.0.scale"),
+        ({"steps": 151}, "out_of_range", "loras.0.steps"),
+        ({"guidance_scale": 30.5}, "out_of_range", "loras.0.guidance_scale"),
+        ({"scheduler": "lcm2"}, "conflict", "loras"),
+        ({"source": SOURCE}, "conflict", "loras"),
+        ({"weight": 1}, "unknown_key", "loras.0.weight"),
+    ],
+)
+def test_entries_that_are_refused(tmp_path: Path, change: dict[str, Any], code: str, key: str) -> None:
+    error = refusal(tmp_path, FLAT | change)
+    assert (error.code, error.key) == (code, key)
+
+
+@pytest.mark.parametrize("file", ["a.ckpt", "../a.safetensors", "/a.safetensors"])
+def test_sources_that_are_refused(tmp_path: Path, file: str) -> None:
+    error = refusal(tmp_path, FLAT | {"source": SOURCE | {"file": file}}, source=HUB)
+    assert (error.code, error.key) == ("wrong_form", "loras.0.source.file")
+
+
+def test_an_id_occurs_once_and_an_entry_has_few(tmp_path: Path) -> None:
+    assert refusal(tmp_path, FLAT, FLAT).code == "conflict"
+    many = [FLAT | {"id": f"l{i}"} for i in range(MOST_LORAS + 1)]
+    refusal(tmp_path, *many)
+    assert len(read_model("tiny", write_model(tmp_path, loras=many[:-1])).loras) == MOST_LORAS
+    assert json.loads(read_model("tiny", tmp_path).container_profile)["loras"][0] == {"id": "l0"}
