@@ -22,8 +22,9 @@ SAMPLERS: Mapping[str, tuple[str, str]] = {
 
 
 def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
-    """Return the text for image `index` of a request: prompt, negative prompt, and one line of settings."""
-    lines = [request.prompt[index // request.num_images_per_prompt]]
+    """Return the text for image `index` of a request: prompt with tags of LoRAs, negative prompt, settings."""
+    tags = "".join(f" <lora:{lora.id}:{lora.scale:g}>" for lora in request.loras or ())
+    lines = [request.prompt[index // request.num_images_per_prompt] + tags]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
     settings = {

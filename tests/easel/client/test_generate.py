@@ -224,6 +224,20 @@ def test_margins_that_cannot_be_read_are_a_usage_error(api: Api, run_generate: G
     assert "--outpaint" in done.stderr
 
 
+def test_loras_reach_the_api(api: Api, run_generate: Generate) -> None:
+    options = ["--lora", "flat", "--lora", "lcm:0.8", "--lora", "ink:-1"]
+    assert run_generate(*options, "--url", api.url).exit_code == 0
+    loras = [{"id": "flat"}, {"id": "lcm", "scale": 0.8}, {"id": "ink", "scale": -1.0}]
+    assert api.received[0].body == {"prompt": ["a"], "loras": loras}
+
+
+@pytest.mark.parametrize("lora", ["", ":1", "flat:", "flat:much", "flat:1:2", "flat:1e3", "flat:nan"])
+def test_a_lora_that_cannot_be_read_is_a_usage_error(api: Api, run_generate: Generate, lora: str) -> None:
+    done = run_generate("--lora", lora, "--url", api.url)
+    assert (done.exit_code, api.received) == (2, [])
+    assert "--lora" in done.stderr
+
+
 def test_a_file_that_is_no_image_is_refused_by_its_name(api: Api, run_generate: Generate, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Easel")
     done = run_generate("--init-image", "README.md", "--url", api.url)

@@ -1,6 +1,7 @@
 """Infotext in image files, as other tools read it."""
 
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -39,6 +40,14 @@ def read_infotext(file: bytes) -> str:
 def test_the_text_of_an_image(case: dict[str, Any]) -> None:
     request = contract.parse_request(json.dumps(case["body"]), PROFILE, lambda: 7)
     assert render_infotext(request, case["image_index"], PROFILE.id) == case["text"]
+
+
+def test_loras_are_tags_at_the_end_of_the_prompt() -> None:
+    """As AUTOMATIC1111 writes them."""
+    body = {"prompt": "a red apple", "loras": [{"id": "flat", "scale": 0.8}, {"id": "ink"}]}
+    profile = dataclasses.replace(PROFILE, loras=tuple(contract.ProfileLora(id=id) for id in ("flat", "ink")))
+    text = render_infotext(contract.parse_request(json.dumps(body), profile), 0, "example")
+    assert text.splitlines()[0] == "a red apple <lora:flat:0.8> <lora:ink:1>"
 
 
 @pytest.mark.parametrize("output_format", contract.OUTPUT_FORMATS)
