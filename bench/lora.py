@@ -1,7 +1,7 @@
 """What LoRAs cost at the size of Stable Diffusion 1.5, on the CPU: `python -m bench.lora [--rank 16] [--repeats 20]`.
 
-About a minute on an idle machine, and 4 GB of memory. The weights are random; their values do not matter. Measures how long
-it takes to apply a LoRA of the attention of UNet and text encoder and to remove it again, and a step with and without it.
+About a minute on an idle machine, and 4 GB of memory. The weights are random; their values do not matter. Measures how
+long it takes to apply a LoRA of the attention of UNet and text encoder and to remove it again, and a step with it.
 """
 
 from __future__ import annotations
