@@ -33,7 +33,9 @@ def install() -> Path:
         if not installed.is_file() or installed.read_text("utf-8") != pin:
             python = str(FOLDER / "bin/python")
             run_program(sys.executable, "-m", "venv", "--clear", str(FOLDER))
-            (packages / "laptop.pth").write_text(f"{Path(torch.__file__).parents[1]}\n", "utf-8")
+            # Relative: in the C locale Python reads this file as ASCII, and a folder may have an accent.
+            laptop = os.path.relpath(Path(torch.__file__).parents[1], packages)
+            (packages / "laptop.pth").write_text(f"{laptop}\n", "utf-8")
             constraints = ("-c", str(ROOT / "requirements-laptop.txt"))
             run_program(python, "-m", "pip", "install", "--quiet", *constraints, "-r", "/dev/stdin", stdin=pin)
             installed.write_text(pin, "utf-8")
