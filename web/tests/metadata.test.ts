@@ -37,6 +37,12 @@ const xmp = (text: string) =>
       .replace(/\n/g, '&#xA;')}</rdf:li></rdf:Alt></exif:UserComment></rdf:Description></x:xmpmeta>`,
   )
 
+/** Processor time of this process: other programs on a busy machine do not count. */
+function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 const fixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/fixtures/${name}`)])
 
 describe('places and encodings', () => {
@@ -99,9 +105,9 @@ describe('pixels', () => {
     ihdr.writeUInt32BE(32_768, 4)
     ihdr.set([8, 6], 8)
     const file = png(['IHDR', ihdr], ['IDAT', deflateSync(Buffer.alloc(134_250_496), { level: 1 })])
-    const started = performance.now()
+    const started = cpuMilliseconds()
     expect(await readParameters(file)).toBeNull()
-    expect(performance.now() - started).toBeLessThan(500)
+    expect(cpuMilliseconds() - started).toBeLessThan(500)
   })
 
   test.each([0, 20, 60, 200])('a file that ends after %i bytes has none', async (size) => {
@@ -140,17 +146,17 @@ describe('hostile files', () => {
     ['JSON of escapes', `{${'\\"'.repeat(200_000)}`],
     ['markup', '<="'.repeat(130_000)],
   ])('%s are parsed in linear time', async (_, text) => {
-    const started = performance.now()
+    const started = cpuMilliseconds()
     await readParameters(textPng({ parameters: text, prompt: text, 'XML:com.adobe.xmp': text }))
-    expect(performance.now() - started).toBeLessThan(1500)
+    expect(cpuMilliseconds() - started).toBeLessThan(1500)
   })
 
   test('a text that inflates to 100 MB is not inflated, and is named', async () => {
-    const started = performance.now()
+    const started = cpuMilliseconds()
     const file = png(compressedChunk('parameters', Buffer.alloc(100_000_000, 'a')))
-    const built = performance.now()
+    const built = cpuMilliseconds()
     expect(await readParameters(file)).toMatchObject({ source: '', notTaken: [{ name: 'parameters' }] })
-    expect(performance.now() - built).toBeLessThan(Math.max(1000, built - started))
+    expect(cpuMilliseconds() - built).toBeLessThan(Math.max(1000, built - started))
   })
 })
 
