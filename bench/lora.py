@@ -26,6 +26,7 @@ def main() -> None:
     from safetensors.torch import save_file
 
     from contract import Lora
+    from generation.gpu_memory import GpuMemory
     from generation.lora import Loras
     from tests.model_code.lora_files import matrices, shapes
 
@@ -38,7 +39,7 @@ def main() -> None:
         (Path(name) / "loras").mkdir()
         file = Path(name) / "loras/a.safetensors"
         save_file({key: value.half() for key, value in matrices(attention, rank=arguments.rank).items()}, file)
-        loras = Loras(Path(name), pipeline)
+        loras = Loras(Path(name), pipeline, GpuMemory())
 
         def switch() -> None:
             with loras.applied([Lora("a", 0.8)]):

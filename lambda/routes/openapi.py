@@ -114,10 +114,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
     }
     return {
         "type": "object",
-        "description": f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
-        f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
-        "that run count: num_inference_steps x strength. "
-        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product.",
+        "description": _budget(profile),
         "properties": {
             "prompt": {"oneOf": [prompt, {**prompts, "maxItems": contract.PROMPTS.maximum}]},
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
@@ -132,6 +129,15 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "additionalProperties": False,
         "examples": [EXAMPLE],
     }
+
+
+def _budget(profile: ModelProfile) -> str:
+    return (
+        f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
+        f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
+        "that run count: num_inference_steps x strength. "
+        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product."
+    )
 
 
 def _loras(profile: ModelProfile) -> dict[str, Any]:

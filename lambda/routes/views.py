@@ -183,7 +183,7 @@ class Bounds(View):
     outpaint: Annotated[Range, Field(description="Pixels at one side")]
     loras: Annotated[Range, Field(description="LoRAs of one request")]
     lora_scale: Fraction
-    lora_cost_percent: Annotated[int, Field(description="What each LoRA adds to `max_pixel_steps`'s left side")]
+    lora_cost_percent: Annotated[int, Field(description="What each LoRA adds to the work; see `max_pixel_steps`")]
     init_image_bytes: int
     init_image_pixels: int
     max_pixel_steps: int

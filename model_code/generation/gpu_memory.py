@@ -7,7 +7,8 @@ response has had time to leave.
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -42,7 +43,16 @@ class GpuMemory:
         self.healthy = True
         self._end_process = end_process
         self._baseline = torch.cuda.memory_allocated()
-        self._leaks = 0
+        self._held = self._leaks = 0
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Expect `size` bytes more until the end of the block."""
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
 
     def recover(self) -> None:
         """Free the memory of a failed batch. Call it outside of the `except` block, whose traceback holds tensors.
@@ -52,7 +62,7 @@ class GpuMemory:
         gc.collect()
         torch.cuda.empty_cache()
         allocated = torch.cuda.memory_allocated()
-        self._leaks = self._leaks + 1 if allocated > self._baseline * _TOLERANCE else 0
+        self._leaks = self._leaks + 1 if allocated > (self._baseline + self._held) * _TOLERANCE else 0
         log("gpu_out_of_memory", allocated=allocated, baseline=self._baseline, leaks=self._leaks)
         if self._leaks > _LEAKS_ALLOWED:
             self.give_up()

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from contract import EaselError, Lora
+from generation.gpu_memory import GpuMemory, is_out_of_memory
 from model_folder import LocalFiles, LoraLayer, ModelFolderError, Modules, Target, check_lora, lora_path
 
 
@@ -24,6 +25,11 @@ class _Change:
     layer: Any
     down: torch.Tensor
     up: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.down.nbytes + self.up.nbytes
 
     def __call__(self, layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         if isinstance(layer, torch.nn.Linear):
@@ -38,17 +44,20 @@ class Loras:
 
     folder: Path
     pipeline: Any
+    memory: GpuMemory
     _modules: Modules | None = field(default=None, init=False)
 
     @contextmanager
     def applied(self, requested: Sequence[Lora] | None) -> Iterator[None]:
         """Change the pipeline until the end of the block, also if that raises.
 
-        Raises EaselError `config_error`: a file was replaced since the model was loaded.
+        Raises EaselError: `config_error`, a file was replaced since the model was loaded; `gpu_out_of_memory`.
         """
-        with ExitStack() as hooks:
-            for change in [change for lora in requested or () if lora.scale for change in self._read(lora)]:
-                hooks.callback(change.layer.register_forward_hook(change).remove)
+        changes = [change for lora in requested or () if lora.scale for change in self._read(lora)]
+        with ExitStack() as until_the_end:
+            until_the_end.enter_context(self.memory.holding(sum(change.size for change in changes)))
+            for change in changes:
+                until_the_end.callback(change.layer.register_forward_hook(change).remove)
             yield
 
     def _read(self, lora: Lora) -> list[_Change]:
@@ -66,6 +75,11 @@ class Loras:
         except (OSError, SafetensorError) as error:
             message = f"{path} cannot be read ({type(error).__name__})"
             raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            message = f"{path} does not fit into the GPU's memory beside the model"
+            raise EaselError("gpu_out_of_memory", message, param="loras", hint="Use fewer or smaller LoRAs.") from None
 
     def _layers(self) -> Modules:
         if self._modules is None:

@@ -32,15 +32,16 @@ def load_model(folder: Path) -> Model:
     family = PIPELINES[checked.index.pipeline]
     hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes, options.dtype)
     pipeline = _load_pipeline(folder, checked, hardware)
+    memory = GpuMemory()
     model = Model(
         pipeline,
         model_profile(pipeline, folder, checked),
         grid=family.grid,
         # Without CUDA, one by one is about as fast, and an image does not depend on the others of its batch.
         batch_size=IMAGES.maximum if hardware.device == "cuda" else 1,
-        memory=GpuMemory(),
+        memory=memory,
         vocabulary=Vocabulary(read_vocabulary(folder)),
-        loras=Loras(folder, pipeline),
+        loras=Loras(folder, pipeline, memory),
     )
     _warm_up(model)
     log(

@@ -109,6 +109,7 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         "scheduler": {"type": "string", "enum": list(profile.schedulers), "default": profile.scheduler},
         "output_format": {"type": "string", "enum": list(OUTPUT_FORMATS), "default": "png"},
         **(image if profile.image_to_image else {}),
+        **({"loras": {"type": "array", "items": {"type": "object"}}} if profile.loras else {}),
     }
     ordered = {name: {"title": name, **schema, "x-order": i} for i, (name, schema) in enumerate(properties.items())}
     return {"title": "Input", "type": "object", "required": ["prompt"], "properties": ordered}

@@ -14,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import generation.lora
 import inference
-from contract import GenerationRequest, Lora
+from contract import EaselError, GenerationRequest, Lora
 from generation.generate import generate
+from generation.gpu_memory import GpuMemory
 from loading.load import load_model
 from tests.model_code import every_pipeline, lora_files, tiny
 
@@ -213,6 +215,32 @@ def test_nothing_stays_after_a_failure(styled: Any, send: Send) -> None:
     assert send(own, **SMALL, loras=ONE)["error"]["code"] == "model_error"
     assert hooks(own) == 0
     assert send(styled, **SMALL)["generated_images"] == before
+
+
+def test_a_lora_without_memory_for_it_is_an_error_of_the_request(
+    styled: Any, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.lora, "_like", no_memory)
+        error = send(styled, **SMALL, loras=ONE)["error"]
+    assert (error["code"], error["param"]) == ("gpu_out_of_memory", "loras")
+    assert "error" not in send(styled, **SMALL, loras=ONE)
+
+
+def test_recovered_memory_may_have_the_loras_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GpuMemory, "give_up", lambda memory: setattr(memory, "healthy", False))
+    memory = GpuMemory()
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 100)
+    with memory.holding(100):
+        for _ in range(3):
+            memory.recover()
+    memory.recover()
+    with pytest.raises(EaselError):
+        memory.recover()
+    assert not memory.healthy
 
 
 @pytest.mark.parametrize(

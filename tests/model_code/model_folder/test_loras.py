@@ -147,6 +147,17 @@ def test_diffusers_metadata_is_read() -> None:
             factor(r=4, lora_alpha=8, **{key: {"a": 1}})
 
 
+@pytest.mark.parametrize("before", ["", "text_model."])
+def test_text_encoders_of_any_version_of_transformers(before: str) -> None:
+    """5.23 removed the prefix from the model's names; files may have it or not."""
+    layer = "encoder.layers.0.mlp.fc1"
+    modules = Modules({"unet": {}, "text_encoder": {f"{before}{layer}.weight": (9, 4)}})
+    flat = f"lora_te_text_model_{layer.replace('.', '_')}"
+    for name in (flat, f"text_encoder.text_model.{layer}", f"text_encoder.{layer}"):
+        (target,) = modules.find(name)
+        assert (target.part, target.module) == ("text_encoder", f"{before}{layer}")
+
+
 def test_a_joined_layer_changes_several_of_the_model() -> None:
     block = "single_transformer_blocks.0"
     names = (f"{block}.attn.to_q", f"{block}.attn.to_k", f"{block}.attn.to_v", f"{block}.proj_mlp")

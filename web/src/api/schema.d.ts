@@ -183,7 +183,7 @@ export interface components {
             lora_scale: components["schemas"]["Fraction"];
             /**
              * Lora Cost Percent
-             * @description What each LoRA adds to `max_pixel_steps`'s left side
+             * @description What each LoRA adds to the work; see `max_pixel_steps`
              */
             lora_cost_percent: number;
             /** Init Image Bytes */
