@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def by_peft(pipeline: Any, file: Path, *, text: bool = False, seed: int = 1, str
     from peft.utils import get_peft_model_state_dict
 
     torch.manual_seed(seed)
+    warnings.filterwarnings("ignore", "Could not find a config file")  # peft 0.18; pytest restores the filters
     layers = {}
     parts = {"unet" if hasattr(pipeline, "unet") else "transformer": (backbone(pipeline), ATTENTION)}
     if text:

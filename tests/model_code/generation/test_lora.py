@@ -114,6 +114,8 @@ BFL = {
 def write_kohya(name: str, pipeline: Any, file: Path) -> None:
     if name == "StableDiffusionPipeline":
         shapes = lora_files.shapes(pipeline.unet, "lora_unet") | lora_files.shapes(pipeline.text_encoder, "lora_te")
+        dropped = ("unet_conv_", "time_embedding")  # by diffusers 0.38; the sum of several LoRAs tests them
+        shapes = {name: shape for name, shape in shapes.items() if not any(part in name for part in dropped)}
     elif name == "StableDiffusionXLPipeline":
         sizes = {f"lora_unet_{sgm}": pipeline.unet.get_submodule(own).weight.shape for sgm, own in SGM.items()}
         shapes = sizes | lora_files.shapes(pipeline.text_encoder_2, "lora_te2")
