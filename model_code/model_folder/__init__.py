@@ -14,7 +14,7 @@ from .json_files import JSON_BYTES, max_bytes, parse_settings
 from .local_files import LocalFiles, select_local_files
 from .loras import LoraLayer, Modules, Target, check_digests, check_lora, lora_base, lora_path
 from .printable import printable
-from .safetensors_header import read_header, read_shapes
+from .safetensors_header import Header, Tensor, read_header, read_shapes
 from .selection import CheckedModel, check_model
 from .vocabulary import VOCABULARY_FILE, read_vocabulary
 from .weights import Weights, weights_stem
@@ -28,6 +28,7 @@ __all__ = [
     "CheckedModel",
     "Component",
     "Files",
+    "Header",
     "LocalFiles",
     "LoraLayer",
     "ModelFolderError",
@@ -35,6 +36,7 @@ __all__ = [
     "Modules",
     "PipelineFamily",
     "Target",
+    "Tensor",
     "Weights",
     "check_digests",
     "check_folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .errors import ModelFolderError
@@ -22,16 +23,34 @@ _BITS = {
 
 
 @dataclass(frozen=True)
-class Header:
-    """The tensors of a file with their shapes, and what its writer added."""
+class Tensor:
+    """One tensor: its dtype as safetensors names it, its shape, and where its bytes are in the file."""
 
-    shapes: Mapping[str, tuple[int, ...]]
-    metadata: Mapping[str, Any]
+    dtype: str
+    shape: tuple[int, ...]
+    first: int
+    end: int
+
+    @property
+    def element_bytes(self) -> int:
+        return _BITS[self.dtype] // 8
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a file: its tensors by name, and the texts that its author wrote."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tensor.shape for name, tensor in self.tensors.items()}
 
 
 def read_shapes(files: Files, path: str) -> dict[str, tuple[int, ...]]:
     """Return the tensors with their shapes. Raises ModelFolderError unless they fill the file exactly."""
-    return dict(read_header(files, path).shapes)
+    return read_header(files, path).shapes
 
 
 def read_header(files: Files, path: str) -> Header:
@@ -46,20 +65,29 @@ def read_header(files: Files, path: str) -> Header:
     if 8 + length > len(beginning):
         beginning += files.read(path, len(beginning), 8 + length)
     header = parse_json(beginning[8 : 8 + length])
-    tensors = {name: value for name, value in header.items() if name != "__metadata__"} if header else {}
+    fields = {name: value for name, value in header.items() if name != "__metadata__"} if header else {}
     try:
         end = 0
-        for first, next_first in sorted(map(_extent, tensors.values())):
+        for first, next_first in sorted(map(_extent, fields.values())):
             if first != end:
                 raise _damaged(path)
             end = next_first
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _damaged(path) from None
-    if not tensors or 8 + length + end != size:
+    if not fields or 8 + length + end != size:
         raise _damaged(path)
-    metadata = header.get("__metadata__")
-    shapes = {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
-    return Header(shapes, metadata if isinstance(metadata, dict) else {})
+    tensors = {name: _tensor(value, 8 + length) for name, value in fields.items()}
+    return Header(tensors, _texts(header.get("__metadata__")))
+
+
+def _tensor(fields: dict[str, Any], start: int) -> Tensor:
+    first, end = fields["data_offsets"]
+    return Tensor(fields["dtype"], tuple(fields["shape"]), start + first, start + end)
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    texts = metadata if isinstance(metadata, dict) else {}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def _extent(tensor: dict[str, Any]) -> tuple[int, int]:

@@ -28,12 +28,12 @@ _QWEN_BLOCKS = 60
 _FLUX_BLOCKS = 19
 
 
-def lora_base(shapes: Mapping[str, tuple[int, ...]], path: str = "the file") -> str:
+def lora_base(header: Header, path: str = "the file") -> str:
     """Return the base of a LoRA: a key of BASES, `unet-<width>` for another UNet, or `unknown`.
 
     Nothing but the header of the file is needed. Raises ModelFolderError: it is no LoRA.
     """
-    layers = read_layers(path, Header(shapes, {}))
+    layers = read_layers(path, header)
     names = [(*split_name(layer.name), layer) for layer in layers]
     backbone = {flat: layer.down_shape[1] for part, flat, layer in names if part == "backbone"}
     if re.search("(down|input|output|up)_blocks_|mid(dle)?_block_", " ".join(backbone)):

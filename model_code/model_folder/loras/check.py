@@ -40,7 +40,7 @@ def check_lora(files: Files, path: str, modules: Modules) -> list[tuple[LoraLaye
     found = [(layer, modules.find(layer.name)) for layer in layers]
     for layer, targets in found:
         if problem := _problem(layer, targets):
-            base = BASES.get(lora_base(header.shapes), "another model")
+            base = BASES.get(lora_base(header), "another model")
             hint = f"It is a LoRA for {base}. Use one that was trained on this model or on its base."
             raise ModelFolderError(f"{path} does not fit this model: {problem}", hint)
     return found
