@@ -20,13 +20,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .bucket import Bucket
+from .checkpoint.source import CheckpointSource
+from .connection import CONNECTIONS
 from .errors import ModelImportError
-from .hub import CONNECTIONS, Hub
+from .hub import Hub
 from .model_folder import ModelFolderError, printable
 from .progress import Progress, State, render_progress
 from .release import ImportResult, import_model
-from .sources import HubSource, S3Source, Source
+from .sources import Connect, Source, open_source
 from .stream import RANGES_AHEAD
+from .url import Url
 
 
 def main() -> int:
@@ -59,20 +62,22 @@ def run(request: dict[str, Any], s3: Any, progress: Progress) -> ImportResult:
     bucket = Bucket(s3, request["bucket"])
     with ThreadPoolExecutor(RANGES_AHEAD) as pool, progress:
         source = _source(request, s3, pool, progress)
-        return import_model(request["source"], request["code"], source, bucket, progress)
+        try:
+            return import_model(request["source"], request["code"], source, bucket, progress)
+        finally:
+            if isinstance(source, CheckpointSource):
+                source.close()
 
 
 def _source(request: dict[str, Any], s3: Any, pool: ThreadPoolExecutor, progress: Progress) -> Source:
-    source = request["source"]
-    if source["kind"] == "s3":
-        return S3Source(source, s3, progress, request.get("pipeline"))
     secret = request.get("token_secret", "")
 
     def hub(repository: str) -> Hub:
         """Read the secret only now: a stack may roll back to a model in the bucket whose secret is deleted."""
         return Hub(request["hub_url"], repository, _token(secret))
 
-    return HubSource(source, hub, pool, progress, request.get("pipeline"))
+    connect = Connect(hub, lambda url: Url(url, _token(secret)), lambda: s3)
+    return open_source(request["source"], connect, pool, progress, request.get("pipeline"))
 
 
 def _token(secret: str) -> str:

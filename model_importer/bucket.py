@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
@@ -45,6 +46,10 @@ class Bucket:
 
     def put(self, key: str, body: bytes, file: File) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=body, Metadata=_metadata(file))
+
+    def put_file(self, key: str, path: Path, file: File) -> None:
+        """Upload a file of this machine."""
+        self.s3.upload_file(str(path), self.name, key, ExtraArgs={"Metadata": _metadata(file)})
 
     def upload(self, key: str, file: File, fetch: Fetch, pool: Executor, progress: Progress) -> None:
         """Upload a large file in parts. Continues where a killed run stopped. Raises ModelImportError."""

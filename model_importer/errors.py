@@ -1,4 +1,6 @@
-"""Errors of the importer. Their text is shown in the deploy log to whoever deploys."""
+"""Errors of the importer. Their text is shown in the deploy log, or by `easel models`."""
+
+from dataclasses import dataclass
 
 from .model_folder import printable
 
@@ -12,3 +14,16 @@ class ModelImportError(Exception):
 
 class DigestMismatchError(ModelImportError):
     """The bytes of a file are not those on record."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the person at this place does: deploys, by default."""
+
+    again: str = "Deploy again"
+    access: str = "hub_token_secret"
+    """What holds the token."""
+    hub: str = "hub_url"
+    """What holds the address of the hub."""
+    grant: str = "store it in Secrets Manager and set hub_token_secret to the secret's ARN or name"
+    """How a token is set."""

@@ -14,7 +14,8 @@ from .errors import DigestMismatchError
 class File:
     """One file.
 
-    `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones) or `etag:…` (S3).
+    `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones), `etag:…` (S3), `unknown:` (a URL without a
+    hash on record) or `converted:` and the digest of the checkpoint that it is made of.
     """
 
     path: str
@@ -68,12 +69,17 @@ class Digest:
     def update(self, data: bytes) -> None:
         self._hash.update(data)
 
+    @property
+    def hex(self) -> str:
+        """The digest of the data so far."""
+        return self._hash.hexdigest()
+
     def verify(self) -> None:
-        """Raise DigestMismatchError unless all the data is the file on record."""
+        """Raise DigestMismatchError unless all the data is the file on record. S3 checks its ETag itself."""
         kind, _, recorded = self.file.digest.partition(":")
-        if self._hash.hexdigest() != recorded:
+        if kind not in ("etag", "unknown") and self._hash.hexdigest() != recorded:
             raise DigestMismatchError(
                 f"{self.file.name} has the {kind} {self._hash.hexdigest()}, on record is {recorded}: it was damaged "
-                "on the way or changed at its source. Nothing of it was kept. Deploy again; if the error stays, use "
-                "another hub_url."
+                "on the way or changed at its source. Nothing of it was kept. Try again; if the error stays, use "
+                "another source or mirror."
             )

@@ -12,9 +12,10 @@ State = dict[str, Any]
 
 
 class Progress:
-    """Counters for several threads. As a context manager it calls `report(state)` every REPORT_SECONDS."""
+    """Counters for several threads. As a context manager it calls `report(state)` every `seconds`."""
 
-    def __init__(self, report: Callable[[State], None]) -> None:
+    def __init__(self, report: Callable[[State], None], seconds: float = REPORT_SECONDS) -> None:
+        self._seconds = seconds
         self._report, self._lock, self._ended = report, threading.Lock(), threading.Event()
         self._started, self._fetched_bytes = time.monotonic(), 0
         self.files = self.bytes = self.total_files = self.total_bytes = 0
@@ -54,7 +55,7 @@ class Progress:
         self._thread.join()
 
     def _repeat(self) -> None:
-        while not self._ended.wait(REPORT_SECONDS):
+        while not self._ended.wait(self._seconds):
             self._report(self.state())
 
 

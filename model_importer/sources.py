@@ -1,4 +1,4 @@
-"""The sources of a model: a repository of a hub, or a prefix of S3."""
+"""The sources of a model: a repository of a hub, a prefix of S3, or one file of either or at a URL."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import ClientError
-
-from .bucket import Bucket
+from .checkpoint.source import CheckpointSource, SingleFile
 from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
-from .missing import is_missing
 from .model_folder import INDEX_FILE, check_model, lora_path, parse_settings
 from .progress import Progress
 from .stream import PIECE
+from .url import Url
+
+if TYPE_CHECKING:  # they need boto3, which a laptop may lack
+    from .bucket import Bucket
 
 Fields = dict[str, Any]
-"""The source of a catalogue entry: kind, repository, revision, variant, parts; or kind, uri, licence. Both may have
-`loras`: id, sha256 and, in a hub, source (repository, revision, file)."""
+"""The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; or kind, url,
+sha256, licence. A diffusers folder may have `loras`: id, sha256 and, in a hub, source (repository, revision, file)."""
 
 
 class Source(Protocol):
@@ -30,6 +31,52 @@ class Source(Protocol):
 
     def resolve(self) -> Plan: ...
     def import_file(self, file: File, bucket: Bucket, key: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Connect:
+    """How the origins of sources are reached from here. Each is called only if it is needed."""
+
+    hub: Callable[[str], Hub]
+    """Takes `owner/name`."""
+    url: Callable[[str], Url]
+    s3: Callable[[], Any]
+
+
+def open_source(
+    fields: Fields, connect: Connect, pool: Executor, progress: Progress, pipeline: str | None = None
+) -> HubSource | S3Source | CheckpointSource:
+    """Return the source that a catalogue entry describes. `pipeline` is the class in the entry."""
+    if is_checkpoint(fields):
+        return CheckpointSource(fields, functools.partial(open_file, fields, connect), pool, progress, pipeline)
+    if fields["kind"] == "s3":
+        return S3Source(fields, connect.s3(), progress, pipeline)
+    return HubSource(fields, connect.hub, pool, progress, pipeline)
+
+
+def is_checkpoint(fields: Fields) -> bool:
+    """Return whether a source is one file, which has to be converted."""
+    return fields["kind"] == "url" or bool(fields.get("file")) or fields.get("uri", "").endswith(".safetensors")
+
+
+def open_file(fields: Fields, connect: Connect) -> SingleFile:
+    """Return the file that a source names. Raises ModelImportError, or what boto3 raises."""
+    if fields["kind"] == "url":
+        url = connect.url(fields["url"])
+        file = url.file(fields.get("sha256") or "")
+        return SingleFile(file, functools.partial(url.fetch, file))
+    if fields["kind"] == "s3":
+        source = S3Source(fields, connect.s3(), Progress(lambda state: None))
+        file = source.object()
+        return SingleFile(file, functools.partial(source.fetch, file))
+    hub, name = connect.hub(fields["repository"]), fields["file"]
+    snapshot = hub.snapshot(fields["revision"])
+    if name not in snapshot.files:
+        raise ModelImportError(f"{fields['repository']} has no {name}. See {hub.url}/{fields['repository']}/tree/main.")
+    file = snapshot.files[name]
+    return SingleFile(
+        file, functools.partial(hub.fetch, file), {fields["repository"]: snapshot.commit}, snapshot.licence
+    )
 
 
 class HubSource:
@@ -59,7 +106,7 @@ class HubSource:
         variants[""] = self._fields.get("variant", "")
         for lora in self._fields.get("loras", ()):
             files |= self._lora(lora, files, commits)
-        checked = SourceFiles(files, self._fetch).check(variants, self._pipeline, _ids(self._fields))
+        checked = SourceFiles(files, self.fetch).check(variants, self._pipeline, _ids(self._fields))
         return Plan(self._fields, commits, base.licence, checked)
 
     def _lora(self, lora: Fields, files: Mapping[str, File], commits: dict[str, str]) -> dict[str, File]:
@@ -79,12 +126,12 @@ class HubSource:
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         if file.size <= PIECE:
-            bucket.put(key, check_small_file(file, self._fetch(file, 0, file.size)), file)
+            bucket.put(key, check_small_file(file, self.fetch(file, 0, file.size)), file)
             self._progress.add_fetched(file.size)
             return
-        bucket.upload(key, file, functools.partial(self._fetch, file), self._pool, self._progress)
+        bucket.upload(key, file, functools.partial(self.fetch, file), self._pool, self._progress)
 
-    def _fetch(self, file: File, first: int, end: int) -> bytes:
+    def fetch(self, file: File, first: int, end: int) -> bytes:
         return self._hub(file.origin.rpartition("@")[0]).fetch(file, first, end)
 
 
@@ -94,13 +141,13 @@ class S3Source:
     def __init__(self, fields: Fields, s3: Any, progress: Progress, pipeline: str | None = None) -> None:
         self._fields, self._s3, self._progress, self._pipeline = fields, s3, progress, pipeline
         self._bucket, _, prefix = fields["uri"].removeprefix("s3://").partition("/")
-        self._prefix = prefix.rstrip("/") + "/" if prefix else ""
+        self._prefix = prefix if is_checkpoint(fields) else prefix.rstrip("/") + "/" if prefix else ""
 
     def resolve(self) -> Plan:
         files = {file.path: file for file in self._list()}
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
-        source = SourceFiles(files, self._fetch)
+        source = SourceFiles(files, self.fetch)
         checked = source.check({"": self._fields.get("variant")}, self._pipeline, _ids(self._fields))
         for lora in self._fields.get("loras", ()):
             self._verify(lora, files[lora_path(lora["id"])])
@@ -110,11 +157,15 @@ class S3Source:
         """Compare the digest of a LoRA with its entry: that of S3 depends on how the file was uploaded."""
         digest = hashlib.sha256()
         for first in range(0, file.size, PIECE):
-            digest.update(self._fetch(file, first, min(first + PIECE, file.size)))
+            digest.update(self.fetch(file, first, min(first + PIECE, file.size)))
         if digest.hexdigest() != lora["sha256"]:
             raise _other_digest(lora, f"sha256:{digest.hexdigest()}")
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
+        from botocore.exceptions import ClientError
+
+        from .missing import is_missing
+
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
         try:
             bucket.copy(source, key, file, CopySourceIfMatch=f'"{file.digest.removeprefix("etag:")}"')
@@ -128,6 +179,18 @@ class S3Source:
             ) from error
         self._progress.add_fetched(file.size)
 
+    def files(self) -> SourceFiles:
+        """Return all objects below the prefix."""
+        return SourceFiles({file.path: file for file in self._list()}, self.fetch)
+
+    def object(self) -> File:
+        """Return the object of a URI that names one. Raises ModelImportError."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        items = (item for page in pages for item in page.get("Contents", ()) if item["Key"] == self._prefix)
+        if (item := next(items, None)) is None:
+            raise ModelImportError(f"{self._fields['uri']} does not exist. Correct `uri` in the entry's source.")
+        return replace(self._file("", item), path=self._prefix.rpartition("/")[2])
+
     def _list(self) -> list[File]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         items = [item for page in pages for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
@@ -136,7 +199,7 @@ class S3Source:
     def _file(self, name: str, item: dict[str, Any]) -> File:
         return File(name, item["Size"], "etag:" + item["ETag"].strip('"'), f"s3://{self._bucket}/{self._prefix}", name)
 
-    def _fetch(self, file: File, first: int, end: int) -> bytes:
+    def fetch(self, file: File, first: int, end: int) -> bytes:
         if first == end:
             return b""
         etag, key = file.digest.removeprefix("etag:"), self._prefix + file.name
@@ -150,12 +213,12 @@ class SourceFiles:
     """The files of a source as the rule of model folders reads them: settings whole, weights in ranges."""
 
     def __init__(self, files: Mapping[str, File], fetch: Callable[[File, int, int], bytes]) -> None:
-        self._files, self._fetch = files, fetch
+        self._files, self.fetch = files, fetch
         self.sizes = {path: file.size for path, file in files.items()}
 
     def read(self, path: str, first: int, end: int) -> bytes:
         file = self._files[path]
-        data = self._fetch(file, first, end)
+        data = self.fetch(file, first, end)
         return check_small_file(file, data) if path.endswith(".json") and (first, end) == (0, file.size) else data
 
     def check(

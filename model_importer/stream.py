@@ -57,6 +57,11 @@ class Stream:
         while amount:
             amount -= len(self.read(min(amount, PIECE)))
 
+    @property
+    def digest(self) -> str:
+        """The hexadecimal digest of what was read, of the kind on record; without one, SHA-256."""
+        return self._digest.hex
+
     def close(self) -> None:
         for pending in self._ranges:
             pending.cancel()

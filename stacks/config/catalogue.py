@@ -52,6 +52,12 @@ Component = Annotated[str, matches(r"[a-z][a-z0-9_]{0,39}", "a folder of the pip
 Gibibytes = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 
 
+Prediction = Literal["epsilon", "v_prediction"]
+Checkpoint = Annotated[
+    str, matches(r"(?!.*\.\.)[\w-][\w ./()+-]{0,240}\.safetensors", "a path that ends with .safetensors")
+]
+
+
 class CatalogueError(ConfigError):
     """A model that cannot be released: which, why, and what to do."""
 
@@ -78,16 +84,47 @@ class HubSource(HubFiles):
     kind: Literal["hub"] = "hub"
     parts: Mapping[Component, HubFiles] = Field(default_factory=dict)
     """Component of the pipeline (`unet`, `vae`) to the repository that replaces it."""
+    file: Checkpoint | None = None
+    """A single-file checkpoint of the repository, which is converted; default: its diffusers folder."""
+    prediction: Prediction | None = None
+    """What a checkpoint's UNet predicts, where the file does not say it: all of Stable Diffusion 2."""
 
 
 class S3Source(_Entry):
-    """A diffusers folder in S3."""
+    """A diffusers folder, or a single-file checkpoint, in S3."""
 
     kind: Literal["s3"] = "s3"
-    uri: Annotated[str, matches(r"s3://[a-z0-9.-]{3,63}/(\S*[^/\s]/)?", "like s3://bucket/prefix/")]
-    """`s3://bucket/prefix/`."""
+    uri: Annotated[
+        str,
+        matches(
+            r"s3://[a-z0-9.-]{3,63}/((\S*[^/\s]/)?|\S*[^/\s]\.safetensors)",
+            "like s3://bucket/prefix/ or s3://bucket/file.safetensors",
+        ),
+    ]
+    """`s3://bucket/prefix/`, or `s3://bucket/file.safetensors`."""
     variant: Variant | None = None
     """As for a hub; default: fp16 where there is such a file, else the plain file, else the only variant."""
+    prediction: Prediction | None = None
+    """As for a hub."""
+
+
+class UrlSource(_Entry):
+    """A single-file checkpoint at a URL, which is converted."""
+
+    kind: Literal["url"] = "url"
+    url: Annotated[
+        str,
+        matches(r"(https://|http://(127\.0\.0\.1|localhost)(:\d+)?/)[^\s@]+", "a link that starts with https://"),
+    ]
+    """The link of the download."""
+    sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits")] | None = None
+    """SHA-256 of the file. An import in the cloud needs it; `easel models pull` computes it."""
+    prediction: Prediction | None = None
+    """As for a hub."""
+
+    @property
+    def variant(self) -> None:
+        """What was converted has no variants."""
 
 
 class FolderSource(_Entry):
@@ -98,9 +135,13 @@ class FolderSource(_Entry):
     """In the entry: relative to the entry's own folder."""
     variant: Variant | None = None
     """As for S3."""
+    checkpoint: Path | None = None
+    """The single-file checkpoint that `easel models pull` makes the folder of, relative to the entry's own folder."""
+    prediction: Prediction | None = None
+    """As for a hub."""
 
 
-Source = HubSource | S3Source | FolderSource
+Source = HubSource | S3Source | UrlSource | FolderSource
 
 
 class Preset(_Entry):
@@ -240,9 +281,12 @@ class Model(_Entry):
 
     @property
     def source_fields(self) -> dict[str, Any]:
-        """The source for the importer, with that of the LoRAs."""
+        """The source for the importer, with that of the LoRAs. Only the variant may have no value."""
         loras = [lora.model_dump(include={"id", "sha256", "source"}, exclude_none=True) for lora in self.loras]
-        return self.source.model_dump() | ({"loras": loras} if loras else {})
+        fields = {
+            key: value for key, value in self.source.model_dump().items() if value is not None or key == "variant"
+        }
+        return fields | ({"loras": loras} if loras else {})
 
     @property
     def lora_digests(self) -> dict[str, str]:
@@ -269,8 +313,7 @@ def read_model(name: str, root: Path) -> Model:
 
     Raises CatalogueError.
     """
-    file = f"{name.removesuffix('.json')}.json"
-    path = Path(file) if "/" in name else root / "models" / file
+    path = entry_path(name, root)
     if not _is_file(path):
         raise CatalogueError(
             f"There is no model {name!r}: {path} does not exist. The catalogue has: {', '.join(model_ids(root))}.",
@@ -280,6 +323,12 @@ def read_model(name: str, root: Path) -> Model:
         return _read(path)
     except CatalogueError as error:
         raise CatalogueError(f"{path}: {error}", code=error.code, key=error.key) from None
+
+
+def entry_path(name: str, root: Path) -> Path:
+    """Return the file of an entry that `read_model` reads."""
+    file = f"{name.removesuffix('.json')}.json"
+    return Path(file) if "/" in name else root / "models" / file
 
 
 def _is_file(path: Path) -> bool:
@@ -307,7 +356,8 @@ def _read(path: Path) -> Model:
         message = f"id is {model.id!r}; it must be the name of the file, {path.stem!r}."
         raise CatalogueError(message, code="conflict", key="id")
     if isinstance(model.source, FolderSource):
-        source = model.source.model_copy(update={"path": path.parent / model.source.path})
+        places = {key: path.parent / place for key in ("path", "checkpoint") if (place := getattr(model.source, key))}
+        source = model.source.model_copy(update=places)
         return model.model_copy(update={"source": source})
     return model
 
@@ -320,7 +370,12 @@ def _model_at(location: Location) -> type[BaseModel]:
         return Preset
     if location[0] == "loras" and len(location) > 2:
         return LoraFile if len(location) > 3 and location[2] == "source" else Lora
-    sources: Mapping[int | str, type[BaseModel]] = {"hub": HubSource, "s3": S3Source, "folder": FolderSource}
+    sources: Mapping[int | str, type[BaseModel]] = {
+        "hub": HubSource,
+        "s3": S3Source,
+        "url": UrlSource,
+        "folder": FolderSource,
+    }
     return sources.get(location[-2], Model) if len(location) > 1 else Model
 
 
@@ -386,6 +441,12 @@ def _check_presets(model: Model) -> None:
 
 
 def _check_loras(model: Model) -> None:
+    if model.loras and _is_converted(model.source):
+        message = (
+            "loras are for models that are diffusers folders, and source is a single-file checkpoint. Convert it with "
+            "`easel models pull`, put the LoRAs into its folder, and make that the source."
+        )
+        raise failure("conflict", "loras", message)
     ids = [lora.id for lora in model.loras]
     if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
         raise failure("conflict", "loras", f"loras has {repeated[0]!r} twice; each needs an id of its own.")
@@ -403,6 +464,12 @@ def _check_loras(model: Model) -> None:
                 f"loras/{lora.id}.safetensors beside the model's files and leave `source` out."
             )
             raise failure("conflict", "loras", message)
+
+
+def _is_converted(source: Source) -> bool:
+    """Return whether an import converts the source."""
+    name = source.file or "" if isinstance(source, HubSource) else source.uri if isinstance(source, S3Source) else ""
+    return isinstance(source, UrlSource) or name.endswith(".safetensors")
 
 
 def _check_length(model: Model) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from model_importer.model_folder import ModelFolderError, select_local_files
-from stacks.config.catalogue import CatalogueError, HubSource, Model, S3Source
+from stacks.config.catalogue import CatalogueError, Model
+
+if TYPE_CHECKING:
+    from model_importer.sources import Connect
 
 CONTENT_HELP = "docs/how-to/own-model.md says what belongs there."
 
@@ -27,21 +30,18 @@ def released_files(
         raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None
 
 
-def imported_bytes(model: Model, source: HubSource | S3Source, hub: Callable[[str], Any], s3: Any = None) -> int:
+def imported_bytes(model: Model, connect: Connect) -> int:
     """Return the bytes of the files that an import of the model takes.
 
-    They are chosen and checked as the import does it: settings and the headers of weights are read. `hub` returns the
-    importer's Hub of a repository. Raises CatalogueError for a model that the import refuses, ModelImportError if a
-    file cannot be read, or what boto3 raises.
+    They are chosen and checked as the import does it: settings and the headers of weights are read. Raises
+    CatalogueError for a model that the import refuses, ModelImportError if a file cannot be read, or what boto3 raises.
     """
-    from model_importer import sources
     from model_importer.progress import Progress
+    from model_importer.sources import open_source
 
-    fields, progress = model.source_fields, Progress(lambda state: None)
     try:
         with ThreadPoolExecutor(1) as pool:
-            if isinstance(source, S3Source):
-                return sources.S3Source(fields, s3, progress, model.pipeline).resolve().size
-            return sources.HubSource(fields, hub, pool, progress, model.pipeline).resolve().size
+            source = open_source(model.source_fields, connect, pool, Progress(lambda state: None), model.pipeline)
+            return source.resolve().size
     except ModelFolderError as error:
         raise CatalogueError(f"{model.id} would not be imported: {error}") from None

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from model_importer import __main__ as program
-from model_importer import hub
+from model_importer import connection, hub
 from model_importer.errors import ModelImportError
 from tests.model_importer.conftest import Stage
 from tests.model_importer.example import LARGE, SOURCE, TAKEN, WEIGHTS, write_files
@@ -109,7 +109,7 @@ def test_a_hub_that_always_drops_connections_is_not_a_bug(stage: Stage) -> None:
     assert "6 times" in error and "bug" not in error
 
 
-@pytest.mark.parametrize(("retry_after", "waited"), [("86400", hub.MAX_RETRY_SECONDS), ("7", 7), ("soon", None)])
+@pytest.mark.parametrize(("retry_after", "waited"), [("86400", connection.MAX_RETRY_SECONDS), ("7", 7), ("soon", None)])
 def test_retry_after_is_obeyed_up_to_a_limit(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, retry_after: str, waited: int | None
 ) -> None:
@@ -118,7 +118,7 @@ def test_retry_after_is_obeyed_up_to_a_limit(
     stage.repository.failures, stage.repository.retry_after = 1, retry_after
     assert "error" not in stage.run()
     assert waited is None or waited in slept
-    assert max(slept, default=0) <= hub.MAX_RETRY_SECONDS
+    assert max(slept, default=0) <= connection.MAX_RETRY_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 
-from model_importer import hub, progress, stream, upload
+from model_importer import connection, progress, stream, upload
 from model_importer.bucket import Bucket
 from model_importer.files import File
 from tests.conftest import ROOT
@@ -174,7 +174,7 @@ def test_a_stream_fetches_a_bounded_number_of_ranges_ahead(monkeypatch: pytest.M
 
 
 def test_ranges_ahead_do_not_exceed_the_connections() -> None:
-    assert stream.RANGES_AHEAD <= hub.CONNECTIONS
+    assert stream.RANGES_AHEAD <= connection.CONNECTIONS
 
 
 def test_larger_files_have_larger_parts() -> None:

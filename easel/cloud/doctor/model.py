@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
-from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
@@ -13,9 +10,10 @@ from easel.cloud.doctor.plan import Plan
 from easel.cloud.doctor.quotas import find_quota
 from easel.console.certificates import UNTRUSTED
 from easel.console.errors import CommandError
-from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source
+from easel.laptop.origins import connect
+from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source, UrlSource
 from stacks.config.model_folder import imported_bytes, released_files
-from stacks.config.settings import Settings
+from stacks.config.settings import HUB, Settings
 
 GB = 10**9
 CHECKED = "safetensors only, known classes"
@@ -32,43 +30,32 @@ def model(plan: Plan) -> Finding:
         return failed(plan.model_error)
     if isinstance(plan.model.source, HubSource):
         return _hub(plan.model, plan.model.source, plan.settings)
+    if isinstance(plan.model.source, UrlSource):
+        finding = ok(f"{plan.model.id}: {_licence(plan.model)}. {plan.model.source.url}:")
+        return _contents(plan.model, finding, plan.settings)
     return ok(f"{plan.model.id}: {_licence(plan.model)}.")
 
 
 def _hub(model: Model, source: HubSource, settings: Settings) -> Finding:
     """Return the finding of the pipeline's repository, or of the first part whose repository is not ok."""
-    finding = _repository(model, source, "model_index.json", settings)
+    finding = _repository(model, source, source.file or "model_index.json", settings)
     for part in source.parts.values():
         if finding.status == "ok" and (other := _repository(model, part, "config.json", settings)).status != "ok":
             return other
-    return _contents(model, source, finding, settings) if finding.status == "ok" else finding
+    return _contents(model, finding, settings) if finding.status == "ok" else finding
 
 
-def _contents(model: Model, source: HubSource, finding: Finding, settings: Settings) -> Finding:
+def _contents(model: Model, finding: Finding, settings: Settings) -> Finding:
     """Return `finding` with the size of the import, or the reason why the import would refuse the model."""
     from model_importer.errors import ModelImportError
 
     try:
-        size = imported_bytes(model, source, lambda repository: _hub_client(repository, settings))
+        size = imported_bytes(model, connect(settings.hub_url, lambda: None))
     except CatalogueError as error:
         return failed(str(error), "Choose another model, or correct the entry.")
     except ModelImportError as error:
         return unknown(f"{finding.message} Its files cannot be checked from here: {error}")
     return ok(f"{finding.message} {CHECKED}, {size / GB:.2f} GB.")
-
-
-def _hub_client(repository: str, settings: Settings) -> Any:
-    """Return the importer's client with the proxy and the certificates of this machine."""
-    import urllib3
-
-    from easel.client.connection import trusted_certificates
-    from model_importer.hub import Hub
-
-    hub, proxies = settings.hub_url, getproxies()
-    scheme, _, host = hub.partition("://")
-    proxy = None if proxy_bypass(host.partition("/")[0]) else proxies.get(scheme) or proxies.get("all")
-    pool = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
-    return Hub(hub, repository, os.environ.get("HF_TOKEN", ""), partial(pool, ssl_context=trusted_certificates()))
 
 
 def _repository(model: Model, source: HubFiles, file: str, settings: Settings) -> Finding:
@@ -166,13 +153,14 @@ def model_files(account: Account, plan: Plan) -> Finding | None:
     if plan.model is None or not isinstance(plan.model.source, S3Source):
         return None
     uri = plan.model.source.uri
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    needed = uri if uri.endswith(".safetensors") else f"{uri}model_index.json"
+    bucket, _, key = needed.removeprefix("s3://").partition("/")
     try:
         with aws_errors():
-            account.client("s3").head_object(Bucket=bucket, Key=f"{prefix}model_index.json")
+            account.client("s3").head_object(Bucket=bucket, Key=key)
     except CommandError as error:
         if error.where in ("404", "NoSuchKey", "NoSuchBucket"):
-            return failed(f"{uri}model_index.json does not exist.")
+            return failed(f"{needed} does not exist.")
         raise
     return _s3_contents(account, plan.model, plan.model.source)
 
@@ -182,7 +170,7 @@ def _s3_contents(account: Account, model: Model, source: S3Source) -> Finding:
 
     with aws_errors():
         try:
-            size = imported_bytes(model, source, lambda repository: None, account.client("s3"))
+            size = imported_bytes(model, connect(HUB, lambda: account.client("s3")))
         except (CatalogueError, ModelImportError) as error:
             return failed(str(error))
     return ok(f"{source.uri} has a diffusers pipeline: {CHECKED}, {size / GB:.2f} GB.")

@@ -95,7 +95,15 @@ def test_every_key_is_documented() -> None:
 
 
 def test_ids_of_the_catalogue() -> None:
-    assert model_ids(ROOT) == ["emoji", "flux.2-klein-4b", "sd-1.5", "sdxl", "sdxl-lcm", "z-image-turbo"]
+    assert model_ids(ROOT) == [
+        "emoji",
+        "flux.2-klein-4b",
+        "lcm-dreamshaper-v7",
+        "sd-1.5",
+        "sdxl",
+        "sdxl-lcm",
+        "z-image-turbo",
+    ]
 
 
 @pytest.mark.parametrize("name", model_ids(ROOT))
@@ -216,8 +224,8 @@ def test_an_invalid_entry_is_refused(tmp_path: Path, changes: dict[str, object],
         ({"source": HUB | {"revison": "x"}}, "'revision'"),
         ({"presets": [{"name": "x", "step": 1}]}, "'steps'"),
         ({"source": HUB | {"parts": {"unet": {"reposit": "x"}}}}, "'repository'"),
-        ({"source": {"kind": "ftp"}}, "hub, s3 or folder"),
-        ({"source": {}}, "hub, s3 or folder"),
+        ({"source": {"kind": "ftp"}}, "hub, s3, url or folder"),
+        ({"source": {}}, "hub, s3, url or folder"),
         ({"dtype": "half"}, "float16, bfloat16 or float32"),
         ({"steps": 0}, "1 to 150"),
         ({"max_pixel_steps": 0}, "more than 0"),

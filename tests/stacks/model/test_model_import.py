@@ -41,7 +41,8 @@ def test_the_importer_is_shipped_and_nothing_else(hub: Assembly) -> None:
     (key,) = re.findall(r"([0-9a-f]{64})\.zip", location)
     folder = hub.folder / f"asset.{key}"
     files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-    assert files == {path.relative_to(IMPORTER.parent) for path in IMPORTER.rglob("*.py")}
+    shipped = [*IMPORTER.rglob("*.py"), IMPORTER / "checkpoint" / "clip_merges.txt.gz"]
+    assert files == {path.relative_to(IMPORTER.parent) for path in shipped}
     program = f"import sys; sys.path.insert(0, '.'); import {IMPORTER.name}.__main__"
     ran = subprocess.run([sys.executable, "-P", "-c", program], cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -154,7 +154,7 @@ def test_what_the_import_would_refuse_is_found_on_the_hub(
         finding = model._hub(plan.model, source, settings)
         assert (finding.status, [word for word in words if word not in finding.message]) == (status, [])
         server.repository.removed = True
-        assert model._contents(plan.model, source, finding, settings).status == "unknown"
+        assert model._contents(plan.model, finding, settings).status == "unknown"
 
 
 def test_an_unreachable_hub_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
