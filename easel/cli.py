@@ -13,7 +13,6 @@ from easel import IN_CHECKOUT
 from easel.connect import command as connect
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.output import checked_output
-from easel.console.printable import printable
 from easel.console.program_name import COMMANDS, version, with_program_name
 from easel.mcp import command as mcp
 
@@ -194,28 +193,12 @@ def generate(
     run(url, key, out, as_json, [prompt, *(more or [])], **{k: v for k, v in fields.items() if v is not None})
 
 
-@app.command()
-def models() -> None:
-    """List the models of the catalogue."""
-    from easel.console.terminal import Terminal
-    from easel.laptop.catalogue import entries
-
-    missing = False
-    for entry in entries():
-        profile, (width, height) = entry.profile, entry.profile.sizes[0]
-        line = f"{profile.id:<17}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{entry.state}"
-        print(printable(line))
-        missing = missing or not entry.on_this_machine
-    if missing:
-        how = "docs/how-to/own-model.md, Run it on the laptop"
-        Terminal().print(f"To run a model that is not on this machine, download its files: {how}.")
-
-
 app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)
 app.command(epilog=with_program_name(mcp.EPILOG))(mcp.mcp)
 
 if IN_CHECKOUT:
     from easel.cloud import commands, key_commands
+    from easel.models import command as models
 
     for command in (
         commands.doctor,
@@ -228,6 +211,7 @@ if IN_CHECKOUT:
     ):
         app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
     app.add_typer(key_commands.app, name="keys")
+    app.add_typer(models.app, name="models")
 
 
 def _parse_margins(margins: str | None) -> dict[str, int] | None:

@@ -13,7 +13,7 @@ from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from model_folder import ModelFolderError, check_digests, check_folder
-from stacks.config.catalogue import CatalogueError, FolderSource, Model, model_ids, read_model
+from stacks.config.catalogue import CatalogueError, FolderSource, Model, entry_path, model_ids, read_model
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Entry:
     """A model's profile and its files on this machine."""
 
     model: Model
+    file: Path
+    """The entry itself."""
 
     @property
     def profile(self) -> ModelProfile:
@@ -32,20 +34,20 @@ class Entry:
         if not self.on_this_machine:
             raise CommandError(
                 f"The files of {self.model.id!r} are not on this machine",
-                where=str(self._path),
+                where=str(self.path),
                 why="model_index.json is missing",
-                fix="Choose a model that `easel models` shows as here, or download the files: docs/reference/models.md",
+                fix=f"easel models pull {self.model.id}, or choose a model that easel models shows as here",
                 code=ENVIRONMENT,
             )
         if error := self._refusal:
             raise CommandError(
                 f"The files of {self.model.id!r} would not load",
-                where=str(self._path),
+                where=str(self.path),
                 why=error.message,
                 fix=error.hint,
                 code=ENVIRONMENT,
             )
-        return self._path
+        return self.path
 
     @property
     def state(self) -> str:
@@ -57,7 +59,7 @@ class Entry:
     @property
     def on_this_machine(self) -> bool:
         try:
-            return (self._path / "model_index.json").is_file()
+            return (self.path / "model_index.json").is_file()
         except OSError:  # a path that is too long, or a folder of another user
             return False
 
@@ -66,8 +68,8 @@ class Entry:
         """Why the container would not load the files, by the same rule."""
         try:
             digests = self.model.lora_digests
-            check_folder(self._path, variant=self.model.source.variant, pipeline=self.model.pipeline, loras=digests)
-            check_digests(self._path, digests)
+            check_folder(self.path, variant=self.model.source.variant, pipeline=self.model.pipeline, loras=digests)
+            check_digests(self.path, digests)
         except ModelFolderError as error:
             return error
         return self._lacks_scipy()
@@ -76,7 +78,7 @@ class Entry:
         """Return an error for a scheduler that needs scipy, which the serving image has and a laptop may lack."""
         if importlib.util.find_spec("scipy") is not None:
             return None
-        settings = json.loads((self._path / "scheduler" / "scheduler_config.json").read_bytes())
+        settings = json.loads((self.path / "scheduler" / "scheduler_config.json").read_bytes())
         if self.model.scheduler != "lms" and not settings.get("use_beta_sigmas"):
             return None
         needs = "use_beta_sigmas of scheduler/scheduler_config.json" if settings.get("use_beta_sigmas") else "lms"
@@ -84,9 +86,10 @@ class Entry:
         return ModelFolderError(f"{needs} needs scipy, which is not installed", hint)
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """Where the files are, or would be: beside the entry, unless it names a folder."""
         source = self.model.source
-        return source.path if isinstance(source, FolderSource) else ROOT / "models" / self.model.id
+        return source.path if isinstance(source, FolderSource) else self.file.parent / self.model.id
 
 
 def entries() -> Iterator[Entry]:
@@ -107,7 +110,7 @@ def entries() -> Iterator[Entry]:
 def find(model: str) -> Entry:
     """Return the entry of a model id or a path. Raises CommandError that lists the catalogue."""
     try:
-        return Entry(read_model(model, ROOT))
+        return Entry(read_model(model, ROOT), entry_path(model, ROOT))
     except CatalogueError as error:
         raise CommandError(
             f"The model {model!r} cannot be read",

@@ -1,0 +1,1 @@
+"""`easel models`: bring models into the catalogue and onto this machine."""

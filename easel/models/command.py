@@ -1,0 +1,260 @@
+"""The commands `easel models …`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from easel import ROOT
+from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.console.interrupts import interruptible
+from easel.console.printable import printable
+from easel.console.program_name import with_program_name
+from easel.console.terminal import Terminal
+
+if TYPE_CHECKING:
+    from easel.laptop.catalogue import Entry
+    from model_importer.sources import Connect
+
+_ENVIRONMENT = """
+\b
+Variables: HF_TOKEN for gated models of a hub, EASEL_MODEL_TOKEN for a link, HF_ENDPOINT for a mirror of the hub.
+A token is sent to that host alone, not where it redirects to.
+"""
+app = typer.Typer(
+    help="List the models of the catalogue; add, download, check and remove them.",
+    invoke_without_command=True,
+    epilog=with_program_name(
+        "\b\nExamples:\n  easel models\n  easel models add Lykon/dreamshaper-8\n  easel models pull sd-1.5\n"
+    ),
+)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id in the catalogue, or path of an entry.", show_default=False)]
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List the models of the catalogue; add, download, check and remove them."""
+    if context.invoked_subcommand is None:
+        list_models()
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models of the catalogue, and whether they are on this machine."""
+    from easel.laptop.catalogue import entries
+
+    missing = False
+    for entry in entries():
+        profile, (width, height) = entry.profile, entry.profile.sizes[0]
+        line = f"{profile.id:<20}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{entry.state}"
+        print(printable(line))
+        missing = missing or not entry.on_this_machine
+    if missing:
+        Terminal().print(with_program_name("To download a model that is not on this machine: easel models pull ID"))
+
+
+@app.command(
+    epilog=with_program_name("""\b
+Examples:
+  easel models add Lykon/dreamshaper-8
+  easel models add ./dreamshaper.safetensors --licence "CreativeML OpenRAIL-M"
+  easel models add "https://civitai.com/models/4384?modelVersionId=128713"
+  easel models add s3://my-bucket/my-model/
+
+\b
+Exit codes: 0 the entry is written, 1 the model is refused, 2 usage error, 3 the source cannot be reached.
+""")
+    + _ENVIRONMENT
+)
+def add(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Repository, link, s3:// URI, file or folder.", show_default=False)
+    ],
+    id: Annotated[str | None, typer.Option(help="Id of the entry; default: made of the name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that people read.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Name of the licence.")] = None,
+    licence_url: Annotated[str | None, typer.Option(metavar="<url>", help="Link to the licence.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=150, help="Default number of steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, max=30, help="Default guidance scale.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Default scheduler.")] = None,
+    side: Annotated[int | None, typer.Option(min=64, max=2048, help="Pixels that the model is trained for.")] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="epsilon or v_prediction: what a checkpoint of Stable Diffusion 2 predicts.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="<hex>", help="SHA-256 of the file behind a link.")] = None,
+    folder: Annotated[
+        Path, typer.Option(metavar="<dir>", help="Where the entry is written.", show_default="models/")
+    ] = ROOT / "models",
+) -> None:
+    """Read what a model is, and write its catalogue entry. Only settings and headers are read."""
+    from easel.models import proposal
+    from easel.models.findings import find
+    from easel.models.given_source import parse_source
+
+    choices = proposal.Choices(id, name, licence, licence_url, steps, guidance, scheduler, side, prediction, sha256)
+    connect, terminal = _connect(), Terminal()
+    with interruptible(), terminal.spinner("Reading the headers"):
+        found = find(parse_source(source, _hub_url()), source, connect)
+    terminal.print(f"It is {found.kind} ({found.pipeline}), {found.weights_gib:.1f} GiB of weights on a GPU.")
+    entry = proposal.propose(found, choices, _ask if sys.stdin.isatty() else proposal.ask_nobody)
+    path = proposal.entry_path(entry["id"], folder)
+    _write(path, proposal.render(entry))
+    print(path)
+    for line in _unknowns(found.pipeline, entry, choices):
+        terminal.print(line)
+    pulled = entry["source"]["kind"] != "folder" or "checkpoint" in entry["source"]
+    name = entry["id"] if folder == ROOT / "models" else str(folder / entry["id"])
+    terminal.print(with_program_name(f"Next: easel models pull {name}" if pulled else f"Next: easel up --model {name}"))
+
+
+def _unknowns(pipeline: str, entry: dict[str, Any], choices: Any) -> list[str]:
+    """Return what the entry only assumes."""
+    lines = []
+    if choices.steps is None and entry["scheduler"] != "lcm":
+        lines.append(
+            f"Steps, guidance and scheduler are those usual for {pipeline}. A distilled model (Turbo, Lightning, LCM) "
+            "needs others: --steps, --guidance, --scheduler, or the entry."
+        )
+    lines.append("The memory is that of the weights, which are counted, and room for one image, which is estimated.")
+    if entry["source"]["kind"] == "url" and "sha256" not in entry["source"]:
+        lines.append(
+            "The site names no hash of the file. easel models pull writes it into the entry; a deploy needs it."
+        )
+    return [with_program_name(line) for line in lines]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the entry if the catalogue takes it. Raises CommandError, and leaves no file then."""
+    from stacks.config.catalogue import CatalogueError, read_model
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        read_model(str(path.absolute()), ROOT)
+    except OSError as error:
+        raise CommandError(
+            "The entry cannot be written",
+            where=str(path),
+            why=str(error.strerror),
+            fix="Use --folder.",
+            code=ENVIRONMENT,
+        ) from None
+    except CatalogueError as error:
+        path.unlink()
+        why = str(error).removeprefix(f"{path.absolute()}: ")
+        raise CommandError("The entry would be invalid", where=str(path), why=why, fix="Correct the options.") from None
+
+
+@app.command(
+    epilog=with_program_name("""\b
+Examples:
+  easel models pull sd-1.5
+  easel models pull ../my-models/mine
+
+\b
+If it is interrupted, run it again: it continues in the middle of a file. Every file is checked against the hash on
+record. Exit codes: 0 the files are here, 1 the model is refused, 2 usage error, 3 source or disk not available.
+""")
+    + _ENVIRONMENT
+)
+def pull(id: Id) -> None:
+    """Download the files of a model that would be loaded, and convert a single-file checkpoint."""
+    from easel.laptop.catalogue import find
+    from easel.models.pull import pull as pull_files
+
+    entry = find(id)
+    with interruptible("Interrupted. Run the command again: it continues."):
+        print(pull_files(entry, _connect(), Terminal()))
+    Terminal().print(with_program_name(f"Next: easel up --model {id}"))
+
+
+@app.command()
+def check(id: Id) -> None:
+    """Check a model by the rule of the deploy: its files here, or else those of its source."""
+    from easel.laptop.catalogue import find
+    from easel.models.findings import model_errors
+    from stacks.config.catalogue import CatalogueError
+    from stacks.config.model_folder import imported_bytes
+
+    entry = find(id)
+    if entry.on_this_machine:
+        size = sum(file.stat().st_size for file in entry.folder.rglob("*") if file.is_file())
+        print(printable(f"{entry.model.id}: would load, {size / 1e9:.2f} GB in {entry.folder}"))
+        return
+    if entry.model.source.kind == "folder":
+        _ = entry.folder  # raises
+    with interruptible(), model_errors(str(getattr(entry.model.source, "uri", id))):
+        try:
+            size = imported_bytes(entry.model, _connect())
+        except CatalogueError as error:
+            raise CommandError("The model is refused", where=id, why=str(error), fix="", code=FAILED) from None
+    print(printable(f"{entry.model.id}: would load, {size / 1e9:.2f} GB, not on this machine"))
+
+
+@app.command()
+def remove(
+    id: Id,
+    files_only: Annotated[
+        bool, typer.Option("--files", help="Delete only what `pull` downloaded; keep the entry.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete the entry of a model and the files that `pull` downloaded. Files of your own stay."""
+    from easel.laptop.catalogue import find
+
+    entry = find(id)
+    paths = [*([] if files_only else [entry.file]), *(path for path in _pulled(entry) if path.exists())]
+    if not paths:
+        raise CommandError("There is nothing to delete", where=id, why="no file of it was downloaded", fix="")
+    if not yes:
+        if not sys.stdin.isatty():
+            why = "there is no terminal to ask you"
+            raise CommandError("Nothing was deleted", where=", ".join(map(str, paths)), why=why, fix="Add --yes.")
+        typer.confirm(printable(f"Delete {', '.join(map(str, paths))}?"), abort=True, err=True)
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        print(path)
+
+
+def _pulled(entry: Entry) -> list[Path]:
+    """Return the folders that `pull` writes: a folder of the user's own is none."""
+    source = entry.model.source
+    if source.kind == "folder" and source.checkpoint is None:
+        return []
+    return [entry.path, entry.path.with_name(f".{entry.path.name}.pull")]
+
+
+def _ask(option: str, question: str) -> str:
+    answer: str = typer.prompt(f"{question[0].upper()}{question[1:]}", err=True)
+    return answer.strip()
+
+
+def _hub_url() -> str:
+    from stacks.config.settings import HUB
+
+    return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+
+
+def _connect() -> Connect:
+    from easel.laptop.origins import connect
+
+    return connect(_hub_url(), _s3, on_laptop=True)
+
+
+def _s3() -> Any:
+    try:
+        import boto3
+    except ImportError:
+        raise CommandError(
+            "S3 needs boto3",
+            where="easel models",
+            why="the packages of the stacks are not installed",
+            fix=".venv/bin/pip install -r requirements.txt",
+            code=ENVIRONMENT,
+        ) from None
+    return boto3.client("s3")

@@ -1,0 +1,194 @@
+"""What a source contains, by its settings and the headers of its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.models.given_source import Fields, refused
+
+if TYPE_CHECKING:
+    from model_importer.model_folder import CheckedModel, Files, Header
+    from model_importer.sources import Connect
+
+_BYTES = 2
+"""Of one weight on a GPU: float16 and bfloat16."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A model: its source, pinned; its class; and what the source says about it. Empty: it does not say it."""
+
+    source: Fields
+    pipeline: str
+    name: str
+    weights_gib: float
+    """GiB of all weights on a GPU."""
+    kind: str = "a diffusers pipeline"
+    scheduler: str = ""
+    """Class in the scheduler's settings."""
+    side: int = 0
+    """Pixels that the model is trained for; 0: it is not known from the files."""
+    prediction: str | None = None
+    needs_prediction: bool = False
+    licence: str = ""
+    page: str = ""
+    """Link to a page about the model."""
+    gated: bool = False
+
+
+@contextmanager
+def model_errors(where: str) -> Iterator[None]:
+    """Raise errors of the importer and of the rule of model folders as CommandError."""
+    from easel.cloud.account import aws_errors
+    from model_importer.errors import ModelImportError
+    from model_importer.model_folder import ModelFolderError
+
+    try:
+        if where.startswith("s3://"):
+            with aws_errors():
+                yield
+        else:
+            yield
+    except ModelFolderError as error:
+        raise CommandError(
+            "The model is refused", where=where, why=error.message, fix=error.hint, code=FAILED
+        ) from None
+    except ModelImportError as error:
+        raise CommandError("The model cannot be read", where=where, why=str(error), fix="", code=ENVIRONMENT) from None
+
+
+def find(fields: Fields, text: str, connect: Connect) -> Findings:
+    """Return what the source contains. `text` is the source as it was given. Raises CommandError."""
+    with model_errors(text):
+        if fields["kind"] == "url" or "file" in fields or "checkpoint" in fields or _is_object(fields):
+            return _single_file(fields, text, connect)
+        if fields["kind"] == "hub":
+            return _repository(fields, connect)
+        if fields["kind"] == "s3":
+            return _prefix(fields, connect)
+        return _folder(fields)
+
+
+def _is_object(fields: Fields) -> bool:
+    return bool(fields.get("uri", "").endswith(".safetensors"))
+
+
+def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
+    from model_importer.checkpoint import identify
+    from model_importer.checkpoint.local import local_file
+    from model_importer.sources import open_file
+
+    more: dict[str, Any] = {}
+    name = text.rpartition("/")[2].removesuffix(".safetensors")
+    if fields["kind"] == "url":
+        about = connect.url(fields["url"]).describe()
+        fields = fields | ({"sha256": about.sha256} if about.sha256 else {})
+        more, name = {"page": about.page}, about.name or name
+    local = fields.get("checkpoint")
+    single = local_file(Path(local)) if local else open_file(fields, connect)
+    if fields["kind"] == "hub":
+        fields = fields | {"revision": single.commits[fields["repository"]]}
+        more = {"licence": single.licence, "page": f"{connect.hub(fields['repository']).url}/{fields['repository']}"}
+    header = single.header()
+    check_not_lora(header, text)
+    layout = identify(header)
+    count = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
+    more["licence"] = header.metadata.get("modelspec.license") or more.get("licence", "")
+    return Findings(
+        fields,
+        layout.base.pipeline,
+        header.metadata.get("modelspec.title") or name,
+        count * _BYTES / 2**30,
+        kind=f"a single-file checkpoint of {layout.base.name}",
+        side=0 if layout.prediction is None else layout.base.side,
+        prediction=layout.prediction,
+        needs_prediction=layout.prediction is None,
+        **more,
+    )
+
+
+def check_not_lora(header: Header, where: str) -> None:
+    """Raise CommandError for a LoRA: it belongs to a model's entry."""
+    from model_importer.model_folder import ModelFolderError, lora_base
+    from model_importer.model_folder.loras.base import BASES
+
+    try:
+        base = BASES.get(lora_base(header), "an unknown base")
+    except ModelFolderError:
+        return
+    fix = "Add it to `loras` in the entry of a model of that base."
+    raise refused(where, f"it is a LoRA for {base}, not a model", fix)
+
+
+def _repository(fields: Fields, connect: Connect) -> Findings:
+    from model_importer.model_folder import INDEX_FILE
+    from model_importer.sources import SourceFiles
+
+    hub = connect.hub(fields["repository"])
+    snapshot = hub.snapshot(fields["revision"])
+    page = f"{hub.url}/{fields['repository']}"
+    if INDEX_FILE not in snapshot.files:
+        singles = sorted(name for name in snapshot.files if name.endswith(".safetensors") and "/" not in name)
+        why = f"it has no {INDEX_FILE}" + (f", only {', '.join(singles)[:300]}" if singles else "")
+        fix = f"Name the file: {page}/blob/main/{singles[0]}" if singles else "Use a repository in diffusers' layout."
+        raise refused(page, why, fix)
+    pinned = {**fields, "revision": snapshot.commit}
+    known = "" if snapshot.licence == "unknown" else snapshot.licence
+    name = fields["repository"].partition("/")[2]
+    files = SourceFiles(snapshot.files, hub.fetch)
+    return _checked(files, pinned, name, licence=known, page=page, gated=snapshot.gated)
+
+
+def _prefix(fields: Fields, connect: Connect) -> Findings:
+    from model_importer.progress import Progress
+    from model_importer.sources import S3Source
+
+    files = S3Source(fields, connect.s3(), Progress(lambda state: None)).files()
+    return _checked(files, fields, fields["uri"].rstrip("/").rpartition("/")[2])
+
+
+def _folder(fields: Fields) -> Findings:
+    from model_importer.model_folder import select_local_files
+    from model_importer.model_folder.local_files import LocalFiles
+
+    folder = Path(fields["path"])
+    select_local_files(folder)
+    return _checked(LocalFiles(folder), fields, folder.name)
+
+
+def _checked(files: Files, fields: Fields, name: str, **more: Any) -> Findings:
+    from model_importer.model_folder import check_model
+    from model_importer.model_folder.files import read_settings
+
+    checked = check_model(files, {"": None})
+    paths = [f"{part}/{name}" for part, weights in checked.weights.items() for name in weights.files]
+    scheduler = read_settings(files, "scheduler/scheduler_config.json")
+    variant = _variant(checked)
+    if fields["kind"] == "hub" and variant:
+        fields = {**fields, "variant": variant}
+    gib = _weights(files, paths) * _BYTES / 2**30
+    return Findings(fields, checked.index.pipeline, name, gib, scheduler=str(scheduler.get("_class_name", "")), **more)
+
+
+def _weights(files: Files, paths: list[str]) -> int:
+    """Return the number of weights."""
+    from model_importer.model_folder import read_header
+
+    with ThreadPoolExecutor(4) as pool:
+        headers = pool.map(lambda path: read_header(files, path), paths)
+        return sum(math.prod(tensor.shape) for header in headers for tensor in header.tensors.values())
+
+
+def _variant(checked: CheckedModel) -> str:
+    """Return the variant of the weights, or ""."""
+    from model_importer.model_folder.weights import variant_of
+
+    variants = {variant_of(name) for weights in checked.weights.values() for name in weights.files}
+    return max(variants - {""}, default="")

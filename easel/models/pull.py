@@ -1,0 +1,155 @@
+"""`easel models pull`: the files of a model onto this machine, only those that are loaded, checked and resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from easel.console.errors import ENVIRONMENT, CommandError
+from easel.console.terminal import Terminal
+from easel.laptop.catalogue import Entry
+from easel.models.findings import model_errors
+from stacks.config.catalogue import FolderSource, Model, UrlSource
+
+if TYPE_CHECKING:
+    from model_importer.progress import Progress
+    from model_importer.sources import Connect, HubSource, S3Source
+
+GB = 10**9
+_TICK_SECONDS = 0.5
+
+
+def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
+    """Bring the files of the model to its folder, and return the folder. Raises CommandError."""
+    source, target = entry.model.source, entry.path
+    if isinstance(source, FolderSource) and source.checkpoint is None:
+        return entry.folder
+    if entry.on_this_machine:
+        terminal.print(f"{entry.model.id} is here already: {target}")
+        return entry.folder
+    _check_free(target)
+    work = target.with_name(f".{target.name}.pull")
+    with model_errors(_where(source)):
+        if isinstance(source, FolderSource) and source.checkpoint:
+            _convert(source.checkpoint, source.prediction, work, terminal)
+        else:
+            _download(entry, connect, work, terminal)
+        _finish(entry.model, work, target)
+    return target
+
+
+def _where(source: Any) -> str:
+    if isinstance(source, FolderSource):
+        return str(source.checkpoint)
+    return str(getattr(source, "uri", "") or getattr(source, "url", "") or source.repository)
+
+
+def _check_free(target: Path) -> None:
+    if (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
+        raise CommandError(
+            "The folder of the model is not empty",
+            where=str(target),
+            why="it has files, but no model_index.json",
+            fix="Move them away, or delete them.",
+            code=ENVIRONMENT,
+        )
+
+
+def _convert(checkpoint: Path, prediction: Any, work: Path, terminal: Terminal) -> None:
+    from model_importer.checkpoint import convert
+    from model_importer.checkpoint.local import local_file
+    from model_importer.checkpoint.source import write_conversion
+
+    with terminal.spinner(f"Converting {checkpoint.name}"):
+        conversion = convert(local_file(checkpoint).header(), prediction)
+        check_space(work, sum(conversion.sizes.values()))
+        write_conversion(conversion, checkpoint, work)
+
+
+def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) -> None:
+    from model_importer.checkpoint.source import CheckpointSource
+    from model_importer.sources import open_source
+    from model_importer.stream import RANGES_AHEAD
+
+    model = entry.model
+    with ThreadPoolExecutor(RANGES_AHEAD) as pool, _progress(f"Downloading {model.id}", terminal) as progress:
+        source = open_source(model.source_fields, connect, pool, progress, model.pipeline)
+        if not isinstance(source, CheckpointSource):
+            _download_files(source, work, pool, progress)
+            return
+        size = source.size
+        check_space(work, 2 * size)
+        progress.total_files, progress.total_bytes = 1, size
+        digest = source.write(work)
+    if isinstance(model.source, UrlSource) and not model.source.sha256:
+        _record_digest(entry.file, digest)
+        terminal.print(f"{entry.file} has the SHA-256 of the file now: {digest}")
+
+
+def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolExecutor, progress: Progress) -> None:
+    from model_importer.download import download
+
+    files = source.resolve().files
+    progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
+    check_space(work, progress.total_bytes)
+    for file in files:
+        path = work / file.path
+        if path.is_file() and path.stat().st_size == file.size:  # it was checked before it got this name
+            progress.finish_file(file.size)
+            continue
+        download(file, path, partial(source.fetch, file), pool, progress)
+        progress.finish_file()
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise CommandError unless the disk has `needed` bytes beside what is in `folder`."""
+    place = next(path for path in folder.absolute().parents if path.exists())
+    present = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.exists() else 0
+    free = shutil.disk_usage(place).free
+    if free < needed - present:
+        raise CommandError(
+            "The disk has too little space",
+            where=str(place),
+            why=f"{free / GB:.1f} GB are free, the model needs {(needed - present) / GB:.1f} GB more",
+            fix="Free disk space, and run the command again.",
+            code=ENVIRONMENT,
+        )
+
+
+def _finish(model: Model, work: Path, target: Path) -> None:
+    """Check the model and give the folder its name. Raises ModelFolderError."""
+    from model_importer.model_folder import check_folder
+
+    for part in work.rglob(".*.part"):  # of an earlier version of a file
+        part.unlink()
+    check_folder(work, variant=model.source.variant, pipeline=model.pipeline)
+    if target.is_dir():
+        target.rmdir()  # it is empty
+    work.replace(target)
+
+
+def _record_digest(file: Path, digest: str) -> None:
+    from easel.models.proposal import render
+
+    entry = json.loads(file.read_text(encoding="utf-8"))
+    entry["source"]["sha256"] = digest
+    file.write_text(render(entry), encoding="utf-8")
+
+
+@contextmanager
+def _progress(title: str, terminal: Terminal) -> Iterator[Progress]:
+    """Yield a counter of files and bytes that is shown on the terminal."""
+    from model_importer.progress import REPORT_SECONDS, Progress, State, render_progress
+
+    with terminal.spinner(title) as tick:
+        report: Callable[[State], None] = lambda state: tick(f", {render_progress(state)}")  # noqa: E731
+        if not terminal.animated:
+            report = lambda state: terminal.print(render_progress(state))  # noqa: E731
+        with Progress(report, _TICK_SECONDS if terminal.animated else REPORT_SECONDS) as progress:
+            yield progress

@@ -1,0 +1,302 @@
+"""`easel models`: from a source to a folder that runs, and the sources that are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import torch
+from moto import mock_aws
+
+from easel.console.errors import CommandError
+from easel.laptop.catalogue import find
+from easel.models import proposal
+from easel.models.given_source import parse_source
+from easel.models.pull import check_space
+from generation.img2img import PIPELINES as IMAGE_TO_IMAGE
+from model_importer.model_folder import PIPELINES, check_folder
+from model_importer.stream import PIECE
+from stacks.config.catalogue import read_model
+from tests.checkpoints import save_checkpoint
+from tests.easel.models.conftest import Easel
+from tests.easel.running import ROOT, Laptop
+from tests.model_files import stable_diffusion
+from tests.model_importer.example import LEFT_OUT, TAKEN, write_files
+from tests.model_importer.hub import HubServer, Repository
+from tests.model_importer.site import Site
+
+MIT = ("--licence", "MIT")
+
+
+def entry(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text())
+    return value
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.laptop
+def test_a_checkpoint_becomes_a_model_that_generates(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    added = run("add", checkpoint, "--folder", tmp_path, *MIT, "--name", "Panda")
+    assert (added.exit_code, added.stdout) == (0, f"{tmp_path}/panda.json\n")
+    pulled = run("pull", tmp_path / "panda")
+    assert (pulled.exit_code, pulled.stdout) == (0, f"{tmp_path}/panda\n")
+    assert "would load" in run("check", tmp_path / "panda").stdout
+    container = "easel.laptop.container.server"
+    with Laptop(tmp_path / "data", "--model", str(tmp_path / "panda"), container=container) as laptop:
+        request = {"prompt": "a panda", "num_inference_steps": 2, "width": 64, "height": 64, "seed": 1}
+        response = laptop.http.post("/generate", json=request, timeout=120)
+        assert response.status_code == 200, response.text
+        assert len(response.json()["images"]) == 1
+
+
+def test_what_is_proposed_for_a_checkpoint(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    run("add", checkpoint, "--folder", tmp_path, *MIT, "--id", "mine", "--steps", 8, "--guidance", 0)
+    found = entry(tmp_path / "mine.json")
+    assert found["source"] == {"kind": "folder", "path": "mine", "checkpoint": str(checkpoint)}
+    assert (found["pipeline"], found["dtype"]) == ("StableDiffusionPipeline", "float16")
+    assert (found["steps"], found["guidance_scale"], found["sizes"][0]) == (8, 0, [512, 512])
+    assert (found["gpu_memory_gib"], found["licence"]) == (5, "MIT")
+
+
+def test_a_link_is_pulled_with_the_token_and_pinned(
+    run: Easel, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EASEL_MODEL_TOKEN", "t0ken")
+    with Site(checkpoint.read_bytes(), token="t0ken") as site:
+        added = run("add", site.link, "--folder", tmp_path, *MIT, "--id", "panda")
+        assert added.exit_code == 0, added.stderr
+        assert sum(site.sent.values()) < 300_000  # headers only
+        pulled = run("pull", tmp_path / "panda")
+        assert pulled.exit_code == 0, pulled.stderr
+        assert site.tokens["store"] == {""}
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert entry(tmp_path / "panda.json")["source"] == {"kind": "url", "url": site.link, "sha256": sha256}
+    assert "t0ken" not in (tmp_path / "panda.json").read_text() + added.output + pulled.output
+    check_folder(tmp_path / "panda")
+    assert {path.name for path in tmp_path.iterdir()} == {"panda.json", "panda"}
+
+
+def test_the_site_names_the_model(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    files = [{"type": "Model", "hashes": {"SHA256": "A" * 64}}]
+    version = {"id": 7, "modelId": 3, "name": "\x1b[31mv2", "model": {"name": "Panda"}, "files": files}
+    with Site(checkpoint.read_bytes(), version=version) as site:
+        run("add", f"{site.url}/models/3?modelVersionId=7", "--folder", tmp_path, *MIT)
+        found = entry(tmp_path / "panda-x1b-31mv2.json")
+        assert found["source"] == {"kind": "url", "url": site.link, "sha256": "a" * 64}
+        refused = run("pull", tmp_path / "panda-x1b-31mv2")
+        assert (refused.exit_code, "a" * 64 in refused.stderr) == (3, True)
+    assert not (tmp_path / "panda-x1b-31mv2").exists()
+
+
+@pytest.fixture
+def hub(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with HubServer(Repository(write_files(tmp_path / "hub", {**TAKEN, **LEFT_OUT}))) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def test_a_repository_is_pulled_in_one_variant(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    added = run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    assert added.exit_code == 0, added.stderr
+    source = {"kind": "hub", "repository": "org/model", "revision": "c" * 40, "variant": "fp16"}
+    found = entry(tmp_path / "model.json")
+    assert (found["source"], found["licence"]) == (source, "CreativeML OpenRAIL++-M")
+    assert "would load" in run("check", tmp_path / "model").stdout
+    assert run("pull", tmp_path / "model").exit_code == 0
+    assert files_in(tmp_path / "model") == set(TAKEN)
+    assert all((tmp_path / "model" / name).read_bytes() == content for name, content in TAKEN.items())
+    hub.requests.clear()
+    assert "here already" in run("pull", tmp_path / "model").stderr
+    assert hub.requests == []
+
+
+def test_an_interrupted_pull_continues(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    broken = "vae/diffusion_pytorch_model.fp16.safetensors"
+    hub.repository.damaged.add(broken)
+    refused = run("pull", tmp_path / "model")
+    assert (refused.exit_code, broken in refused.stderr) == (3, True)
+    assert not (tmp_path / "model").exists()
+    hub.repository.damaged.clear()
+    hub.sent.clear()
+    assert run("pull", tmp_path / "model").exit_code == 0
+    assert hub.sent["unet/diffusion_pytorch_model.fp16.safetensors"] <= PIECE  # its header alone
+    check_folder(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "words"),
+    [
+        ({"removed": True}, 3, ["org/model", "HF_TOKEN"]),
+        ({"gated": "x"}, 3, ["gated", "export HF_TOKEN"]),
+        ({"ranges": False}, 3, ["ranges", "HF_ENDPOINT"]),
+    ],
+)
+def test_a_hub_that_refuses(
+    run: Easel,
+    hub: HubServer,
+    tmp_path: Path,
+    faults: dict[str, Any],
+    code: int,
+    words: list[str],
+) -> None:
+    for name, value in faults.items():
+        setattr(hub.repository, name, value)
+    result = run("add", "org/model", "--folder", tmp_path, *MIT)
+    assert (result.exit_code, [word for word in words if word not in result.stderr]) == (code, [])
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_a_repository_of_one_file_names_it(run: Easel, hub: HubServer, checkpoint: Path, tmp_path: Path) -> None:
+    (hub.repository.folder / "model_index.json").unlink()
+    result = run("add", "org/model", "--folder", tmp_path, *MIT)
+    assert (result.exit_code, "v1-5-pruned.safetensors" in result.stderr) == (2, True)
+    write_files(hub.repository.folder, {"a b.safetensors": checkpoint.read_bytes()})
+    hub.repository.commit = "d" * 40
+    added = run("add", f"{hub.url}/org/model/blob/main/a%20b.safetensors", "--folder", tmp_path, *MIT, "--id", "x")
+    assert added.exit_code == 0, added.stderr
+    assert entry(tmp_path / "x.json")["source"]["file"] == "a b.safetensors"
+    assert run("pull", tmp_path / "x").exit_code == 0
+    check_folder(tmp_path / "x")
+
+
+def test_s3(run: Easel, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="mine")
+        s3.put_object(Bucket="mine", Key="a/panda.safetensors", Body=checkpoint.read_bytes())
+        for name, content in stable_diffusion().items():
+            s3.put_object(Bucket="mine", Key=f"folder/{name}", Body=content)
+        for uri, id in (("s3://mine/a/panda.safetensors", "one"), ("s3://mine/folder", "two")):
+            options = ("--folder", tmp_path, *MIT, "--id", id)
+            added = run("add", uri, *options)
+            assert added.exit_code == 0, added.stderr
+            assert run("pull", tmp_path / id).exit_code == 0
+            check_folder(tmp_path / id)
+        assert run("add", "s3://mine/none/", "--folder", tmp_path, *MIT).exit_code == 1
+        assert run("add", "s3://nobody/none/", "--folder", tmp_path, *MIT).exit_code != 0
+
+
+def test_a_folder_is_used_where_it_is(run: Easel, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "mine", stable_diffusion())
+    assert run("add", folder, "--folder", tmp_path / "entries", *MIT).exit_code == 0
+    assert find(str(tmp_path / "entries" / "mine")).folder == folder
+    assert run("pull", tmp_path / "entries" / "mine").stdout == f"{folder}\n"
+    removed = run("remove", tmp_path / "entries" / "mine", "--yes")
+    assert (removed.exit_code, folder.exists(), list((tmp_path / "entries").iterdir())) == (0, True, [])
+
+
+def test_remove_deletes_what_was_pulled(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    run("add", checkpoint, "--folder", tmp_path, *MIT)
+    run("pull", tmp_path / "panda")
+    assert "--yes" in run("remove", tmp_path / "panda").stderr
+    assert run("remove", tmp_path / "panda", "--files", "--yes").stdout == f"{tmp_path}/panda\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["panda.json"]
+    assert run("remove", tmp_path / "panda", "--yes").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+    assert checkpoint.exists()
+
+
+_LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+LORA = {f"{_LAYER}.lora_down.weight": torch.zeros(4, 768), f"{_LAYER}.lora_up.weight": torch.zeros(320, 4)}
+
+
+def test_a_lora_is_named_with_its_base(run: Easel, tmp_path: Path) -> None:
+    path = save_checkpoint(LORA, tmp_path / "lora.safetensors")
+    result = run("add", path, "--folder", tmp_path, *MIT)
+    assert (result.exit_code, "a LoRA for Stable Diffusion 1.x" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("nothing", "it is no link"),
+        ("./org/model", "it is no link"),
+        ("ftp://a.test/x", "https://"),
+        ("http://a.test/x.safetensors", "https://"),
+        ("https://a.test/x?token=abc", "a secret (token)"),
+        ("https://user:word@a.test/x", "a secret (password)"),
+        ("https://a.test/x.ckpt", "pickle"),
+        ("org/model/blob/main/x.ckpt", "pickle"),
+        ("s3://mine/x.ckpt", "pickle"),
+        ("s3://M/", "s3://bucket/prefix/"),
+        ("https://[", "https://"),
+        ("x" * 5000, "it is no link"),
+    ],
+)
+def test_sources_that_cannot_be_used(source: str, named: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_source(source, "https://huggingface.co")
+    text = "\n".join(caught.value.lines())
+    assert named in text and "abc" not in text and "word" not in text.replace("password", "")
+
+
+def test_pages_of_the_hub_are_repositories() -> None:
+    hub = "https://huggingface.co"
+    assert parse_source(f"{hub}/org/model", hub) == {"kind": "hub", "repository": "org/model", "revision": "main"}
+    assert parse_source(f"{hub}/org/model/tree/v1", hub)["revision"] == "v1"
+    assert parse_source(f"{hub}/org/model/resolve/main/a/b.safetensors?download=true", hub)["file"] == "a/b.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], "--licence"),
+        (["--licence", "Own"], "--licence-url"),
+        ([*MIT, "--id", "../x"], "slash"),
+        ([*MIT, "--id", "X"], "lower-case"),
+        ([*MIT, "--scheduler", "magic"], "magic"),
+        ([*MIT, "--side", "100"], "multiples of 8"),
+        ([*MIT, "--licence-url", "ftp://a"], "https://"),
+    ],
+)
+def test_what_is_not_known_or_wrong(
+    run: Easel, checkpoint: Path, tmp_path: Path, options: list[str], named: str
+) -> None:
+    result = run("add", checkpoint, "--folder", tmp_path, *options)
+    assert result.exit_code in (1, 2)
+    assert named in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_entry_is_not_replaced(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "panda.json").write_text("mine")
+    result = run("add", checkpoint, "--folder", tmp_path, *MIT)
+    assert (result.exit_code, (tmp_path / "panda.json").read_text()) == (2, "mine")
+
+
+def test_a_pull_keeps_what_is_in_the_folder(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    run("add", checkpoint, "--folder", tmp_path, *MIT)
+    write_files(tmp_path / "panda", {"notes.txt": b"mine"})
+    assert (run("pull", tmp_path / "panda").exit_code, files_in(tmp_path / "panda")) == (3, {"notes.txt"})
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
+    check_space(tmp_path / "new", 1000)
+    with pytest.raises(CommandError, match="too little space"):
+        check_space(tmp_path / "new", 10**18)
+
+
+def test_every_known_class_has_a_proposal() -> None:
+    assert proposal.USUAL.keys() == PIPELINES.keys()
+    assert {name for name, usual in proposal.USUAL.items() if "image_to_image" in usual.more} == IMAGE_TO_IMAGE.keys()
+    for name in ("sd-1.5", "sdxl", "z-image-turbo", "flux.2-klein-4b"):
+        model = read_model(name, ROOT)
+        usual = proposal.USUAL[model.pipeline]
+        for field in ("steps", "guidance_scale", "scheduler", "diffusers"):
+            assert getattr(usual, field) == getattr(model, field)
+
+
+def test_ids_are_made_of_names() -> None:
+    names = {"A B": "a-b", "../x": "x", "熊猫": "model", "x" * 60: "x" * 40, "v1.5!": "v1.5"}
+    assert {name: proposal.slug(name) for name in names} == names
