@@ -24,6 +24,9 @@ _OTHERS = {
 }  # fmt: skip
 """Part of a key to the kind of adapter that has it."""
 _SHOWN = 3
+_DTYPES = ("BF16", "F16", "F32", "F64")
+_UNUSED = ("alpha_pattern", "rank_pattern", "use_dora", "lora_bias")
+"""Options of peft that change what a file means."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ def read_layers(path: str, header: Header) -> list[LoraLayer]:
             unknown.append(key)
     if unknown:
         raise _unknown(path, unknown)
-    return [_layer(path, name, keys, header) for name, keys in found.items()]
+    config = parse_json(str(header.metadata.get("lora_adapter_metadata")).encode())
+    factors = _Factors(path, config if isinstance(config, dict) else {})
+    return [_layer(path, name, keys, header, factors) for name, keys in found.items()]
 
 
 def _parse(key: str) -> tuple[str, str]:
@@ -78,7 +83,7 @@ def _unknown(path: str, keys: list[str]) -> ModelFolderError:
     return ModelFolderError(message, f"{hint}Use a LoRA in kohya's layout or in that of diffusers.")
 
 
-def _layer(path: str, name: str, keys: Mapping[str, str], header: Header) -> LoraLayer:
+def _layer(path: str, name: str, keys: Mapping[str, str], header: Header, factors: _Factors) -> LoraLayer:
     if not {"down", "up"} <= keys.keys():
         missing = "down" if "up" in keys else "up"
         message = f"{path} has no {missing} matrix for {name[:120]}"
@@ -89,23 +94,31 @@ def _layer(path: str, name: str, keys: Mapping[str, str], header: Header) -> Lor
     if not matrices or any(side != 1 for side in up[2:]) or alpha not in ((), (1,)):
         message = f"{path} has matrices of the shapes {[*down]} and {[*up]} for {name[:120]}"
         raise ModelFolderError(message, "The second side of up must be the first of down, the rank.")
-    factor = _default_factor(path, name, header)
+    for kind in ("down", "up"):
+        if (dtype := header.tensors[keys[kind]].dtype) not in _DTYPES:
+            message = f"{path} has a matrix of the dtype {dtype} for {name[:120]}"
+            raise ModelFolderError(message, f"It may have {', '.join(_DTYPES)}.")
+    factor = factors[name.partition(".")[0]]
     return LoraLayer(name, keys["down"], keys["up"], keys.get("alpha", ""), factor, down, up)
 
 
-def _default_factor(path: str, name: str, header: Header) -> float:
-    """Return alpha / rank as diffusers writes it beside the tensors, or 1."""
-    config = parse_json(str(header.metadata.get("lora_adapter_metadata", "{}")).encode())
-    part = name.partition(".")[0]
-    own = {key.removeprefix(f"{part}."): value for key, value in _items(config) if key.startswith(f"{part}.")}
-    for key in ("alpha_pattern", "rank_pattern", "use_dora", "lora_bias"):
-        if own.get(key):
-            raise ModelFolderError(f"{path} was saved with {key}, which Easel does not use", "Save it without.")
-    alpha, rank = own.get("lora_alpha"), own.get("r")
-    if not isinstance(alpha, int | float) or not isinstance(rank, int) or rank < 1:
-        return 1.0
-    return alpha / rank**0.5 if own.get("use_rslora") else alpha / rank
+class _Factors(dict[str, float]):
+    """Part of the pipeline to alpha / rank, as diffusers writes it beside the tensors, or 1."""
 
+    def __init__(self, path: str, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._path, self._config = path, config
 
-def _items(config: Any) -> list[tuple[str, Any]]:
-    return list(config.items()) if isinstance(config, dict) else []
+    def __missing__(self, part: str) -> float:
+        for key in _UNUSED:
+            if self._config.get(f"{part}.{key}"):
+                message = f"{self._path} was saved with {key}, which Easel does not use"
+                raise ModelFolderError(message, "Save it without.")
+        self[part] = self._factor(part)
+        return self[part]
+
+    def _factor(self, part: str) -> float:
+        alpha, rank = self._config.get(f"{part}.lora_alpha"), self._config.get(f"{part}.r")
+        if not isinstance(alpha, int | float) or not isinstance(rank, int) or rank < 1:
+            return 1.0
+        return alpha / rank**0.5 if self._config.get(f"{part}.use_rslora") else alpha / rank

@@ -21,10 +21,11 @@ from model_folder import (
     check_folder,
     check_lora,
     lora_base,
-    read_shapes,
+    read_header,
     select_local_files,
 )
 from model_folder.loras.check import LORA_BYTES
+from model_folder.safetensors_header import Header, Tensor
 from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,6 +40,10 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     return tmp_path
+
+
+def header_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Header:
+    return Header({name: Tensor("F32", shape, 0, 0) for name, shape in shapes.items()}, metadata or {})
 
 
 def refusal(folder: Path, content: bytes) -> ModelFolderError:
@@ -90,6 +95,11 @@ def test_what_does_not_fit_is_refused_by_name(folder: Path, shapes: Shapes, word
     assert word in error.message and "loras/a.safetensors" in error.message
 
 
+def test_a_quantised_lora_is_refused(folder: Path) -> None:
+    error = refusal(folder, tensors(FITS).replace(b'"F32"', b'"I32"'))
+    assert "dtype I32" in error.message
+
+
 def test_other_adapters_are_named(folder: Path) -> None:
     assert "DoRA" in refusal(folder, tensors({**FITS, "lora_unet_conv_in.dora_scale": (8, 1)})).hint
     assert "LoKr" in refusal(folder, tensors({"lora_unet_conv_in.lokr_w1": (8, 1)})).hint
@@ -130,13 +140,12 @@ def test_the_container_refuses_a_folder_with_such_a_file(folder: Path, monkeypat
 
 def test_diffusers_metadata_is_read() -> None:
     from model_folder.loras import read_layers
-    from model_folder.safetensors_header import Header
 
     shapes = {"unet.conv_in.lora_A.weight": (4, 4, 3, 3), "unet.conv_in.lora_B.weight": (8, 4, 1, 1)}
 
     def factor(**config: Any) -> float:
         metadata = {"lora_adapter_metadata": json.dumps({f"unet.{key}": value for key, value in config.items()})}
-        (layer,) = read_layers("a", Header(shapes, metadata))
+        (layer,) = read_layers("a", header_of(shapes, metadata))
         return layer.default_factor
 
     assert factor() == factor(r=4) == 1
@@ -200,9 +209,9 @@ PEFT = ("lora_A", "lora_B")
     ],
 )
 def test_the_base_of_a_lora(shapes: Shapes, base: str) -> None:
-    assert lora_base(shapes) == base
+    assert lora_base(header_of(shapes)) == base
 
 
 def test_a_checkpoint_has_no_base(folder: Path) -> None:
     with pytest.raises(ModelFolderError):
-        lora_base(read_shapes(LocalFiles(folder), UNET))
+        lora_base(read_header(LocalFiles(folder), UNET))
