@@ -49,7 +49,7 @@ const STATES: State[] = [
     name: 'copy',
     async enter(page) {
       await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true }))
-      await page.locator('[role=menuitem]').nth(1).click()
+      await page.locator('[role=menuitem]').nth(2).click()
       await page.locator('dialog[open] textarea').waitFor()
     },
   },
@@ -83,8 +83,25 @@ const STATES: State[] = [
     },
   },
   {
+    name: 'inpaint',
+    async enter(page) {
+      await page.locator('.init-image + .part button').click()
+      await page.locator('#margin-right').fill('64')
+      await page.locator('#margin-right').press('Enter')
+      await page.locator('dialog canvas').click()
+    },
+  },
+  {
+    name: 'masked',
+    async enter(page) {
+      await page.keyboard.press('Escape')
+      await page.locator('.part .reset').waitFor()
+    },
+  },
+  {
     name: 'grid',
     async enter(page) {
+      await page.locator('.part .reset').click()
       await page.locator('input[name=count]').nth(3).check({ force: true })
       await generate(page)
       await page.locator('.images img').nth(3).waitFor()

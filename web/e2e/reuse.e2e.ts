@@ -73,19 +73,30 @@ test('the copied code generates the same bytes', async () => {
   for (const [language, file] of await runCopiedCode(page, folder)) expect(file.equals(bytes), language).toBe(true)
 })
 
-test('with an init image, the copied code generates the same bytes from the same file', async () => {
+test('with an init image and its mask, the copied code generates the same bytes from the files that the page saves', async () => {
   const page = await openPage()
   await generate(page)
-  await chooseMenuItem(page, en.actions.useAsInitImage)
-  await page.getByAltText(en.initImage.alt).waitFor()
-  const [request] = await Promise.all([
-    page.waitForRequest((candidate) => candidate.method() === 'POST'),
-    generate(page, "a green apple, a child's"),
-  ])
+  await chooseMenuItem(page, en.inpaint.open)
+  const editor = page.getByRole('dialog', { name: en.inpaint.open })
+  await editor.locator('canvas').click()
+  await editor.getByRole('spinbutton', { name: en.inpaint.left }).fill('8')
+  await button(page, en.inpaint.done).click()
+  await generate(page, "a green apple, a child's")
   const { bytes } = await download(page)
   const folder = await createFolder()
-  await writeFile(join(folder, 'start.png'), Buffer.from(request.postDataJSON().init_image, 'base64'))
+  for (const name of [en.actions.downloadInit, en.actions.downloadMask]) {
+    const [file] = await Promise.all([page.waitForEvent('download'), chooseMenuItem(page, name)])
+    await file.saveAs(join(folder, file.suggestedFilename()))
+  }
   for (const [language, file] of await runCopiedCode(page, folder)) expect(file.equals(bytes), language).toBe(true)
+
+  // A link holds no images: the page says so where it is copied, and where it is opened.
+  await chooseMenuItem(page, en.actions.copyLink)
+  await page.getByText(en.notice.copiedWithoutImage).waitFor()
+  const link = await page.evaluate(() => navigator.clipboard.readText())
+  const other = await openPage({ at: link })
+  const missing = [en.fields.init_image, en.fields.mask_image, en.fields.outpaint].join(', ')
+  await other.getByText(en.notice.loadedExcept.replace('{names}', missing)).waitFor()
 })
 
 test('a dropped image with parameters offers to load them', async () => {

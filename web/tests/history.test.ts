@@ -2,7 +2,7 @@ import 'fake-indexeddb/auto'
 import { Blob as NodeBlob } from 'node:buffer'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { useHistory } from '@/history/useHistory'
-import { deleteImages, readImages, readInitImage } from '@/history/imageStore'
+import { deleteImages, readImages, readInput } from '@/history/imageStore'
 import { createFinishedJob, createJob } from './data'
 
 const LATER = { id: 'job-2', created_at: '2026-11-23T09:00:00.000Z' }
@@ -109,13 +109,13 @@ test('if the storage is full the image is shown but not stored', async () => {
 
 test('the init image of a job stays as long as an image or an unfinished job needs it', async () => {
   const history = await historyOfTwo()
-  for (const job of ['job-1', 'job-2', 'job-3', 'job-4']) await history.keepInitImage(job, createFile())
+  for (const job of ['job-1', 'job-2', 'job-3', 'job-4']) await history.keepInput('init', job, createFile())
   const [newest] = history.images.value
   if (newest) await history.remove([newest])
   await history.sweep(['job-3'])
-  const kept = await Promise.all(['job-1', 'job-2', 'job-3', 'job-4'].map((job) => readInitImage(job)))
+  const kept = await Promise.all(['job-1', 'job-2', 'job-3', 'job-4'].map((job) => readInput('init', job)))
   expect(kept.map((file) => file !== undefined)).toEqual([true, false, true, false])
   await history.clear()
-  expect(await readInitImage('job-1')).toBeUndefined()
+  expect(await readInput('init', 'job-1')).toBeUndefined()
   expect(await readImages()).toEqual([])
 })

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   applyParameters,
   emptyDraft,
+  fittingSize,
   pixelSteps,
   resolveSettings,
   toRequest,
@@ -11,7 +12,8 @@ import {
 } from '@/request/draft'
 import { estimateTokens } from '@/request/prompt/estimateTokens'
 import { aspectRatio } from '@/request/fields/aspectRatio'
-import { decodedBytes, firstWithin } from '@/request/useInitImage'
+import { emptyEdit, hasMask, type Edit, type MaskStep } from '@/inpaint/edit'
+import { decodedBytes, firstWithin } from '@/inpaint/encodeStart'
 import { createModel } from './data'
 
 const MODEL = createModel()
@@ -45,7 +47,7 @@ describe('resolveSettings', () => {
 })
 
 describe('validate', () => {
-  const code = (changes: Partial<Draft>) => validate(resolveSettings(createDraft(changes), MODEL), MODEL, false)?.code
+  const code = (changes: Partial<Draft>) => validate(resolveSettings(createDraft(changes), MODEL), MODEL, null)?.code
 
   test('requires a prompt', () => {
     expect(code({ prompt: ' \n' })).toBe('empty_prompt')
@@ -66,7 +68,7 @@ describe('validate', () => {
 
   test('accepts the largest number of pixel-steps', () => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 100 }), MODEL)
-    expect(pixelSteps(settings, false)).toBe(MODEL.bounds.max_pixel_steps)
+    expect(pixelSteps(settings, null)).toBe(MODEL.bounds.max_pixel_steps)
     expect(code({ num_inference_steps: 100 })).toBeUndefined()
     expect(code({ num_inference_steps: 101 })).toBe('job_too_large')
   })
@@ -91,9 +93,54 @@ describe('validate', () => {
     [0.01, 1],
   ])('with an init image, strength %f of 100 steps costs %i steps', (strength, steps) => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 100, strength }), MODEL)
-    expect(pixelSteps(settings, true)).toBe(512 * 512 * steps)
+    expect(pixelSteps(settings, { edit: null })).toBe(512 * 512 * steps)
     const bounds = { ...MODEL.bounds, max_pixel_steps: 512 * 512 * steps - 1 }
-    expect(validate(settings, createModel({ bounds }), true)?.code).toBe('job_too_large')
+    expect(validate(settings, createModel({ bounds }), { edit: null })?.code).toBe('job_too_large')
+  })
+})
+
+describe('a part of the init image', () => {
+  const margins = { left: 0, right: 64, top: 8, bottom: 0 }
+  const edit = (changes: Partial<Edit> = {}) => ({ ...emptyEdit(), ...changes })
+  const stroke = (erases = false): MaskStep => ({ kind: 'stroke', erases, radius: 9, points: [1, 2] })
+
+  test('the request has the size of the result, the margins, and the strength 1 unless it is set', () => {
+    const images = { init_image: 'aGk=', mask_image: 'aGk=' }
+    const request = toRequest(createDraft(), MODEL, { edit: edit({ margins, blur: 9 }), images })
+    expect(request).toMatchObject({ ...images, width: 576, height: 520, strength: 1, outpaint: margins, mask_blur: 9 })
+    const masked = toRequest(createDraft({ strength: 0.3 }), MODEL, { edit: edit({ steps: [stroke()] }), images })
+    expect(masked).toMatchObject({ width: 512, strength: 0.3, mask_blur: 4 })
+    expect(masked).not.toHaveProperty('outpaint')
+  })
+
+  test('margins count in the cost and in the size', () => {
+    const settings = resolveSettings(createDraft({ num_inference_steps: 10, strength: 1 }), MODEL)
+    expect(pixelSteps(settings, { edit: edit({ margins }) })).toBe(576 * 520 * 10)
+    const code = (right: number) =>
+      validate({ ...settings, prompt: 'a' }, MODEL, { edit: edit({ margins: { ...margins, right } }) })?.code
+    expect([code(768 - 512), code(768 - 512 + 8)]).toEqual([undefined, 'large_margins'])
+  })
+
+  test.each([
+    [{ width: 512, height: 768 }, {}, { width: 512, height: 768 }],
+    [{ width: 517, height: 771 }, {}, { width: 512, height: 768 }],
+    [{ width: 4000, height: 3000 }, {}, { width: 768, height: 576 }],
+    [{ width: 768, height: 768 }, { right: 256 }, { width: 512, height: 512 }],
+    [{ width: 20, height: 20 }, {}, { width: 64, height: 64 }],
+  ])('an image of %j with the margins %j is taken as %j', (image, sides, size) => {
+    expect(fittingSize(image, MODEL, { ...emptyEdit().margins, ...sides })).toEqual(size)
+  })
+
+  test.each<[boolean, Partial<Edit>]>([
+    [false, {}],
+    [false, { steps: [stroke(true)] }],
+    [true, { steps: [stroke()] }],
+    [false, { steps: [stroke(), { kind: 'clear' }] }],
+    [true, { steps: [stroke(), { kind: 'clear' }, { kind: 'invert' }] }],
+    [true, { base: 'aGk=' }],
+    [false, { base: 'aGk=', steps: [{ kind: 'clear' }] }],
+  ])('there is a mask: %j, after %j', (expected, changes) => {
+    expect(hasMask(edit(changes))).toBe(expected)
   })
 })
 
@@ -140,7 +187,7 @@ describe('toRequest', () => {
 
   test('sends the init image with its strength, and embeds parameters', () => {
     const model = createModel({ features: ['embed_parameters', 'image_to_image'] })
-    const request = toRequest(createDraft(), model, 'aGk=')
+    const request = toRequest(createDraft(), model, { edit: null, images: { init_image: 'aGk=' } })
     expect(request).toMatchObject({ embed_parameters: true, init_image: 'aGk=', strength: 0.8 })
   })
 })

@@ -23,7 +23,25 @@ describe('share link', () => {
   })
 })
 
+test('a link names the images that it does not hold', () => {
+  const margins = { left: 0, right: 64, top: 0, bottom: 0 }
+  const link = toShareLink('http://127.0.0.1:7860/', {
+    ...PARAMETERS,
+    strength: 1,
+    mask_mode: 'white',
+    outpaint: margins,
+  })
+  const names = fromFragment(new URL(link).hash)?.notTaken.map(({ name }) => name)
+  expect(names).toEqual(['init_image', 'mask_image', 'outpaint'])
+})
+
 test.each(SNIPPET_LANGUAGES)('the %s snippet reads the API key from the environment if one is needed', (language) => {
   expect(renderSnippet(language, 'https://x.example', PARAMETERS, false)).not.toContain('EASEL_KEY')
   expect(renderSnippet(language, 'https://x.example', PARAMETERS, true)).toContain('EASEL_KEY')
+})
+
+test.each(SNIPPET_LANGUAGES)('the %s snippet reads the init image alone if there is no mask', (language) => {
+  const code = renderSnippet(language, 'https://x.example', { ...PARAMETERS, strength: 0.5 }, false)
+  expect(code).toContain('start.png')
+  expect(code).not.toContain('mask.png')
 })

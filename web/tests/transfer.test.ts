@@ -5,7 +5,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { clearStore, readImages, readInitImage, storeInitImage, type HistoryImage } from '@/history/imageStore'
+import { clearStore, readImages, readInput, storeInput, type HistoryImage } from '@/history/imageStore'
 import { exportImages, importImages } from '@/history/transfer'
 import { crc32, readZip, writeZip } from '@/history/zip'
 import { PARAMETERS } from './data'
@@ -74,11 +74,13 @@ test('a zip file has the checksums and names that other programs expect', async 
 })
 
 test('an export brings images, settings, favourites and init images back, and leaves what is there', async () => {
-  await storeInitImage('abc', new Blob(['init image']))
+  await storeInput('init', 'abc', new Blob(['init image'], { type: 'image/jpeg' }))
+  await storeInput('mask', 'abc', new Blob(['mask'], { type: 'image/png' }))
   const zip = await exportImages([IMAGE, SECOND], file)
   expect([...(await readZip(zip)).keys()]).toEqual([
     '一只-panda-x-7.webp',
     'init-images/abc.jpeg',
+    'masks/abc.png',
     '一只-panda-x-7-2.webp',
     'easel-history.json',
   ])
@@ -88,7 +90,9 @@ test('an export brings images, settings, favourites and init images back, and le
   expect({ ...first, thumbnail: null }).toEqual({ ...IMAGE, thumbnail: null })
   expect(second).toMatchObject({ id: 'abc-1', seconds: null })
   expect(await first?.thumbnail.text()).toBe('thumbnail')
-  expect(await (await readInitImage('abc'))?.text()).toBe('init image')
+  expect(await (await readInput('init', 'abc'))?.text()).toBe('init image')
+  const mask = await readInput('mask', 'abc')
+  expect([await mask?.text(), mask?.type]).toEqual(['mask', 'image/png'])
   expect(await importImages(zip, () => true)).toEqual({ added: 0, known: 2, unreadable: 0 })
 })
 

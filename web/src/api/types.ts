@@ -1,3 +1,4 @@
+import type { Margins } from '@/inpaint/edit'
 import type { components } from './schema'
 
 type Schemas = components['schemas']
@@ -43,4 +44,9 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   /** Present if the image was generated from an init image. */
   strength?: number
   embed_parameters?: boolean
+  /** Present if only the marked part of the init image was generated. */
+  mask_mode?: string
+  mask_blur?: number
+  /** Pixels by which the init image was extended. */
+  outpaint?: Margins
 }

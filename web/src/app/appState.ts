@@ -1,7 +1,7 @@
 import { until } from '@vueuse/core'
 import { computed, inject, nextTick, ref, watch, type InjectionKey } from 'vue'
 import { failure } from '@/api/failure'
-import type { Parameters, Preset } from '@/api/types'
+import type { GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import { useConnection } from '@/api/useConnection'
 import { useHealth } from '@/api/useHealth'
 import { useModel } from '@/api/useModel'
@@ -11,15 +11,18 @@ import { useEstimate } from '@/generation/useEstimate'
 import { useGeneration } from '@/generation/useGeneration'
 import type { HistoryImage } from '@/history/imageStore'
 import { useHistory } from '@/history/useHistory'
+import { toBase64, toFile, type ImageSize } from '@/images/canvas'
 import type { NotTaken } from '@/images/storedParameters'
-import { applyParameters, applyPreset, hasFeature, toRequest } from '@/request/draft'
+import { DEFAULT_BLUR, emptyEdit, missingInputs, withoutMargins } from '@/inpaint/edit'
+import { useEdit } from '@/inpaint/useEdit'
+import { applyParameters, applyPreset, hasFeature, toRequest, type Start } from '@/request/draft'
 import { useDraft } from '@/request/useDraft'
-import { toFile, useInitImage } from '@/request/useInitImage'
+import { useInitImage } from '@/request/useInitImage'
 import { usePresets } from '@/request/usePresets'
 import { i18n } from './i18n'
 import { useNotice } from './useNotice'
 
-export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy' | 'presets'
+export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy' | 'presets' | 'inpaint'
 
 /** Fields in the advanced settings, which open if one of these has an error. */
 const ADVANCED_FIELDS = [
@@ -38,12 +41,18 @@ export function createAppState() {
   const { t } = i18n.global
   const { connection, service } = useConnection()
   const { model, modelFailure, loadModel } = useModel(service)
-  const initImage = useInitImage()
-  const hasInitImage = () => initImage.file.value !== null && hasFeature(model.value, 'image_to_image')
-  const { draft, settings, validationFailure, changed, reset } = useDraft(model, hasInitImage)
+  const inpaint = useEdit()
+  const initImage = useInitImage(() => {
+    inpaint.reset()
+  })
+  const start = (): Start | null => {
+    if (!initImage.file.value || !hasFeature(model.value, 'image_to_image')) return null
+    return { edit: inpaint.isBlank() || !hasFeature(model.value, 'inpaint') ? null : inpaint.edit.value }
+  }
+  const { draft, settings, validationFailure, changed, reset } = useDraft(model, start)
   const presets = usePresets(draft, settings, model)
   const history = useHistory()
-  const estimate = useEstimate(model, settings, history.images, hasInitImage)
+  const estimate = useEstimate(model, settings, history.images, start)
   const canStop = computed(() => hasFeature(model.value, 'cancel_running'))
   /** Text that the user has to copy, since the page may not. */
   const textToCopy = ref('')
@@ -55,8 +64,9 @@ export function createAppState() {
   const showsValidation = ref(false)
 
   const generation = useGeneration(service, {
-    onAccepted(accepted, { init_image }) {
-      if (init_image) void history.keepInitImage(accepted.id, toFile(init_image))
+    onAccepted(accepted, { init_image, mask_image }) {
+      if (init_image) void history.keepInput('init', accepted.id, toFile(init_image))
+      if (mask_image) void history.keepInput('mask', accepted.id, toFile(mask_image))
     },
     async onImages(job, files, unwanted) {
       if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
@@ -89,7 +99,7 @@ export function createAppState() {
     if (generation.failure.value?.kind === 'request') generation.failure.value = null
   }
   watch(draft, clearRequestFailure, { deep: true })
-  watch(initImage.file, clearRequestFailure)
+  watch([initImage.file, inpaint.edit], clearRequestFailure, { deep: true })
 
   watch(visibleFailure, (problem) => {
     if (problem?.kind === 'auth' && problem.code !== 'forbidden') dialog.value = 'settings'
@@ -100,13 +110,25 @@ export function createAppState() {
     if (!model.value) await loadModel()
     showsValidation.value = true
     if (!model.value || !settings.value || validationFailure.value) return
-    const { width, height } = settings.value
-    const file = hasInitImage() ? initImage.file.value : null
+    const request = await buildRequest(model.value, settings.value, start())
+    if (request) await generation.start(request)
+  }
+
+  /** Build the request with its images. If they cannot be encoded, show that and return null. */
+  async function buildRequest(loaded: Model, size: ImageSize, from: Start | null): Promise<GenerationRequest | null> {
+    const file = initImage.file.value
+    if (!from || !file) return toRequest(draft.value, loaded, null)
+    const { encodeStart, EmptyMaskError, isLossless } = await import('@/inpaint/encodeStart')
     try {
-      const base64 = file && (await initImage.encode(file, width, height, model.value.bounds.init_image_bytes))
-      await generation.start(toRequest(draft.value, model.value, base64))
-    } catch {
-      generation.failure.value = failure('request', 'bad_image', 'init_image')
+      const images = await encodeStart(file, from.edit, size, loaded.bounds.init_image_bytes)
+      if (from.edit && !isLossless(images)) showNotice(t('inpaint.compressed'))
+      return toRequest(draft.value, loaded, { ...from, images })
+    } catch (error) {
+      const isEmpty = error instanceof EmptyMaskError
+      generation.failure.value = isEmpty
+        ? failure('request', 'empty_mask', 'mask_image')
+        : failure('request', 'bad_image', 'init_image')
+      return null
     }
   }
 
@@ -128,12 +150,25 @@ export function createAppState() {
     const loadedModel = await until(model).not.toBeNull()
     const names = [
       ...fieldNames(applyParameters(draft.value, parameters, loadedModel)),
-      ...notTaken.map(({ name }) => name),
+      ...notTaken.map(({ name }) => (i18n.global.te(`fields.${name}`) ? t(`fields.${name}`) : name)),
     ]
     const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
     showNotice(shown ? t('notice.loadedExcept', { names: shown }) : t('notice.loaded'))
     await nextTick()
     showsValidation.value = true
+  }
+
+  /** Load the parameters of an image, with what it was generated from if this browser has that. */
+  async function reuse(image: HistoryImage) {
+    const { strength, mask_mode, mask_blur, outpaint, ...parameters } = image.parameters
+    if (strength === undefined) return loadParameters(parameters)
+    const [file, mask] = [await history.input('init', image), await history.input('mask', image)]
+    const isWhole = file && (mask ?? !mask_mode) && hasFeature(model.value, 'image_to_image')
+    if (!isWhole) return loadParameters({ ...parameters, strength }, missingInputs(image.parameters))
+    initImage.file.value = file
+    const margins = outpaint ?? emptyEdit().margins
+    inpaint.reset({ base: mask ? await toBase64(mask) : '', margins, blur: mask_blur ?? DEFAULT_BLUR })
+    await loadParameters({ ...parameters, ...withoutMargins(parameters, margins), strength })
   }
 
   return {
@@ -152,6 +187,7 @@ export function createAppState() {
     canStop,
     history,
     initImage,
+    inpaint,
     generation,
     announcement,
     textToCopy,
@@ -163,6 +199,7 @@ export function createAppState() {
     showNotice,
     generate,
     reuseSeed,
+    reuse,
     loadParameters,
     openedImage,
     openImage,

@@ -1,7 +1,7 @@
 import { computed, type Ref } from 'vue'
 import type { Model, Parameters } from '@/api/types'
 import type { HistoryImage } from '@/history/imageStore'
-import type { Settings } from '@/request/draft'
+import { resultSize, type Settings, type Start } from '@/request/draft'
 
 /** Earlier jobs that count. */
 const SAMPLES = 8
@@ -11,7 +11,7 @@ export function useEstimate(
   model: Ref<Model | null>,
   settings: Ref<Settings | null>,
   images: Ref<HistoryImage[]>,
-  hasInitImage: () => boolean,
+  start: () => Start | null,
 ) {
   return computed(() => {
     if (!model.value || !settings.value) return null
@@ -27,7 +27,7 @@ export function useEstimate(
     const rate = rates[Math.floor(rates.length / 2)]
     if (rate === undefined) return null
     const { strength, ...parameters } = settings.value
-    const cost = work({ ...parameters, ...(hasInitImage() && { strength }) }, upscales)
+    const cost = work({ ...parameters, ...resultSize(parameters, start()), ...(start() && { strength }) }, upscales)
     return rate * cost * settings.value.num_images_per_prompt
   })
 }

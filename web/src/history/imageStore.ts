@@ -1,6 +1,7 @@
 import { openDB, type DBSchema } from 'idb'
 import type { Job, Parameters } from '@/api/types'
 import { createCanvas, encodeCanvas } from '@/images/canvas'
+import type { Margins } from '@/inpaint/edit'
 
 /** An image of the history without its file, so that a long list loads fast. */
 export interface HistoryImage {
@@ -30,8 +31,13 @@ interface Schema extends DBSchema {
 }
 
 const THUMBNAIL_SIDE = 320
-/** Start of the keys of init images. An image's key is its id, which starts with hex digits. */
-const INIT_PREFIX = 'init-'
+/** What a job started from: its init image, or the mask of it. */
+export type InputKind = 'init' | 'mask'
+
+export const INPUT_KINDS: InputKind[] = ['init', 'mask']
+
+/** The key of an input. An image's key is its id, which starts with hex digits. */
+const inputKey = (kind: InputKind, job: string) => `${kind}-${job}`
 
 const openStore = () =>
   openDB<Schema>('easel.history', 1, {
@@ -66,20 +72,23 @@ export async function updateImage(image: HistoryImage): Promise<void> {
   await (await openStore()).put('images', image)
 }
 
-/** Keep the init image of a job, to compare it with the images. */
-export async function storeInitImage(job: string, file: Blob): Promise<void> {
-  await (await openStore()).put('files', file, INIT_PREFIX + job)
+/** Keep an input of a job, to compare its images with it and to use it again. */
+export async function storeInput(kind: InputKind, job: string, file: Blob): Promise<void> {
+  await (await openStore()).put('files', file, inputKey(kind, job))
 }
 
-export async function readInitImage(job: string): Promise<Blob | undefined> {
-  return (await openStore()).get('files', INIT_PREFIX + job)
+export async function readInput(kind: InputKind, job: string): Promise<Blob | undefined> {
+  return (await openStore()).get('files', inputKey(kind, job))
 }
 
-/** Delete the init images of jobs that are neither waiting nor in the history. */
-export async function sweepInitImages(isNeeded: (job: string) => boolean): Promise<void> {
+/** Delete the inputs of jobs that are neither waiting nor in the history. */
+export async function sweepInputs(isNeeded: (job: string) => boolean): Promise<void> {
   const db = await openStore()
-  const keys = await db.getAllKeys('files', IDBKeyRange.bound(INIT_PREFIX, `${INIT_PREFIX}\uffff`))
-  for (const key of keys) if (!isNeeded(key.slice(INIT_PREFIX.length))) await db.delete('files', key)
+  for (const kind of INPUT_KINDS) {
+    const start = inputKey(kind, '')
+    const keys = await db.getAllKeys('files', IDBKeyRange.bound(start, `${start}\uffff`))
+    for (const key of keys) if (!isNeeded(key.slice(start.length))) await db.delete('files', key)
+  }
 }
 
 /** Delete everything. */
@@ -149,7 +158,26 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     output_format: toText(parameters.output_format),
     ...(Boolean(parameters.init_image) && { strength: toNumber(parameters.strength) }),
     ...(Boolean(parameters.embed_parameters) && { embed_parameters: true }),
+    ...toPart(parameters),
   }
+}
+
+/** Return the fields that say which part of the init image was generated. */
+function toPart({ mask_mode, mask_blur, outpaint }: Job['parameters']): Partial<Parameters> {
+  const margins = toMargins(outpaint)
+  return {
+    ...(typeof mask_mode === 'string' && { mask_mode }),
+    ...(typeof mask_blur === 'number' && { mask_blur }),
+    ...(margins && { outpaint: margins }),
+  }
+}
+
+/** Return the margins if they are some, else null. */
+export function toMargins(value: unknown): Margins | null {
+  if (typeof value !== 'object' || value === null) return null
+  const sides = new Map(Object.entries(value))
+  const side = (name: keyof Margins) => toNumber(sides.get(name))
+  return { left: side('left'), right: side('right'), top: side('top'), bottom: side('bottom') }
 }
 
 function toText(value: unknown): string {

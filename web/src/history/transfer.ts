@@ -1,6 +1,16 @@
 import type { Parameters } from '@/api/types'
 import { imageName } from '@/stage/saveImage'
-import { jobOf, makeThumbnail, readInitImage, storeImages, storeInitImage, type HistoryImage } from './imageStore'
+import {
+  INPUT_KINDS,
+  jobOf,
+  makeThumbnail,
+  readInput,
+  storeImages,
+  storeInput,
+  toMargins,
+  type HistoryImage,
+  type InputKind,
+} from './imageStore'
 import { readZip, writeZip, type ZipEntry } from './zip'
 
 /** The entry that describes the others. A zip file with it can be imported. */
@@ -10,11 +20,16 @@ const VERSION = 1
 /** Images that are stored at a time. */
 const BATCH = 16
 const MEDIA_TYPES = ['image/png', 'image/webp', 'image/jpeg']
+/** The folder and the field of the manifest for what jobs started from. */
+const INPUTS: Record<InputKind, { folder: string; field: string }> = {
+  init: { folder: 'init-images', field: 'initImages' },
+  mask: { folder: 'masks', field: 'masks' },
+}
 
 type Files = (id: string) => Promise<Blob | undefined>
 type Fields = Partial<Record<string, unknown>>
 
-/** Write images, their settings and their init images to a zip file. Throws RangeError above 4 GiB. */
+/** Write images, their settings, their init images and masks to a zip file. Throws RangeError above 4 GiB. */
 export function exportImages(images: HistoryImage[], file: Files): Promise<Blob> {
   return writeZip(exportEntries(images, file))
 }
@@ -22,19 +37,28 @@ export function exportImages(images: HistoryImage[], file: Files): Promise<Blob>
 async function* exportEntries(images: HistoryImage[], file: Files): AsyncGenerator<ZipEntry> {
   const names = new Set<string>()
   const described: Fields[] = []
-  const initImages: Record<string, string> = {}
+  const inputs: Record<InputKind, Record<string, string>> = { init: {}, mask: {} }
   for (const { thumbnail, ...image } of images) {
     const [content, job] = [await file(image.id), jobOf(image)]
     if (!content) continue
     const name = uniqueName(imageName(image), names)
     described.push({ ...image, file: name })
     yield { name, file: content }
-    const initImage = job in initImages ? undefined : await readInitImage(job)
-    if (!initImage) continue
-    initImages[job] = `init-images/${job}.jpeg`
-    yield { name: initImages[job], file: initImage }
+    for (const kind of INPUT_KINDS) {
+      const input = job in inputs[kind] ? undefined : await readInput(kind, job)
+      if (!input) continue
+      const path = `${INPUTS[kind].folder}/${job}.${input.type.replace('image/', '')}`
+      inputs[kind][job] = path
+      yield { name: path, file: input }
+    }
   }
-  const manifest = { format: FORMAT, version: VERSION, images: described, initImages }
+  const manifest = {
+    format: FORMAT,
+    version: VERSION,
+    images: described,
+    [INPUTS.init.field]: inputs.init,
+    [INPUTS.mask.field]: inputs.mask,
+  }
   yield { name: MANIFEST, file: new Blob([JSON.stringify(manifest, null, 1)]) }
 }
 
@@ -71,10 +95,13 @@ export async function importImages(zip: Blob, isKnown: (id: string) => boolean):
     result.added += added.length
     for (const entry of read) if (typeof entry === 'string') result[entry]++
   }
-  const initImages = toFields(manifest.initImages)
-  for (const job of jobs) {
-    const file = entries.get(String(initImages[job]))
-    if (file) await storeInitImage(job, file.slice(0, file.size, 'image/jpeg'))
+  for (const kind of INPUT_KINDS) {
+    const names = toFields(manifest[INPUTS[kind].field] ?? {})
+    for (const job of jobs) {
+      const [name, file] = [String(names[job]), entries.get(String(names[job]))]
+      if (file)
+        await storeInput(kind, job, file.slice(0, file.size, name.endsWith('.png') ? 'image/png' : 'image/jpeg'))
+    }
   }
   return result
 }
@@ -113,7 +140,8 @@ function toImage(fields: Fields): Omit<HistoryImage, 'thumbnail'> {
   }
 }
 
-function toParameters({ strength, embed_parameters, ...fields }: Fields): Parameters {
+function toParameters({ strength, embed_parameters, mask_mode, mask_blur, outpaint, ...fields }: Fields): Parameters {
+  const margins = toMargins(outpaint)
   return {
     prompt: toText(fields.prompt),
     negative_prompt: toText(fields.negative_prompt),
@@ -126,6 +154,9 @@ function toParameters({ strength, embed_parameters, ...fields }: Fields): Parame
     output_format: toText(fields.output_format),
     ...(strength !== undefined && { strength: toNumber(strength) }),
     ...(embed_parameters === true && { embed_parameters }),
+    ...(mask_mode !== undefined && { mask_mode: toText(mask_mode) }),
+    ...(mask_blur !== undefined && { mask_blur: toNumber(mask_blur) }),
+    ...(margins && { outpaint: margins }),
   }
 }
 

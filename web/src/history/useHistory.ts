@@ -6,14 +6,15 @@ import {
   jobOf,
   readFile,
   readImages,
-  readInitImage,
+  readInput,
   storeImages,
-  storeInitImage,
-  sweepInitImages,
+  storeInput,
+  sweepInputs,
   toHistoryImages,
   updateImage,
   type HistoryImage,
   type ImageWithFile,
+  type InputKind,
 } from './imageStore'
 
 /** The images kept in this browser, newest first, and the selected image. All tabs show the same images. */
@@ -131,16 +132,16 @@ export function useHistory() {
     comparing.value = false
   }
 
-  /** Keep the init image of a job. If the browser has no room, its images cannot be compared with it. */
-  const keepInitImage = (job: string, file: Blob) => storeInitImage(job, file).catch(() => undefined)
+  /** Keep an input of a job. If the browser has no room, its images cannot be compared with it. */
+  const keepInput = (kind: InputKind, job: string, file: Blob) => storeInput(kind, job, file).catch(() => undefined)
 
-  /** The image that an image was generated from, if this browser has it. */
-  const initImage = (image: HistoryImage) => readInitImage(jobOf(image))
+  /** What an image was generated from, if this browser has it. */
+  const input = (kind: InputKind, image: HistoryImage) => readInput(kind, jobOf(image))
 
-  /** Delete the init images that are of no image and no unfinished job. */
+  /** Delete the inputs that are of no image and no unfinished job. */
   async function sweep(unfinished: string[]) {
     const needed = new Set([...unfinished, ...images.value.map(jobOf)])
-    await sweepInitImages((job) => needed.has(job)).catch(() => undefined)
+    await sweepInputs((job) => needed.has(job)).catch(() => undefined)
   }
 
   /** Select the next newer (-1) or older (+1) image. */
@@ -155,8 +156,8 @@ export function useHistory() {
     isGrid,
     wantsGrid,
     comparing,
-    initImage,
-    keepInitImage,
+    input,
+    keepInput,
     sweep,
     load,
     add,

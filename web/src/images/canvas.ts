@@ -1,3 +1,11 @@
+export interface ImageSize {
+  width: number
+  height: number
+}
+
+/** Pixels of a side that are cut off rather than scaled away: sizes are multiples of 8. */
+const CUT = 7
+
 /** Return a canvas of the given size and its 2D context. Throws if the browser has no 2D canvas. */
 export function createCanvas(
   width: number,
@@ -14,4 +22,30 @@ export function encodeCanvas(canvas: HTMLCanvasElement, mediaType: string, quali
   return new Promise((resolve) => {
     canvas.toBlob(resolve, mediaType, quality)
   })
+}
+
+/** Encode a canvas as base64. */
+export function encodeBase64(canvas: HTMLCanvasElement, mediaType: string, quality?: number): string {
+  return canvas.toDataURL(mediaType, quality).split(',')[1] ?? ''
+}
+
+/** Return the PNG or JPEG file of a base64 text. */
+export function toFile(base64: string): Blob {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+  return new Blob([bytes], { type: base64.startsWith('iVBOR') ? 'image/png' : 'image/jpeg' })
+}
+
+/** Return the base64 text of a file. */
+export async function toBase64(file: Blob): Promise<string> {
+  const bytes = new Uint8Array(await file.arrayBuffer())
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
+}
+
+/** Return the scale and the place by which an image covers width × height, centred. */
+export function coverPlacement(image: ImageSize, width: number, height: number) {
+  const [more, higher] = [image.width - width, image.height - height]
+  const isCut = Math.min(more, higher) >= 0 && Math.max(more, higher) <= CUT
+  if (isCut) return { scale: 1, x: -Math.floor(more / 2), y: -Math.floor(higher / 2) }
+  const scale = Math.max(width / image.width, height / image.height)
+  return { scale, x: (width - image.width * scale) / 2, y: (height - image.height * scale) / 2 }
 }

@@ -1,5 +1,8 @@
 import { failure, type Failure } from '@/api/failure'
 import type { Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
+import type { ImageSize } from '@/images/canvas'
+import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
+import type { EncodedStart } from '@/inpaint/encodeStart'
 
 /** What the user has set. Null means the model's default. */
 export interface Draft {
@@ -18,12 +21,23 @@ export interface Draft {
 }
 
 /** The draft with the model's defaults filled in. */
-export type Settings = Omit<Parameters, 'seed' | 'strength' | 'embed_parameters'> & {
+export type Settings = Omit<
+  Parameters,
+  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint'
+> & {
   num_images_per_prompt: number
   strength: number
 }
 
+/** What an image is generated from beside the prompt: an init image, and which part of it changes. */
+export interface Start {
+  /** Null: all of it changes. */
+  edit: Edit | null
+}
+
 export const MAX_IMAGES = 4
+/** The API's default strength where only a part is generated. */
+const PART_STRENGTH = 1
 /** A longer prompt of a file is not loaded, for the page would become slow. */
 const MAX_LOADED_CHARS = 100_000
 
@@ -59,7 +73,7 @@ export function stepRange({ bounds }: Model, scheduler: string): Range {
 }
 
 /** Fill in the model's defaults, also for values that this model does not accept. */
-export function resolveSettings(draft: Draft, model: Model): Settings {
+export function resolveSettings(draft: Draft, model: Model, start: Start | null = null): Settings {
   const { defaults, bounds, schedulers, formats } = model
   const within = (value: number | null, { minimum, maximum }: Range, fallback: number) =>
     value !== null && value >= minimum && value <= maximum ? value : fallback
@@ -78,7 +92,7 @@ export function resolveSettings(draft: Draft, model: Model): Settings {
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
     scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
-    strength: within(draft.strength, bounds.strength, defaults.strength),
+    strength: within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength),
   }
 }
 
@@ -114,15 +128,31 @@ export function resetSettings(draft: Draft, model: Model) {
   Object.assign(draft, advanced, size)
 }
 
+/** Return the size of the result: the settings' size is that of the init image without its margins. */
+export function resultSize({ width, height }: Pick<Settings, 'width' | 'height'>, start: Start | null) {
+  const { left, right, top, bottom } = start?.edit?.margins ?? { left: 0, right: 0, top: 0, bottom: 0 }
+  return { width: width + left + right, height: height + top + bottom }
+}
+
+/** Return the size in which the model takes an image and its margins: the image's own if it can, never a larger one. */
+export function fittingSize(image: ImageSize, { bounds }: Model, { left, right, top, bottom }: Margins): ImageSize {
+  const [width, height] = [bounds.width.maximum - left - right, bounds.height.maximum - top - bottom]
+  const scale = Math.min(1, width / image.width, height / image.height)
+  const side = (pixels: number, minimum: number) =>
+    Math.max(minimum, Math.floor((pixels * scale) / bounds.side_multiple) * bounds.side_multiple)
+  return { width: side(image.width, bounds.width.minimum), height: side(image.height, bounds.height.minimum) }
+}
+
 /** Cost in pixel-steps, computed as the API does. With an init image only `strength` of the steps run. */
-export function pixelSteps(settings: Settings, hasInitImage: boolean): number {
-  const { width, height, num_inference_steps, num_images_per_prompt, strength } = settings
-  const steps = hasInitImage ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
+export function pixelSteps(settings: Settings, start: Start | null): number {
+  const { num_inference_steps, num_images_per_prompt, strength } = settings
+  const { width, height } = resultSize(settings, start)
+  const steps = start ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
   return width * height * steps * num_images_per_prompt
 }
 
 /** Return the failure that the API would report for these settings, or null. */
-export function validate(settings: Settings, { bounds }: Model, hasInitImage: boolean): Failure | null {
+export function validate(settings: Settings, { bounds }: Model, start: Start | null): Failure | null {
   if (!settings.prompt.trim()) return failure('request', 'empty_prompt', 'prompt')
   for (const [name, { maximum }] of [
     ['prompt', bounds.prompt_chars],
@@ -132,23 +162,31 @@ export function validate(settings: Settings, { bounds }: Model, hasInitImage: bo
   }
   if (settings.width % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'width')
   if (settings.height % bounds.side_multiple) return failure('request', 'not_multiple_of_8', 'height')
-  return pixelSteps(settings, hasInitImage) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
+  const { width, height } = resultSize(settings, start)
+  if (width > bounds.width.maximum || height > bounds.height.maximum)
+    return failure('request', 'large_margins', 'outpaint')
+  return pixelSteps(settings, start) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
 }
 
-/** Build the request. `initImage` is base64. */
-export function toRequest(draft: Draft, model: Model, initImage: string | null): GenerationRequest {
-  const { strength, ...settings } = resolveSettings(draft, model)
+/** Build the request. */
+export function toRequest(draft: Draft, model: Model, start: EncodedStart | null): GenerationRequest {
+  const { strength, ...settings } = resolveSettings(draft, model, start)
   return {
     ...settings,
+    ...resultSize(settings, start),
     ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
-    ...(initImage !== null && { init_image: initImage, strength }),
+    ...(start && { ...start.images, strength, ...toPart(start.edit) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
 }
 
+function toPart(edit: Edit | null) {
+  return edit && { mask_blur: edit.blur, ...(hasMargins(edit) && { outpaint: edit.margins }) }
+}
+
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
-  const { embed_parameters, ...rest } = parameters
+  const { embed_parameters, mask_mode, mask_blur, outpaint, ...rest } = parameters
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
   const names = notAccepted(rest, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))

@@ -1,65 +1,49 @@
-import { useObjectUrl } from '@vueuse/core'
-import { shallowRef } from 'vue'
-import { createCanvas } from '@/images/canvas'
+import { useObjectUrl, useSessionStorage } from '@vueuse/core'
+import { openDB, type DBSchema } from 'idb'
+import { shallowRef, watch } from 'vue'
 
-const QUALITIES = [0.92, 0.8, 0.6]
-const SCALES = [1, 0.7, 0.5, 0.35, 0.25, 0.125]
+interface Schema extends DBSchema {
+  images: { key: string; value: { file: Blob; savedAt: number } }
+}
 
-/** The init image of image-to-image. */
-export function useInitImage() {
+/** Init images of closed tabs are deleted after this time. */
+const KEPT_MS = 7 * 24 * 3_600_000
+
+const openStore = () => openDB<Schema>('easel.draft', 1, { upgrade: (db) => void db.createObjectStore('images') })
+
+/** The init image of this tab, kept over a reload. `onChange`: it is another one now, or none. */
+export function useInitImage(onChange: () => void) {
   const file = shallowRef<Blob | null>(null)
   const url = useObjectUrl(file)
+  const tab = useSessionStorage('easel.tab', () => String(crypto.getRandomValues(new Uint32Array(2))))
+  let restored: Blob | null = null
 
-  /**
-   * Crop and scale the image to width × height and encode it as a JPEG of at most `maxBytes`, in base64.
-   * If necessary it has fewer pixels; the API scales it up again. Throws if the file is not an image.
-   */
-  async function encode(image: Blob, width: number, height: number, maxBytes: number): Promise<string> {
-    const bitmap = await createImageBitmap(image)
-    try {
-      return firstWithin(maxBytes, encodings(bitmap, width, height))
-    } finally {
-      bitmap.close()
-    }
+  watch(
+    file,
+    (changed) => {
+      if (changed === restored && changed) return
+      onChange()
+      void keep(changed).catch(() => undefined)
+    },
+    { flush: 'sync' },
+  )
+
+  async function keep(changed: Blob | null) {
+    const db = await openStore()
+    if (changed) await db.put('images', { file: changed, savedAt: Date.now() }, tab.value)
+    else await db.delete('images', tab.value)
   }
 
-  return { file, url, encode }
-}
-
-/** Return the first base64 text of at most `maxBytes` bytes. Throws RangeError if all are larger. */
-export function firstWithin(maxBytes: number, encoded: Iterable<string>): string {
-  for (const base64 of encoded) if (decodedBytes(base64) <= maxBytes) return base64
-  throw new RangeError(`no encoding has at most ${maxBytes} bytes`)
-}
-
-export function decodedBytes(base64: string): number {
-  return (base64.length / 4) * 3 - (/=*$/.exec(base64)?.[0].length ?? 0)
-}
-
-/** JPEGs in base64, largest first: each size in all qualities, then the next smaller size. */
-function* encodings(bitmap: ImageBitmap, width: number, height: number): Generator<string> {
-  for (const scale of SCALES) {
-    const canvas = cover(bitmap, Math.round(width * scale), Math.round(height * scale))
-    for (const quality of QUALITIES) {
-      const [, base64 = ''] = canvas.toDataURL('image/jpeg', quality).split(',')
-      yield base64
+  /** Take the image of before the reload, and delete those of tabs that were closed long ago. */
+  async function restore() {
+    const db = await openStore()
+    for (const key of await db.getAllKeys('images')) {
+      const entry = await db.get('images', key)
+      if (entry && key === tab.value) restored = entry.file
+      else if (entry && Date.now() - entry.savedAt > KEPT_MS) await db.delete('images', key)
     }
+    file.value ??= restored
   }
-}
 
-/** Paint the image so that it covers a canvas of width × height, centred, on white. */
-function cover(bitmap: ImageBitmap, width: number, height: number): HTMLCanvasElement {
-  const scale = Math.max(width / bitmap.width, height / bitmap.height)
-  const [scaledWidth, scaledHeight] = [bitmap.width * scale, bitmap.height * scale]
-  const { canvas, context } = createCanvas(width, height)
-  context.fillStyle = '#fff'
-  context.fillRect(0, 0, width, height)
-  context.drawImage(bitmap, (width - scaledWidth) / 2, (height - scaledHeight) / 2, scaledWidth, scaledHeight)
-  return canvas
-}
-
-/** The JPEG file of a base64 text. */
-export function toFile(base64: string): Blob {
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
-  return new Blob([bytes], { type: 'image/jpeg' })
+  return { file, url, restore: () => restore().catch(() => undefined) }
 }

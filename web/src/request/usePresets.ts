@@ -13,7 +13,8 @@ export function usePresets(draft: Ref<Draft>, settings: Ref<Settings | null>, mo
     if (!model.value) return false
     const changed = { ...draft.value }
     applyPreset(changed, preset, model.value)
-    return JSON.stringify(resolveSettings(changed, model.value)) === JSON.stringify(settings.value)
+    const before = resolveSettings(draft.value, model.value)
+    return JSON.stringify(resolveSettings(changed, model.value)) === JSON.stringify(before)
   }
 
   /** Save the current settings. A preset of the same name is replaced. */

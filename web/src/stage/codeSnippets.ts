@@ -10,8 +10,8 @@ const KEY_HEADER = {
   javascript: `, 'x-api-key': process.env.EASEL_KEY`,
 }
 
-/** The init image that the code reads. The page does not keep what was sent, so the user saves one under this name. */
-const INIT_IMAGE = 'start.png'
+/** The files that the code reads, under the names by which the page downloads them, and the fields of the request. */
+export const INPUT_FILES = { init: 'start.png', mask: 'mask.png' }
 
 interface Snippet {
   url: string
@@ -19,7 +19,7 @@ interface Snippet {
   /** The header with the key, or an empty text. */
   key: string
   file: string
-  hasInitImage: boolean
+  inputs: { field: string; name: string }[]
 }
 
 /**
@@ -37,17 +37,21 @@ export function renderSnippet(
     body: JSON.stringify(parameters),
     key: needsKey ? KEY_HEADER[language] : '',
     file: `image.${parameters.output_format}`,
-    hasInitImage: parameters.strength !== undefined,
+    inputs: [
+      ...(parameters.strength === undefined ? [] : [{ field: 'init_image', name: INPUT_FILES.init }]),
+      ...(parameters.mask_mode === undefined ? [] : [{ field: 'mask_image', name: INPUT_FILES.mask }]),
+    ],
   }
   return { curl, python, javascript }[language](snippet)
 }
 
-function curl({ url, body, key, file, hasInitImage }: Snippet): string {
+function curl({ url, body, key, file, inputs }: Snippet): string {
   const quoted = body.replaceAll("'", `'\\''`)
-  // An init image is too long for an argument.
-  const json = hasInitImage
-    ? `{ printf %s '${quoted.slice(0, -1)},"init_image":"'; base64 < ${INIT_IMAGE} | tr -d '\\n'; printf '"}'; }`
-    : `printf %s '${quoted}'`
+  // An image is too long for an argument.
+  const files = inputs
+    .map(({ field, name }, i) => `printf '${i ? '"' : ''},"${field}":"'; base64 < ${name} | tr -d '\\n'; `)
+    .join('')
+  const json = files ? `{ printf %s '${quoted.slice(0, -1)}'; ${files}printf '"}'; }` : `printf %s '${quoted}'`
   return `base='${url}'
 job=$(${json} |
   curl -sS "$base/jobs" -H 'content-type: application/json'${key} -d @-)
@@ -62,17 +66,17 @@ if [ "$url" ]; then curl -sS "$url" -o ${file} && echo ${file}; else printf '%s\
 `
 }
 
-function python({ url, body, key, file, hasInitImage }: Snippet): string {
-  const initImage = hasInitImage
-    ? `body["init_image"] = base64.b64encode(open("${INIT_IMAGE}", "rb").read()).decode()\n`
-    : ''
-  return `import ${hasInitImage ? 'base64, ' : ''}json${key && ', os'}, time
+function python({ url, body, key, file, inputs }: Snippet): string {
+  const images = inputs
+    .map(({ field, name }) => `body["${field}"] = base64.b64encode(open("${name}", "rb").read()).decode()\n`)
+    .join('')
+  return `import ${images && 'base64, '}json${key && ', os'}, time
 from urllib.request import Request, urlopen
 
 base = "${url}"
 headers = {"content-type": "application/json"${key}}
 body = json.loads(r'''${body.replaceAll("'", '\\u0027')}''')
-${initImage}
+${images}
 
 def call(path, body=None):
     with urlopen(Request(base + path, body, headers)) as response:
@@ -91,13 +95,13 @@ with urlopen(base + url if url.startswith("/") else url) as response:
 `
 }
 
-function javascript({ url, body, key, file, hasInitImage }: Snippet): string {
-  const withInitImage = `{\n  ...${body},\n  init_image: await readFile('${INIT_IMAGE}', 'base64'),\n}`
-  return `import { ${hasInitImage ? 'readFile, ' : ''}writeFile } from 'node:fs/promises'
+function javascript({ url, body, key, file, inputs }: Snippet): string {
+  const images = inputs.map(({ field, name }) => `  ${field}: await readFile('${name}', 'base64'),\n`).join('')
+  return `import { ${images && 'readFile, '}writeFile } from 'node:fs/promises'
 
 const base = '${url}'
 const headers = { 'content-type': 'application/json'${key} }
-const body = ${hasInitImage ? withInitImage : body}
+const body = ${images ? `{\n  ...${body},\n${images}}` : body}
 
 async function call(path, options) {
   const response = await fetch(base + path, { headers, ...options })

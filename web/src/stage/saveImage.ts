@@ -3,9 +3,14 @@ import { createCanvas, encodeCanvas } from '@/images/canvas'
 
 const MAX_NAME_CHARACTERS = 40
 
+interface Files {
+  file(id: string): Promise<Blob | undefined>
+}
+
 /** Download the file as the model made it. Encoding it again would lose the parameters inside. */
-export function downloadImage(file: Blob, image: HistoryImage): void {
-  saveFile(file, imageName(image))
+export async function downloadImage(files: Files, image: HistoryImage | null): Promise<void> {
+  const file = image && (await files.file(image.id))
+  if (file) saveFile(file, imageName(image))
 }
 
 export function saveFile(file: Blob, name: string): void {

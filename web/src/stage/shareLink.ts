@@ -1,16 +1,23 @@
 import type { Parameters } from '@/api/types'
+import { missingInputs } from '@/inpaint/edit'
 import { FieldCollector, type StoredParameters } from '@/images/storedParameters'
 
 const NUMBERS = ['width', 'height', 'num_inference_steps', 'guidance_scale', 'seed'] as const
+const INPUTS = ['init_image', 'mask_image', 'outpaint']
 const TEXTS = ['prompt', 'negative_prompt', 'scheduler', 'output_format'] as const
 
-/** Build a link that opens the page with these parameters. They are in the fragment, which no server receives. */
+/**
+ * Build a link that opens the page with these parameters. They are in the fragment, which no server receives. Images do
+ * not fit into a link: it names those that are missing.
+ */
 export function toShareLink(page: string, parameters: Parameters): string {
   const fields = new URLSearchParams()
   for (const name of [...TEXTS, ...NUMBERS]) {
     const value = String(parameters[name])
     if (value) fields.set(name, value)
   }
+  const missing = missingInputs(parameters).map(({ name }) => name)
+  if (missing.length) fields.set('without', missing.join(' '))
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
 }
 
@@ -24,5 +31,7 @@ export function fromFragment(fragment: string): Pick<StoredParameters, 'paramete
     if (value !== null) fields.parameters[name] = value
   }
   for (const name of NUMBERS) fields.number(name, name, values.get(name))
+  const missing = values.get('without')?.split(' ') ?? []
+  for (const name of INPUTS) if (missing.includes(name)) fields.reject(name, '…')
   return fields
 }

@@ -1,10 +1,10 @@
 import { baseUrl } from '@/api/service'
 import type { AppState } from '@/app/appState'
 import { i18n } from '@/app/i18n'
-import type { HistoryImage } from '@/history/imageStore'
+import type { HistoryImage, InputKind } from '@/history/imageStore'
 import { renderInfotext } from '@/images/infotext'
-import { renderSnippet, type SnippetLanguage } from './codeSnippets'
-import { copyImage, copyText, downloadImage } from './saveImage'
+import { INPUT_FILES, renderSnippet, type SnippetLanguage } from './codeSnippets'
+import { copyImage, copyText, downloadImage, saveFile } from './saveImage'
 import { toShareLink } from './shareLink'
 
 /** Download an image of the history, or copy it, its parameters, a link or code to the clipboard. */
@@ -14,25 +14,36 @@ export function useImageActions({
   showNotice,
   textToCopy,
   dialog,
-}: Pick<AppState, 'history' | 'connection' | 'showNotice' | 'textToCopy' | 'dialog'>) {
+  initImage,
+}: Pick<AppState, 'history' | 'connection' | 'showNotice' | 'textToCopy' | 'dialog' | 'initImage'>) {
   const { t } = i18n.global
 
   /** Copy a text. If the browser does not allow that, show it for the user to copy. */
-  async function copy(text: string) {
+  async function copy(text: string, notice = t('notice.copied')) {
     try {
       await copyText(text)
-      showNotice(t('notice.copied'))
+      showNotice(notice)
     } catch {
       textToCopy.value = text
       dialog.value = 'copy'
     }
   }
 
+  /** Make an image the init image. `opens`: the editor of its mask, too. */
+  async function useAsInitImage({ id }: HistoryImage, opens = false) {
+    initImage.file.value = (await history.file(id)) ?? null
+    if (opens) dialog.value = 'inpaint'
+  }
+
+  async function downloadInput(kind: InputKind, image: HistoryImage) {
+    const file = await history.input(kind, image)
+    if (file) saveFile(file, INPUT_FILES[kind])
+  }
+
   return {
-    download: async (image: HistoryImage | null) => {
-      const file = image && (await history.file(image.id))
-      if (file) downloadImage(file, image)
-    },
+    useAsInitImage,
+    downloadInput,
+    download: (image: HistoryImage) => downloadImage(history, image),
     copyImage: async ({ id }: HistoryImage) => {
       const file = await history.file(id)
       if (!file) return
@@ -43,7 +54,11 @@ export function useImageActions({
       showNotice(isCopied ? t('notice.copied') : t('notice.imageNotCopied'))
     },
     copyParameters: ({ parameters, model }: HistoryImage) => copy(renderInfotext(parameters, model)),
-    copyLink: ({ parameters }: HistoryImage) => copy(toShareLink(location.href, parameters)),
+    copyLink: ({ parameters }: HistoryImage) =>
+      copy(
+        toShareLink(location.href, parameters),
+        parameters.strength === undefined ? undefined : t('notice.copiedWithoutImage'),
+      ),
     copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
       const url = new URL(baseUrl(connection.value), location.origin).href.replace(/\/$/, '')
       return copy(renderSnippet(language, url, parameters, connection.value.key !== ''))
