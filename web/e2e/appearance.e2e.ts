@@ -199,6 +199,7 @@ async function misplaced(page: Page): Promise<string[]> {
   return [
     ...(await clippedTexts(page)),
     ...(await outOfForm(page)),
+    ...(await outOfDialog(page)),
     ...(scroll ? [`horizontal scroll: ${scroll}`] : []),
   ]
 }
@@ -281,6 +282,19 @@ async function outOfForm(page: Page): Promise<string[]> {
       )
       .map(({ element }) => element.outerHTML.slice(0, 160))
   })
+}
+
+/** Controls and texts that stick out of the open dialog at a side. */
+async function outOfDialog(page: Page): Promise<string[]> {
+  return page.locator('dialog[open] :is(button, input, textarea, p, label):visible').evaluateAll((elements) =>
+    elements
+      .filter((element) => !element.matches('.visually-hidden, .el-slider *'))
+      .filter((element) => {
+        const [inner, outer] = [element.getBoundingClientRect(), element.closest('dialog')?.getBoundingClientRect()]
+        return outer && (inner.left < outer.left || inner.right > outer.right)
+      })
+      .map(({ outerHTML }) => outerHTML.slice(0, 160)),
+  )
 }
 
 async function horizontalScroll(page: Page): Promise<number> {
