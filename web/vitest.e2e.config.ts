@@ -2,5 +2,11 @@ import { defineConfig } from 'vitest/config'
 
 /** Needs a running Easel (EASEL_URL) and Chromium (CHROMIUM). `pytest tests/web` provides both. */
 export default defineConfig({
-  test: { include: ['e2e/**/*.e2e.ts'], fileParallelism: false, testTimeout: 120_000, hookTimeout: 60_000 },
+  test: {
+    include: ['e2e/**/*.e2e.ts'],
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 20_000 } },
+  },
 })

@@ -180,3 +180,44 @@ test('the page is installable, and opens without a connection with the images of
   await modelLoaded(page)
   await expect.poll(() => page.getByText(en.failure.offline).count()).toBe(0)
 })
+
+test('LoRAs of the model are chosen, weighted and sent, with their trigger words and defaults', async () => {
+  const page = await openPage({ steps: null })
+  const lora = (id: string, changes = {}) => ({
+    ...{ id, name: id, name_in: {}, scale: 1, words: [], scheduler: null, num_inference_steps: null },
+    ...{ guidance_scale: null, ...changes },
+  })
+  await page.route(/\/models$/, async (route) => {
+    const body = await (await route.fetch()).json()
+    body.models[0].loras = [
+      lora('flat', { scale: 0.8, words: ['flat style'] }),
+      lora('fast', { num_inference_steps: 2 }),
+    ]
+    await route.fulfill({ json: body })
+  })
+  let sent: Record<string, unknown> = {}
+  await page.route(`${EASEL}/jobs`, async (route) => {
+    const { loras, ...body } = route.request().postDataJSON()
+    sent = { loras, ...body }
+    await route.continue({ postData: JSON.stringify(body) })
+  })
+  await page.reload()
+  await modelLoaded(page)
+  await page.getByRole('button', { name: 'flat', exact: true }).click()
+  await page.getByRole('button', { name: 'fast', exact: true }).click()
+  await page.getByRole('spinbutton', { name: en.loras.scale.replace('{name}', 'flat') }).fill('0.5')
+  await page.locator('#prompt').fill('a red apple')
+  await page.getByRole('button', { name: '+ flat style', exact: true }).click()
+  await screenshot(page, 'loras')
+  await generate(page, 'a red apple, flat style')
+  const loras = [
+    { id: 'flat', scale: 0.5 },
+    { id: 'fast', scale: 1 },
+  ]
+  expect(sent).toMatchObject({ loras, num_inference_steps: 2 })
+  await page.getByRole('button', { name: 'flat', exact: true }).click()
+  await page.evaluate(() => (location.hash = '#prompt=a+cat&loras=flat:0.3'))
+  await page.getByText(en.notice.loaded).waitFor()
+  await generate(page, 'a cat')
+  expect(sent).toMatchObject({ loras: [{ id: 'flat', scale: 0.3 }] })
+})

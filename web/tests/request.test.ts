@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   applyParameters,
+  changedSettings,
   emptyDraft,
   fittingSize,
   pixelSteps,
@@ -15,6 +16,7 @@ import { aspectRatio } from '@/request/fields/aspectRatio'
 import { emptyEdit, hasMask, type Edit, type MaskStep } from '@/inpaint/edit'
 import { decodedBytes, firstWithin } from '@/inpaint/encodeStart'
 import { createModel } from './data'
+import type { Model } from '@/api/types'
 
 const MODEL = createModel()
 const createDraft = (changes: Partial<Draft> = {}): Draft => ({ ...emptyDraft(), prompt: 'a red apple', ...changes })
@@ -68,7 +70,7 @@ describe('validate', () => {
 
   test('accepts the largest number of pixel-steps', () => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 100 }), MODEL)
-    expect(pixelSteps(settings, null)).toBe(MODEL.bounds.max_pixel_steps)
+    expect(pixelSteps(settings, MODEL, null)).toBe(MODEL.bounds.max_pixel_steps)
     expect(code({ num_inference_steps: 100 })).toBeUndefined()
     expect(code({ num_inference_steps: 101 })).toBe('job_too_large')
   })
@@ -93,7 +95,7 @@ describe('validate', () => {
     [0.01, 1],
   ])('with an init image, strength %f of 100 steps costs %i steps', (strength, steps) => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 100, strength }), MODEL)
-    expect(pixelSteps(settings, { edit: null })).toBe(512 * 512 * steps)
+    expect(pixelSteps(settings, MODEL, { edit: null })).toBe(512 * 512 * steps)
     const bounds = { ...MODEL.bounds, max_pixel_steps: 512 * 512 * steps - 1 }
     expect(validate(settings, createModel({ bounds }), { edit: null })?.code).toBe('job_too_large')
   })
@@ -115,7 +117,7 @@ describe('a part of the init image', () => {
 
   test('margins count in the cost and in the size', () => {
     const settings = resolveSettings(createDraft({ num_inference_steps: 10, strength: 1 }), MODEL)
-    expect(pixelSteps(settings, { edit: edit({ margins }) })).toBe(576 * 520 * 10)
+    expect(pixelSteps(settings, MODEL, { edit: edit({ margins }) })).toBe(576 * 520 * 10)
     const code = (right: number) =>
       validate({ ...settings, prompt: 'a' }, MODEL, { edit: edit({ margins: { ...margins, right } }) })?.code
     expect([code(768 - 512), code(768 - 512 + 8)]).toEqual([undefined, 'large_margins'])
@@ -141,6 +143,38 @@ describe('a part of the init image', () => {
     [false, { base: 'aGk=', steps: [{ kind: 'clear' }] }],
   ])('there is a mask: %j, after %j', (expected, changes) => {
     expect(hasMask(edit(changes))).toBe(expected)
+  })
+})
+
+describe('LoRAs', () => {
+  const lora = (id: string, changes: Partial<Model['loras'][number]> = {}) => ({
+    ...{ id, name: id, name_in: {}, scale: 1, words: [], scheduler: null, num_inference_steps: null },
+    ...{ guidance_scale: null, ...changes },
+  })
+  const model = createModel({
+    loras: ['a', 'b', 'c', 'd', 'e'].map((id, i) => lora(id, { num_inference_steps: i || null })),
+  })
+  const chosen = (...ids: string[]) => ids.map((id) => ({ id, scale: 0.5 }))
+
+  test('bring their settings as defaults, the first that has one, and are sent if the model has them', () => {
+    const draft = createDraft({ loras: chosen('a', 'c', 'b', 'unknown') })
+    expect(toRequest(draft, model, null)).toMatchObject({ loras: chosen('a', 'c', 'b'), num_inference_steps: 2 })
+    expect(toRequest(draft, MODEL, null)).not.toHaveProperty('loras')
+    expect(changedSettings(draft, model)).toEqual([])
+  })
+
+  test('are at most four, and each costs a tenth', () => {
+    const settings = resolveSettings(createDraft({ loras: chosen('a', 'b', 'c', 'd', 'e') }), model)
+    expect(settings.loras).toHaveLength(4)
+    expect(pixelSteps({ ...settings, num_inference_steps: 10 }, model, null)).toBe(512 * 512 * 14)
+  })
+
+  test('of loaded parameters replace those before, unless the model lacks one', () => {
+    const draft = createDraft({ loras: chosen('b') })
+    expect(applyParameters(draft, { prompt: 'x', loras: chosen('a') }, model)).toEqual([])
+    expect(draft.loras).toEqual(chosen('a'))
+    expect(applyParameters(draft, { prompt: 'x', loras: chosen('a', 'unknown') }, model)).toEqual(['loras'])
+    expect(draft.loras).toEqual([])
   })
 })
 

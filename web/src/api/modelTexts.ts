@@ -1,4 +1,4 @@
-import type { Model, Preset } from './types'
+import type { Model } from './types'
 
 const HAN = /\p{Script=Han}/u
 
@@ -20,6 +20,10 @@ export function subjectsIn(language: string, { subjects, subjects_in }: Model): 
   return language === 'zh-CN' ? (subjects_in[language] ?? subjects) : subjects
 }
 
-export function presetIn(language: string, { name, name_in }: Preset): string {
+/** Return the name of a preset or LoRA in the given language. */
+export function presetIn(
+  language: string,
+  { name, name_in }: { name: string; name_in: Record<string, string> },
+): string {
   return (language === 'zh-CN' && name_in[language]) || name
 }

@@ -38,6 +38,12 @@ type RequestOnly =
   | 'embed_parameters'
   | 'loras'
 
+/** A LoRA of a request. */
+export interface ChosenLora {
+  id: string
+  scale: number
+}
+
 /** The parameters of a single image. */
 export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   prompt: string
@@ -49,4 +55,5 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   mask_blur?: number
   /** Pixels by which the init image was extended. */
   outpaint?: Margins
+  loras?: ChosenLora[]
 }

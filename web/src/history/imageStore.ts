@@ -2,6 +2,7 @@ import { openDB, type DBSchema } from 'idb'
 import type { Job, Parameters } from '@/api/types'
 import { createCanvas, encodeCanvas } from '@/images/canvas'
 import type { Margins } from '@/inpaint/edit'
+import { toLoras } from '@/request/loras'
 
 /** An image of the history without its file, so that a long list loads fast. */
 export interface HistoryImage {
@@ -159,6 +160,7 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...(Boolean(parameters.init_image) && { strength: toNumber(parameters.strength) }),
     ...(Boolean(parameters.embed_parameters) && { embed_parameters: true }),
     ...toPart(parameters),
+    ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
   }
 }
 

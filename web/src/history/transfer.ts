@@ -1,4 +1,5 @@
 import type { Parameters } from '@/api/types'
+import { toLoras } from '@/request/loras'
 import { imageName } from '@/stage/saveImage'
 import {
   INPUT_KINDS,
@@ -140,7 +141,15 @@ function toImage(fields: Fields): Omit<HistoryImage, 'thumbnail'> {
   }
 }
 
-function toParameters({ strength, embed_parameters, mask_mode, mask_blur, outpaint, ...fields }: Fields): Parameters {
+function toParameters({
+  strength,
+  embed_parameters,
+  mask_mode,
+  mask_blur,
+  outpaint,
+  loras,
+  ...fields
+}: Fields): Parameters {
   const margins = toMargins(outpaint)
   return {
     prompt: toText(fields.prompt),
@@ -157,6 +166,7 @@ function toParameters({ strength, embed_parameters, mask_mode, mask_blur, outpai
     ...(mask_mode !== undefined && { mask_mode: toText(mask_mode) }),
     ...(mask_blur !== undefined && { mask_blur: toNumber(mask_blur) }),
     ...(margins && { outpaint: margins }),
+    ...(loras !== undefined && { loras: toLoras(loras) }),
   }
 }
 

@@ -44,6 +44,13 @@ export function hasMask({ base, steps }: Pick<Edit, 'base' | 'steps'>): boolean 
   return (lastClear < 0 && base !== '') || steps.slice(lastClear + 1).some(marks)
 }
 
+/** Return the margins in words; empty if there are none. */
+export function marginsText(margins: Margins, t: (key: string) => string): string {
+  return SIDES.filter((side) => margins[side])
+    .map((side) => `${t(`inpaint.${side}`)} ${margins[side]}`)
+    .join(', ')
+}
+
 /** Return the size of the init image of a result that was extended by margins. */
 export function withoutMargins(size: { width: number; height: number }, margins: Margins) {
   return { width: size.width - margins.left - margins.right, height: size.height - margins.top - margins.bottom }

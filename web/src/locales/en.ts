@@ -34,6 +34,7 @@ export default {
     mask_image: 'Mask',
     mask_blur: 'Soft edge (pixels)',
     outpaint: 'Extension',
+    loras: 'LoRA',
     brush: 'Brush size (%)',
     model: 'Model',
     seconds: 'Time',
@@ -61,6 +62,11 @@ export default {
     saved: 'Preset “{name}” saved in this browser.',
     delete: 'Delete the preset {name}',
     loadedExcept: 'This model does not accept all of the preset. At the default: {names}.',
+  },
+  loras: {
+    scale: 'Strength of {name}',
+    words: 'Add to the prompt:',
+    full: 'A request has at most {count}.',
   },
   seed: {
     random: 'Random',

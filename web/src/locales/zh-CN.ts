@@ -32,6 +32,7 @@ export default {
     mask_image: '蒙版',
     mask_blur: '柔化边缘（像素）',
     outpaint: '扩展',
+    loras: 'LoRA',
     brush: '画笔大小（%）',
     model: '模型',
     seconds: '用时',
@@ -60,6 +61,7 @@ export default {
     delete: '删除预设 {name}',
     loadedExcept: '这个模型不完全支持此预设，以下各项使用默认值：{names}。',
   },
+  loras: { scale: '{name} 的强度', words: '加入提示词：', full: '一次请求最多 {count} 个。' },
   seed: {
     random: '随机',
     lock: '锁定种子',

@@ -1,8 +1,9 @@
 import { failure, type Failure } from '@/api/failure'
-import type { Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
+import type { ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import type { ImageSize } from '@/images/canvas'
 import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
 import type { EncodedStart } from '@/inpaint/encodeStart'
+import { availableLoras, withLoras } from './loras'
 
 /** What the user has set. Null means the model's default. */
 export interface Draft {
@@ -18,15 +19,17 @@ export interface Draft {
   strength: number | null
   seed: number | null
   seedLocked: boolean
+  loras: ChosenLora[]
 }
 
 /** The draft with the model's defaults filled in. */
 export type Settings = Omit<
   Parameters,
-  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint'
+  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint' | 'loras'
 > & {
   num_images_per_prompt: number
   strength: number
+  loras: ChosenLora[]
 }
 
 /** What an image is generated from beside the prompt: an init image, and which part of it changes. */
@@ -55,6 +58,7 @@ export function emptyDraft(): Draft {
     strength: null,
     seed: null,
     seedLocked: false,
+    loras: [],
   }
 }
 
@@ -74,7 +78,8 @@ export function stepRange({ bounds }: Model, scheduler: string): Range {
 
 /** Fill in the model's defaults, also for values that this model does not accept. */
 export function resolveSettings(draft: Draft, model: Model, start: Start | null = null): Settings {
-  const { defaults, bounds, schedulers, formats } = model
+  const loras = availableLoras(draft.loras, model)
+  const { defaults, bounds, schedulers, formats } = withLoras(model, loras)
   const within = (value: number | null, { minimum, maximum }: Range, fallback: number) =>
     value !== null && value >= minimum && value <= maximum ? value : fallback
   const choice = (value: string | null, allowed: string[], fallback: string) =>
@@ -93,6 +98,7 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
     scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
     strength: within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength),
+    loras,
   }
 }
 
@@ -112,8 +118,9 @@ const PLAIN_SETTINGS = [
 /** Return the names of the advanced settings that are not the model's defaults. They apply while they are hidden. */
 export function changedSettings(draft: Draft, model: Model): string[] {
   const settings = resolveSettings(draft, model)
-  const defaults = resolveSettings({ ...emptyDraft(), scheduler: draft.scheduler }, model)
-  defaults.scheduler = model.defaults.scheduler
+  const { loras } = settings
+  const defaults = resolveSettings({ ...emptyDraft(), scheduler: draft.scheduler, loras }, model)
+  defaults.scheduler = withLoras(model, loras).defaults.scheduler
   return [
     ...PLAIN_SETTINGS.filter((name) => settings[name] !== defaults[name]),
     ...(isCustomSize(settings, model) ? ['size'] : []),
@@ -123,7 +130,7 @@ export function changedSettings(draft: Draft, model: Model): string[] {
 
 /** Set the advanced settings to the model's defaults. A size of the model stays. */
 export function resetSettings(draft: Draft, model: Model) {
-  const { prompt, num_images_per_prompt, strength, width, height, ...advanced } = emptyDraft()
+  const { prompt, num_images_per_prompt, strength, width, height, loras, ...advanced } = emptyDraft()
   const size = isCustomSize(resolveSettings(draft, model), model) ? { width, height } : {}
   Object.assign(draft, advanced, size)
 }
@@ -144,15 +151,17 @@ export function fittingSize(image: ImageSize, { bounds }: Model, { left, right, 
 }
 
 /** Cost in pixel-steps, computed as the API does. With an init image only `strength` of the steps run. */
-export function pixelSteps(settings: Settings, start: Start | null): number {
-  const { num_inference_steps, num_images_per_prompt, strength } = settings
+export function pixelSteps(settings: Settings, { bounds }: Model, start: Start | null): number {
+  const { num_inference_steps, num_images_per_prompt, strength, loras } = settings
   const { width, height } = resultSize(settings, start)
   const steps = start ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
-  return width * height * steps * num_images_per_prompt
+  const product = width * height * steps * num_images_per_prompt
+  return Math.floor((product * (100 + bounds.lora_cost_percent * loras.length)) / 100)
 }
 
 /** Return the failure that the API would report for these settings, or null. */
-export function validate(settings: Settings, { bounds }: Model, start: Start | null): Failure | null {
+export function validate(settings: Settings, model: Model, start: Start | null): Failure | null {
+  const { bounds } = model
   if (!settings.prompt.trim()) return failure('request', 'empty_prompt', 'prompt')
   for (const [name, { maximum }] of [
     ['prompt', bounds.prompt_chars],
@@ -165,16 +174,17 @@ export function validate(settings: Settings, { bounds }: Model, start: Start | n
   const { width, height } = resultSize(settings, start)
   if (width > bounds.width.maximum || height > bounds.height.maximum)
     return failure('request', 'large_margins', 'outpaint')
-  return pixelSteps(settings, start) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
+  return pixelSteps(settings, model, start) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
 }
 
 /** Build the request. */
 export function toRequest(draft: Draft, model: Model, start: EncodedStart | null): GenerationRequest {
-  const { strength, ...settings } = resolveSettings(draft, model, start)
+  const { strength, loras, ...settings } = resolveSettings(draft, model, start)
   return {
     ...settings,
     ...resultSize(settings, start),
     ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
+    ...(loras.length && { loras }),
     ...(start && { ...start.images, strength, ...toPart(start.edit) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
@@ -190,7 +200,7 @@ export function applyParameters(draft: Draft, parameters: Partial<Parameters>, m
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
   const names = notAccepted(rest, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
-  Object.assign(draft, 'prompt' in rest ? { negative_prompt: '' } : {}, accepted)
+  Object.assign(draft, 'prompt' in rest ? { negative_prompt: '', loras: [] } : {}, accepted)
   if ('seed' in accepted) draft.seedLocked = true
   return names
 }
@@ -223,9 +233,15 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
     seed: isInteger(parameters.seed, bounds.seed),
     strength: strength === undefined || (hasFeature(model, 'image_to_image') && inRange(strength, bounds.strength)),
     scheduler: parameters.scheduler === undefined || schedulers.includes(parameters.scheduler),
+    loras: parameters.loras === undefined || isAvailable(parameters.loras, model),
     output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),
   }
   return Object.entries(checks).flatMap(([name, isAccepted]) => (isAccepted ? [] : [name]))
+}
+
+function isAvailable(loras: ChosenLora[], model: Model): boolean {
+  const isInRange = loras.every(({ scale }) => inRange(scale, model.bounds.lora_scale))
+  return isInRange && availableLoras(loras, model).length === loras.length
 }
 
 /** Whether a value is missing or within the range. */

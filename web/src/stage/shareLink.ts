@@ -1,5 +1,6 @@
 import type { Parameters } from '@/api/types'
 import { missingInputs } from '@/inpaint/edit'
+import { toLoras } from '@/request/loras'
 import { FieldCollector, type StoredParameters } from '@/images/storedParameters'
 
 const NUMBERS = ['width', 'height', 'num_inference_steps', 'guidance_scale', 'seed'] as const
@@ -16,6 +17,8 @@ export function toShareLink(page: string, parameters: Parameters): string {
     const value = String(parameters[name])
     if (value) fields.set(name, value)
   }
+  const loras = parameters.loras?.map(({ id, scale }) => `${id}:${scale}`)
+  if (loras) fields.set('loras', loras.join(' '))
   const missing = missingInputs(parameters).map(({ name }) => name)
   if (missing.length) fields.set('without', missing.join(' '))
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
@@ -31,7 +34,14 @@ export function fromFragment(fragment: string): Pick<StoredParameters, 'paramete
     if (value !== null) fields.parameters[name] = value
   }
   for (const name of NUMBERS) fields.number(name, name, values.get(name))
+  const loras = values.get('loras')?.split(' ').map(toLora)
+  if (loras) fields.parameters.loras = toLoras(loras)
   const missing = values.get('without')?.split(' ') ?? []
   for (const name of INPUTS) if (missing.includes(name)) fields.reject(name, '…')
   return fields
+}
+
+function toLora(text: string) {
+  const colon = text.lastIndexOf(':')
+  return { id: text.slice(0, colon), scale: Number(text.slice(colon + 1)) }
 }
