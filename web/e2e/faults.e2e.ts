@@ -46,8 +46,9 @@ test('changed settings show while Advanced is closed, and are reset there', asyn
   await page.reload()
   await modelLoaded(page)
   expect(await page.locator('#prompt').inputValue()).toBe('typed since')
-  await page.evaluate(() => (location.hash = '#prompt=another+link'))
+  await page.evaluate(() => (location.hash = '#prompt=another+link&scheduler=flow_heun'))
   await expect.poll(() => page.locator('#prompt').inputValue()).toBe('another link')
+  await page.getByText('Scheduler (ddim is used)').waitFor()
 
   await page.getByRole('button', { name: en.advanced.reset, exact: true }).click()
   expect(await page.getByText(en.advanced.changed.replace('{count} ', '')).count()).toBe(0)

@@ -145,11 +145,14 @@ export function createAppState() {
     if (names.length) showNotice(t('presets.loadedExcept', { names: names.join(', ') }))
   }
 
+  const withUsedScheduler = (name: string) => t('notice.usedInstead', { name, used: settings.value?.scheduler })
+
   /** Load parameters as soon as the model is known. Name what was not taken, and show what the API would refuse. */
   async function loadParameters(parameters: Partial<Parameters>, notTaken: NotTaken[] = []) {
     const loadedModel = await until(model).not.toBeNull()
+    const refused = applyParameters(draft.value, parameters, loadedModel)
     const names = [
-      ...fieldNames(applyParameters(draft.value, parameters, loadedModel)),
+      ...fieldNames(refused).map((name, i) => (refused[i] === 'scheduler' ? withUsedScheduler(name) : name)),
       ...notTaken.map(({ name }) => (i18n.global.te(`fields.${name}`) ? t(`fields.${name}`) : name)),
     ]
     const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')

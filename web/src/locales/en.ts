@@ -254,6 +254,7 @@ export default {
     loaded: 'Parameters loaded.',
     loadedExcept:
       'Parameters loaded. Not taken, because they have no equal here, are outside this model’s limits or are not in this browser: {names}.',
+    usedInstead: '{name} ({used} is used)',
     noParameters: 'This image contains no parameters.',
     storageFull: 'The browser’s storage is full: this image is lost when you reload. Download it.',
     cannotCancel: 'The job had already started and cannot be stopped. Its images are kept and marked.',

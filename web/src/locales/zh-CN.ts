@@ -243,6 +243,7 @@ export default {
     seedLocked: '已锁定种子 {seed}。',
     loaded: '参数已载入。',
     loadedExcept: '参数已载入。以下各项在这里没有对应、超出这个模型的范围或不在这个浏览器里，未采用：{names}。',
+    usedInstead: '{name}（改用 {used}）',
     noParameters: '这张图片不包含生成参数。',
     storageFull: '浏览器存储空间不足：刷新后这张图片会丢失，请先下载。',
     cannotCancel: '任务已经开始，无法停止；它的图片会保留并带有标记。',
