@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import en from '../src/locales/en'
 import { STAGE_IMAGE, button, generate, modelLoaded, openPage, required, screenshot } from './browser'
 
-const MODELS = ['emoji', 'flux.2-klein-4b', 'sd-1.5', 'sdxl', 'sdxl-lcm', 'z-image-turbo']
-const SIZES = [...new Set(MODELS.flatMap(sizesOf))].map((size) => size.split('x').map(Number))
+const CATALOGUE = `${import.meta.dirname}/../../models`
+const ENTRIES = readdirSync(CATALOGUE).filter((name) => name.endsWith('.json'))
+const SIZES = [...new Set(ENTRIES.flatMap(sizesOf))].map((size) => size.split('x').map(Number))
 const WINDOWS = [
   [360, 740],
   [390, 844],
@@ -15,10 +16,8 @@ const WINDOWS = [
   [1920, 1080],
 ] as const
 
-function sizesOf(id: string): string[] {
-  const entry: { sizes: [number, number][] } = JSON.parse(
-    readFileSync(`${import.meta.dirname}/../../models/${id}.json`, 'utf8'),
-  )
+function sizesOf(name: string): string[] {
+  const entry: { sizes: [number, number][] } = JSON.parse(readFileSync(`${CATALOGUE}/${name}`, 'utf8'))
   return entry.sizes.map((size) => size.join('x'))
 }
 
