@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from contract import GenerationRequest, ModelProfile
@@ -35,10 +35,16 @@ class _BoundedJobs(Jobs):
         self._queue = queue
 
     def accept(
-        self, owner: str, request: GenerationRequest, key: str = "", digest: str = "", webhook: Webhook | None = None
+        self,
+        owner: str,
+        request: GenerationRequest,
+        key: str = "",
+        digest: str = "",
+        webhook: Webhook | None = None,
+        warnings: Sequence[str] = (),
     ) -> Record:
         self._queue.check_room()
-        return super().accept(owner, request, key, digest, webhook)
+        return super().accept(owner, request, key, digest, webhook, warnings)
 
 
 def make_handler(

@@ -85,7 +85,13 @@ class Jobs:
     # --- operations ------------------------------------------------------------------------------
 
     def accept(
-        self, owner: str, request: GenerationRequest, key: str = "", digest: str = "", webhook: Webhook | None = None
+        self,
+        owner: str,
+        request: GenerationRequest,
+        key: str = "",
+        digest: str = "",
+        webhook: Webhook | None = None,
+        warnings: Sequence[str] = (),
     ) -> Record:
         """Create and submit a job, or return the job that the same idempotency `key` created earlier.
 
@@ -99,6 +105,7 @@ class Jobs:
             steady_at=self._clock.steady(),
             request=without_image(request),
             webhook=webhook,
+            warnings=tuple(warnings),
         )
         claim = f"idempotency/{owner}/{sha256(key.encode()).hexdigest()}.json" if key else ""
         if claim:

@@ -31,19 +31,22 @@ def new_ticket(owner: str, now: float) -> Ticket:
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """An accepted job: `job.json`. `created_at`: seconds since 1970. `steady_at`: the same moment on the steady clock.
-    `request`: `without_image`, so that records stay small."""
+    `request`: `without_image`, so that records stay small. `warnings`: about fields that the job's API changed or ignored.
+    """
 
     ticket: Ticket
     created_at: float
     steady_at: float | None = None
     request: GenerationRequest
     webhook: Webhook | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         request = json.loads(render_request(self.request))
         value = {"id": self.ticket.id, "owner": self.ticket.owner, "created_at": self.created_at}
-        webhook = {"webhook": asdict(self.webhook)} if self.webhook else {}
-        return dumps({**value, "steady_at": self.steady_at, "request": request, **webhook}).encode()
+        more = {"webhook": asdict(self.webhook)} if self.webhook else {}
+        more |= {"warnings": self.warnings} if self.warnings else {}
+        return dumps({**value, "steady_at": self.steady_at, "request": request, **more}).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,11 @@ class Job:
             return self.outcome.status
         return "running" if self.started_at else "queued"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return those of the job's API, then those of the model."""
+        return (*(self.record.warnings if self.record else ()), *(self.outcome.warnings if self.outcome else ()))
+
 
 def in_order(job: Job) -> Job:
     """Return the job with created_at <= started_at <= completed_at, whatever the clock showed, and no negative time."""
@@ -138,6 +146,7 @@ class _StoredRecord:
     steady_at: Seconds | None = None
     request: GenerationRequest
     webhook: Webhook | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +181,7 @@ def read_record(store: Store, ticket: Ticket) -> Record | None:
         steady_at=stored.steady_at,
         request=stored.request,
         webhook=stored.webhook,
+        warnings=stored.warnings,
     )
 
 

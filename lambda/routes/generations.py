@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -23,6 +23,8 @@ RESERVE_S = 3.0
 """Kept from the function's time after the wait, to read and send the images."""
 MAX_INLINE_BYTES = MAX_RESPONSE_BYTES - 65_536
 """Largest response with images in its body. The rest is a reserve for headers and escapes."""
+MAX_WARNINGS = 20
+"""The most warnings that are kept of a request."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{44}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
@@ -63,16 +65,17 @@ class Generations:
         generation: GenerationRequest,
         sent: Mapping[str, Any],
         webhook: Webhook | None = None,
+        warnings: Sequence[str] = (),
     ) -> Record:
         """Start a job, or return that of an earlier request with the same Idempotency-Key.
 
-        `sent`: the fields of the body, which must then be the same. Raises `bad_header`, and the errors of
+        `sent`: the fields of the body, which must then be the same. `warnings`: those of `Record`. Raises `bad_header`, and the errors of
         `Jobs.accept`.
         """
         key, digest = _idempotency(request, sent)
         if generation.deadline_ms is None:
             generation = replace(generation, deadline_ms=self._deadline_ms)
-        return self.jobs.accept(request.owner, generation, key, digest, webhook)
+        return self.jobs.accept(request.owner, generation, key, digest, webhook, warnings[:MAX_WARNINGS])
 
     def resume(self, request: Request, sent: Mapping[str, Any], attempt: int) -> Record | None:
         """Return the job that was offered to this attempt of a request without Idempotency-Key, or None."""

@@ -14,7 +14,7 @@ from gateway.problem_details import problem_headers
 from gateway.router import Route
 from routes.api import Api, Documentation, common_status, explain
 from routes.generations import Generations, ModelLoadingError
-from routes.lenient import LenientFields, base64_of
+from routes.lenient import LenientFields, base64_of, renamed
 from routes.scheduler_names import native_scheduler
 
 LOADING_SECONDS = 30
@@ -97,9 +97,13 @@ class HuggingFaceApi(Api):
         self._read(lenient, parameters, image)
         lenient.fields["output_format"] = _accepted_format(request)
         lenient.fit_response()
-        generation = validate_request(lenient.fields, self._profile)
+        try:
+            generation = validate_request(lenient.fields, self._profile)
+        except EaselError as error:
+            raise renamed(error, {"init_image": "inputs"}) from None
         fields = {**sent, "inputs": image or sent.get("inputs")}
-        job = self._generations.finish(request, self._generations.accept(request, generation, fields))
+        record = self._generations.accept(request, generation, fields, warnings=lenient.warnings)
+        job = self._generations.finish(request, record)
         (file,) = self._generations.files(job)
         warnings = [*lenient.warnings, *(job.outcome.warnings if job.outcome else ())]
         generated = job.record.request if job.record else generation  # an earlier one, by Idempotency-Key

@@ -41,7 +41,7 @@ class JobViews:
             seeds=list(request.seeds()) if request else [],
             images=self.images(job),
             timings=dict(outcome.timings) if outcome else {},
-            warnings=list(outcome.warnings) if outcome else [],
+            warnings=list(job.warnings),
             error=_job_error(outcome),
             urls=views.Urls(get=path, cancel=path),
             webhook=_webhook(job),

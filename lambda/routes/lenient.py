@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from contract import (
@@ -152,6 +153,14 @@ class LenientFields:
         if not math.isfinite(number):
             refuse("wrong_type", name, f"{name} must be a number", "Send a number, or leave it out.")
         return number
+
+
+def renamed(error: EaselError, names: Mapping[str, str]) -> EaselError:
+    """Return the error with an API's own names of fields. `names`: native name to own name."""
+    message, hint = error.message, error.hint
+    for native, name in names.items():
+        message, hint = message.replace(native, name), hint.replace(native, name)
+    return EaselError(error.code, message, hint=hint, param=names.get(error.param or "", error.param))
 
 
 def base64_of(text: str) -> str:

@@ -13,10 +13,10 @@ from contract import EaselError, ModelProfile, dumps, image_size, parse_body, re
 from gateway.bodies import json_body
 from gateway.events import Request, Response
 from gateway.router import Route
-from jobs.records import Job
-from routes.api import Api, Documentation
+from jobs.records import Job, Record
+from routes.api import Api, Documentation, explain
 from routes.automatic1111 import views
-from routes.automatic1111.fields import is_model, parse
+from routes.automatic1111.fields import ImageRequest, is_model, parse
 from routes.automatic1111.samplers import sampler_views, schedule_views
 from routes.generations import Generations
 from routes.lenient import base64_of
@@ -124,7 +124,14 @@ class Automatic1111Api(Api):
     def _generate(self, request: Request, *, from_image: bool) -> Response:
         sent = parse_body(json_body(request))
         image_request = parse(sent, self._profile, from_image=from_image)
-        job = self._generations.finish(request, self._generations.accept(request, image_request.generation, sent))
+        warnings = image_request.warnings
+        record = self._generations.accept(request, image_request.generation, sent, warnings=warnings)
+        try:
+            job = self._generations.finish(request, record)
+        except EaselError as error:
+            if error.code != "content_filtered":
+                raise
+            return self._filtered(record, replace(image_request, warnings=(*warnings, explain(error))))
         info = views.info(job, image_request, self._profile.id)
         images: list[str] | None = []
         if image_request.send_images:
@@ -133,6 +140,13 @@ class Automatic1111Api(Api):
             hint = f"GET /jobs/{job.ticket.id} returns links to them; request fewer images at a time."
             raise EaselError("images_too_large", "the images are too large for one response", hint=hint)
         return Response(200, views.images_body(images, image_request, info))
+
+    def _filtered(self, record: Record, image_request: ImageRequest) -> Response:
+        """Return black images: what clients of AUTOMATIC1111 get from its safety filter. They show no reason of errors."""
+        generation = record.request
+        images = [views.black_png(generation.width, generation.height)] * generation.images
+        details = views.info(self._jobs.get(record.ticket), image_request, self._profile.id)
+        return Response(200, views.images_body(images if image_request.send_images else [], image_request, details))
 
     def _unfinished(self, owner: str) -> list[Job]:
         """Return the caller's unfinished jobs, the oldest first: it runs, or is the next."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -69,6 +72,14 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
 def images_body(images: Sequence[str], image_request: ImageRequest, details: Mapping[str, Any]) -> str:
     """Return the body of txt2img and img2img. Clients parse `info`, a text, as JSON."""
     return dumps({"images": images, "parameters": image_request.echo, "info": dumps(details)})
+
+
+def black_png(width: int, height: int) -> str:
+    """Return base64 of a black image file of this size in pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes((1 + 3 * width) * height))), (b"IEND", b""))
+    packed = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(packed)).decode()
 
 
 def progress_view(unfinished: Sequence[Job], running: Job | None, progress: Progress | None, text: str) -> Any:

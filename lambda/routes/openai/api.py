@@ -81,7 +81,9 @@ class OpenAIApi(Api):
         """Return the job of an earlier attempt, or start a job."""
         attempt = _attempt(request)
         earlier = self._generations.resume(request, wanted.sent, attempt) if attempt else None
-        return earlier or self._generations.accept(request, wanted.generation, wanted.sent)
+        return earlier or self._generations.accept(
+            request, wanted.generation, wanted.sent, warnings=wanted.warnings
+        )
 
     def _unfinished(self, request: Request, wanted: ImageRequest, record: Record) -> EaselError:
         """Return why the images are not ready. A client that will send the request again gets the same job then."""

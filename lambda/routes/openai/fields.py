@@ -13,7 +13,7 @@ from contract import validate_request as validate
 from gateway.bodies import json_body
 from gateway.events import Request
 from gateway.forms import Part, read_form
-from routes.lenient import LenientFields
+from routes.lenient import LenientFields, renamed
 
 PARTIAL_IMAGES = 3
 """The most partial images of a stream."""
@@ -93,7 +93,7 @@ def parse(
     try:
         generation = validate(lenient.fields, profile)
     except EaselError as error:
-        raise _renamed(error) from None
+        raise renamed(error, _NAMES) from None
     files = {name: lenient.fields[name] for name in IMAGE_FIELDS if name in lenient.fields}
     return ImageRequest(
         generation=generation,
@@ -201,10 +201,3 @@ def _flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool | str | None) or value not in known:
         refuse("wrong_type", name, f"{name} must be a boolean", "Send true or false.")
     return known[value]
-
-
-def _renamed(error: EaselError) -> EaselError:
-    message, hint = error.message, error.hint
-    for native, name in _NAMES.items():
-        message, hint = message.replace(native, name), hint.replace(native, name)
-    return EaselError(error.code, message, hint=hint, param=_NAMES.get(error.param or "", error.param))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -71,12 +71,12 @@ class ReplicateApi(Api):
         if wanted and wanted not in (own, self._predictions.version):
             warnings.append(f"the model {str(wanted)[:80]!r} is not deployed; {own} was used")
         webhook = self._webhook(sent, warnings)
-        record = self._generations.accept(request, generation, sent, webhook)
+        record = self._generations.accept(request, generation, sent, webhook, warnings)
         match = _WAIT.search(request.header("prefer") or "")
         seconds = 0.0 if not match else float(match[1]) if match[1] else math.inf
         job = self._generations.wait(request, record, seconds)
         status = 201 if job.outcome or not match else 202
-        prediction = {**self._view(request, job, warnings)}
+        prediction = {**self._view(request, job)}
         if not job.outcome:  # clients take any other status for the end of the prediction
             prediction["status"] = "starting"
         return _json(prediction, status)
@@ -137,13 +137,13 @@ class ReplicateApi(Api):
         webhook = self._generations.webhooks.parse({"webhook": sent["webhook"], "webhook_events": events})
         return webhook and replace(webhook, api="replicate")
 
-    def _view(self, request: Request, job: Job, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    def _view(self, request: Request, job: Job) -> dict[str, Any]:
         if job.outcome:
             view = self._views.job(job)
         else:
             view = self._views.job(job, self._generations.state(), self._jobs.endpoint.progress(job.ticket))
         output = self._data_urls(job) if request.base_url.startswith("http:") else None
-        return self._predictions.view(view, request.base_url, output, warnings)
+        return self._predictions.view(view, request.base_url, output)
 
     def _data_urls(self, job: Job) -> list[str] | None:
         """Return the images themselves, or None if they are too large: clients read no files from `http:` URLs."""

@@ -32,9 +32,7 @@ class Predictions:
         self._profile = profile
         self.model, self.version = f"easel/{profile.id}", sha256(render_profile(profile).encode()).hexdigest()
 
-    def view(
-        self, job: views.Job, base_url: str, output: Sequence[str] | None = None, warnings: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    def view(self, job: views.Job, base_url: str, output: Sequence[str] | None = None) -> dict[str, Any]:
         """Return a prediction. `output`: URLs of the images in place of the job's links."""
         links = [f"{base_url}{image.url}" if image.url.startswith("/") else image.url for image in job.images]
         url, failed = f"{base_url}/v1/predictions/{job.id}", job.error and job.status == "failed"
@@ -43,7 +41,7 @@ class Predictions:
             "model": self.model,
             "version": self.version,
             "input": _input(job.parameters),
-            "logs": _logs(job, warnings),
+            "logs": _logs(job),
             "output": list(links if output is None else output) or None,
             "data_removed": False,
             "error": _error(job.error) if failed and job.error else None,
@@ -128,10 +126,10 @@ def _input(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "prompt": prompts[0]} if isinstance(prompts, list | tuple) and len(prompts) == 1 else shown
 
 
-def _logs(job: views.Job, warnings: Sequence[str]) -> str:
+def _logs(job: views.Job) -> str:
     """Return lines of a log. The last has the form of tqdm's progress, which clients parse."""
     lines = [f"Using seed: {job.seeds[0]}"] if job.seeds else []
-    lines += [f"Warning: {warning}" for warning in (*warnings, *job.warnings)]
+    lines += [f"Warning: {warning}" for warning in job.warnings]
     if job.status in ("queued", "failed", "cancelled"):
         lines.append(job.message)
     progress, steps = job.progress, job.parameters.get("num_inference_steps")

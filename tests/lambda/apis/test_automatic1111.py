@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from fakes import MAGIC, PROFILE, ROOT, World, event
+from fakes import MAGIC, PROFILE, ROOT, World, event, owner_of
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -285,6 +285,22 @@ def test_statuses_of_errors(world: World, code: str, status: int) -> None:
     response = world.send(event("POST", "/sdapi/v1/txt2img", APPLE))
     body = json.loads(response["body"])
     assert (response["statusCode"], body["errors"], body["detail"]) == (status, code, "The reason. Do this.")
+
+
+def test_the_safety_filter_replaces_the_images(world: World) -> None:
+    def block() -> None:
+        (ticket,) = world.endpoint.submitted
+        world.reporter.fail(ticket, EaselError("content_filtered", "blocked", hint="Try another seed."))
+
+    world.clock.while_sleeping = block
+    sent = {**APPLE, "width": 72, "height": 64, "batch_size": 2}
+    status, body = world.call("POST", "/sdapi/v1/txt2img", sent)
+    images = [Image.open(BytesIO(base64.b64decode(image))) for image in body["images"]]
+    assert (status, [image.size for image in images]) == (200, [(72, 64)] * 2)
+    assert {image.getextrema() for image in images} == {((0, 0),) * 3}
+    info = json.loads(body["info"])
+    assert (info["all_seeds"], info["warnings"]) == ([7, 8], ["Blocked. Try another seed."])
+    assert world.accounting.usage(owner_of("key-1")).images_today == 0
 
 
 def test_a_missing_key_asks_for_basic_authentication(world: World) -> None:

@@ -105,7 +105,7 @@ def test_an_image_starts_from_base64_or_from_the_whole_body(world: World) -> Non
         (TEXT, {"inputs": "a", "parameters": {"num_inference_steps": "x"}}, "num_inference_steps: "),
         (TEXT, {"inputs": "a", "parameters": "x"}, "parameters: "),
         (IMAGE, {"parameters": {"prompt": "a"}}, "inputs: "),
-        (IMAGE, {"inputs": "!!!", "parameters": {"prompt": "a"}}, "init_image: "),
+        (IMAGE, {"inputs": "!!!", "parameters": {"prompt": "a"}}, "inputs: Inputs "),
     ],
 )
 def test_a_field_that_cannot_be_used_is_named(world: World, path: str, body: Any, text: str) -> None:

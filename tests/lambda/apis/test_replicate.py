@@ -154,6 +154,9 @@ def test_what_a_model_lacks_is_in_the_logs(world: World) -> None:
     warnings = [line for line in prediction["logs"].split("\n") if line.startswith("Warning: ")]
     assert len(warnings) == 3
     assert (request.width, request.scheduler) == (768, "dpmpp_2m")
+    later, job = (world.call("GET", f"{path}/{prediction['id']}")[1] for path in (PREDICTIONS, "/jobs"))
+    assert later["logs"] == prediction["logs"]
+    assert job["warnings"] == [line.removeprefix("Warning: ") for line in warnings]
 
 
 @pytest.mark.parametrize("version", ["easel/example", "stability-ai/sdxl:39ed52f2", "1" * 64])
