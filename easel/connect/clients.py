@@ -151,12 +151,10 @@ const { image } = await generateImage({
   prompt: 'a red apple',
   size: '512x512',
   providerOptions: { easel: { seed: 7 } },
-  maxRetries: 0,
 })
 await writeFile('apple.png', image.uint8Array)
 """,
     install="npm install ai @ai-sdk/openai-compatible",
-    notes=("Without `maxRetries: 0` it repeats a request that the service has refused for good.",),
 )
 
 LLM = Client(

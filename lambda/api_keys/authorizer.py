@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from api_keys.credentials import sent_key
 from api_keys.keys import Keys, parse_text
 
-BASIC_PATHS = ("/sdapi/",)
-"""Paths whose clients are asked for a password. Elsewhere a browser would show its own window over the page."""
+BASIC_PATHS = ("/sdapi/", "/hf/")
+"""Paths whose clients are asked for a password, and get errors as one text, which is not what others read. Elsewhere a
+browser would show its own window over the page."""
 
 
 class UnauthorizedError(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -66,13 +66,14 @@ class Generations:
         sent: Mapping[str, Any],
         webhook: Webhook | None = None,
         warnings: Sequence[str] = (),
+        key: str = "",
     ) -> Record:
-        """Start a job, or return that of an earlier request with the same Idempotency-Key.
+        """Start a job, or return that of an earlier request with the same Idempotency-Key, which may be our own `key`.
 
         `sent`: the fields of the body, which must then be the same. `warnings`: those of `Record`. Raises `bad_header`, and the errors of
         `Jobs.accept`.
         """
-        key, digest = _idempotency(request, sent)
+        key, digest = (key, _digest(sent)) if key else _idempotency(request, sent)
         if generation.deadline_ms is None:
             generation = replace(generation, deadline_ms=self._deadline_ms)
         return self.jobs.accept(request.owner, generation, key, digest, webhook, warnings[:MAX_WARNINGS])
@@ -85,6 +86,16 @@ class Generations:
     def offer(self, record: Record, sent: Mapping[str, Any], attempt: int) -> None:
         """Let the attempt `attempt` of a request without Idempotency-Key continue with the job."""
         self.jobs.retries.offer(record.ticket, _digest(sent), attempt)
+
+    @contextmanager
+    def attempt(self, request: Request, sent: Mapping[str, Any]) -> Iterator[str]:
+        """Yield an Idempotency-Key for a request without one, whose client may repeat it: that of an equal request that
+        got no response, or a new one."""
+        attempt = self.jobs.retries.begin(request.owner, _digest(sent))
+        try:
+            yield attempt.key
+        finally:
+            self.jobs.retries.end(attempt)
 
     def ticket(self, request: Request, id: str) -> Ticket:
         """Return the ticket of the caller's job. Raises `not_found` for what is no job id."""

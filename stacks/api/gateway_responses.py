@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
@@ -13,7 +13,10 @@ Type = apigateway.ResponseType
 
 @dataclass(frozen=True)
 class GatewayError:
-    """A code of the contract with its status and title, and what to do."""
+    """A code of the contract with its status and title, and what to do.
+
+    `plain`: `error` is a text, as clients of Hugging Face and AUTOMATIC1111 read it, in place of OpenAI's object.
+    """
 
     code: str
     status: int
@@ -21,6 +24,7 @@ class GatewayError:
     hint: str
     openai_type: str = "invalid_request_error"
     retry_after_s: int | None = None
+    plain: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -39,6 +43,7 @@ class GatewayError:
     @property
     def template(self) -> str:
         """The body, in which the gateway replaces `$context.requestId`."""
+        openai = {"message": self.title, "type": self.openai_type, "param": None, "code": self.code}
         return json.dumps(
             {
                 "type": f"urn:easel:error:{self.code}",
@@ -52,7 +57,7 @@ class GatewayError:
                 "retry_after_s": self.retry_after_s,
                 "hint": self.hint,
                 "invalid_params": [],
-                "error": {"message": self.title, "type": self.openai_type, "param": None, "code": self.code},
+                "error": f"{self.title}. {self.hint}" if self.plain else openai,
             }
         )
 
@@ -104,8 +109,9 @@ RESPONSES = {
     Type.DEFAULT_5_XX: _INTERNAL,
 }
 """The gateway uses one of the two defaults for a type that is not listed here."""
-KEY_RESPONSES = {Type.ACCESS_DENIED: _NO_KEY}
-"""Those that an API with keys has, too: its authorizer denies access to whoever has no valid key."""
+KEY_RESPONSES = {Type.ACCESS_DENIED: _NO_KEY, Type.UNAUTHORIZED: replace(_NO_KEY, plain=True)}
+"""Those of an API with keys: its authorizer denies access, or at `BASIC_PATHS` asks for a password, without a valid
+key."""
 CHALLENGES = {"UNAUTHORIZED": "Basic", "ACCESS_DENIED": "Bearer"}
 """The header WWW-Authenticate of an API with keys. `lambda/api_keys/authorizer.py` chooses the type by the path."""
 
@@ -115,8 +121,9 @@ class GatewayResponses(Construct):
 
     def __init__(self, scope: Construct, id: str, *, api: apigateway.RestApi, keys: bool) -> None:
         super().__init__(scope, id)
-        responses, challenges = ({**RESPONSES, **KEY_RESPONSES}, CHALLENGES) if keys else (RESPONSES, {})
-        for kind, error in responses.items():
+        errors, challenges = ({**RESPONSES, **KEY_RESPONSES}, CHALLENGES) if keys else (RESPONSES, {})
+        by_name = {kind.response_type: (kind, error) for kind, error in errors.items()}  # equal types differ as objects
+        for kind, error in by_name.values():
             challenge = challenges.get(kind.response_type)
             headers = {**error.headers, **({"WWW-Authenticate": f'{challenge} realm="Easel"'} if challenge else {})}
             api.add_gateway_response(

@@ -25,9 +25,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from api_keys.authorizer import BASIC_PATHS
 from contract import render_profile
 from easel.laptop.catalogue import find
-from stacks.api.gateway_responses import RESPONSES, GatewayError, Type
+from stacks.api.gateway_responses import KEY_RESPONSES, RESPONSES, GatewayError, Type
 from tests.easel.fake_container import generate
 from tests.easel.running import MODEL
 
@@ -95,6 +96,7 @@ class Function:
         for name, value in {**VARIABLES, **own, **endpoints}.items():
             self._patch.setenv(name, value)
         self._patch.setattr("aws.endpoints._STATE_SECONDS", 0)
+        self._patch.setattr("jobs.retries.LOST_S", WAIT_SECONDS + 1)
         self._patch.setattr("aws.store.BucketStore.link", lambda _, key, seconds: f"{self.url}/files/{key}")
         codes = ("model_loading", "model_busy", "throttled", "too_busy")
         self._patch.setattr("gateway.problem_details._RETRY_AFTER_S", dict.fromkeys(codes, RETRY_AFTER_S))
@@ -134,7 +136,7 @@ def _create_table() -> None:
     )
 
 
-_ERRORS = {kind.response_type: error for kind, error in RESPONSES.items()}
+_ERRORS = {kind.response_type: error for kind, error in {**RESPONSES, **KEY_RESPONSES}.items()}
 
 
 class _Server(ThreadingHTTPServer):
@@ -161,7 +163,8 @@ class _Gateway(BaseHTTPRequestHandler):
         if url.path.startswith("/files/"):
             self._send_file(url.path.removeprefix("/files/"))
         elif self.command != "OPTIONS" and KEY not in _keys(self.headers):
-            self._send_error(_ERRORS[Type.UNAUTHORIZED.response_type])
+            kind = Type.UNAUTHORIZED if url.path.startswith(BASIC_PATHS) else Type.ACCESS_DENIED
+            self._send_error(_ERRORS[kind.response_type])
         else:
             self._call(_event(self, url.path, url.query, body))
 

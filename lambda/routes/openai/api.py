@@ -54,14 +54,10 @@ class OpenAIApi(Api):
         """Generate images and wait for them. With `Prefer: respond-async`, return 202 with the id of the job."""
         try:
             wanted = read(request, self._profile)
-            record = self._record(request, wanted)
-            if "respond-async" in (request.header("prefer") or ""):
-                started = {"id": record.ticket.id, "stream": wanted.stream, "partial_images": wanted.partial_images}
-                return Response(202, dumps(started))
-            job = self._generations.wait(request, record)
-            if not job.outcome:
-                raise self._unfinished(request, wanted, record)
-            return self._response(request, wanted, job, job.outcome)
+            if not _repeats_regardless(request) or request.header("idempotency-key"):
+                return self._images(request, wanted)
+            with self._generations.attempt(request, wanted.sent) as key:
+                return self._images(request, wanted, key)
         except EaselError as error:
             raise _for_client(request, error) from error.__cause__
 
@@ -77,12 +73,22 @@ class OpenAIApi(Api):
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _record(self, request: Request, wanted: ImageRequest) -> Record:
+    def _images(self, request: Request, wanted: ImageRequest, key: str = "") -> Response:
+        record = self._record(request, wanted, key)
+        if "respond-async" in (request.header("prefer") or ""):
+            started = {"id": record.ticket.id, "stream": wanted.stream, "partial_images": wanted.partial_images}
+            return Response(202, dumps(started))
+        job = self._generations.wait(request, record)
+        if not job.outcome:
+            raise self._unfinished(request, wanted, record)
+        return self._response(request, wanted, job, job.outcome)
+
+    def _record(self, request: Request, wanted: ImageRequest, key: str) -> Record:
         """Return the job of an earlier attempt, or start a job."""
         attempt = _attempt(request)
         earlier = self._generations.resume(request, wanted.sent, attempt) if attempt else None
         return earlier or self._generations.accept(
-            request, wanted.generation, wanted.sent, warnings=wanted.warnings
+            request, wanted.generation, wanted.sent, warnings=wanted.warnings, key=key
         )
 
     def _unfinished(self, request: Request, wanted: ImageRequest, record: Record) -> EaselError:
@@ -129,5 +135,8 @@ def _for_client(request: Request, error: EaselError) -> EaselError:
     status = error.status if isinstance(error, OpenAIError) else error.kind.status
     job = error.job if isinstance(error, OpenAIError) else ""
     final = (job or not error.kind.retryable) and (status >= 500 or status in (409, 429))
-    regardless = _RETRIES_REGARDLESS.search(request.header("user-agent") or "")
-    return OpenAIError(error, _FINAL, job) if final and regardless else error
+    return OpenAIError(error, _FINAL, job) if final and _repeats_regardless(request) else error
+
+
+def _repeats_regardless(request: Request) -> bool:
+    return bool(_RETRIES_REGARDLESS.search(request.header("user-agent") or ""))

@@ -4,7 +4,7 @@ import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { serve } from './serve.mjs'
 
-await serve(async ({ url, key, prompt, size, n, seed, files, retries }) => {
+await serve(async ({ url, key, prompt, size, n, seed, files }) => {
   const options = { name: 'easel', baseURL: `${url}/v1`, apiKey: key }
   const provider = seed === undefined ? createOpenAI(options) : createOpenAICompatible(options)
   const images = files?.map((text) => Buffer.from(text, 'base64'))
@@ -13,7 +13,6 @@ await serve(async ({ url, key, prompt, size, n, seed, files, retries }) => {
     prompt: images ? { text: prompt, images } : prompt,
     size,
     n,
-    ...(retries === undefined ? {} : { maxRetries: retries }),
     ...(seed === undefined ? {} : { providerOptions: { easel: { seed } } }),
   })
   return { images: result.images.map((image) => image.base64) }

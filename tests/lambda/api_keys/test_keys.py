@@ -127,10 +127,11 @@ def test_a_disabled_key_of_the_stack_is_denied() -> None:
     assert effect(authorize(Keys(), "a text of the gateway's", operator=StackKey(None))[0]) == "Deny"
 
 
-def test_clients_of_automatic1111_get_a_challenge_for_a_password() -> None:
+@pytest.mark.parametrize("path", ["/sdapi/v1/txt2img", "/hf/text-to-image"])
+def test_some_clients_get_a_challenge_for_a_password(path: str) -> None:
     """API Gateway responds UNAUTHORIZED if the exception has exactly this text."""
     with pytest.raises(UnauthorizedError, match=r"^Unauthorized$"):
-        authorize(Keys(), "wrong", path="/sdapi/v1/txt2img")
+        authorize(Keys(), "wrong", path=path)
 
 
 def test_a_rotated_key_has_a_new_text_and_the_old_one_for_a_while() -> None:

@@ -3,15 +3,15 @@
 import base64
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from fakes import MAGIC, PROFILE, World, event
+from fakes import MAGIC, PROFILE, Crash, World, event, owner_of
 
 import contract
 from contract import EaselError
-from jobs.ports import EndpointState
-from jobs.retries import OFFER_S
+from jobs.ports import EndpointState, Ticket
+from jobs.retries import LOST_FOR_S, LOST_S, OFFER_S
 
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 APPLE = {"prompt": "a red apple", "seed": 7}
@@ -451,6 +451,72 @@ def test_forms_are_recognised_by_their_fields_and_image(cold: World) -> None:
 def test_a_client_that_retries_regardless_gets_the_job_of_a_cold_request(cold: World) -> None:
     body = error(generate(cold, APPLE, **{"User-Agent": "ai-sdk/openai/4.0.1"}), 424, "model_loading")
     assert body["job"] == cold.endpoint.submitted[0].id
+
+
+AI_SDK = {"User-Agent": "ai/7.0.173 ai-sdk/openai/4.0.118 runtime/node.js/24"}
+
+
+def lose(world: World) -> None:
+    """Send a request whose function is ended when its job was submitted, so that the gateway answers in its place."""
+    submit = world.endpoint.submit
+
+    def submit_and_die(ticket: Ticket) -> NoReturn:
+        submit(ticket)
+        die(world)
+
+    world.endpoint.submit = submit_and_die  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        generate(world, APPLE, **AI_SDK)
+    world.endpoint.submit = submit  # type: ignore[method-assign]
+
+
+def die(world: World) -> NoReturn:
+    world.clock.time += LOST_S
+    raise Crash
+
+
+@pytest.mark.parametrize("wait_s", [LOST_S - 0.1, LOST_S, LOST_FOR_S - 0.1, LOST_FOR_S])
+def test_a_request_that_got_no_response_is_continued_by_the_next(world: World, wait_s: float) -> None:
+    lose(world)
+    world.clock.time += wait_s - LOST_S
+    world.endpoint.generate_all()
+    generate(world, APPLE, **AI_SDK)
+    assert len(set(world.endpoint.submitted)) == (1 if LOST_S <= wait_s < LOST_FOR_S else 2)
+
+
+def test_each_lost_request_is_continued_once(world: World) -> None:
+    """T3: a client that wants two images repeats both requests."""
+    retries = world.jobs.retries
+    lost = {retries.begin(owner_of("key-1"), "digest").key for _ in "ab"}
+    assert len(lost) == 2
+    world.clock.time += LOST_S
+    assert {retries.begin(owner_of("key-1"), "digest").key for _ in "ab"} == lost
+    assert retries.begin(owner_of("key-1"), "digest").key not in lost, "a new click"
+    assert retries.begin(owner_of("key-2"), "digest").key not in lost
+
+
+def test_a_second_lost_attempt_is_continued_too(world: World) -> None:
+    lose(world)
+    world.clock.while_sleeping = lambda: die(world)
+    with pytest.raises(Crash):
+        generate(world, APPLE, **AI_SDK)
+    world.clock.while_sleeping = world.endpoint.generate_all
+    parsed(generate(world, APPLE, **AI_SDK))
+    assert len(set(world.endpoint.submitted)) == 1
+
+
+@pytest.mark.parametrize("change", [{"prompt": "b"}, {"seed": 8}])
+def test_another_request_continues_none(world: World, change: dict[str, Any]) -> None:
+    lose(world)
+    parsed(generate(world, APPLE | change, **AI_SDK))
+    assert len(world.endpoint.submitted) == 2
+
+
+def test_a_click_after_a_response_is_a_new_job(world: World) -> None:
+    for _ in range(2):
+        parsed(generate(world, APPLE, **AI_SDK))
+        world.clock.time += LOST_S
+    assert len(world.endpoint.submitted) == 2
 
 
 def test_a_job_can_be_started_without_waiting(cold: World) -> None:

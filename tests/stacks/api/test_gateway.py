@@ -100,6 +100,7 @@ def test_a_401_has_a_challenge_for_a_password_for_clients_of_automatic1111(defau
     }
     assert challenges(cloud9) == {}
     assert challenge("/sdapi/v1/txt2img") == challenges(default)["UNAUTHORIZED"].strip("'")
+    assert challenge("/hf/text-to-image") == challenges(default)["UNAUTHORIZED"].strip("'")
     assert challenge("/jobs") == challenges(default)["ACCESS_DENIED"].strip("'")
 
 
@@ -128,7 +129,8 @@ def test_the_gateways_own_responses_are_errors_of_the_api(default: Assembly) -> 
         kind = ERRORS[body["code"]]
         error = EaselError(body["code"], kind.title, hint=body["hint"])
         problem = problem_details.problem(error, body["instance"], "$context.requestId")
-        assert body == json.loads(problem.model_dump_json())
+        plain = {"error": f"{kind.title}. {body['hint']}"} if properties["ResponseType"] == "UNAUTHORIZED" else {}
+        assert body == json.loads(problem.model_dump_json()) | plain
         assert properties["StatusCode"] == str(kind.status)
         headers = {
             name.removeprefix("gatewayresponse.header.").lower(): value.strip("'")
