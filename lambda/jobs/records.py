@@ -31,8 +31,7 @@ def new_ticket(owner: str, now: float) -> Ticket:
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """An accepted job: `job.json`. `created_at`: seconds since 1970. `steady_at`: the same moment on the steady clock.
-    `request`: `without_image`, so that records stay small. `warnings`: about fields that the job's API changed or ignored.
-    """
+    `request`: `without_image`, so that records stay small. `warnings`: about fields that its API changed or ignored."""
 
     ticket: Ticket
     created_at: float

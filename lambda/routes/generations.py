@@ -70,8 +70,8 @@ class Generations:
     ) -> Record:
         """Start a job, or return that of an earlier request with the same Idempotency-Key, which may be our own `key`.
 
-        `sent`: the fields of the body, which must then be the same. `warnings`: those of `Record`. Raises `bad_header`, and the errors of
-        `Jobs.accept`.
+        `sent`: the fields of the body, which must then be the same. `warnings`: those of `Record`. Raises `bad_header`,
+        and the errors of `Jobs.accept`.
         """
         key, digest = (key, _digest(sent)) if key else _idempotency(request, sent)
         if generation.deadline_ms is None:

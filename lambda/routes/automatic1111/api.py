@@ -142,7 +142,7 @@ class Automatic1111Api(Api):
         return Response(200, views.images_body(images, image_request, info))
 
     def _filtered(self, record: Record, image_request: ImageRequest) -> Response:
-        """Return black images: what clients of AUTOMATIC1111 get from its safety filter. They show no reason of errors."""
+        """Return black images, as AUTOMATIC1111's safety filter does: its clients show no reason of errors."""
         generation = record.request
         images = [views.black_png(generation.width, generation.height)] * generation.images
         details = views.info(self._jobs.get(record.ticket), image_request, self._profile.id)
