@@ -38,6 +38,24 @@ REFERENCE = DOCS / "reference"
 CLIENTS_FOLDER = DOCS / "how-to" / "clients"
 NOTE = "<!-- Generated from the code by `make docs`. Change the code, not this page. -->"
 
+_INSPECTOR = (
+    "The application has a window, and is not run by the tests. In its place MCP Inspector 2.12.0 starts the server "
+    "from the same file{} and calls a tool."
+)
+SESSIONS = {
+    "claude-desktop": _INSPECTOR.format(","),
+    "cursor": _INSPECTOR.format(","),
+    "vscode": _INSPECTOR.format(", with another name for its list of servers,"),
+    "open-webui": "Of Open WebUI the router of images is run, from its package and with these settings. The rest of "
+    "its server, with database, users and page, is not. Users see only the name of a failed request's status, for "
+    "example `[ERROR: Bad Request]`.",
+    "sillytavern": "This is SillyTavern's server, run from its source. The page in the browser is not run: `curl` "
+    "sends what it sends.",
+    "librechat": "LibreChat's server is not run, because it is no package. The program sends the request of its tool "
+    "with the package and the version that it uses; the tests send its request to edit, too.",
+}
+"""Client to what its transcript shows, where that is not the whole client."""
+
 
 def main() -> None:
     """Write all pages, or with `--check` exit with the names of those that are not current."""
@@ -209,7 +227,9 @@ def client_page(client: Client) -> str:
     parts.append("For a deployed Easel, with its address and the variable of its key, or the key itself:")
     parts.append(f"```sh\neasel connect {client.name} --stack\neasel connect {client.name} --stack --show-key\n```")
     if transcript := _transcript(client):
-        parts.append(f"## A session with the embedded model\n\n```text\n{transcript}\n```")
+        parts.append("## A session with the embedded model")
+        parts += [SESSIONS[client.name]] if client.name in SESSIONS else []
+        parts.append(f"```text\n{transcript}\n```")
     return "\n\n".join(parts) + "\n"
 
 

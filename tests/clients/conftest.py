@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from typing import Any, Protocol
 import pytest
 from PIL import Image
 
+from easel.laptop.storage.queue import MAX_QUEUED
 from tests.clients import environments
 from tests.clients.function import Function
-from tests.easel.running import Laptop
+from tests.easel.running import Laptop, wait_for
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -27,6 +29,8 @@ QUIET = {
     "PYTHONWARNINGS": "ignore",
 }
 """Variables that keep clients from calling home."""
+BUSY = re.compile(f"(AWS accepts no more calls|{MAX_QUEUED} jobs are waiting)", re.IGNORECASE)
+"""What the targets say when they are busy."""
 
 
 class Target(Protocol):
@@ -151,6 +155,27 @@ def laptop_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopTa
 def function_target() -> Iterator[Function]:
     with Function() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def full_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopTarget]:
+    """A laptop that requires a key, and whose queue is full."""
+    journal, key = tmp_path_factory.mktemp("requests") / "journal", "laptop-key"
+    with Laptop(tmp_path_factory.mktemp("full"), "--key", key, FAKE_REQUESTS=str(journal)) as running:
+        running.http.headers["x-api-key"] = key
+        running.submit("slow 900")
+        wait_for(journal.exists)
+        for _ in range(MAX_QUEUED):
+            running.submit()
+        yield LaptopTarget(running, journal, key=key)
+
+
+@pytest.fixture(params=["full_laptop", "function_target"])
+def full_target(request: pytest.FixtureRequest) -> Target:
+    """Each of the targets with a key, and without room for the prompt `busy`."""
+    found: Target = request.getfixturevalue(request.param)
+    found.requests()
+    return found
 
 
 @pytest.fixture(params=["laptop", "function"])

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.clients.conftest import Clients, Target
+from tests.clients.conftest import BUSY, Clients, Target
 from tests.clients.function import Function
 from tests.clients.images import START
 
@@ -51,14 +51,15 @@ def test_the_message_of_a_failing_gpu(target: Target, client: Clients, name: str
     assert len(target.requests()) == 1
 
 
-def test_the_message_of_a_wrong_key(function_target: Function, client: Clients, name: str) -> None:
-    result = client(name).call(function_target, "text", prompt="a", key="wrong")
-    assert result.error and "No valid API key. Send a valid key" in result.error
+def test_the_message_of_a_wrong_key(full_target: Target, client: Clients, name: str) -> None:
+    result = client(name).call(full_target, "text", prompt="a", key="wrong")
+    assert result.error and "API key" in result.error
 
 
-def test_the_message_of_a_busy_model(function_target: Function, client: Clients, name: str) -> None:
-    error = client(name).call(function_target, "text", prompt="busy").error
-    assert error and "AWS accepts no more calls" in error
+def test_the_message_of_a_busy_model(full_target: Target, client: Clients, name: str) -> None:
+    error = client(name).call(full_target, "text", prompt="busy").error
+    assert error and BUSY.search(error)
+    assert not full_target.requests()
 
 
 def test_a_cold_model_generates_only_for_the_next_attempt(
