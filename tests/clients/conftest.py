@@ -163,10 +163,9 @@ def full_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopTarg
     journal, key = tmp_path_factory.mktemp("requests") / "journal", "laptop-key"
     with Laptop(tmp_path_factory.mktemp("full"), "--key", key, FAKE_REQUESTS=str(journal)) as running:
         running.http.headers["x-api-key"] = key
-        running.submit("slow 900")
-        wait_for(journal.exists)
         for _ in range(MAX_QUEUED):
-            running.submit()
+            running.submit("slow 900")
+        wait_for(journal.exists)
         yield LaptopTarget(running, journal, key=key)
 
 
