@@ -43,7 +43,7 @@ class Record:
     def to_json(self) -> bytes:
         request = json.loads(render_request(self.request))
         value = {"id": self.ticket.id, "owner": self.ticket.owner, "created_at": self.created_at}
-        more = {"webhook": asdict(self.webhook)} if self.webhook else {}
+        more: dict[str, Any] = {"webhook": asdict(self.webhook)} if self.webhook else {}
         more |= {"warnings": self.warnings} if self.warnings else {}
         return dumps({**value, "steady_at": self.steady_at, "request": request, **more}).encode("utf-8", "replace")
 
