@@ -56,6 +56,12 @@ class LaptopTarget:
     def url(self) -> str:
         return self.laptop.url
 
+    def fill(self) -> None:
+        """Fill the queue. Its jobs end at their deadline."""
+        http, job = self.laptop.http, {"prompt": "slow 900"}
+        assert any(http.post("/jobs", json=job).status_code == 429 for _ in range(MAX_QUEUED + 2))
+        wait_for(self.journal.exists)
+
     def requests(self) -> list[dict[str, Any]]:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         new, self.seen = lines[self.seen :], len(lines)
@@ -159,13 +165,10 @@ def function_target() -> Iterator[Function]:
 
 @pytest.fixture(scope="session")
 def full_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopTarget]:
-    """A laptop that requires a key, and whose queue is full."""
+    """A laptop that requires a key."""
     journal, key = tmp_path_factory.mktemp("requests") / "journal", "laptop-key"
     with Laptop(tmp_path_factory.mktemp("full"), "--key", key, FAKE_REQUESTS=str(journal)) as running:
         running.http.headers["x-api-key"] = key
-        for _ in range(MAX_QUEUED):
-            running.submit("slow 900")
-        wait_for(journal.exists)
         yield LaptopTarget(running, journal, key=key)
 
 
@@ -173,6 +176,8 @@ def full_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopTarg
 def full_target(request: pytest.FixtureRequest) -> Target:
     """Each of the targets with a key, and without room for the prompt `busy`."""
     found: Target = request.getfixturevalue(request.param)
+    if isinstance(found, LaptopTarget):
+        found.fill()
     found.requests()
     return found
 

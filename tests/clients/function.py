@@ -28,7 +28,7 @@ from moto import mock_aws
 from api_keys.authorizer import BASIC_PATHS
 from contract import render_profile
 from easel.laptop.catalogue import find
-from stacks.api.gateway_responses import KEY_RESPONSES, RESPONSES, GatewayError, Type
+from stacks.api.gateway_responses import KEY_RESPONSES, RESPONSES, GatewayError
 from tests.easel.fake_container import generate
 from tests.easel.running import MODEL
 
@@ -137,6 +137,7 @@ def _create_table() -> None:
 
 
 _ERRORS = {kind.response_type: error for kind, error in {**RESPONSES, **KEY_RESPONSES}.items()}
+"""By name: a type of the CDK takes no requests of several threads."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -163,8 +164,7 @@ class _Gateway(BaseHTTPRequestHandler):
         if url.path.startswith("/files/"):
             self._send_file(url.path.removeprefix("/files/"))
         elif self.command != "OPTIONS" and KEY not in _keys(self.headers):
-            kind = Type.UNAUTHORIZED if url.path.startswith(BASIC_PATHS) else Type.ACCESS_DENIED
-            self._send_error(_ERRORS[kind.response_type])
+            self._send_error(_ERRORS["UNAUTHORIZED" if url.path.startswith(BASIC_PATHS) else "ACCESS_DENIED"])
         else:
             self._call(_event(self, url.path, url.query, body))
 
@@ -179,7 +179,7 @@ class _Gateway(BaseHTTPRequestHandler):
         try:
             output = response.result(GATEWAY_SECONDS)
         except TimeoutError:
-            self._send_error(_ERRORS[Type.INTEGRATION_TIMEOUT.response_type])
+            self._send_error(_ERRORS["INTEGRATION_TIMEOUT"])
             return
         encoded = output["isBase64Encoded"]
         self._send(
