@@ -126,11 +126,14 @@ model_list:
       api_key: {{key}}
     model_info:
       mode: image_generation
+router_settings:
+  num_retries: 0
 """,
     install="pip install 'litellm[proxy]'",
     notes=(
         "Write it to config.yaml, set LITELLM_MASTER_KEY to a key of your own, which its users send, and start "
         "`litellm --config config.yaml`.",
+        "Without num_retries it sends a failed request three times, and each is a job of the GPU.",
         "`os.environ/EASEL_KEY` as api_key makes the proxy read the variable.",
     ),
 )

@@ -7,7 +7,10 @@ import time
 
 import httpx
 import pytest
+import yaml
 
+from easel.connect.clients import CLIENTS
+from easel.connect.settings import Settings
 from tests.clients.conftest import BUSY, Clients, Target
 from tests.clients.function import Function
 from tests.easel.fake_container import png
@@ -143,3 +146,15 @@ def test_two_images_of_the_ai_sdk_are_two_jobs_after_a_timeout(function_target: 
     function_target.requests()
     result = client("ai-sdk").call(function_target, "generate", prompt="hang 6", size="64x64", n=2)
     assert len(function_target.requests()) == len(set(result.files)) == 2, result.error
+
+
+@pytest.mark.parametrize("prompt", ["a red apple", "hang 6", "fail gpu_out_of_memory"])
+def test_the_proxy_of_litellm_makes_one_job(function_target: Function, client: Clients, prompt: str) -> None:
+    """By default its router sends a request three times, whatever x-should-retry says."""
+    function_target.requests()
+    settings = Settings(function_target.url, key=function_target.key, shown=True, needs_key=True, model="emoji")
+    config = yaml.safe_load(settings.render(CLIENTS["litellm-proxy"]))
+    result = client("litellm").call(function_target, "router", prompt=prompt, config=config)
+    assert bool(result.error) == (prompt != "a red apple")
+    time.sleep(3)
+    assert len(function_target.requests()) == 1

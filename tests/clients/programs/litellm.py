@@ -1,5 +1,6 @@
-"""LiteLLM as a library."""
+"""LiteLLM as a library, and the router of its proxy."""
 
+import asyncio
 import base64
 import sys
 from pathlib import Path
@@ -13,6 +14,11 @@ from serve import serve
 
 
 def run(call: dict[str, Any]) -> dict[str, Any]:
+    if call["action"] == "router":
+        config = call["config"]
+        router = litellm.Router(model_list=config["model_list"], **config["router_settings"])
+        response = asyncio.run(router.aimage_generation(model="easel", prompt=call["prompt"], size="64x64"))
+        return {"images": [item["b64_json"] for item in response.data]}
     options = {"api_base": f"{call.pop('url')}/v1", "api_key": call.pop("key"), "model": "openai/gpt-image-1"}
     seed = call.pop("seed", None)
     extra = {} if seed is None else {"extra_body": {"seed": seed}}
