@@ -90,7 +90,7 @@ class Generations:
     @contextmanager
     def attempt(self, request: Request, sent: Mapping[str, Any]) -> Iterator[str]:
         """Yield an Idempotency-Key for a request without one, whose client may repeat it: that of an equal request that
-        got no response, or a new one."""
+        got no response, or a new key."""
         attempt = self.jobs.retries.begin(request.owner, _digest(sent))
         try:
             yield attempt.key

@@ -30,7 +30,7 @@ PYTHON: dict[str, list[str]] = {
         "python-multipart==0.0.32", "python-socketio==5.16.2", "sqlalchemy[asyncio]==2.0.50",
     ],
 }  # fmt: skip
-"""Client to its requirements. The program is `programs/<client>.py`."""
+"""Client to its requirements. The program is `programs/python/<client>.py`."""
 ALONE = {"open-webui": "open-webui==0.12.4"}
 """Client to a package that is installed without its requirements: they are several GB."""
 NODE: dict[str, dict[str, str]] = {
@@ -41,15 +41,15 @@ NODE: dict[str, dict[str, str]] = {
     "librechat": {"axios": "1.21.1", "form-data": "4.0.6", "openai": "5.8.2"},
     "mcp-inspector": {"@modelcontextprotocol/inspector": "2.12.0"},
 }
-"""Client to its packages. The program is `programs/<client>.mjs`, or a command of the package."""
+"""Client to its packages. The program is `programs/node/<client>.mjs`, or a command of the package."""
 
 
 def command(client: str) -> list[str]:
     """Return the command of a client's program, after its environment was installed."""
     if client in PYTHON:
-        return [str(_python(PYTHON[client], ALONE.get(client)) / "bin/python"), str(PROGRAMS / f"{client}.py")]
+        return [str(_python(PYTHON[client], ALONE.get(client)) / "bin/python"), str(PROGRAMS / "python" / f"{client}.py")]
     folder = _node(NODE[client])
-    for file in PROGRAMS.glob("*.mjs"):  # Node looks for packages beside the program
+    for file in (PROGRAMS / "node").glob("*.mjs"):  # Node looks for packages beside the program
         shutil.copy(file, folder)
     return ["node", str(folder / f"{client}.mjs")]
 
