@@ -47,7 +47,8 @@ NODE: dict[str, dict[str, str]] = {
 def command(client: str) -> list[str]:
     """Return the command of a client's program, after its environment was installed."""
     if client in PYTHON:
-        return [str(_python(PYTHON[client], ALONE.get(client)) / "bin/python"), str(PROGRAMS / "python" / f"{client}.py")]
+        python = _python(PYTHON[client], ALONE.get(client)) / "bin/python"
+        return [str(python), str(PROGRAMS / "python" / f"{client}.py")]
     folder = _node(NODE[client])
     for file in (PROGRAMS / "node").glob("*.mjs"):  # Node looks for packages beside the program
         shutil.copy(file, folder)
