@@ -168,8 +168,7 @@ def pull(id: Id) -> None:
     from easel.models.pull import pull as pull_files
 
     entry = find(id)
-    with interruptible("Interrupted. Run the command again: it continues."):
-        print(pull_files(entry, _connect(), Terminal()))
+    print(pull_files(entry, _connect(), Terminal()))  # a signal ends the process at once: the next run continues
     Terminal().print(with_program_name(f"Next: easel up --model {id}"))
 
 

@@ -139,7 +139,9 @@ def _record_digest(file: Path, digest: str) -> None:
 
     entry = json.loads(file.read_text(encoding="utf-8"))
     entry["source"]["sha256"] = digest
-    file.write_text(render(entry), encoding="utf-8")
+    new = file.with_suffix(".new")
+    new.write_text(render(entry), encoding="utf-8")
+    new.replace(file)
 
 
 @contextmanager

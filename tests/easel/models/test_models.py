@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from tests.easel.models.conftest import Easel
 from tests.easel.running import ROOT, Laptop
 from tests.model_files import stable_diffusion
 from tests.model_importer.example import LEFT_OUT, TAKEN, write_files
-from tests.model_importer.hub import HubServer, Repository
+from tests.model_importer.hub import HubServer, Repository, sleep
 from tests.model_importer.site import Site
 
 MIT = ("--licence", "MIT")
@@ -129,6 +132,19 @@ def test_an_interrupted_pull_continues(run: Easel, hub: HubServer, tmp_path: Pat
     assert run("pull", tmp_path / "model").exit_code == 0
     assert hub.sent["unet/diffusion_pytorch_model.fp16.safetensors"] <= PIECE  # its header alone
     check_folder(tmp_path / "model")
+
+
+def test_ctrl_c_ends_a_pull_at_once(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    hub.repository.stall_from = 0
+    command = [sys.executable, "-m", "easel", "models", "pull", str(tmp_path / "model")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr and "Downloading" in process.stderr.readline()
+    sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert "Interrupted" in process.communicate(timeout=10)[1]
+    hub.repository.stall_from = None
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

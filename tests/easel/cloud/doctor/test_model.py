@@ -20,7 +20,7 @@ import pytest
 from easel.cloud.doctor import model
 from easel.cloud.doctor.plan import Plan, read_plan
 from model_folder import PIPELINES
-from stacks.config.catalogue import HubSource, Model, S3Source, read_model
+from stacks.config.catalogue import HubSource, Model, S3Source, UrlSource, read_model
 from stacks.config.model_folder import CONTENT_HELP
 from tests.easel.cloud.doctor.conftest import RunDoctor
 from tests.easel.cloud.doctor.results import assert_result
@@ -31,6 +31,7 @@ from tests.easel.tls import write_certificate
 from tests.model_files import stable_diffusion
 from tests.model_importer.example import write_files
 from tests.model_importer.hub import HubServer, Repository
+from tests.model_importer.site import Site
 
 SDXL = read_model("sdxl", ROOT)
 assert isinstance(SDXL.source, HubSource)
@@ -291,3 +292,13 @@ def test_a_prefix_without_a_model(sdxl: Plan) -> None:
     plan = with_model(sdxl, source=S3Source(uri="s3://mine/a/"))
     assert_result(model.model_files.run(aws.account(), plan), "failed", "s3://mine/a/", remedy="source.uri")
     assert model.model_files.run(aws.account(), sdxl) is None
+
+
+def test_a_model_behind_a_link(sdxl: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header is read, as the import reads it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Site(b"no model") as site:
+        plan = with_model(sdxl, source=UrlSource(url=site.link, sha256="0" * 64))
+        assert_result(model.model.run(plan), "failed", "damaged or truncated", remedy="entry")
+        site.status = 404
+        assert_result(model.model.run(plan), "unknown", "was removed")
