@@ -22,16 +22,22 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "training"))
+sys.path[:0] = [str(ROOT / "training"), str(ROOT / "model_code")]
 
 from classifier import Classifier, load_classifier  # noqa: E402
 from contact_sheet import generate_images  # noqa: E402
 from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E402
 from scenes import ABOVE, BESIDE, Scene, compose  # noqa: E402
 
+from contract import Lora  # noqa: E402
+from generation.gpu_memory import GpuMemory  # noqa: E402
+from generation.lora import Loras  # noqa: E402
+
 MODEL = ROOT / "models" / "emoji"
 RESULTS = ROOT / "bench" / "results"
 STEPS = (2, 4, 6, 10, 16, 24)
+SCALES = (0.0, 0.5, 1.0)
+"""Of the LoRA."""
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
 ENGLISH = (
     "a cute {n}",
@@ -98,13 +104,7 @@ class Bench:
     def measure(self, cases: Sequence[Case], **changes: Any) -> dict[str, float]:
         """Return the share recognised and the mean likeness (cosine of features) to the requested subject."""
         images = self.images([q.prompt for q in cases], **changes)
-        codes = [q.codes[0] for q in cases]
-        recognised = [near[0] == code for near, code in zip(self.classifier.nearest(images), codes, strict=True)]
-        requested = torch.tensor([[code == known for known in self.classifier.codes] for code in codes])
-        likeness = (
-            (self.classifier.extract_features(images) @ self.classifier.features.T).masked_fill(~requested, -1).amax(1)
-        )
-        return {"recognised": sum(recognised) / len(recognised), "likeness": likeness.mean().item()}
+        return {n: f(self.classifier, images, cases) for n, f in (("recognised", recognised), ("likeness", likeness))}
 
     def recognised_pairs(self, cases: Sequence[Case], count: int) -> float:
         """Return the share of pairs with both subjects among the `count` nearest of their halves."""
@@ -114,6 +114,19 @@ class Bench:
     def _both(self, image: Image.Image, case: Case, count: int) -> bool:
         found = self.classifier.nearest([crop_box(image, box) for box in HALVES[case.relation]], count)
         return all(code in near for code, near in zip(case.codes, found, strict=True))
+
+
+def recognised(classifier: Classifier, images: list[Image.Image], cases: Sequence[Case]) -> float:
+    """Return the share of images whose nearest subject is that of their case."""
+    found = classifier.nearest(images)
+    return sum(near[0] == case.codes[0] for near, case in zip(found, cases, strict=True)) / len(cases)
+
+
+def likeness(classifier: Classifier, images: list[Image.Image], cases: Sequence[Case]) -> float:
+    """Return the mean cosine of the features of an image and of the nearest view of the requested subject."""
+    requested = torch.tensor([[case.codes[0] == known for known in classifier.codes] for case in cases])
+    cosines = classifier.extract_features(images) @ classifier.features.T
+    return cosines.masked_fill(~requested, -1).amax(1).mean().item()
 
 
 def crop_box(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
@@ -185,6 +198,33 @@ def curves(bench: Bench, cases: Sequence[Case]) -> dict[str, dict[str, dict[str,
     return {"steps": by_steps, "guidance": by_guidance}
 
 
+def half_way(images: dict[float, list[Image.Image]]) -> dict[str, float]:
+    """Compare the images of three scales, in pixels.
+
+    `difference` is the mean distance of scale 1 from scale 0, in [0, 1]. `half` is how far scale 0.5 is on the line
+    from scale 0 (0) to scale 1 (1).
+    """
+    none, half, full = (np.stack([np.asarray(i, dtype=np.float32) / 255 for i in images[s]]) for s in SCALES)
+    line, axes = full - none, (1, 2, 3)
+    share = ((half - none) * line).sum(axes) / (line**2).sum(axes)
+    return {"difference": float(np.abs(line).mean()), "half": float(share.mean())}
+
+
+def style(bench: Bench, cases: Sequence[Case]) -> dict[str, Any]:
+    """Return figures of the LoRA "comic" at each scale: recognition among both styles, and likeness."""
+    both, emoji, comic = (load_classifier(styles=s) for s in (("emoji", "comic"), ("emoji",), ("comic",)))
+    loras, images, figures = Loras(MODEL, bench.pipeline, GpuMemory()), {}, dict[str, Any]()
+    for scale in SCALES:
+        with loras.applied([Lora("comic", scale)]):
+            images[scale] = bench.images([case.prompt for case in cases])
+        figures[str(scale)] = {
+            "recognised": recognised(both, images[scale], cases),
+            "like_emoji": likeness(emoji, images[scale], cases),
+            "like_comic": likeness(comic, images[scale], cases),
+        }
+    return figures | half_way(images)
+
+
 def speed(steps: int, guidance: float) -> dict[str, float]:
     """Measure a new process with two threads: loading after the imports, one image, peak memory."""
     command = [sys.executable, "-W", "ignore", "-c", LOAD, str(MODEL), str(steps), str(guidance)]
@@ -213,6 +253,7 @@ def measure(bench: Bench, subjects: Sequence[Subject]) -> dict[str, Any]:
         "pairs_top1": bench.recognised_pairs(pairs, 1),
         "pairs_top3": bench.recognised_pairs(pairs, 3),
         "diversity": diversity(bench, subjects),
+        "comic": style(bench, cases[:50] + cases[100:150]),
         "curves": curves(bench, cases[:24] + cases[100:124]),
     }
 
@@ -221,6 +262,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     spreads, times = results["diversity"], results["speed"]
     unknown = {"pixels": float("nan"), "features": float("nan")}
     model, data = spreads["model"], spreads.get("data", unknown)
+    comic = [(scale, results["comic"][str(scale)]) for scale in SCALES]
     return [
         ("recognised, 100 English names", f"{results['seen_en']:.0%}", "85 %"),
         ("recognised, 100 Chinese names", f"{results['seen_zh']:.0%}", "85 %"),
@@ -229,6 +271,12 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("both of 50 pairs, the nearest", f"{results['pairs_top1']:.0%}", ""),
         ("spread of seeds, pixels (data)", f"{model['pixels']:.3f} ({data['pixels']:.3f})", ""),
         ("spread of seeds, features (data)", f"{model['features']:.3f} ({data['features']:.3f})", ""),
+        *((f"LoRA at {scale}: recognised", f"{figures['recognised']:.0%}", "85 %") for scale, figures in comic),
+        *(
+            (f"LoRA at {scale}: like emoji, comic", "{like_emoji:.2f}, {like_comic:.2f}".format(**f), "")
+            for scale, f in comic
+        ),
+        ("LoRA at 0.5 between 0 and 1", f"{results['comic']['half']:.2f}", ""),
         ("one image, s", f"{times['image_s']:.2f}", "< 2"),
         ("load after imports, s", f"{times['load_s']:.2f}", "< 2"),
         ("peak memory, MiB", f"{times['peak_mib']:.0f}", ""),

@@ -72,13 +72,18 @@ class Classifier:
         return [list(dict.fromkeys(self.codes[i] for i in row))[:count] for row in order]
 
 
-def load_classifier(folder: Path = FOLDER) -> Classifier:
+def load_classifier(folder: Path = FOLDER, styles: tuple[str, ...] = ("emoji",)) -> Classifier:
+    """Return the classifier that compares with these styles: "emoji" and, from lora/references.py, "comic"."""
     tensors = {k: v.float() for k, v in load_file(folder / "classifier.safetensors").items()}
-    features = tensors.pop("features")
+    emoji = tensors.pop("features")
     network = Network()
     network.load_state_dict(tensors, strict=False)
     codes = json.loads((folder / "view_codes.json").read_text())
-    return Classifier(network=network.eval(), features=features, codes=codes)
+    views = [
+        emoji if style == "emoji" else load_file(folder / f"{style}.safetensors")["features"].float()
+        for style in styles
+    ]
+    return Classifier(network=network.eval(), features=torch.cat(views), codes=codes * len(styles))
 
 
 def save_classifier(classifier: Classifier, folder: Path = FOLDER) -> None:

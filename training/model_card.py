@@ -1,6 +1,7 @@
 """Images of the model card, from the released weights and the results in bench/: `python model_card.py`."""
 
 import json
+import sys
 from typing import Any
 
 import matplotlib
@@ -11,7 +12,25 @@ import torch
 from contact_sheet import RELEASE, generate_images, tile_images
 from dataset import HERE, WORK, load_subjects
 from diffusers import StableDiffusionPipeline
+from PIL import Image
 
+sys.path.append(str(HERE.parent / "model_code"))
+from contract import Lora
+from generation.gpu_memory import GpuMemory
+from generation.lora import Loras
+
+STYLED = [
+    "panda",
+    "狐狸",
+    "tulip",
+    "whale",
+    "汽车",
+    "volcano",
+    "hamburger",
+    "guitar",
+    "robot",
+    "a red car next to a tree",
+]
 PAIRS = [
     "A cute panda is sitting on the sofa",
     "一只可爱的熊猫坐在沙发上",
@@ -39,6 +58,15 @@ def prompts() -> list[str]:
     return single[:48] + PAIRS
 
 
+def styled(pipeline: StableDiffusionPipeline, **settings: Any) -> list[Image.Image]:
+    """Return images of `STYLED` without the LoRA, with half of it and with all of it."""
+    loras, images = Loras(RELEASE, pipeline, GpuMemory()), list[Image.Image]()
+    for scale in (0.0, 0.5, 1.0):
+        with loras.applied([Lora("comic", scale)]):
+            images += generate_images(pipeline, STYLED, **settings)
+    return images
+
+
 def plot(results: dict[str, Any]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
     for axis, name in zip(axes, ("steps", "guidance"), strict=True):
@@ -58,7 +86,9 @@ def plot(results: dict[str, Any]) -> None:
 def main() -> None:
     settings = json.loads((RELEASE.parent / "emoji.json").read_text())
     pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
-    images = generate_images(pipeline, prompts(), steps=settings["steps"], guidance=settings["guidance_scale"])
+    defaults = {"steps": settings["steps"], "guidance": settings["guidance_scale"]}
+    tile_images(styled(pipeline, **defaults), len(STYLED)).save(RELEASE / "comic.webp", quality=88)
+    images = generate_images(pipeline, prompts(), **defaults)
     tile_images(images, 8).save(RELEASE / "sheet.webp", quality=88)
     tile_images(images, 8).save(WORK / "release.png")
     plot(json.loads((HERE.parent / "bench" / "results" / "model_quality.json").read_text()))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from contract import render_profile
 from easel.laptop.catalogue import find
@@ -106,6 +106,26 @@ def test_an_image_can_start_the_next_and_keeps_its_parameters(real: Laptop, tmp_
     texts = [Image.open(tmp_path / name).text for name in ("out/7-红苹果.png", output["images"][0]["path"])]  # type: ignore[attr-defined]
     assert texts[0]["parameters"].startswith("红苹果\nSteps: 5, Sampler: DDIM, ")
     assert "Denoising strength: 0.4, " in texts[1]["parameters"]
+
+
+def test_a_lora_changes_the_style_of_its_request_alone(real: Laptop, generated: dict[str, Any]) -> None:
+    def generate(**changes: Any) -> list[str]:
+        response = real.http.post("/generate", json={**REQUEST, **changes}, timeout=60)
+        assert response.status_code == 200, response.text
+        images: list[str] = response.json()["generated_images"]
+        return images
+
+    def difference(first: list[str], second: list[str]) -> float:
+        """Return the mean distance of the pixels, in [0, 255]."""
+        opened = [[Image.open(io.BytesIO(base64.b64decode(image))) for image in images] for images in (first, second)]
+        means = [ImageStat.Stat(ImageChops.difference(*pair)).mean for pair in zip(*opened, strict=True)]
+        return sum(sum(mean) / 3 for mean in means) / len(means)
+
+    none, half, full = (generate(loras=[{"id": "comic", "scale": scale}]) for scale in (0, 0.5, 1))
+    assert none == generated["generated_images"] == generate()
+    assert generate(loras=[{"id": "comic"}]) == full
+    assert difference(none, full) > 20
+    assert max(difference(none, half), difference(half, full)) < 0.9 * difference(none, full)
 
 
 def test_one_id_links_the_logs_of_api_and_container(real: Laptop) -> None:

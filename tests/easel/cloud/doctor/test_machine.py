@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from easel.cloud.doctor import machine
+from stacks.config.catalogue import Model
 from stacks.config.model_folder import released_files
 from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.doctor.test_model import own_model
@@ -78,7 +79,8 @@ def test_the_project_pins_the_cdk(tmp_path: Path) -> None:
 
 def test_disk_needs_space_for_two_copies_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = own_model(tmp_path)
-    files = [tmp_path / "own" / name for name in released_files(tmp_path / "own")]
+    assert isinstance(plan.model, Model)
+    files = [tmp_path / "own" / name for name in released_files(tmp_path / "own", loras=plan.model.lora_digests)]
     needed = machine.SPARE_BYTES + 2 * sum(file.stat().st_size for file in files)
     usage = SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
