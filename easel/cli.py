@@ -59,6 +59,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+MorePrompts = Annotated[
+    list[str] | None, typer.Option("--prompt", metavar="<str>", help="Further prompt; can be repeated.")
+]
+Mask = Annotated[Path | None, typer.Option(help="Image that is white where the initial image is generated anew.")]
+Outpaint = Annotated[
+    str | None, typer.Option(metavar="SIDE=N,…", help="Extend the initial image by pixels, e.g. left=64,right=64.")
+]
+PromptSyntax = Annotated[
+    str | None, typer.Option(help="plain, or weighted: (word:1.3), [word], BREAK, and long prompts.")
+]
+ClipSkip = Annotated[int | None, typer.Option(help="Layer of CLIP to use: 1 is the last, 2 the one before.")]
+HiresScale = Annotated[float | None, typer.Option(help="Generate once more at 1.5 to 2 times the size.")]
+HiresStrength = Annotated[float | None, typer.Option(help="How much that changes the image, 0.01 to 1.")]
+HiresSteps = Annotated[int | None, typer.Option(help="Inference steps of the second pass.")]
 WebhookUrl = Annotated[
     str | None, typer.Option("--webhook", metavar="<url>", help="URL that gets the job when it has ended.")
 ]
@@ -142,6 +156,7 @@ Examples:
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
   easel generate "a green apple" --init-image apple.png --strength 0.6
   easel generate "a tree" --init-image apple.png --mask mask.png
+  easel generate "a (red:1.3) apple" --prompt-syntax weighted --hires-scale 1.5
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
 
 Options that are not set use the model's defaults. Without --seed, a random seed is used and printed.
@@ -153,9 +168,7 @@ Exit codes: 0 success, 1 failed, 2 usage error, 3 API not reachable or key refus
 )
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text that describes the image.", show_default=False)],
-    more: Annotated[
-        list[str] | None, typer.Option("--prompt", metavar="<str>", help="Further prompt; can be repeated.")
-    ] = None,
+    more: MorePrompts = None,
     negative: Annotated[str | None, typer.Option(help="Text that describes what to avoid.")] = None,
     number: Annotated[int | None, typer.Option("-n", "--number", help="Images per prompt.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Width and height in pixels, e.g. 512x512.")] = None,
@@ -166,14 +179,14 @@ def generate(
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Image to start from: a PNG, WebP or JPEG file.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much the initial image changes, 0.01 to 1.")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="Image that is white where the initial image is generated anew.")
-    ] = None,
+    mask: Mask = None,
     mask_blur: Annotated[int | None, typer.Option(help="Pixels over which the mask's edge fades, 0 to 64.")] = None,
-    outpaint: Annotated[
-        str | None,
-        typer.Option(metavar="SIDE=N,…", help="Extend the initial image by pixels, e.g. left=64,right=64."),
-    ] = None,
+    outpaint: Outpaint = None,
+    prompt_syntax: PromptSyntax = None,
+    clip_skip: ClipSkip = None,
+    hires_scale: HiresScale = None,
+    hires_strength: HiresStrength = None,
+    hires_steps: HiresSteps = None,
     embed: Embed = False,
     lora: Loras = None,
     webhook: WebhookUrl = None,
@@ -185,12 +198,13 @@ def generate(
     """Generate images from prompts and write them to files."""
     fields: dict[str, Any] = {"negative_prompt": negative, "num_images_per_prompt": number, "seed": seed}
     fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
-    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength}
-    fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint)}
-    fields |= {"embed_parameters": embed or None, "webhook": webhook, "loras": _parse_loras(lora)}
+    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength, "clip_skip": clip_skip}
+    fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint), "webhook": webhook}
+    fields |= {"prompt_syntax": prompt_syntax, "loras": _parse_loras(lora), "embed_parameters": embed or None}
+    fields["hires"] = _without_none(scale=hires_scale, strength=hires_strength, steps=hires_steps) or None
     from easel.client.generate import run
 
-    run(url, key, out, as_json, [prompt, *(more or [])], **{k: v for k, v in fields.items() if v is not None})
+    run(url, key, out, as_json, [prompt, *(more or [])], **_without_none(**fields))
 
 
 app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)
@@ -212,6 +226,10 @@ if IN_CHECKOUT:
         app.command(epilog=with_program_name(commands.EPILOGS[command.__name__]))(command)
     app.add_typer(key_commands.app, name="keys")
     app.add_typer(models.app, name="models")
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parse_margins(margins: str | None) -> dict[str, int] | None:

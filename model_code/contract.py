@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
+from itertools import groupby
 from typing import Any, Literal, NoReturn
 
 
@@ -66,6 +68,18 @@ LORAS = Bound(1, 4)
 LORA_SCALE = FloatBound(-4, 4)
 LORA_COST_PERCENT = 10
 """What each LoRA adds to the work of a job."""
+PROMPT_SYNTAXES = ("plain", "weighted")
+"""How prompts are read: as they are, or with AUTOMATIC1111's weights and BREAK; the first is the default."""
+PROMPT_WEIGHT = FloatBound(-10, 10)
+"""Weight of a part of a weighted prompt, all brackets around it together."""
+PROMPT_CHUNKS = 8
+"""The most inputs of the text encoder, of 75 tokens with CLIP, that a weighted prompt may fill."""
+CLIP_SKIP = Bound(1, 12)
+"""As AUTOMATIC1111 counts: 1 is the text encoder's last layer, 2 the one before it."""
+HIRES_SCALE = FloatBound(1.5, 2)
+DEFAULT_HIRES_SCALE = 2.0
+DEFAULT_HIRES_STRENGTH = 0.5
+HIRES_FIELDS = ("scale", "strength", "steps")
 _HEIF = {b"ftyp" + brand: "HEIC" for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")}
 _OTHER_FORMATS = {
     **_HEIF, b"ftypavif": "AVIF", b"ftypavis": "AVIF", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
@@ -335,6 +349,8 @@ class ModelProfile:
     """All things that a small model can generate; empty: no such limit."""
     prompt_tokens: int | None = None
     """The most tokens of a prompt that the text encoder reads, if it is few."""
+    clip_layers: int | None = None
+    """Layers of the smallest text encoder, if all are CLIP's and the model takes weighted prompts and clip_skip."""
     presets: tuple[Preset, ...] = ()
     """Named settings for users to choose from."""
     loras: tuple[ProfileLora, ...] = ()
@@ -408,6 +424,20 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hires:
+    """A second pass, from the first pass's image at `scale` times its size: the last `strength` of `steps` run."""
+
+    scale: float
+    strength: float
+    steps: int
+
+    @property
+    def steps_that_run(self) -> int:
+        """Steps that run for each image."""
+        return _last_steps(self.steps, self.strength)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """A validated request with every default filled in. Images are ordered by prompt (a, a, b, b); image i has
     `seeds()[i]`."""
@@ -440,6 +470,13 @@ class GenerationRequest:
     """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
     loras: tuple[Lora, ...] | None = None
     """The LoRAs to use, each with its scale; None: none."""
+    prompt_syntax: str = PROMPT_SYNTAXES[0]
+    """How prompt and negative_prompt are read: an item of `PROMPT_SYNTAXES`."""
+    clip_skip: int | None = None
+    """Layer of the text encoder whose output is used, counted from the last, which is 1; None: as the model was
+    trained."""
+    hires: Hires | None = None
+    """A second pass at a larger size; None: one pass."""
 
     @property
     def has_mask(self) -> bool:
@@ -454,13 +491,37 @@ class GenerationRequest:
     @property
     def steps(self) -> int:
         """Steps that run for each image: with an init_image, the last `strength` of num_inference_steps."""
-        if self.strength is None:
-            return self.num_inference_steps
-        return max(1, math.floor(self.num_inference_steps * self.strength + 0.5))
+        return (
+            self.num_inference_steps if self.strength is None else _last_steps(self.num_inference_steps, self.strength)
+        )
+
+    @property
+    def result_size(self) -> tuple[int, int]:
+        """(width, height) of the images in pixels. Width and height of the request are those of the first pass."""
+        if self.hires is None:
+            return self.width, self.height
+        return _scaled_side(self.width, self.hires.scale), _scaled_side(self.height, self.hires.scale)
+
+    @property
+    def pixel_steps(self) -> int:
+        """Work of the request, both passes together."""
+        loras = len(self.loras or ())
+        work = pixel_steps(self.width, self.height, self.steps, self.images, loras)
+        if self.hires is None:
+            return work
+        return work + pixel_steps(*self.result_size, self.hires.steps_that_run, self.images, loras)
 
     def seeds(self) -> tuple[int, ...]:
         """Return the seed of each image: seed + i, modulo 2**32."""
         return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.images))
+
+
+def _last_steps(steps: int, strength: float) -> int:
+    return max(1, math.floor(steps * strength + 0.5))
+
+
+def _scaled_side(side: int, scale: float) -> int:
+    return math.floor(side * scale / SIDE_MULTIPLE + 0.5) * SIDE_MULTIPLE
 
 
 def pixel_steps(width: int, height: int, steps: int, images: int, loras: int = 0) -> int:
@@ -516,7 +577,7 @@ def validate_request(
         width=_side(value.get("width", width), "width", profile),
         height=_side(value.get("height", height), "height", profile),
         num_images_per_prompt=_integer(value.get("num_images_per_prompt", 1), "num_images_per_prompt", IMAGES),
-        num_inference_steps=_steps(value.get("num_inference_steps"), scheduler, profile),
+        num_inference_steps=_steps(value.get("num_inference_steps"), "num_inference_steps", scheduler, profile),
         guidance_scale=_number(value.get("guidance_scale", profile.guidance_scale), "guidance_scale", GUIDANCE),
         seed=_integer(value["seed"] if "seed" in value else new_seed(), "seed", SEED),
         scheduler=scheduler,
@@ -525,10 +586,19 @@ def validate_request(
         **inputs,
         embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
         loras=loras,
+        prompt_syntax=_prompt_syntax(value.get("prompt_syntax", PROMPT_SYNTAXES[0]), profile),
+        clip_skip=_clip_skip(value["clip_skip"], profile) if "clip_skip" in value else None,
     )
+    if "hires" in value:
+        request = replace(request, hires=_hires(value["hires"], request, profile))
+    _check_together(request, profile)
+    return request
+
+
+def _check_together(request: GenerationRequest, profile: ModelProfile) -> None:
+    _check_weights(request)
     _check_margins(request)
     _check_size(request, profile)
-    return request
 
 
 def _prompts(value: Any) -> tuple[str, ...]:
@@ -576,8 +646,8 @@ def _lora(value: Any, profile: ModelProfile, example: str) -> Lora:
     return Lora(found.id, found.scale if scale is None else _number(scale, "loras", LORA_SCALE))
 
 
-def _steps(value: Any, scheduler: str, profile: ModelProfile) -> int:
-    param, bound = "num_inference_steps", steps_bound(profile, scheduler)
+def _steps(value: Any, param: str, scheduler: str, profile: ModelProfile) -> int:
+    bound = steps_bound(profile, scheduler)
     if value is None:
         return min(profile.steps, bound.maximum)
     if type(value) is int and value > bound.maximum:
@@ -757,14 +827,155 @@ def _side(value: Any, param: str, profile: ModelProfile) -> int:
     return side
 
 
+def _prompt_syntax(value: Any, profile: ModelProfile) -> str:
+    syntax = _one_of(value, "prompt_syntax", PROMPT_SYNTAXES)
+    if syntax != PROMPT_SYNTAXES[0] and profile.clip_layers is None:
+        message = f"{profile.name} reads prompts as plain text: weights need CLIP text encoders"
+        refuse("not_supported", "prompt_syntax", message, "Leave out prompt_syntax.")
+    return syntax
+
+
+def _clip_skip(value: Any, profile: ModelProfile) -> int:
+    if profile.clip_layers is None:
+        message = f"{profile.name} has no clip_skip, which needs CLIP text encoders"
+        refuse("not_supported", "clip_skip", message, "Leave out clip_skip.")
+    return _integer(value, "clip_skip", clip_skip_bound(profile.clip_layers))
+
+
+def clip_skip_bound(clip_layers: int) -> Bound:
+    """Return the smallest and largest clip_skip of a model with so many layers."""
+    return Bound(CLIP_SKIP.minimum, min(CLIP_SKIP.maximum, clip_layers))
+
+
+def _hires(value: Any, request: GenerationRequest, profile: ModelProfile) -> Hires:
+    if not profile.image_to_image:
+        refuse("not_supported", "hires", f"{profile.name} has no second pass", "Leave out hires.")
+    if request.init_image is not None:
+        refuse("not_supported", "hires", "hires has no effect on an init_image", "Leave out one of the two.")
+    if type(value) is not dict:
+        refuse("wrong_type", "hires", "hires must be an object", 'For example {"scale": 1.5}, or {}.')
+    for name in value:
+        if name not in HIRES_FIELDS:
+            message = f"unknown key {name[:80]!r} in hires"
+            refuse("unknown_field", "hires", message, f"Send only: {', '.join(HIRES_FIELDS)}.")
+    sent = {name: item for name, item in value.items() if item is not None}
+    return Hires(
+        scale=_number(sent.get("scale", DEFAULT_HIRES_SCALE), "hires.scale", HIRES_SCALE),
+        strength=_number(sent.get("strength", DEFAULT_HIRES_STRENGTH), "hires.strength", STRENGTH),
+        steps=_steps(sent.get("steps", request.num_inference_steps), "hires.steps", request.scheduler, profile),
+    )
+
+
 def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
     if request.images > IMAGES.maximum:
         message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} images"
         refuse("out_of_range", "num_images_per_prompt", message, f"Request at most {IMAGES.maximum} images.")
-    requested = pixel_steps(request.width, request.height, request.steps, request.images, len(request.loras or ()))
+    largest = min(SIDE.maximum, profile.max_side)
+    if max(request.result_size) > largest:
+        width, height = request.result_size
+        message = f"hires.scale makes an image of {width}x{height}; a side has at most {largest} pixels"
+        refuse("out_of_range", "hires.scale", message, "Send a smaller scale, width or height.")
+    requested = request.pixel_steps
     if requested > profile.max_pixel_steps:
         message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
         refuse("job_too_large", None, message, "Request fewer images, fewer steps or a smaller size.")
+
+
+# --- weighted prompts ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PromptPart:
+    """A text without brackets, and how strongly it counts; 1 is usual."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class WeightedPrompt:
+    """The parts of a prompt in sections, which `BREAK` separates. `unbalanced`: a bracket is open at the end, where it
+    is closed."""
+
+    sections: tuple[tuple[PromptPart, ...], ...]
+    unbalanced: bool
+
+    @property
+    def text(self) -> str:
+        """The prompt without its syntax."""
+        return " ".join("".join(part.text for part in section) for section in self.sections)
+
+
+_OPEN = {"(": 1.1, "[": 1 / 1.1}
+_CLOSED = {")": "(", "]": "["}
+_PROMPT_TOKEN = re.compile(
+    r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}))\s*\)|[^\\()\[\]:]+|[\\:]"
+)
+_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+
+
+def parse_prompt(text: str) -> WeightedPrompt:
+    """Parse AUTOMATIC1111's syntax: (a), [a], (a:1.3), BREAK, and brackets after a backslash, which are text.
+
+    Round brackets multiply the weight by 1.1 or by their number, square ones divide it by 1.1.
+    """
+    parts: list[tuple[str | None, float]] = []  # None: BREAK
+    opened: dict[str, list[int]] = {bracket: [] for bracket in _OPEN}
+
+    def multiply(start: int, factor: float) -> None:
+        parts[start:] = [(part, weight * factor) for part, weight in parts[start:]]
+
+    for match in _PROMPT_TOKEN.finditer(text):
+        token, weight = match[0], match[1]
+        bracket = "(" if weight else _CLOSED.get(token, "")
+        if token in opened:
+            opened[token].append(len(parts))
+        elif opened.get(bracket):
+            multiply(opened[bracket].pop(), float(weight) if weight else _OPEN[bracket])
+        elif token[0] == "\\" and len(token) == 2:
+            parts.append((token[1], 1.0))
+        else:
+            first, *others = _BREAK.split(token)
+            parts += [(first, 1.0), *(item for other in others for item in ((None, 1.0), (other, 1.0)))]
+    for bracket, starts in opened.items():
+        for start in starts:
+            multiply(start, _OPEN[bracket])
+    return WeightedPrompt(_sections(parts), any(opened.values()))
+
+
+def prompt_texts(request: GenerationRequest) -> tuple[str, ...]:
+    """Return the prompts without the syntax of weights."""
+    if request.prompt_syntax == PROMPT_SYNTAXES[0]:
+        return request.prompt
+    return tuple(parse_prompt(prompt).text for prompt in request.prompt)
+
+
+def _sections(parts: list[tuple[str | None, float]]) -> tuple[tuple[PromptPart, ...], ...]:
+    """Return the parts between breaks, those of equal weight joined, without empty sections."""
+    sections: list[tuple[PromptPart, ...]] = []
+    for is_break, group in groupby([*parts, (None, 1.0)], lambda part: part[0] is None):
+        if is_break:
+            continue
+        texts = [(text, weight) for text, weight in group if text]
+        runs = [(weight, "".join(text for text, _ in run)) for weight, run in groupby(texts, lambda part: part[1])]
+        sections.append(tuple(PromptPart(text, weight) for weight, text in runs))
+    return tuple(section for section in sections if section)
+
+
+def _check_weights(request: GenerationRequest) -> None:
+    """Refuse weights outside of `PROMPT_WEIGHT`, and prompts without text beside their syntax."""
+    if request.prompt_syntax == PROMPT_SYNTAXES[0]:
+        return
+    texts = [*(("prompt", prompt) for prompt in request.prompt), ("negative_prompt", request.negative_prompt)]
+    for param, text in texts:
+        prompt = parse_prompt(text)
+        if param == "prompt" and not prompt.text.strip():
+            refuse("bad_text", param, f"{param} is empty beside its brackets", "Describe the image.")
+        for weight in (part.weight for section in prompt.sections for part in section):
+            if not PROMPT_WEIGHT.minimum <= weight <= PROMPT_WEIGHT.maximum:
+                allowed = f"{PROMPT_WEIGHT.minimum} to {PROMPT_WEIGHT.maximum}"
+                hint = "Send smaller weights, fewer brackets, or a backslash before brackets that are text."
+                refuse("out_of_range", param, f"{param} has a part of weight {weight:g}, outside {allowed}", hint)
 
 
 def render_request(request: GenerationRequest) -> str:

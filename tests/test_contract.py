@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ REQUESTS = st.builds(
     output_format=st.sampled_from(list(contract.OUTPUT_FORMATS)),
     deadline_ms=st.none() | st.integers(contract.DEADLINE_MS.minimum, contract.DEADLINE_MS.maximum),
     embed_parameters=st.booleans(),
+    clip_skip=st.none() | st.integers(1, 12),
 ) | st.builds(
     contract.GenerationRequest,
     prompt=st.just(("a",)),
@@ -383,6 +385,160 @@ def test_bounds_of_masks_are_accepted() -> None:
         assert parse({"prompt": "a", **MASK, "mask_blur": blur}).mask_blur == blur
     rest = {"init_image": png(), "outpaint": {"left": 448}, "width": 512, "height": 512}
     assert parse({"prompt": "a", **rest}).outpaint == {"left": 448, "right": 0, "top": 0, "bottom": 0}
+
+
+# --- weighted prompts, clip_skip, hires ----------------------------------------------------------
+
+PARSED = [
+    ("normal text", [[("normal text", 1.0)]]),
+    ("an (important) word", [[("an ", 1.0), ("important", 1.1), (" word", 1.0)]]),
+    ("(unbalanced", [[("unbalanced", 1.1)]]),
+    (r"\(literal\]", [[("(literal]", 1.0)]]),
+    ("(unnecessary)(parens)", [[("unnecessaryparens", 1.1)]]),
+    (
+        "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
+        [[("a ", 1.0), ("house", 1.573), (" ", 1.1), ("on", 1.0), (" a ", 1.1), ("hill", 0.55), (", sun, ", 1.1),
+          ("sky", 1.4641), (".", 1.1)]],
+    ),
+    ("[less] and ((more))", [[("less", 1 / 1.1), (" and ", 1.0), ("more", 1.21)]]),
+    ("a cat BREAK (a dog BREAK a bus:1.5)", [[("a cat", 1.0)], [("a dog", 1.5)], [("a bus", 1.5)]]),
+    ("BREAK a BREAK BREAK", [[("a", 1.0)]]),
+    (r"4:3, x:1.3) ] \\ \a (b:c)", [[(r"4:3, x:1.3) ] \ \a ", 1.0), ("b:c", 1.1)]]),
+    ("()", []),
+]  # fmt: skip
+"""The first six are the examples in the documentation of AUTOMATIC1111's `parse_prompt_attention`."""
+
+
+@pytest.mark.parametrize(("text", "sections"), PARSED)
+def test_prompts_are_parsed_as_automatic1111_parses_them(text: str, sections: Any) -> None:
+    parsed = contract.parse_prompt(text).sections
+    texts = [[part.text for part in section] for section in parsed]
+    assert texts == [[part for part, _ in section] for section in sections]
+    weights = [part.weight for section in parsed for part in section]
+    assert weights == pytest.approx([weight for section in sections for _, weight in section])
+
+
+@given(st.text(st.sampled_from("ab ()[]\\:.19BREAK\n熊")))
+def test_any_text_is_a_weighted_prompt(text: str) -> None:
+    prompt = contract.parse_prompt(text)
+    assert all(part.text and math.isfinite(part.weight) for section in prompt.sections for part in section)
+    if not set(text) & set("()[]\\") and "BREAK" not in text:
+        assert prompt.text == text
+
+
+def test_longest_prompts_are_parsed_in_time() -> None:
+    """Each bracket multiplies what is in it: the deepest nesting stays far under the time of one step."""
+    for text in ("(a" * 1000, "(" * 2000, ":" * 2000, ":1" * 1000, "BREAK " * 333):
+        contract.parse_prompt(text)
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "(a" * 1000, "prompt_syntax": "weighted"})
+    assert error.value.code == "out_of_range"
+
+
+@pytest.mark.parametrize("param", ["prompt", "negative_prompt"])
+def test_bounds_of_weights(param: str) -> None:
+    bound = contract.PROMPT_WEIGHT
+    for weight in (bound.minimum, bound.maximum):
+        request = parse({"prompt": "a", param: f"(b:{weight})", "prompt_syntax": "weighted"})
+        assert contract.parse_request(contract.render_request(request), PROFILE) == request
+    for weight in (bound.minimum - 0.01, bound.maximum + 0.01):
+        body = {"prompt": "a", param: f"(secret:{weight})"}
+        assert parse(body).prompt_syntax == "plain"
+        with pytest.raises(contract.EaselError) as error:
+            parse({**body, "prompt_syntax": "weighted"})
+        assert (error.value.code, error.value.param) == ("out_of_range", param)
+        assert f"{weight:g}" in error.value.message
+        assert "secret" not in error.value.message
+
+
+def test_bounds_of_clip_skip() -> None:
+    smaller = dataclasses.replace(UNLIMITED, clip_layers=4)
+    larger = dataclasses.replace(UNLIMITED, clip_layers=32)
+    for profile, limit in ((smaller, 4), (UNLIMITED, 12), (larger, contract.CLIP_SKIP.maximum)):
+        for value in (1, limit):
+            assert parse({"prompt": "a", "clip_skip": value}, profile).clip_skip == value
+        for value in (0, limit + 1):
+            with pytest.raises(contract.EaselError) as error:
+                parse({"prompt": "a", "clip_skip": value}, profile)
+            assert (error.value.code, error.value.param) == ("out_of_range", "clip_skip")
+
+
+def test_hires_has_defaults_and_a_size() -> None:
+    request = parse({"prompt": "a", "width": 512, "height": 768, "num_inference_steps": 20, "hires": {}})
+    assert request.hires == contract.Hires(scale=2.0, strength=0.5, steps=20)
+    assert (request.width, request.height, request.result_size) == (512, 768, (1024, 1536))
+    request = parse({"prompt": "a", "width": 64, "height": 72, "hires": {"scale": 1.5, "steps": 9, "strength": None}})
+    assert request.hires == contract.Hires(scale=1.5, strength=0.5, steps=9)
+    assert (request.result_size, request.hires.steps_that_run) == ((96, 112), 5)
+    assert contract.parse_request(contract.render_request(request), UNLIMITED) == request
+
+
+HIRES = [
+    ("scale", contract.HIRES_SCALE, 1e-9),
+    ("strength", contract.STRENGTH, 1e-9),
+    ("steps", contract.STEPS, 1),
+]
+
+
+@pytest.mark.parametrize(("name", "bound", "step"), HIRES, ids=[name for name, *_ in HIRES])
+def test_bounds_of_hires(name: str, bound: contract.Bound, step: float) -> None:
+    for value in (bound.minimum, bound.maximum):
+        assert getattr(parse({"prompt": "a", "hires": {name: value}}).hires, name) == value
+    for value in (bound.minimum - step, bound.maximum + step):
+        with pytest.raises(contract.EaselError) as error:
+            parse({"prompt": "a", "hires": {name: value}})
+        assert (error.value.code, error.value.param) == ("out_of_range", f"hires.{name}")
+
+
+def test_bound_of_the_size_of_the_second_pass() -> None:
+    profile = dataclasses.replace(UNLIMITED, max_side=1024)
+    assert parse({"prompt": "a", "hires": {}}, profile).result_size == (1024, 1024)
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", "height": 520, "hires": {}}, profile)
+    assert (error.value.code, error.value.param) == ("out_of_range", "hires.scale")
+    largest = contract.SIDE.maximum // 2
+    assert parse({"prompt": "a", "width": largest, "hires": {}}).result_size[0] == contract.SIDE.maximum
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", "width": largest + 8, "hires": {}})
+    assert (error.value.code, error.value.param) == ("out_of_range", "hires.scale")
+
+
+def test_both_passes_count() -> None:
+    body = {"prompt": "a", "num_images_per_prompt": 2, "num_inference_steps": 10, "hires": {"steps": 20}}
+    first, second = contract.pixel_steps(512, 512, 10, 2), contract.pixel_steps(1024, 1024, 10, 2)
+    exact = dataclasses.replace(UNLIMITED, max_pixel_steps=first + second)
+    assert parse(body, exact).pixel_steps == first + second
+    with pytest.raises(contract.EaselError) as error:
+        parse(body, dataclasses.replace(exact, max_pixel_steps=first + second - 1))
+    assert error.value.code == "job_too_large"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"prompt_syntax": "compel"}, "unknown_value", "prompt_syntax"),
+        ({"prompt_syntax": 1}, "wrong_type", "prompt_syntax"),
+        ({"prompt": "((( )))", "prompt_syntax": "weighted"}, "bad_text", "prompt"),
+        ({"clip_skip": "2"}, "wrong_type", "clip_skip"),
+        ({"hires": 2}, "wrong_type", "hires"),
+        ({"hires": {"upscaler": "x"}}, "unknown_field", "hires"),
+        ({"hires": {"scale": "2"}}, "wrong_type", "hires.scale"),
+        ({"hires": {}, "init_image": png()}, "not_supported", "hires"),
+    ],
+)
+def test_fields_about_prompts_are_checked(fields: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", **fields})
+    assert (error.value.code, error.value.param) == (code, param)
+
+
+@pytest.mark.parametrize("fields", [{"prompt_syntax": "weighted"}, {"clip_skip": 1}, {"hires": {}}])
+def test_other_models_refuse_what_they_have_not(fields: dict[str, Any]) -> None:
+    other = dataclasses.replace(UNLIMITED, clip_layers=None, image_to_image=False)
+    with pytest.raises(contract.EaselError) as error:
+        parse({"prompt": "a", **fields}, other)
+    assert (error.value.code, error.value.param) == ("not_supported", next(iter(fields)))
+    assert parse({"prompt": "a", "prompt_syntax": "plain"}, other).prompt_syntax == "plain"
 
 
 def test_both_images_share_the_largest_size() -> None:

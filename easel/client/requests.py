@@ -36,6 +36,9 @@ class RequestFields(TypedDict, total=False):
     outpaint: Mapping[str, int]
     embed_parameters: bool
     loras: Sequence[Mapping[str, str | float]]
+    prompt_syntax: Literal["plain", "weighted"]
+    clip_skip: int
+    hires: Mapping[str, float]
     deadline_ms: int
     webhook: str
     webhook_events: list[Literal["start", "completed"]]

@@ -14,7 +14,7 @@ from gateway.problem_details import problem_headers
 from gateway.router import Route
 from routes.api import Api, Documentation, common_status, explain
 from routes.generations import Generations, ModelLoadingError
-from routes.lenient import LenientFields, base64_of, renamed
+from routes.lenient import OWN_FIELDS, LenientFields, base64_of, renamed
 from routes.scheduler_names import native_scheduler
 
 LOADING_SECONDS = 30
@@ -22,7 +22,7 @@ LOADING_SECONDS = 30
 _SIZED = {"width", "height", "target_size"}
 _USED = {
     "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler", "seed", "strength", "loras",
-    *_SIZED,
+    *_SIZED, *OWN_FIELDS,
 }  # fmt: skip
 _WITHOUT_EFFECT = {"num_images_per_prompt": (1,), "num_images": (1,), "provider": ("hf-inference",)}
 """Parameters that are ignored without a warning if they have this value."""
@@ -122,6 +122,7 @@ class HuggingFaceApi(Api):
         lenient.steps(parameters.get("num_inference_steps"), "num_inference_steps")
         lenient.guidance(parameters.get("guidance_scale"), "guidance_scale")
         lenient.seed(parameters.get("seed"), "seed")
+        lenient.own_fields(parameters)
         lenient.text("negative_prompt", parameters.get("negative_prompt"), "negative_prompt")
         if image is not None:
             lenient.fields["init_image"] = image

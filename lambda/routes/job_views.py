@@ -52,12 +52,13 @@ class JobViews:
         if job.record is None or job.outcome is None:
             return []
         request = job.record.request
+        width, height = request.result_size
         return [
             views.Image(
                 url=self._link(job.ticket, image.name),
                 seed=image.seed,
-                width=request.width,
-                height=request.height,
+                width=width,
+                height=height,
                 media_type=contract.OUTPUT_FORMATS.get(request.output_format, "application/octet-stream"),
             )
             for image in job.outcome.images

@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from contract import (
+    DEFAULT_HIRES_SCALE,
     GUIDANCE,
+    HIRES_SCALE,
     IMAGES,
     MASK_BLUR,
     SEED,
@@ -20,11 +23,14 @@ from contract import (
     STRENGTH,
     EaselError,
     ModelProfile,
+    clip_skip_bound,
     loads,
     refuse,
     steps_bound,
 )
 
+OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires")
+"""Native fields that most APIs take as they are."""
 INLINE_PIXELS = 2 * 1024 * 1024
 """Pixels of PNG files that fit into one response as base64: 2.6 MB for each 2^20 pixels of a photograph."""
 
@@ -114,10 +120,57 @@ class LenientFields:
         if seed > SEED.maximum:
             self.warnings.append(f"{name} {seed} was changed to {self.fields['seed']}: seeds have 32 bits")
 
+    def own_fields(self, value: Mapping[str, Any]) -> None:
+        """Set `OWN_FIELDS` as they are sent: clients know them from the native API. A form has them as texts."""
+        for name in OWN_FIELDS:
+            if (item := value.get(name)) in (None, ""):
+                continue
+            if isinstance(item, str) and name != "prompt_syntax":
+                with suppress(EaselError):  # the contract refuses a text by the field's name
+                    item = loads(item)
+            self.fields[name] = item
+
+    def clip_skip(self, value: Any, name: str) -> None:
+        """Set clip_skip. 1 is AUTOMATIC1111's default and leaves the model's own."""
+        layer = self.whole(value, name)
+        if layer is None or layer <= 1:
+            return
+        if self.profile.clip_layers is None:
+            self.ignore(name)
+        else:
+            bound = clip_skip_bound(self.profile.clip_layers)
+            self._clamp("clip_skip", layer, name, bound.minimum, bound.maximum)
+
+    def hires(self, scale: float | None, strength: float, steps: int | None, names: tuple[str, str]) -> None:
+        """Set a second pass in which `steps` run, by default the request's. Call it after `size` and `steps`.
+
+        `names`: of the field that asks for it, and of the scale.
+        """
+        largest = min(SIDE.maximum, self.profile.max_side)
+        largest -= largest % SIDE_MULTIPLE
+        limit = min(HIRES_SCALE.maximum, largest / max(self.fields["width"], self.fields["height"]))
+        if not self.profile.image_to_image or limit < HIRES_SCALE.minimum:
+            self.ignore(names[0], "this model has no second pass, or no size for its result")
+            return
+        wanted = DEFAULT_HIRES_SCALE if scale is None else scale
+        used = min(max(wanted, HIRES_SCALE.minimum), limit)
+        if used != wanted:
+            self.warnings.append(f"{names[1]} {wanted:g} was changed to {used:g}")
+        strength = min(max(strength, STRENGTH.minimum), STRENGTH.maximum)
+        bound = steps_bound(self.profile, self.fields.get("scheduler", self.profile.scheduler))
+        run = steps or self.fields.get("num_inference_steps", self.profile.steps)
+        schedule = min(max(round(run / strength), bound.minimum), bound.maximum)
+        if schedule < round(run / strength):
+            self.warnings.append(f"the second pass runs {max(1, round(schedule * strength))} in place of {run} steps")
+        self.fields["hires"] = {"scale": used, "strength": strength, "steps": schedule}
+
     def fit_response(self) -> None:
         """Choose WebP where PNG files of this size would probably not fit into one response. Call it last."""
         fields = self.fields
+        hires = fields.get("hires")
+        scale = hires.get("scale") or DEFAULT_HIRES_SCALE if isinstance(hires, dict) else 1
         pixels = fields["width"] * fields["height"] * fields.get("num_images_per_prompt", 1)
+        pixels *= scale**2 if isinstance(scale, int | float) else 1
         if pixels > INLINE_PIXELS and fields.get("output_format", "png") == "png":
             fields["output_format"] = "webp"
             self.warnings.append("the images are WebP: as PNG they would not fit into one response")

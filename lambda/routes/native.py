@@ -149,6 +149,9 @@ class NativeApi(Api):
             "preview": self._jobs.endpoint.has_previews,
             "cancel_running": self._jobs.endpoint.stops_jobs,
             "webhooks": bool(self._generations.webhooks.events),
+            "weighted_prompts": self._profile.clip_layers is not None,
+            "clip_skip": self._profile.clip_layers is not None,
+            "hires": self._profile.image_to_image,
         }
         return [name for name, supported in features.items() if supported]
 
@@ -223,6 +226,8 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
             output_format=next(iter(contract.OUTPUT_FORMATS)),
             strength=contract.DEFAULT_STRENGTH,
             embed_parameters=False,
+            prompt_syntax="plain",
+            hires=views.HiresDefaults(scale=contract.DEFAULT_HIRES_SCALE, strength=contract.DEFAULT_HIRES_STRENGTH),
         ),
         bounds=_bounds(profile),
         schedulers=list(profile.schedulers),
@@ -282,16 +287,23 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         guidance_scale=_range(contract.GUIDANCE),
         seed=_range(contract.SEED),
         deadline_ms=_range(contract.DEADLINE_MS),
-        strength=views.Fraction(minimum=contract.STRENGTH.minimum, maximum=contract.STRENGTH.maximum),
+        strength=_fraction(contract.STRENGTH),
         mask_blur=_range(contract.MASK_BLUR),
         outpaint=_range(contract.OUTPAINT),
         loras=_range(contract.LORAS),
-        lora_scale=views.Fraction(minimum=contract.LORA_SCALE.minimum, maximum=contract.LORA_SCALE.maximum),
+        lora_scale=_fraction(contract.LORA_SCALE),
         lora_cost_percent=contract.LORA_COST_PERCENT,
+        clip_skip=_range(contract.clip_skip_bound(profile.clip_layers)) if profile.clip_layers else None,
+        prompt_weight=_fraction(contract.PROMPT_WEIGHT),
+        hires_scale=_fraction(contract.HIRES_SCALE),
         init_image_bytes=contract.INIT_IMAGE_BYTES,
         init_image_pixels=contract.INIT_IMAGE_PIXELS,
         max_pixel_steps=profile.max_pixel_steps,
     )
+
+
+def _fraction(bound: contract.FloatBound) -> views.Fraction:
+    return views.Fraction(minimum=bound.minimum, maximum=bound.maximum)
 
 
 def _range(bound: contract.Bound) -> views.Range:

@@ -110,6 +110,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
         "loras": _loras(profile),
+        **_about_prompts(profile, steps),
         **(_webhook(webhook_events) if webhook_events else dict.fromkeys(contract.WEBHOOK_FIELDS, False)),
     }
     return {
@@ -120,9 +121,8 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
             **{name: {"oneOf": [schema, {"type": "null"}]} for name, schema in optional.items()},
         },
         "allOf": [
-            _limit_images(),
-            *_limit_steps(profile.scheduler, steps),
-            *([_needs_init_image()] if profile.image_to_image else []),
+            *(_limit_images(), *_limit_steps(profile.scheduler, steps)),
+            *((_needs_init_image(), _hires_alone()) if profile.image_to_image else ()),
             *([_needs_webhook()] if webhook_events else []),
         ],
         "required": ["prompt"],
@@ -174,7 +174,8 @@ def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any
     for limit in limits:
         names = [name for name, bound in steps.items() if bound.maximum >= limit]
         fields = {"scheduler": {"enum": [*names, *([None] if default in names else [])]},
-                  "num_inference_steps": {"maximum": limit}}  # fmt: skip
+                  "num_inference_steps": {"maximum": limit},
+                  "hires": {"properties": {"steps": {"maximum": limit}}}}  # fmt: skip
         branches.append({"properties": fields, "required": [] if default in names else ["scheduler"]})
     return [{"anyOf": branches}] if len(limits) > 1 else []
 
@@ -204,6 +205,44 @@ def _input_images() -> dict[str, Any]:
             "description": "Pixels by which the init_image is extended. Width and height are those of the whole result",
         },
     }
+
+
+def _about_prompts(profile: ModelProfile, steps: Mapping[str, Bound]) -> dict[str, Any]:
+    """Return the schemas of fields about how prompts are read, and of a second pass."""
+    syntaxes = contract.PROMPT_SYNTAXES if profile.clip_layers else contract.PROMPT_SYNTAXES[:1]
+    layer = "Layer of the text encoder that is used, counted from the last, which is 1"
+    skip = (
+        {**_number(contract.clip_skip_bound(profile.clip_layers)), "description": layer}
+        if profile.clip_layers
+        else False
+    )
+    return {
+        "prompt_syntax": {
+            "type": "string",
+            "enum": list(syntaxes),
+            "description": "weighted: (a), [a] and (a:1.3) weigh parts, BREAK separates them; long prompts are read",
+        },
+        "clip_skip": skip,
+        "hires": _hires(steps) if profile.image_to_image else False,
+    }
+
+
+def _hires(steps: Mapping[str, Bound]) -> dict[str, Any]:
+    fields = {
+        "scale": _number(contract.HIRES_SCALE, "number"),
+        "strength": _number(contract.STRENGTH, "number"),
+        "steps": _number(max(steps.values(), key=lambda bound: bound.maximum)),
+    }
+    return {
+        "type": "object",
+        "properties": {name: {"oneOf": [schema, {"type": "null"}]} for name, schema in fields.items()},
+        "additionalProperties": False,
+        "description": "A second pass at scale times width and height, which starts from the image of the first",
+    }
+
+
+def _hires_alone() -> dict[str, Any]:
+    return {"anyOf": [_absent("hires"), _absent("init_image")]}
 
 
 def _needs_init_image() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gateway.problem_details import View
 
+PromptSyntax = Literal["plain", "weighted"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
 Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
@@ -146,6 +147,13 @@ class Range(View):
     maximum: int
 
 
+class HiresDefaults(View):
+    """Values that `hires` of a request leaves out. Its steps are those of the request."""
+
+    scale: float
+    strength: float
+
+
 class Defaults(View):
     """Values of the fields that a request leaves out."""
 
@@ -158,10 +166,13 @@ class Defaults(View):
     output_format: str
     strength: float
     embed_parameters: bool
+    prompt_syntax: PromptSyntax
+    hires: Annotated[HiresDefaults, Field(description="Of a second pass, where one is requested")]
 
 
 class Bounds(View):
-    """`max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
+    """`max_pixel_steps` limits width x height x steps x images, with hires those of both passes together; with an
+    init_image or in a second pass only the steps that run count.
     Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
     `init_image_bytes` that of all of them together.
     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each."""
@@ -184,6 +195,9 @@ class Bounds(View):
     loras: Annotated[Range, Field(description="LoRAs of one request")]
     lora_scale: Fraction
     lora_cost_percent: Annotated[int, Field(description="What each LoRA adds to the work; see `max_pixel_steps`")]
+    clip_skip: Annotated[Range | None, Field(description="null: the model has no such layers")]
+    prompt_weight: Fraction
+    hires_scale: Fraction
     init_image_bytes: int
     init_image_pixels: int
     max_pixel_steps: int
@@ -215,7 +229,10 @@ class Lora(View):
     guidance_scale: float | None
 
 
-Feature = Literal["image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running", "webhooks"]
+Feature = Literal[
+    "image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running", "webhooks", "weighted_prompts",
+    "clip_skip", "hires",
+]  # fmt: skip
 
 
 class Model(View):
@@ -234,7 +251,8 @@ class Model(View):
         list[Feature],
         Field(
             description="Optional features that are available here: init_image, mask_image and outpaint, "
-            "embed_parameters, previews, DELETE /jobs/{id} of a running job, and webhooks"
+            "embed_parameters, previews, DELETE /jobs/{id} of a running job, webhooks, prompt_syntax weighted, "
+            "clip_skip, and hires"
         ),
     ]
     upscales: Annotated[

@@ -9,13 +9,15 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 import torch
 
-from contract import EaselError, GenerationRequest, ModelProfile, refuse
+from contract import EaselError, GenerationRequest, Hires, ModelProfile, prompt_texts, refuse
 from generation.gpu_memory import GpuMemory, is_context_lost, is_out_of_memory
+from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
 from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
 from generation.inpaint import InpaintInput, read_inpaint_input
 from generation.lora import Loras
@@ -69,25 +71,27 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     content_filtered, gpu_out_of_memory, container_died (the GPU context is lost), config_error. Other exceptions of the
     pipeline pass through.
     """
-    width, height = generation_size(model, request)
-    start = _read_start(request, width, height, model.profile)
-    inpaint = isinstance(start, InpaintInput)
-    pipeline_class = img2img_class(model.pipeline, inpaint=inpaint) if start else type(model.pipeline)
-    pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
-    check_steps(pipeline.scheduler, request.num_inference_steps)
-    arguments = prepare_arguments(pipeline, request, width, height)
+    size = generation_size(model, request)
+    start = _read_start(request, *size, model.profile)
+    first = _create_run(model, request, size, start, expires_at)
     with model.loras.applied(request.loras) if model.loras else nullcontext():
-        images = _Run(model, request, pipeline, arguments, start, expires_at).generate_all()
-    resized = tuple(_resize(image, request.width, request.height, model.profile) for image in images)
+        images, warnings = first.generate_all(), list(first.arguments.warnings)
+        if request.hires is not None:
+            second = _create_second_run(first, request.hires, images)
+            size = second.size
+            with tiling(model.pipeline) as second.tiles:
+                images = second.generate_all()
+                warnings += [TILED] if second.tiles.begun else []
+    resized = tuple(_resize(image, *request.result_size, model.profile) for image in images)
     if isinstance(start, InpaintInput):
         resized = tuple(start.canvas.merge(image) for image in resized)
-    warnings = (
+    warnings = [
         *(start.warnings if start else ()),
-        *scaling_warnings(request, width, height, model.profile),
-        *arguments.warnings,
-        *model.vocabulary.advice(request.prompt),
-    )
-    return Generation(resized, warnings)
+        *scaling_warnings(request.result_size, size, model.profile),
+        *warnings,
+        *model.vocabulary.advice(prompt_texts(request)),
+    ]
+    return Generation(resized, tuple(warnings))
 
 
 def _read_start(
@@ -109,15 +113,20 @@ def generation_size(model: Model, request: GenerationRequest) -> tuple[int, int]
     """Return (width, height) to generate at: the requested size rounded up to the grid, or the model's only size."""
     if model.profile.upscales:
         return model.profile.sizes[0]
-    return -(-request.width // model.grid) * model.grid, -(-request.height // model.grid) * model.grid
+    return _on_grid(model, request.width, request.height)
 
 
-def scaling_warnings(request: GenerationRequest, width: int, height: int, profile: ModelProfile) -> list[str]:
-    """Return a warning if an image of `width` x `height` is scaled to the requested size."""
-    if not profile.upscales or (request.width, request.height) == (width, height):
+def _on_grid(model: Model, width: int, height: int) -> tuple[int, int]:
+    return -(-width // model.grid) * model.grid, -(-height // model.grid) * model.grid
+
+
+def scaling_warnings(requested: tuple[int, int], size: tuple[int, int], profile: ModelProfile) -> list[str]:
+    """Return a warning if an image of `size`, (width, height), is scaled to the requested size."""
+    if not profile.upscales or requested == size:
         return []
-    scaled = f"the image was scaled to {request.width}x{request.height}"
-    if request.width * height != request.height * width:
+    (width, height), (requested_width, requested_height) = size, requested
+    scaled = f"the image was scaled to {requested_width}x{requested_height}"
+    if requested_width * height != requested_height * width:
         scaled += ", and its edges were extended to fill it"
     return [f"{profile.name} generates {width}x{height}; {scaled}."]
 
@@ -134,15 +143,22 @@ def request_pipeline(pipeline: Any, scheduler: str, pipeline_class: Any) -> Any:
 
 @dataclass
 class _Run:
-    """The generation of one request."""
+    """The generation of one request, or of one of its passes."""
 
     model: Model
     request: GenerationRequest
+    size: tuple[int, int]
+    """(width, height) to generate at."""
     pipeline: Any
     arguments: PipelineArguments
-    start: InitImage | InpaintInput | None
+    start: InitImage | InpaintInput | ScaledImages | None
     expires_at: float | None
+    tiles: Tiling = field(default_factory=Tiling)
+    steps_before: int = 0
+    """Steps of the pass before, of all images."""
     images_done: int = 0
+    steps: int = 0
+    """Steps of each image, once one has ended."""
     latents: torch.Tensor | None = None
     """The latents after the last step."""
 
@@ -158,13 +174,23 @@ class _Run:
         images: list[Pixels] = []
         while len(images) < len(inputs):
             self.images_done = len(images)
-            batch = self._try_batch(inputs[len(images) : len(images) + size])
+            batch = self._try_batch(self._of_one_length(inputs[len(images) : len(images) + size]))
             images += batch or []
             size = size if batch else self._half(size)
         return images
 
+    def _of_one_length(self, batch: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """Return the first items of the batch, whose embeddings have one length: no image depends on the others."""
+        encoder = self.arguments.encoder
+        if encoder is None:
+            return batch
+        lengths = [encoder.length(prompt) for prompt, _ in batch]
+        return [item for item, _ in takewhile(lambda pair: pair[1] == lengths[0], zip(batch, lengths, strict=True))]
+
     def _half(self, size: int) -> int:
         if size == 1:
+            if self.tiles.begin():
+                return size
             message = f"one image of {self.request.width}x{self.request.height} does not fit into the GPU's memory"
             refuse("gpu_out_of_memory", None, message, "Request a smaller size.")
         return size // 2
@@ -188,13 +214,13 @@ class _Run:
         self._check_end()
         self.latents = None
         output = self.pipeline(
-            prompt=[prompt for prompt, _ in batch],
+            **self._prompts([prompt for prompt, _ in batch]),
             generator=[torch.Generator("cpu").manual_seed(seed) for _, seed in batch],
             output_type="pt",
             callback_on_step_end=lambda pipeline, index, _, tensors: self._on_step_end(
                 pipeline, index, len(batch), tensors
             ),
-            **self._batch_arguments(len(batch)),
+            **self._start_arguments(len(batch)),
             **self.arguments.shared,
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
@@ -205,14 +231,18 @@ class _Run:
         self._fit_projection(tensor)
         return images
 
-    def _batch_arguments(self, size: int) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if self.arguments.negative_prompt is not None:
-            arguments["negative_prompt"] = [self.arguments.negative_prompt] * size
-        if self.start is not None:
-            arguments |= self.start.arguments(size)
-            arguments["strength"] = pipeline_strength(self.model.pipeline, self.request)
-        return arguments
+    def _prompts(self, prompts: list[str]) -> dict[str, Any]:
+        """Return the arguments about prompts: texts or embeddings."""
+        if self.arguments.encoder is not None:
+            return self.arguments.encoder.arguments(prompts)
+        negative = self.arguments.negative_prompt
+        return {"prompt": prompts} | ({} if negative is None else {"negative_prompt": [negative] * len(prompts)})
+
+    def _start_arguments(self, size: int) -> dict[str, Any]:
+        if self.start is None:
+            return {}
+        strength = pipeline_strength(self.model.pipeline, self.request)
+        return {**self.start.arguments(range(self.images_done, self.images_done + size)), "strength": strength}
 
     def _on_step_end(self, pipeline: Any, index: int, size: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
         self._check_end()
@@ -220,9 +250,13 @@ class _Run:
         if self.model.on_preview is not None and self.latents is not None:
             self._send_preview(self.model.on_preview, self.latents)
         if self.model.on_step is not None:
-            steps = getattr(pipeline, "num_timesteps", self.request.steps)
-            self.model.on_step(self.images_done * steps + size * (index + 1), self.request.images * steps)
+            self.steps = getattr(pipeline, "num_timesteps", self.request.steps)
+            done = self.steps_before + self.images_done * self.steps + size * (index + 1)
+            self.model.on_step(done, self.steps_before + self.request.images * (self.steps + self._steps_after()))
         return {}
+
+    def _steps_after(self) -> int:
+        return self.request.hires.steps_that_run if self.request.hires else 0
 
     def _fit_projection(self, images: torch.Tensor) -> None:
         """Fit at the warm-up; later only if previews are used."""
@@ -230,7 +264,7 @@ class _Run:
             self.model.projection.fit(self.latents, images)
 
     def _send_preview(self, on_preview: Callable[[str], None], latents: torch.Tensor) -> None:
-        width, height = generation_size(self.model, self.request)
+        width, height = self.size
         finished = self.finished_latents()
         preview = self.model.projection.render(latents if finished is None else finished, width, height)
         if preview is not None:
@@ -245,6 +279,40 @@ class _Run:
         if self.expires_at is not None and time.monotonic() > self.expires_at:
             message = f"the images were not generated within {self.request.deadline_ms} ms"
             refuse("deadline_exceeded", "deadline_ms", message, "Request fewer steps or images, or allow more time.")
+
+
+def _create_run(
+    model: Model,
+    request: GenerationRequest,
+    size: tuple[int, int],
+    start: InitImage | InpaintInput | None,
+    expires_at: float | None,
+) -> _Run:
+    """Return the run of a request, or its first pass, at `size`."""
+    inpaint = isinstance(start, InpaintInput)
+    pipeline_class = img2img_class(model.pipeline, inpaint=inpaint) if start else type(model.pipeline)
+    pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
+    check_steps(pipeline.scheduler, request.num_inference_steps)
+    if request.hires is not None:
+        check_steps(pipeline.scheduler, request.hires.steps, "hires.steps")
+        img2img_class(model.pipeline, inpaint=False)
+    return _Run(model, request, size, pipeline, prepare_arguments(pipeline, request, *size), start, expires_at)
+
+
+def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _Run:
+    """Return the second pass, which starts from the images of the first."""
+    model, request = first.model, first.request
+    if model.profile.upscales:
+        width, height = model.profile.sizes[0]
+        size = _on_grid(model, *replace(request, width=width, height=height).result_size)
+    else:
+        size = _on_grid(model, *request.result_size)
+        images = [crop_center(image, request.width, request.height) for image in images]
+    second = second_request(request, hires)
+    pipeline = request_pipeline(model.pipeline, request.scheduler, img2img_class(model.pipeline, inpaint=False))
+    arguments = replace(prepare_arguments(pipeline, second, *size), encoder=first.arguments.encoder)
+    start, steps = scale_up(images, *size), first.steps * request.images
+    return _Run(model, second, size, pipeline, arguments, start, first.expires_at, steps_before=steps)
 
 
 def _to_tensor(images: torch.Tensor | Pixels) -> torch.Tensor:

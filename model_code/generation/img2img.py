@@ -37,9 +37,9 @@ class InitImage:
     image: Image.Image
     warnings: tuple[str, ...]
 
-    def arguments(self, size: int) -> dict[str, Any]:
-        """Return the arguments of the pipeline for a batch of `size` images."""
-        return {"image": [self.image] * size}
+    def arguments(self, indexes: range) -> dict[str, Any]:
+        """Return the arguments of the pipeline for a batch of the images with these indexes."""
+        return {"image": [self.image] * len(indexes)}
 
 
 def img2img_class(pipeline: Any, *, inpaint: bool) -> Any:

@@ -50,9 +50,9 @@ class InpaintInput:
     mask: Image.Image
     warnings: tuple[str, ...]
 
-    def arguments(self, size: int) -> dict[str, Any]:
-        """Return the arguments of the pipeline for a batch of `size` images."""
-        return {"image": [self.image] * size, "mask_image": [self.mask] * size}
+    def arguments(self, indexes: range) -> dict[str, Any]:
+        """Return the arguments of the pipeline for a batch of the images with these indexes."""
+        return {"image": [self.image] * len(indexes), "mask_image": [self.mask] * len(indexes)}
 
 
 def read_inpaint_input(request: GenerationRequest, width: int, height: int, *, upscales: bool) -> InpaintInput:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import GenerationRequest
+from generation.prompt_encoder import PromptEncoder, create_encoder
 from generation.prompt_length import truncation_warnings
 
 
@@ -16,6 +17,8 @@ class PipelineArguments:
     negative_prompt: str | None
     """None: do not pass it. Some pipelines treat an empty negative prompt in another way."""
     warnings: tuple[str, ...]
+    encoder: PromptEncoder | None = None
+    """Encodes prompts and negative prompt in place of the pipeline; None: the pipeline reads the texts."""
 
 
 def prepare_arguments(pipeline: Any, request: GenerationRequest, width: int, height: int) -> PipelineArguments:
@@ -29,8 +32,9 @@ def prepare_arguments(pipeline: Any, request: GenerationRequest, width: int, hei
     texts = {f"Prompt {number}": prompt for number, prompt in enumerate(request.prompt, start=1)}
     if negative_prompt and not warnings:
         texts["negative_prompt"] = negative_prompt
-    warnings += truncation_warnings(pipeline, parameters, texts)
-    return PipelineArguments(shared | guidance, negative_prompt, tuple(warnings))
+    encoder = create_encoder(pipeline, request, negative_prompt)
+    warnings += encoder.warnings(texts) if encoder else truncation_warnings(pipeline, parameters, texts)
+    return PipelineArguments(shared | guidance, negative_prompt, tuple(warnings), encoder)
 
 
 def _guidance(parameters: Any, scale: float) -> tuple[dict[str, float], bool]:

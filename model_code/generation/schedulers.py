@@ -118,12 +118,12 @@ def max_steps(scheduler: Any) -> int:
     return min(STEPS.maximum, length, int(config["original_inference_steps"]) if is_lcm else length)
 
 
-def check_steps(scheduler: Any, steps: int) -> None:
+def check_steps(scheduler: Any, steps: int, param: str = "num_inference_steps") -> None:
     """Raise `out_of_range` for more steps than the scheduler of this model has."""
     limit = max_steps(scheduler)
     if steps > limit:
         message = f"this model's scheduler allows at most {limit} steps"
-        refuse("out_of_range", "num_inference_steps", message, f"Send {STEPS.minimum} to {limit}.")
+        refuse("out_of_range", param, message, f"Send {STEPS.minimum} to {limit}.")
 
 
 def scheduler_name(loaded: Any) -> str:

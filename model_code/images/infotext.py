@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from contract import GenerationRequest
+from contract import PROMPT_SYNTAXES, GenerationRequest
 
 SAMPLERS: Mapping[str, tuple[str, str]] = {
     "ddim": ("DDIM", "Automatic"),
@@ -35,9 +35,30 @@ def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
         "Size": f"{request.width}x{request.height}",
         "Model": model,
         **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
+        **({} if request.clip_skip is None else {"Clip skip": str(request.clip_skip)}),
+        **hires_settings(request),
+        **({"Prompt syntax": request.prompt_syntax} if request.prompt_syntax != PROMPT_SYNTAXES[0] else {}),
         "Version": "Easel",
     }
     return "\n".join([*lines, ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())])
+
+
+def hires_settings(request: GenerationRequest) -> dict[str, str]:
+    """Return the settings of a second pass. A1111 counts the steps that run.
+
+    `Hires schedule`, which A1111 does not know, has the steps of the request where those that run do not say them.
+    """
+    hires = request.hires
+    if hires is None:
+        return {}
+    derived = round(hires.steps_that_run / hires.strength)
+    return {
+        "Denoising strength": f"{hires.strength:g}",
+        "Hires upscale": f"{hires.scale:g}",
+        "Hires steps": str(hires.steps_that_run),
+        "Hires upscaler": "Lanczos",
+        **({} if derived == hires.steps else {"Hires schedule": str(hires.steps)}),
+    }
 
 
 def _sampler(scheduler: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from contract import SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
 from generation.img2img import PIPELINES
+from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
 from model_folder import CheckedModel
 
@@ -56,6 +57,7 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         max_steps=limit,
         image_to_image=type(pipeline).__name__ in PIPELINES,
         loras=tuple(ProfileLora(id=id) for id in checked.loras),
+        clip_layers=clip_layers(pipeline),
     )
 
 

@@ -18,12 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from model_importer.model_folder import PIPELINES
+from model_importer.model_folder import CLIP_PIPELINES, PIPELINES
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions", "subjects",
+    "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions", "subjects",
     "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
@@ -243,6 +243,9 @@ class Model(_Entry):
     """True: it generates at the first size, and the container scales the image to the requested size."""
     image_to_image: StrictBool | None = None
     """True: a request may start from an image."""
+    clip_layers: Annotated[StrictInt | None, Field(gt=0)] = None
+    """Layers of the smallest text encoder (`num_hidden_layers` of its config.json), for pipelines with CLIP's alone: a
+    request may weigh parts of a prompt and choose a layer."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
     """Largest width x height x steps x images of a request; default: the contract's."""
     max_steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
@@ -261,6 +264,7 @@ class Model(_Entry):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_dtype(self)
+        _check_clip_layers(self)
         _check_schedulers(self)
         _check_steps(self)
         _check_sizes(self)
@@ -387,6 +391,12 @@ def _check_dtype(model: Model) -> None:
     if family and model.dtype == "float16" and "float16" not in family.dtypes:
         message = f"dtype is 'float16', in which {model.pipeline} overflows; it can be bfloat16 or float32."
         raise failure("not_allowed", "dtype", message)
+
+
+def _check_clip_layers(model: Model) -> None:
+    if model.clip_layers and model.pipeline not in CLIP_PIPELINES:
+        message = f"clip_layers is for {', '.join(CLIP_PIPELINES)}; {model.pipeline} has other text encoders."
+        raise failure("conflict", "clip_layers", message)
 
 
 def _check_schedulers(model: Model) -> None:

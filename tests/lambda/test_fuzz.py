@@ -36,7 +36,8 @@ GOOD = [
     ("guidance_scale", 30), ("seed", 0), ("seed", 2**32 - 1), ("scheduler", "euler"), ("output_format", "webp"),
     ("negative_prompt", ""), ("deadline_ms", 60_000), ("width", None), ("init_image", IMAGES[0]),
     ("init_image", IMAGES[1]), ("embed_parameters", True), ("strength", None), ("mask_image", IMAGES[0]),
-    ("mask_mode", "black"), ("mask_blur", 64), ("outpaint", {"left": 64, "top": 64}),
+    ("mask_mode", "black"), ("mask_blur", 64), ("outpaint", {"left": 64, "top": 64}), ("prompt_syntax", "weighted"),
+    ("prompt", "[a] (b:1.3) BREAK c"), ("clip_skip", 12), ("hires", {}), ("hires", {"scale": 1.5, "steps": 3}),
 ]  # fmt: skip
 VALUES = ["a", ["a"], 0, 1, 7, 64, 65, 776, 2**32, -1, 1e9, 20.0, True, "", [], {}, None, "\0", "euler ", "x" * 2001]
 BAD = [(name, value) for name in [*contract.REQUEST_FIELDS, "steps"] for value in VALUES]
@@ -179,6 +180,8 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
         return True
     margins = body.get("outpaint")
     numbers = [body.get(name) for name in INTEGERS] + ([*margins.values()] if isinstance(margins, dict) else [])
+    hires = body.get("hires")
+    numbers += [hires.get("steps")] if isinstance(hires, dict) else []
     return not any(isinstance(number, float) for number in numbers)
 
 
@@ -195,6 +198,10 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
             valid[name] = IMAGES[len(text) % 2]
     if is_outpaint(body.get("outpaint")):
         valid |= {"outpaint": {"left": 8, **dict.fromkeys(body["outpaint"], 16)}, "width": 128, "height": 128}
+    if isinstance(body.get("hires"), dict):
+        valid |= {"width": 128, "height": 128}
+    if body.get("prompt_syntax") == "weighted":
+        valid |= {"prompt": "a (b:1.3)", "negative_prompt": "[c]"}
     return valid
 
 

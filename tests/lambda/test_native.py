@@ -254,6 +254,9 @@ def test_models_describe_what_a_request_can_contain(world: World) -> None:
     assert (model["subjects"], model["subjects_in"]) == (["apple", "pear"], {"zh-CN": ["苹果", "梨"]})
     minimal = {"prompt": "a", "init_image": IMG2IMG["init_image"]}
     default = contract.parse_request(json.dumps(minimal), PROFILE)
+    hires = contract.parse_request('{"prompt": "a", "width": 64, "height": 64, "hires": {}}', PROFILE).hires
+    second_pass = model["defaults"].pop("hires")
+    assert second_pass == {name: getattr(hires, name) for name in second_pass}
     assert model["defaults"] == {name: getattr(default, name) for name in model["defaults"]}
 
 
@@ -283,9 +286,9 @@ def test_the_advertised_steps_are_accepted_and_one_more_is_not(
 
 def test_models_list_optional_features(world: World, slow: World) -> None:
     assert world.call("GET", "/models")[1]["models"][0]["features"] == [
-        "image_to_image", "inpaint", "embed_parameters", "webhooks"
+        "image_to_image", "inpaint", "embed_parameters", "webhooks", "weighted_prompts", "clip_skip", "hires"
     ]  # fmt: skip
-    other = World(replace(PROFILE, image_to_image=False), rules=None)
+    other = World(replace(PROFILE, image_to_image=False, clip_layers=None), rules=None)
     other.endpoint.has_previews = other.endpoint.stops_jobs = True
     features = ["embed_parameters", "preview", "cancel_running"]
     assert other.call("GET", "/models")[1]["models"][0]["features"] == features
@@ -649,3 +652,9 @@ def test_the_openapi_document_has_all_routes_fields_and_bounds() -> None:
     schema = document(PROFILE, apis=(NativeApi,))
     assert {(path.replace("{id}", MISSING), ", ".join(method.upper() for method in item)) for path, item in
             schema["paths"].items()} == {(path, allow.replace(", HEAD", "")) for path, allow in ROUTES}  # fmt: skip
+
+
+def test_images_of_a_second_pass_have_its_size(world: World) -> None:
+    body = {"prompt": "a", "width": 256, "height": 128, "hires": {"scale": 1.5}}
+    (image,) = json.loads(world.send(event("POST", "/generate", body))["body"])["images"]
+    assert (image["width"], image["height"]) == (384, 192)

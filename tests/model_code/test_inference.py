@@ -45,6 +45,9 @@ def test_the_article_s_request(model: Any, send: Send) -> None:
         "outpaint": None,
         "embed_parameters": False,
         "loras": None,
+        "prompt_syntax": "plain",
+        "clip_skip": None,
+        "hires": None,
     }
     timings = response["timings"]
     assert set(timings) == {"generate_s", "encode_s", "total_s"}

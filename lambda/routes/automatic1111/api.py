@@ -49,7 +49,7 @@ class Automatic1111Api(Api):
             Route("GET", "/sdapi/v1/samplers", _constant(sampler_views(schedulers))),
             Route("GET", "/sdapi/v1/schedulers", _constant(schedule_views(schedulers))),
             Route("GET", "/sdapi/v1/scripts", _constant({"txt2img": [], "img2img": []})),
-            Route("GET", "/sdapi/v1/upscalers", _constant([])),
+            Route("GET", "/sdapi/v1/upscalers", _constant(views.upscaler_views(self._profile))),
             Route("GET", "/sdapi/v1/latent-upscale-modes", _constant([])),
             Route("GET", "/sdapi/v1/sd-vae", _constant([])),
             Route("GET", "/sdapi/v1/loras", _constant(views.lora_views(self._profile))),

@@ -47,8 +47,8 @@ STRENGTH = 0.75
 _IGNORED: Mapping[str, tuple[Any, ...]] = {
     "styles": (), "subseed_strength": (), "seed_resize_from_h": (-1,), "seed_resize_from_w": (-1,),
     "restore_faces": (), "tiling": (), "eta": (1,), "s_min_uncond": (), "s_churn": (), "s_tmax": (), "s_tmin": (),
-    "s_noise": (1,), "refiner_checkpoint": ("None",), "enable_hr": (), "script_name": ("None",),
-    "alwayson_scripts": (), "infotext": (), "firstpass_image": (), "clip_skip": (1,), "resize_mode": (1,),
+    "s_noise": (1,), "refiner_checkpoint": ("None",), "script_name": ("None",),
+    "alwayson_scripts": (), "infotext": (), "firstpass_image": (), "resize_mode": (1,),
     "initial_noise_multiplier": (1,), "disable_extra_networks": (True,),
 }  # fmt: skip
 """Fields that change an image and have no effect here: a warning, except for these values and empty ones."""
@@ -59,14 +59,19 @@ _NOT_ECHOED = ("mask", "latent_mask", "init_images", "firstpass_image", "alwayso
 _CLIENT_FIELDS = ("url", "auth")
 """What SillyTavern adds to the body for its own server."""
 _IGNORED_SETTINGS: Mapping[str, tuple[Any, ...]] = {
-    "CLIP_stop_at_last_layers": (1,), "sd_vae": ("Automatic", "None"), "eta_noise_seed_delta": (), "filter_nsfw": (),
+    "sd_vae": ("Automatic", "None"), "eta_noise_seed_delta": (), "filter_nsfw": (),
 }  # fmt: skip
-_USED_SETTINGS = ("sd_model_checkpoint", "samples_format", "enable_pnginfo")
+_USED_SETTINGS = ("sd_model_checkpoint", "samples_format", "enable_pnginfo", "CLIP_stop_at_last_layers")
+UPSCALER = "Lanczos"
+"""How the image of the first pass is scaled, by AUTOMATIC1111's name."""
+_HIRES_IGNORED = ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler", "hr_prompt", "hr_negative_prompt")
 _FORMATS: Mapping[str, str] = {"png": "png", "webp": "webp", "jpg": "jpeg", "jpeg": "jpeg"}
 
 _EXTRA_NETWORK = re.compile(r"<(lora|lyco|hypernet):([^<>:]{1,120})(?::([^<>]{0,120}))?>", re.IGNORECASE)
 _MULTIPLIER = re.compile(r"\s*(?:te=|unet=)?([+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}))\s*(?::.*)?", re.ASCII)
 _SYNTAX = re.compile(r"(?<!\\)[()\[\]]|\b(?:BREAK|AND)\b")
+_UNSUPPORTED_SYNTAX = re.compile(r"(?<!\\)\[[^\[\]:|]*[:|]|\bAND\b")
+"""Prompt editing and composed prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +95,12 @@ def parse(sent: Mapping[str, Any], profile: ModelProfile, *, from_image: bool) -
     set_scheduler(lenient, profile, sampler, _text(sent, "scheduler"))
     lenient.steps(sent.get("steps"), "steps")
     lenient.fields |= prompts
+    lenient.fields["prompt_syntax"] = "plain" if profile.clip_layers is None else "weighted"
+    lenient.clip_skip(sent.get("clip_skip"), "clip_skip")
     if from_image:
         _set_image(lenient, sent, profile)
+    elif sent.get("enable_hr"):
+        _set_hires(lenient, sent)
     _set_settings(lenient, sent.get("override_settings"), profile)
     _warn(lenient, sent, known)
     lenient.fit_response()
@@ -146,7 +155,10 @@ def _prompt(lenient: LenientFields, sent: Mapping[str, Any], name: str) -> str:
             loras[found.id] = _lora_scale(lenient, found, multiplier)
     lenient.loras([{"id": id, "scale": scale} for id, scale in loras.items()])
     prompt = _EXTRA_NETWORK.sub("", prompt)
-    if _SYNTAX.search(prompt):
+    weighted = lenient.profile.clip_layers is not None
+    if weighted and _UNSUPPORTED_SYNTAX.search(prompt):
+        lenient.warnings.append(f"{name}: AND, and editing as in [a:b:0.5] or [a|b], have no special meaning")
+    elif not weighted and _SYNTAX.search(prompt):
         lenient.warnings.append(f"{name} is read as plain text: (), [], BREAK and AND have no special meaning")
     return prompt
 
@@ -192,6 +204,25 @@ def _set_image(lenient: LenientFields, sent: Mapping[str, Any], profile: ModelPr
         refuse("wrong_type", "mask", "mask must be a string", "Send base64 of an image file.")
 
 
+def _set_hires(lenient: LenientFields, sent: Mapping[str, Any]) -> None:
+    """Set the second pass. Its size is hr_scale times that of the first, or covers hr_resize_x and hr_resize_y."""
+    sides = [
+        (lenient.number(sent.get(f"hr_resize_{axis}"), f"hr_resize_{axis}") or 0) / lenient.fields[side]
+        for axis, side in (("x", "width"), ("y", "height"))
+    ]
+    scale = max(sides) or lenient.number(sent.get("hr_scale"), "hr_scale")
+    strength = lenient.number(sent.get("denoising_strength"), "denoising_strength")
+    steps = lenient.whole(sent.get("hr_second_pass_steps"), "hr_second_pass_steps")
+    name = "hr_resize_x, hr_resize_y" if any(sides) else "hr_scale"
+    lenient.hires(scale, STRENGTH if strength is None else strength, steps, ("enable_hr", name))
+    upscaler = _text(sent, "hr_upscaler")
+    if "hires" in lenient.fields and upscaler not in ("", UPSCALER):
+        lenient.warnings.append(f"hr_upscaler {upscaler[:80]!r} is not available; {UPSCALER} was used")
+    for field in _HIRES_IGNORED:
+        if sent.get(field) and sent[field] not in ("Use same checkpoint", "Use same sampler", "Use same scheduler"):
+            lenient.ignore(field)
+
+
 def _set_settings(lenient: LenientFields, settings: Any, profile: ModelProfile) -> None:
     """Take the settings that apply to a single image: model, file format, and whether it contains its parameters."""
     if not isinstance(settings, dict | None):
@@ -205,6 +236,7 @@ def _set_settings(lenient: LenientFields, settings: Any, profile: ModelProfile) 
         lenient.fields["output_format"] = _FORMATS.get(str(file_format).lower(), "png")
         if str(file_format).lower() not in _FORMATS:
             lenient.warnings.append(f"samples_format {str(file_format)[:80]!r} is not available; png was used")
+    lenient.clip_skip(settings.get("CLIP_stop_at_last_layers"), "override_settings.CLIP_stop_at_last_layers")
     lenient.fields["embed_parameters"] = settings.get("enable_pnginfo") is True
     for name, value in settings.items():
         if name not in _USED_SETTINGS and value and value not in _IGNORED_SETTINGS.get(name, ()):

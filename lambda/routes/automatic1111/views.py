@@ -15,8 +15,8 @@ from gateway.problem_details import problem_headers
 from jobs.ports import Progress
 from jobs.records import Job
 from routes.api import common_status, explain
-from routes.automatic1111.fields import ImageRequest
-from routes.automatic1111.infotext import render_infotext
+from routes.automatic1111.fields import UPSCALER, ImageRequest
+from routes.automatic1111.infotext import hires_settings, render_infotext
 from routes.automatic1111.samplers import sampler_of
 
 
@@ -54,13 +54,13 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
         "restore_faces": False,
         "sd_model_name": model,
         "sd_model_hash": None,
-        "denoising_strength": generation.strength,
-        "extra_generation_params": {"Schedule type": schedule},
+        "denoising_strength": generation.hires.strength if generation.hires else generation.strength,
+        "extra_generation_params": {"Schedule type": schedule, **hires_settings(generation)},
         "index_of_first_image": 0,
         "infotexts": [render_infotext(generation, index, model) for index in range(len(seeds))],
         "styles": [],
         "job_timestamp": _timestamp(job),
-        "clip_skip": 1,
+        "clip_skip": generation.clip_skip or 1,
         "is_using_inpainting_conditioning": False,
         "version": "Easel",
         "job": job.ticket.id,
@@ -117,6 +117,12 @@ def lora_views(profile: ModelProfile) -> list[dict[str, Any]]:
         {"name": lora.id, "alias": lora.name or lora.id, "path": f"loras/{lora.id}.safetensors", "metadata": {}}
         for lora in profile.loras
     ]
+
+
+def upscaler_views(profile: ModelProfile) -> list[dict[str, Any]]:
+    """Return the response of /upscalers."""
+    names = [UPSCALER] if profile.image_to_image else []
+    return [{"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0} for name in names]
 
 
 def options_view(profile: ModelProfile) -> dict[str, Any]:

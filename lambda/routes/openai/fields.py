@@ -13,7 +13,7 @@ from contract import validate_request as validate
 from gateway.bodies import json_body
 from gateway.events import Request
 from gateway.forms import Part, read_form
-from routes.lenient import LenientFields, renamed
+from routes.lenient import OWN_FIELDS, LenientFields, renamed
 
 PARTIAL_IMAGES = 3
 """The most partial images of a stream."""
@@ -26,7 +26,7 @@ _SIZE = re.compile(r"\s*([0-9]{1,5})\s*[xX×]\s*([0-9]{1,5})\s*", re.ASCII)
 _USED = {
     "prompt", "model", "n", "size", "quality", "response_format", "output_format", "background", "stream",
     "partial_images", "negative_prompt", "seed", "steps", "guidance_scale", "scheduler", "strength",
-    "output_compression", "loras",
+    "output_compression", "loras", *OWN_FIELDS,
 }  # fmt: skip
 _WITHOUT_EFFECT = {"user", "safety_identifier", "moderation", "style", "complexity", "input_fidelity"}
 """Accepted without a warning: nothing about the image depends on them here."""
@@ -89,6 +89,7 @@ def parse(
     _set_model(lenient, value, profile)
     _set_numbers(lenient, value)
     lenient.fields["output_format"] = _output_format(value.get("output_format"))
+    lenient.own_fields(value)
     _warn(lenient, value)
     try:
         generation = validate(lenient.fields, profile)

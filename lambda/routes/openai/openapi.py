@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract import GUIDANCE, IMAGES, OUTPUT_FORMATS, PROMPT_CHARS, SEED, STRENGTH, ModelProfile
+from contract import (
+    CLIP_SKIP,
+    GUIDANCE,
+    IMAGES,
+    OUTPUT_FORMATS,
+    PROMPT_CHARS,
+    PROMPT_SYNTAXES,
+    SEED,
+    STRENGTH,
+    ModelProfile,
+)
 from routes.openai.fields import PARTIAL_IMAGES, QUALITIES
 from routes.openapi_parts import operation
 
@@ -121,6 +131,9 @@ def _fields(profile: ModelProfile) -> dict[str, Any]:
         "scheduler": {**text, "enum": list(profile.schedulers)},
         "loras": {"type": "array", "items": {"type": "object"}, "description": "As in a GenerationRequest"},
         "strength": {"type": "number", "minimum": STRENGTH.minimum, "maximum": STRENGTH.maximum},
+        "prompt_syntax": {**text, "enum": list(PROMPT_SYNTAXES if profile.clip_layers else PROMPT_SYNTAXES[:1])},
+        "clip_skip": {"type": "integer", "minimum": CLIP_SKIP.minimum, "maximum": CLIP_SKIP.maximum},
+        "hires": {"type": "object", "description": "As in the native API"},
     }
 
 

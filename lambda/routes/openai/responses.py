@@ -74,5 +74,5 @@ def _common(job: Job, outcome: Outcome, request: ImageRequest) -> dict[str, Any]
     return {
         "background": "opaque",
         "output_format": generation.output_format,
-        "size": f"{generation.width}x{generation.height}",
+        "size": "x".join(map(str, generation.result_size)),
     }

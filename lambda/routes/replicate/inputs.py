@@ -11,17 +11,19 @@ from contract import (
     GUIDANCE,
     IMAGES,
     OUTPUT_FORMATS,
+    PROMPT_SYNTAXES,
     SEED,
     SIDE_MULTIPLE,
     STRENGTH,
     EaselError,
     GenerationRequest,
     ModelProfile,
+    clip_skip_bound,
     refuse,
     steps_bound,
     validate_request,
 )
-from routes.lenient import LenientFields, base64_of
+from routes.lenient import OWN_FIELDS, LenientFields, base64_of
 from routes.scheduler_names import native_scheduler
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -41,6 +43,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "aspect_ratio": ("aspect_ratio",),
     "image_dimensions": ("image_dimensions",),
     "loras": ("loras",),
+    **{name: (name,) for name in OWN_FIELDS},
 }
 """The name of an input here, to the names that it may have."""
 INPUTS: Mapping[str, str] = {
@@ -110,9 +113,19 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         "output_format": {"type": "string", "enum": list(OUTPUT_FORMATS), "default": "png"},
         **(image if profile.image_to_image else {}),
         **({"loras": {"type": "array", "items": {"type": "object"}}} if profile.loras else {}),
+        **(_weighted(profile.clip_layers) if profile.clip_layers else {}),
+        **({"hires": {"type": "object", "description": "scale, strength, steps"}} if profile.image_to_image else {}),
     }
     ordered = {name: {"title": name, **schema, "x-order": i} for i, (name, schema) in enumerate(properties.items())}
     return {"title": "Input", "type": "object", "required": ["prompt"], "properties": ordered}
+
+
+def _weighted(clip_layers: int) -> dict[str, Any]:
+    bound = clip_skip_bound(clip_layers)
+    return {
+        "prompt_syntax": {"type": "string", "enum": list(PROMPT_SYNTAXES), "default": PROMPT_SYNTAXES[0]},
+        "clip_skip": _range("integer", bound.minimum, bound.maximum),
+    }
 
 
 def _range(kind: str, minimum: float, maximum: float) -> dict[str, Any]:
@@ -142,6 +155,7 @@ def _set(lenient: LenientFields, used: Mapping[str, Any], profile: ModelProfile)
         lenient.strength(used.get("prompt_strength"), "prompt_strength")
     if "mask" in used:
         lenient.fields["mask_image"] = _image(used["mask"], "mask")
+    lenient.own_fields(used)
 
 
 def _set_size(lenient: LenientFields, used: Mapping[str, Any], profile: ModelProfile) -> None:

@@ -217,6 +217,13 @@ def test_a_mask_and_margins_reach_the_api(api: Api, run_generate: Generate, tmp_
     assert api.received[0].body == {"prompt": ["a"], **expected}
 
 
+def test_weights_and_a_second_pass_reach_the_api(api: Api, run_generate: Generate) -> None:
+    options = ["--prompt-syntax", "weighted", "--clip-skip", "2", "--hires-scale", "1.5", "--hires-steps", "20"]
+    assert run_generate(*options, "--url", api.url).exit_code == 0
+    hires = {"scale": 1.5, "steps": 20}
+    assert api.received[0].body == {"prompt": ["a"], "prompt_syntax": "weighted", "clip_skip": 2, "hires": hires}
+
+
 @pytest.mark.parametrize("margins", ["", "8", "left", "left=", "up=8", "left=8,", "left=-8", "left=8;top=8"])
 def test_margins_that_cannot_be_read_are_a_usage_error(api: Api, run_generate: Generate, margins: str) -> None:
     done = run_generate("--outpaint", margins, "--url", api.url)

@@ -60,7 +60,7 @@ def test_a_request_gives_images_parameters_and_info_as_json_text(world: World) -
     assert len(info["infotexts"]) == len(info["all_prompts"]) == 4
     assert info["infotexts"][1] == (
         "a red apple\nSteps: 5, Sampler: DPM++ 2M, Schedule type: Uniform, CFG scale: 7.5, Seed: 8, Size: 512x512, "
-        "Model: example, Version: Easel"
+        "Model: example, Prompt syntax: weighted, Version: Easel"
     )
     assert info["warnings"] == []
     assert len(world.endpoint.submitted) == 1
@@ -170,7 +170,7 @@ def test_the_values_of_the_documentation_give_no_warning(world: World, from_imag
 
 IGNORED = {
     "styles": ["photo"], "subseed_strength": 0.5, "restore_faces": True, "tiling": True, "eta": 0.5, "s_churn": 1,
-    "s_noise": 0.9, "refiner_checkpoint": "x", "enable_hr": True, "script_name": "x/y", "clip_skip": 2,
+    "s_noise": 0.9, "refiner_checkpoint": "x", "script_name": "x/y",
     "alwayson_scripts": {"ADetailer": {"args": ["secret"]}}, "infotext": "Steps: 3", "resize_mode": 2,
     "override_settings": {"sd_vae": "x"}, "unheard_of": 1,
 }  # fmt: skip
@@ -189,14 +189,80 @@ def test_an_option_without_effect_is_named_in_a_warning(world: World, name: str)
     [
         ("an apple <lora:Shiny:0.8>", "an apple ", 1),
         ("an apple <lora:a><hypernet:b:1>", "an apple ", 2),
-        ("an apple (red:1.2)", "an apple (red:1.2)", 1),
+        ("an apple (red:1.2), [green] BREAK (tree", "an apple (red:1.2), [green] BREAK (tree", 0),
         ("[a|b] BREAK c", "[a|b] BREAK c", 1),
+        ("a AND b, [a:b:0.5]", "a AND b, [a:b:0.5]", 1),
         (r"an apple \(fruit\), 3 < 4", r"an apple \(fruit\), 3 < 4", 0),
     ],
 )
 def test_prompt_syntax_is_named_in_a_warning(world: World, prompt: str, used: str, warnings: int) -> None:
     request, info = generated(world, {**APPLE, "prompt": prompt})
     assert (request.prompt, len(info["warnings"])) == ((used,), warnings)
+    assert request.prompt_syntax == "weighted"
+
+
+def test_a_model_with_other_text_encoders_reads_plain_text() -> None:
+    world = World(replace(PROFILE, clip_layers=None))
+    settings = {"CLIP_stop_at_last_layers": 2}
+    body = {**APPLE, "prompt": "an apple (red:1.2)", "override_settings": settings, "clip_skip": 2}
+    request, info = generated(world, body)
+    assert (request.prompt_syntax, request.clip_skip) == ("plain", None)
+    assert [name for warning in info["warnings"] for name in ("prompt", *settings, "clip_skip") if name in warning] == [
+        "prompt", "clip_skip", "CLIP_stop_at_last_layers"
+    ]  # fmt: skip
+    assert generated(world, {**APPLE, "prompt": r"an apple \(fruit\)"})[1]["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "used", "warnings"), [(1, None, 0), (2, 2, 0), (12, 12, 0), (13, 12, 1), (0, None, 0)]
+)
+def test_clip_skip_is_a_setting_or_a_field(world: World, sent: int, used: int | None, warnings: int) -> None:
+    for fields in ({"clip_skip": sent}, {"override_settings": {"CLIP_stop_at_last_layers": sent}}):
+        request, info = generated(world, {**APPLE, **fields})
+        assert (request.clip_skip, len(info["warnings"]), info["clip_skip"]) == (used, warnings, used or 1)
+    assert ("Clip skip: 2" in info["infotexts"][0]) == (used == 2)
+
+
+SMALL = {**APPLE, "width": 256, "height": 128, "steps": 20, "enable_hr": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "hires", "warnings"),
+    [
+        ({}, (2.0, 0.75, 27), 0),
+        ({"hr_scale": 1.5, "denoising_strength": 0.5, "hr_second_pass_steps": 10}, (1.5, 0.5, 20), 0),
+        ({"hr_upscaler": "Lanczos", "hr_sampler_name": "Use same sampler"}, (2.0, 0.75, 27), 0),
+        ({"hr_upscaler": "Latent", "hr_prompt": "b"}, (2.0, 0.75, 27), 2),
+        ({"hr_scale": 4}, (2.0, 0.75, 27), 1),
+        ({"hr_scale": 1}, (1.5, 0.75, 27), 1),
+        ({"hr_resize_x": 448, "hr_resize_y": 0}, (1.75, 0.75, 27), 0),
+        ({"denoising_strength": 0.1, "steps": 40}, (2.0, 0.1, 150), 1),
+        ({"denoising_strength": 0}, (2.0, 0.01, 150), 1),
+        ({"width": 480}, (1.6, 0.75, 27), 1),
+        ({"width": 520}, None, 1),
+    ],
+)
+def test_the_high_resolution_fix_is_a_second_pass(world: World, fields: Any, hires: Any, warnings: int) -> None:
+    request, info = generated(world, {**SMALL, **fields})
+    assert (request.hires and (request.hires.scale, request.hires.strength, request.hires.steps)) == hires
+    assert len(info["warnings"]) == warnings, info["warnings"]
+    if hires and not warnings:
+        assert request.hires.steps_that_run == fields.get("hr_second_pass_steps", 20)
+        assert info["extra_generation_params"]["Hires upscale"] == f"{hires[0]:g}"
+        assert info["denoising_strength"] == hires[1]
+        assert max(request.result_size) <= PROFILE.max_side
+
+
+def test_a_model_without_a_second_pass_says_so() -> None:
+    request, info = generated(World(replace(PROFILE, image_to_image=False)), SMALL)
+    assert request.hires is None
+    assert "enable_hr" in info["warnings"][0]
+
+
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+def test_a_weight_out_of_range_is_refused(world: World, name: str) -> None:
+    status, answer = world.call("POST", "/sdapi/v1/txt2img", {**APPLE, name: "(a:11)"})
+    assert (status, answer["errors"]) == (422, "out_of_range")
 
 
 def test_settings_of_one_request(world: World) -> None:
@@ -367,12 +433,19 @@ def test_the_model_is_listed_and_can_be_selected(world: World) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("scripts", {"txt2img": [], "img2img": []}), ("upscalers", []), ("latent-upscale-modes", []), ("sd-vae", []),
+        ("scripts", {"txt2img": [], "img2img": []}), ("latent-upscale-modes", []), ("sd-vae", []),
         ("loras", []), ("embeddings", {"loaded": {}, "skipped": {}}),
     ],
 )  # fmt: skip
 def test_lists_of_what_there_is_not(world: World, path: str, value: Any) -> None:
     assert world.call("GET", f"/sdapi/v1/{path}") == (200, value)
+
+
+def test_the_upscaler_is_listed(world: World) -> None:
+    (upscaler,) = world.call("GET", "/sdapi/v1/upscalers")[1]
+    assert {"name", "model_name", "model_path", "model_url", "scale"} == upscaler.keys()
+    assert generated(world, {**SMALL, "hr_upscaler": upscaler["name"]})[1]["warnings"] == []
+    assert World(replace(PROFILE, image_to_image=False)).call("GET", "/sdapi/v1/upscalers") == (200, [])
 
 
 def test_urls_and_keys_that_clients_add_to_the_body_go_nowhere(world: World, capsys: Any) -> None:
@@ -448,6 +521,7 @@ def test_a_file_that_is_no_image_is_refused(world: World, image: Any) -> None:
 USED = {
     "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "batch_size", "n_iter",
     "sampler_name", "sampler_index", "scheduler", "override_settings", "denoising_strength", "init_images", "mask",
+    "clip_skip",
 }  # fmt: skip
 VALUES: tuple[Any, ...] = (None, True, False, 0, -1, 3, 1.5, 10**12, "", "x", "Euler", [], ["x"], {}, {"x": 1})
 

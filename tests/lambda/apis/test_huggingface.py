@@ -74,6 +74,13 @@ def test_parameters_become_those_of_the_model() -> None:
     assert headers["x-warnings"].count(";") == 4 and headers["x-warnings"].isascii()
 
 
+def test_fields_about_prompts_are_those_of_the_native_api(world: World) -> None:
+    parameters = {"prompt_syntax": "weighted", "clip_skip": 2, "hires": {"scale": 1.5}}
+    request, headers = sent(world, TEXT, {"inputs": "(a:1.3)", "parameters": parameters})
+    assert (request.prompt_syntax, request.clip_skip, request.result_size) == ("weighted", 2, (768, 768))
+    assert "x-warnings" not in headers
+
+
 @pytest.mark.parametrize(
     "body", [{"inputs": "a"}, {"inputs": "a", "parameters": None}, {"inputs": "a", "parameters": []}]
 )

@@ -219,6 +219,7 @@ DOCUMENTED: dict[str, list[Any]] = {
     "loras": [[]],
     "unheard_of": [{"a": 1}],
 }
+OWN = {"prompt_syntax": "weighted", "clip_skip": 2, "hires": {"scale": 1.5}}
 REFUSED: dict[str, list[Any]] = {
     "prompt": ["", "  ", 7, None, ["a"], "a" * 2001, "\0"],
     "n": [0, 9, 1.5e9, "many", True],
@@ -239,6 +240,22 @@ REFUSED: dict[str, list[Any]] = {
     "negative_prompt": [7, "\0"],
 }
 USED = {"n", "size", "quality", "output_format", "negative_prompt", "seed", "steps", "guidance_scale", "scheduler"}
+
+
+def test_fields_about_prompts_are_those_of_the_native_api(world: World) -> None:
+    response = generate(world, {"prompt": "(a:1.3)", "size": "256x128", **OWN})
+    request = world.endpoint.request(world.endpoint.submitted[0])
+    assert (request.prompt_syntax, request.clip_skip, request.result_size) == ("weighted", 2, (384, 192))
+    assert json.loads(response["body"])["size"] == "384x192"
+    world.send(form(("prompt", "a"), ("prompt_syntax", "weighted"), ("clip_skip", "2"), files=(("image", PNG),)))
+    request = world.endpoint.request(world.endpoint.submitted[1])
+    assert (request.prompt_syntax, request.clip_skip) == ("weighted", 2)
+    for name, value, code in (
+        ("hires", "{", "wrong_type"), ("hires", {"scale": 3}, "out_of_range"), ("clip_skip", "x", "wrong_type"),
+        ("prompt_syntax", "x", "unknown_value"),
+    ):  # fmt: skip
+        error = json.loads(generate(world, {"prompt": "a", name: value})["body"])["error"]
+        assert (error["code"], error["param"].partition(".")[0]) == (code, name)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in DOCUMENTED for value in DOCUMENTED[name]])

@@ -130,7 +130,8 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "prompt": "a pear", "negative_prompt": "fog", "width": 128, "height": 128, "num_outputs": 3,
         "num_inference_steps": 9, "guidance_scale": 3, "scheduler": "K_EULER_ANCESTRAL", "seed": 9, "image": DATA_URL,
         "prompt_strength": 0.25, "output_format": "jpg", "mask": DATA_URL, "aspect_ratio": "2:1",
-        "image_dimensions": "128x64", "loras": [{"id": "flat", "scale": 2}],
+        "image_dimensions": "128x64", "loras": [{"id": "flat", "scale": 2}], "prompt_syntax": "weighted",
+        "clip_skip": 2, "hires": {"scale": 1.5},
     }  # fmt: skip
     own = next(own for own, names in NAMES.items() if name in names)
     image = {"image": DATA_URL} if own in ("prompt_strength", "mask") else {}
@@ -139,7 +140,7 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "num_outputs": ("num_images_per_prompt", 3), "image": ("init_image", START), "prompt": ("prompt", ("a pear",)),
         "prompt_strength": ("strength", 0.25), "output_format": ("output_format", "jpeg"), "seed": ("seed", 9),
         "scheduler": ("scheduler", "euler_a"), "aspect_ratio": ("width", 728), "image_dimensions": ("height", 64),
-        "mask": ("mask_image", START), "loras": ("loras", (Lora("flat", 2.0),)),
+        "mask": ("mask_image", START), "loras": ("loras", (Lora("flat", 2.0),)), "hires": ("result_size", (768, 768)),
     }.get(own, (own, values[own]))  # fmt: skip
     assert getattr(request, expected[0]) == expected[1]
     assert "Warning" not in prediction["logs"]

@@ -114,3 +114,27 @@ def test_schedulers_that_a1111_lacks_keep_their_name() -> None:
     assert render_infotext(request, 0, 'a "b", c').endswith(
         'Sampler: flow_euler, CFG scale: 0, Seed: 0, Size: 64x64, Model: "a \\"b\\", c", Version: Easel'
     )
+
+
+SECOND_PASS = [
+    ({"steps": 20}, "Denoising strength: 0.5, Hires upscale: 2, Hires steps: 10, Hires upscaler: Lanczos"),
+    (
+        {"scale": 1.5, "strength": 0.33, "steps": 20},
+        "Denoising strength: 0.33, Hires upscale: 1.5, Hires steps: 7, Hires upscaler: Lanczos, Hires schedule: 20",
+    ),
+]
+
+
+@pytest.mark.parametrize(("hires", "settings"), SECOND_PASS)
+def test_weights_and_a_second_pass_have_the_names_of_a1111(hires: Any, settings: str) -> None:
+    body = {
+        "prompt": "(a:1.3)",
+        "width": 256,
+        "prompt_syntax": "weighted",
+        "clip_skip": 2,
+        "hires": hires,
+        "height": 64,
+    }
+    request = contract.parse_request(json.dumps(body), PROFILE, lambda: 7)
+    text = render_infotext(request, 0, PROFILE.id)
+    assert f"Size: 256x64, Model: example, Clip skip: 2, {settings}, Prompt syntax: weighted, Version: Easel" in text

@@ -36,15 +36,9 @@ from tests.stacks.assembly import FOLDER, write_files, write_model
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
-    "upscales",
-    "image_to_image",
-    "max_pixel_steps",
-    "max_steps",
-    "subjects",
-    "prompt_tokens",
-    "presets",
+    "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
     "loras",
-}
+}  # fmt: skip
 
 
 def refusal(root: Path, name: str = "tiny") -> CatalogueError:
@@ -185,6 +179,8 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"host_memory_gib": float("inf")}, "out_of_range", "host_memory_gib"),
         ({"host_memory_gib": 0}, "out_of_range", "host_memory_gib"),
         ({"max_pixel_steps": 0}, "out_of_range", "max_pixel_steps"),
+        ({"clip_layers": 0}, "out_of_range", "clip_layers"),
+        ({"clip_layers": 12, "pipeline": "ZImagePipeline", "dtype": "bfloat16"}, "conflict", "clip_layers"),
         ({"scheduler": "lms"}, "conflict", "scheduler"),
         ({"id": "other"}, "conflict", "id"),
         ({"id": "../x"}, "wrong_form", "id"),

@@ -149,7 +149,8 @@ export interface components {
     schemas: {
         /**
          * Bounds
-         * @description `max_pixel_steps` limits width x height x steps x images; with an init_image only the steps that run count.
+         * @description `max_pixel_steps` limits width x height x steps x images, with hires those of both passes together; with an
+         *     init_image or in a second pass only the steps that run count.
          *     Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
          *     `init_image_bytes` that of all of them together.
          *     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each.
@@ -186,6 +187,10 @@ export interface components {
              * @description What each LoRA adds to the work; see `max_pixel_steps`
              */
             lora_cost_percent: number;
+            /** @description null: the model has no such layers */
+            clip_skip: components["schemas"]["Range"] | null;
+            prompt_weight: components["schemas"]["Fraction"];
+            hires_scale: components["schemas"]["Fraction"];
             /** Init Image Bytes */
             init_image_bytes: number;
             /** Init Image Pixels */
@@ -216,6 +221,13 @@ export interface components {
             strength: number;
             /** Embed Parameters */
             embed_parameters: boolean;
+            /**
+             * Prompt Syntax
+             * @enum {string}
+             */
+            prompt_syntax: "plain" | "weighted";
+            /** @description Of a second pass, where one is requested */
+            hires: components["schemas"]["HiresDefaults"];
         };
         /**
          * EndpointHealth
@@ -297,6 +309,16 @@ export interface components {
             /** Model */
             model: string;
             endpoint: components["schemas"]["EndpointHealth"];
+        };
+        /**
+         * HiresDefaults
+         * @description Values that `hires` of a request leaves out. Its steps are those of the request.
+         */
+        HiresDefaults: {
+            /** Scale */
+            scale: number;
+            /** Strength */
+            strength: number;
         };
         /**
          * Image
@@ -462,9 +484,9 @@ export interface components {
             formats: string[];
             /**
              * Features
-             * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, DELETE /jobs/{id} of a running job, and webhooks
+             * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, DELETE /jobs/{id} of a running job, webhooks, prompt_syntax weighted, clip_skip, and hires
              */
-            features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running" | "webhooks")[];
+            features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running" | "webhooks" | "weighted_prompts" | "clip_skip" | "hires")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -758,7 +780,7 @@ export interface components {
             key: string;
         };
         /**
-         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. Each LoRA adds 10 % to the product.
+         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. With hires, those of both passes count together. Each LoRA adds 10 % to the product.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -794,6 +816,13 @@ export interface components {
             } | null;
             embed_parameters?: boolean | null;
             loras?: unknown[] | null;
+            prompt_syntax?: ("plain" | "weighted") | null;
+            clip_skip?: number | null;
+            hires?: {
+                scale?: number | null;
+                strength?: number | null;
+                steps?: number | null;
+            } | null;
             webhook?: string | null;
             webhook_events?: ("start" | "completed")[] | null;
         } & (({
@@ -812,10 +841,16 @@ export interface components {
             /** @enum {unknown} */
             scheduler?: "ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lcm" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun" | null;
             num_inference_steps?: unknown;
+            hires?: {
+                steps?: unknown;
+            };
         } | {
             /** @enum {unknown} */
             scheduler?: "ddim" | "ddpm" | "dpmpp_2m" | "dpmpp_2m_karras" | "euler" | "euler_a" | "heun" | "lms" | "pndm" | "unipc" | "flow_euler" | "flow_heun" | null;
             num_inference_steps?: unknown;
+            hires?: {
+                steps?: unknown;
+            };
         }) & ({
             strength?: null;
             mask_image?: null;
@@ -837,6 +872,10 @@ export interface components {
             mask_image?: null;
             mask_mode?: null;
         })))) & ({
+            hires?: null;
+        } | {
+            init_image?: null;
+        }) & ({
             webhook_events?: null;
         } | {
             webhook: string;
