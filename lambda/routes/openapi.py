@@ -135,7 +135,7 @@ def _budget(profile: ModelProfile) -> str:
     return (
         f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
         f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
-        "that run count: num_inference_steps x strength. "
+        "that run count: num_inference_steps x strength. With hires, those of both passes count together. "
         f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product."
     )
 

@@ -113,11 +113,7 @@ def generation_size(model: Model, request: GenerationRequest) -> tuple[int, int]
     """Return (width, height) to generate at: the requested size rounded up to the grid, or the model's only size."""
     if model.profile.upscales:
         return model.profile.sizes[0]
-    return _on_grid(model, request.width, request.height)
-
-
-def _on_grid(model: Model, width: int, height: int) -> tuple[int, int]:
-    return -(-width // model.grid) * model.grid, -(-height // model.grid) * model.grid
+    return -(-request.width // model.grid) * model.grid, -(-request.height // model.grid) * model.grid
 
 
 def scaling_warnings(requested: tuple[int, int], size: tuple[int, int], profile: ModelProfile) -> list[str]:
@@ -302,13 +298,10 @@ def _create_run(
 def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _Run:
     """Return the second pass, which starts from the images of the first."""
     model, request = first.model, first.request
-    if model.profile.upscales:
-        width, height = model.profile.sizes[0]
-        size = _on_grid(model, *replace(request, width=width, height=height).result_size)
-    else:
-        size = _on_grid(model, *request.result_size)
-        images = [crop_center(image, request.width, request.height) for image in images]
     second = second_request(request, hires)
+    size = generation_size(model, second)
+    if not model.profile.upscales:
+        images = [crop_center(image, request.width, request.height) for image in images]
     pipeline = request_pipeline(model.pipeline, request.scheduler, img2img_class(model.pipeline, inpaint=False))
     arguments = replace(prepare_arguments(pipeline, second, *size), encoder=first.arguments.encoder)
     start, steps = scale_up(images, *size), first.steps * request.images

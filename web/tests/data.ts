@@ -25,6 +25,8 @@ export function createModel(changes: Partial<Model> = {}): Model {
       output_format: 'png',
       strength: 0.8,
       embed_parameters: false,
+      prompt_syntax: 'plain',
+      hires: { scale: 2, strength: 0.5 },
     },
     bounds: {
       width: range(64, 768),
@@ -47,6 +49,9 @@ export function createModel(changes: Partial<Model> = {}): Model {
       loras: { minimum: 1, maximum: 4 },
       lora_scale: { minimum: -4, maximum: 4 },
       lora_cost_percent: 10,
+      clip_skip: range(1, 12),
+      prompt_weight: range(-10, 10),
+      hires_scale: range(1.5, 2),
       max_pixel_steps: 512 * 512 * 100,
     },
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],

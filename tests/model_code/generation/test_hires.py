@@ -83,14 +83,14 @@ def test_progress_counts_both_passes(two_pass: Any, send: Send) -> None:
     assert sizes[0][0] < sizes[-1][0]
 
 
-def test_a_small_model_generates_the_second_pass_at_its_scaled_size(two_pass: Any, send: Send) -> None:
+def test_a_model_of_one_size_runs_both_passes_at_it(two_pass: Any, send: Send) -> None:
     two_pass.profile = replace(WITH_IMAGES, upscales=True)
-    assert images(send(two_pass, width=64, height=64, hires={}))[0].size == (128, 128)
-    assert send(two_pass, width=64, height=64, hires={})["warnings"] == []
-    response = send(two_pass, width=128, height=64, hires={})
-    assert images(response)[0].size == (256, 128)
-    assert "128x128" in response["warnings"][0]
-    assert "256x128" in response["warnings"][0]
+    for width, result in ((64, (128, 128)), (128, (256, 128))):
+        response = send(two_pass, width=width, height=64, hires={})
+        assert images(response)[0].size == result
+        assert "64x64" in response["warnings"][0]
+        assert f"{result[0]}x{result[1]}" in response["warnings"][0]
+    assert send(two_pass, width=64, height=64)["generated_images"] != response["generated_images"]
 
 
 def test_steps_beyond_the_model_are_refused(two_pass: Any, send: Send) -> None:

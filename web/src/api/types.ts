@@ -37,6 +37,9 @@ type RequestOnly =
   | 'strength'
   | 'embed_parameters'
   | 'loras'
+  | 'prompt_syntax'
+  | 'clip_skip'
+  | 'hires'
 
 /** A LoRA of a request. */
 export interface ChosenLora {
