@@ -441,13 +441,13 @@ def test_bounds_of_weights(param: str) -> None:
     for weight in (bound.minimum, bound.maximum):
         request = parse({"prompt": "a", param: f"(b:{weight})", "prompt_syntax": "weighted"})
         assert contract.parse_request(contract.render_request(request), PROFILE) == request
-    for weight in (bound.minimum - 0.01, bound.maximum + 0.01):
-        body = {"prompt": "a", param: f"(secret:{weight})"}
+    for outside in (bound.minimum - 0.01, bound.maximum + 0.01):
+        body = {"prompt": "a", param: f"(secret:{outside})"}
         assert parse(body).prompt_syntax == "plain"
         with pytest.raises(contract.EaselError) as error:
             parse({**body, "prompt_syntax": "weighted"})
         assert (error.value.code, error.value.param) == ("out_of_range", param)
-        assert f"{weight:g}" in error.value.message
+        assert f"{outside:g}" in error.value.message
         assert "secret" not in error.value.message
 
 
