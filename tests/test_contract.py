@@ -484,9 +484,9 @@ HIRES = [
 def test_bounds_of_hires(name: str, bound: contract.Bound, step: float) -> None:
     for value in (bound.minimum, bound.maximum):
         assert getattr(parse({"prompt": "a", "hires": {name: value}}).hires, name) == value
-    for value in (bound.minimum - step, bound.maximum + step):
+    for outside in (bound.minimum - step, bound.maximum + step):
         with pytest.raises(contract.EaselError) as error:
-            parse({"prompt": "a", "hires": {name: value}})
+            parse({"prompt": "a", "hires": {name: outside}})
         assert (error.value.code, error.value.param) == ("out_of_range", f"hires.{name}")
 
 

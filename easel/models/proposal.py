@@ -39,7 +39,8 @@ class Usual:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-_CLIP, _IMAGES = {"prompt_tokens": 75}, {"image_to_image": True}
+# SD 2.x has 23 layers, but clip_skip ends at 12.
+_CLIP, _IMAGES = {"prompt_tokens": 75, "clip_layers": 12}, {"image_to_image": True}
 USUAL: Mapping[str, Usual] = {
     "ChromaPipeline": Usual(1024, 35, 5.0, "0.34.0", more=_IMAGES),
     "ErnieImagePipeline": Usual(1024, 50, 4.0, "0.38.0"),
