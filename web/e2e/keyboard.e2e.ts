@@ -69,8 +69,9 @@ test('in the prompt, arrow up brings earlier prompts and arrow down what was typ
 test('Tab reaches every control in the order of the page, and Escape cancels the job', async () => {
   const page = await openPage({ steps: 100 })
   const order: string[] = []
+  await page.getByRole('button', { name: 'Comic' }).waitFor()
   await page.locator('#prompt').focus()
-  for (let i = 0; i < 9; i++) {
+  for (let i = 0; i < 10; i++) {
     await page.keyboard.press('Tab')
     const name = await page.evaluate(() => {
       const element = document.activeElement
@@ -85,6 +86,7 @@ test('Tab reaches every control in the order of the page, and Escape cancels the
     'Quick',
     'Fine',
     en.presets.manage,
+    'Comic',
     en.advanced.title,
     en.advanced.reset,
     expect.stringMatching(new RegExp(`^${en.generate.label}`)),
