@@ -122,7 +122,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         },
         "allOf": [
             *(_limit_images(), *_limit_steps(profile.scheduler, steps)),
-            *((_needs_init_image(), _hires_alone()) if profile.image_to_image else ()),
+            *((_needs_init_image(),) if profile.image_to_image else ()),
             *([_needs_webhook()] if webhook_events else []),
         ],
         "required": ["prompt"],
@@ -241,17 +241,15 @@ def _hires(steps: Mapping[str, Bound]) -> dict[str, Any]:
     }
 
 
-def _hires_alone() -> dict[str, Any]:
-    return {"anyOf": [_absent("hires"), _absent("init_image")]}
-
-
 def _needs_init_image() -> dict[str, Any]:
-    """Return the condition under which fields need an init_image, a mask_image or outpaint."""
+    """Return the condition under which fields need an init_image, a mask_image or outpaint, or exclude hires."""
     init_image, mask_image = _given("init_image", "string"), _given("mask_image", "string")
     whole = _absent("mask_image", "mask_mode", "mask_blur", "outpaint")
     extended = {"allOf": [_given("outpaint", "object"), _absent("mask_image", "mask_mode")]}
-    from_image = {"allOf": [init_image, {"anyOf": [whole, mask_image, extended]}]}
-    return {"anyOf": [_absent("strength", "mask_image", "mask_mode", "mask_blur", "outpaint"), from_image]}
+    from_image = {"allOf": [init_image, _absent("hires"), {"anyOf": [whole, mask_image, extended]}]}
+    return {
+        "anyOf": [_absent("init_image", "strength", "mask_image", "mask_mode", "mask_blur", "outpaint"), from_image]
+    }
 
 
 def _needs_webhook() -> dict[str, Any]:

@@ -852,6 +852,7 @@ export interface components {
                 steps?: unknown;
             };
         }) & ({
+            init_image?: null;
             strength?: null;
             mask_image?: null;
             mask_mode?: null;
@@ -859,6 +860,8 @@ export interface components {
             outpaint?: null;
         } | ({
             init_image: string;
+        } & {
+            hires?: null;
         } & ({
             mask_image?: null;
             mask_mode?: null;
@@ -872,10 +875,6 @@ export interface components {
             mask_image?: null;
             mask_mode?: null;
         })))) & ({
-            hires?: null;
-        } | {
-            init_image?: null;
-        }) & ({
             webhook_events?: null;
         } | {
             webhook: string;
