@@ -34,6 +34,7 @@ from stacks.notebook.stack import NotebookStack
 from stacks.site.page import PageError
 from stacks.site.stack import SiteStack
 from stacks.storage.stack import StorageStack
+from stacks.users.stack import UsersStack
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "web" / "dist"
@@ -55,6 +56,7 @@ def create_stacks(
     settings, names = choose_instances(model, settings), settings.names
 
     storage = StorageStack(app, names.storage, settings=settings, env=env)
+    users = UsersStack(app, names.users, settings=settings, env=env) if settings.sign_in == "cognito" else None
     endpoint = ModelStack(app, names.model, settings=settings, model=model, storage=storage, code=code, env=env)
     api = ApiStack(
         app,
@@ -65,6 +67,7 @@ def create_stacks(
         accounts=storage.accounts,
         endpoint=endpoint.endpoint,
         alerts=storage.alerts.topic,
+        users=users,
         site=not no_site,
         env=env,
     )
@@ -72,7 +75,16 @@ def create_stacks(
     if no_site:
         cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
     else:
-        site = SiteStack(app, names.site, settings=settings, api=api.api, page=page, env=env)
+        site = SiteStack(
+            app,
+            names.site,
+            settings=settings,
+            api=api.api,
+            page=page,
+            users=users,
+            store=storage.bucket,
+            env=env,
+        )
         site.add_stack_dependency(api)
         service.append(site)
     add_optional_stacks(app, settings, storage, service=service, env=env)

@@ -13,7 +13,7 @@ from hashlib import sha256
 # --- the name of an Easel ------------------------------------------------------------------------
 
 DEFAULT_NAME = "easel"
-STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook", "Budget")
+STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook", "Budget", "Users")
 STACK_CHARACTERS = 24
 """Longest name of a stack. CloudFormation shortens a longer one in names of 64 characters, such as those of roles."""
 NAME_CHARACTERS = STACK_CHARACTERS - max(map(len, STACK_PARTS))
@@ -65,6 +65,10 @@ class Names:
     @property
     def budget(self) -> str:
         return f"{self.prefix}Budget"
+
+    @property
+    def users(self) -> str:
+        return f"{self.prefix}Users"
 
     @property
     def import_log_group(self) -> str:
@@ -147,6 +151,12 @@ USAGE_SLOT = "UsageSlot"
 """Part of the logical ids of the gateway's API keys that count others. The stack's own key has no such part."""
 USAGE_SLOTS = 8
 """API Gateway counts and throttles requests by slot. Up to this many keys have a slot each; more share them."""
+
+# --- sign-in --------------------------------------------------------------------------------------
+
+SIGN_IN_RESOURCE, SIGN_IN_RIGHT = "easel", "generate"
+SIGN_IN_SCOPE = f"{SIGN_IN_RESOURCE}/{SIGN_IN_RIGHT}"
+"""OAuth scope of the access tokens that the API accepts."""
 
 # --- time limits of a request --------------------------------------------------------------------
 

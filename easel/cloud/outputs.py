@@ -20,7 +20,7 @@ INTERNAL_PREFIXES = ("ExportsOutput", "PublishOutput")
 def read_outputs(account: Account) -> dict[str, str]:
     """Return the outputs by name, those of the site first. Raises CommandError: Easel is not deployed."""
     stacks, names = outputs_of(account), account.names
-    order = (names.site, names.api, names.model, names.storage, names.notebook, names.budget)
+    order = (names.site, names.users, names.api, names.model, names.storage, names.notebook, names.budget)
     all_outputs = {key: value for name in order for key, value in stacks.get(name, {}).items()}
     outputs = {key: value for key, value in all_outputs.items() if not key.startswith(INTERNAL_PREFIXES)}
     if not outputs:

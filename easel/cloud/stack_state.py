@@ -44,7 +44,7 @@ def find_endpoint(account: Account) -> DeployedEndpoint:
 def has_only_standalone_stacks(account: Account) -> bool:
     """Return whether no deployed stack needs an endpoint."""
     names = account.names
-    return outputs_of(account).keys() & set(names.stacks) <= {names.cloud9, names.notebook, names.budget}
+    return outputs_of(account).keys() & set(names.stacks) <= {names.cloud9, names.notebook, names.budget, names.users}
 
 
 def _no_endpoint(stack: str, status: str) -> CommandError:

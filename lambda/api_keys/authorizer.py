@@ -8,7 +8,9 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from api_keys.credentials import sent_key
-from api_keys.keys import Keys, parse_text
+from api_keys.keys import Key, Keys, parse_text
+from api_keys.tokens import InvalidTokenError, is_token
+from api_keys.users import Users
 
 BASIC_PATHS = ("/sdapi/", "/hf/")
 """Paths whose clients are asked for a password, and get errors as one text, which is not what others read. Elsewhere a
@@ -43,7 +45,7 @@ class Caller:
 class Authorizer:
     """Identifies callers. `usage_prefix`: start of the values of the gateway's API keys; the slot's number follows.
 
-    `on_refused` is called with the reason, and the key's id where it is known.
+    `users`: None if nobody can sign in. `on_refused` is called with the reason, and the key's id where it is known.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class Authorizer:
         operator: OperatorKey,
         usage_prefix: str,
         now: Callable[[], float],
+        users: Users | None = None,
         on_refused: Callable[[str, str], None] = lambda reason, id: None,
     ) -> None:
         self._keys, self._operator, self._usage_prefix = keys, operator, usage_prefix
-        self._now, self._on_refused = now, on_refused
+        self._now, self._users, self._on_refused = now, users, on_refused
 
     def __call__(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the authorizer's response to an event of API Gateway. Raises UnauthorizedError for `BASIC_PATHS`."""
@@ -75,24 +78,38 @@ class Authorizer:
         return {**response, "context": {"owner": caller.owner}, "usageIdentifierKey": caller.usage_key}
 
     def identify(self, text: str) -> Caller | None:
-        """Return the caller that the key `text` belongs to, or None."""
+        """Return the caller that the key or access token `text` belongs to, or None."""
         if not text:
             self._on_refused("no key", "")
             return None
         if parsed := parse_text(text):
             return self._holder(*parsed)
+        if self._users and is_token(text):
+            return self._user(self._users, text)
         if _same(text, self._operator.value()):
             return Caller(owner_of_operator(self._operator.id), text)
         self._on_refused("unknown key", "")
         return None
 
     def _holder(self, id: str, secret: str) -> Caller | None:
-        key, now = self._keys.find(id), self._now()
-        known = key is not None and key.matches(secret, now)
-        reason = key.state(now) if key and known else "unknown key"
-        if key and reason == "active":
+        key = self._keys.find(id)
+        if key and key.matches(secret, self._now()):
+            return self._active(key)
+        self._on_refused("unknown key", "")
+        return None
+
+    def _user(self, users: Users, token: str) -> Caller | None:
+        try:
+            return self._active(users.identify(token))
+        except InvalidTokenError as error:
+            self._on_refused(str(error), "")
+            return None
+
+    def _active(self, key: Key) -> Caller | None:
+        """Return the caller with this key, unless it is revoked or expired."""
+        if (state := key.state(self._now())) == "active":
             return Caller(key.id, f"{self._usage_prefix}{key.slot}")
-        self._on_refused(reason, id if known else "")
+        self._on_refused(state, key.id)
         return None
 
 

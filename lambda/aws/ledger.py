@@ -57,6 +57,28 @@ class AccountTable:
         with _translated():
             self._client.put_item(TableName=self._table, Item=item)
 
+    def swap(self, old: Key | None, new: Key) -> bool:
+        """Store a key in place of `old`; None: of nothing. Return False if something else is stored."""
+        with _translated():
+            found = self._client.get_item(TableName=self._table, Key=_name(new.id, _KEY_ITEM), ConsistentRead=True)
+        stored = found.get("Item")
+        if (_key(stored) if stored else None) != old:
+            return False
+        values = {":stored": stored["json"]} if stored else None
+        condition = "#json = :stored" if stored else "attribute_not_exists(#json)"
+        try:
+            with _translated():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item={**_name(new.id, _KEY_ITEM), "json": {"S": dumps(asdict(new))}},
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#json": "json"},
+                    **({"ExpressionAttributeValues": values} if values else {}),
+                )
+        except _ConditionError:
+            return False
+        return True
+
     # --- accounts --------------------------------------------------------------------------------
 
     def read(self, owner: str, since: str) -> Account:

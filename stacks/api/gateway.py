@@ -16,6 +16,7 @@ from stacks.api.gateway_responses import GatewayResponses
 from stacks.common.nag_suppressions import suppress
 from stacks.config.names import GATEWAY_SECONDS
 from stacks.config.settings import Settings
+from stacks.users.stack import UsersStack
 
 STAGE = "v1"
 TIMEOUT = cdk.Duration.seconds(GATEWAY_SECONDS)
@@ -34,7 +35,8 @@ _REASONS = {
     "api_auth=iam requires signed requests",
     "AwsSolutions-APIG6": "Execution logs need the same role in the account's settings as access logs; the function "
     "logs every request",
-    "AwsSolutions-COG4": "Callers are programs with an API key or an IAM role; there are no users to sign in",
+    "AwsSolutions-COG4": "Our own authorizer takes API keys and, with sign_in=cognito, verifies the pool's tokens; the "
+    "gateway's for user pools takes no keys",
 }
 
 
@@ -49,6 +51,7 @@ class Gateway(Construct):
         settings: Settings,
         function: lambda_.IFunction,
         accounts: dynamodb.ITable,
+        users: UsersStack | None,
     ) -> None:
         super().__init__(scope, id)
         keys, signed = settings.api_auth == "key", settings.api_auth == "iam"
@@ -76,7 +79,11 @@ class Gateway(Construct):
             ),
         )
         self.api.node.try_remove_child("Endpoint")  # the CDK's own output has an unreadable name; the stack has ApiUrl
-        by_key = KeyAuthorizer(self, "Keys", settings=settings, api=self.api, accounts=accounts) if keys else None
+        by_key = (
+            KeyAuthorizer(self, "Keys", settings=settings, api=self.api, accounts=accounts, users=users)
+            if keys
+            else None
+        )
         authorization_type = apigateway.AuthorizationType.IAM if signed else apigateway.AuthorizationType.NONE
         for resource in (self.api.root, self.api.root.add_resource("{proxy+}")):
             resource.add_method(

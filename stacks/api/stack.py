@@ -23,6 +23,7 @@ from stacks.common.outputs import output
 from stacks.config.catalogue import Model
 from stacks.config.settings import Settings
 from stacks.model.endpoint import Endpoint
+from stacks.users.stack import UsersStack
 
 _NO_FIREWALL_REASON = (
     "A firewall is billed by the month; the throttle, the quota and max_instances limit what an attacker can spend. "
@@ -47,6 +48,7 @@ class ApiStack(cdk.Stack):
         accounts: dynamodb.ITable,
         endpoint: Endpoint,
         alerts: sns.ITopic,
+        users: UsersStack | None,
         site: bool,
         **options: Any,
     ) -> None:
@@ -62,7 +64,9 @@ class ApiStack(cdk.Stack):
             endpoint=endpoint,
             lost_events=lost_events,
         )
-        gateway = Gateway(self, "Gateway", settings=settings, function=functions.api.function, accounts=accounts)
+        gateway = Gateway(
+            self, "Gateway", settings=settings, function=functions.api.function, accounts=accounts, users=users
+        )
         self.api = gateway.api
         self.export_value(self.api.rest_api_id)  # for the site; with `site=off` the export stays, as its stack does
         self._protect(settings, behind_cloudfront=site)

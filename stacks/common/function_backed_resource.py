@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -54,6 +54,10 @@ class FunctionBackedResource(Construct):
         self._resource.node.add_dependency(self.role)
         if continues:
             self._resource.node.add_dependency(handler.allow_self_invocation())
+
+    def set_property(self, name: str, value: object) -> None:
+        """Add a property that is known only after the construct was created."""
+        cast(cdk.CfnResource, self._resource.node.default_child).add_property_override(name, value)
 
     def attribute(self, name: str) -> str:
         """Return the attribute `name` of the function's response."""

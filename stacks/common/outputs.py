@@ -24,6 +24,8 @@ OUTPUTS = {
     "FirewallCosts": "With waf=on: what the firewall costs a month",
     "DomainUrl": "With domain_name and no site: base URL of the API",
     "DomainRecord": "With domain_name and no hosted_zone_id: the DNS record to create",
+    "InviteCommand": "With sign_in=cognito: command that invites a person, who gets the first password by e-mail",
+    "SignInRedirect": "With sign_in_issuer: redirect URI to register at the provider",
     "NotebookName": "With notebook=on: name of the notebook instance",
     "NotebookUrlCommand": "With notebook=on: command that prints a link into the notebook",
     "NotebookPrice": "With notebook=on: USD per hour while it runs",

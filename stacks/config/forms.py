@@ -94,9 +94,11 @@ HubUrl = Annotated[
 ]
 
 
+_SECRET = _ARN.format("secretsmanager", r"secret:[\w/+=.@-]+") + r"|[\w/+=.@-]{1,512}|"
+
+
 def _token_secret(name: str) -> str:
-    arn = _ARN.format("secretsmanager", r"secret:[\w/+=.@-]+")
-    if not re.fullmatch(rf"{arn}|[\w/+=.@-]{{1,512}}|", name, re.ASCII) or name.startswith("hf_"):
+    if not re.fullmatch(_SECRET, name, re.ASCII) or name.startswith("hf_"):
         raise failure(
             "secret",
             "hub_token_secret",
@@ -107,6 +109,15 @@ def _token_secret(name: str) -> str:
 
 
 TokenSecret = Annotated[str, AfterValidator(_token_secret)]
+
+
+Issuer = Annotated[
+    str, matches(r"|https://[\w.-]+(:\d{1,5})?(/[\w./~-]*)?", "like https://login.example.com/, without a query")
+]
+ClientId = Annotated[str, matches(r"|[!-~]{1,255}", "1 to 255 visible ASCII characters")]
+ClientSecret = Annotated[
+    str, matches(_SECRET, "the name or ARN of a secret in Secrets Manager, not the secret itself, like easel-sign-in")
+]
 
 
 def _kms_key(arn: str) -> str:

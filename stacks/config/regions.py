@@ -107,12 +107,15 @@ def _check_region_of(setting: str, arn: str, region: str) -> None:
 
 
 def why_no_site(settings: Settings, region: str) -> str:
-    """Return why the site cannot be in `region`, or an empty text. Raises SettingsError where `site` is `on`."""
-    if settings.site == "off":
+    """Return why the site cannot be in `region`, or an empty text. Raises SettingsError where a setting needs it."""
+    if settings.site == "off" and settings.sign_in == "off":
         return "site is off"
     reason = next((why for start, why in _NO_CLOUDFRONT.items() if region.startswith(start)), "")
     if settings.api_auth == "iam":
         reason = "with api_auth=iam the API accepts signed requests only, which a page cannot make"
+    if settings.sign_in != "off" and (settings.site == "off" or reason):
+        message = f"sign_in={settings.sign_in} is for the page, and {reason or 'site is off'}. Leave sign_in out."
+        raise SettingsError(message, code="conflict", key="sign_in")
     if reason and settings.site == "on":
         message = (
             f"site is on, but {reason}. Set site=off. `EASEL_TARGET=<ApiUrl> npm run dev` in web/ shows the page on "

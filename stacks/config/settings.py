@@ -91,6 +91,22 @@ class Settings(BaseModel):
     api_auth: Literal["key", "iam", "none"] = "key"
     """Who may call the API: holders of an API `key`, callers that sign with `iam`, or, with `none`, everybody, at your
     cost. For AWS-internal callers (`iam`) and for APIs behind another gateway (`none`)."""
+    sign_in: Literal["off", "cognito"] = "off"
+    """`cognito` creates a user pool, and people whom you invite sign in on the page; API keys work as before. For pages
+    that several people use."""
+    sign_in_images_a_day: Annotated[int, WholeNumber, Field(ge=0, le=1_000_000)] = 100
+    """Images a day (UTC) of each person who signs in; 0: no quota. For users of `sign_in`."""
+    sign_in_mfa: Switch = "off"
+    """`on` requires a code of an authenticator app of everybody who signs in. For organisations that require a second
+    factor."""
+    sign_in_issuer: forms.Issuer = ""
+    """URL of an OpenID Connect provider where people sign in; empty: the pool's own users. Needs `sign_in_client_id`
+    and `sign_in_client_secret`. For organisations with accounts of their own."""
+    sign_in_client_id: forms.ClientId = ""
+    """The id that the provider gave Easel. For users of `sign_in_issuer`."""
+    sign_in_client_secret: forms.ClientSecret = ""
+    """Name or ARN of a secret in Secrets Manager that holds the client's secret as plain text. For users of
+    `sign_in_issuer`."""
     webhooks: Switch = "off"
     """`on` lets a request name a public https URL that gets the job's events. For callers that cannot poll; off by
     default, because callers then choose what your account calls."""
@@ -162,6 +178,7 @@ class Settings(BaseModel):
         _check_domain(self)
         _check_instances(self)
         _check_budget(self)
+        _check_sign_in(self)
         _check_cloud9(self)
         return self
 
@@ -274,6 +291,27 @@ def _check_budget(settings: Settings) -> None:
     if settings.budget_action == "stop" and not settings.budget_usd:
         message = "budget_action=stop needs a budget, and budget_usd is 0. Set budget_usd, or leave budget_action out."
         raise failure("conflict", "budget_action", message)
+
+
+def _check_sign_in(settings: Settings) -> None:
+    provider = {key: getattr(settings, key) for key in ("sign_in_issuer", "sign_in_client_id", "sign_in_client_secret")}
+    if settings.sign_in == "off":
+        for key in ("sign_in_mfa", *provider):
+            if getattr(settings, key) not in ("", "off"):
+                raise failure("conflict", key, f"{key} needs sign_in=cognito.")
+        return
+    if settings.api_auth != "key":
+        message = (
+            f"sign_in=cognito needs api_auth=key, the default; with api_auth={settings.api_auth} nobody can sign in."
+        )
+        raise failure("conflict", "sign_in", message)
+    if missing := [key for key, value in provider.items() if not value]:
+        if len(missing) < len(provider):
+            message = f"{', '.join(provider)} belong together: set all or none. Missing: {', '.join(missing)}."
+            raise failure("conflict", missing[0], message)
+    elif settings.sign_in_mfa == "on":
+        message = "sign_in_mfa is for the pool's own users. With sign_in_issuer, the provider decides about it."
+        raise failure("conflict", "sign_in_mfa", message)
 
 
 def _check_cloud9(settings: Settings) -> None:

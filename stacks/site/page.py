@@ -6,6 +6,7 @@ have to allow CloudFront.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -43,7 +44,7 @@ class Page(Construct):
         self.bucket = PrivateBucket(self, "Files", no_access_logs_reason=_NO_ACCESS_LOGS_REASON)
         configure_auto_delete(cdk.Stack.of(self), self, log_days=log_days)
         archive = assets.Asset(self, "Archive", path=str(folder))
-        PageFiles(self, "Content", bucket=self.bucket, archive=archive, log_days=log_days)
+        self.content = PageFiles(self, "Content", bucket=self.bucket, archive=archive, log_days=log_days)
 
 
 class PageFiles(FunctionBackedResource):
@@ -70,6 +71,10 @@ class PageFiles(FunctionBackedResource):
         allow(self.role, ["s3:PutObject"], [bucket.arn_for_objects("*")])
         logical_id = cdk.Stack.of(self).get_logical_id(cast(cdk.CfnElement, bucket.node.default_child))
         suppress(self.role, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _WRITE_REASON})
+
+    def configure(self, sign_in: Mapping[str, str]) -> None:
+        """Write `sign_in` into the page."""
+        self.set_property("SignIn", dict(sign_in))
 
 
 def _entries(folder: Path) -> list[Path]:

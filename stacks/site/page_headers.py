@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -13,12 +14,22 @@ POLICY = Path(__file__).parents[2] / "web" / "content-security-policy.txt"
 YEAR = cdk.Duration.days(365)
 
 
-class PageHeaders(cloudfront.ResponseHeadersPolicy):
-    """The page loads only its own files, cannot be framed, and is requested by HTTPS only."""
+CONNECTIONS = "connect-src"
 
-    def __init__(self, scope: Construct, id: str, *, name: str) -> None:
+
+class PageHeaders(cloudfront.ResponseHeadersPolicy):
+    """The page loads only its own files, cannot be framed, and is requested by HTTPS only.
+
+    `sources`: all that it may connect to beside its own address; None: whatever the user enters in its settings.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, name: str, sources: Sequence[str] | None) -> None:
+        directives = POLICY.read_text().splitlines()
+        if sources is not None:
+            own = " ".join((CONNECTIONS, "'self'", "blob:", *sources))
+            directives = [own if line.startswith(f"{CONNECTIONS} ") else line for line in directives]
         policy = cloudfront.ResponseHeadersContentSecurityPolicy(
-            content_security_policy="; ".join(POLICY.read_text().splitlines()), override=True
+            content_security_policy="; ".join(directives), override=True
         )
         super().__init__(
             scope,

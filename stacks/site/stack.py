@@ -10,6 +10,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_route53_targets as targets
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.api.gateway import STAGE, TIMEOUT
@@ -19,6 +20,8 @@ from stacks.common.outputs import output
 from stacks.config.settings import Settings
 from stacks.site.page import Page
 from stacks.site.page_headers import PageHeaders
+from stacks.site.sign_in import SignInClient
+from stacks.users.stack import UsersStack
 
 API_TIMEOUT = TIMEOUT.plus(cdk.Duration.seconds(6))
 """How long CloudFront waits for the API: longer than the gateway, so that a timeout gets the gateway's response."""
@@ -36,13 +39,26 @@ _REASONS = {
 
 
 class SiteStack(cdk.Stack):
-    """A distribution with two origins: the bucket for the page's files, the gateway for everything else."""
+    """A distribution with two origins: the bucket for the page's files, the gateway for everything else.
+
+    `users`: who may sign in on the page; None: nobody. `store`: the bucket with the images.
+    """
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, api: apigateway.IRestApi, page: Path, **options: Any
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        api: apigateway.IRestApi,
+        page: Path,
+        users: UsersStack | None,
+        store: s3.IBucket,
+        **options: Any,
     ) -> None:
         super().__init__(scope, id, description="Easel: page and API under one address", **options)
         self._name = f"{cdk.Aws.STACK_NAME}-{cdk.Aws.REGION}"  # CloudFront is global, and requires names
+        self._sources = _sign_in_sources(users, store) if users else None
         files = Page(self, "Page", folder=page, log_days=settings.log_days)
         domain = settings.domain_name
         self.distribution = cloudfront.Distribution(
@@ -64,6 +80,10 @@ class SiteStack(cdk.Stack):
         output(self, "SiteUrl", f"https://{domain or self.distribution.domain_name}/")
         if domain:
             output(self, "DomainRecord", self._records(settings))
+        if users:
+            hosts = (domain, self.distribution.domain_name) if domain else (self.distribution.domain_name,)
+            addresses = [f"https://{host}/" for host in hosts]
+            files.content.configure(SignInClient(self, "SignIn", users=users, addresses=addresses).config)
 
     def _records(self, settings: Settings) -> str:
         """Create records for IPv4 and IPv6."""
@@ -99,9 +119,15 @@ class SiteStack(cdk.Stack):
             allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
-            response_headers_policy=PageHeaders(self, "Headers", name=self._name),
+            response_headers_policy=PageHeaders(self, "Headers", name=self._name, sources=self._sources),
         )
 
 
 def _uncached(status: int) -> cloudfront.ErrorResponse:
     return cloudfront.ErrorResponse(http_status=status, ttl=cdk.Duration.seconds(0))
+
+
+def _sign_in_sources(users: UsersStack, store: s3.IBucket) -> tuple[str, ...]:
+    """Return what a page that holds tokens may connect to beside the API: the hosted page, and images in S3."""
+    s3_hosts = (f"s3.{cdk.Aws.URL_SUFFIX}", f"s3.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}")
+    return users.hosted_page, *(f"https://{store.bucket_name}.{host}" for host in s3_hosts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 from custom_resources import page
 
@@ -46,3 +47,22 @@ def test_only_the_folder_of_hashed_names_is_cached_for_long() -> None:
     """Vite puts a hash of the content into every name below assets/, and into no other name."""
     assert "assetsDir" not in (ROOT / "web" / "vite.config.ts").read_text()
     assert page.cache_control("assets.html") == "no-cache"
+
+
+def test_the_configuration_of_the_sign_in_goes_into_the_index(s3: Any) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("index.html", "<html><head></head><body></head></body>")
+        archive.writestr("theme.js", "</head>")
+    s3.put_object(Bucket="assets", Key="p.zip", Body=out.getvalue())
+    boto3.client("s3").create_bucket(Bucket="page")
+    properties = {"Bucket": "page", "Source": {"Bucket": "assets", "Key": "p.zip"}, "SignIn": {"url": 'https://"<a>'}}
+    page.publish({"ResourceProperties": properties})
+    read = {key: s3.get_object(Bucket="page", Key=key)["Body"].read().decode() for key in ("index.html", "theme.js")}
+    assert read == {
+        "index.html": '<html><head><meta name="easel-sign-in" content="{&quot;url&quot;: '
+        '&quot;https://\\&quot;&lt;a&gt;&quot;}" /></head><body></head></body>',
+        "theme.js": "</head>",
+    }
+    with pytest.raises(ValueError, match=r"index\.html"):
+        page.configured(b"<html>", {})

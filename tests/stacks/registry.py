@@ -82,7 +82,8 @@ def _actions(type: str) -> Iterator[str]:
 def used_services() -> set[str]:
     """Return the IAM prefixes of the services that have a resource type in Easel's stacks."""
     names = {name.split("::")[1].lower() for name in {row.type for row in RESOURCE_TYPES} | PARTS}
-    return names - {"cdk", "applicationautoscaling"} | {"application-autoscaling"}
+    renamed = {"applicationautoscaling": "application-autoscaling", "cognito": "cognito-idp"}
+    return {renamed.get(name, name) for name in names - {"cdk"}}
 
 
 @cache

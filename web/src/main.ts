@@ -2,6 +2,7 @@ import { createApp } from 'vue'
 import App from './App.vue'
 import { i18n } from './app/i18n'
 import { applyLanguage } from './app/useLanguage'
+import { readSignInConfig, sessionKey } from './sign-in/config'
 import './styles/tokens.css'
 import './styles/base.css'
 
@@ -18,4 +19,6 @@ if (import.meta.env.PROD && 'serviceWorker' in navigator) {
 }
 
 await applyLanguage()
-createApp(App).use(i18n).mount('#app')
+const signIn = readSignInConfig()
+const session = signIn && (await (await import('./sign-in/session')).openSession(signIn))
+createApp(App).use(i18n).provide(sessionKey, session).mount('#app')

@@ -6,6 +6,7 @@ import os
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
+from easel.cloud.doctor.own_resources import find_secret
 from easel.cloud.doctor.plan import Plan
 from easel.cloud.doctor.quotas import find_quota
 from easel.console.certificates import UNTRUSTED
@@ -185,14 +186,4 @@ def hub_token(account: Account, plan: Plan) -> Finding | None:
     if not name:
         message = "The model needs a hub token, but hub_token_secret is not set."
         return failed(message, f"{CREATE_COMMAND}, then -c hub_token_secret=hub-token")
-    try:
-        with aws_errors():
-            secret = account.client("secretsmanager").describe_secret(SecretId=name)
-    except CommandError as error:
-        if error.where != "ResourceNotFoundException":
-            raise
-        return failed(f"The secret {name} does not exist in {account.region}.")
-    if "DeletedDate" in secret:
-        restore = f"aws secretsmanager restore-secret --secret-id {name}"
-        return failed(f"The secret {name} is scheduled for deletion.", restore)
-    return ok(f"The secret {name} exists.")
+    return find_secret(account, name)

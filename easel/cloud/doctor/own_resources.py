@@ -17,8 +17,31 @@ KEY_SERVICES = (
     "logs.{region}.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com", "sns.amazonaws.com",
 )  # fmt: skip
 """Services that use the KMS key under their own name. The key policy must allow them."""
+CREATE_COMMAND = "aws secretsmanager create-secret --name easel-sign-in --secret-string file://secret.txt"
 NO_BUDGETS = ("aws-cn", "aws-us-gov")
 """Partitions without AWS Budgets."""
+
+
+def find_secret(account: Account, name: str) -> Finding:
+    """Return whether Secrets Manager has a secret. Raises CommandError."""
+    try:
+        with aws_errors():
+            secret = account.client("secretsmanager").describe_secret(SecretId=name)
+    except CommandError as error:
+        if error.where != "ResourceNotFoundException":
+            raise
+        return failed(f"The secret {name} does not exist in {account.region}.")
+    if "DeletedDate" in secret:
+        restore = f"aws secretsmanager restore-secret --secret-id {name}"
+        return failed(f"The secret {name} is scheduled for deletion.", restore)
+    return ok(f"The secret {name} exists.")
+
+
+@check("sign_in_secret", remedy=f"Create the secret: {CREATE_COMMAND}")
+def sign_in_secret(account: Account, plan: Plan) -> Finding | None:
+    """Secrets Manager has the secret of `sign_in_client_secret`."""
+    name = plan.settings.sign_in_client_secret
+    return find_secret(account, name) if name else None
 
 
 @check("kms_key", remedy="Correct kms_key_arn.")

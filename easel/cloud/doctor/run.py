@@ -91,6 +91,7 @@ class Doctor:
             yield from _listed(check.try_run(account, self.plan))
         yield from _listed(functions.archives.try_run(account))
         yield from _listed(functions.keys.try_run(account))
+        yield from _listed(deployment.users.try_run(account))
         try:
             if has_only_standalone_stacks(account):
                 return
@@ -114,6 +115,7 @@ PLAN_CHECKS = (
     own_resources.network,
     own_resources.certificate,
     own_resources.web_acl,
+    own_resources.sign_in_secret,
     account_checks.concurrency,
     functions.powertools,
     account_checks.budget,

@@ -132,6 +132,10 @@ RESOURCE_TYPES = (
         code="usage_plan", type="AWS::ApiGateway::UsagePlan", listing=("apigateway", "get_usage_plans", "items"),
         name="id", text="name", remove="aws apigateway delete-usage-plan --usage-plan-id {name}"),
     ResourceType(
+        code="user_pool", type="AWS::Cognito::UserPool", listing=("cognito-idp", "list_user_pools", "UserPools"),
+        request={"MaxResults": 60}, name="Id", text="Name",
+        remove="delete its domain, then: aws cognito-idp delete-user-pool --user-pool-id {name}"),
+    ResourceType(
         code="event_rule", type="AWS::Events::Rule", listing=("events", "list_rules", "Rules"), name="Name",
         arn="Arn", remove="remove its targets, then: aws events delete-rule --name {name}"),
     ResourceType(
@@ -146,6 +150,8 @@ PARTS = {
     "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CDK::Metadata", "AWS::CloudFront::CachePolicy",
     "AWS::CloudFront::Function", "AWS::CloudFront::OriginAccessControl", "AWS::CloudFront::OriginRequestPolicy",
     "AWS::CloudFront::ResponseHeadersPolicy", "AWS::EC2::SecurityGroupIngress",
+    "AWS::Cognito::ManagedLoginBranding", "AWS::Cognito::UserPoolClient", "AWS::Cognito::UserPoolDomain",
+    "AWS::Cognito::UserPoolIdentityProvider", "AWS::Cognito::UserPoolResourceServer",
     "AWS::IAM::Policy", "AWS::KMS::Alias", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
     "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy",

@@ -17,7 +17,7 @@ READ = (
     "cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks", "cloudformation:GetTemplate",
     "cloudformation:ListStackResources", "cloudfront:ListDistributions", "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricStatistics", "cloudwatch:ListDashboards", "cloudwatch:ListTagsForResource",
-    "codebuild:ListProjects",
+    "codebuild:ListProjects", "cognito-idp:DescribeUserPool", "cognito-idp:ListUserPools",
     "dynamodb:ListTables",
     "ec2:DescribeRegions", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints", "events:ListRules", "iam:ListRoles", "kms:DescribeKey", "kms:GetKeyPolicy",

@@ -26,6 +26,8 @@ LIMITED_BY_BOUNDARY = (
 """Actions that IAM can limit to roles with a certain boundary."""
 NEVER = re.compile(r"iam:\w*(User|Group)\w*")
 """Easel's policies belong to roles only."""
+SECRET = re.compile(r"\{\{resolve:secretsmanager:(arn:[\w/+=.@:-]+?|[\w/+=.@-]+):SecretString")
+"""A secret that CloudFormation reads, by name or ARN."""
 KEY_ARN = re.compile(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+")
 
 
@@ -131,7 +133,7 @@ def _of_custom_resources(assembly: Assembly) -> Iterator[Statement]:
 
 
 def _of_templates(assembly: Assembly) -> Iterator[Statement]:
-    """Yield what CloudFormation reads to fill in a template: parameters of SSM, and outputs of other stacks.
+    """Yield what CloudFormation reads to fill in a template: parameters of SSM, secrets, and outputs of other stacks.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-getstackoutput.html
     """
@@ -140,6 +142,10 @@ def _of_templates(assembly: Assembly) -> Iterator[Statement]:
         resources = [assembly.arn("ssm", f"parameter{name}") for name in own]
         yield allow(["ssm:GetParameters"], [*resources, *(assembly.arn("ssm", f"parameter{name}", account="")
                                                           for name in public)])  # fmt: skip
+    if secrets := sorted(set(SECRET.findall(assembly.text))):
+        resources = [name if name.startswith("arn:") else assembly.arn("secretsmanager", f"secret:{name}-*")
+                     for name in secrets]  # fmt: skip
+        yield allow(["secretsmanager:GetSecretValue"], resources)
     if "Fn::GetStackOutput" in assembly.text:
         stacks = [assembly.arn("cloudformation", f"stack/{name}/*") for name in assembly.templates]
         yield allow(["cloudformation:DescribeStacks"], stacks)

@@ -25,7 +25,7 @@ from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
 from .sagemaker.notebooks import Notebooks
 from .sagemaker.runtime import Runtime
-from .services import apigateway, cloudfront, cloudwatch, codebuild, kms, lambda_logs, log_streams, s3_missing
+from .services import apigateway, cloudfront, cloudwatch, codebuild, cognito, kms, lambda_logs, log_streams, s3_missing
 from .services.autoscaling import AutoScaling
 from .services.budgets import Budgets
 
@@ -89,6 +89,7 @@ def install_extensions() -> None:
     """Replace functions of MiniStack."""
     apigateway.install()
     cloudwatch.install()
+    cognito.install()
     kms.install()
     s3_missing.install()
     lambda_logs.install()

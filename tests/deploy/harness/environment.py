@@ -79,6 +79,8 @@ def create_certificate(folder: Path) -> tuple[Path, Path]:
         "localhost",
         "*.execute-api.localhost",
         f"*.execute-api.{REGION}.amazonaws.com",
+        f"cognito-idp.{REGION}.amazonaws.com",
+        f"*.auth.{REGION}.amazoncognito.com",
         "*.cloudfront.net",
         "*.example.com",
     )

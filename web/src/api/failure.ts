@@ -13,12 +13,16 @@ export interface Failure {
   requestId: string
 }
 
+/** Thrown in place of a request when nobody is signed in, or when the API no longer accepts the token. */
+export class SignedOutError extends Error {}
+
 export function failure(kind: FailureKind, code: string, param: string | null = null): Failure {
   return { kind, code, detail: '', hint: '', param, requestId: '' }
 }
 
 /** Convert whatever a request threw to a `Failure`. */
 export function toFailure(error: unknown): Failure {
+  if (error instanceof SignedOutError) return failure('auth', 'signed_out')
   if (!isAxiosError<Partial<Problem> | string | null>(error)) {
     return { ...failure('service', 'page'), detail: String(error) }
   }

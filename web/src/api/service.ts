@@ -1,4 +1,6 @@
-import axios from 'axios'
+import axios, { isAxiosError, type AxiosInstance } from 'axios'
+import type { Session } from '@/sign-in/config'
+import { SignedOutError } from './failure'
 import type { GenerationRequest, Health, Job, Model, Models } from './types'
 
 /** Address and key of the API. An empty url means the folder of the page, which a reverse proxy may move. */
@@ -15,7 +17,7 @@ export interface Service {
   job: (id: string, signal?: AbortSignal) => Promise<Job>
   cancel: (id: string) => Promise<Job>
   image: (url: string, signal?: AbortSignal) => Promise<Blob>
-  /** URL of the job's server-sent events. Null with an API key: EventSource sends no headers. */
+  /** URL of the job's server-sent events. Null with an API key or a token: EventSource sends no headers. */
   eventsUrl: (id: string) => string | null
 }
 
@@ -30,7 +32,7 @@ export function folderOf(page: string): string {
   return new URL('.', page).href
 }
 
-export function createService(connection: Connection): Service {
+export function createService(connection: Connection, session: Session | null = null): Service {
   const base = baseUrl(connection)
   const key = connection.key.trim()
   const http = axios.create({
@@ -38,6 +40,7 @@ export function createService(connection: Connection): Service {
     timeout: TIMEOUT_MS,
     headers: key ? { 'x-api-key': key } : {},
   })
+  if (session) useSession(http, session)
   const absolute = (link: string) => (/^https?:/.test(link) ? link : base + link)
 
   return {
@@ -55,6 +58,21 @@ export function createService(connection: Connection): Service {
     // Without the API key: the link is signed, and S3 rejects a signed request with another credential.
     image: async (url, signal) =>
       (await axios.get<Blob>(absolute(url), { responseType: 'blob', timeout: TIMEOUT_MS, signal })).data,
-    eventsUrl: (id) => (key ? null : `${base}/jobs/${id}/events`),
+    eventsUrl: (id) => (key || session ? null : `${base}/jobs/${id}/events`),
   }
+}
+
+/** Send the session's token with each request. */
+function useSession(http: AxiosInstance, session: Session) {
+  http.interceptors.request.use(async (request) => {
+    const token = await session.token()
+    if (!token) throw new SignedOutError()
+    request.headers.set('authorization', `Bearer ${token}`)
+    return request
+  })
+  http.interceptors.response.use(null, (error: unknown) => {
+    if (!isAxiosError(error) || error.response?.status !== 401) throw error
+    session.end()
+    throw new SignedOutError()
+  })
 }

@@ -39,7 +39,7 @@ const MAX_SHOWN_NAMES = 12
 /** The state of the page. `App.vue` creates and provides it. */
 export function createAppState() {
   const { t } = i18n.global
-  const { connection, service } = useConnection()
+  const { connection, service, session } = useConnection()
   const { model, modelFailure, loadModel } = useModel(service)
   const inpaint = useEdit()
   const initImage = useInitImage(() => {
@@ -102,7 +102,7 @@ export function createAppState() {
   watch([initImage.file, inpaint.edit], clearRequestFailure, { deep: true })
 
   watch(visibleFailure, (problem) => {
-    if (problem?.kind === 'auth' && problem.code !== 'forbidden') dialog.value = 'settings'
+    if (problem?.kind === 'auth' && problem.code !== 'forbidden' && !session) dialog.value = 'settings'
     if (problem?.param && ADVANCED_FIELDS.includes(problem.param)) advancedOpen.value = true
   })
 
@@ -176,6 +176,7 @@ export function createAppState() {
 
   return {
     connection,
+    session,
     model,
     modelFailure,
     loadModel,

@@ -220,6 +220,12 @@ export default {
     exportNote: 'Images are in this browser only. An export is a zip file with all images and their settings.',
     confirmClear: 'Delete all images in this browser? They cannot be restored.',
   },
+  signIn: {
+    button: 'Sign in',
+    out: 'Sign out',
+    as: 'Signed in as {user}',
+    failed: 'The last sign-in did not work. Try again, or ask the operator.',
+  },
   /** The model's own English texts, by which its warnings are recognised. A text comes before its own prefix. */
   warnings: {
     extended: '{model} generates {own}; the image was scaled to {requested}, and its edges were extended to fill it.',
@@ -278,6 +284,7 @@ export default {
       'Without it nothing can be generated. Your images, their settings and the export work: they are in this browser.',
   },
   errors: {
+    signed_out: 'Sign in to generate images. What you have entered here stays.',
     network: 'No response from the API. Is Easel running, and is the address in the settings right?',
     page: 'Something went wrong in the page. Reload it and try again.',
     empty_prompt: 'Enter a prompt.',

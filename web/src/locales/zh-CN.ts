@@ -211,6 +211,12 @@ export default {
     exportNote: '图片只保存在这个浏览器里。导出的 zip 文件包含全部图片及其设置。',
     confirmClear: '删除这个浏览器里的全部图片？删除后无法恢复。',
   },
+  signIn: {
+    button: '登录',
+    out: '退出登录',
+    as: '已登录：{user}',
+    failed: '上次登录没有成功。请重试，或联系管理员。',
+  },
   warnings: {
     extended: '{model} 生成 {own} 的图片，已缩放到 {requested}，并延伸边缘补满画面。',
     scaled: '{model} 生成 {own} 的图片，已缩放到 {requested}。',
@@ -265,6 +271,7 @@ export default {
     offline: '没有它就无法生成图片。图片、它们的设置和导出仍可使用：它们保存在这个浏览器里。',
   },
   errors: {
+    signed_out: '请先登录再生成图片。已填写的内容会保留。',
     network: 'API 没有响应。Easel 是否在运行？设置里的地址是否正确？',
     page: '页面出错了。请刷新后重试。',
     empty_prompt: '请输入提示词。',

@@ -1,4 +1,5 @@
 import { baseUrl } from '@/api/service'
+import { OWN } from '@/api/useConnection'
 import type { AppState } from '@/app/appState'
 import { i18n } from '@/app/i18n'
 import type { HistoryImage, InputKind } from '@/history/imageStore'
@@ -11,11 +12,12 @@ import { toShareLink } from './shareLink'
 export function useImageActions({
   history,
   connection,
+  session,
   showNotice,
   textToCopy,
   dialog,
   initImage,
-}: Pick<AppState, 'history' | 'connection' | 'showNotice' | 'textToCopy' | 'dialog' | 'initImage'>) {
+}: Pick<AppState, 'history' | 'connection' | 'session' | 'showNotice' | 'textToCopy' | 'dialog' | 'initImage'>) {
   const { t } = i18n.global
 
   /** Copy a text. If the browser does not allow that, show it for the user to copy. */
@@ -60,8 +62,8 @@ export function useImageActions({
         parameters.strength === undefined ? undefined : t('notice.copiedWithoutImage'),
       ),
     copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
-      const url = new URL(baseUrl(connection.value), location.origin).href.replace(/\/$/, '')
-      return copy(renderSnippet(language, url, parameters, connection.value.key !== ''))
+      const url = new URL(baseUrl(session ? OWN : connection.value), location.origin).href.replace(/\/$/, '')
+      return copy(renderSnippet(language, url, parameters, connection.value.key !== '' || session !== null))
     },
   }
 }

@@ -9,7 +9,7 @@ from ministack.services.cloudformation import provisioners, stacks
 from ..aws_api.service import Service
 from ..sagemaker.control_plane import SageMaker
 from ..sagemaker.notebooks import Notebooks
-from ..services import kms, sqs_events
+from ..services import cognito, kms, sqs_events
 from .buckets import Buckets
 from .execution_role import keep_boundary
 from .handler import Handler, replacing, updating_in_place
@@ -47,7 +47,7 @@ def _handlers(
     sagemaker, budgets = services["sagemaker"], Budgets(services["budgets"])
     endpoints, scaling = Endpoints(sagemaker, control), Scaling(services["application-autoscaling"])
     ingress, associations = SecurityGroupIngress(client), WebAclAssociations(client)
-    providers = OpenIdProviders(client)
+    providers, brandings = OpenIdProviders(client), cognito.Brandings(client)
     instances = NotebookInstances(sagemaker, notebooks.instances)
     return {
         "AWS::SageMaker::Model": named(sagemaker, control.models),
@@ -58,6 +58,7 @@ def _handlers(
         "AWS::ApplicationAutoScaling::ScalableTarget": updating_in_place(scaling.put_target, scaling.delete_target),
         "AWS::ApplicationAutoScaling::ScalingPolicy": updating_in_place(scaling.put_policy, scaling.delete_policy),
         "AWS::Budgets::Budget": replacing(budgets.create, budgets.delete),
+        "AWS::Cognito::ManagedLoginBranding": replacing(brandings.create, brandings.delete),
         "AWS::EC2::SecurityGroupIngress": replacing(ingress.create, ingress.delete),
         "AWS::IAM::OIDCProvider": replacing(providers.create, providers.delete),
         "AWS::WAFv2::WebACLAssociation": replacing(associations.create, associations.delete),

@@ -24,11 +24,15 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "HOLD" in os.environ:
 
     INTERNET = Path(os.environ["HOLD"]) / "Internet"
     """JSON: name of a host to its address, and the port of this machine that plays it. `Account.internet` writes it."""
+    COGNITO, COGNITO_ADDRESS = f"cognito-idp.{os.environ['AWS_REGION']}.amazonaws.com", "192.0.2.1"
+    """Where user pools publish their keys. A function reads them without an SDK."""
+    GATEWAY = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
     getaddrinfo, create_connection = socket.getaddrinfo, socket.create_connection
 
     def read_hosts() -> dict[str, tuple[str, int]]:
         hosts = json.loads(INTERNET.read_text("utf-8")) if INTERNET.exists() else {}
-        return {host: (address, port) for host, (address, port) in hosts.items()}
+        played = {host: (address, port) for host, (address, port) in hosts.items()}
+        return {COGNITO: (COGNITO_ADDRESS, GATEWAY), **played}
 
     def resolve(host: object, port: object, *more: int, **named: int) -> object:
         found = read_hosts().get(str(host))
