@@ -71,7 +71,7 @@ def create_stacks(
         site=not no_site,
         env=env,
     )
-    service: list[cdk.Stack] = [endpoint, api]
+    service: list[cdk.Stack] = [endpoint, api, *([users] if users else [])]
     if no_site:
         cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
     else:

@@ -108,6 +108,13 @@ def test_the_execution_role_may_change_mappings_of_queues_where_there_are_some(
         assert not allowed(execution(default), action, arn)
 
 
+def test_the_execution_role_reads_the_secret_of_a_provider(default: Assembly, hub: Assembly) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:easel-sign-in-a1B2c3"
+    assert allowed(execution(hub), "secretsmanager:GetSecretValue", arn)
+    assert not allowed(execution(hub), "secretsmanager:GetSecretValue", arn.replace("easel-", "other-"))
+    assert not allowed(execution(default), "secretsmanager:GetSecretValue", arn)
+
+
 def read_only(action: str) -> bool:
     """Return whether an action only reads, or is one that AWS authorises on `*` only."""
     return action in registry.unscoped(registry.registry_permissions()) or bool(re.match(r"\w+:(Get|List)", action))
@@ -156,7 +163,8 @@ def grants(assembly: Assembly) -> Iterator[tuple[str, str, Any]]:
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
             documents = [properties["PolicyDocument"]] if resource["Type"] == "AWS::IAM::Policy" else []
-            documents += [policy["PolicyDocument"] for policy in properties.get("Policies", ())]
+            if resource["Type"] == "AWS::IAM::Role":
+                documents += [policy["PolicyDocument"] for policy in properties.get("Policies", ())]
             assert "ManagedPolicyArns" not in properties, "the boundary does not read managed policies"
             for statement in [item for document in documents for item in document["Statement"]]:
                 for action in as_list(statement["Action"]):

@@ -105,5 +105,14 @@ def test_the_default_name_changes_no_text() -> None:
 
 def test_every_stack_has_a_name() -> None:
     names = Names("easel-dev")
-    properties = (names.storage, names.model, names.api, names.site, names.cloud9, names.notebook, names.budget)
+    properties = (
+        names.storage,
+        names.model,
+        names.api,
+        names.site,
+        names.cloud9,
+        names.notebook,
+        names.budget,
+        names.users,
+    )
     assert set(properties) == set(names.stacks) == {f"EaselDev{part}" for part in STACK_PARTS}

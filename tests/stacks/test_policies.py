@@ -67,7 +67,8 @@ def policies(assembly: Assembly) -> Iterator[dict[tuple[str, ...], list[str]]]:
     for stack, template in assembly.templates.items():
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
-            for policy in (properties, *properties.get("Policies", [])):
+            own = properties.get("Policies", []) if resource["Type"] == "AWS::IAM::Role" else []
+            for policy in (properties, *own):
                 found: dict[tuple[str, ...], list[str]] = {}
                 for statement in policy.get("PolicyDocument", {}).get("Statement", []):
                     arns = [resolve(arn, assembly, stack) for arn in as_list(statement["Resource"])]

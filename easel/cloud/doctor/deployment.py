@@ -9,7 +9,7 @@ from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.container_log import find_failed_start, last_lines
 from easel.cloud.known_failures import advice_for
-from easel.cloud.stack_state import newest_resource, outputs_of, resources_of
+from easel.cloud.stack_state import resources_of
 from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG
 
 NOT_CREATED = "REVIEW_IN_PROGRESS"
@@ -18,7 +18,6 @@ OPERATION_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGR
 """Stack events that begin an operation; a rollback belongs to the operation before it."""
 WAIT = "Wait until CloudFormation has finished."
 SHOWN_LINES = 10
-USER_POOL = "AWS::Cognito::UserPool"
 DEPLOY_AGAIN = "After you have removed the cause: npx cdk deploy --all"
 
 
@@ -103,20 +102,6 @@ def first_failure(account: Account, stack: str) -> str:
             if event["ResourceType"] == "AWS::CloudFormation::Stack" and status in OPERATION_STARTS:
                 break
     return first.rstrip(".")
-
-
-@check("users", remedy="Invite somebody: easel outputs shows the InviteCommand.")
-def users(account: Account) -> Finding | None:
-    """Somebody can sign in. Listed with `sign_in=cognito` only."""
-    outputs = outputs_of(account).get(account.names.users, {})
-    pool = newest_resource(resources_of(account, account.names.users), USER_POOL) if outputs else ""
-    if not pool:
-        return None
-    with aws_errors():
-        count = account.client("cognito-idp").describe_user_pool(UserPoolId=pool)["UserPool"]["EstimatedNumberOfUsers"]
-    if "InviteCommand" not in outputs:
-        return ok(f"{count} people have signed in at the provider.")
-    return ok(f"About {count} people can sign in.") if count else failed("Nobody is invited, so nobody can sign in.")
 
 
 @check("alarms", remedy="The description of each alarm says what to do.")

@@ -1,4 +1,4 @@
-"""Checks of the functions: their layer, and when deployed their archives and the endpoint that the API calls."""
+"""Checks of the functions: their layer, and when deployed their archives, callers and the endpoint that they call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from easel.cloud.stack_state import DeployedEndpoint, newest_resource, outputs_o
 from easel.console.errors import CommandError
 from stacks.config.powertools import PARAMETER, PYTHON, layer_without_parameter
 
-FUNCTION, TABLE = "AWS::Lambda::Function", "AWS::DynamoDB::Table"
+FUNCTION, TABLE, USER_POOL = "AWS::Lambda::Function", "AWS::DynamoDB::Table", "AWS::Cognito::UserPool"
 READ_BY_OTHERS = 0o004
 MISSING = ("ParameterNotFound", "ResourceNotFoundException")
 
@@ -107,6 +107,20 @@ def keys(account: Account) -> Finding | None:
             raise
         return failed(f"The table {table} of {storage} does not exist.")
     return None
+
+
+@check("users", remedy="Invite somebody: easel outputs shows the InviteCommand.")
+def users(account: Account) -> Finding | None:
+    """Somebody can sign in. Listed with `sign_in=cognito` only."""
+    outputs = outputs_of(account).get(account.names.users, {})
+    pool = newest_resource(resources_of(account, account.names.users), USER_POOL) if outputs else ""
+    if not pool:
+        return None
+    with aws_errors():
+        count = account.client("cognito-idp").describe_user_pool(UserPoolId=pool)["UserPool"]["EstimatedNumberOfUsers"]
+    if "InviteCommand" not in outputs:
+        return ok(f"{count} people have signed in at the provider.")
+    return ok(f"About {count} people can sign in.") if count else failed("Nobody is invited, so nobody can sign in.")
 
 
 @check("api_endpoint", remedy="npx cdk deploy --all, with the settings of the last deploy of EaselModel")

@@ -91,7 +91,7 @@ class Doctor:
             yield from _listed(check.try_run(account, self.plan))
         yield from _listed(functions.archives.try_run(account))
         yield from _listed(functions.keys.try_run(account))
-        yield from _listed(deployment.users.try_run(account))
+        yield from _listed(functions.users.try_run(account))
         try:
             if has_only_standalone_stacks(account):
                 return

@@ -16,6 +16,10 @@ page.setDefaultTimeout(60_000)
 const errors = []
 page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
 page.on('pageerror', ({ message }) => errors.push(message))
+const fail = async (error) => {
+  console.error(page.url(), await page.locator('body').innerText(), errors)
+  throw error
+}
 const button = (label) => page.getByRole('button', { name: label, exact: true })
 
 await page.goto(`${url}#num_inference_steps=4`)
@@ -28,7 +32,7 @@ await page.locator('input[name=np_token]').waitFor({ state: 'attached' })
 for (const field of await page.locator('input[type=password]').all()) await field.fill(password)
 await page.locator('[type=submit]').click()
 
-await page.locator('input[name=size]').first().waitFor({ state: 'attached' })
+await page.locator('input[name=size]').first().waitFor({ state: 'attached', timeout: 30_000 }).catch(fail)
 const kept = await page.locator('#prompt').inputValue()
 await page.getByRole('button', { name: /^Generate/ }).click()
 const image = page.locator('.stage').getByAltText(prompt)

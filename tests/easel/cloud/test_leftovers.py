@@ -34,8 +34,9 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "GetApiKeys": {"items": []},
     "GetDomainNames": {"items": []},
     "GetUsagePlans": {"items": []},
+    "ListUserPools": {"UserPools": []},
 }
-"""Responses of CloudFormation and API Gateway; moto needs further packages to simulate them."""
+"""Responses of CloudFormation, API Gateway and Cognito; moto needs further packages to simulate them."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def account() -> Iterator[Account]:
     """An empty account, without network."""
     with mock_aws():
         session = FakeAws.plain_session()
-        for service in ("cloudformation", "api-gateway"):
+        for service in ("cloudformation", "api-gateway", "cognito-identity-provider"):
             session.events.register(
                 f"before-call.{service}.*", lambda model, **_: (HttpResponse(), RESPONSES[model.name])
             )
@@ -201,9 +202,17 @@ def test_an_api_key_is_identified_by_its_name(name: str) -> None:
     assert belongs_to_easel(ROWS["api_key"], {"id": "x", "name": name}, {}, DEFAULT)
 
 
+def test_a_user_pool_is_identified_by_its_tag_and_its_name() -> None:
+    item = {"Id": "us-east-1_aB3", "Name": "EaselUsers-pool"}
+    assert belongs_to_easel(ROWS["user_pool"], item, {}, DEFAULT)
+    tagged = {"arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_ab3": "easel-dev"}
+    assert not belongs_to_easel(ROWS["user_pool"], item, tagged, DEFAULT)
+
+
 @pytest.mark.parametrize(
     ("code", "item"),
     [
+        ("user_pool", {"Id": "us-east-1_aB3", "Name": "EaselUsers"}),
         ("bucket", {"Name": "easelmodels-2024"}),
         ("bucket", {"Name": "easelapi-user-uploads"}),
         ("stack", {"StackName": "EaselApi-prod", "StackId": "s"}),

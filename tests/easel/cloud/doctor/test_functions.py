@@ -9,7 +9,7 @@ from zipfile import ZipFile, ZipInfo
 
 import pytest
 
-from easel.cloud.doctor.functions import api_endpoint, archives, keys, powertools
+from easel.cloud.doctor.functions import api_endpoint, archives, keys, powertools, users
 from easel.cloud.doctor.plan import read_plan
 from easel.cloud.stack_state import DeployedEndpoint
 from stacks.config.powertools import PARAMETER
@@ -124,3 +124,29 @@ def test_the_layer_of_the_setting_exists(exists: bool) -> None:
     aws = FakeAws(**{"lambda.GetLayerVersionByArn": {"LayerArn": LAYER} if exists else missing})
     result = powertools.run(aws.account(), read_plan([f"powertools_layer={LAYER}"], ROOT))
     assert_result(result, "ok" if exists else "failed", *([] if exists else [LAYER]))
+
+
+# --- people who sign in --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "count", "status"),
+    [("InviteCommand", 0, "failed"), ("InviteCommand", 3, "ok"), ("SignInRedirect", 0, "ok")],
+)
+def test_somebody_is_invited(output: str, count: int, status: Any) -> None:
+    pool = {
+        "ResourceType": "AWS::Cognito::UserPool", "PhysicalResourceId": "us-east-1_aB3", "LogicalResourceId": "Pool",
+        "ResourceStatus": "CREATE_COMPLETE", "LastUpdatedTimestamp": NOW,
+    }  # fmt: skip
+    deployed = {**stack("CREATE_COMPLETE", "EaselUsers"), "Outputs": [{"OutputKey": output, "OutputValue": "x"}]}
+    aws = FakeAws(**{
+        "cloudformation.DescribeStacks": {"Stacks": [deployed]},
+        "cloudformation.ListStackResources": {"StackResourceSummaries": [pool]},
+        "cognito-idp.DescribeUserPool": {"UserPool": {"EstimatedNumberOfUsers": count}},
+    })  # fmt: skip
+    remedy = "InviteCommand" if status == "failed" else ""
+    assert_result(users.run(aws.account()), status, remedy=remedy)
+
+
+def test_without_sign_in_nobody_has_to_be_invited() -> None:
+    assert users.run(FakeAws(**{"cloudformation.DescribeStacks": {"Stacks": []}}).account()) is None

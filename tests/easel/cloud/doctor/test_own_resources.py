@@ -201,3 +201,21 @@ def test_the_network(responses: dict[str, Any], status: Any, message: list[str],
     if message == [f"{SUBNETS[1]} "]:
         assert result is not None
         assert SUBNETS[0] not in result.message
+
+
+# --- the secret of a provider --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("response", "status", "remedy"),
+    [
+        ({"Name": "b"}, "ok", ""),
+        (client_error("ResourceNotFoundException", "not found"), "failed", checks.CREATE_COMMAND),
+    ],
+)
+def test_the_secret_of_a_provider_exists(response: Any, status: Any, remedy: str) -> None:
+    provider = ["sign_in_issuer=https://a.example", "sign_in_client_id=a", "sign_in_client_secret=b"]
+    aws = FakeAws(**{"secretsmanager.DescribeSecret": response})
+    plan = read_plan(["model=emoji", "sign_in=cognito", *provider], ROOT)
+    assert_result(checks.sign_in_secret.run(aws.account(), plan), status, remedy=remedy)
+    assert checks.sign_in_secret.run(aws.account(), read_plan(["model=emoji"], ROOT)) is None
