@@ -75,20 +75,34 @@ def create_stacks(
     if no_site:
         cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
     else:
-        site = SiteStack(
-            app,
-            names.site,
-            settings=settings,
-            api=api.api,
-            page=page,
-            users=users,
-            store=storage.bucket,
-            env=env,
-        )
-        site.add_stack_dependency(api)
-        service.append(site)
+        service.append(add_site(app, settings, api, users=users, storage=storage, page=page, env=env))
     add_optional_stacks(app, settings, storage, service=service, env=env)
     apply_to_all(app, settings)
+
+
+def add_site(
+    app: cdk.App,
+    settings: Settings,
+    api: ApiStack,
+    *,
+    users: UsersStack | None,
+    storage: StorageStack,
+    page: Path,
+    env: cdk.Environment | None,
+) -> SiteStack:
+    """Add the page, which needs the API."""
+    site = SiteStack(
+        app,
+        settings.names.site,
+        settings=settings,
+        api=api.api,
+        page=page,
+        users=users,
+        store=storage.bucket,
+        env=env,
+    )
+    site.add_stack_dependency(api)
+    return site
 
 
 def add_optional_stacks(

@@ -1,4 +1,4 @@
-"""Makes `fakes`, `faults` and `issuer` importable in these tests."""
+"""Makes `fakes` and `faults` importable in these tests."""
 
 import sys
 from pathlib import Path

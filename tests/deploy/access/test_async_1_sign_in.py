@@ -53,7 +53,7 @@ def alice(async_account: Deployment, chromium: str) -> Iterator[SignedIn]:
 @pytest.mark.browser
 def test_the_page_generates_for_who_has_signed_in(async_account: Deployment, alice: SignedIn) -> None:
     """The page's policy blocks none of its files, requests and images; the image shown has the API's bytes."""
-    assert alice.shown["user"] == ADDRESS
+    assert (alice.shown["user"], alice.shown["kept"]) == (ADDRESS, REQUEST["prompt"]), "the draft stays"
     bearer = FORMS["bearer"](alice.token)
     (job,) = send(async_account.api, "GET", "/jobs", bearer).json["jobs"]
     link = job["images"][0]["url"]

@@ -14,7 +14,8 @@ const browser = await chromium.launch({
 const page = await browser.newPage({ locale: 'en-US', reducedMotion: 'reduce' })
 page.setDefaultTimeout(60_000)
 const errors = []
-page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
+const isOwn = (message) => message.location().url.startsWith(url) // not of the hosted page
+page.on('console', (message) => message.type() === 'error' && isOwn(message) && errors.push(message.text()))
 page.on('pageerror', ({ message }) => errors.push(message))
 const fail = async (error) => {
   console.error(page.url(), await page.locator('body').innerText(), errors)

@@ -396,7 +396,7 @@ def test_the_table_stores_an_entry_only_in_place_of_the_expected(deployed: Accou
 
 
 def test_keys_of_another_implementation_are_read(shared: Issuer) -> None:
-    """The number that PyJWT writes is the one that it was made with."""
+    """PyJWT writes the number of its key."""
     key = shared.keys["first"]
     assert isinstance(key, RSAPrivateKey)
     parsed = parse_jwk(shared.document()["keys"][0])

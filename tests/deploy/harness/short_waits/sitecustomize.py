@@ -41,7 +41,8 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "HOLD" in os.environ:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found[0], port))]
 
     def connect(address: tuple[str, int], *more: object, **named: object) -> socket.socket:
-        ports = dict(read_hosts().values())
+        hosts = read_hosts()
+        ports = {**dict(hosts.values()), **{host: port for host, (_, port) in hosts.items()}}
         target = ("127.0.0.1", ports[address[0]]) if address[0] in ports else address
         return create_connection(target, *more, **named)  # type: ignore[arg-type]
 
