@@ -1,6 +1,7 @@
-"""Makes `fakes` and `faults` importable in these tests."""
+"""Makes `fakes`, `faults` and `issuer` importable in these tests."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+FOLDER = Path(__file__).parent
+sys.path[:0] = [str(FOLDER), str(FOLDER / "api_keys")]
