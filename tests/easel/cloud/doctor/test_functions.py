@@ -139,11 +139,12 @@ def test_somebody_is_invited(output: str, count: int, status: Any) -> None:
         "ResourceStatus": "CREATE_COMPLETE", "LastUpdatedTimestamp": NOW,
     }  # fmt: skip
     deployed = {**stack("CREATE_COMPLETE", "EaselUsers"), "Outputs": [{"OutputKey": output, "OutputValue": "x"}]}
-    aws = FakeAws(**{
+    responses: dict[str, Any] = {
         "cloudformation.DescribeStacks": {"Stacks": [deployed]},
         "cloudformation.ListStackResources": {"StackResourceSummaries": [pool]},
         "cognito-idp.DescribeUserPool": {"UserPool": {"EstimatedNumberOfUsers": count}},
-    })  # fmt: skip
+    }
+    aws = FakeAws(**responses)
     remedy = "InviteCommand" if status == "failed" else ""
     assert_result(users.run(aws.account()), status, remedy=remedy)
 
