@@ -26,6 +26,7 @@ LISTS: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("get_api_keys", {}, "items", "id"),
         ("get_usage_plans", {}, "items", "id"),
     ],
+    "cognito-idp": [("list_user_pools", {"MaxResults": 60}, "UserPools", "Name")],
     "sns": [
         ("list_topics", {}, "Topics", "TopicArn"),
         ("list_subscriptions", {}, "Subscriptions", "SubscriptionArn"),
