@@ -16,6 +16,7 @@ from tests.stacks.assembly import Assembly, flat, synthesise
 
 LONGEST = "a-b-" + "c" * (NAME_CHARACTERS - 4)
 EVERYTHING = {
+    "sign_in": "cognito",
     "notebook": "on",
     "waf": "on",
     "cloud9_cidr": "203.0.113.7/32",

@@ -43,6 +43,8 @@ ACCEPTED = [
     ("alert_email", "you+easel@mail.example.com", "you+easel@mail.example.com"),
     ("api_concurrency", "1000", 1000),
     ("api_auth", "none", "none"),
+    ("sign_in", "cognito", "cognito"),
+    ("sign_in_images_a_day", "1000000", 1_000_000),
     ("webhooks", "on", "on"),
     ("waf", "on", "on"),
     ("throttle_rate", "1", 1),
@@ -167,6 +169,7 @@ def test_every_setting_is_read_from_text(key: str, text: str, value: object) -> 
 
 def test_every_setting_is_tested_here_and_says_who_needs_it() -> None:
     elsewhere = {*DOMAIN, *NET, *GROUP, *CIDR, "hosted_zone_id", "vpc_id", "cloud9_environment_id", "idle_hours"}
+    elsewhere |= {"sign_in_mfa", "sign_in_issuer", "sign_in_client_id", "sign_in_client_secret"}  # tests/stacks/users
     assert {key for key, _, _ in ACCEPTED} | elsewhere == Settings.model_fields.keys()
     for key, field in Settings.model_fields.items():
         assert re.search(r"\b[Ff]or\b", field.description or ""), key
