@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import en from '../src/locales/en'
 import { readFile } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
-import { STAGE_IMAGE, button, generate, modelLoaded, openPage, required, screenshot } from './browser'
+import { STAGE_IMAGE, button, generate, modelLoaded, newestJob, openPage, required, screenshot } from './browser'
 
 const MANY = 2000
 /** The page must be usable within a second, or on a busy machine in twice the time that one image takes then. */
@@ -246,4 +246,15 @@ test('a chip of the demo model generates, and other programs’ syntax gets a no
   expect(await page.locator('#prompt').inputValue()).toBe('gorilla')
   await page.locator('#prompt').fill('a (cat:1.3), <lora:style:0.8> (small)')
   await page.getByText(en.prompt.syntax.replace('{syntax}', '<lora:style:0.8> (cat:1.3)')).waitFor()
+  // Weights are read on request, and come back with the settings.
+  const weigh = page.getByRole('checkbox', { name: en.prompt.weighted })
+  await weigh.check()
+  await page.getByText(en.prompt.syntax.replace('{syntax}', '<lora:style:0.8>'), { exact: true }).waitFor()
+  await page.locator('#prompt').fill('a (cat:1.3)')
+  await page.getByText(en.prompt.syntax.replace('{syntax}', '')).waitFor({ state: 'detached' })
+  await generate(page, 'a (cat:1.3)')
+  expect((await newestJob()).parameters).toMatchObject({ prompt_syntax: 'weighted' })
+  await weigh.uncheck()
+  await button(page, en.actions.reuse).click()
+  expect(await weigh.isChecked()).toBe(true)
 })

@@ -59,4 +59,6 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   /** Pixels by which the init image was extended. */
   outpaint?: Margins
   loras?: ChosenLora[]
+  /** Present if the prompt was weighted. */
+  prompt_syntax?: 'weighted'
 }

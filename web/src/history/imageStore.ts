@@ -160,6 +160,7 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...(Boolean(parameters.init_image) && { strength: toNumber(parameters.strength) }),
     ...(Boolean(parameters.embed_parameters) && { embed_parameters: true }),
     ...toPart(parameters),
+    ...(parameters.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
   }
 }

@@ -166,6 +166,7 @@ function toParameters({
     ...(mask_mode !== undefined && { mask_mode: toText(mask_mode) }),
     ...(mask_blur !== undefined && { mask_blur: toNumber(mask_blur) }),
     ...(margins && { outpaint: margins }),
+    ...(fields.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(loras !== undefined && { loras: toLoras(loras) }),
   }
 }

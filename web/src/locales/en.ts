@@ -35,6 +35,7 @@ export default {
     mask_blur: 'Soft edge (pixels)',
     outpaint: 'Extension',
     loras: 'LoRA',
+    prompt_syntax: 'Prompt syntax',
     brush: 'Brush size (%)',
     model: 'Model',
     seconds: 'Time',
@@ -43,6 +44,7 @@ export default {
   prompt: {
     placeholder: 'A cute panda is sitting on the sofa',
     long: 'About {tokens} tokens. {model} reads only the first {limit}.',
+    weighted: 'Weigh words: (word:1.3), [word], BREAK',
     syntax: 'Read as plain words here, without special meaning: {syntax}',
   },
   size: { custom: '{width} × {height}, your own size', waiting: 'Waiting for the model’s sizes.' },

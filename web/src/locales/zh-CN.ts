@@ -33,6 +33,7 @@ export default {
     mask_blur: '柔化边缘（像素）',
     outpaint: '扩展',
     loras: 'LoRA',
+    prompt_syntax: '提示词语法',
     brush: '画笔大小（%）',
     model: '模型',
     seconds: '用时',
@@ -41,6 +42,7 @@ export default {
   prompt: {
     placeholder: '一只可爱的熊猫坐在沙发上',
     long: '约 {tokens} 个词元。{model} 只读取前 {limit} 个。',
+    weighted: '读取权重：(word:1.3)、[word]、BREAK',
     syntax: '在这里按普通文字读取，没有特殊含义：{syntax}',
   },
   size: { custom: '{width} × {height}，自定义尺寸', waiting: '正在等待模型给出可用尺寸。' },

@@ -20,6 +20,8 @@ export interface Draft {
   seed: number | null
   seedLocked: boolean
   loras: ChosenLora[]
+  /** Read the weights of words in the prompt. */
+  weighted: boolean
 }
 
 /** The draft with the model's defaults filled in. */
@@ -59,6 +61,7 @@ export function emptyDraft(): Draft {
     seed: null,
     seedLocked: false,
     loras: [],
+    weighted: false,
   }
 }
 
@@ -130,7 +133,7 @@ export function changedSettings(draft: Draft, model: Model): string[] {
 
 /** Set the advanced settings to the model's defaults. A size of the model stays. */
 export function resetSettings(draft: Draft, model: Model) {
-  const { prompt, num_images_per_prompt, strength, width, height, loras, ...advanced } = emptyDraft()
+  const { prompt, num_images_per_prompt, strength, width, height, loras, weighted, ...advanced } = emptyDraft()
   const size = isCustomSize(resolveSettings(draft, model), model) ? { width, height } : {}
   Object.assign(draft, advanced, size)
 }
@@ -185,9 +188,15 @@ export function toRequest(draft: Draft, model: Model, start: EncodedStart | null
     ...resultSize(settings, start),
     ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
     ...(loras.length && { loras }),
+    ...(isWeighted(draft, model) && { prompt_syntax: 'weighted' as const }),
     ...(start && { ...start.images, strength, ...toPart(start.edit) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
+}
+
+/** Whether the weights of words in the prompt are read. */
+export function isWeighted(draft: Draft, model: Model | null): boolean {
+  return draft.weighted && hasFeature(model, 'weighted_prompts')
 }
 
 function toPart(edit: Edit | null) {
@@ -196,11 +205,15 @@ function toPart(edit: Edit | null) {
 
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
-  const { embed_parameters, mask_mode, mask_blur, outpaint, ...rest } = parameters
+  const { embed_parameters, mask_mode, mask_blur, outpaint, prompt_syntax, ...rest } = parameters
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
-  const names = notAccepted(rest, model, scheduler)
+  const names = notAccepted({ ...rest, prompt_syntax }, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
-  Object.assign(draft, 'prompt' in rest ? { negative_prompt: '', loras: [] } : {}, accepted)
+  Object.assign(
+    draft,
+    'prompt' in rest ? { negative_prompt: '', loras: [], weighted: prompt_syntax !== undefined } : {},
+    accepted,
+  )
   if ('seed' in accepted) draft.seedLocked = true
   return names
 }
@@ -233,6 +246,7 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
     seed: isInteger(parameters.seed, bounds.seed),
     strength: strength === undefined || (hasFeature(model, 'image_to_image') && inRange(strength, bounds.strength)),
     scheduler: parameters.scheduler === undefined || schedulers.includes(parameters.scheduler),
+    prompt_syntax: parameters.prompt_syntax === undefined || hasFeature(model, 'weighted_prompts'),
     loras: parameters.loras === undefined || isAvailable(parameters.loras, model),
     output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),
   }

@@ -19,6 +19,7 @@ export function toShareLink(page: string, parameters: Parameters): string {
   }
   const loras = parameters.loras?.map(({ id, scale }) => `${id}:${scale}`)
   if (loras) fields.set('loras', loras.join(' '))
+  if (parameters.prompt_syntax) fields.set('prompt_syntax', parameters.prompt_syntax)
   const missing = missingInputs(parameters).map(({ name }) => name)
   if (missing.length) fields.set('without', missing.join(' '))
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
@@ -36,6 +37,7 @@ export function fromFragment(fragment: string): Pick<StoredParameters, 'paramete
   for (const name of NUMBERS) fields.number(name, name, values.get(name))
   const loras = values.get('loras')?.split(' ').map(toLora)
   if (loras) fields.parameters.loras = toLoras(loras)
+  if (values.get('prompt_syntax') === 'weighted') fields.parameters.prompt_syntax = 'weighted'
   const missing = values.get('without')?.split(' ') ?? []
   for (const name of INPUTS) if (missing.includes(name)) fields.reject(name, '…')
   return fields
