@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import string
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from flask.testing import FlaskClient
 import contract
 from backends import STATUS, GeneratedImage, GenerationError, ImageRequest, Limits
 from cloud9.app import BODY_BYTES, TEXTS, choose_backend, create_app
-from contract import GenerationRequest, parse_profile
+from contract import parse_profile
 from easel_api import is_loopback
 from generation import generate, prompt_length
 from generation.vocabulary import Vocabulary
@@ -127,13 +126,10 @@ def test_both_languages_have_the_same_texts() -> None:
 def test_warnings_of_the_model_are_translated(browser: FlaskClient, backend: MemoryBackend) -> None:
     """The warnings come from model_code, so the patterns of texts/zh.json must match them."""
     profile = parse_profile(read_model("emoji", ROOT).profile)
-    square = GenerationRequest(
-        prompt=("a",), width=512, height=512, num_inference_steps=1, guidance_scale=1, seed=7, scheduler="ddim"
-    )
     pipeline = SimpleNamespace(tokenizer=_LetterTokenizer(12))
     backend.warnings = (
-        *generate.scaling_warnings(square, 128, 128, profile),
-        *generate.scaling_warnings(replace(square, height=256), 128, 128, profile),
+        *generate.scaling_warnings((512, 512), (128, 128), profile),
+        *generate.scaling_warnings((512, 256), (128, 128), profile),
         *prompt_length.truncation_warnings(pipeline, {}, {"Prompt 1": "b" * 11}),
         *Vocabulary((("panda", "熊猫"), ("cat", "猫"))).advice(["木琴"]),
         *Vocabulary((("panda", "大熊猫"), ("bus", "巴士"))).advice(["一只小熊猫"]),

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,8 +43,8 @@ def model_warnings() -> dict[str, str]:
     Image.new("RGB", (640, 480)).save(image, "PNG")
     tokenizer = SimpleNamespace(tokenizer=_LetterTokenizer())
     guided = {"negative_prompt": None}
-    (scaled,) = generate.scaling_warnings(REQUEST, 128, 128, profile)
-    (extended,) = generate.scaling_warnings(replace(REQUEST, height=256), 128, 128, profile)
+    (scaled,) = generate.scaling_warnings((512, 512), (128, 128), profile)
+    (extended,) = generate.scaling_warnings((512, 256), (128, 128), profile)
     (cropped,) = img2img.read_init_image(base64.b64encode(image.getvalue()).decode(), 512, 512).warnings
     texts = {"Prompt 1": "b" * 11, "negative_prompt": "b" * 11}
     truncated, negative_truncated = prompt_length.truncation_warnings(tokenizer, {}, texts)
