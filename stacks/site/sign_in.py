@@ -44,9 +44,7 @@ class SignInClient(Construct):
             id_token_validity=ACCESS.to_minutes(),
             refresh_token_validity=SESSION.to_hours(),
             token_validity_units=cognito.CfnUserPoolClient.TokenValidityUnitsProperty(
-                access_token="minutes",
-                id_token="minutes",
-                refresh_token="hours",  # noqa: S106
+                access_token="minutes", id_token="minutes", refresh_token="hours"
             ),
         )
         cognito.CfnManagedLoginBranding(  # without one the hosted page responds that it is unavailable
