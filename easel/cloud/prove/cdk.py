@@ -64,7 +64,8 @@ class Cdk:
         if ADDED[variant]:
             code = write_code(code, self._folder / "code" / variant, ADDED[variant])
         context = [part for pair in (*self._context, *SETTINGS[variant]) for part in ("-c", pair)]
-        app = shlex.join((sys.executable, "app.py", "--model-code", str(code)))
+        # The space: the CDK's parser of options removes quotes that enclose a whole value.
+        app = shlex.join((sys.executable, "app.py", "--model-code", str(code))) + " "
         if self._run("synth", "--quiet", "--app", app, "--output", str(assembly), *context, tick=tick):
             fix = "Correct what the lines above name, then: easel prove"
             raise CommandError("The templates cannot be written", where="cdk synth", why=self.last_words(), fix=fix)
