@@ -12,6 +12,7 @@ from easel.cloud.prove.cdk import Cdk
 from easel.cloud.prove.releases import ADDED
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.interrupts import Interrupted
+from tests.conftest import ROOT
 
 PROGRAM = """#!/bin/sh
 echo "$@" >> {root}/commands
@@ -92,3 +93,17 @@ def test_a_missing_cdk_is_named_with_what_installs_it(tmp_path: Path) -> None:
     with pytest.raises(CommandError) as caught:
         Cdk(tmp_path, tmp_path / "run", "eu-west-1", []).destroy(lambda *_: None)
     assert (caught.value.code, "make synth" in caught.value.fix) == (ENVIRONMENT, True)
+
+
+@pytest.mark.cdk
+def test_the_cdk_runs_the_app_from_a_folder_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "an é"
+    (root / "model_code").mkdir(parents=True)
+    (root / "node_modules").symlink_to(ROOT / "node_modules")
+    python = root / "python"
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    with pytest.raises(CommandError) as caught:
+        Cdk(root, tmp_path / "run", "eu-west-1", []).deploy("async", lambda *_: None)
+    assert f"app.py\n--model-code\n{root / 'model_code'}" in caught.value.why
