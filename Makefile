@@ -91,9 +91,9 @@ synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; n
 	npx cdk synth --quiet
 	@echo "The templates are valid. Next: $(BIN)/easel doctor"
 
-docs: $(VENV)/dev  ## build the documentation site into site/; a dead link fails
+docs: $(VENV)/dev  ## build the documentation site into site/; a dead link or a page outside the navigation fails
 	$(BIN)/python -m docs.generate
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(VENV)/dev  ## serve the documentation on http://127.0.0.1:8000 while you write it
 	$(BIN)/python -m docs.generate

@@ -10,13 +10,13 @@ import pytest
 
 import contract
 from easel.cli import app as cli
+from stacks.config.catalogue import read_model
 from tests.conftest import ROOT
 
-FOLDERS = ("docs", "models", "examples", "training", "web", "tests", ".github")
-PAGES = sorted(
-    {*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))}
-    - {*ROOT.glob("**/node_modules/**/*.md"), ROOT / "docs/tutorials/notebook.md"}
-)
+LIST = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.md"]
+LISTED = {ROOT / line for line in subprocess.check_output(LIST, cwd=ROOT, text=True).split("\0") if line}
+PAGES = sorted(page for page in LISTED - {ROOT / "docs/tutorials/notebook.md"} if page.exists())
+"""Tracked and new pages. The notebook's copy has links of Jupyter."""
 CODE = [
     path
     for folder in ("easel", "stacks", "lambda", "model_code", "cloud9", "custom_resources")
@@ -65,6 +65,17 @@ def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", heading) for heading in headings]
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_requests_in_examples_are_valid(page: Path) -> None:
+    profile = contract.parse_profile(read_model("emoji", ROOT).profile)
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for command in re.findall(r"(?:^|\$\()curl .*? (?:-d|--data) '.*?'", text, re.MULTILINE):
+        assert "content-type: application/json" in command, command
+        if re.match(r"\S*curl -\w+ \S*(generate|jobs)\b", command):
+            values = contract.parse_body(command.split("'")[-2])
+            contract.validate_request({key: values[key] for key in contract.REQUEST_FIELDS if key in values}, profile)
 
 
 @pytest.mark.parametrize("file", CODE, ids=name)
