@@ -246,14 +246,6 @@ def _connect() -> Connect:
 
 
 def _s3() -> Any:
-    try:
-        import boto3
-    except ImportError:
-        raise CommandError(
-            "S3 needs boto3",
-            where="easel models",
-            why="the packages of the stacks are not installed",
-            fix=".venv/bin/pip install -r requirements.txt",
-            code=ENVIRONMENT,
-        ) from None
+    import boto3
+
     return boto3.client("s3")

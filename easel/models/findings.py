@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,14 @@ class Findings:
 
 @contextmanager
 def model_errors(where: str) -> Iterator[None]:
-    """Raise errors of the importer and of the rule of model folders as CommandError."""
+    """Raise errors of the importer, of the rule of model folders and, for `s3://`, of AWS as CommandError."""
     from easel.cloud.account import aws_errors
     from model_importer.errors import ModelImportError
     from model_importer.model_folder import ModelFolderError
 
     try:
         if where.startswith("s3://"):
+            _check_boto3()
             with aws_errors():
                 yield
         else:
@@ -62,6 +64,17 @@ def model_errors(where: str) -> Iterator[None]:
         ) from None
     except ModelImportError as error:
         raise CommandError("The model cannot be read", where=where, why=str(error), fix="", code=ENVIRONMENT) from None
+
+
+def _check_boto3() -> None:
+    if find_spec("boto3") is None:
+        raise CommandError(
+            "S3 needs boto3",
+            where="easel models",
+            why="a laptop installation does not include it",
+            fix=".venv/bin/pip install -r requirements.txt, or make synth",
+            code=ENVIRONMENT,
+        )
 
 
 def find(fields: Fields, text: str, connect: Connect) -> Findings:

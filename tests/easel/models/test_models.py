@@ -203,6 +203,13 @@ def test_s3(run: Easel, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Mo
         assert run("add", "s3://nobody/none/", "--folder", tmp_path, *MIT).exit_code != 0
 
 
+def test_s3_without_the_packages_of_aws(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in [name for name in sys.modules if name.partition(".")[0] in ("boto3", "botocore")]:
+        monkeypatch.setitem(sys.modules, package, None)
+    added = run("add", "s3://mine/folder/", "--folder", tmp_path, *MIT)
+    assert (added.exit_code, "requirements.txt" in added.stderr) == (3, True)
+
+
 def test_a_folder_is_used_where_it_is(run: Easel, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", stable_diffusion())
     assert run("add", folder, "--folder", tmp_path / "entries", *MIT).exit_code == 0
