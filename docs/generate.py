@@ -205,12 +205,8 @@ def doctor_page() -> str:
 def clients_page() -> str:
     """Return the list of the clients."""
     text = (CLIENTS_FOLDER / "index.md.in").read_text(encoding="utf-8")
-    heads = ("client", "API", "a session is on its page")
-    rows = [_row(*heads), _row(*("---" for _ in heads))]
-    rows += [
-        _row(f"[{client.title}]({client.name}.md)", client.api, "yes" if _transcript(client) else "")
-        for client in CLIENTS.values()
-    ]
+    rows = [_row("client", "API"), _row("---", "---")]
+    rows += [_row(f"[{client.title}]({client.name}.md)", client.api) for client in CLIENTS.values()]
     return f"{NOTE}\n\n{text.replace('<!-- clients -->', _lines(rows))}"
 
 
@@ -221,11 +217,11 @@ def client_page(client: Client) -> str:
     parts = [NOTE, f"# {client.title}"]
     if client.install:
         parts.append(f"```sh\n{client.install}\n```")
-    parts.append(f"For a laptop, where any key works (`easel connect {client.name}`):")
+    parts.append(f"For a laptop, where any key works (`.venv/bin/easel connect {client.name}`):")
     parts.append(f"```{language}\n{settings.render(client)}\n```")
     parts += settings.notes(client)
     parts.append("For a deployed Easel, with its address and the variable of its key, or the key itself:")
-    parts.append(f"```sh\neasel connect {client.name} --stack\neasel connect {client.name} --stack --show-key\n```")
+    parts.append(f"```sh\n.venv/bin/easel connect {client.name} --stack\n.venv/bin/easel connect {client.name} --stack --show-key\n```")
     if transcript := _transcript(client):
         parts.append("## A session with the embedded model")
         parts += [SESSIONS[client.name]] if client.name in SESSIONS else []
