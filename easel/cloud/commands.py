@@ -162,7 +162,7 @@ def prove(
         bool, typer.Option("--clean-up", help="Only remove what an unfinished run has deployed.")
     ] = False,
 ) -> None:
-    """Deploy Easel to AWS, try everything, remove it, and write a record. This costs money."""
+    """Deploy Easel to AWS, try it, remove it, and write a record. This costs money."""
     from easel.cloud.prove.start import prove
 
     raise typer.Exit(prove(context or (), region, usd, out, clean_up))
