@@ -221,7 +221,8 @@ def client_page(client: Client) -> str:
     parts.append(f"```{language}\n{settings.render(client)}\n```")
     parts += settings.notes(client)
     parts.append("For a deployed Easel, with its address and the variable of its key, or the key itself:")
-    parts.append(f"```sh\n.venv/bin/easel connect {client.name} --stack\n.venv/bin/easel connect {client.name} --stack --show-key\n```")
+    command = f".venv/bin/easel connect {client.name} --stack"
+    parts.append(f"```sh\n{command}\n{command} --show-key\n```")
     if transcript := _transcript(client):
         parts.append("## A session with the embedded model")
         parts += [SESSIONS[client.name]] if client.name in SESSIONS else []

@@ -84,6 +84,18 @@ def test_pages_that_messages_name_exist(file: Path) -> None:
         assert (ROOT / page).exists(), f"{name(file)} names {page}"
 
 
+def test_the_map_of_the_code_leads_somewhere() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]*\? \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) > 50
+    for row in rows:
+        folder = ROOT
+        for place in re.findall(r"`([\w./-]+(?:/|\.\w+))`", row):
+            paths = [base / place for base in (ROOT, folder, folder.parent) if (base / place).exists()]
+            assert paths, f"{row} has no {place}"
+            folder = paths[0] if paths[0].is_dir() else paths[0].parent
+
+
 def test_targets_of_make_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in PAGES:
