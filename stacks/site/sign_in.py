@@ -1,4 +1,4 @@
-"""The page as a client of the user pool: what the hosted page may send people back to, and what the page is told."""
+"""The page as a client of the user pool: what the hosted page may send people back to, and what it needs to know."""
 
 from __future__ import annotations
 
