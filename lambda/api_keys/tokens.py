@@ -62,7 +62,7 @@ class Tokens:
         key = self._keys.find(kid)
         if key is None:
             _refuse("token of an unknown key")
-        if not sent or not key.verifies(signed.encode(), sent):
+        if not sent or not key.verifies(signed.encode("utf-8", "surrogatepass"), sent):
             _refuse("wrong signature")
         return self._user(_object(body), now)
 

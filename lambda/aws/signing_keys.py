@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 
 from api_keys.rs256 import RsaKey, parse_jwk
 from contract import EaselError
@@ -43,7 +44,7 @@ class IssuerKeys:
         self._tried_at = self._now()
         try:
             keys = _parse(self._read(self._url))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, HTTPException) as error:
             print(json.dumps({"level": "ERROR", "message": "signing keys not read", "error": type(error).__name__}))
             return
         self._keys, self._read_at = keys, self._now()

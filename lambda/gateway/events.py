@@ -141,7 +141,8 @@ def render(response: Response, request_id: str) -> dict[str, Any]:
     """Return the response in the REST proxy format."""
     headers = {**_COMMON_HEADERS, "content-type": response.media_type, "x-request-id": request_id, **response.headers}
     binary = isinstance(response.body, bytes)
-    body = base64.b64encode(response.body).decode() if isinstance(response.body, bytes) else response.body
+    body = response.body
+    body = base64.b64encode(body).decode() if isinstance(body, bytes) else without_surrogates(body)
     return {"statusCode": response.status, "headers": headers, "body": body, "isBase64Encoded": binary}
 
 

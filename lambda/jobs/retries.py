@@ -30,7 +30,7 @@ LOST_FOR_S = 60
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at a request. `key`: the Idempotency-Key of its job. `mark`: its id says when it began."""
+    """An attempt at a request. `key`: the Idempotency-Key of its job. `mark`: its id says when the gateway got it."""
 
     key: str
     mark: Ticket
@@ -57,9 +57,13 @@ class Retries:
                 return ticket
         return None
 
-    def begin(self, owner: str, digest: str) -> Attempt:
-        """Mark an attempt at a request with this `digest`. Its key is new, or that of an attempt without a response."""
-        mark = new_ticket(owner, self._clock.arrival())
+    def begin(self, owner: str, digest: str, received_at: float) -> Attempt:
+        """Mark an attempt at a request with this `digest`. Its key is new, or that of an attempt without a response.
+
+        `received_at`: when the gateway received it, on the steady clock. From then on it waits for the function.
+        """
+        age = max(0.0, self._clock.steady() - received_at)
+        mark = new_ticket(owner, self._clock.arrival() - age)
         attempt = Attempt(self._lost(owner, digest) or mark.id, mark, digest)
         self._store.create(_mark(attempt.mark, digest), attempt.key.encode())
         return attempt

@@ -91,7 +91,7 @@ class Generations:
     def attempt(self, request: Request, sent: Mapping[str, Any]) -> Iterator[str]:
         """Yield an Idempotency-Key for a request without one, whose client may repeat it: that of an equal request that
         got no response, or a new key."""
-        attempt = self.jobs.retries.begin(request.owner, _digest(sent))
+        attempt = self.jobs.retries.begin(request.owner, _digest(sent), request.received_at)
         try:
             yield attempt.key
         finally:
@@ -164,4 +164,4 @@ def _idempotency(request: Request, sent: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _digest(sent: Mapping[str, Any]) -> str:
-    return sha256(dumps(dict(sorted(sent.items()))).encode()).hexdigest()
+    return sha256(dumps(dict(sorted(sent.items()))).encode("utf-8", "surrogatepass")).hexdigest()

@@ -31,6 +31,8 @@ from contract import (
 
 OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires")
 """Native fields that most APIs take as they are."""
+LARGEST = 10**40
+"""Beyond all bounds, and small enough to be computed and shown as a float."""
 INLINE_PIXELS = 2 * 1024 * 1024
 """Pixels of PNG files that fit into one response as base64: 2.6 MB for each 2^20 pixels of a photograph."""
 
@@ -170,7 +172,8 @@ class LenientFields:
         hires = fields.get("hires")
         scale = hires.get("scale") or DEFAULT_HIRES_SCALE if isinstance(hires, dict) else 1
         pixels = fields["width"] * fields["height"] * fields.get("num_images_per_prompt", 1)
-        pixels *= scale**2 if isinstance(scale, int | float) else 1
+        if isinstance(scale, int | float) and HIRES_SCALE.minimum <= scale <= HIRES_SCALE.maximum:
+            pixels *= scale**2  # the contract refuses any other
         if pixels > INLINE_PIXELS and fields.get("output_format", "png") == "png":
             fields["output_format"] = "webp"
             self.warnings.append("the images are WebP: as PNG they would not fit into one response")
@@ -187,13 +190,11 @@ class LenientFields:
         return min(max(SIDE.minimum, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE), largest - largest % SIDE_MULTIPLE)
 
     def whole(self, value: Any, name: str) -> int | None:
-        """Return a whole number, exact where it was sent as an integer."""
-        if type(value) is int:
-            return value
+        """Return a whole number, exact where it was sent as an integer, and at most `LARGEST` from 0."""
         if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value, re.ASCII):
-            return int(value)
-        number = self.number(value, name)
-        return None if number is None else round(number)
+            value = int(value)
+        number = value if type(value) is int else self.number(value, name)
+        return None if number is None else min(max(round(number), -LARGEST), LARGEST)
 
     @staticmethod
     def number(value: Any, name: str) -> float | None:

@@ -135,7 +135,8 @@ class Automatic1111Api(Api):
         info = views.info(job, image_request, self._profile.id)
         images: list[str] | None = []
         if image_request.send_images:
-            images = self._generations.inline(job, 2 * len(views.images_body([], image_request, info).encode()))
+            others = views.images_body([], image_request, info).encode("utf-8", "replace")
+            images = self._generations.inline(job, 2 * len(others))
         if images is None:
             hint = f"GET /jobs/{job.ticket.id} returns links to them; request fewer images at a time."
             raise EaselError("images_too_large", "the images are too large for one response", hint=hint)
@@ -144,7 +145,7 @@ class Automatic1111Api(Api):
     def _filtered(self, record: Record, image_request: ImageRequest) -> Response:
         """Return black images, as AUTOMATIC1111's safety filter does: its clients show no reason of errors."""
         generation = record.request
-        images = [views.black_png(generation.width, generation.height)] * generation.images
+        images = [views.black_png(*generation.result_size)] * generation.images
         details = views.info(self._jobs.get(record.ticket), image_request, self._profile.id)
         return Response(200, views.images_body(images if image_request.send_images else [], image_request, details))
 

@@ -166,7 +166,7 @@ def _prompt(lenient: LenientFields, sent: Mapping[str, Any], name: str) -> str:
 def find_lora(profile: ModelProfile, name: str) -> ProfileLora | None:
     """Return the LoRA of a model that a client names, by its id or its name."""
     wanted = name.strip().lower()
-    return next((lora for lora in profile.loras if wanted in (lora.id, lora.name.lower())), None)
+    return next((lora for lora in profile.loras if wanted in (lora.id, (lora.name or lora.id).lower())), None)
 
 
 def _lora_scale(lenient: LenientFields, lora: ProfileLora, multiplier: str) -> float:

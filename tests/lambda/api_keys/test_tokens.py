@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.client import BadStatusLine, IncompleteRead
 from typing import Any
 
 import jwt
@@ -147,6 +148,7 @@ FORGED: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "short signature": (short_signature, "signature"),
     "large signature": (large_signature, "signature"),
     "no signature": (lambda issuer: issuer.token(NOW).rpartition(".")[0] + ".", "signature"),
+    "unpaired surrogate": (lambda issuer: issuer.token(NOW).replace(".", ".\ud800", 1), "signature"),
     "padding": (lambda issuer: issuer.token(NOW) + "==", "signature"),
     "too long": (lambda issuer: issuer.token(NOW, more="x" * MAX_CHARACTERS), "RS256"),
     "no JSON": (lambda issuer: f"eyJ.{part(issuer.claims(NOW))}.x", "not a token"),
@@ -239,6 +241,24 @@ def test_while_the_issuer_fails_known_keys_count_and_without_any_it_is_an_error(
     issuer.status = 503
     clock.time += CACHE_SECONDS + 1
     assert keys.find("first")
+
+
+@pytest.mark.parametrize("error", [IncompleteRead(b"{"), BadStatusLine("x"), TimeoutError(), RecursionError()])
+def test_known_keys_count_while_the_answer_of_the_issuer_is_no_http(issuer: Issuer, error: Exception) -> None:
+    clock = Clock()
+    answers: list[Exception | bytes] = [error, json.dumps(issuer.document()).encode()]
+
+    def read(_: str) -> bytes:
+        answer = answers.pop()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    keys = IssuerKeys("", clock, read)
+    assert keys.find("first")
+    clock.time += CACHE_SECONDS + 1
+    assert keys.find("first")
+    assert not answers
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"keys": 1}', b'{"keys": [1, {"kty": "EC"}]}', b"\xff"])

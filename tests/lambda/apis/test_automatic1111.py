@@ -353,16 +353,17 @@ def test_statuses_of_errors(world: World, code: str, status: int) -> None:
     assert (response["statusCode"], body["errors"], body["detail"]) == (status, code, "The reason. Do this.")
 
 
-def test_the_safety_filter_replaces_the_images(world: World) -> None:
+@pytest.mark.parametrize(("hires", "size"), [({}, (72, 64)), ({"enable_hr": True, "hr_scale": 1.5}, (112, 96))])
+def test_the_safety_filter_replaces_the_images(world: World, hires: Any, size: tuple[int, int]) -> None:
     def block() -> None:
         (ticket,) = world.endpoint.submitted
         world.reporter.fail(ticket, EaselError("content_filtered", "blocked", hint="Try another seed."))
 
     world.clock.while_sleeping = block
-    sent = {**APPLE, "width": 72, "height": 64, "batch_size": 2}
+    sent = {**APPLE, "width": 72, "height": 64, "batch_size": 2, **hires}
     status, body = world.call("POST", "/sdapi/v1/txt2img", sent)
     images = [Image.open(BytesIO(base64.b64decode(image))) for image in body["images"]]
-    assert (status, [image.size for image in images]) == (200, [(72, 64)] * 2)
+    assert (status, [image.size for image in images]) == (200, [size] * 2)
     assert {image.getextrema() for image in images} == {((0, 0),) * 3}
     info = json.loads(body["info"])
     assert (info["all_seeds"], info["warnings"]) == ([7, 8], ["Blocked. Try another seed."])

@@ -88,6 +88,11 @@ def test_a_tag_that_cannot_be_used_as_it_is_gets_a_warning(
     assert (request.prompt, request.loras, len(warnings)) == (("an apple ",), loras, warned)
 
 
+def test_a_lora_without_a_name_is_found_by_its_id_alone() -> None:
+    request, warnings = txt2img(World(replace(PROFILE, loras=(ProfileLora(id="flat"),))), "a<lora:Flat:0.5><lora: :1>")
+    assert (request.loras, len(warnings)) == ((Lora("flat", 0.5),), 1)
+
+
 def test_a_fifth_tag_and_one_in_the_negative_prompt_are_left_out() -> None:
     world = World(replace(PROFILE, loras=tuple(ProfileLora(id=f"l{i}") for i in range(5))))
     tags = "".join(f"<lora:l{i}:1>" for i in range(5))

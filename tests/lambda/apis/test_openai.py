@@ -473,28 +473,39 @@ def test_a_client_that_retries_regardless_gets_the_job_of_a_cold_request(cold: W
 AI_SDK = {"User-Agent": "ai/7.0.173 ai-sdk/openai/4.0.118 runtime/node.js/24"}
 
 
-def lose(world: World) -> None:
-    """Send a request whose function is ended when its job was submitted, so that the gateway answers in its place."""
+def lose(world: World, cold_s: float = 0) -> None:
+    """Send a request whose function is ended when its job was submitted, so that the gateway answers in its place.
+
+    `cold_s`: seconds until the function began.
+    """
     submit = world.endpoint.submit
 
     def submit_and_die(ticket: Ticket) -> NoReturn:
         submit(ticket)
-        die(world)
+        die(world, cold_s)
 
     world.endpoint.submit = submit_and_die  # type: ignore[method-assign]
     with pytest.raises(Crash):
-        generate(world, APPLE, **AI_SDK)
+        world.send(after_cold_start(world, cold_s))
     world.endpoint.submit = submit  # type: ignore[method-assign]
 
 
-def die(world: World) -> NoReturn:
-    world.clock.time += LOST_S
+def after_cold_start(world: World, seconds: float) -> dict[str, Any]:
+    """Return the event of a request that the gateway received so long ago."""
+    sent = event("POST", GENERATIONS, APPLE, headers=AI_SDK)
+    received_ms = round(1000 * (world.clock.now() - seconds))
+    return {**sent, "requestContext": {**sent["requestContext"], "requestTimeEpoch": received_ms}}
+
+
+def die(world: World, cold_s: float = 0) -> NoReturn:
+    world.clock.time += LOST_S - cold_s
     raise Crash
 
 
+@pytest.mark.parametrize("cold_s", [0, 8])
 @pytest.mark.parametrize("wait_s", [LOST_S - 0.1, LOST_S, LOST_FOR_S - 0.1, LOST_FOR_S])
-def test_a_request_that_got_no_response_is_continued_by_the_next(world: World, wait_s: float) -> None:
-    lose(world)
+def test_a_request_that_got_no_response_is_continued_by_the_next(world: World, wait_s: float, cold_s: float) -> None:
+    lose(world, cold_s)
     world.clock.time += wait_s - LOST_S
     world.endpoint.generate_all()
     generate(world, APPLE, **AI_SDK)
@@ -504,12 +515,16 @@ def test_a_request_that_got_no_response_is_continued_by_the_next(world: World, w
 def test_each_lost_request_is_continued_once(world: World) -> None:
     """T3: a client that wants two images repeats both requests."""
     retries = world.jobs.retries
-    lost = {retries.begin(owner_of("key-1"), "digest").key for _ in "ab"}
+
+    def key(owner: str) -> str:
+        return retries.begin(owner_of(owner), "digest", world.clock.steady()).key
+
+    lost = {key("key-1") for _ in "ab"}
     assert len(lost) == 2
     world.clock.time += LOST_S
-    assert {retries.begin(owner_of("key-1"), "digest").key for _ in "ab"} == lost
-    assert retries.begin(owner_of("key-1"), "digest").key not in lost, "a new click"
-    assert retries.begin(owner_of("key-2"), "digest").key not in lost
+    assert {key("key-1") for _ in "ab"} == lost
+    assert key("key-1") not in lost, "a new click"
+    assert key("key-2") not in lost
 
 
 def test_a_second_lost_attempt_is_continued_too(world: World) -> None:
@@ -534,6 +549,21 @@ def test_a_click_after_a_response_is_a_new_job(world: World) -> None:
         parsed(generate(world, APPLE, **AI_SDK))
         world.clock.time += LOST_S
     assert len(world.endpoint.submitted) == 2
+
+
+@pytest.mark.parametrize(("seconds", "jobs"), [(LOST_S - 8.1, 2), (LOST_S - 8, 1)])
+def test_a_response_too_late_after_a_cold_start_is_none(world: World, seconds: float, jobs: int) -> None:
+    def take() -> None:
+        world.clock.time += seconds - 0.1
+        world.endpoint.generate_all()
+
+    began_at = world.clock.time
+    world.clock.while_sleeping = take
+    parsed(world.send(after_cold_start(world, 8)))
+    world.clock.time = began_at + LOST_S
+    world.clock.while_sleeping = world.endpoint.generate_all
+    parsed(generate(world, APPLE, **AI_SDK))
+    assert len(set(world.endpoint.submitted)) == jobs
 
 
 def test_a_job_can_be_started_without_waiting(cold: World) -> None:
