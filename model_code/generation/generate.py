@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from contract import EaselError, GenerationRequest, Hires, ModelProfile, prompt_texts, refuse
-from generation.gpu_memory import GpuMemory, is_context_lost, is_out_of_memory
+from generation.gpu_memory import GpuMemory, is_out_of_memory
 from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
 from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
 from generation.inpaint import InpaintInput, read_inpaint_input
@@ -170,7 +170,7 @@ class _Run:
         images: list[Pixels] = []
         while len(images) < len(inputs):
             self.images_done = len(images)
-            batch = self._try_batch(self._of_one_length(inputs[len(images) : len(images) + size]))
+            batch = self._try_batch(inputs[len(images) : len(images) + size])
             images += batch or []
             size = size if batch else self._half(size)
         return images
@@ -192,17 +192,14 @@ class _Run:
         return size // 2
 
     def _try_batch(self, batch: Sequence[tuple[str, int]]) -> list[Pixels] | None:
-        """Return the images, or None if the GPU ran out of memory; its memory is free again then."""
+        """Return the images of the first items, or None if the GPU ran out of memory; it is free again then."""
         try:
-            return self._generate_batch(batch)
+            return self._generate_batch(self._of_one_length(batch))
         except RuntimeError as error:
-            context_lost = is_context_lost(error)
-            if not context_lost and not is_out_of_memory(error):
+            self.model.memory.check_context(error)
+            if not is_out_of_memory(error):
                 raise
         # The frames of the failed call and their tensors are gone only here, outside of the except block.
-        if context_lost:
-            self.model.memory.give_up()
-            refuse("container_died", None, "the GPU stopped working", "The model is restarted; send the job again.")
         self.model.memory.recover()
         return None
 

@@ -68,6 +68,12 @@ class GpuMemory:
             self.give_up()
             refuse("gpu_out_of_memory", None, "the GPU's memory cannot be freed", "The model is restarted.")
 
+    def check_context(self, error: RuntimeError) -> None:
+        """Give up and raise EaselError `container_died` if the GPU context is lost."""
+        if is_context_lost(error):
+            self.give_up()
+            refuse("container_died", None, "the GPU stopped working", "The model is restarted; send the job again.")
+
     def give_up(self) -> None:
         """End the process after GRACE_SECONDS."""
         self.healthy = False

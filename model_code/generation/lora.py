@@ -51,7 +51,8 @@ class Loras:
     def applied(self, requested: Sequence[Lora] | None) -> Iterator[None]:
         """Change the pipeline until the end of the block, also if that raises.
 
-        Raises EaselError: `config_error`, a file was replaced since the model was loaded; `gpu_out_of_memory`.
+        Raises EaselError: `config_error`, a file was replaced since the model was loaded; `gpu_out_of_memory`;
+        `container_died`, the GPU context is lost.
         """
         changes = [change for lora in requested or () if lora.scale for change in self._read(lora)]
         with ExitStack() as until_the_end:
@@ -76,6 +77,7 @@ class Loras:
             message = f"{path} cannot be read ({type(error).__name__})"
             raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
         except RuntimeError as error:
+            self.memory.check_context(error)
             if not is_out_of_memory(error):
                 raise
             message = f"{path} does not fit into the GPU's memory beside the model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import generation.gpu_memory
 import generation.lora
 import inference
 from contract import EaselError, GenerationRequest, Lora
@@ -230,6 +232,21 @@ def test_a_lora_without_memory_for_it_is_an_error_of_the_request(
         error = send(styled, **SMALL, loras=ONE)["error"]
     assert (error["code"], error["param"]) == ("gpu_out_of_memory", "loras")
     assert "error" not in send(styled, **SMALL, loras=ONE)
+
+
+def test_a_gpu_context_lost_with_a_lora_ends_the_process(
+    styled: Any, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    ended = threading.Event()
+    memory = GpuMemory(ended.set)
+    monkeypatch.setattr(generation.gpu_memory, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(generation.lora, "_like", lost)
+    model = replace(styled, memory=memory, loras=replace(styled.loras, memory=memory))
+    assert send(model, **SMALL, loras=ONE)["error"]["code"] == "container_died"
+    assert ended.wait(5) and not model.healthy
 
 
 def test_recovered_memory_may_have_the_loras_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:

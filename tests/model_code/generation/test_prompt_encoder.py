@@ -1,5 +1,6 @@
 """Embeddings of weighted prompts, of long ones, and of earlier layers of CLIP."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from contract import PROMPT_CHUNKS, EaselError, ModelProfile
+from generation import gpu_memory
 from generation.prompt_encoder import PromptEncoder, clip_layers, create_encoder
 from model_folder import CLIP_PIPELINES, PIPELINES
 from tests.model_code import tiny
@@ -195,3 +197,40 @@ def test_a_batch_has_prompts_of_one_length(models: dict[str, Any], send: Send, n
     one_by_one = replace(models[name], batch_size=1)
     alone = send(one_by_one, prompt=long, seed=7 + 2, prompt_syntax="weighted", **SMALL)
     assert together["generated_images"][2] == alone["generated_images"][0]
+
+
+def test_a_text_encoder_without_memory_gets_smaller_batches(
+    models: dict[str, Any], send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, original, batches = replace(models["sd"], batch_size=4), PromptEncoder.length, []
+    prompts = ["cat", "dog", "(cat)", "[dog]"]
+    expected = send(replace(model, batch_size=2), prompt=prompts, prompt_syntax="weighted", **SMALL)
+
+    def length(self: PromptEncoder, prompt: str) -> int:
+        batches.append(prompt)
+        if batches == prompts[:3]:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return original(self, prompt)
+
+    monkeypatch.setattr(PromptEncoder, "length", length)
+    found = send(model, prompt=prompts, prompt_syntax="weighted", **SMALL)
+    assert found["generated_images"] == expected["generated_images"]
+    assert model.healthy
+
+
+@pytest.mark.parametrize(
+    ("message", "code"), [("CUDA out of memory", "gpu_out_of_memory"), ("CUDA error: unspecified", "container_died")]
+)
+def test_a_gpu_that_fails_in_the_text_encoder_is_an_error(
+    models: dict[str, Any], send: Send, monkeypatch: pytest.MonkeyPatch, message: str, code: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError(message)
+
+    ended = threading.Event()
+    monkeypatch.setattr(gpu_memory, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(PromptEncoder, "_run", fail)
+    model = replace(models["sd"], memory=gpu_memory.GpuMemory(ended.set))
+    assert send(model, prompt="cat", prompt_syntax="weighted", **SMALL)["error"]["code"] == code
+    assert model.healthy == (code == "gpu_out_of_memory")
+    assert model.healthy or ended.wait(5)
