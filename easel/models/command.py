@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,6 @@ from easel.console.program_name import with_program_name
 from easel.console.terminal import Terminal
 
 if TYPE_CHECKING:
-    from easel.laptop.catalogue import Entry
     from model_importer.sources import Connect
 
 _ENVIRONMENT = """
@@ -205,27 +203,29 @@ def remove(
 ) -> None:
     """Delete the entry of a model and the files that `pull` downloaded. Files of your own stay."""
     from easel.laptop.catalogue import find
+    from easel.models.pulled import delete, pulled
 
     entry = find(id)
-    paths = [*([] if files_only else [entry.file]), *(path for path in _pulled(entry) if path.exists())]
+    folders = pulled(entry)
+    paths = [*folders, *([] if files_only else [entry.file])]
     if not paths:
-        raise CommandError("There is nothing to delete", where=id, why="no file of it was downloaded", fix="")
+        raise CommandError("There is nothing to delete", where=id, why="easel models pull wrote no file of it", fix="")
     if not yes:
         if not sys.stdin.isatty():
             why = "there is no terminal to ask you"
             raise CommandError("Nothing was deleted", where=", ".join(map(str, paths)), why=why, fix="Add --yes.")
         typer.confirm(printable(f"Delete {', '.join(map(str, paths))}?"), abort=True, err=True)
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in paths:  # the entry last: without it nothing finds the folders
+        try:
+            delete(path) if path in folders else path.unlink()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise CommandError("It cannot be deleted", where=str(path), why=why, fix="", code=ENVIRONMENT) from None
         print(path)
-
-
-def _pulled(entry: Entry) -> list[Path]:
-    """Return the folders that `pull` writes: a folder of the user's own is none."""
-    source = entry.model.source
-    if source.kind == "folder" and source.checkpoint is None:
-        return []
-    return [entry.path, entry.path.with_name(f".{entry.path.name}.pull")]
+        if path.exists():
+            Terminal().print(f"{path} stays, with the files that easel models pull did not write.")
+    if entry.path.exists() and entry.path.absolute() not in folders:
+        Terminal().print(f"{entry.path} stays: easel models pull did not write it.")
 
 
 def _ask(option: str, question: str) -> str:

@@ -15,6 +15,7 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.models.findings import model_errors
+from easel.models.pulled import close_work, open_work, plan_of, work_folder
 from stacks.config.catalogue import FolderSource, Model, UrlSource
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
         terminal.print(f"{entry.model.id} is here already: {target}")
         return entry.folder
     _check_free(target)
-    work = target.with_name(f".{target.name}.pull")
+    work = work_folder(target)
     with model_errors(_where(source)):
         if isinstance(source, FolderSource) and source.checkpoint:
             _convert(source.checkpoint, source.prediction, work, terminal)
@@ -51,11 +52,12 @@ def _where(source: Any) -> str:
 
 
 def _check_free(target: Path) -> None:
-    if (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
+    is_link = target.is_symlink()
+    if is_link or (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
         raise CommandError(
             "The folder of the model is not empty",
             where=str(target),
-            why="it has files, but no model_index.json",
+            why="it is a link" if is_link else "it has files, but no model_index.json",
             fix="Move them away, or delete them.",
             code=ENVIRONMENT,
         )
@@ -68,6 +70,7 @@ def _convert(checkpoint: Path, prediction: Any, work: Path, terminal: Terminal) 
 
     with terminal.spinner(f"Converting {checkpoint.name}"):
         conversion = convert(local_file(checkpoint).header(), prediction)
+        open_work(work, f"{checkpoint.absolute()} {checkpoint.stat().st_mtime_ns}")
         check_space(work, sum(conversion.sizes.values()))
         write_conversion(conversion, checkpoint, work)
 
@@ -83,7 +86,8 @@ def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) ->
         if not isinstance(source, CheckpointSource):
             _download_files(source, work, pool, progress)
             return
-        size = source.size
+        size = source.file.size
+        open_work(work, plan_of([source.file]))
         check_space(work, 2 * size)
         progress.total_files, progress.total_bytes = 1, size
         digest = source.write(work)
@@ -97,10 +101,11 @@ def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolEx
 
     files = source.resolve().files
     progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
+    open_work(work, plan_of(files))
     check_space(work, progress.total_bytes)
     for file in files:
         path = work / file.path
-        if path.is_file() and path.stat().st_size == file.size:  # it was checked before it got this name
+        if path.is_file() and path.stat().st_size == file.size:  # checked before it got this name, for the same plan
             progress.finish_file(file.size)
             continue
         download(file, path, partial(source.fetch, file), pool, progress)
@@ -126,9 +131,8 @@ def _finish(model: Model, work: Path, target: Path) -> None:
     """Check the model and give the folder its name. Raises ModelFolderError."""
     from model_importer.model_folder import check_folder
 
-    for part in work.rglob(".*.part"):  # of an earlier version of a file
-        part.unlink()
     check_folder(work, variant=model.source.variant, pipeline=model.pipeline)
+    close_work(work)
     if target.is_dir():
         target.rmdir()  # it is empty
     work.replace(target)

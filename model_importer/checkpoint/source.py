@@ -79,9 +79,9 @@ class CheckpointSource:
         return conversion
 
     @property
-    def size(self) -> int:
-        """Bytes of the checkpoint."""
-        return self._open().file.size
+    def file(self) -> File:
+        """The checkpoint."""
+        return self._open().file
 
     def resolve(self) -> Plan:
         single = self._open()

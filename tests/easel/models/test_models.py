@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from easel.laptop.catalogue import find
 from easel.models import proposal
 from easel.models.given_source import parse_source
 from easel.models.pull import check_space
+from easel.models.pulled import MARKER
 from generation.img2img import PIPELINES as IMAGE_TO_IMAGE
 from model_importer.model_folder import PIPELINES, check_folder
 from model_importer.stream import PIECE
@@ -41,7 +43,7 @@ def entry(path: Path) -> dict[str, Any]:
 
 
 def files_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MARKER}
 
 
 @pytest.mark.laptop
@@ -132,6 +134,35 @@ def test_an_interrupted_pull_continues(run: Easel, hub: HubServer, tmp_path: Pat
     assert run("pull", tmp_path / "model").exit_code == 0
     assert hub.sent["unet/diffusion_pytorch_model.fp16.safetensors"] <= PIECE  # its header alone
     check_folder(tmp_path / "model")
+
+
+def test_a_pull_continues_only_what_has_the_same_plan(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    hub.repository.damaged.add("vae/diffusion_pytorch_model.fp16.safetensors")
+    assert run("pull", tmp_path / "model").exit_code == 3
+    work = tmp_path / ".model.pull"
+    config, weights = "text_encoder/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"
+    assert (work / config).is_file() and (work / weights).is_file()
+    write_files(work, {"unet/old.json": b"{}"})
+    replaced = TAKEN[config].replace(b"CLIP", b"CLAP") if b"CLIP" in TAKEN[config] else TAKEN[config][::-1]
+    (work / config).write_bytes(replaced)  # as another revision has it, of the same size
+    found = entry(tmp_path / "model.json")
+    hub.repository.commit, hub.repository.damaged = "d" * 40, set()
+    (tmp_path / "model.json").write_text(json.dumps(found | {"source": found["source"] | {"revision": "d" * 40}}))
+    pulled = run("pull", tmp_path / "model")
+    assert pulled.exit_code == 0, pulled.stderr
+    assert files_in(tmp_path / "model") == set(TAKEN)
+    assert (tmp_path / "model" / config).read_bytes() == TAKEN[config]
+    assert not work.exists()
+
+
+def test_a_pull_leaves_a_folder_that_it_did_not_make(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    work = write_files(tmp_path / ".model.pull", {"notes.txt": b"mine"})
+    refused = run("pull", tmp_path / "model")
+    assert (refused.exit_code, str(work) in refused.stderr, files_in(work)) == (3, True, {"notes.txt"})
+    (work / "notes.txt").unlink()
+    assert run("pull", tmp_path / "model").exit_code == 0
 
 
 def test_ctrl_c_ends_a_pull_at_once(run: Easel, hub: HubServer, tmp_path: Path) -> None:
@@ -228,6 +259,65 @@ def test_remove_deletes_what_was_pulled(run: Easel, checkpoint: Path, tmp_path: 
     assert run("remove", tmp_path / "panda", "--yes").exit_code == 0
     assert list(tmp_path.iterdir()) == []
     assert checkpoint.exists()
+
+
+def test_remove_keeps_a_folder_that_holds_its_entry(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    run("add", checkpoint, "--folder", tmp_path, *MIT)
+    found = entry(tmp_path / "panda.json")
+    (tmp_path / "panda.json").write_text(json.dumps(found | {"source": found["source"] | {"path": "."}}))
+    write_files(tmp_path, {"private.txt": b"mine", MARKER: b'{"files": ["private.txt", "panda.json"]}'})
+    assert run("remove", tmp_path / "panda", "--files", "--yes").exit_code != 0
+    removed = run("remove", tmp_path / "panda", "--yes")
+    assert (removed.exit_code, removed.stdout) == (0, f"{tmp_path}/panda.json\n")
+    assert files_in(tmp_path) == {"private.txt"}
+
+
+def test_remove_keeps_the_files_of_others(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    write_files(tmp_path / "model", stable_diffusion())
+    nothing = run("remove", tmp_path / "model", "--files", "--yes")
+    assert (nothing.exit_code, files_in(tmp_path / "model")) == (1, {*stable_diffusion()})
+    shutil.rmtree(tmp_path / "model")
+    run("pull", tmp_path / "model")
+    write_files(tmp_path / "model", {"loras/mine.safetensors": b"mine", "unet/mine.txt": b"mine"})
+    removed = run("remove", tmp_path / "model", "--yes")
+    assert (removed.exit_code, removed.stdout) == (0, f"{tmp_path}/model\n{tmp_path}/model.json\n")
+    assert files_in(tmp_path / "model") == {"loras/mine.safetensors", "unet/mine.txt"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"loras", "unet"}
+    assert not (tmp_path / "model.json").exists()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_remove_deletes_a_link_alone(run: Easel, hub: HubServer, tmp_path: Path, moved: bool) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    run("pull", tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "disk")
+    if not moved:
+        (tmp_path / "disk" / MARKER).unlink()
+    (tmp_path / "model").symlink_to(tmp_path / "disk")
+    removed = run("remove", tmp_path / "model", "--yes")
+    assert (removed.exit_code, (tmp_path / "model").is_symlink()) == (0, not moved)
+    assert files_in(tmp_path / "disk") == set(TAKEN)
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_remove_deletes_an_interrupted_pull(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    hub.repository.damaged.add("vae/diffusion_pytorch_model.fp16.safetensors")
+    run("pull", tmp_path / "model")
+    removed = run("remove", tmp_path / "model", "--files", "--yes")
+    assert (removed.exit_code, removed.stdout) == (0, f"{tmp_path}/.model.pull\n")
+    assert not (tmp_path / ".model.pull").exists()
+
+
+def test_a_marker_names_no_file_outside_of_its_folder(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    run("add", checkpoint, "--folder", tmp_path, *MIT)
+    write_files(tmp_path, {"private.txt": b"mine", "other/private.txt": b"mine"})
+    names = ["../private.txt", "..", str(tmp_path / "private.txt"), "link/private.txt", 7, ""]
+    write_files(tmp_path / "panda", {MARKER: json.dumps({"files": names}).encode()})
+    (tmp_path / "panda" / "link").symlink_to(tmp_path / "other")
+    assert run("remove", tmp_path / "panda", "--yes").exit_code == 0
+    assert {"private.txt", "other/private.txt"} <= files_in(tmp_path)
 
 
 _LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"

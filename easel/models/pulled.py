@@ -1,0 +1,124 @@
+"""What `easel models pull` wrote: a marker in each of its folders, by which `remove` keeps files of the user's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from easel.console.errors import ENVIRONMENT, CommandError
+from easel.laptop.catalogue import Entry
+from stacks.config.catalogue import FolderSource
+
+if TYPE_CHECKING:
+    from model_importer.files import File
+
+MARKER = ".easel-pulled"
+"""JSON: `plan`, the digest of what is being pulled, and in a complete folder `files`, the paths that `pull` wrote."""
+
+
+def plan_of(files: Iterable[File]) -> str:
+    """Return a digest of the files to pull: their paths, sizes, hashes and origins."""
+    return sha256(json.dumps([asdict(file) for file in files]).encode()).hexdigest()
+
+
+def work_folder(target: Path) -> Path:
+    """Return the hidden folder beside `target` in which `pull` works."""
+    target = target.absolute()
+    return target.with_name(f".{target.name}.pull")
+
+
+def open_work(work: Path, plan: str) -> None:
+    """Make the work folder. What another plan left in it is deleted. Raises CommandError: the folder is not ours."""
+    marker = _read(work)
+    if work.is_symlink() or (marker is None and work.exists() and not _is_empty(work)):
+        raise CommandError(
+            "The folder in which a download is written is in use",
+            where=str(work),
+            why="easel models pull did not make it",
+            fix="Move it away, or delete it.",
+            code=ENVIRONMENT,
+        )
+    try:
+        if marker is not None and marker.get("plan") != plan:
+            shutil.rmtree(work)
+        work.mkdir(parents=True, exist_ok=True)
+        _write(work, {"plan": plan})
+    except OSError as error:
+        raise CommandError(
+            "The model cannot be written",
+            where=str(error.filename or work),
+            why=error.strerror or type(error).__name__,
+            fix="Correct the permissions, or free disk space.",
+            code=ENVIRONMENT,
+        ) from None
+
+
+def close_work(work: Path) -> None:
+    """Write the paths of all files of the complete work folder into its marker."""
+    files = sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file())
+    _write(work, {**(_read(work) or {}), "files": [path for path in files if path != MARKER]})
+
+
+def pulled(entry: Entry) -> list[Path]:
+    """Return the folders that `pull` wrote for an entry, or a link to one. A folder that holds the entry is none."""
+    source = entry.model.source
+    if isinstance(source, FolderSource) and source.checkpoint is None:
+        return []
+    folder = entry.path.absolute()
+    work = work_folder(folder) if folder.name else folder
+    found = [path for path in (folder, work) if _read(path) is not None and not _holds(path, entry.file)]
+    return [path for path in found if path == work or _files(path) is not None]
+
+
+def delete(path: Path) -> None:
+    """Delete a link, a work folder, or of a complete folder the files that `pull` wrote. Raises OSError."""
+    if path.is_symlink():
+        path.unlink()
+        return
+    files = _files(path)
+    if files is None:
+        shutil.rmtree(path)
+        return
+    folders = {path}
+    for name in files:
+        file = path / name
+        if file.is_file() and file.parent.resolve().is_relative_to(path.resolve()):
+            file.unlink()
+            folders |= {folder for folder in file.parents if folder.is_relative_to(path)}
+    (path / MARKER).unlink()
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        if folder.is_dir() and not folder.is_symlink() and _is_empty(folder):
+            folder.rmdir()
+
+
+def _files(folder: Path) -> list[str] | None:
+    files = (_read(folder) or {}).get("files")
+    return [name for name in files if isinstance(name, str) and name] if isinstance(files, list) else None
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """Return the marker of a folder, or None."""
+    try:
+        value = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _write(folder: Path, marker: dict[str, Any]) -> None:
+    new = folder / f"{MARKER}.new"
+    new.write_text(json.dumps(marker), encoding="utf-8")
+    new.replace(folder / MARKER)
+
+
+def _holds(folder: Path, file: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
