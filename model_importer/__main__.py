@@ -1,7 +1,7 @@
 """The program that CodeBuild runs, `python3 -m model_importer`.
 
-Its variable EASEL_IMPORT is JSON: bucket, state (a key), code (a hash), source, pipeline, and for a hub hub_url and
-token_secret.
+Its variable EASEL_IMPORT is JSON: bucket, state (a key), code (a hash), source, pipeline, hub_url, and the names of
+secrets: token_secret for the hub, model_token_secret for the site of a link.
 Progress, then the result or the error, goes to the object `state` of the bucket.
 """
 
@@ -70,31 +70,33 @@ def run(request: dict[str, Any], s3: Any, progress: Progress) -> ImportResult:
 
 
 def _source(request: dict[str, Any], s3: Any, pool: ThreadPoolExecutor, progress: Progress) -> Source:
-    secret = request.get("token_secret", "")
+    # A secret is read only when it is needed: a stack may roll back to a model in the bucket whose secret is deleted.
 
     def hub(repository: str) -> Hub:
-        """Read the secret only now: a stack may roll back to a model in the bucket whose secret is deleted."""
-        return Hub(request["hub_url"], repository, _token(secret))
+        return Hub(request["hub_url"], repository, _token("hub_token_secret", request.get("token_secret", "")))
 
-    connect = Connect(hub, lambda url: Url(url, _token(secret)), lambda: s3)
+    def url(address: str) -> Url:
+        return Url(address, _token("model_token_secret", request.get("model_token_secret", "")))
+
+    connect = Connect(hub, url, lambda: s3)
     return open_source(request["source"], connect, pool, progress, request.get("pipeline"))
 
 
-def _token(secret: str) -> str:
-    """Return the hub's token, which is the whole value of the secret. Raises ModelImportError."""
+def _token(setting: str, secret: str) -> str:
+    """Return a token, which is the whole value of the secret that `setting` names. Raises ModelImportError."""
     if not secret:
         return ""
     try:
         token: str = boto3.client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "").strip()
     except ClientError as error:
         raise ModelImportError(
-            f"The secret hub_token_secret cannot be read ({error.response['Error']['Code']}). It must be in this "
+            f"The secret {setting} cannot be read ({error.response['Error']['Code']}). It must be in this "
             "region and account and encrypted with the AWS managed key, as the import may use no other. See "
             f"aws secretsmanager describe-secret --secret-id {secret}"
         ) from None
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise ModelImportError(
-            "The value of the secret hub_token_secret is not a token. Store the token alone, as plain text."
+            f"The value of the secret {setting} is not a token. Store the token alone, as plain text."
         )
     return token
 

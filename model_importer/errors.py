@@ -27,3 +27,10 @@ class Advice:
     """What holds the address of the hub."""
     grant: str = "store it in Secrets Manager and set hub_token_secret to the secret's ARN or name"
     """How a token is set."""
+
+
+URL_ADVICE = Advice(
+    access="model_token_secret",
+    grant="store it in Secrets Manager and set model_token_secret to the secret's ARN or name",
+)
+"""For a link: its site gets no token of the hub."""

@@ -12,7 +12,7 @@ from typing import Any
 import urllib3
 
 from .connection import MAX_REDIRECTS, METADATA_BYTES, Connection, Response, is_encoded
-from .errors import Advice, ModelImportError
+from .errors import URL_ADVICE, Advice, ModelImportError
 from .files import File
 
 _RANGE = re.compile(r"bytes 0-0/(\d+)")
@@ -39,7 +39,7 @@ class Url(Connection):
         connections: Callable[..., urllib3.PoolManager] = urllib3.PoolManager,
         advice: Advice | None = None,
     ) -> None:
-        super().__init__(url, token, connections, advice)
+        super().__init__(url, token, connections, advice or URL_ADVICE)
         self._target = ""
 
     def file(self, sha256: str = "") -> File:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from model_importer.sources import Connect
 
 HUB_TOKEN, URL_TOKEN, HUB_URL = "HF_TOKEN", "EASEL_MODEL_TOKEN", "HF_ENDPOINT"  # names of variables
+URL_TOKEN_HOST, DEFAULT_TOKEN_HOST = "EASEL_MODEL_TOKEN_HOST", "civitai.com"
 
 
 def connect(hub_url: str, s3: Callable[[], Any], *, on_laptop: bool = False) -> Connect:
@@ -28,18 +29,28 @@ def connect(hub_url: str, s3: Callable[[], Any], *, on_laptop: bool = False) -> 
     from model_importer.url import Url
 
     def hub(repository: str) -> Hub:
-        return Hub(hub_url, repository, token(HUB_TOKEN), _pool(hub_url), _advice(HUB_TOKEN, on_laptop))
+        advice = _advice(HUB_TOKEN, f"export {HUB_TOKEN}=… with it") if on_laptop else None
+        return Hub(hub_url, repository, token(HUB_TOKEN), _pool(hub_url), advice)
 
     def url(address: str) -> Url:
-        return Url(address, token(URL_TOKEN), _pool(address), _advice(URL_TOKEN, on_laptop))
+        host = urlsplit(address).netloc
+        grant = f"export {URL_TOKEN}=… with it and {URL_TOKEN_HOST}={host}"
+        advice = _advice(URL_TOKEN, grant) if on_laptop else None
+        return Url(address, _url_token(host), _pool(address), advice)
 
     return Connect(hub, url, s3)
 
 
-def _advice(variable: str, on_laptop: bool) -> Advice:
+def _url_token(host: str) -> str:
+    """Return the token for links of a host: an entry that somebody else wrote may name any host."""
+    allowed = os.environ.get(URL_TOKEN_HOST, "").strip() or DEFAULT_TOKEN_HOST
+    return token(URL_TOKEN) if host.lower() == allowed.lower() else ""
+
+
+def _advice(variable: str, grant: str) -> Advice:
     from model_importer.errors import Advice
 
-    return Advice("Run the command again", variable, HUB_URL, f"export {variable}=… with it") if on_laptop else Advice()
+    return Advice("Run the command again", variable, HUB_URL, grant)
 
 
 def token(variable: str) -> str:

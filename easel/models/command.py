@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = """
 \b
-Variables: HF_TOKEN for gated models of a hub, EASEL_MODEL_TOKEN for a link, HF_ENDPOINT for a mirror of the hub.
+Variables: HF_TOKEN for gated models of a hub, HF_ENDPOINT for a mirror of the hub, EASEL_MODEL_TOKEN for a link to
+civitai.com or to the host in EASEL_MODEL_TOKEN_HOST.
 A token is sent to that host alone, not where it redirects to.
 """
 app = typer.Typer(

@@ -33,7 +33,7 @@ def work_folder(target: Path) -> Path:
 
 
 def open_work(work: Path, plan: str) -> None:
-    """Make the work folder. What another plan left in it is deleted. Raises CommandError: the folder is not ours."""
+    """Make the work folder, without what another plan left in it. Raises CommandError if `pull` did not make it."""
     marker = _read(work)
     if work.is_symlink() or (marker is None and work.exists() and not _is_empty(work)):
         raise CommandError(

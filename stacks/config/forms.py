@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator
@@ -97,18 +98,20 @@ HubUrl = Annotated[
 _SECRET = _ARN.format("secretsmanager", r"secret:[\w/+=.@-]+") + r"|[\w/+=.@-]{1,512}|"
 
 
-def _token_secret(name: str) -> str:
+def _token_secret(setting: str, name: str) -> str:
     if not re.fullmatch(_SECRET, name, re.ASCII) or name.startswith("hf_"):
+        example = setting.removesuffix("_secret").replace("_", "-")
         raise failure(
             "secret",
-            "hub_token_secret",
-            "hub_token_secret must be the name or ARN of a secret, not the token itself, which templates and logs "
-            "would show. Create one: aws secretsmanager create-secret --name hub-token --secret-string file://token.txt",
+            setting,
+            f"{setting} must be the name or ARN of a secret, not the token itself, which templates and logs would "
+            f"show. Create one: aws secretsmanager create-secret --name {example} --secret-string file://token.txt",
         )
     return name
 
 
-TokenSecret = Annotated[str, AfterValidator(_token_secret)]
+TokenSecret = Annotated[str, AfterValidator(partial(_token_secret, "hub_token_secret"))]
+ModelTokenSecret = Annotated[str, AfterValidator(partial(_token_secret, "model_token_secret"))]
 
 
 Issuer = Annotated[

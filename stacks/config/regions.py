@@ -62,8 +62,9 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
         message = f"budget_action=stop needs AWS Budgets, which cannot notify in {region}. Leave budget_action out."
         raise SettingsError(message, code="region_without_budgets", key="budget_action")
     _check_region_of("kms_key_arn", settings.kms_key_arn, region)
-    if settings.hub_token_secret.startswith("arn:"):
-        _check_region_of("hub_token_secret", settings.hub_token_secret, region)
+    for key in ("hub_token_secret", "model_token_secret"):
+        if getattr(settings, key).startswith("arn:"):
+            _check_region_of(key, getattr(settings, key), region)
     _check_region_of("powertools_layer", settings.powertools_layer, region)
     if region.startswith("cn-") and settings.hub_url == HUB and isinstance(model.source, HubSource):
         message = (

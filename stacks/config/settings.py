@@ -48,8 +48,10 @@ class Settings(BaseModel):
     hub_url: forms.HubUrl = HUB
     """Address of the model hub. For networks that reach only a mirror, such as those in China."""
     hub_token_secret: forms.TokenSecret = ""
-    """Name or ARN of a secret in Secrets Manager that holds the token of the hub, or of the site of a model behind a
-    link; empty: no token. For gated models."""
+    """Name or ARN of a secret in Secrets Manager that holds the token of the hub; empty: no token. For gated models."""
+    model_token_secret: forms.ModelTokenSecret = ""
+    """Name or ARN of a secret in Secrets Manager that holds the token of the site of a model behind a link; empty: no
+    token. For sites that let nobody download without one, such as Civitai."""
     mode: Mode = "async"
     """`async` queues jobs and scales to zero; `realtime` always keeps an instance. `realtime` is for users who cannot
     wait minutes for the first image."""

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from model_importer.model_folder import check_folder
@@ -47,6 +48,18 @@ def test_all_origins_give_the_same_release(stage: Stage, checkpoint: bytes, tmp_
             assert stage.run(source=source, pipeline="StableDiffusionPipeline")["fetched"] == 0
         assert releases[0] == releases[1] == releases[2]
         assert len(releases[0]) == 12
+
+
+def test_the_site_of_a_link_gets_no_token_of_the_hub(stage: Stage, checkpoint: bytes) -> None:
+    secrets = boto3.client("secretsmanager")
+    for name in ("hub", "site"):
+        secrets.create_secret(Name=name, SecretString=f"token-of-{name}")
+    source = {"kind": "url", "sha256": hashlib.sha256(checkpoint).hexdigest(), "licence": "MIT"}
+    with Site(checkpoint, token="token-of-site") as site:
+        source["url"] = site.link
+        assert "model_token_secret" in stage.run(source=source, token_secret="hub")["error"]
+        assert "error" not in stage.run(source=source, token_secret="hub", model_token_secret="site")
+        assert site.tokens == {"home": {"", "Bearer token-of-site"}, "store": {""}}
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_error_statuses(site: Site, status: int, named: str) -> None:
 
 def test_without_a_token_the_error_says_so(site: Site) -> None:
     site.token = "secret"
-    with pytest.raises(ModelImportError, match=r"no token was sent \(hub_token_secret\)"):
+    with pytest.raises(ModelImportError, match=r"no token was sent \(model_token_secret\)"):
         Url(site.link).file()
 
 

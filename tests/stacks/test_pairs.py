@@ -61,6 +61,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "model": ({}, {"model": "hub"}, {"model": "s3"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),
     "hub_token_secret": ({}, {"hub_token_secret": "hub-token"}),
+    "model_token_secret": ({}, {"model_token_secret": "model-token"}),
     "update": ({}, {"update": "blue_green"}),
     "shell": ({}, {"shell": "on"}),
     "endpoint": ({}, {"endpoint": "off"}),

@@ -187,3 +187,10 @@ def hub_token(account: Account, plan: Plan) -> Finding | None:
         message = "The model needs a hub token, but hub_token_secret is not set."
         return failed(message, f"{CREATE_COMMAND}, then -c hub_token_secret=hub-token")
     return find_secret(account, name)
+
+
+@check("model_token", remedy=f"Create the secret: {CREATE_COMMAND.replace('hub-token', 'model-token')}")
+def model_token(account: Account, plan: Plan) -> Finding | None:
+    """Secrets Manager has the secret of `model_token_secret`."""
+    name = plan.settings.model_token_secret
+    return find_secret(account, name) if name else None

@@ -111,6 +111,7 @@ PLAN_CHECKS = (
     model.model_import,
     model.model_files,
     model.hub_token,
+    model.model_token,
     own_resources.kms_key,
     own_resources.network,
     own_resources.certificate,

@@ -19,7 +19,7 @@ from stacks.common.grants import allow, allow_listing, allow_objects, service_of
 from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
-from stacks.config.catalogue import HubSource, Model, S3Source
+from stacks.config.catalogue import HubSource, Model, S3Source, UrlSource
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.config.settings import Settings
 
@@ -153,9 +153,15 @@ def _request(settings: Settings, model: Model, code: str) -> dict[str, Any]:
     """Return the importer's request: its source has the fields of the catalogue entry's source."""
     licence = {} if isinstance(model.source, HubSource) else {"licence": model.licence}
     source = {**model.source_fields, **licence}
-    secret = {"token_secret": settings.hub_token_secret} if settings.hub_token_secret else {}
-    hub = {"hub_url": settings.hub_url.rstrip("/"), **secret}
+    key = "model_token_secret" if isinstance(model.source, UrlSource) else "token_secret"
+    secret = _secret(settings, model)
+    hub = {"hub_url": settings.hub_url.rstrip("/"), **({key: secret} if secret else {})}
     return {"code": code, "source": source, "pipeline": model.pipeline, **hub}
+
+
+def _secret(settings: Settings, model: Model) -> str:
+    """Return the secret with the token for the source: the site of a link must not get that of the hub."""
+    return settings.model_token_secret if isinstance(model.source, UrlSource) else settings.hub_token_secret
 
 
 def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model: Model) -> None:
@@ -169,8 +175,8 @@ def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model:
         allow_interfaces(role, settings)
     if isinstance(model.source, S3Source):
         _allow_reading(role, model.source.uri)
-    if settings.hub_token_secret:
-        _allow_secret(role, settings.hub_token_secret)
+    if secret := _secret(settings, model):
+        _allow_secret(role, secret)
 
 
 def _allow_reading(role: iam.Role, uri: str) -> None:

@@ -26,6 +26,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Easel:
     """Run `easel models` with arguments, without a terminal, and return its result."""
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("HF_TOKEN", "EASEL_MODEL_TOKEN", "HF_ENDPOINT"):
+    for name in ("HF_TOKEN", "EASEL_MODEL_TOKEN", "EASEL_MODEL_TOKEN_HOST", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return lambda *arguments: CliRunner().invoke(app, ["models", *map(str, arguments)])

@@ -75,6 +75,7 @@ def test_a_link_is_pulled_with_the_token_and_pinned(
 ) -> None:
     monkeypatch.setenv("EASEL_MODEL_TOKEN", "t0ken")
     with Site(checkpoint.read_bytes(), token="t0ken") as site:
+        monkeypatch.setenv("EASEL_MODEL_TOKEN_HOST", site.url.removeprefix("http://"))
         added = run("add", site.link, "--folder", tmp_path, *MIT, "--id", "panda")
         assert added.exit_code == 0, added.stderr
         assert sum(site.sent.values()) < 300_000  # headers only
@@ -86,6 +87,18 @@ def test_a_link_is_pulled_with_the_token_and_pinned(
     assert "t0ken" not in (tmp_path / "panda.json").read_text() + added.output + pulled.output
     check_folder(tmp_path / "panda")
     assert {path.name for path in tmp_path.iterdir()} == {"panda.json", "panda"}
+
+
+@pytest.mark.parametrize("allowed", ["", "127.0.0.1", "civitai.com"])
+def test_the_token_of_a_link_is_for_one_host(
+    run: Easel, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str
+) -> None:
+    monkeypatch.setenv("EASEL_MODEL_TOKEN", "t0ken")
+    monkeypatch.setenv("EASEL_MODEL_TOKEN_HOST", allowed)
+    with Site(checkpoint.read_bytes(), token="t0ken") as site:
+        refused = run("add", site.link, "--folder", tmp_path, *MIT, "--id", "panda")
+        assert (refused.exit_code, "EASEL_MODEL_TOKEN_HOST=127.0.0.1:" in refused.stderr) == (3, True)
+        assert site.tokens == {"home": {""}, "store": set()}
 
 
 def test_the_site_names_the_model(run: Easel, checkpoint: Path, tmp_path: Path) -> None:

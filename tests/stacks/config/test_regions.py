@@ -84,6 +84,7 @@ def test_hub_model_in_china_needs_a_mirror(region: str) -> None:
     [
         ("kms_key_arn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"),
         ("hub_token_secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hub-token"),
+        ("model_token_secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-token"),
         ("powertools_layer", "arn:aws:lambda:eu-west-1:123456789012:layer:mine:1"),
     ],
 )

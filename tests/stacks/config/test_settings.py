@@ -28,6 +28,7 @@ ACCEPTED = [
     ("model", "mine", "mine"),
     ("hub_url", "https://mirror.example", "https://mirror.example"),
     ("hub_token_secret", "hub-token", "hub-token"),
+    ("model_token_secret", "model-token", "model-token"),
     ("mode", "realtime", "realtime"),
     ("instance_type", "ml.g6e.2xlarge", "ml.g6e.2xlarge"),
     ("instance_fallbacks", "ml.g5.xlarge,ml.g6.xlarge", "ml.g5.xlarge,ml.g6.xlarge"),
@@ -257,7 +258,12 @@ def test_a_network_is_accepted(cidr: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "context", [{"hub_url": "https://me:hf_secret@hub.example.org"}, {"hub_token_secret": "hf_secret"}]
+    "context",
+    [
+        {"hub_url": "https://me:hf_secret@hub.example.org"},
+        {"hub_token_secret": "hf_secret"},
+        {"model_token_secret": "hf_secret"},
+    ],
 )
 def test_an_error_does_not_show_a_secret(context: dict[str, object]) -> None:
     error = refusal(context)

@@ -14,7 +14,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Annotations, Match, Template
 from aws_cdk.aws_s3 import Bucket
 
-from stacks.config.catalogue import read_model
+from stacks.config.catalogue import UrlSource, read_model
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, IMPORT_RESOURCE
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from stacks.model.release.model_import import IMPORT_MINUTES, IMPORTER, QUEUE_MINUTES, ModelImport, _allow_secret
@@ -66,6 +66,28 @@ def test_a_gated_model_without_a_token_is_a_warning(gated: bool, secret: str, wa
     )  # fmt: skip
     found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp(r"\[ack: easel:gated\]"))
     assert bool(found) is warned
+
+
+_LINK = UrlSource(url="https://models.example.org/x", sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "secret"),
+    [(_LINK, "model_token_secret", "model-token"), (None, "token_secret", "hub-token")],
+)
+def test_a_source_gets_its_own_token(source: UrlSource | None, key: str, secret: str) -> None:
+    stack, model = cdk.Stack(), read_model("sd-1.5", ROOT)
+    ModelImport(
+        stack, "Import", bucket=Bucket(stack, "Store"), code="0" * 16,
+        settings=Settings(hub_token_secret="hub-token", model_token_secret="model-token"),
+        model=model.model_copy(update={"source": source}) if source else model,
+    )  # fmt: skip
+    template = Template.from_stack(stack)
+    (imported,) = template.find_resources(IMPORT_RESOURCE).values()
+    request = json.loads(imported["Properties"]["Request"])
+    assert {name: value for name, value in request.items() if name.endswith("token_secret")} == {key: secret}
+    policies = json.dumps(template.find_resources("AWS::IAM::Policy"))
+    assert [name for name in ("hub-token", "model-token") if f":secret:{name}" in policies] == [secret]
 
 
 def test_the_release_waits_for_the_import(hub: Assembly) -> None:
@@ -122,11 +144,12 @@ def test_a_local_folder_needs_no_build(default: Assembly) -> None:
     assert default.resources(PROJECT) == {}
 
 
+@pytest.mark.parametrize("key", ["hub_token_secret", "model_token_secret"])
 @pytest.mark.parametrize("secret", ["hf_abc", "a b", "arn:aws:s3:::x", "x" * 513])
-def test_a_secret_is_a_name_and_never_the_token(secret: str) -> None:
+def test_a_secret_is_a_name_and_never_the_token(secret: str, key: str) -> None:
     with pytest.raises(SettingsError) as error:
-        parse_settings({"hub_token_secret": secret})
-    assert error.value.key == "hub_token_secret"
+        parse_settings({key: secret})
+    assert error.value.key == key
 
 
 @pytest.mark.parametrize("url", ["http://hub", "https://", "https://hub?x", "hub"])

@@ -259,6 +259,13 @@ def test_a_gated_model_needs_a_hub_token(sdxl: Plan, secret: str, response: Any,
     assert model.hub_token.run(aws.account(), sdxl) is None
 
 
+def test_the_token_of_a_link_is_looked_for(sdxl: Plan) -> None:
+    aws = FakeAws(**{"secretsmanager.DescribeSecret": {"Name": "model-token"}})
+    named = read_plan(["model=sdxl", "model_token_secret=model-token"], ROOT)
+    assert_result(model.model_token.run(aws.account(), named), "ok", "model-token")
+    assert model.model_token.run(aws.account(), sdxl) is None
+
+
 def in_s3(files: dict[str, bytes]) -> FakeAws:
     """Return an S3 with objects below s3://mine/a/."""
     listed = [{"Key": f"a/{path}", "Size": len(content), "ETag": '"1"'} for path, content in files.items()]
