@@ -1,3 +1,18 @@
+// Where the browser blocks storage, even reading the name throws: keep values until the page is closed.
+for (const name of ['localStorage', 'sessionStorage']) {
+  try {
+    window[name].getItem('')
+  } catch {
+    const values = new Map()
+    const value = {
+      getItem: (key) => values.get(key) ?? null,
+      setItem: (key, text) => void values.set(key, String(text)),
+      removeItem: (key) => void values.delete(key),
+    }
+    Object.defineProperty(window, name, { value })
+  }
+}
+
 // Set the theme before the first paint, so that a dark page does not flash white.
 {
   const theme = localStorage.getItem('easel.theme')

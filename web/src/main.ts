@@ -6,9 +6,10 @@ import { readSignInConfig, sessionKey } from './sign-in/config'
 import './styles/tokens.css'
 import './styles/base.css'
 
-// After a new build an open page may load a file that no longer exists: reload. Once per file, in case of a network error.
+// After a new build an open page may load a file that no longer exists: reload. Once per file, in case of a network
+// error, and so not where public/theme.js had to replace the storage: a reload forgets what it has.
 addEventListener('vite:preloadError', ({ payload: { message } }) => {
-  if (sessionStorage.getItem('easel.missingFile') === message) return
+  if (!(sessionStorage instanceof Storage) || sessionStorage.getItem('easel.missingFile') === message) return
   sessionStorage.setItem('easel.missingFile', message)
   location.reload()
 })

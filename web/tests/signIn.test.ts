@@ -173,3 +173,24 @@ test('without a token no request is sent, and the failure asks to sign in', asyn
   expect(failure).toMatchObject({ kind: 'auth', code: 'signed_out' })
   expect(service.eventsUrl('1')).toBeNull()
 })
+
+test('without storage a session lasts until a reload', async () => {
+  vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+  const blocked = () => {
+    throw new DOMException('blocked', 'SecurityError')
+  }
+  const storage = { getItem: blocked, setItem: blocked, removeItem: blocked }
+  const signedIn = await comeBack('code=c&state=s')
+  vi.stubGlobal('sessionStorage', storage)
+  vi.advanceTimersByTime(900_000)
+  answerWith(() => Response.json({ access_token: 'access-2', expires_in: 900 }))
+  expect(await signedIn.token()).toBe('access-2')
+  signedIn.end()
+  expect(signedIn.user.value).toBe('')
+
+  history.replaceState(null, '', '/?code=c&state=s')
+  const reloaded = await openSession(CONFIG)
+  expect([reloaded.user.value, reloaded.failed.value]).toEqual(['', true])
+  await reloaded.signIn()
+  expect(opened).toHaveLength(1)
+})

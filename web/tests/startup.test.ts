@@ -28,6 +28,21 @@ test('refused scripts show what is wrong, and an icon does not', () => {
   expect(isShown()).toBe(true)
 })
 
+test('blocked storage is replaced by one that lasts as long as the page', () => {
+  const own = Object.getOwnPropertyDescriptor(window, 'localStorage')
+  const get = () => {
+    throw new DOMException('blocked', 'SecurityError')
+  }
+  Object.defineProperty(window, 'localStorage', { configurable: true, get })
+  window.eval(read('public/theme.js'))
+  expect(localStorage.getItem('a')).toBeNull()
+  localStorage.setItem('a', '1')
+  expect(localStorage.getItem('a')).toBe('1')
+  localStorage.removeItem('a')
+  expect(localStorage.getItem('a')).toBeNull()
+  Object.defineProperty(window, 'localStorage', own ?? {})
+})
+
 test('the index asks nothing of the root of the site', () => {
   const addresses = Array.from(read('index.html').matchAll(/(?:src|href)="([^"]*)"/g), ([, address]) => address)
   expect(addresses.filter((address) => address !== '/src/main.ts' && !address?.startsWith('./'))).toEqual([])

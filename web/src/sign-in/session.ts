@@ -52,7 +52,7 @@ class TabSession implements Session {
 
   signIn = async () => {
     const attempt = { state: randomText(), nonce: randomText(), verifier: randomText(), hash: location.hash }
-    sessionStorage.setItem(ATTEMPT, JSON.stringify(attempt))
+    store(ATTEMPT, attempt)
     const query = {
       response_type: 'code',
       client_id: this.config.client,
@@ -85,7 +85,7 @@ class TabSession implements Session {
     const code = query.get('code')
     if (!query.has('state') || !(code ?? query.get('error'))) return
     const attempt = stored(ATTEMPT, isAttempt)
-    sessionStorage.removeItem(ATTEMPT)
+    store(ATTEMPT, null)
     history.replaceState(history.state, '', location.pathname + (attempt?.hash ?? ''))
     this.failed.value = !code || !attempt || query.get('state') !== attempt.state || !(await this.redeem(code, attempt))
   }
@@ -131,8 +131,7 @@ class TabSession implements Session {
   private keep(tokens: Tokens | null) {
     this.tokens = tokens
     this.user.value = tokens?.user ?? ''
-    if (tokens) sessionStorage.setItem(TOKENS, JSON.stringify(tokens))
-    else sessionStorage.removeItem(TOKENS)
+    store(TOKENS, tokens)
   }
 }
 
@@ -158,6 +157,16 @@ function text(object: object, name: string): string {
 
 function member(object: object, name: string): unknown {
   return new Map<string, unknown>(Object.entries(object)).get(name)
+}
+
+/** Keep a value in this tab; null removes it. Where the browser's storage is full or blocked, a reload forgets it. */
+function store(key: string, value: object | null) {
+  try {
+    if (value) sessionStorage.setItem(key, JSON.stringify(value))
+    else sessionStorage.removeItem(key)
+  } catch (error) {
+    console.warn(error)
+  }
 }
 
 function stored<T>(key: string, isValid: (value: unknown) => value is T): T | null {
