@@ -26,6 +26,7 @@ FLOW = {
 CATALOGUE: Mapping[str, Mapping[str, Any]] = {
     "emoji": json.loads((ROOT / "models" / "emoji" / "scheduler" / "scheduler_config.json").read_text()),
     "flux.2-klein-4b": FLOW,
+    "lcm-dreamshaper-v7": SCALED_LINEAR | {"_class_name": "LCMScheduler"},
     "sd-1.5": SCALED_LINEAR | {
         "_class_name": "PNDMScheduler", "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True,
         "steps_offset": 1, "trained_betas": None,

@@ -13,7 +13,7 @@ from PIL import Image
 from contract import STEPS, EaselError, GenerationRequest, ModelProfile, steps_bound
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
-from tests.model_code import tiny
+from tests.model_code import every_pipeline, tiny
 from tests.model_code.scheduler_configs import CATALOGUE, load, profiles
 
 pytestmark = pytest.mark.slow
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 PIPELINES: Mapping[str, Any] = {
     "emoji": tiny.stable_diffusion,
     "flux.2-klein-4b": tiny.flux_2_klein,
+    "lcm-dreamshaper-v7": every_pipeline.latent_consistency_model,
     "sd-1.5": tiny.stable_diffusion,
     "sdxl": tiny.stable_diffusion_xl,
     "sdxl-lcm": tiny.stable_diffusion_xl_lcm,
@@ -81,8 +82,9 @@ def test_the_advertised_steps_generate_from_an_image(profile: ModelProfile, sche
         assert run(profile, scheduler, steps, strength) >= 1
 
 
-def test_one_step_more_than_advertised_is_refused() -> None:
-    (profile,) = (profile for profile in profiles() if profile.schedulers == ("lcm",))
+@pytest.mark.parametrize("name", ["sdxl-lcm", "lcm-dreamshaper-v7"])
+def test_one_step_more_than_advertised_is_refused(name: str) -> None:
+    (profile,) = (profile for profile in profiles() if profile.id == name)
     most = steps_bound(profile, "lcm").maximum
     assert most == 50 < STEPS.maximum
     with pytest.raises(EaselError) as caught:

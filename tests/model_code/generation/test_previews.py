@@ -5,8 +5,7 @@ import copy
 import io
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,11 @@ import torch
 from PIL import Image
 
 import inference
-from contract import GenerationRequest, ModelProfile
+from contract import GenerationRequest
 from generation import generate, previews
 from generation.gpu_memory import GpuMemory
+from stacks.config.catalogue import read_model
+from tests.conftest import ROOT
 from tests.model_code import fakes, tiny
 from tests.model_code.conftest import PROFILE
 
@@ -31,12 +32,9 @@ def decode(encoded: str) -> Image.Image:
 @pytest.fixture(scope="module")
 def emoji() -> Any:
     """The embedded model: the decoder of random weights is not linear."""
-    folder = Path(__file__).parents[3] / "models/emoji"
-    entry = json.loads(folder.with_suffix(".json").read_text())
-    profile = {name: entry[name] for name in (field.name for field in fields(ModelProfile)) if name in entry}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EASEL_MODEL_PROFILE", json.dumps(profile))
-        return inference.model_fn(str(folder))
+        patch.setenv("EASEL_MODEL_PROFILE", read_model("emoji", ROOT).container_profile)
+        return inference.model_fn(str(ROOT / "models/emoji"))
 
 
 def correlation(preview: str, image: str) -> float:

@@ -243,6 +243,7 @@ def test_a_folder_without_a_profile_gets_a_derived_one(folder: Path, monkeypatch
             "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "pndm", "unipc",
         ),
         image_to_image=True,
+        clip_layers=2,
     )  # fmt: skip
 
 
