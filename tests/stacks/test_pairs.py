@@ -40,6 +40,16 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "instances": ({}, {"min_instances": "1", "max_instances": "3"}, {"min_instances": "2", "max_instances": "2"}),
     "api_auth": ({}, {"api_auth": "iam"}, {"api_auth": "none"}),
     "site": ({}, {"site": "off"}, {"site": "on"}),
+    "sign_in": (
+        {},
+        {"sign_in": "cognito", "sign_in_images_a_day": "0", "sign_in_mfa": "on"},
+        {
+            "sign_in": "cognito",
+            "sign_in_issuer": "https://login.example.com",
+            "sign_in_client_id": "easel",
+            "sign_in_client_secret": "easel-sign-in",
+        },
+    ),
     "cloud9": (
         {},
         {"cloud9_cidr": "203.0.113.7/32", "cloud9_environment_id": ENVIRONMENT},
@@ -98,8 +108,14 @@ def is_refused(row: Row) -> bool:
     no_page = bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
     site_on, site_off = row.get("site") == {"site": "on"}, row.get("site") == {"site": "off"}
     front = (site_on and no_page) or (row.get("waf") == {"waf": GLOBAL} and (no_page or site_off))
+    no_sign_in = bool(row.get("sign_in")) and (no_page or site_off or bool(row.get("api_auth")))
     no_budgets = bool(row.get("region") and "budget_action" in row.get("budget_usd", {}))
-    return front or no_budgets or (china and row.get("model") == {"model": "hub"} and row.get("hub_url") == {})
+    return (
+        front
+        or no_sign_in
+        or no_budgets
+        or (china and row.get("model") == {"model": "hub"} and row.get("hub_url") == {})
+    )
 
 
 def pairs(row: Row) -> set[Any]:
