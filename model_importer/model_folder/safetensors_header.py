@@ -16,6 +16,8 @@ HEADER_BYTES = 16 * 1024 * 1024
 """The longest header that is read. Those of known models have less than 1 MiB."""
 _FIRST_BYTES = 64 * 1024
 """One read has most headers."""
+_SIDES, _END = 10, 2**48
+"""Most numbers in a shape, and the number below which sides and positions are: 256 TiB."""
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
     "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
@@ -65,7 +67,9 @@ def read_header(files: Files, path: str) -> Header:
     if 8 + length > len(beginning):
         beginning += files.read(path, len(beginning), 8 + length)
     header = parse_json(beginning[8 : 8 + length])
-    fields = {name: value for name, value in header.items() if name != "__metadata__"} if header else {}
+    if not isinstance(header, dict):
+        raise _damaged(path)
+    fields = {name: value for name, value in header.items() if name != "__metadata__"}
     try:
         end = 0
         for first, next_first in sorted(map(_extent, fields.values())):
@@ -92,8 +96,10 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 def _extent(tensor: dict[str, Any]) -> tuple[int, int]:
     """Return where the tensor begins and ends. Raises ValueError unless its shape and dtype fill that."""
-    first, end = tensor["data_offsets"]
-    if 8 * (end - first) != math.prod(tensor["shape"]) * _BITS[tensor["dtype"]] or end < first:
+    (first, end), shape = tensor["data_offsets"], tensor["shape"]
+    if len(shape) > _SIDES or any(type(number) is not int or not 0 <= number < _END for number in (*shape, first, end)):
+        raise ValueError
+    if 8 * (end - first) != math.prod(shape) * _BITS[tensor["dtype"]] or end < first:
         raise ValueError
     return first, end
 

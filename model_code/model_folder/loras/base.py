@@ -41,7 +41,7 @@ def lora_base(header: Header, path: str = "the file") -> str:
     for pattern, base in _NAMES.items():
         if any(re.match(pattern, flat) for flat in backbone):
             return base
-    blocks = [int(found[1]) for flat in backbone if (found := re.match(r"transformer_blocks_(\d+)_attn_", flat))]
+    blocks = [int(found[1]) for flat in backbone if (found := re.match(r"transformer_blocks_(\d{1,4})_attn_", flat))]
     return "qwen-image" if blocks and max(blocks) >= _FLUX_BLOCKS else "unknown"
 
 

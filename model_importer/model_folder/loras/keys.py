@@ -24,6 +24,8 @@ _OTHERS = {
 }  # fmt: skip
 """Part of a key to the kind of adapter that has it."""
 _SHOWN = 3
+_MOST = 2**20
+"""Largest alpha and rank in the metadata."""
 _DTYPES = ("BF16", "F16", "F32", "F64")
 _UNUSED = ("alpha_pattern", "rank_pattern", "use_dora", "lora_bias")
 """Options of peft that change what a file means."""
@@ -60,7 +62,7 @@ def read_layers(path: str, header: Header) -> list[LoraLayer]:
             unknown.append(key)
     if unknown:
         raise _unknown(path, unknown)
-    config = parse_json(str(header.metadata.get("lora_adapter_metadata")).encode())
+    config = parse_json(str(header.metadata.get("lora_adapter_metadata")).encode(errors="surrogatepass"))
     factors = _Factors(path, config if isinstance(config, dict) else {})
     return [_layer(path, name, keys, header, factors) for name, keys in found.items()]
 
@@ -121,4 +123,7 @@ class _Factors(dict[str, float]):
         alpha, rank = self._config.get(f"{part}.lora_alpha"), self._config.get(f"{part}.r")
         if not isinstance(alpha, int | float) or not isinstance(rank, int) or rank < 1:
             return 1.0
+        if not -_MOST <= alpha <= _MOST or rank > _MOST:  # NaN, too
+            message = f"{self._path} has an alpha or a rank for {part[:120]} that no LoRA has"
+            raise ModelFolderError(message, f"They may be up to {_MOST}.")
         return alpha / rank**0.5 if self._config.get(f"{part}.use_rslora") else alpha / rank

@@ -57,7 +57,7 @@ class Modules:
         lengths = [
             int(found[1])
             for name in self._names.get("unet", ())
-            if (found := re.match(r"down_blocks_0_resnets_(\d+)", name))
+            if (found := re.match(r"down_blocks_0_resnets_(\d{1,4})", name))
         ]
         self._layers_per_block = max(lengths, default=0) + 1
 
@@ -121,7 +121,7 @@ def _in_diffusers(flat: str, layers_per_block: int) -> str:
         return flat.removesuffix("_out") + "_to_out_0"
     if flat in _SGM_TOP or flat in _BFL_TOP:
         return {**_SGM_TOP, **_BFL_TOP}[flat]
-    found = re.fullmatch(r"(input_blocks|middle_block|output_blocks)_(\d+)_(.+)", flat)
+    found = re.fullmatch(r"(input_blocks|middle_block|output_blocks)_(\d{1,4})_(.+)", flat)
     return _sgm_block(found[1], int(found[2]), found[3], layers_per_block) if found else ""
 
 

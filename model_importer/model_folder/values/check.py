@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import ModelFolderError
 from ..index import Component
 from .fields import kinds_of, objects
 from .kinds import check_fields, wrong_value
@@ -79,6 +80,9 @@ def _check_shape(path: str, settings: Mapping[str, Any], name: str, words: list[
         if expected is not None and expected != size:
             field = word.replace("[0]", "").replace("[-1]", "")
             factors = [factor for factor in dict.fromkeys(re.split("[*/]", field)) if factor in settings]
+            if not factors:  # the class itself says it, as 3 of a 3x3 kernel
+                message = f"The weights of {path} have the shape {list(shape)} in {name}, with {size} for {expected}"
+                raise ModelFolderError(message, "Use weights of this class.")
             value = {factor: settings[factor] for factor in factors} if len(factors) > 1 else settings[factors[0]]
             raise wrong_value(
                 path, " and ".join(factors), value, f"The weights have the size {size} there, in {name} {list(shape)}."
@@ -108,7 +112,7 @@ def _value(settings: Mapping[str, Any], factor: str) -> Any:
 
 def _layers(tensors: Tensors, module: str, library: str) -> int:
     start = "^" if library == "diffusers" else r"(?:^|\.)"
-    pattern = re.compile(rf"{start}{re.escape(module)}\.(\d+)\.")
+    pattern = re.compile(rf"{start}{re.escape(module)}\.(\d{1, 4})\.")
     return max((int(found[1]) + 1 for name in tensors if (found := pattern.search(name))), default=0)
 
 

@@ -110,6 +110,33 @@ def test_a_damaged_file_is_refused(folder: Path, content: bytes) -> None:
     assert "damaged or truncated" in refusal(folder, content).message
 
 
+def _file(header: Any, size: int = 0) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+def _tensor(shape: Any, offsets: Any, size: int = 0, dtype: Any = "U8") -> bytes:
+    return _file({"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}, size)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _file([]), _file([1]), _file(7), _file({"a": 7}), _tensor([1], [0.0, 1.0], 1), _tensor([1.0], [0, 1], 1),
+        _tensor([-1, -1], [0, 1], 1), _tensor([True], [0, 1], 1), _tensor([1], [False, True], 1),
+        _tensor([1], [0, 1], 1, ["U8"]), _tensor([1], [0, 1, 2], 1), _tensor({}, [0, 1, 2], 1),
+        _tensor([1] * 11, [0, 1], 1), _tensor([2**48, 0], [0, 0]), _tensor([2**48 - 1] * 900_000, [0, 1], 1),
+    ],
+)  # fmt: skip
+def test_a_crafted_header_is_refused(folder: Path, content: bytes) -> None:
+    assert "damaged or truncated" in refusal(folder, content).message
+
+
+def test_the_bounds_of_a_header(folder: Path) -> None:
+    for content in (_tensor([1] * 10, [0, 1], 1), _tensor([2**48 - 1, 0], [0, 0])):
+        assert "not of a LoRA" in refusal(folder, content).message
+
+
 def test_a_pickled_file_is_refused(folder: Path) -> None:
     (folder / "loras/b.pt").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(ModelFolderError, match=r"loras/b\.pt"):
@@ -154,6 +181,39 @@ def test_diffusers_metadata_is_read() -> None:
     for key in ("alpha_pattern", "use_dora", "lora_bias"):
         with pytest.raises(ModelFolderError, match=key):
             factor(r=4, lora_alpha=8, **{key: {"a": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("\ud800", True),
+        ('{"unet.r": 1, "unet.lora_alpha": 1048576}', True),
+        ('{"unet.r": 1, "unet.lora_alpha": 1048577}', False),
+        ('{"unet.r": 1048577, "unet.lora_alpha": 1}', False),
+        ('{"unet.r": 1, "unet.lora_alpha": NaN}', False),
+        ('{"unet.r": 1, "unet.lora_alpha": 1e999}', False),
+        (f'{{"unet.r": 1, "unet.lora_alpha": 1{"0" * 400}}}', False),
+        (f'{{"unet.r": 1{"0" * 400}, "unet.lora_alpha": 1}}', False),
+    ],
+)
+def test_crafted_metadata(folder: Path, text: str, accepted: bool) -> None:
+    shapes = {"unet.conv_in.lora_A.weight": (2, 4, 3, 3), "unet.conv_in.lora_B.weight": (8, 2, 1, 1)}
+    (folder / "loras/a.safetensors").write_bytes(tensors(shapes, {"lora_adapter_metadata": text}))
+    if accepted:
+        check_folder(folder, loras=["a"])
+    else:
+        with pytest.raises(ModelFolderError, match="an alpha or a rank for unet"):
+            check_folder(folder, loras=["a"])
+
+
+@pytest.mark.parametrize("layer", ["lora_unet_input_blocks_{}_0_a", "transformer_blocks.{}.attn.a"])
+def test_numbers_of_layers_are_bounded(folder: Path, layer: str) -> None:
+    name = layer.format("1" * 5000)
+    shapes = {f"{name}.lora_down.weight": (2, 4), f"{name}.lora_up.weight": (8, 2)}
+    assert "no layer" in refusal(folder, tensors(shapes)).message
+    assert isinstance(lora_base(header_of(shapes)), str)
+    weights = {f"down_blocks.0.resnets.{'1' * 5000}.conv1.weight": (8, 8, 3, 3)}
+    assert Modules({"unet": weights}).find("lora_unet_conv_in") == []
 
 
 @pytest.mark.parametrize("before", ["", "text_model."])

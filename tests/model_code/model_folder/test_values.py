@@ -104,3 +104,9 @@ def test_language_model(field: str, value: Any) -> None:
     check("transformers", "Gemma2Model", GEMMA)
     with pytest.raises(ModelFolderError, match=field):
         check("transformers", "Gemma2Model", GEMMA | {field: value})
+
+
+def test_a_size_that_no_setting_has() -> None:
+    tensors = {"mid_block.resnets.0.conv1.weight": (50, 50, 5, 3)}
+    with pytest.raises(ModelFolderError, match="with 5 for 3"):
+        check_values(Component("part", "diffusers", "UNet2DConditionModel"), {"config.json": UNET}, tensors)
