@@ -21,6 +21,9 @@ MAX_REDIRECTS = 5
 METADATA_BYTES = 64 * 1024 * 1024
 """The largest response that is not a range of a file."""
 
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON raises that has other types, numbers or depths than it should have."""
+
 Response = urllib3.BaseHTTPResponse
 
 
@@ -30,7 +33,7 @@ class BoundedRetry(urllib3.Retry):
     def get_retry_after(self, response: Response) -> float | None:
         try:
             seconds = super().get_retry_after(response)
-        except urllib3.exceptions.InvalidHeader:
+        except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
             return None
         return None if seconds is None else min(seconds, MAX_RETRY_SECONDS)
 
@@ -121,6 +124,8 @@ class Connection:
             return self._http.request(method, url, headers=all_headers, redirect=False, preload_content=False)
         except urllib3.exceptions.MaxRetryError as error:
             raise self._unreachable(url, error) from error
+        except ValueError as error:  # urllib3 refuses the URL: its port, its host or a label of that
+            raise ModelImportError(f"{url[:200]!r} is not a valid URL ({type(error).__name__}). Check it.") from None
 
     def _unreachable(self, url: str, error: Exception) -> ModelImportError:
         reason = type(getattr(error, "reason", None) or error).__name__
@@ -146,7 +151,7 @@ class Connection:
 
 def is_range(response: Response, first: int, size: int) -> bool:
     """Return whether a response has bytes from `first` on of a file of `size` bytes."""
-    found = re.match(r"bytes (\d+)-\d+/(\d+|\*)$", response.headers.get("Content-Range", ""))
+    found = re.match(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)$", response.headers.get("Content-Range", ""))
     return response.status == 206 and (found is None or (int(found[1]) == first and found[2] in ("*", str(size))))
 
 

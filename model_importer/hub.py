@@ -12,7 +12,7 @@ from typing import Any
 
 import urllib3
 
-from .connection import MAX_REDIRECTS, METADATA_BYTES, TRIES, Connection
+from .connection import MALFORMED, MAX_REDIRECTS, METADATA_BYTES, TRIES, Connection
 from .errors import Advice, ModelImportError
 from .files import File
 from .model_folder import printable
@@ -57,7 +57,7 @@ class Hub(Connection):
             if not re.fullmatch(r"[\w.-]{1,64}", commit, re.ASCII) or (is_commit and revision != commit):
                 raise ValueError(commit)
             return Snapshot(commit, _licence(info), files, bool(info.get("gated")))
-        except (KeyError, TypeError, ValueError):
+        except MALFORMED:
             raise ModelImportError(
                 f"{self.url} describes {self.repository} as no Hugging Face hub does. Check {self._advice.hub}."
             ) from None
@@ -91,7 +91,7 @@ class Hub(Connection):
             except urllib3.exceptions.HTTPError as error:  # the connection broke in the middle
                 last_error = error
                 time.sleep(min(attempt, 5))
-            except (ValueError, TypeError, RecursionError):
+            except MALFORMED:
                 hub = self._advice.hub
                 raise ModelImportError(f"The response of {url} is not a JSON object. Check {hub}.") from None
         raise self._unreachable(url, last_error) from last_error

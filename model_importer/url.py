@@ -11,13 +11,17 @@ from typing import Any
 
 import urllib3
 
-from .connection import MAX_REDIRECTS, METADATA_BYTES, Connection, Response, is_encoded
+from .connection import MALFORMED, MAX_REDIRECTS, METADATA_BYTES, Connection, Response, is_encoded
 from .errors import URL_ADVICE, Advice, ModelImportError
 from .files import File
 
-_RANGE = re.compile(r"bytes 0-0/(\d+)")
+_RANGE = re.compile(r"bytes 0-0/(\d{1,15})")
 _CIVITAI = re.compile(r"/api/download/models/(\d+)")
-_SECRETS = frozenset({"token", "api_key", "apikey", "key", "access_token", "password"})
+_SECRETS = frozenset({
+    "token", "api_key", "apikey", "key", "access_token", "private_token", "password", "secret", "auth",
+    "authorization", "sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature",
+})  # fmt: skip
+"""Names in a query, in lower case: of tokens, and of signatures, which are as good until they expire."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Url(Connection):
             body = response.read(METADATA_BYTES) if response.status == 200 else b"{}"
             response.close()
             return _description(json.loads(body), parts, urllib.parse.parse_qs(parts.query))
-        except (ModelImportError, urllib3.exceptions.HTTPError, ValueError, TypeError, LookupError, AttributeError):
+        except (ModelImportError, urllib3.exceptions.HTTPError, *MALFORMED):
             return Description()
 
     def _file_url(self, file: File, fresh: bool = False) -> str:

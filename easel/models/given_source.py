@@ -70,6 +70,7 @@ def _s3(text: str) -> Fields:
 
 def _link(text: str, hub_url: str) -> Fields:
     from model_importer.url import secret_in
+    from stacks.config.catalogue import is_address
 
     try:
         parts = urlsplit(text)
@@ -77,7 +78,7 @@ def _link(text: str, hub_url: str) -> Fields:
     except ValueError:
         host = None
     local = host in ("127.0.0.1", "localhost")
-    if not host or parts.scheme not in ("https", "http" if local else "https"):
+    if not host or not is_address(text) or parts.scheme not in ("https", "http" if local else "https"):
         raise refused(text, "it is not a link that starts with https://", _ALLOWED)
     if secret := secret_in(text):
         fix = "Leave it out, and put the token into EASEL_MODEL_TOKEN: the entry is a file that others may read."

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -108,6 +110,21 @@ class S3Source(_Entry):
     """As for a hub."""
 
 
+def is_address(url: str) -> bool:
+    """Return whether a URL has a host and a port that a request can be sent to."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
+    except ValueError:  # UnicodeError, too: an empty or a long label
+        return False
+
+
+def _link(url: str) -> str:
+    if not is_address(url):
+        raise failure("wrong_form", "source.url", "source.url has a host or a port that cannot be. Correct the link.")
+    return url
+
+
 class UrlSource(_Entry):
     """A single-file checkpoint at a URL, which is converted."""
 
@@ -115,6 +132,7 @@ class UrlSource(_Entry):
     url: Annotated[
         str,
         matches(r"(https://|http://(127\.0\.0\.1|localhost)(:\d+)?/)[^\s@]+", "a link that starts with https://"),
+        AfterValidator(_link),
     ]
     """The link of the download."""
     sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits")] | None = None

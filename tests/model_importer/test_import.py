@@ -222,13 +222,21 @@ def test_a_file_of_another_release_is_copied(stage: Stage) -> None:
     assert stage.run()["fetched"] == 2  # the weights of the other variant
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"siblings": [{}]}'])
+@pytest.mark.parametrize("body", [b"<html>", b'{"siblings": [{}]}', b"[" * 200_000])
 def test_a_server_that_is_not_a_hub_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     monkeypatch.setattr("tests.model_importer.hub.metadata", lambda _: body)
     assert "hub_url" in stage.run()["error"]
 
 
-@pytest.mark.parametrize("change", [{"size": -1}, {"blobId": "../x"}, {"lfs": {"size": 1, "sha256": "ä" * 64}}])
+def test_an_odd_model_card_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps({"sha": "c" * 40, "siblings": [], "cardData": [7]}).encode()
+    monkeypatch.setattr("tests.model_importer.hub.metadata", lambda _: body)
+    assert "hub_url" in stage.run()["error"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": -1}, {"size": float("inf")}, {"blobId": "../x"}, {"lfs": {"size": 1, "sha256": "ä" * 64}}]
+)
 def test_a_malformed_file_entry_is_refused(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:

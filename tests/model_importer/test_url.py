@@ -102,6 +102,11 @@ def test_without_a_token_the_error_says_so(site: Site) -> None:
         ({"status": 200, "headers": {"Content-Type": "text/html; charset=utf-8"}}, "a web page, not a file"),
         ({"target": "file:///etc/passwd"}, "not an HTTPS URL"),
         ({"target": LINK}, "in a circle"),
+        ({"target": "https://127.0.0.1:99999/x"}, "not a valid URL"),
+        ({"target": "https://a..b/x"}, "not a valid URL"),
+        ({"target": f"https://{'x' * 70}.test/x"}, "not a valid URL"),
+        ({"target": "https://[/x"}, "not an HTTPS URL"),
+        ({"status": 206, "headers": {"Content-Range": f"bytes 0-0/{'1' * 5000}"}}, "does not send ranges"),
     ],
 )
 def test_what_is_no_file_with_ranges(site: Site, faults: dict[str, Any], named: str) -> None:
@@ -119,6 +124,13 @@ def test_a_server_that_breaks_its_word_later(site: Site, faults: dict[str, Any])
         setattr(site, name, value)
     with pytest.raises(ModelImportError, match="does not send ranges"):
         url.fetch(file, 100, 200)
+
+
+def test_a_range_with_a_long_number(site: Site) -> None:
+    url = Url(site.link)
+    file = url.file()
+    site.headers = {"Content-Range": f"bytes {'1' * 5000}-9/9"}
+    assert url.fetch(file, 0, 9) == CONTENT[:9]  # as with no such header: what counts is the number of bytes
 
 
 def test_a_file_that_changed_its_size(site: Site) -> None:
@@ -149,11 +161,41 @@ def test_the_site_names_hash_and_page(site: Site) -> None:
     assert Url(f"{site.link}?type=VAE").describe().sha256 == "1" * 64
 
 
-@pytest.mark.parametrize("version", [None, {}, {"files": []}, {"files": [{}]}, [], VERSION | {"id": "../"}])
+@pytest.mark.parametrize(
+    "version",
+    [None, {}, {"files": []}, {"files": [{}]}, [], VERSION | {"id": "../"}, VERSION | {"modelId": float("inf")}],
+)
 def test_a_site_that_says_nothing(site: Site, version: Any) -> None:
     site.version = version
     assert Url(site.link).describe().sha256 == ""
     assert Url(f"{site.store}{STORED}").describe().name == ""
+
+
+def test_a_description_that_is_nested_too_deeply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.version = VERSION
+    monkeypatch.setattr("tests.model_importer.site.json.dumps", lambda _: "[" * 200_000)
+    assert Url(site.link).describe().sha256 == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:99999/f.safetensors", "https://a..b/x", f"https://{'x' * 70}.test/x"]
+)
+def test_a_url_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(ModelImportError, match="not a valid URL"):
+        Url(url).file()
+
+
+def test_a_wait_that_is_no_number_is_not_obeyed(site: Site) -> None:
+    site.status, site.headers = 503, {"Retry-After": "1" * 5000}
+    with pytest.raises(ModelImportError, match="answers 503"):
+        Url(site.link).file()
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "sig", "Signature", "X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature"]
+)
+def test_signatures_of_links_are_secrets(name: str) -> None:
+    assert secret_in(f"https://a.test/x?type=Model&{name}=abc") == name
 
 
 def test_secrets_in_links_are_found() -> None:

@@ -357,6 +357,10 @@ def test_a_lora_is_named_with_its_base(run: Easel, tmp_path: Path) -> None:
         ("s3://mine/x.ckpt", "pickle"),
         ("s3://M/", "s3://bucket/prefix/"),
         ("https://[", "https://"),
+        ("https://127.0.0.1:99999/f.safetensors", "https://"),
+        ("https://a..b/f.safetensors", "https://"),
+        (f"https://{'x' * 70}.test/f.safetensors", "https://"),
+        ("https://a.test/f.safetensors?X-Amz-Signature=abc", "a secret (X-Amz-Signature)"),
         ("x" * 5000, "it is no link"),
     ],
 )

@@ -193,6 +193,8 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"source": HUB | {"parts": {"../x": {"repository": "c/d", "revision": "x"}}}}, "wrong_form",
          "source.hub.parts.../x.[key]"),
         ({"source": {"kind": "s3", "uri": "s3://mine/sdxl"}}, "wrong_form", "source.s3.uri"),
+        *(({"source": {"kind": "url", "url": f"https://{host}/x"}}, "wrong_form", "source.url")
+          for host in ("127.0.0.1:99999", "a.test:0", "a..b", "[", "x" * 64 + ".test")),
         ({"presets": [{}]}, "missing", "presets.0.name"),
         ({"presets": [{"name": "x", "stepz": 1}]}, "unknown_key", "presets.0.stepz"),
         ({"presets": [{"name": " x"}]}, "wrong_form", "presets.0.name"),
