@@ -24,10 +24,12 @@ pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
 
 IDLE_HOURS = 13
 """More than idle_stop.py allows without a response of Jupyter."""
-AWS_COMMAND = f"""#!{PYTHON}
+AWS_COMMAND = f"""#!/bin/sh
+exec {shlex.quote(PYTHON)} -c '
 import sys, urllib.parse, boto3
 source = urllib.parse.urlsplit(sys.argv[-2])
 boto3.client("s3").download_file(source.netloc, source.path[1:], sys.argv[-1])
+' "$@"
 """
 """`aws s3 cp`, which the instance has."""
 FOLDERS = {"home": "/home/ec2-user/SageMaker", "easel": "/opt/easel"}
