@@ -51,8 +51,11 @@ def test_the_stacks_key_works_in_each_form(async_account: Deployment, form: str)
 
 
 def test_a_client_of_automatic1111_gets_a_challenge_for_a_password(async_account: Deployment) -> None:
+    """These clients show `error` as text."""
     refused = send(async_account.api, "GET", "/sdapi/v1/options", {})
-    assert_problem(refused, 401, "unauthorized")
+    problem = refused.json
+    assert (refused.status, problem["code"]) == (401, "unauthorized")
+    assert problem["error"] == f"{problem['title']}. {problem['hint']}"
     assert refused.headers["www-authenticate"] == 'Basic realm="Easel"'
 
 
