@@ -125,7 +125,8 @@ class Connection:
         except urllib3.exceptions.MaxRetryError as error:
             raise self._unreachable(url, error) from error
         except ValueError as error:  # urllib3 refuses the URL: its port, its host or a label of that
-            raise ModelImportError(f"{url[:200]!r} is not a valid URL ({type(error).__name__}). Check it.") from None
+            shown = url.partition("?")[0][:200]  # the query may have a signature
+            raise ModelImportError(f"{shown!r} is not a valid URL ({type(error).__name__}). Check it.") from None
 
     def _unreachable(self, url: str, error: Exception) -> ModelImportError:
         reason = type(getattr(error, "reason", None) or error).__name__

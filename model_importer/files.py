@@ -14,8 +14,8 @@ from .errors import DigestMismatchError
 class File:
     """One file.
 
-    `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones), `etag:…` (S3), `unknown:` (a URL without a
-    hash on record) or `converted:` and the digest of the checkpoint that it is made of.
+    `digest` is `sha256:…` (large files of a hub), `git-sha1:…` (small ones), `etag:…` (S3), `unknown:…` (the ETag of a
+    URL without a hash on record) or `converted:` and the digest of the checkpoint that it is made of.
     """
 
     path: str

@@ -60,7 +60,8 @@ class Url(Connection):
                 "with a browser and use the local copy, or put it into S3."
             )
         self._target = url
-        return File(self._name(), int(found[1]), f"sha256:{sha256}" if sha256 else "unknown:", self.url, self._name())
+        digest = f"sha256:{sha256}" if sha256 else f"unknown:{response.headers.get('ETag', '')[:200]}"
+        return File(self._name(), int(found[1]), digest, self.url, self._name())
 
     def describe(self) -> Description:
         """Return what Civitai's API says about one of its download links. Other sites have no such API."""

@@ -86,7 +86,7 @@ class CheckpointSource:
     def resolve(self) -> Plan:
         single = self._open()
         digest = CONVERTED + single.file.digest
-        if digest.endswith("unknown:"):
+        if single.file.digest.startswith("unknown:"):
             message = f"{single.file.name} has no hash on record, so that nobody could tell a changed file"
             raise ModelImportError(f"{message}. Set `sha256` in the entry's source; `easel models pull` computes it.")
         origin, name = single.file.origin, single.file.name
