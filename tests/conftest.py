@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,17 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def skip_waits(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Let code of the packages and of boto3 sleep for no time. Other threads of the process sleep, and do not spin."""
+    sleep, skipped = time.sleep, (*packages, "botocore", "urllib3")
+
+    def wait(seconds: float) -> None:
+        if str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0] not in skipped:
+            sleep(seconds)
+
+    monkeypatch.setattr("time.sleep", wait)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

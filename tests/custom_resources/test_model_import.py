@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from custom_resources import model_import
 from custom_resources.response import RESERVE_MS
+from tests.conftest import skip_waits
 from tests.custom_resources.cloudformation import CloudFormation, Context
 
 SOURCE = {"kind": "hub", "repository": "org/model", "revision": "main", "variant": "fp16"}
@@ -75,7 +75,7 @@ class Countdown(Context):
 
 @pytest.fixture(autouse=True)
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: None)
+    skip_waits(monkeypatch, "custom_resources")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, build: CodeBuild, event: Mapping[str, Any], *left_ms: int) -> Lambda:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,15 @@ from moto import mock_aws
 
 from model_importer import __main__ as program
 from model_importer.stream import PIECE
+from tests.conftest import skip_waits
 from tests.model_files import safetensors
 from tests.model_importer.example import LARGE, LEFT_OUT, SOURCE, TAKEN, write_files
 from tests.model_importer.hub import LFS_BYTES, HubServer, Repository
 
 
 @pytest.fixture(autouse=True)
-def real_sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Replace `time.sleep` by nothing. Return the real function."""
-    sleep = time.sleep
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    return sleep
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_waits(monkeypatch, "model_importer")
 
 
 @pytest.fixture

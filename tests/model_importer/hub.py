@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-sleep = time.sleep
-"""A copy, because the tests replace `time.sleep`."""
 API = "/api"
 """Key in `dropped_connections`: the metadata of the repository."""
 LFS_BYTES = 100_000
@@ -160,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def stall(self) -> None:
         while self.hub.repository.stall_from is not None:
-            sleep(0.02)
+            time.sleep(0.02)
         self.close_connection = True
 
     def drop(self, body: bytes, size: int) -> None:

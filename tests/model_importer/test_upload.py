@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,9 +61,7 @@ def s3_proxy() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_killed_import_continues_in_the_middle_of_the_file(
-    stage: Stage, large: bytes, real_sleep: Callable[[float], None]
-) -> None:
+def test_a_killed_import_continues_in_the_middle_of_the_file(stage: Stage, large: bytes) -> None:
     stage.repository.stall_from = 2 * stream.PIECE
     with s3_proxy() as url:
         importer = subprocess.Popen(
@@ -74,7 +72,7 @@ def test_a_killed_import_continues_in_the_middle_of_the_file(
         while stage.part_count() < 2:
             assert importer.poll() is None
             assert time.monotonic() < end
-            real_sleep(0.05)
+            time.sleep(0.05)
         importer.kill()
         importer.wait()
     stage.repository.stall_from = None

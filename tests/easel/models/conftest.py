@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from easel.cli import app
 from tests.checkpoints import original_layout, save_checkpoint, stable_diffusion_1
+from tests.conftest import skip_waits
 
 Easel = Callable[..., Result]
 
@@ -24,7 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Easel:
     """Run `easel models` with arguments, without a terminal, and return its result."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    skip_waits(monkeypatch, "easel", "model_importer")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     for name in ("HF_TOKEN", "EASEL_MODEL_TOKEN", "EASEL_MODEL_TOKEN_HOST", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)

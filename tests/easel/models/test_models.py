@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tests.easel.models.conftest import Easel
 from tests.easel.running import ROOT, Laptop
 from tests.model_files import stable_diffusion
 from tests.model_importer.example import LEFT_OUT, TAKEN, write_files
-from tests.model_importer.hub import HubServer, Repository, sleep
+from tests.model_importer.hub import HubServer, Repository
 from tests.model_importer.site import Site
 
 MIT = ("--licence", "MIT")
@@ -184,7 +185,7 @@ def test_ctrl_c_ends_a_pull_at_once(run: Easel, hub: HubServer, tmp_path: Path) 
     command = [sys.executable, "-m", "easel", "models", "pull", str(tmp_path / "model")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr and "Downloading" in process.stderr.readline()
-    sleep(0.5)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert "Interrupted" in process.communicate(timeout=10)[1]
     hub.repository.stall_from = None
