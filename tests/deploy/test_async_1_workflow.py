@@ -79,7 +79,7 @@ def workflow(async_account: Deployment) -> Iterator[Workflow]:
     wait_until(lambda: account.stack_statuses()[STACK] == "CREATE_COMPLETE", seconds=30)
     (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     settings = folder / "test.txt"
-    values = {"name": "easel", **SETTINGS, "mode": "async", "site": "on"}
+    values = {"name": "easel", **SETTINGS, "mode": "async", "site": "on", "sign_in": "cognito"}
     settings.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
     yield Workflow(async_account, {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}, settings)
     cloudformation.delete_stack(StackName=STACK)

@@ -100,6 +100,7 @@ def install_extensions() -> None:
     assume_role = functools.partial(identity.assume_role, principal="codebuild.amazonaws.com")
     codebuild.install(assume_role, os.environ["HUB_URL"])
     cloudfront.route_to_gateway(int(os.environ["GATEWAY_PORT"]))
+    cloudfront.allow_emulated_s3(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
     app._port_is_bindable = lambda *_: False  # prevents listening on port 443 too
 
