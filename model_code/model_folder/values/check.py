@@ -112,7 +112,7 @@ def _value(settings: Mapping[str, Any], factor: str) -> Any:
 
 def _layers(tensors: Tensors, module: str, library: str) -> int:
     start = "^" if library == "diffusers" else r"(?:^|\.)"
-    pattern = re.compile(rf"{start}{re.escape(module)}\.(\d{1, 4})\.")
+    pattern = re.compile(rf"{start}{re.escape(module)}\.(\d{{1,4}})\.")
     return max((int(found[1]) + 1 for name in tensors if (found := pattern.search(name))), default=0)
 
 
