@@ -127,6 +127,30 @@ def test_steps_that_do_not_apply_are_not_tried(run: Run) -> None:
     assert NOT_TRIED in api_steps.page(run)
 
 
+@pytest.mark.parametrize(
+    ("response", "state", "seen"),
+    [
+        ((200, {"status": "cancelled"}), "cancelled", "cancelled, then cancelled"),
+        (problem(409, "job_finished"), "succeeded", "job_finished, then succeeded"),
+    ],
+)
+def test_a_job_may_end_before_it_is_cancelled(
+    run: Run, monkeypatch: pytest.MonkeyPatch, response: tuple[int, Any], state: str, seen: str
+) -> None:
+    reply(run, "POST /jobs", *[(202, {"id": ID, "urls": {"cancel": "/job"}})] * 2)
+    reply(run, "DELETE /job", response)
+    ended = iter([job("succeeded"), job(state)])
+    monkeypatch.setattr(run, "finish", lambda *_, **__: next(ended))
+    assert api_steps._cancel(run) == seen
+
+
+def test_a_cancel_that_is_refused_otherwise_is_found(run: Run) -> None:
+    reply(run, "POST /jobs", *[(202, {"id": ID, "urls": {"cancel": "/job"}})] * 2)
+    reply(run, "DELETE /job", problem(409, "conflict"))
+    with pytest.raises(CommandError):
+        api_steps._cancel(run)
+
+
 def test_old_release_after_an_update_is_found(run: Run) -> None:
     reply(run, "POST /generate", generated(MARK), generated())
     assert "new release" in endpoint_steps.update(run)["response"]
