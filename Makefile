@@ -15,9 +15,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: up test test-fast test-clients screenshots check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
-# Many tests wait for other processes: three workers keep two cores busy. xdist sends them their folder through standard
+# Many tests wait for other processes: four workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
-JOBS ?= 3
+JOBS ?= 4
 # Where the environment forbids bytecode, each worker would compile and rewrite every test module again.
 PYTEST := PYTHONIOENCODING=utf-8 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS)
 FAST := not clients and not browser and not deploy and not notebook and not laptop and not cdk and not slow
