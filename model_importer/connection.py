@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import urllib.parse
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import urllib3
@@ -38,7 +39,7 @@ class BoundedRetry(urllib3.Retry):
         return None if seconds is None else min(seconds, MAX_RETRY_SECONDS)
 
 
-class Connection:
+class Connection(ABC):
     """One origin of files. The token is sent to the host of `url`, never to a host that it redirects to."""
 
     def __init__(
@@ -87,13 +88,13 @@ class Connection:
             raise self._no_ranges(url, file.name, f"{len(data)} bytes for {end - first}")
         return data
 
+    @abstractmethod
     def _file_url(self, file: File, fresh: bool = False) -> str:
         """Return the URL of the bytes: here, or where the request was redirected to. `fresh`: ask again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _explain(self, status: int, code: str, subject: str) -> str:
         """Return the text for an error status."""
-        raise NotImplementedError
 
     def _no_ranges(self, url: str, name: str, found: str) -> ModelImportError:
         return ModelImportError(
