@@ -39,8 +39,16 @@ const STATES: State[] = [
   { name: 'result', enter: (page) => page.locator(STAGE_IMAGE).waitFor() },
   { name: 'advanced', enter: openAdvancedSettings },
   {
+    name: 'second-pass',
+    async enter(page) {
+      await page.locator('#advanced input[type=checkbox]').check()
+      await page.locator('[id="hires.steps"]').waitFor()
+    },
+  },
+  {
     name: 'menu',
     async enter(page) {
+      await page.locator('#advanced input[type=checkbox]').uncheck()
       await page.locator('.actions [aria-haspopup=menu]').click()
       await page.locator('[role=menuitem]').first().waitFor()
     },

@@ -17,8 +17,10 @@ import {
   drop,
   fixturePath,
   generate,
+  newestJob,
   openAdvanced,
   openPage,
+  screenshot,
 } from './browser'
 
 const PROGRAMS = {
@@ -128,4 +130,34 @@ test('the API key is sent to the API only, and not copied', async () => {
   expect(withKey.filter(({ url }) => !/\/(jobs|models|health)/.test(url.slice(EASEL.length)))).toEqual([])
   expect(await copyCode(page, 'curl')).not.toContain('secret-key')
   expect(await copyByMenu(page, en.actions.copyLink)).not.toContain('secret-key')
+})
+
+test('a second pass and clip_skip are sent, kept in the file, and come back from it', async () => {
+  const page = await openPage()
+  await openAdvanced(page)
+  const pass = page.getByRole('checkbox', { name: en.hires.use })
+  const field = (name: string) => page.getByRole('spinbutton', { name, exact: true })
+  await pass.check()
+  await field(en.hires.scale).fill('1.5')
+  await field(en.hires.scale).press('Enter')
+  await page.getByText('192 × 192').waitFor()
+  await field(en.fields.clip_skip).fill('2')
+  await field(en.fields.clip_skip).press('Enter')
+  await generate(page)
+  const parameters = { clip_skip: 2, hires: { scale: 1.5, strength: 0.5, steps: 4 } }
+  expect((await newestJob()).parameters).toMatchObject(parameters)
+  await page.locator('.caption').getByText('192 × 192').waitFor()
+  await screenshot(page, 'second-pass')
+  const { bytes } = await download(page)
+
+  await page.getByRole('button', { name: en.advanced.reset, exact: true }).click()
+  expect(await pass.isChecked()).toBe(false)
+  await page.locator('input[type=file]').setInputFiles({ name: 'a.png', mimeType: 'image/png', buffer: bytes })
+  await button(page, en.drop.load).click()
+  expect(await pass.isChecked()).toBe(true)
+  expect(await field(en.fields.clip_skip).inputValue()).toBe('2')
+  await chooseMenuItem(page, en.actions.useAsInitImage)
+  await page.getByText(en.hires.withoutInit).waitFor()
+  await button(page, en.initImage.clear).click()
+  expect(await pass.isChecked()).toBe(true)
 })

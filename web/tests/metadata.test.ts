@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { deflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { parseInfotext } from '@/images/infotext'
+import { parseInfotext, renderInfotext } from '@/images/infotext'
 import { readParameters } from '@/images/readParameters'
 import { schedulerOf } from '@/images/schedulers'
+import { PARAMETERS } from './data'
 import { compressedChunk, exif, jpeg, png, textChunk, textPng, webp } from './imageFiles'
 
 const SETTINGS = 'Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 512x768'
@@ -175,7 +176,8 @@ describe('infotext', () => {
   })
 
   test('fields without an equal, and values that are no numbers, are named', () => {
-    const settings = 'Steps: 20, CFG scale: high, Seed: 5x, Size: big, Model: foo, Clip skip: 2, Hashes: {"a": "b, c"}'
+    const settings =
+      'Steps: 20, CFG scale: high, Seed: 5x, Size: big, Model: foo, Clip skip: two, Hashes: {"a": "b, c"}'
     expect(parse(settings)).toMatchObject({
       parameters: { num_inference_steps: 20 },
       notTaken: [
@@ -183,7 +185,7 @@ describe('infotext', () => {
         { name: 'Seed', value: '5x' },
         { name: 'Size', value: 'big' },
         { name: 'Model', value: 'foo' },
-        { name: 'Clip skip', value: '2' },
+        { name: 'Clip skip', value: 'two' },
         { name: 'Hashes', value: '{"a": "b, c"}' },
       ],
     })
@@ -206,10 +208,46 @@ describe('infotext', () => {
     expect(parse(settings)?.parameters).toEqual({ ...expected, prompt: 'a cat', negative_prompt: '' })
   })
 
-  test('the strength of an upscale is not that of an init image', () => {
-    const stored = parse('Steps: 20, Denoising strength: 0.4, Hires upscale: 2')
+  test.each([
+    // The steps that run are 8 of 20. Without their number, A1111 runs as many as in the first pass.
+    ['Hires upscale: 2, Hires steps: 8, Hires upscaler: Lanczos', { scale: 2, strength: 0.4, steps: 20 }, []],
+    ['Hires upscale: 1.5', { scale: 1.5, strength: 0.4, steps: 50 }, []],
+    ['Hires upscale: 2, Hires steps: 1, Hires schedule: 3', { scale: 2, strength: 0.4, steps: 3 }, []],
+    ['Hires upscale: 2, Hires upscaler: Latent', { scale: 2, strength: 0.4, steps: 50 }, ['Hires upscaler']],
+    ['Hires resize: 1024x1024', undefined, ['Denoising strength', 'Hires resize']],
+    ['Hires upscale: 2x, Hires steps: 8', undefined, ['Denoising strength', 'Hires upscale', 'Hires steps']],
+    ['Hires upscale: 2, Hires steps: x', undefined, ['Denoising strength', 'Hires upscale', 'Hires steps']],
+  ])('the second pass of %s', (settings, hires, notTaken) => {
+    const stored = parse(`Steps: 20, Denoising strength: 0.4, ${settings}`)
     expect(stored?.parameters).not.toHaveProperty('strength')
-    expect(stored?.notTaken).toHaveLength(2)
+    expect(stored?.parameters.hires).toEqual(hires)
+    expect(stored?.notTaken.map(({ name }) => name)).toEqual(notTaken)
+  })
+
+  test('A1111 reads weights unasked, Easel where it says so, and Easel’s LoRAs are behind the prompt', () => {
+    const syntax = (prompt: string, settings: string) =>
+      parseInfotext(`${prompt}\nSteps: 20, ${settings}`)?.parameters.prompt_syntax
+    expect([syntax('a (cat)', 'Seed: 1'), syntax('a \\(cat\\)', 'Seed: 1')]).toEqual(['weighted', undefined])
+    expect(syntax('a (cat)', 'Version: Easel')).toBeUndefined()
+    expect(syntax('a (cat)', 'Prompt syntax: weighted, Version: Easel')).toBe('weighted')
+    const tagged = 'a cat <lora:comic:0.9> <lora:flat:-1>\nSteps: 20, Version: Easel'
+    expect(parseInfotext(tagged)?.parameters).toMatchObject({
+      prompt: 'a cat',
+      loras: [
+        { id: 'comic', scale: 0.9 },
+        { id: 'flat', scale: -1 },
+      ],
+    })
+  })
+
+  test.each([1, 2, 3, 7, 20, 33, 50])('a second pass of %d steps is read as it was written', (steps) => {
+    for (const strength of [0.05, 0.3, 0.4, 0.5, 0.75, 1]) {
+      const written = { ...PARAMETERS, clip_skip: 2, hires: { scale: 1.5, strength, steps } }
+      expect(parseInfotext(renderInfotext(written, 'Emoji'))?.parameters).toMatchObject({
+        clip_skip: 2,
+        hires: written.hires,
+      })
+    }
   })
 })
 

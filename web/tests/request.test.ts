@@ -11,6 +11,7 @@ import {
   validate,
   type Draft,
 } from '@/request/draft'
+import { hiresSize } from '@/request/hires'
 import { estimateTokens } from '@/request/prompt/estimateTokens'
 import { aspectRatio } from '@/request/fields/aspectRatio'
 import { emptyEdit, hasMask, type Edit, type MaskStep } from '@/inpaint/edit'
@@ -143,6 +144,55 @@ describe('a part of the init image', () => {
     [false, { base: 'aGk=', steps: [{ kind: 'clear' }] }],
   ])('there is a mask: %j, after %j', (expected, changes) => {
     expect(hasMask(edit(changes))).toBe(expected)
+  })
+})
+
+describe('a second pass, and clip_skip', () => {
+  const model = createModel({ features: ['hires', 'clip_skip'] })
+  const pass = { scale: 1.5, strength: 0.5, steps: null }
+  const draft = createDraft({ num_inference_steps: 10, clip_skip: 2, hires: pass })
+
+  test('are sent where the model has them, and not a second pass with an init image', () => {
+    const hires = { scale: 1.5, strength: 0.5, steps: 10 }
+    expect(toRequest(draft, model, null)).toMatchObject({ width: 512, clip_skip: 2, hires })
+    const from = { edit: null, images: { init_image: 'aGk=' } }
+    expect(toRequest(draft, model, from)).not.toHaveProperty('hires')
+    expect(Object.keys(toRequest(draft, MODEL, null))).not.toEqual(expect.arrayContaining(['hires', 'clip_skip']))
+    expect(changedSettings(draft, model)).toEqual(['num_inference_steps', 'clip_skip', 'hires'])
+  })
+
+  test('cost what the API counts, and the result has its limit', () => {
+    const settings = resolveSettings(draft, model)
+    expect(pixelSteps(settings, model, null)).toBe(512 * 512 * 10 + 768 * 768 * 5)
+    const limited = (max_pixel_steps: number) => createModel({ bounds: { ...model.bounds, max_pixel_steps } })
+    const cost = 512 * 512 * 10 + 768 * 768 * 5
+    expect(validate(settings, limited(cost), null)).toBeNull()
+    expect(validate(settings, limited(cost - 1), null)?.code).toBe('job_too_large')
+    const larger = { ...settings, hires: { scale: 1.51, strength: 0.5, steps: 1 } }
+    expect(validate(larger, model, null)).toMatchObject({ code: 'large_hires', param: 'hires' })
+    expect(hiresSize({ width: 200, height: 128, hires: { scale: 1.5, strength: 1, steps: 1 } })).toEqual({
+      width: 304, // 300 is half-way
+      height: 192,
+    })
+  })
+
+  test.each([
+    ['clip_skip', 12, true],
+    ['clip_skip', 13, false],
+    ['clip_skip', 0, false],
+    ['hires', { scale: 2, strength: 0.01, steps: 150 }, true],
+    ['hires', { scale: 2.01, strength: 0.5, steps: 10 }, false],
+    ['hires', { scale: 1.49, strength: 0.5, steps: 10 }, false],
+    ['hires', { scale: 2, strength: 0.5, steps: 151 }, false],
+    ['hires', { scale: 2, strength: 0.5, steps: 1.5 }, false],
+  ])('%s of %j is accepted: %j', (name, value, isAccepted) => {
+    expect(applyParameters(createDraft(), { [name]: value }, model)).toEqual(isAccepted ? [] : [name])
+  })
+
+  test('other parameters with a prompt end them', () => {
+    const changed = { ...draft }
+    applyParameters(changed, { prompt: 'a cat' }, model)
+    expect(changed).toMatchObject({ clip_skip: null, hires: null })
   })
 })
 

@@ -5,10 +5,9 @@ import { PARAMETERS } from './data'
 
 describe('share link', () => {
   test('contains all parameters', () => {
-    const { negative_prompt, ...parameters } = PARAMETERS
-    expect(fromFragment(new URL(toShareLink('http://127.0.0.1:7860/#old', PARAMETERS)).hash)?.parameters).toEqual(
-      parameters,
-    )
+    const all = { ...PARAMETERS, clip_skip: 2, hires: { scale: 1.5, strength: 0.5, steps: 20 } }
+    const { negative_prompt, ...parameters } = all
+    expect(fromFragment(new URL(toShareLink('http://127.0.0.1:7860/#old', all)).hash)?.parameters).toEqual(parameters)
   })
 
   test.each(['', '#', '#seed=7', '#width=x'])('%j has no parameters', (fragment) => {
@@ -16,9 +15,12 @@ describe('share link', () => {
   })
 
   test('values that are not numbers are left out', () => {
-    expect(fromFragment('#prompt=a&seed=7seven&width=')).toMatchObject({
+    expect(fromFragment('#prompt=a&seed=7seven&width=&hires=2')).toMatchObject({
       parameters: { prompt: 'a' },
-      notTaken: [{ name: 'seed', value: '7seven' }],
+      notTaken: [
+        { name: 'seed', value: '7seven' },
+        { name: 'hires', value: '2' },
+      ],
     })
   })
 })

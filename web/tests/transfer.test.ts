@@ -30,7 +30,7 @@ const IMAGE: HistoryImage = {
   createdAt: 5,
   model: 'example',
   mediaType: 'image/webp',
-  parameters: { ...PARAMETERS, prompt: '一只 panda / "x"', seed: 7, strength: 0.5 },
+  parameters: { ...PARAMETERS, prompt: '一只 panda / "x"', seed: 7, strength: 0.5, clip_skip: 2 },
   seconds: 1.5,
   warnings: ['a warning'],
   thumbnail: new Blob(['old']),

@@ -1,4 +1,5 @@
 import type { Margins } from '@/inpaint/edit'
+import type { Hires } from '@/request/hires'
 import type { components } from './schema'
 
 type Schemas = components['schemas']
@@ -61,4 +62,8 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   loras?: ChosenLora[]
   /** Present if the prompt was weighted. */
   prompt_syntax?: 'weighted'
+  /** Present if it was set. */
+  clip_skip?: number
+  /** Present if there was a second pass. Width and height are those of the first. */
+  hires?: Hires
 }

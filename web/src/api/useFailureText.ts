@@ -7,7 +7,8 @@ export function useFailureText() {
 
   return ({ code, detail, hint, param }: Failure): string => {
     const key = `errors.${code}`
-    const field = param && i18n.te(`fields.${param}`) ? i18n.t(`fields.${param}`) : ''
+    const name = `fields.${param?.split('.')[0]}`
+    const field = param && i18n.te(name) ? i18n.t(name) : ''
     if (!detail || (i18n.locale.value !== 'en' && i18n.te(key)))
       return i18n.t(i18n.te(key) ? key : 'errors.internal', { field })
     const message = param && field ? detail.replace(param, field) : detail

@@ -32,6 +32,11 @@ const ADVANCED_FIELDS = [
   'seed',
   'scheduler',
   'output_format',
+  'clip_skip',
+  'hires',
+  'hires.scale',
+  'hires.strength',
+  'hires.steps',
 ]
 
 const MAX_SHOWN_NAMES = 12

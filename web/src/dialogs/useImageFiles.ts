@@ -2,7 +2,6 @@ import { shallowRef, type Ref } from 'vue'
 import type { Model } from '@/api/types'
 import { i18n } from '@/app/i18n'
 import type { DialogName } from '@/app/appState'
-import { readParameters } from '@/images/readParameters'
 import type { StoredParameters } from '@/images/storedParameters'
 import { hasFeature } from '@/request/draft'
 
@@ -25,7 +24,7 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
 
   /** Offer the file's parameters in a dialog. A file without parameters becomes the init image. */
   async function openImage(file: Blob) {
-    const stored = await readParameters(file).catch(() => null)
+    const stored = await readStored(file).catch(() => null)
     if (stored) {
       openedImage.value = { file, stored: withoutModel(stored, model.value) }
       dialog.value = 'openedImage'
@@ -37,6 +36,12 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
   }
 
   return { openedImage, openImage }
+}
+
+/** The readers of all formats load with the first file. */
+async function readStored(file: Blob): Promise<StoredParameters | null> {
+  const { readParameters } = await import('@/images/readParameters')
+  return readParameters(file)
 }
 
 /** Leave out the name of the model if it is the one of this page. */

@@ -1,7 +1,9 @@
 import { computed, type Ref } from 'vue'
 import type { Model, Parameters } from '@/api/types'
 import type { HistoryImage } from '@/history/imageStore'
+import type { ImageSize } from '@/images/canvas'
 import { resultSize, type Settings, type Start } from '@/request/draft'
+import { hiresSize, type Hires } from '@/request/hires'
 
 /** Earlier jobs that count. */
 const SAMPLES = 8
@@ -34,9 +36,11 @@ export function useEstimate(
 
 /** The cost of an image. A model that upscales generates always at the same size. */
 function work(
-  parameters: Pick<Parameters, 'width' | 'height' | 'num_inference_steps' | 'strength'>,
+  parameters: Pick<Parameters, 'width' | 'height' | 'num_inference_steps' | 'strength'> & { hires?: Hires | null },
   upscales: boolean,
 ): number {
-  const { width, height, num_inference_steps, strength = 1 } = parameters
-  return num_inference_steps * strength * (upscales ? 1 : width * height)
+  const { num_inference_steps, strength = 1, hires } = parameters
+  const pixels = ({ width, height }: ImageSize) => (upscales ? 1 : width * height)
+  const second = hires ? hires.steps * hires.strength * pixels(hiresSize(parameters)) : 0
+  return num_inference_steps * strength * pixels(parameters) + second
 }

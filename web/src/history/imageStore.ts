@@ -2,6 +2,7 @@ import { openDB, type DBSchema } from 'idb'
 import type { Job, Parameters } from '@/api/types'
 import { createCanvas, encodeCanvas } from '@/images/canvas'
 import type { Margins } from '@/inpaint/edit'
+import { toHires } from '@/request/hires'
 import { toLoras } from '@/request/loras'
 
 /** An image of the history without its file, so that a long list loads fast. */
@@ -162,7 +163,14 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...toPart(parameters),
     ...(parameters.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
+    ...toPasses(parameters),
   }
+}
+
+/** Return the second pass, and which layer of the text encoder was used. */
+export function toPasses({ clip_skip, hires }: Partial<Record<string, unknown>>): Partial<Parameters> {
+  const pass = toHires(hires)
+  return { ...(typeof clip_skip === 'number' && { clip_skip }), ...(pass && { hires: pass }) }
 }
 
 /** Return the fields that say which part of the init image was generated. */

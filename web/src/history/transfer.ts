@@ -9,6 +9,7 @@ import {
   storeImages,
   storeInput,
   toMargins,
+  toPasses,
   type HistoryImage,
   type InputKind,
 } from './imageStore'
@@ -168,6 +169,7 @@ function toParameters({
     ...(margins && { outpaint: margins }),
     ...(fields.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(loras !== undefined && { loras: toLoras(loras) }),
+    ...toPasses(fields),
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Parameters } from '@/api/types'
+import { lastSteps, type Hires } from '@/request/hires'
+import { toLoras } from '@/request/loras'
 import { samplerOf } from './schedulers'
 import { FieldCollector, type StoredParameters } from './storedParameters'
 
@@ -7,6 +9,12 @@ const KNOWN = ['steps', 'sampler', 'schedule type', 'cfg scale', 'seed', 'size',
 /** A line of settings has at least so many known names, or starts with the steps. */
 const MIN_KNOWN = 3
 const MAX_NAME_CHARS = 60
+/** What A1111 reads as more than text. */
+const WEIGHTS = /(?<!\\)[([]|\bBREAK\b/
+/** Tags that Easel writes behind the prompt. */
+const TAGS = /(?: <lora:[^<>:]+:[^<>:]+>)+$/
+/** How the second pass here scales the first pass's image. */
+const UPSCALER = 'Lanczos'
 /** Names of the schedule type: A1111's, and Fooocus'. */
 const SCHEDULES = ['schedule type', 'scheduler']
 
@@ -26,9 +34,32 @@ export function renderInfotext(parameters: Parameters, model: string): string {
     `Size: ${parameters.width}x${parameters.height}`,
     `Model: ${/[,:\n"]/.test(model) ? JSON.stringify(model) : model}`,
     ...(parameters.strength === undefined ? [] : [`Denoising strength: ${parameters.strength}`]),
+    ...(parameters.clip_skip === undefined ? [] : [`Clip skip: ${parameters.clip_skip}`]),
+    ...hiresSettings(parameters.hires),
+    ...(parameters.prompt_syntax === undefined ? [] : [`Prompt syntax: ${parameters.prompt_syntax}`]),
     'Version: Easel',
   ]
   return [...lines, settings.join(', ')].join('\n')
+}
+
+/** Render a second pass. A1111 counts the steps that run; `Hires schedule` has those of the request if they differ. */
+function hiresSettings(hires?: Hires): string[] {
+  if (!hires) return []
+  const { scale, strength, steps } = hires
+  const run = lastSteps(steps, strength)
+  return [
+    `Denoising strength: ${strength}`,
+    `Hires upscale: ${scale}`,
+    `Hires steps: ${run}`,
+    `Hires upscaler: ${UPSCALER}`,
+    ...(roundToEven(run / strength) === steps ? [] : [`Hires schedule: ${steps}`]),
+  ]
+}
+
+/** Round as Python does, which also writes these texts. */
+function roundToEven(value: number): number {
+  const rounded = Math.round(value)
+  return rounded - value === 0.5 && rounded % 2 ? rounded - 1 : rounded
 }
 
 /** Return the parameters in an infotext, or null if the text is not an infotext. Takes linear time. */
@@ -50,7 +81,20 @@ export function parseInfotext(text: string): StoredParameters | null {
   takeSettings(settings, fields)
   const version = settings.get('version')?.[1] ?? ''
   const source = ['Easel', 'Fooocus'].find((name) => version.startsWith(name)) ?? 'A1111'
+  takePromptSyntax(fields.parameters, source)
   return { source, parameters: fields.parameters, notTaken: fields.notTaken }
+}
+
+/** Take Easel's LoRAs from behind the prompt. A1111 reads weights without being asked. */
+function takePromptSyntax(parameters: Partial<Parameters>, source: string) {
+  const { prompt = '', negative_prompt = '' } = parameters
+  if (source === 'A1111' && (WEIGHTS.test(prompt) || WEIGHTS.test(negative_prompt))) {
+    parameters.prompt_syntax = 'weighted'
+  }
+  const [tags] = (source === 'Easel' && TAGS.exec(prompt)) || []
+  if (!tags) return
+  const pairs = Array.from(tags.matchAll(/<lora:([^:]+):([^>]+)>/g), ([, id, scale]) => ({ id, scale: Number(scale) }))
+  Object.assign(parameters, { prompt: prompt.slice(0, -tags.length), loras: toLoras(pairs) })
 }
 
 /** Whether a line begins with a known setting and goes on with others. */
@@ -130,16 +174,33 @@ function prompts(lines: string[]): Partial<Parameters> {
 function takeSettings(settings: Map<string, Pair>, fields: FieldCollector) {
   // With an upscale the strength is that of its second pass.
   const hasUpscale = [...settings.keys()].some((key) => key.startsWith('hires '))
+  const hiresKeys = takeHires(settings, fields)
   for (const [key, [name, value]] of settings) {
-    if (key === 'steps') fields.number('num_inference_steps', name, value)
+    if (hiresKeys.includes(key)) continue
+    else if (key === 'steps') fields.number('num_inference_steps', name, value)
     else if (key === 'cfg scale') fields.number('guidance_scale', name, value)
     else if (key === 'seed') fields.number('seed', name, value)
     else if (key === 'size') fields.size(name, value)
     else if (key === 'denoising strength' && !hasUpscale) fields.number('strength', name, value)
+    else if (key === 'clip skip') fields.number('clip_skip', name, value)
+    else if (key === 'prompt syntax' && value === 'weighted') fields.parameters.prompt_syntax = value
     else if (key === 'sampler') takeSampler(settings, fields)
     else if (SCHEDULES.includes(key) && settings.get('sampler')?.[1]) continue
     else if (key !== 'version' || value !== 'Easel') fields.reject(name, value)
   }
+}
+
+/** Take a second pass if the file has all of it. Return the names of the settings that it was taken from. */
+function takeHires(settings: Map<string, Pair>, fields: FieldCollector): string[] {
+  const text = (key: string) => settings.get(key)?.[1] ?? ''
+  const number = (key: string) => (/^\d+(\.\d+)?$/.test(text(key)) ? Number(text(key)) : 0)
+  const [scale, strength] = [number('hires upscale'), number('denoising strength')]
+  const hasSteps = !text('hires steps') || /^\d+$/.test(text('hires steps'))
+  const run = number('hires steps') || number('steps')
+  if (!scale || !strength || !run || !hasSteps) return []
+  fields.parameters.hires = { scale, strength, steps: number('hires schedule') || roundToEven(run / strength) }
+  const upscaler = text('hires upscaler') === UPSCALER ? ['hires upscaler'] : []
+  return ['hires upscale', 'hires steps', 'hires schedule', 'denoising strength', ...upscaler]
 }
 
 function takeSampler(settings: Map<string, Pair>, fields: FieldCollector) {

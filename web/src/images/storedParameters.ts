@@ -21,7 +21,8 @@ export type Texts = Map<string, string | null>
 /** Bytes of a text after inflating. A workflow of ComfyUI has less than one MiB. */
 export const MAX_TEXT_BYTES = 4 * 2 ** 20
 
-export type NumberName = 'num_inference_steps' | 'guidance_scale' | 'seed' | 'width' | 'height' | 'strength'
+export type NumberName =
+  'num_inference_steps' | 'guidance_scale' | 'seed' | 'width' | 'height' | 'strength' | 'clip_skip'
 
 /** Collects the fields of a file: each is taken exactly, or listed as not taken. An empty field is a missing one. */
 export class FieldCollector {

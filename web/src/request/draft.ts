@@ -3,6 +3,7 @@ import type { ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset 
 import type { ImageSize } from '@/images/canvas'
 import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
 import type { EncodedStart } from '@/inpaint/encodeStart'
+import { hiresSize, isHires, lastSteps, type Hires, type HiresDraft } from './hires'
 import { availableLoras, withLoras } from './loras'
 
 /** What the user has set. Null means the model's default. */
@@ -22,16 +23,23 @@ export interface Draft {
   loras: ChosenLora[]
   /** Read the weights of words in the prompt. */
   weighted: boolean
+  clip_skip: number | null
+  /** Null: no second pass. */
+  hires: HiresDraft | null
 }
 
 /** The draft with the model's defaults filled in. */
 export type Settings = Omit<
   Parameters,
-  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint' | 'loras'
+  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint' | 'loras' | 'clip_skip' | 'hires'
 > & {
   num_images_per_prompt: number
   strength: number
   loras: ChosenLora[]
+  /** Null: as the model was trained. */
+  clip_skip: number | null
+  /** Null: one pass. */
+  hires: Hires | null
 }
 
 /** What an image is generated from beside the prompt: an init image, and which part of it changes. */
@@ -62,6 +70,8 @@ export function emptyDraft(): Draft {
     seedLocked: false,
     loras: [],
     weighted: false,
+    clip_skip: null,
+    hires: null,
   }
 }
 
@@ -73,6 +83,8 @@ interface Range {
   minimum: number
   maximum: number
 }
+
+const NOTHING: Range = { minimum: Infinity, maximum: -Infinity }
 
 /** Return the range of inference steps, which depends on the scheduler. */
 export function stepRange({ bounds }: Model, scheduler: string): Range {
@@ -90,18 +102,23 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
   const scheduler = choice(draft.scheduler, schedulers, defaults.scheduler)
   const steps = stepRange(model, scheduler)
   const defaultSteps = Math.max(steps.minimum, Math.min(steps.maximum, defaults.num_inference_steps))
+  const num_inference_steps = within(draft.num_inference_steps, steps, defaultSteps)
+  const hires = draft.hires && { ...draft.hires, steps: draft.hires.steps ?? num_inference_steps }
+  const clipSkip = hasFeature(model, 'clip_skip') ? bounds.clip_skip : null
   return {
     prompt: draft.prompt,
     negative_prompt: draft.negative_prompt,
     width: within(draft.width, bounds.width, defaults.width),
     height: within(draft.height, bounds.height, defaults.height),
     num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
-    num_inference_steps: within(draft.num_inference_steps, steps, defaultSteps),
+    num_inference_steps,
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
     scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
     strength: within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength),
     loras,
+    clip_skip: isInteger(draft.clip_skip ?? NaN, clipSkip ?? NOTHING) ? draft.clip_skip : null,
+    hires: hires && !start && hasFeature(model, 'hires') && isHires(hires, model, steps) ? hires : null,
   }
 }
 
@@ -116,17 +133,19 @@ const PLAIN_SETTINGS = [
   'guidance_scale',
   'scheduler',
   'output_format',
+  'clip_skip',
 ] as const
 
 /** Return the names of the advanced settings that are not the model's defaults. They apply while they are hidden. */
-export function changedSettings(draft: Draft, model: Model): string[] {
-  const settings = resolveSettings(draft, model)
+export function changedSettings(draft: Draft, model: Model, start: Start | null = null): string[] {
+  const settings = resolveSettings(draft, model, start)
   const { loras } = settings
   const defaults = resolveSettings({ ...emptyDraft(), scheduler: draft.scheduler, loras }, model)
   defaults.scheduler = withLoras(model, loras).defaults.scheduler
   return [
     ...PLAIN_SETTINGS.filter((name) => settings[name] !== defaults[name]),
     ...(isCustomSize(settings, model) ? ['size'] : []),
+    ...(settings.hires ? ['hires'] : []),
     ...(draft.seedLocked ? ['seed'] : []),
   ]
 }
@@ -153,13 +172,18 @@ export function fittingSize(image: ImageSize, { bounds }: Model, { left, right, 
   return { width: side(image.width, bounds.width.minimum), height: side(image.height, bounds.height.minimum) }
 }
 
-/** Cost in pixel-steps, computed as the API does. With an init image only `strength` of the steps run. */
+/** Cost in pixel-steps of both passes, as the API does. From an image only `strength` of the steps run. */
 export function pixelSteps(settings: Settings, { bounds }: Model, start: Start | null): number {
-  const { num_inference_steps, num_images_per_prompt, strength, loras } = settings
-  const { width, height } = resultSize(settings, start)
-  const steps = start ? Math.max(1, Math.floor(num_inference_steps * strength + 0.5)) : num_inference_steps
-  const product = width * height * steps * num_images_per_prompt
-  return Math.floor((product * (100 + bounds.lora_cost_percent * loras.length)) / 100)
+  const { num_inference_steps, num_images_per_prompt, strength, loras, hires } = settings
+  const work = ({ width, height }: ImageSize, steps: number) => {
+    const product = width * height * steps * num_images_per_prompt
+    return Math.floor((product * (100 + bounds.lora_cost_percent * loras.length)) / 100)
+  }
+  const first = work(
+    resultSize(settings, start),
+    start ? lastSteps(num_inference_steps, strength) : num_inference_steps,
+  )
+  return first + (hires ? work(hiresSize(settings), lastSteps(hires.steps, hires.strength)) : 0)
 }
 
 /** Return the failure that the API would report for these settings, or null. */
@@ -177,17 +201,22 @@ export function validate(settings: Settings, model: Model, start: Start | null):
   const { width, height } = resultSize(settings, start)
   if (width > bounds.width.maximum || height > bounds.height.maximum)
     return failure('request', 'large_margins', 'outpaint')
+  const result = hiresSize(settings)
+  if (result.width > bounds.width.maximum || result.height > bounds.height.maximum)
+    return failure('request', 'large_hires', 'hires')
   return pixelSteps(settings, model, start) > bounds.max_pixel_steps ? failure('request', 'job_too_large') : null
 }
 
 /** Build the request. */
 export function toRequest(draft: Draft, model: Model, start: EncodedStart | null): GenerationRequest {
-  const { strength, loras, ...settings } = resolveSettings(draft, model, start)
+  const { strength, loras, clip_skip, hires, ...settings } = resolveSettings(draft, model, start)
   return {
     ...settings,
     ...resultSize(settings, start),
     ...(draft.seedLocked && draft.seed !== null && { seed: draft.seed }),
     ...(loras.length && { loras }),
+    ...(clip_skip !== null && { clip_skip }),
+    ...(hires && { hires }),
     ...(isWeighted(draft, model) && { prompt_syntax: 'weighted' as const }),
     ...(start && { ...start.images, strength, ...toPart(start.edit) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
@@ -203,17 +232,16 @@ function toPart(edit: Edit | null) {
   return edit && { mask_blur: edit.blur, ...(hasMargins(edit) && { outpaint: edit.margins }) }
 }
 
+/** What parameters with a prompt do not have if they do not name it. */
+const NO_EXTRAS = { negative_prompt: '', loras: [], clip_skip: null, hires: null }
+
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
   const { embed_parameters, mask_mode, mask_blur, outpaint, prompt_syntax, ...rest } = parameters
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
   const names = notAccepted({ ...rest, prompt_syntax }, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
-  Object.assign(
-    draft,
-    'prompt' in rest ? { negative_prompt: '', loras: [], weighted: prompt_syntax !== undefined } : {},
-    accepted,
-  )
+  Object.assign(draft, 'prompt' in rest ? { ...NO_EXTRAS, weighted: prompt_syntax !== undefined } : {}, accepted)
   if ('seed' in accepted) draft.seedLocked = true
   return names
 }
@@ -235,7 +263,7 @@ export function applyPreset(draft: Draft, preset: Preset, model: Model): string[
 /** Return the names of the parameters that this model does not accept. */
 function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: string): string[] {
   const { bounds, schedulers, formats } = model
-  const { prompt, negative_prompt, width, height, strength } = parameters
+  const { prompt, negative_prompt, width, height, strength, clip_skip, hires } = parameters
   const checks = {
     prompt: prompt === undefined || prompt.length <= MAX_LOADED_CHARS,
     negative_prompt: negative_prompt === undefined || negative_prompt.length <= MAX_LOADED_CHARS,
@@ -247,6 +275,8 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
     strength: strength === undefined || (hasFeature(model, 'image_to_image') && inRange(strength, bounds.strength)),
     scheduler: parameters.scheduler === undefined || schedulers.includes(parameters.scheduler),
     prompt_syntax: parameters.prompt_syntax === undefined || hasFeature(model, 'weighted_prompts'),
+    clip_skip: clip_skip === undefined || isInteger(clip_skip, bounds.clip_skip ?? NOTHING),
+    hires: hires === undefined || (hasFeature(model, 'hires') && isHires(hires, model, stepRange(model, scheduler))),
     loras: parameters.loras === undefined || isAvailable(parameters.loras, model),
     output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),
   }

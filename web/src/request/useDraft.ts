@@ -18,7 +18,7 @@ export function useDraft(model: Ref<Model | null>, start: () => Start | null) {
     () => model.value && settings.value && validate(settings.value, model.value, start()),
   )
   /** Names of the advanced settings that are not the model's defaults. */
-  const changed = computed(() => (model.value ? changedSettings(draft.value, model.value) : []))
+  const changed = computed(() => (model.value ? changedSettings(draft.value, model.value, start()) : []))
   const reset = () => model.value && resetSettings(draft.value, model.value)
   return { draft, settings, validationFailure, changed, reset }
 }

@@ -1,5 +1,6 @@
 import type { Parameters } from '@/api/types'
 import { missingInputs } from '@/inpaint/edit'
+import { toHires } from '@/request/hires'
 import { toLoras } from '@/request/loras'
 import { FieldCollector, type StoredParameters } from '@/images/storedParameters'
 
@@ -20,6 +21,9 @@ export function toShareLink(page: string, parameters: Parameters): string {
   const loras = parameters.loras?.map(({ id, scale }) => `${id}:${scale}`)
   if (loras) fields.set('loras', loras.join(' '))
   if (parameters.prompt_syntax) fields.set('prompt_syntax', parameters.prompt_syntax)
+  if (parameters.clip_skip !== undefined) fields.set('clip_skip', String(parameters.clip_skip))
+  const { scale, strength, steps } = parameters.hires ?? {}
+  if (steps) fields.set('hires', [scale, strength, steps].join(':'))
   const missing = missingInputs(parameters).map(({ name }) => name)
   if (missing.length) fields.set('without', missing.join(' '))
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
@@ -38,6 +42,11 @@ export function fromFragment(fragment: string): Pick<StoredParameters, 'paramete
   const loras = values.get('loras')?.split(' ').map(toLora)
   if (loras) fields.parameters.loras = toLoras(loras)
   if (values.get('prompt_syntax') === 'weighted') fields.parameters.prompt_syntax = 'weighted'
+  fields.number('clip_skip', 'clip_skip', values.get('clip_skip'))
+  const [scale, strength, steps] = values.get('hires')?.split(':').map(Number) ?? []
+  const hires = toHires({ scale, strength, steps })
+  if (hires) fields.parameters.hires = hires
+  else fields.reject('hires', values.get('hires'))
   const missing = values.get('without')?.split(' ') ?? []
   for (const name of INPUTS) if (missing.includes(name)) fields.reject(name, '…')
   return fields
