@@ -659,3 +659,97 @@ def test_loras_count_in_the_budget(count: int) -> None:
     assert parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work)).images == 1
     with pytest.raises(contract.EaselError, match=str(work)):
         parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work - 1))
+
+
+CANNY = contract.ProfileControl(id="canny", scale=0.5, preprocess="canny")
+WITH_CONTROLS = dataclasses.replace(
+    UNLIMITED, image_to_image=False, controls=(CANNY, *(contract.ProfileControl(id=f"c{i}") for i in range(2)))
+)
+POSE = {"id": "c1", "image": png_of(8, 8)}
+
+
+def control(*items: Any, **fields: Any) -> contract.GenerationRequest:
+    return parse({"prompt": "a", "control": [*items], **fields}, WITH_CONTROLS)
+
+
+def test_a_request_has_its_controls() -> None:
+    sent = {"id": "canny", "image": png_of(8, 16), "scale": 2, "start": 0.1, "end": 0.9, "preprocess": "canny"}
+    request = control(sent, POSE)
+    assert request.control == (
+        contract.Control(id="canny", image=png_of(8, 16), scale=2.0, start=0.1, end=0.9, preprocess="canny"),
+        contract.Control(id="c1", image=POSE["image"], scale=1.0, start=0.0, end=1.0),
+    )
+    assert control({**POSE, "id": "canny", "start": None}).control[0].scale == 0.5  # type: ignore[index]
+    assert contract.parse_request(contract.render_request(request), WITH_CONTROLS) == request
+    assert control().control is None
+    assert parse({"prompt": "a", "control": []}).control is None
+    assert contract.parse_profile(contract.render_profile(WITH_CONTROLS)) == WITH_CONTROLS
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "param"),
+    [
+        (POSE, "wrong_type", "control"),
+        ([{"image": POSE["image"]}], "wrong_type", "control"),
+        ([{**POSE, "weight": 1}], "unknown_field", "control"),
+        ([{**POSE, "id": "pose"}], "unknown_value", "control"),
+        ([POSE, POSE], "unknown_value", "control"),
+        ([POSE, {**POSE, "id": "c0"}, {**POSE, "id": "canny"}], "out_of_range", "control"),
+        ([{"id": "c1"}], "missing_field", "control[0].image"),
+        ([{**POSE, "image": 1}], "wrong_type", "control[0].image"),
+        ([{**POSE, "id": "c0"}, {**POSE, "image": "x"}], "bad_image", "control[1].image"),
+        ([{**POSE, "image": png_of(4096, 4097)}], "out_of_range", "control[0].image"),
+        ([{**POSE, "scale": "1"}], "wrong_type", "control[0].scale"),
+        ([{**POSE, "scale": -0.01}], "out_of_range", "control[0].scale"),
+        ([{**POSE, "scale": 2.01}], "out_of_range", "control[0].scale"),
+        ([{**POSE, "start": -0.01}], "out_of_range", "control[0].start"),
+        ([{**POSE, "end": 1.01}], "out_of_range", "control[0].end"),
+        ([{**POSE, "start": 0.5, "end": 0.5}], "out_of_range", "control[0].end"),
+        ([{**POSE, "preprocess": "depth"}], "unknown_value", "control[0].preprocess"),
+        ([{**POSE, "preprocess": "canny"}], "not_supported", "control[0].preprocess"),
+    ],
+)
+def test_controls_that_are_refused(sent: Any, code: str, param: str) -> None:
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "control": sent}, WITH_CONTROLS)
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_a_model_without_controls_refuses_them() -> None:
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "control": [POSE]})
+    assert (caught.value.code, caught.value.param) == ("not_supported", "control")
+
+
+@pytest.mark.parametrize("count", range(3))
+def test_controls_count_in_the_budget_of_both_passes(count: int) -> None:
+    profile = dataclasses.replace(WITH_CONTROLS, image_to_image=True)
+    body = {"prompt": "a", "control": [{**POSE, "id": id} for id in ("c0", "c1")[:count]], "hires": {"strength": 1}}
+    work = (512 * 512 + 1024 * 1024) * 20 * (100 + count * contract.CONTROL_COST_PERCENT) // 100
+    assert parse(body, dataclasses.replace(profile, max_pixel_steps=work)).pixel_steps == work
+    with pytest.raises(contract.EaselError, match=str(work)):
+        parse(body, dataclasses.replace(profile, max_pixel_steps=work - 1))
+
+
+def test_all_files_of_a_request_count_together() -> None:
+    profile = dataclasses.replace(WITH_CONTROLS, image_to_image=True)
+    third = contract.INIT_IMAGE_BYTES // 3
+
+    def sent(size: int) -> contract.GenerationRequest:
+        images = {"init_image": png(size=third), "mask_image": png(size=third)}
+        return parse({"prompt": "a", **images, "control": [{**POSE, "image": png(size=size)}]}, profile)
+
+    assert sent(third).control is not None
+    with pytest.raises(contract.EaselError) as caught:
+        sent(third + 1)
+    assert (caught.value.code, caught.value.param) == ("out_of_range", "control")
+
+
+def test_records_have_the_hashes_of_all_images() -> None:
+    request = control(POSE)
+    hashed = contract.without_image(request)
+    assert hashed.control is not None
+    assert hashed.control[0].image == f"sha256:{hashlib.sha256(base64.b64decode(POSE['image'])).hexdigest()}"
+    assert contract.with_images(hashed, contract.sent_images(request)) == request
+    plain = control()
+    assert contract.without_image(plain) == plain

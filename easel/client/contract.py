@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from itertools import groupby
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ DEADLINE_MS = Bound(1_000, 900_000)
 STRENGTH = FloatBound(0.01, 1)
 DEFAULT_STRENGTH = 0.8
 INIT_IMAGE_BYTES = 3 * 2**20
-"""Size of the files of init_image and mask_image together, before base64."""
+"""Size of all files of a request together, before base64: init_image, mask_image and control images."""
 INIT_IMAGE_PIXELS = 4096 * 4096
 """Width x height: 50 MB when decoded."""
 MASK_MODES = ("white", "black", "transparent")
@@ -68,6 +68,16 @@ LORAS = Bound(1, 4)
 LORA_SCALE = FloatBound(-4, 4)
 LORA_COST_PERCENT = 10
 """What each LoRA adds to the work of a job."""
+CONTROLS = Bound(1, 2)
+"""ControlNets of one request."""
+CONTROL_SCALE = FloatBound(0, 2)
+CONTROL_RANGE = FloatBound(0, 1)
+"""Part of the steps at which a ControlNet starts and ends."""
+CONTROL_FIELDS = ("id", "image", "scale", "start", "end", "preprocess")
+CONTROL_COST_PERCENT = 35
+"""What each ControlNet adds to the work of a job: at every step it computes the first half of a UNet once more."""
+PREPROCESSORS = ("canny",)
+"""What can be made here of a control image, if it is not a map yet."""
 PROMPT_SYNTAXES = ("plain", "weighted")
 """How prompts are read: as they are, or with AUTOMATIC1111's weights and BREAK; the first is the default."""
 PROMPT_WEIGHT = FloatBound(-10, 10)
@@ -320,6 +330,21 @@ class ProfileLora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileControl:
+    """A ControlNet that requests may use."""
+
+    id: str
+    name: str = ""
+    """Name that people read; empty: `id`."""
+    name_zh: str = ""
+    """Chinese name; empty: `name`."""
+    scale: float = 1.0
+    """The scale of a request that sets none."""
+    preprocess: str | None = None
+    """The item of `PREPROCESSORS` that makes its map of an ordinary image; None: maps are sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelProfile:
     """The part of a catalogue entry that requests need: what the model supports and its defaults."""
 
@@ -355,6 +380,8 @@ class ModelProfile:
     """Named settings for users to choose from."""
     loras: tuple[ProfileLora, ...] = ()
     """The LoRAs that requests may use."""
+    controls: tuple[ProfileControl, ...] = ()
+    """The ControlNets that requests may use."""
 
     def with_loras(self, ids: Iterable[str]) -> ModelProfile:
         """Return the profile with the defaults of a request with these LoRAs; the first that sets a value counts."""
@@ -383,6 +410,7 @@ def parse_profile(text: str) -> ModelProfile:
     value["subjects"] = tuple(value.get("subjects", ()))
     value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
     value["loras"] = tuple(_parse_lora(**lora) for lora in value.get("loras", ()))
+    value["controls"] = tuple(ProfileControl(**control) for control in value.get("controls", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
 
 
@@ -400,14 +428,13 @@ def render_profile(profile: ModelProfile) -> str:
     Without `suggestions`, `subjects` and `presets` it fits into a SageMaker variable: 1,024 characters.
     """
     value = _without_defaults(profile)
-    if profile.presets:
-        value["presets"] = [_without_defaults(preset) for preset in profile.presets]
-    if profile.loras:
-        value["loras"] = [_without_defaults(lora) for lora in profile.loras]
+    for name in ("presets", "loras", "controls"):
+        if items := getattr(profile, name):
+            value[name] = [_without_defaults(item) for item in items]
     return dumps(value)
 
 
-def _without_defaults(instance: ModelProfile | Preset | ProfileLora) -> dict[str, Any]:
+def _without_defaults(instance: ModelProfile | Preset | ProfileLora | ProfileControl) -> dict[str, Any]:
     value = asdict(instance)
     return {f.name: value[f.name] for f in fields(instance) if value[f.name] != f.default}
 
@@ -421,6 +448,21 @@ class Lora:
 
     id: str
     scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A ControlNet of a request, by its id in the profile."""
+
+    id: str
+    image: str = field(repr=False)
+    """Base64 of a PNG, WebP or JPEG file, or its hash after `without_image`."""
+    scale: float
+    start: float = CONTROL_RANGE.minimum
+    end: float = CONTROL_RANGE.maximum
+    """Parts of the steps between which it has an effect."""
+    preprocess: str | None = None
+    """What is made of the image: an item of `PREPROCESSORS`; None: it is a map already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -470,6 +512,8 @@ class GenerationRequest:
     """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
     loras: tuple[Lora, ...] | None = None
     """The LoRAs to use, each with its scale; None: none."""
+    control: tuple[Control, ...] | None = None
+    """The ControlNets to use, each with its image; None: none."""
     prompt_syntax: str = PROMPT_SYNTAXES[0]
     """How prompt and negative_prompt are read: an item of `PROMPT_SYNTAXES`."""
     clip_skip: int | None = None
@@ -505,11 +549,11 @@ class GenerationRequest:
     @property
     def pixel_steps(self) -> int:
         """Work of the request, both passes together."""
-        loras = len(self.loras or ())
-        work = pixel_steps(self.width, self.height, self.steps, self.images, loras)
+        more = len(self.loras or ()), len(self.control or ())
+        work = pixel_steps(self.width, self.height, self.steps, self.images, *more)
         if self.hires is None:
             return work
-        return work + pixel_steps(*self.result_size, self.hires.steps_that_run, self.images, loras)
+        return work + pixel_steps(*self.result_size, self.hires.steps_that_run, self.images, *more)
 
     def seeds(self) -> tuple[int, ...]:
         """Return the seed of each image: seed + i, modulo 2**32."""
@@ -524,9 +568,10 @@ def _scaled_side(side: int, scale: float) -> int:
     return math.floor(side * scale / SIDE_MULTIPLE + 0.5) * SIDE_MULTIPLE
 
 
-def pixel_steps(width: int, height: int, steps: int, images: int, loras: int = 0) -> int:
+def pixel_steps(width: int, height: int, steps: int, images: int, loras: int = 0, controls: int = 0) -> int:
     """Return the work of a job; the time per pixel-step depends on model and machine."""
-    return width * height * steps * images * (100 + LORA_COST_PERCENT * loras) // 100
+    percent = 100 + LORA_COST_PERCENT * loras + CONTROL_COST_PERCENT * controls
+    return width * height * steps * images * percent // 100
 
 
 REQUEST_FIELDS = tuple(f.name for f in fields(GenerationRequest))
@@ -586,6 +631,7 @@ def validate_request(
         **inputs,
         embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
         loras=loras,
+        control=_control(value.get("control"), profile),
         prompt_syntax=_prompt_syntax(value.get("prompt_syntax", PROMPT_SYNTAXES[0]), profile),
         clip_skip=_clip_skip(value["clip_skip"], profile) if "clip_skip" in value else None,
     )
@@ -596,6 +642,7 @@ def validate_request(
 
 
 def _check_together(request: GenerationRequest, profile: ModelProfile) -> None:
+    _check_files(request)
     _check_weights(request)
     _check_margins(request)
     _check_size(request, profile)
@@ -614,36 +661,102 @@ def _prompts(value: Any) -> tuple[str, ...]:
 
 
 def _loras(value: Any, profile: ModelProfile) -> tuple[Lora, ...] | None:
-    if value is None or value == []:
-        return None
-    if not profile.loras:
-        refuse("not_supported", "loras", f"{profile.name} has no LoRAs", "Leave out loras.")
-    example = f'For example [{{"id": "{profile.loras[0].id}", "scale": 0.8}}].'
-    if type(value) is not list:
-        refuse("wrong_type", "loras", "loras must be a list of objects", example)
-    if len(value) > LORAS.maximum:
-        refuse("out_of_range", "loras", f"{len(value)} LoRAs", f"Send at most {LORAS.maximum}.")
-    loras = tuple(_lora(item, profile, example) for item in value)
-    for lora in loras:
-        if [other.id for other in loras].count(lora.id) > 1:
-            refuse("unknown_value", "loras", f"loras has {lora.id!r} twice", "Send each LoRA once.")
-    return loras
+    example = '[{"id": "%s", "scale": 0.8}]'
+    found = _listed(value, "loras", "LoRA", profile, profile.loras, LORAS, ("id", "scale"), example)
+    return tuple(_lora(item, lora) for item, lora in found) or None
 
 
-def _lora(value: Any, profile: ModelProfile, example: str) -> Lora:
-    if type(value) is not dict:
-        refuse("wrong_type", "loras", "loras must be a list of objects", example)
-    for key in value:
-        if key not in ("id", "scale"):
-            refuse("unknown_field", "loras", f"unknown field {key[:80]!r} in loras", f"Send id and scale. {example}")
-    if type(value.get("id")) is not str:
-        refuse("wrong_type", "loras", "the id of a LoRA must be a string", example)
-    found = next((lora for lora in profile.loras if lora.id == value["id"]), None)
-    if found is None:
-        message = f"{profile.name} has no LoRA {value['id'][:80]!r}"
-        refuse("unknown_value", "loras", message, f"Send one of: {', '.join(lora.id for lora in profile.loras)}.")
+def _lora(value: Mapping[str, Any], lora: ProfileLora) -> Lora:
     scale = value.get("scale")
-    return Lora(found.id, found.scale if scale is None else _number(scale, "loras", LORA_SCALE))
+    return Lora(lora.id, lora.scale if scale is None else _number(scale, "loras", LORA_SCALE))
+
+
+def _control(value: Any, profile: ModelProfile) -> tuple[Control, ...] | None:
+    example = '[{"id": "%s", "image": "<base64>"}]'
+    found = _listed(value, "control", "ControlNet", profile, profile.controls, CONTROLS, CONTROL_FIELDS, example)
+    return tuple(_one_control(f"control[{i}]", *pair) for i, pair in enumerate(found)) or None
+
+
+def _one_control(param: str, value: Mapping[str, Any], control: ProfileControl) -> Control:
+    """Return the ControlNet of an object of a request; `param` is its place there."""
+    sent = {name: item for name, item in value.items() if item is not None}
+    if "image" not in sent:
+        refuse("missing_field", f"{param}.image", f"{param} has no image", "Send base64 of an image file.")
+    start = _number(sent.get("start", CONTROL_RANGE.minimum), f"{param}.start", CONTROL_RANGE)
+    end = _number(sent.get("end", CONTROL_RANGE.maximum), f"{param}.end", CONTROL_RANGE)
+    if start >= end:
+        refuse("out_of_range", f"{param}.end", f"{param} ends at {end:g} but starts at {start:g}", "End after start.")
+    return Control(
+        id=control.id,
+        image=_image_file(sent["image"], f"{param}.image"),
+        scale=_number(sent.get("scale", control.scale), f"{param}.scale", CONTROL_SCALE),
+        start=start,
+        end=end,
+        preprocess=_preprocess(sent.get("preprocess"), f"{param}.preprocess", control),
+    )
+
+
+def _preprocess(value: Any, param: str, control: ProfileControl) -> str | None:
+    if value is None:
+        return None
+    chosen = _one_of(value, param, PREPROCESSORS)
+    if chosen != control.preprocess:
+        message = f"{chosen} does not make maps for the ControlNet {control.id!r}"
+        refuse("not_supported", param, message, "Send a map, and leave out preprocess.")
+    return chosen
+
+
+_Offered = TypeVar("_Offered", ProfileLora, ProfileControl)
+
+
+def _listed(
+    value: Any,
+    param: str,
+    kind: str,
+    profile: ModelProfile,
+    offered: Sequence[_Offered],
+    bound: Bound,
+    keys: Sequence[str],
+    example: str,
+) -> list[tuple[Mapping[str, Any], _Offered]]:
+    """Return each object of a list, with the item of the profile that it names by its id; nothing for no list."""
+    if value is None or value == []:
+        return []
+    if not offered:
+        refuse("not_supported", param, f"{profile.name} has no {kind}s", f"Leave out {param}.")
+    hint = f"For example {example % offered[0].id}."
+    if type(value) is not list:
+        refuse("wrong_type", param, f"{param} must be a list of objects", hint)
+    if len(value) > bound.maximum:
+        refuse("out_of_range", param, f"{len(value)} {kind}s", f"Send at most {bound.maximum}.")
+    found = [(item, _named(item, param, kind, profile, offered, keys, hint)) for item in value]
+    ids = [item.id for _, item in found]
+    if repeated := next((id for id in ids if ids.count(id) > 1), None):
+        refuse("unknown_value", param, f"{param} has {repeated!r} twice", f"Send each {kind} once.")
+    return found
+
+
+def _named(
+    value: Any,
+    param: str,
+    kind: str,
+    profile: ModelProfile,
+    offered: Sequence[_Offered],
+    keys: Sequence[str],
+    hint: str,
+) -> _Offered:
+    if type(value) is not dict:
+        refuse("wrong_type", param, f"{param} must be a list of objects", hint)
+    for key in value:
+        if key not in keys:
+            refuse("unknown_field", param, f"unknown field {key[:80]!r} in {param}", f"Send {', '.join(keys)}. {hint}")
+    if type(value.get("id")) is not str:
+        refuse("wrong_type", param, f"the id of a {kind} must be a string", hint)
+    found = next((item for item in offered if item.id == value["id"]), None)
+    if found is None:
+        message = f"{profile.name} has no {kind} {value['id'][:80]!r}"
+        refuse("unknown_value", param, message, f"Send one of: {', '.join(item.id for item in offered)}.")
+    return found
 
 
 def _steps(value: Any, param: str, scheduler: str, profile: ModelProfile) -> int:
@@ -681,10 +794,15 @@ def _strength(value: Any, init_image: str | None, default: float) -> float | Non
 
 
 def _image(value: Any, param: str, profile: ModelProfile) -> str:
-    """Return base64 of an image file whose header is valid."""
-    hint = f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
+    """Return base64 of an image that the model generates from."""
     if not profile.image_to_image:
         refuse("not_supported", param, f"{profile.name} takes no {param}", "Leave out init_image and its fields.")
+    return _image_file(value, param)
+
+
+def _image_file(value: Any, param: str) -> str:
+    """Return base64 of an image file whose header is valid."""
+    hint = f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
     if type(value) is not str:
         refuse("wrong_type", param, f"{param} must be a string", hint)
     if value.startswith("data:"):
@@ -719,10 +837,15 @@ def _mask_image(value: Any, init_image: str | None, profile: ModelProfile) -> st
     mask = _image(value, "mask_image", profile)
     if init_image is None:
         refuse("missing_field", "init_image", "mask_image needs an init_image", "Send both or neither.")
-    if len(base64.b64decode(mask)) + len(base64.b64decode(init_image)) > INIT_IMAGE_BYTES:
-        message, hint = "init_image and mask_image are too large", f"Send at most {INIT_IMAGE_BYTES} bytes together."
-        refuse("out_of_range", "mask_image", message, hint)
     return mask
+
+
+def _check_files(request: GenerationRequest) -> None:
+    """Refuse files that are too large together. Each of them was checked alone."""
+    images = sent_images(request)
+    if sum(len(base64.b64decode(image)) for found in images.values() for image in found) > INIT_IMAGE_BYTES:
+        message = f"the images of {' and '.join(images)} are too large"
+        refuse("out_of_range", [*images][-1], message, f"Send at most {INIT_IMAGE_BYTES} bytes together.")
 
 
 def _mask_mode(value: Any, mask_image: str | None) -> str | None:
@@ -985,20 +1108,32 @@ def render_request(request: GenerationRequest) -> str:
 
 
 IMAGE_FIELDS = ("init_image", "mask_image")
-"""Fields with files in base64."""
+"""Fields that are a file in base64. The items of `control` contain one each."""
 
 
-def sent_images(request: GenerationRequest) -> dict[str, str]:
-    """Return the fields of `IMAGE_FIELDS` that the request has."""
-    found = {name: getattr(request, name) for name in IMAGE_FIELDS}
-    return {name: image for name, image in found.items() if image is not None}
+def sent_images(request: GenerationRequest) -> dict[str, tuple[str, ...]]:
+    """Return the images of a request by the fields that have them."""
+    fields = {name: getattr(request, name) for name in IMAGE_FIELDS}
+    found = {name: (image,) for name, image in fields.items() if image is not None}
+    return found | ({"control": tuple(item.image for item in request.control)} if request.control else {})
+
+
+def with_images(request: GenerationRequest, images: Mapping[str, Sequence[str]]) -> GenerationRequest:
+    """Return the request with these images. Inverse of `sent_images`."""
+    changed: dict[str, Any] = {name: images[name][0] for name in IMAGE_FIELDS if name in images}
+    if request.control:
+        pairs = zip(request.control, images["control"], strict=True)
+        changed["control"] = tuple(replace(item, image=image) for item, image in pairs)
+    return replace(request, **changed) if changed else request
 
 
 def without_image(request: GenerationRequest) -> GenerationRequest:
     """Return the request with `sha256:<hash of the file>` in place of each image, for records and responses."""
-    images = sent_images(request)
-    hashes = {name: f"sha256:{sha256(base64.b64decode(image)).hexdigest()}" for name, image in images.items()}
-    return replace(request, **hashes) if hashes else request  # type: ignore[arg-type]  # of str fields only
+    return with_images(request, {name: [*map(_image_hash, images)] for name, images in sent_images(request).items()})
+
+
+def _image_hash(image: str) -> str:
+    return f"sha256:{sha256(base64.b64decode(image)).hexdigest()}"
 
 
 # --- the container's response --------------------------------------------------------------------

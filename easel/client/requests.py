@@ -36,6 +36,7 @@ class RequestFields(TypedDict, total=False):
     outpaint: Mapping[str, int]
     embed_parameters: bool
     loras: Sequence[Mapping[str, str | float]]
+    control: Sequence[Mapping[str, Any]]
     prompt_syntax: Literal["plain", "weighted"]
     clip_skip: int
     hires: Mapping[str, float]
@@ -49,7 +50,13 @@ def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mappi
     if unknown := [name for name in fields if name not in RequestFields.__annotations__]:
         raise TypeError(f"unknown field {unknown[0]!r}. Fields of a newer API: extra={{{unknown[0]!r}: …}}")
     body = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **fields, **(extra or {})}
-    return {**body, **{name: encode(fields[name], name) for name in IMAGE_FIELDS if name in fields}}
+    images = {name: encode(fields[name], name) for name in IMAGE_FIELDS if name in fields}
+    control = {"control": [_encode_control(item) for item in fields["control"]]} if fields.get("control") else {}
+    return {**body, **images, **control}
+
+
+def _encode_control(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {**item, **({"image": encode(item["image"], "control")} if "image" in item else {})}
 
 
 def encode(source: ImageSource, where: str) -> str:

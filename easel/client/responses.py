@@ -130,6 +130,7 @@ class Model(_Object):
     subjects: Texts = []
     prompt_tokens: Count | None = None
     loras: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
+    controls: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
 
 
 class ModelList(_Object):

@@ -14,7 +14,16 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import chain, repeat
 
-from contract import EaselError, GenerationRequest, dumps, render_request, sent_images, without_image
+from contract import (
+    CONTROLS,
+    EaselError,
+    GenerationRequest,
+    dumps,
+    render_request,
+    sent_images,
+    with_images,
+    without_image,
+)
 from jobs.accounting import Accounting, Usage
 from jobs.clock import elapsed, end_time
 from jobs.failures import parse_failure
@@ -38,8 +47,13 @@ from jobs.webhook import COMPLETED, Webhook, read_delivery
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
 
-_IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image"}
-"""Names in the store of the images that come with a request."""
+_IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image", "control": "control-image-{}"}
+"""Field of a request to the names in the store of its images, by their numbers."""
+_INPUT = (
+    *("request.json", "init-image", "mask-image"),
+    *(_IMAGE_KEYS["control"].format(number) for number in range(CONTROLS.maximum)),
+)
+"""Names in the store of what a job needs until it has started."""
 _SETTLED_AT_ONCE = 20
 """The most jobs without a settled reservation that one request looks at."""
 
@@ -199,8 +213,9 @@ class Jobs:
             if claim:
                 self._store.delete(claim)
             raise
-        for name, image in sent_images(request).items():
-            self._store.create(ticket.key(_IMAGE_KEYS[name]), image.encode())
+        for name, images in sent_images(request).items():
+            for number, image in enumerate(images):
+                self._store.create(ticket.key(_IMAGE_KEYS[name].format(number)), image.encode())
         created = self._store.create(ticket.key("job.json"), record.to_json())
         if reserved and not created and self._reporter.outcome(ticket):
             self._accounting.settle(ticket, None)  # the job had been settled before it was reserved for again
@@ -248,7 +263,7 @@ class Jobs:
         return replace(job, outcome=outcome)
 
     def _delete_input(self, ticket: Ticket) -> None:
-        for name in ("request.json", *_IMAGE_KEYS.values()):
+        for name in _INPUT:
             self._store.delete(ticket.key(name))
 
     def _claim(self, claim: str, ticket: Ticket, digest: str) -> Ticket:
@@ -267,7 +282,7 @@ class Jobs:
     def _submit(self, record: Record, claim: str = "") -> None:
         ticket = record.ticket
         try:
-            self._store.write(ticket.key("request.json"), render_request(self._with_image(record)).encode())
+            self._store.write(ticket.key("request.json"), render_request(self._with_images(record)).encode())
             submission = self.endpoint.submit(ticket)
         except EaselError as error:
             if error.code not in _MAYBE_QUEUED:
@@ -277,15 +292,19 @@ class Jobs:
             raise
         self._store.write(ticket.key("submitted.json"), dumps(asdict(submission)).encode())
 
-    def _with_image(self, record: Record) -> GenerationRequest:
+    def _with_images(self, record: Record) -> GenerationRequest:
         """Return the request with its images. Raises `input_missing` if one was deleted."""
-        images = {}
-        for name in sent_images(record.request):
-            image = self._store.read(record.ticket.key(_IMAGE_KEYS[name]))
-            if not image:
-                raise EaselError("input_missing", f"the {name} was deleted", hint="Send the request again.")
-            images[name] = image.decode(errors="replace")
-        return replace(record.request, **images)  # type: ignore[arg-type]  # of str fields only
+        found = {
+            name: [self._image(record.ticket, name, number) for number in range(len(images))]
+            for name, images in sent_images(record.request).items()
+        }
+        return with_images(record.request, found)
+
+    def _image(self, ticket: Ticket, name: str, number: int) -> str:
+        image = self._store.read(ticket.key(_IMAGE_KEYS[name].format(number)))
+        if not image:
+            raise EaselError("input_missing", f"an image of {name} was deleted", hint="Send the request again.")
+        return image.decode(errors="replace")
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket

@@ -240,6 +240,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         prompt_tokens=profile.prompt_tokens,
         presets=[_preset(preset) for preset in profile.presets],
         loras=[_lora(lora) for lora in profile.loras],
+        controls=[_control(control) for control in profile.controls],
     )
 
 
@@ -271,6 +272,17 @@ def _lora(lora: contract.ProfileLora) -> views.Lora:
     )
 
 
+def _control(control: contract.ProfileControl) -> views.Control:
+    name = control.name or control.id
+    return views.Control(
+        id=control.id,
+        name=name,
+        name_in={"zh-CN": control.name_zh or name},
+        scale=control.scale,
+        preprocess="canny" if control.preprocess else None,
+    )
+
+
 def _bounds(profile: ModelProfile) -> views.Bounds:
     side = contract.Bound(contract.SIDE.minimum, min(contract.SIDE.maximum, profile.max_side))
     steps = {name: _range(contract.steps_bound(profile, name)) for name in profile.schedulers}
@@ -293,6 +305,9 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         loras=_range(contract.LORAS),
         lora_scale=_fraction(contract.LORA_SCALE),
         lora_cost_percent=contract.LORA_COST_PERCENT,
+        controls=_range(contract.CONTROLS),
+        control_scale=_fraction(contract.CONTROL_SCALE),
+        control_cost_percent=contract.CONTROL_COST_PERCENT,
         clip_skip=_range(contract.clip_skip_bound(profile.clip_layers)) if profile.clip_layers else None,
         prompt_weight=_fraction(contract.PROMPT_WEIGHT),
         hires_scale=_fraction(contract.HIRES_SCALE),

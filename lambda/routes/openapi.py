@@ -110,6 +110,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
         "loras": _loras(profile),
+        "control": _control(profile),
         **_about_prompts(profile, steps),
         **(_webhook(webhook_events) if webhook_events else dict.fromkeys(contract.WEBHOOK_FIELDS, False)),
     }
@@ -136,21 +137,45 @@ def _budget(profile: ModelProfile) -> str:
         f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
         f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
         "that run count: num_inference_steps x strength. With hires, those of both passes count together. "
-        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product."
+        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product, "
+        f"each ControlNet {contract.CONTROL_COST_PERCENT} %."
     )
 
 
 def _loras(profile: ModelProfile) -> dict[str, Any]:
-    """Return the schema of the LoRAs to use; without LoRAs of the model only an empty list is allowed."""
-    properties = {
-        "id": {"type": "string", "enum": [lora.id for lora in profile.loras]},
-        "scale": {"oneOf": [_number(contract.LORA_SCALE, "number"), {"type": "null"}]},
+    """Return the schema of the LoRAs to use."""
+    scale = {"scale": _number(contract.LORA_SCALE, "number")}
+    return _listed([lora.id for lora in profile.loras], scale, (), contract.LORAS, "Each LoRA at most once")
+
+
+def _control(profile: ModelProfile) -> dict[str, Any]:
+    """Return the schema of the ControlNets to use."""
+    part = _number(contract.CONTROL_RANGE, "number")
+    fields = {
+        "image": {**_image(), "description": "The map, or with preprocess an image to make it of"},
+        "scale": _number(contract.CONTROL_SCALE, "number"),
+        "start": {**part, "description": "Part of the steps after which it has an effect"},
+        "end": {**part, "description": "Part of the steps until which it has an effect, after start"},
+        "preprocess": {"type": "string", "enum": list(contract.PREPROCESSORS)},
     }
-    item = {"type": "object", "properties": properties, "required": ["id"], "additionalProperties": False}
-    if not profile.loras:
+    ids = [control.id for control in profile.controls]
+    return _listed(ids, fields, ("image",), contract.CONTROLS, "Each ControlNet at most once")
+
+
+def _listed(
+    ids: list[str], fields: dict[str, Any], required: tuple[str, ...], bound: Bound, text: str
+) -> dict[str, Any]:
+    """Return the schema of a list of objects with the id of something that the model has, each at most once."""
+    if not ids:
         return {"type": "array", "maxItems": 0}
-    most = min(contract.LORAS.maximum, len(profile.loras))
-    return {"type": "array", "items": item, "maxItems": most, "description": "Each LoRA at most once"}
+    optional = {name: {"oneOf": [schema, {"type": "null"}]} for name, schema in fields.items() if name not in required}
+    properties = {"id": {"type": "string", "enum": ids}, **fields, **optional}
+    item = {"type": "object", "properties": properties, "required": ["id", *required], "additionalProperties": False}
+    return {"type": "array", "items": item, "maxItems": min(bound.maximum, len(ids)), "description": text}
+
+
+def _image() -> dict[str, Any]:
+    return {"type": "string", "contentEncoding": "base64", "maxLength": 4 * contract.INIT_IMAGE_BYTES // 3}
 
 
 def _limit_images() -> dict[str, Any]:
@@ -182,7 +207,7 @@ def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any
 
 def _input_images() -> dict[str, Any]:
     """Return the schemas of init_image and of the fields that need one."""
-    image = {"type": "string", "contentEncoding": "base64", "maxLength": 4 * contract.INIT_IMAGE_BYTES // 3}
+    image = _image()
     formats = "base64 of a PNG, WebP or JPEG file"
     margin = {"oneOf": [_number(contract.OUTPAINT), {"type": "null"}]}
     return {

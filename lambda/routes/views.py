@@ -195,6 +195,9 @@ class Bounds(View):
     loras: Annotated[Range, Field(description="LoRAs of one request")]
     lora_scale: Fraction
     lora_cost_percent: Annotated[int, Field(description="What each LoRA adds to the work; see `max_pixel_steps`")]
+    controls: Annotated[Range, Field(description="ControlNets of one request")]
+    control_scale: Fraction
+    control_cost_percent: Annotated[int, Field(description="What each ControlNet adds to the work")]
     clip_skip: Annotated[Range | None, Field(description="null: the model has no such layers")]
     prompt_weight: Fraction
     hires_scale: Fraction
@@ -227,6 +230,19 @@ class Lora(View):
     scheduler: str | None
     num_inference_steps: int | None
     guidance_scale: float | None
+
+
+class Control(View):
+    """A ControlNet that requests may use."""
+
+    id: str
+    name: str
+    name_in: Annotated[dict[Literal["zh-CN"], str], Field(description="`name` in other languages")]
+    scale: Annotated[float, Field(description="The scale of a request that sets none")]
+    preprocess: Annotated[
+        Literal["canny"] | None,
+        Field(description="What makes its map of an ordinary image, if a request says so; null: maps are sent"),
+    ]
 
 
 Feature = Literal[
@@ -271,6 +287,7 @@ class Model(View):
     ]
     presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
     loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
+    controls: Annotated[list[Control], Field(description="ControlNets that requests may use")]
 
 
 class Models(View):

@@ -97,7 +97,7 @@ class ApiFunctions(Construct):
             allow_listing(api.role, self._bucket, STOP_MARKER)
         allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
         allow_listing(api.role, self._bucket, "idempotency/*")
-        inputs = ("jobs/*/request.json", "jobs/*/init-image", "jobs/*/mask-image")
+        inputs = tuple(f"jobs/*/{name}" for name in ("request.json", "init-image", "mask-image", "control-image-*"))
         allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
         allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
         return api

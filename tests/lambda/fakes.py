@@ -116,8 +116,8 @@ class FakeEndpoint:
     has_previews = False
     stops_jobs = False
 
-    def __init__(self, store: MemoryStore, loras: tuple[contract.ProfileLora, ...] = ()) -> None:
-        self.store, self.loras = store, loras
+    def __init__(self, store: MemoryStore, profile: contract.ModelProfile = UNLIMITED) -> None:
+        self.store, self.profile = store, profile
         self.submitted: list[Ticket] = []
         self.stopped: list[Ticket] = []
         self.error: EaselError | None = None
@@ -147,7 +147,8 @@ class FakeEndpoint:
         return f"async-failures/{ticket.inference_id}.out"
 
     def request(self, ticket: Ticket) -> GenerationRequest:
-        profile = replace(UNLIMITED, schedulers=contract.SCHEDULERS, loras=self.loras)
+        loras, controls = self.profile.loras, self.profile.controls
+        profile = replace(UNLIMITED, schedulers=contract.SCHEDULERS, loras=loras, controls=controls)
         return contract.parse_request(self.store.objects[ticket.key("request.json")], profile)
 
     def generate(self, ticket: Ticket) -> None:
@@ -261,7 +262,7 @@ class World:
     ) -> None:
         self.clock, self.store = FakeClock(), MemoryStore()
         self.telemetry = FakeTelemetry() if telemetry is None else telemetry
-        self.endpoint = FakeEndpoint(self.store, profile.loras)
+        self.endpoint = FakeEndpoint(self.store, profile)
         self.endpoint.reports_start = reports_start
         self.clock.while_sleeping = self.endpoint.generate_all
         self.ledger = MemoryLedger()

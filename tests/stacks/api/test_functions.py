@@ -176,7 +176,10 @@ def endpoint_arn(assembly: Assembly) -> list[str]:
 def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly) -> None:
     common = {
         "s3:PutObject": ["/idempotency/*", "/jobs/*"],
-        "s3:DeleteObject": ["/idempotency/*", "/jobs/*/init-image", "/jobs/*/mask-image", "/jobs/*/request.json"],
+        "s3:DeleteObject": [
+            "/idempotency/*",
+            *(f"/jobs/*/{name}" for name in ("control-image-*", "init-image", "mask-image", "request.json")),
+        ],
         "s3:ListBucket": ["itself"],
         "logs:CreateLogStream": ["itself"],
         "logs:PutLogEvents": ["itself"],

@@ -187,6 +187,14 @@ export interface components {
              * @description What each LoRA adds to the work; see `max_pixel_steps`
              */
             lora_cost_percent: number;
+            /** @description ControlNets of one request */
+            controls: components["schemas"]["Range"];
+            control_scale: components["schemas"]["Fraction"];
+            /**
+             * Control Cost Percent
+             * @description What each ControlNet adds to the work
+             */
+            control_cost_percent: number;
             /** @description null: the model has no such layers */
             clip_skip: components["schemas"]["Range"] | null;
             prompt_weight: components["schemas"]["Fraction"];
@@ -197,6 +205,33 @@ export interface components {
             init_image_pixels: number;
             /** Max Pixel Steps */
             max_pixel_steps: number;
+        };
+        /**
+         * Control
+         * @description A ControlNet that requests may use.
+         */
+        Control: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Name In
+             * @description `name` in other languages
+             */
+            name_in: {
+                [key: string]: string;
+            };
+            /**
+             * Scale
+             * @description The scale of a request that sets none
+             */
+            scale: number;
+            /**
+             * Preprocess
+             * @description What makes its map of an ordinary image, if a request says so; null: maps are sent
+             */
+            preprocess: "canny" | null;
         };
         /**
          * Defaults
@@ -524,6 +559,11 @@ export interface components {
              * @description LoRAs that requests may use
              */
             loras: components["schemas"]["Lora"][];
+            /**
+             * Controls
+             * @description ControlNets that requests may use
+             */
+            controls: components["schemas"]["Control"][];
         };
         /**
          * Models
@@ -780,7 +820,7 @@ export interface components {
             key: string;
         };
         /**
-         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. With hires, those of both passes count together. Each LoRA adds 10 % to the product.
+         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. With hires, those of both passes count together. Each LoRA adds 10 % to the product, each ControlNet 35 %.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -816,6 +856,7 @@ export interface components {
             } | null;
             embed_parameters?: boolean | null;
             loras?: unknown[] | null;
+            control?: unknown[] | null;
             prompt_syntax?: ("plain" | "weighted") | null;
             clip_skip?: number | null;
             hires?: {
