@@ -45,7 +45,7 @@ def run(outer_mounts: str) -> bool:
     folder = SCRATCH / "release"
     sandbox.mount_release(folder)
     variables: dict[str, str] = json.loads((SCRATCH / "variables.json").read_text())
-    sent = messages.golden() + messages.container_only()
+    sent = messages.all_messages()
     with laptop_server(folder, variables, SCRATCH / "laptop") as server:
         server.wait()
         laptop = [_send(server, message) for message in sent]
@@ -57,6 +57,7 @@ def run(outer_mounts: str) -> bool:
     for damage in (checks.rename_weights, checks.remove_unet_weights):
         results.append(checks.damaged_release(folder, SCRATCH / damage.__name__, variables, damage))
     results.append(checks.no_noise_left())
+    results.append(checks.container_tests())
     results += folders.checks(SCRATCH)
     _write(variables, lines, results)
     return all(not line["difference"] for line in lines) and all(result["passed"] for result in results)

@@ -207,6 +207,23 @@ def no_noise_left() -> dict[str, Any]:
     return _entry(no_noise_left.__doc__ or "", (left[largest] < TOLERANCE, observed))
 
 
+def container_tests() -> dict[str, Any]:
+    """The tests of the container's code pass with the image's versions."""
+    skipped = (
+        f"--ignore=tests/model_code/{name}" for name in ("loading/test_every_folder.py", "images/test_infotext.py")
+    )
+    command = [environment.VENV / "bin" / "python", "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider"]
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "lambda", "model_code"))
+    ended = subprocess.run(
+        [*command, *skipped, "tests/model_code"], cwd=ROOT, env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", ended.stdout, re.MULTILINE)
+    passed = re.search(r"\d+ passed", ended.stdout)
+    observed = "; ".join([passed[0] if passed else ended.stdout[-200:], *failed[:5]])
+    return _entry(container_tests.__doc__ or "", (ended.returncode == 0, observed))
+
+
 def _entry(text: str, result: Result) -> dict[str, Any]:
     return {"check": text, "observed": result[1], "passed": result[0]}
 

@@ -27,11 +27,43 @@ class Message:
     content_type: str = JSON
 
 
+def all_messages() -> list[Message]:
+    return golden() + features() + container_only()
+
+
 def golden() -> list[Message]:
     """Return the messages of examples/ that a container receives."""
     accepted = [(case["name"], _with_seed(case["body"])) for case in _read("accepted") + _read("infotext")]
     rejected = [(case["name"], _with_seed_if_valid(case["body"])) for case in _read("rejected")]
     return [Message(name, body.encode()) for name, body in accepted + rejected]
+
+
+def features() -> list[Message]:
+    """Return messages with fields that the examples' model lacks and the embedded model has."""
+    image, mask = (_png(color) for color in ((250, 200, 40), (0, 0, 0)))
+    bodies: dict[str, dict[str, Any]] = {
+        "a LoRA at half its scale": {"loras": [{"id": "comic", "scale": 0.5}]},
+        "an unknown LoRA": {"loras": [{"id": "other"}]},
+        "a masked part with a LoRA": {"init_image": image, "mask_image": mask, "loras": [{"id": "comic"}]},
+        "an extended image": {"init_image": image, "outpaint": {"left": 32, "right": 32}},
+        "weights in the prompt": {"prompt": "a (red:1.3) [apple] BREAK a panda", "prompt_syntax": "weighted"},
+        "a skipped layer of the text encoder": {"clip_skip": 1},
+        "a second pass": {"hires": {"scale": 2, "strength": 0.5, "steps": 10}},
+        "a second pass of an init_image": {"init_image": image, "hires": {}},
+    }  # fmt: skip
+    return [
+        Message(name, json.dumps({"prompt": "a red apple", "seed": SEED, **body}).encode())
+        for name, body in bodies.items()
+    ]
+
+
+def _png(color: tuple[int, int, int]) -> str:
+    """Return the base64 of an image of this colour with a white square."""
+    image = Image.new("RGB", (128, 128), color)
+    image.paste((255, 255, 255), (32, 32, 96, 96))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def container_only() -> list[Message]:

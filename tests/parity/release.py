@@ -54,8 +54,8 @@ def create(folder: Path, scratch: Path) -> dict[str, str]:
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each weight file by its path below `folder`, without LoRAs: no message has one."""
-    files = sorted(file for file in folder.rglob("*.safetensors") if file.parent.name != "loras")
+    """Return the SHA-256 of each weight file by its path below `folder`."""
+    files = sorted(folder.rglob("*.safetensors"))
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

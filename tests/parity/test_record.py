@@ -19,7 +19,7 @@ def record() -> dict[str, Any]:
 
 def test_it_has_every_current_message(record: dict[str, Any]) -> None:
     recorded = [line["message"] for line in record["messages"]]
-    assert recorded == [message.name for message in messages.golden() + messages.container_only()]
+    assert recorded == [message.name for message in messages.all_messages()]
 
 
 def test_it_has_no_difference_and_no_failed_check(record: dict[str, Any]) -> None:

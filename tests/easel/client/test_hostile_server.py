@@ -31,7 +31,7 @@ Api = type[FakeApi]
 Generate = Callable[..., Result]
 
 EXIT_CODES = {0, 1, 2, 3, 4}
-FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, max_examples=150)
+FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, max_examples=80)
 ESCAPES = "\x1b]0;title\x07\x9b31m\u202etxt.exe\u2028"
 
 
@@ -369,7 +369,7 @@ LINES += [
 
 
 @pytest.mark.slow
-@settings(FUZZ, max_examples=80)
+@settings(FUZZ, max_examples=50)
 @given(
     st.lists(st.sampled_from(LINES), max_size=6).map(lambda lines: "\r\n".join(lines).encode("latin-1")) | st.binary()
 )

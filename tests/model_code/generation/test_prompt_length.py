@@ -61,9 +61,9 @@ def images(pipeline: Any, name: str, words: str) -> torch.Tensor:
     prompt = words if name == "Prompt 1" else "a"
     generator = torch.Generator().manual_seed(0)
     pipeline.set_progress_bar_config(disable=True)
-    found: torch.Tensor = pipeline(
-        prompt=[prompt], generator=generator, output_type="latent", **negative, **arguments.shared
-    ).images
+    output = pipeline(prompt=[prompt], generator=generator, output_type="latent", **negative, **arguments.shared)
+    # ErnieImagePipeline of diffusers 0.38 returns the latents alone.
+    found: torch.Tensor = getattr(output, "images", output)
     return found
 
 
