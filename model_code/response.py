@@ -42,6 +42,7 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
         parameters=asdict(without_image(request)),
         timings=timings,
         warnings=generation.warnings,
+        flagged=generation.flagged,
     )
 
 

@@ -233,6 +233,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
         features=features,
+        content=list(profile.content),  # type: ignore[arg-type]  # pydantic checks it
         upscales=profile.upscales,
         suggestions=list(profile.suggestions),
         subjects=list(profile.subjects),

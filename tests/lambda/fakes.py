@@ -97,6 +97,10 @@ class MemoryStore:
         return f"https://files.example/{key}?seconds={seconds}"
 
 
+FLAGGED = "a red rag"
+"""The prompt whose images the safety checker of the fake container flags."""
+
+
 def response_to(request: GenerationRequest, size: int = 0) -> bytes:
     """Return the response of a healthy container, with images of the right format and of at least `size` bytes."""
     image = MAGIC[request.output_format] + bytes(size)
@@ -105,6 +109,9 @@ def response_to(request: GenerationRequest, size: int = 0) -> bytes:
         seeds=request.seeds(),
         parameters=json.loads(contract.render_request(contract.without_image(request))),
         timings={"generate_s": 1.0},
+        flagged=tuple(prompt == FLAGGED for prompt in request.prompt for _ in range(request.num_images_per_prompt))
+        if FLAGGED in request.prompt
+        else (),
     )
     return contract.render_result(result).encode()
 
