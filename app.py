@@ -16,6 +16,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from cdk_nag import AwsSolutionsChecks
 
+from stacks.api.models_layer import ServedModel
 from stacks.api.stack import ApiStack
 from stacks.budget.stack import BudgetStack
 from stacks.cloud9.stack import Cloud9Stack
@@ -51,7 +52,7 @@ def create_stacks(
 ) -> None:
     """Add the stacks that the app's context asks for. `code` is the container's. Raises ConfigError or PageError."""
     settings = parse_settings(app.node.get_all_context(), user_context)
-    model = read_model(settings.model, root).allowing(settings.content)
+    model = read_model(settings.model, root)
     no_site = check_deployable(env.region or "" if env else "", settings, model)
     settings, names = choose_instances(model, settings), settings.names
 
@@ -62,10 +63,9 @@ def create_stacks(
         app,
         names.api,
         settings=settings,
-        model=model,
+        served=[ServedModel(model, endpoint.endpoint)],
         bucket=storage.bucket,
         accounts=storage.accounts,
-        endpoint=endpoint.endpoint,
         alerts=storage.alerts.topic,
         users=users,
         site=not no_site,

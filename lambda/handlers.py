@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from aws.budget_stop import StoppableEndpoint
 from aws.endpoints import AsyncEndpoint, RealtimeEndpoint, RealtimePredictor
 from aws.ledger import AccountTable
+from aws.models import DeployedModel, read_models
 from aws.sns_events import Finalizer, read_records
 from aws.store import BucketStore
-from contract import EaselError, ModelProfile, parse_profile
+from contract import EaselError
 from gateway.callers import AUTH
 from gateway.router import Router
 from gateway.service import Service
@@ -25,13 +26,14 @@ from gateway.telemetry import Telemetry
 from jobs.accounting import Accounting
 from jobs.announcer import Announcer
 from jobs.clock import SystemClock
+from jobs.endpoints import removed
 from jobs.lifecycle import Jobs, link
 from jobs.outcomes import JobReporter
 from jobs.ports import Endpoint, Ticket
 from jobs.records import Outcome, Record
 from jobs.run import run_job
 from routes.apis import all_apis, render_error
-from routes.generations import Generations
+from routes.generations import Generations, Model
 from webhooks.offer import Webhooks
 
 if TYPE_CHECKING:
@@ -65,13 +67,15 @@ def _traced(handler: Callable[[Any, Any], T]) -> Callable[[Any, Any], T]:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
-    """The variables of the API function. `runner` is set if `mode` is realtime, `stop_marker` if the budget can stop
-    the endpoint, `webhook_queue` if webhooks are on."""
+    """The variables of the API function. `models`: those in the file; the first is the default.
+
+    `runner` is set if `mode` is realtime, `stop_marker` if the budget can stop the endpoints, `webhook_queue` if
+    webhooks are on.
+    """
 
     auth: str
-    profile: ModelProfile
+    models: tuple[DeployedModel, ...]
     bucket: str
-    endpoint: str
     mode: str
     runner: str
     stop_marker: str
@@ -79,7 +83,6 @@ class ApiSettings:
     wait_s: float
     deadline_ms: int
     ttl_s: float
-    usd_per_hour: float | None
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -87,9 +90,8 @@ class ApiSettings:
         mode = _variable(environ, "EASEL_MODE", _one_of(("async", "realtime")))
         return cls(
             auth=_variable(environ, "EASEL_AUTH", _one_of(AUTH)),
-            profile=_variable(environ, "EASEL_MODEL_PROFILE", parse_profile),
+            models=_variable(environ, "EASEL_MODELS", read_models),
             bucket=_variable(environ, "EASEL_BUCKET", str),
-            endpoint=_variable(environ, "EASEL_ENDPOINT", str),
             mode=mode,
             runner=_variable(environ, "EASEL_RUNNER", str) if mode == "realtime" else "",
             stop_marker=_variable(environ, "EASEL_STOP_MARKER", str) if "EASEL_STOP_MARKER" in environ else "",
@@ -97,7 +99,6 @@ class ApiSettings:
             wait_s=_variable(environ, "EASEL_WAIT_SECONDS", float),
             deadline_ms=int(1000 * _variable(environ, "EASEL_DEADLINE_SECONDS", float)),
             ttl_s=_variable(environ, "EASEL_JOB_TTL_SECONDS", float),
-            usd_per_hour=_variable(environ, "EASEL_USD_PER_HOUR", float) if "EASEL_USD_PER_HOUR" in environ else None,
         )
 
 
@@ -124,7 +125,7 @@ def runner(event: Any, context: Any) -> None:
         raise EaselError("expected_object", "the event does not contain a job's owner and id")
     if _TRACING:
         _TRACING.annotate(ticket)
-    run_job(ticket, _worker_reporter(), _predictor(), _CLOCK)
+    _run(ticket)
 
 
 @_traced
@@ -156,7 +157,7 @@ def _router() -> Router:
     jobs = Jobs(
         store=store,
         reporter=_api_reporter(store, settings.webhook_queue),
-        endpoint=_endpoint(settings, store),
+        endpoints={model.profile.id: _endpoint(settings, model.endpoint, store) for model in settings.models},
         accounting=_accounting(),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
@@ -165,21 +166,20 @@ def _router() -> Router:
     rules = _webhook_rules() if settings.webhook_queue else None
     generations = Generations(
         jobs=jobs,
-        profile=settings.profile,
+        models=[Model(profile=model.profile, usd_per_hour=model.usd_per_hour) for model in settings.models],
         wait_s=settings.wait_s,
         deadline_ms=settings.deadline_ms,
-        usd_per_hour=settings.usd_per_hour,
-        webhooks=Webhooks(store, _CLOCK.now, rules, reports_start=jobs.endpoint.reports_start),
+        webhooks=Webhooks(store, _CLOCK.now, rules, reports_start=jobs.endpoints.default.reports_start),
     )
     return Router(all_apis(generations))
 
 
-def _endpoint(settings: ApiSettings, store: BucketStore) -> Endpoint:
+def _endpoint(settings: ApiSettings, name: str, store: BucketStore) -> Endpoint:
     endpoint: Endpoint
     if settings.mode == "realtime":
-        endpoint = RealtimeEndpoint(settings.endpoint, settings.runner)
+        endpoint = RealtimeEndpoint(name, settings.runner)
     else:
-        endpoint = AsyncEndpoint(settings.endpoint, store, settings.ttl_s)
+        endpoint = AsyncEndpoint(name, store, settings.ttl_s)
     return StoppableEndpoint(endpoint, store, settings.stop_marker) if settings.stop_marker else endpoint
 
 
@@ -194,8 +194,25 @@ def _accounting() -> Accounting:
 
 
 @cache
-def _predictor() -> RealtimePredictor:
-    return RealtimePredictor(_variable(os.environ, "EASEL_ENDPOINT", str))
+def _models() -> tuple[DeployedModel, ...]:
+    return _variable(os.environ, "EASEL_MODELS", read_models)
+
+
+@cache
+def _predictor(endpoint: str) -> RealtimePredictor:
+    return RealtimePredictor(endpoint)
+
+
+def _run(ticket: Ticket) -> None:
+    """Run a job on its model's endpoint. One of a model that is no longer deployed fails."""
+    reporter = _worker_reporter()
+    model = reporter.record(ticket).model
+    names = {deployed.profile.id: deployed.endpoint for deployed in _models()}
+    endpoint = names.get(model) if model else next(iter(names.values()))
+    if endpoint is None:
+        reporter.fail(ticket, removed(model))
+    else:
+        run_job(ticket, reporter, _predictor(endpoint), _CLOCK)
 
 
 def _api_reporter(store: BucketStore, queue: str) -> JobReporter:
@@ -240,13 +257,13 @@ def _webhook_batches() -> BatchHandler:
     from webhooks.delivery import Deliverer
     from webhooks.sender import Sender
 
-    store, profile = _store(), _variable(os.environ, "EASEL_MODEL_PROFILE", parse_profile)
+    store, profiles = _store(), tuple(model.profile for model in _models())
     realtime = _variable(os.environ, "EASEL_MODE", _one_of(("async", "realtime"))) == "realtime"
     deliverer = Deliverer(
         store=store,
         sender=Sender(),
         rules=_webhook_rules(),
-        bodies=webhook_bodies(JobViews(partial(link, store), realtime), profile),
+        bodies=webhook_bodies(JobViews(partial(link, store), realtime), profiles),
         clock=_CLOCK,
         telemetry=_TELEMETRY,
     )
@@ -282,7 +299,7 @@ def _variable(environ: Mapping[str, str], name: str, parse: Callable[[str], T]) 
     try:
         if text:
             return parse(text)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError):
         raise EaselError("config_error", f"the variable {name} has an invalid value", hint="Deploy again.") from None
     raise EaselError("config_error", f"the variable {name} is missing", hint="Deploy again.")
 

@@ -2,10 +2,10 @@
 
 import base64
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from container_log import log
-from contract import GenerationRequest, GenerationResult, parse_request, without_image
+from contract import GenerationRequest, GenerationResult, parameters_of, parse_request, without_image
 from generation.generate import Model, generate
 from images.files import Pixels, encode_image
 from images.infotext import render_infotext
@@ -35,14 +35,13 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
         "total_s": ended - received.received_at,
     }
     timings = {name: round(value, 4) for name, value in seconds.items()}
-    log("generated", **_log_fields(request), **timings)
+    log("generated", model=model.profile.id, **_log_fields(request), **timings)
     return GenerationResult(
         generated_images=images,
         seeds=request.seeds(),
-        parameters=asdict(without_image(request)),
+        parameters=parameters_of(without_image(request)),
         timings=timings,
         warnings=generation.warnings,
-        flagged=generation.flagged,
     )
 
 

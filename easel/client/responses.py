@@ -54,8 +54,6 @@ class ImageLink(_Object):
     width: Count
     height: Count
     media_type: Literal["image/png", "image/webp", "image/jpeg"]
-    flagged: bool = False
-    flagged_reason: Text | None = None
 
 
 class ErrorState(_Object):

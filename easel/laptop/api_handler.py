@@ -21,7 +21,7 @@ from jobs.ports import Clock
 from jobs.records import Outcome, Record
 from jobs.webhook import Webhook
 from routes.apis import all_apis, render_error
-from routes.generations import Generations
+from routes.generations import Generations, Model
 from stacks.config.names import DEADLINE_SECONDS, WAIT_SECONDS
 from webhooks.offer import Webhooks
 from webhooks.url import UrlRules
@@ -71,7 +71,7 @@ def make_handler(
         reporter=JobReporter(
             store=store, clock=clock, on_end=on_end, announce=data.announce if rules else announce_nothing
         ),
-        endpoint=LaptopEndpoint(data.queue, container, on_submit),
+        endpoints={profile.id: LaptopEndpoint(data.queue, container, on_submit)},
         accounting=accounting,
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,
@@ -80,7 +80,7 @@ def make_handler(
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
     webhooks = Webhooks(store, clock.now, rules, reports_start=True)
     generations = Generations(
-        jobs=jobs, profile=profile, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms, webhooks=webhooks
+        jobs=jobs, models=[Model(profile=profile)], wait_s=WAIT_SECONDS, deadline_ms=deadline_ms, webhooks=webhooks
     )
     router = Router(all_apis(generations))
     return Service(

@@ -63,7 +63,7 @@ class WebhookWorkers:
             store=self._store,
             sender=Sender(),
             rules=self._rules,
-            bodies=webhook_bodies(views, self._profile, self._url),
+            bodies=webhook_bodies(views, (self._profile,), self._url),
             clock=InterruptibleClock(),
             telemetry=Telemetry(namespace=""),
         )

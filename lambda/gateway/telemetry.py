@@ -57,6 +57,8 @@ class Telemetry:
             images=len(outcome.images),
         )
         self._metric("JobSeconds", MetricUnit.Seconds, seconds, "status", outcome.status)
+        if record.model:
+            self._metric("JobSeconds", MetricUnit.Seconds, seconds, "model", record.model)
         if code:
             self._count("JobErrors", "code", code)
 
@@ -102,7 +104,7 @@ class Telemetry:
 
 
 def _job_keys(record: Record) -> dict[str, Any]:
-    return _ticket_keys(record.ticket)
+    return {**_ticket_keys(record.ticket), "model": record.model}
 
 
 def _ticket_keys(ticket: Ticket) -> dict[str, Any]:

@@ -7,7 +7,7 @@ submits a job whose creator died before it could, and ends a job that waited too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -26,9 +26,10 @@ from contract import (
 )
 from jobs.accounting import Accounting, Usage
 from jobs.clock import elapsed, end_time
+from jobs.endpoints import Endpoints, removed
 from jobs.failures import parse_failure
 from jobs.outcomes import JobReporter
-from jobs.ports import Clock, Endpoint, Store, Submission, Ticket
+from jobs.ports import Clock, Endpoint, Progress, Store, Submission, Ticket
 from jobs.records import (
     DamagedRecordError,
     Job,
@@ -75,9 +76,9 @@ def link(store: Store, ticket: Ticket, name: str) -> str:
 class Jobs:
     """The operations that APIs offer on jobs.
 
-    `ttl_s`: seconds after which a job without an outcome fails with `job_expired`. `pauses`: seconds between two reads
-    of `wait`, the last repeated. `on_accept`: called for each new job. `accounting`: counts what callers use; its
-    `on_end` is called by the reporter.
+    `endpoints`: by model id; the first is the default. `ttl_s`: seconds after which a job without an outcome fails with
+    `job_expired`. `pauses`: seconds between two reads of `wait`, the last repeated. `on_accept`: called for each new
+    job. `accounting`: counts what callers use; its `on_end` is called by the reporter.
     """
 
     def __init__(
@@ -85,14 +86,14 @@ class Jobs:
         *,
         store: Store,
         reporter: JobReporter,
-        endpoint: Endpoint,
+        endpoints: Mapping[str, Endpoint],
         accounting: Accounting,
         clock: Clock,
         ttl_s: float,
         pauses: Sequence[float] = (0.1, 0.2, 0.3, 0.5),
         on_accept: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        self.endpoint, self.retries = endpoint, Retries(store, clock)
+        self.endpoints, self.retries, self.store = Endpoints(endpoints), Retries(store, clock), store
         self._store, self._reporter, self._clock, self._on_accept = store, reporter, clock, on_accept
         self._accounting, self._ttl_s, self._pauses = accounting, ttl_s, pauses
 
@@ -118,6 +119,7 @@ class Jobs:
             created_at=now,
             steady_at=self._clock.steady(),
             request=without_image(request),
+            model=request.model or self.endpoints.default_model,
             webhook=webhook,
             warnings=tuple(warnings),
         )
@@ -165,16 +167,20 @@ class Jobs:
         job = self.get(ticket)
         if job.record is None or (job.outcome and job.outcome.is_damaged):
             return self._close(job)
-        if not job.outcome and job.started_at and not self.endpoint.stops_jobs:
+        if not job.outcome and job.started_at and not self.endpoints.default.stops_jobs:
             raise EaselError("job_running", "the image is being generated", hint="Wait until the job ends.")
         outcome = job.outcome or self._reporter.end(
             job.record, Outcome(status="cancelled", completed_at=end_time(self._clock, job.record))
         )
         if outcome.status != "cancelled":
             raise EaselError("job_finished", f"the job has {outcome.status}")
-        self.endpoint.stop(ticket)
+        self.endpoints.of(job.model).stop(ticket)
         self._delete_input(ticket)
         return replace(job, outcome=outcome)
+
+    def progress(self, job: Job) -> Progress | None:
+        """Return the progress of a running job, or None if it does not run or is unknown. Never raises."""
+        return self.endpoints.of(job.model).progress(job.ticket)
 
     def usage(self, owner: str) -> Usage:
         """Return what the owner has used."""
@@ -283,7 +289,7 @@ class Jobs:
         ticket = record.ticket
         try:
             self._store.write(ticket.key("request.json"), render_request(self._with_images(record)).encode())
-            submission = self.endpoint.submit(ticket)
+            submission = self.endpoints.of(record.model).submit(ticket)
         except EaselError as error:
             if error.code not in _MAYBE_QUEUED:
                 self._reporter.end(record, Outcome.failed(error, end_time(self._clock, record)))
@@ -335,7 +341,9 @@ class Jobs:
         outcome = self._collect(ticket, submission) if submission else None
         if outcome:
             return outcome
-        if age > self._ttl_s and not self.endpoint.progress(ticket):
+        if not self.endpoints.has(record.model):
+            return self._reporter.fail(ticket, removed(record.model))
+        if age > self._ttl_s and not self.endpoints.of(record.model).progress(ticket):
             error = EaselError("job_expired", f"the job did not end within {self._ttl_s:.0f} seconds")
             return self._reporter.fail(ticket, error)
         if not submission and not started_at and age > SUBMIT_GRACE_S:

@@ -31,12 +31,14 @@ def new_ticket(owner: str, now: float) -> Ticket:
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """An accepted job: `job.json`. `created_at`: seconds since 1970. `steady_at`: the same moment on the steady clock.
-    `request`: `without_image`, so that records stay small. `warnings`: about fields that its API changed or ignored."""
+    `request`: `without_image`, so that records stay small. `model`: id of the model that runs it, also if the request
+    names none; empty in records of older versions. `warnings`: about fields that its API changed or ignored."""
 
     ticket: Ticket
     created_at: float
     steady_at: float | None = None
     request: GenerationRequest
+    model: str = ""
     webhook: Webhook | None = None
     warnings: tuple[str, ...] = ()
 
@@ -45,17 +47,17 @@ class Record:
         value = {"id": self.ticket.id, "owner": self.ticket.owner, "created_at": self.created_at}
         more: dict[str, Any] = {"webhook": asdict(self.webhook)} if self.webhook else {}
         more |= {"warnings": self.warnings} if self.warnings else {}
+        more |= {"model": self.model} if self.model else {}
         return dumps({**value, "steady_at": self.steady_at, "request": request, **more}).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image file in the job's folder. `size` is in bytes. `flagged`: by the model's safety checker."""
+    """An image file in the job's folder. `size` is in bytes."""
 
     name: Annotated[str, Field(pattern=r"^image-[0-9]{1,4}\.[a-z0-9]{1,9}$")]
     seed: int
     size: Annotated[int, Field(ge=0)]
-    flagged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,11 @@ class Job:
         return self.record.created_at if self.record else self.ticket.created_at
 
     @property
+    def model(self) -> str:
+        """Id of the model; empty if it is not known."""
+        return self.record.model if self.record else ""
+
+    @property
     def status(self) -> str:
         if self.outcome:
             return self.outcome.status
@@ -145,6 +152,7 @@ class _StoredRecord:
     created_at: Timestamp
     steady_at: Seconds | None = None
     request: GenerationRequest
+    model: str = ""
     webhook: Webhook | None = None
     warnings: tuple[str, ...] = ()
 
@@ -180,6 +188,7 @@ def read_record(store: Store, ticket: Ticket) -> Record | None:
         created_at=stored.created_at,
         steady_at=stored.steady_at,
         request=stored.request,
+        model=stored.model,
         webhook=stored.webhook,
         warnings=stored.warnings,
     )

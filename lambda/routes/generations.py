@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -39,24 +39,32 @@ class ModelLoadingError(EaselError):
         super().__init__("model_loading", message, hint=f"Send the request again in {minutes}.")
 
 
-class Generations:
-    """The jobs of one model, as APIs use them.
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A deployed model. `usd_per_hour`: price of an instance of its endpoint, if it is known."""
 
-    `wait_s`: how long a request waits for its job, from when the gateway received it. `deadline_ms`: deadline of
-    requests without one. `usd_per_hour`: price of an instance of the endpoint, if it is known.
+    profile: ModelProfile
+    usd_per_hour: float | None = None
+
+
+class Generations:
+    """The jobs of the service's models, as APIs use them.
+
+    `models`: those of `jobs.endpoints`, in the same order: the first is the default. `wait_s`: how long a request waits
+    for its job, from when the gateway received it. `deadline_ms`: deadline of requests without one.
     """
 
     def __init__(
         self,
         *,
         jobs: Jobs,
-        profile: ModelProfile,
+        models: Sequence[Model],
         wait_s: float,
         deadline_ms: int | None,
         webhooks: Webhooks,
-        usd_per_hour: float | None = None,
     ) -> None:
-        self.jobs, self.profile, self.webhooks, self.usd_per_hour = jobs, profile, webhooks, usd_per_hour
+        self.jobs, self.models, self.webhooks = jobs, tuple(models), webhooks
+        self.profiles = tuple(model.profile for model in models)
         self._wait_s, self._deadline_ms = wait_s, deadline_ms
 
     def accept(
@@ -123,7 +131,7 @@ class Generations:
         return job
 
     def _unfinished(self, request: Request, job: Job) -> EaselError:
-        state = self.state()
+        state = self.state(job.model)
         if state.status in ("asleep", "starting"):
             if request.header("idempotency-key") is None:
                 with suppress(EaselError):
@@ -144,10 +152,15 @@ class Generations:
             return None
         return [base64.b64encode(file).decode() for file in self.files(job)]
 
-    def state(self) -> EndpointState:
-        """Return the endpoint's state; `unknown` if it cannot be read."""
+    @property
+    def profile(self) -> ModelProfile:
+        """The default model's."""
+        return self.profiles[0]
+
+    def state(self, model: str = "") -> EndpointState:
+        """Return the state of a model's endpoint, by default the first's; `unknown` if it cannot be read."""
         try:
-            return self.jobs.endpoint.state()
+            return self.jobs.endpoints.of(model).state()
         except EaselError as error:
             return EndpointState("unknown", error.message)
 

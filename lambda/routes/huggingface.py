@@ -32,10 +32,10 @@ class HuggingFaceApi(Api):
     """Implements `routes.api.Api`."""
 
     paths = re.compile("/hf/")
-    waiting = re.compile("/hf/(text|image)-to-image")
+    waiting = re.compile("/hf/([^/]+/)?(text|image)-to-image")
 
     def __init__(self, generations: Generations) -> None:
-        self._generations, self._profile = generations, generations.profile
+        self._generations, self._profiles = generations, generations.profiles
 
     def routes(self) -> list[Route]:
         return [
@@ -43,6 +43,10 @@ class HuggingFaceApi(Api):
             Route("POST", "/hf/image-to-image", self.image_to_image),
             Route("GET", "/hf/text-to-image/health", self.health),
             Route("GET", "/hf/image-to-image/health", self.health),
+            Route("POST", "/hf/<model>/text-to-image", self.text_to_image),
+            Route("POST", "/hf/<model>/image-to-image", self.image_to_image),
+            Route("GET", "/hf/<model>/text-to-image/health", self.health),
+            Route("GET", "/hf/<model>/image-to-image/health", self.health),
         ]
 
     @staticmethod
@@ -64,33 +68,43 @@ class HuggingFaceApi(Api):
 
         return Documentation(huggingface(tuple(OUTPUT_FORMATS.values())))
 
-    def text_to_image(self, request: Request) -> Response:
+    def text_to_image(self, request: Request, model: str = "") -> Response:
         """Generate an image from text."""
-        sent = parse_body(json_body(request))
-        return self._generate(request, sent)
+        profile = self._named(model)
+        return self._generate(request, profile, parse_body(json_body(request)))
 
-    def image_to_image(self, request: Request) -> Response:
+    def image_to_image(self, request: Request, model: str = "") -> Response:
         """Generate an image from the image in `inputs`, or in the whole body."""
+        profile = self._named(model)
         if image_size(request.body):
-            return self._generate(request, {}, base64.b64encode(request.body).decode())
+            return self._generate(request, profile, {}, base64.b64encode(request.body).decode())
         sent = parse_body(json_body(request))
         image = sent.get("inputs")
         if not isinstance(image, str):
             refuse("missing_field", "inputs", "inputs has no image", "Send base64 of a PNG, WebP or JPEG file.")
-        return self._generate(request, sent, base64_of(image))
+        return self._generate(request, profile, sent, base64_of(image))
 
-    def health(self, request: Request) -> Response:
+    def health(self, request: Request, model: str = "") -> Response:
         """Return whether a new request will get an image."""
-        state = self._generations.state()
+        state = self._generations.state(self._named(model).id)
         if state.status == "broken":
             raise EaselError("upstream_unavailable", state.detail or "the model cannot run")
         return Response(200, dumps({"status": "ok", "endpoint": state.status}))
 
-    def _generate(self, request: Request, sent: Mapping[str, Any], image: str | None = None) -> Response:
+    def _named(self, model: str) -> ModelProfile:
+        """Return the profile of the model in the path, or of the default. Raises `not_found`."""
+        ids = [profile.id for profile in self._profiles]
+        if model and model not in ids:
+            refuse("not_found", "model", f"the model {model[:80]!r} is not deployed", f"Use {' or '.join(ids)}.")
+        return self._profiles[ids.index(model) if model else 0]
+
+    def _generate(
+        self, request: Request, profile: ModelProfile, sent: Mapping[str, Any], image: str | None = None
+    ) -> Response:
         parameters = sent.get("parameters") or {}
         if not isinstance(parameters, dict):
             refuse("wrong_type", "parameters", "parameters must be an object", "Send {} or leave it out.")
-        lenient = LenientFields(self._profile)
+        lenient = LenientFields(profile, self._profiles[0])
         lenient.loras(parameters.get("loras"))
         if image is None:
             lenient.text("prompt", sent.get("inputs"), "inputs")
@@ -98,7 +112,7 @@ class HuggingFaceApi(Api):
         lenient.fields["output_format"] = _accepted_format(request)
         lenient.fit_response()
         try:
-            generation = validate_request(lenient.fields, self._profile)
+            generation = validate_request(lenient.fields, profile)
         except EaselError as error:
             raise renamed(error, {"init_image": "inputs"}) from None
         fields = {**sent, "inputs": image or sent.get("inputs")}
@@ -107,7 +121,7 @@ class HuggingFaceApi(Api):
         (file,) = self._generations.files(job)
         warnings = [*lenient.warnings, *(job.outcome.warnings if job.outcome else ())]
         generated = job.record.request if job.record else generation  # an earlier one, by Idempotency-Key
-        headers = {"x-model": self._profile.id, "x-seed": str(generated.seed)}
+        headers = {"x-model": job.model or profile.id, "x-seed": str(generated.seed)}
         if warnings:
             headers["x-warnings"] = _header("; ".join(warnings))
         return Response(200, file, OUTPUT_FORMATS[generated.output_format], headers)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import contract
 from contract import dumps
+from contract import parameters_of as request_parameters
 from jobs.ports import EndpointState, Progress, Ticket
 from jobs.records import Job, Outcome
 from routes import views
@@ -31,6 +32,7 @@ class JobViews:
         status = "running" if progress and not outcome else job.status
         return views.Job(
             id=job.ticket.id,
+            model=job.model or None,
             status=status,  # type: ignore[arg-type]  # pydantic checks it
             message=_message(status, job, state, self._reports_start),
             created_at=timestamp(job.created_at),
@@ -60,20 +62,21 @@ class JobViews:
                 width=width,
                 height=height,
                 media_type=contract.OUTPUT_FORMATS.get(request.output_format, "application/octet-stream"),
-                flagged=image.flagged,
-                flagged_reason="safety_checker" if image.flagged else None,
             )
             for image in job.outcome.images
         ]
 
 
 def webhook_bodies(
-    views: JobViews, profile: contract.ModelProfile, base_url: str = ""
+    views: JobViews, profiles: Sequence[contract.ModelProfile], base_url: str = ""
 ) -> Mapping[str, Callable[[Job, str], str]]:
-    """Return API (`Webhook.api`) to its form of an event of a job, as JSON. `base_url`: of the API, if it is known."""
+    """Return API (`Webhook.api`) to its form of an event of a job, as JSON.
+
+    `profiles`: of the service's models. `base_url`: of the API, if it is known.
+    """
     from routes.replicate.predictions import Predictions
 
-    predictions = Predictions(profile)
+    predictions = Predictions(profiles)
 
     def native(job: Job, event: str) -> str:
         at = job.outcome.completed_at if job.outcome else job.started_at or job.created_at
@@ -94,7 +97,7 @@ def parameters_of(job: Job) -> dict[str, Any]:
     """Return the parameters that the container reports, or else those of the request."""
     if job.outcome and job.outcome.parameters:
         return dict(job.outcome.parameters)
-    return asdict(job.record.request) if job.record else {}
+    return request_parameters(job.record.request) if job.record else {}
 
 
 def _job_error(outcome: Outcome | None) -> views.JobError | None:

@@ -29,7 +29,7 @@ from contract import (
     steps_bound,
 )
 
-OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires", "content")
+OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires")
 """Native fields that most APIs take as they are."""
 LARGEST = 10**40
 """Beyond all bounds, and small enough to be computed and shown as a float."""
@@ -41,13 +41,14 @@ class LenientFields:
     """The native `fields` of a request to a compatible API, and the `warnings` about what was changed or ignored.
 
     Methods take a value as sent (a number, or its text in a form) and the name that it has in that API, for messages.
-    None and an empty text leave the model's default. Raises EaselError `wrong_type` for what is no number.
+    None and an empty text leave the model's default. Raises EaselError `wrong_type` for what is no number. `default`:
+    the model of requests that name none.
     """
 
-    def __init__(self, profile: ModelProfile) -> None:
+    def __init__(self, profile: ModelProfile, default: ModelProfile | None = None) -> None:
         self.profile = profile
         """Bounds and defaults of the request."""
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[str, Any] = {} if default in (None, profile) else {"model": profile.id}
         self.warnings: list[str] = []
 
     def ignore(self, name: str, reason: str = "it is not supported here") -> None:
@@ -127,7 +128,7 @@ class LenientFields:
         for name in OWN_FIELDS:
             if (item := value.get(name)) in (None, ""):
                 continue
-            if isinstance(item, str) and name not in ("prompt_syntax", "content"):
+            if isinstance(item, str) and name != "prompt_syntax":
                 with suppress(EaselError):  # the contract refuses a text by the field's name
                     item = loads(item)
             self.fields[name] = item

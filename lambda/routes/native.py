@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -15,13 +15,12 @@ from gateway.bodies import json_body
 from gateway.events import Request, Response, encoded_size, render
 from gateway.problem_details import problem_response
 from gateway.router import Route
-from jobs.ports import EndpointState
 from jobs.records import Job, Outcome, Record
 from routes import views
 from routes.api import Api, Documentation
 from routes.chinese_names import in_chinese
-from routes.generations import Generations
-from routes.job_views import JOBS_LIMIT, JobViews, parameters_of, timestamp
+from routes.generations import Generations, Model
+from routes.job_views import JOBS_LIMIT, UNKNOWN, JobViews, parameters_of, timestamp
 
 _TOO_LARGE = "the images are too large for one response: download them from the links in images"
 
@@ -33,7 +32,7 @@ class NativeApi(Api):
     waiting = re.compile("/generate")
 
     def __init__(self, generations: Generations) -> None:
-        self._generations, self._jobs, self._profile = generations, generations.jobs, generations.profile
+        self._generations, self._jobs = generations, generations.jobs
 
     def routes(self) -> list[Route]:
         return [
@@ -87,19 +86,24 @@ class NativeApi(Api):
     def recent(self, request: Request) -> Response:
         """Return the caller's newest jobs."""
         jobs = self._jobs.recent(request.owner, _limit(request))
-        state = self._generations.state() if any(job.status == "queued" for job in jobs) else EndpointState("unknown")
-        return _json(views.Jobs(jobs=[self._views.job(job, state) for job in jobs]))
+        states = {model: self._generations.state(model) for model in {j.model for j in jobs if j.status == "queued"}}
+        return _json(views.Jobs(jobs=[self._views.job(job, states.get(job.model, UNKNOWN)) for job in jobs]))
 
     def models(self, request: Request) -> Response:
-        """Return the model, its defaults and bounds."""
-        return _json(views.Models(models=[_model(self._profile, self._features())]))
+        """Return the models with their defaults, bounds and states; the first is the default."""
+        models = [
+            _model(model.profile, self._features(model.profile), self._state(model))
+            for model in self._generations.models
+        ]
+        return _json(views.Models(models=models))
 
     def health(self, request: Request) -> Response:
         """Return whether a new job will run."""
-        state = self._generations.state()
-        healthy = state.status in ("ready", "asleep", "starting")
-        endpoint = views.EndpointHealth(**asdict(state), usd_per_hour=self._generations.usd_per_hour)
-        return _json(views.Health(status="ok" if healthy else "degraded", model=self._profile.id, endpoint=endpoint))
+        states = {model.profile.id: self._state(model) for model in self._generations.models}
+        healthy = all(state.status in ("ready", "asleep", "starting") for state in states.values())
+        default, endpoint = next(iter(states.items()))
+        status: Literal["ok", "degraded"] = "ok" if healthy else "degraded"
+        return _json(views.Health(status=status, model=default, endpoint=endpoint, models=states))
 
     def usage(self, request: Request) -> Response:
         """Return what the caller has used of its quota."""
@@ -112,7 +116,7 @@ class NativeApi(Api):
                 images_reserved=usage.images_reserved,
                 gpu_seconds_this_month=usage.gpu_seconds,
                 gpu_seconds_a_month=usage.limits.gpu_seconds_a_month,
-                usd_this_month=usage.usd(self._generations.usd_per_hour),
+                usd_this_month=usage.usd(self._generations.models[0].usd_per_hour),
                 day_ends_at=timestamp(usage.day_ends_at),
                 month_ends_at=timestamp(usage.month_ends_at),
             )
@@ -122,7 +126,7 @@ class NativeApi(Api):
         """Return the OpenAPI document."""
         from routes.openapi import document
 
-        return Response(200, dumps(document(self._profile, self._generations.webhooks.events)))
+        return Response(200, dumps(document(self._generations.profiles, self._generations.webhooks.events)))
 
     def webhook_secret(self, request: Request) -> Response:
         """Return the secret of the caller's webhooks."""
@@ -138,20 +142,25 @@ class NativeApi(Api):
         body = json_body(request)
         sent = contract.parse_body(body)
         webhook = self._generations.webhooks.parse(sent)
-        generation = contract.validate_request(_without_webhook(sent), self._profile)
+        profile = contract.chosen_profile(sent, self._generations.profiles)
+        generation = contract.validate_request(_without_webhook(sent), profile)
         return self._generations.accept(request, generation, sent, webhook)
 
-    def _features(self) -> list[views.Feature]:
+    def _state(self, model: Model) -> views.EndpointHealth:
+        state = self._generations.state(model.profile.id)
+        return views.EndpointHealth(**asdict(state), usd_per_hour=model.usd_per_hour)
+
+    def _features(self, profile: ModelProfile) -> list[views.Feature]:
         features: dict[views.Feature, bool] = {
-            "image_to_image": self._profile.image_to_image,
-            "inpaint": self._profile.image_to_image,
+            "image_to_image": profile.image_to_image,
+            "inpaint": profile.image_to_image,
             "embed_parameters": True,
-            "preview": self._jobs.endpoint.has_previews,
-            "cancel_running": self._jobs.endpoint.stops_jobs,
+            "preview": self._jobs.endpoints.default.has_previews,
+            "cancel_running": self._jobs.endpoints.default.stops_jobs,
             "webhooks": bool(self._generations.webhooks.events),
-            "weighted_prompts": self._profile.clip_layers is not None,
-            "clip_skip": self._profile.clip_layers is not None,
-            "hires": self._profile.image_to_image,
+            "weighted_prompts": profile.clip_layers is not None,
+            "clip_skip": profile.clip_layers is not None,
+            "hires": profile.image_to_image,
         }
         return [name for name, supported in features.items() if supported]
 
@@ -159,7 +168,7 @@ class NativeApi(Api):
 
     @property
     def _views(self) -> JobViews:
-        return JobViews(self._jobs.link, self._jobs.endpoint.reports_start)
+        return JobViews(self._jobs.link, self._jobs.endpoints.default.reports_start)
 
     def _accepted(self, job: Job) -> Response:
         headers = {"location": f"jobs/{job.ticket.id}", "retry-after": "2"}
@@ -169,8 +178,7 @@ class NativeApi(Api):
         """Return the view with the state and progress of the endpoint, which cost a call each."""
         if job.outcome:
             return self._views.job(job)
-        progress = self._jobs.endpoint.progress(job.ticket)
-        return self._views.job(job, self._generations.state(), progress)
+        return self._views.job(job, self._generations.state(job.model), self._jobs.progress(job))
 
     def _generated(self, job: Job, outcome: Outcome) -> Response:
         """Return the images in the body if they fit, else links and a warning."""
@@ -208,7 +216,7 @@ def _limit(request: Request) -> int:
     return limit
 
 
-def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
+def _model(profile: ModelProfile, features: list[views.Feature], state: views.EndpointHealth) -> views.Model:
     width, height = profile.sizes[0]
     return views.Model(
         id=profile.id,
@@ -233,7 +241,6 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
         features=features,
-        content=list(profile.content),  # type: ignore[arg-type]  # pydantic checks it
         upscales=profile.upscales,
         suggestions=list(profile.suggestions),
         subjects=list(profile.subjects),
@@ -242,6 +249,7 @@ def _model(profile: ModelProfile, features: list[views.Feature]) -> views.Model:
         presets=[_preset(preset) for preset in profile.presets],
         loras=[_lora(lora) for lora in profile.loras],
         controls=[_control(control) for control in profile.controls],
+        state=state,
     )
 
 

@@ -57,12 +57,15 @@ _IDEMPOTENCY_KEY = {
 
 @cache
 def document(
-    profile: ModelProfile,
+    profiles: tuple[ModelProfile, ...],
     webhook_events: tuple[str, ...] = contract.WEBHOOK_EVENTS,
     apis: tuple[type[Api], ...] = APIS,
 ) -> dict[str, Any]:
-    """Return the document for the model of `profile` and a service that sends webhooks of these events."""
-    parts = [api.documentation(profile, webhook_events) for api in reversed(apis)]
+    """Return the document for these models, the default first, and a service that sends webhooks of these events."""
+    parts = [api.documentation(profiles[0], webhook_events) for api in reversed(apis)]
+    schemas = {name: schema for part in parts for name, schema in part.schemas.items()}
+    if len(profiles) > 1:
+        schemas["GenerationRequest"] = _any_model(profiles, webhook_events)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,7 +76,7 @@ def document(
         "security": [{"key": []}, {"bearer": []}, {"basic": []}, {}],
         "paths": {path: item for part in parts for path, item in part.paths.items()},
         "components": {
-            "schemas": {name: schema for part in parts for name, schema in part.schemas.items()},
+            "schemas": schemas,
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -109,8 +112,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "deadline_ms": _number(contract.DEADLINE_MS),
         **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
         "embed_parameters": {"type": "boolean"},
-        "loras": _loras(profile),
-        "control": _control(profile),
+        **_choices(profile),
         **_about_prompts(profile, steps),
         **(_webhook(webhook_events) if webhook_events else dict.fromkeys(contract.WEBHOOK_FIELDS, False)),
     }
@@ -130,6 +132,23 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "additionalProperties": False,
         "examples": [EXAMPLE],
     }
+
+
+def _choices(profile: ModelProfile) -> dict[str, Any]:
+    """Return the schemas of the model, and of what it brings along."""
+    model = {"type": "string", "enum": [profile.id], "description": "Id of a model of GET /models"}
+    return {"model": model, "loras": _loras(profile), "control": _control(profile)}
+
+
+def _any_model(profiles: tuple[ModelProfile, ...], webhook_events: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of requests to a service with several models. Only those to the first may name none."""
+    default, *others = (request_schema(profile, webhook_events) for profile in profiles)
+    named = [
+        {**schema, "properties": {**schema["properties"], "model": {"const": profile.id}},
+         "required": ["prompt", "model"]}
+        for schema, profile in zip(others, profiles[1:], strict=True)
+    ]  # fmt: skip
+    return {"anyOf": [default, *named]}
 
 
 def _budget(profile: ModelProfile) -> str:
@@ -233,7 +252,7 @@ def _input_images() -> dict[str, Any]:
 
 
 def _about_prompts(profile: ModelProfile, steps: Mapping[str, Bound]) -> dict[str, Any]:
-    """Return the schemas of fields about how prompts are read, of a second pass, and of flagged images."""
+    """Return the schemas of fields about how prompts are read, and of a second pass."""
     syntaxes = contract.PROMPT_SYNTAXES if profile.clip_layers else contract.PROMPT_SYNTAXES[:1]
     layer = "Layer of the text encoder that is used, counted from the last, which is 1"
     skip = (
@@ -249,15 +268,7 @@ def _about_prompts(profile: ModelProfile, steps: Mapping[str, Bound]) -> dict[st
         },
         "clip_skip": skip,
         "hires": _hires(steps) if profile.image_to_image else False,
-        "content": _content(profile),
     }
-
-
-def _content(profile: ModelProfile) -> Any:
-    """Return the schema of what happens to images that the safety checker flags; False: the model has none."""
-    what = "What happens to images that the model's safety checker flags: the job fails, or they are returned with it"
-    schema = {"type": "string", "enum": list(profile.content), "description": what}
-    return schema if profile.content else False
 
 
 def _hires(steps: Mapping[str, Bound]) -> dict[str, Any]:

@@ -47,10 +47,17 @@ def huggingface(media_types: tuple[str, ...]) -> dict[str, Any]:
         generate = operation(
             "Hugging Face", id, f"Generate an image from {source}", image, error, body=body, media_types=media_types
         )
-        paths[f"/hf/{name}"] = {"post": generate}
         get = operation("Hugging Face", f"{id}_health", "Whether a new request gets an image", health, error)
-        paths[f"/hf/{name}/health"] = {"get": get}
+        for prefix, suffix in (("", ""), ("{model}/", "_of_model")):
+            named = {"parameters": [_in_path("model")]} if prefix else {}
+            for route, method, described in ((name, "post", generate), (f"{name}/health", "get", get)):
+                operation_id = {"operationId": f"{described['operationId']}{suffix}"}
+                paths[f"/hf/{prefix}{route}"] = {method: {**described, **operation_id, **named}}
     return paths
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": TEXT}
 
 
 def automatic1111() -> dict[str, Any]:
@@ -73,8 +80,8 @@ def automatic1111() -> dict[str, Any]:
         ("post", "interrupt"): ("Cancel your running job", OBJECT, None),
         ("post", "skip"): ("Cancel your running job", {"type": "null"}, None),
         ("post", "png-info"): ("The parameters in an image", info, {**OBJECT, "properties": {"image": TEXT}}),
-        ("get", "options"): ("The model", OBJECT, None),
-        ("post", "options"): ("Accept options, and change none", {"type": "null"}, OBJECT),
+        ("get", "options"): ("Your model", OBJECT, None),
+        ("post", "options"): ("Accept options, and keep the model", {"type": "null"}, OBJECT),
         **{("get", name): (f"The {name}", entries, None)
            for name in ("sd-models", "samplers", "schedulers", "upscalers", "latent-upscale-modes", "sd-vae", "loras")},
         ("get", "scripts"): ("The scripts: none", OBJECT, None),
@@ -108,7 +115,7 @@ def replicate() -> dict[str, Any]:
     for (method, path), (id, summary, sent) in table.items():
         described = operation("Replicate", f"replicate_{id}", summary, OBJECT, error, body=sent)
         names = re.findall(r"{(\w+)}", path)
-        described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in names]
+        described["parameters"] = [_in_path(name) for name in names]
         if method == "post":
             described["responses"] |= dict.fromkeys(("201", "202"), described["responses"]["200"])
         paths.setdefault(f"/v1/{path}", {})[method] = described

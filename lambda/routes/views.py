@@ -9,7 +9,6 @@ from pydantic import Field
 from gateway.problem_details import View
 
 PromptSyntax = Literal["plain", "weighted"]
-Content = Literal["refuse", "flag"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
 Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
@@ -38,8 +37,6 @@ class Image(View):
     width: int
     height: int
     media_type: str
-    flagged: Annotated[bool, Field(description="The model's safety checker flagged the image; see `content`")]
-    flagged_reason: Annotated[Literal["safety_checker"] | None, Field(description="What flagged it; null: nothing")]
 
 
 class JobError(View):
@@ -94,6 +91,7 @@ class Job(View):
     """The current state of a job."""
 
     id: str
+    model: Annotated[str | None, Field(description="Id of the model; null: an older version did not record it")]
     status: Status
     message: Annotated[str, Field(description="The state in a sentence")]
     created_at: Timestamp
@@ -254,8 +252,23 @@ Feature = Literal[
 ]  # fmt: skip
 
 
+class EndpointHealth(View):
+    """`asleep`: the next job starts an instance; `broken`: an operator must act."""
+
+    status: Literal["ready", "asleep", "starting", "broken", "unknown"]
+    detail: str
+    wake_minutes: Annotated[
+        tuple[int, int] | None,
+        Field(description="Usual minutes until it is ready, from and to; null: at once, or unknown"),
+    ]
+    usd_per_hour: Annotated[
+        float | None,
+        Field(description="About what an hour of one instance costs while it is not asleep; null: nothing, or unknown"),
+    ]
+
+
 class Model(View):
-    """The deployed model: what it supports, and its defaults."""
+    """A deployed model: what it supports, its defaults, and whether it can run jobs."""
 
     id: str
     name: str
@@ -274,9 +287,6 @@ class Model(View):
             "clip_skip, and hires"
         ),
     ]
-    content: Annotated[
-        list[Content], Field(description="Values of `content` that a request may have; empty: no safety checker")
-    ]
     upscales: Annotated[
         bool, Field(description="Generates at its first size; the image is then scaled to the requested size")
     ]
@@ -294,35 +304,22 @@ class Model(View):
     presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
     loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
     controls: Annotated[list[Control], Field(description="ControlNets that requests may use")]
+    state: EndpointHealth
 
 
 class Models(View):
-    """The deployed model. There is one."""
+    """The deployed models. The first generates requests that name none."""
 
     models: list[Model]
 
 
-class EndpointHealth(View):
-    """`asleep`: the next job starts an instance; `broken`: an operator must act."""
-
-    status: Literal["ready", "asleep", "starting", "broken", "unknown"]
-    detail: str
-    wake_minutes: Annotated[
-        tuple[int, int] | None,
-        Field(description="Usual minutes until it is ready, from and to; null: at once, or unknown"),
-    ]
-    usd_per_hour: Annotated[
-        float | None,
-        Field(description="About what an hour of one instance costs while it is not asleep; null: nothing, or unknown"),
-    ]
-
-
 class Health(View):
-    """`ok` if a new job will run."""
+    """`ok` if new jobs of every model will run. `model` and `endpoint` are those of requests that name no model."""
 
     status: Literal["ok", "degraded"]
     model: str
     endpoint: EndpointHealth
+    models: Annotated[dict[str, EndpointHealth], Field(description="The endpoint of each model, by its id")]
 
 
 class Usage(View):

@@ -4,10 +4,11 @@ import inspect
 import json
 import os
 from dataclasses import dataclass
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
-from contract import CONTENT, SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
+from contract import SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
@@ -28,7 +29,7 @@ class LoadingOptions:
 
 def loading_options() -> LoadingOptions:
     """Return the options in EASEL_MODEL_PROFILE. It has them beside the fields of the profile."""
-    value = json.loads(os.environ.get("EASEL_MODEL_PROFILE") or "null")
+    value = json.loads(_profile_text() or "null")
     if value is None:
         return LoadingOptions()
     loras = tuple(lora["id"] for lora in value.get("loras", ()))
@@ -37,8 +38,15 @@ def loading_options() -> LoadingOptions:
 
 def model_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> ModelProfile:
     """Return the profile in EASEL_MODEL_PROFILE, or by default one from the pipeline's own defaults."""
-    text = os.environ.get("EASEL_MODEL_PROFILE")
+    text = _profile_text()
     return parse_profile(text) if text else _derived_profile(pipeline, folder, checked)
+
+
+def _profile_text() -> str:
+    """Return EASEL_MODEL_PROFILE. Where a variable has at most 1,024 characters, EASEL_MODEL_PROFILE_2 and so on have
+    the rest."""
+    names = chain(["EASEL_MODEL_PROFILE"], (f"EASEL_MODEL_PROFILE_{i}" for i in count(2)))
+    return "".join(takewhile(bool, (os.environ.get(name, "") for name in names)))
 
 
 def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> ModelProfile:
@@ -58,7 +66,6 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         image_to_image=type(pipeline).__name__ in PIPELINES,
         loras=tuple(ProfileLora(id=id) for id in checked.loras),
         clip_layers=clip_layers(pipeline),
-        content=CONTENT[:1] if getattr(pipeline, "safety_checker", None) else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -13,17 +14,15 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stacks.api.models_layer import FILE, ServedModel, models_layer
 from stacks.api.powertools import powertools
 from stacks.api.webhooks import Webhooks
 from stacks.common.function import Function, folder_code
 from stacks.common.grants import allow, allow_listing, allow_objects
 from stacks.common.kms_key import allow_key
-from stacks.config.catalogue import Model
 from stacks.config.names import API_FUNCTION_SECONDS, DEADLINE_SECONDS, STOP_MARKER, WAIT_SECONDS, job_ttl_seconds
-from stacks.config.prices import highest_price
 from stacks.config.settings import Settings
 from stacks.model.async_output import AsyncOutput
-from stacks.model.endpoint import Endpoint
 
 LAMBDA = Path(__file__).parents[2] / "lambda"
 
@@ -40,19 +39,19 @@ class ApiFunctions(Construct):
         id: str,
         *,
         settings: Settings,
-        model: Model,
+        served: Sequence[ServedModel],
         bucket: s3.IBucket,
         accounts: dynamodb.ITable,
-        endpoint: Endpoint,
         lost_events: sqs.IQueue,
     ) -> None:
         super().__init__(scope, id)
-        self._settings, self._model, self._bucket, self._endpoint = settings, model, bucket, endpoint
-        self._accounts = accounts
+        self._settings, self._served, self._bucket, self._accounts = settings, served, bucket, accounts
+        self._arns = [each.endpoint.arn for each in served]
         self._stoppable = settings.budget_action == "stop"
         self._layer = powertools(self, settings.powertools_layer)
-        if endpoint.async_output:
-            self.helper = self._finalizer(endpoint.async_output, lost_events)
+        self._models = models_layer(self, "Models", served)
+        if async_output := served[0].endpoint.async_output:
+            self.helper = self._finalizer(async_output, lost_events)
             self.api = self._async_api()
         else:
             self.helper = self._runner(lost_events)
@@ -62,7 +61,7 @@ class ApiFunctions(Construct):
 
     def _async_api(self) -> Function:
         api = self._api(variables={})
-        allow(api.role, ["sagemaker:InvokeEndpointAsync"], [self._endpoint.arn])
+        allow(api.role, ["sagemaker:InvokeEndpointAsync"], self._arns)
         allow_objects(api.role, self._bucket, ["s3:GetObject"], "async-output/*", "async-failures/*")
         allow_listing(api.role, self._bucket, "async-output/*", "async-failures/*")
         return api
@@ -80,18 +79,20 @@ class ApiFunctions(Construct):
             seconds=API_FUNCTION_SECONDS,
             concurrency=self._settings.api_concurrency,
             variables={
-                "EASEL_MODEL_PROFILE": self._model.profile,
+                "EASEL_MODELS": FILE,
                 "EASEL_AUTH": self._settings.api_auth,
                 "EASEL_MODE": mode,
-                "EASEL_ENDPOINT": self._endpoint.name,
                 "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),
                 "EASEL_DEADLINE_SECONDS": str(DEADLINE_SECONDS[mode]),
                 "EASEL_JOB_TTL_SECONDS": str(job_ttl_seconds(mode, self._settings.queue_minutes)),
                 **variables,
                 **({"EASEL_STOP_MARKER": STOP_MARKER} if self._stoppable else {}),
-                **({"EASEL_USD_PER_HOUR": f"{usd:.4g}"} if (usd := highest_price(self._settings.pool)) else {}),
             },
+            models=True,
         )
+        if len(self._served) > 1:  # a client of AUTOMATIC1111 chooses its model once
+            allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "options/*")
+            allow_listing(api.role, self._bucket, "options/*")
         if self._stoppable:
             allow_objects(api.role, self._bucket, ["s3:GetObject"], STOP_MARKER)
             allow_listing(api.role, self._bucket, STOP_MARKER)
@@ -99,7 +100,7 @@ class ApiFunctions(Construct):
         allow_listing(api.role, self._bucket, "idempotency/*")
         inputs = tuple(f"jobs/*/{name}" for name in ("request.json", "init-image", "mask-image", "control-image-*"))
         allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
-        allow(api.role, ["sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        allow(api.role, ["sagemaker:DescribeEndpoint"], self._arns)
         return api
 
     def _finalizer(self, async_output: AsyncOutput, lost_events: sqs.IQueue) -> Function:
@@ -120,9 +121,10 @@ class ApiFunctions(Construct):
             retry_attempts=0,
             max_event_age=cdk.Duration.minutes(self._settings.queue_minutes),
         )
-        variables = {"EASEL_ENDPOINT": self._endpoint.name}
-        runner = self._function("Runner", "handlers.runner", seconds=90, variables=variables, async_invoke=once)
-        allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [self._endpoint.arn])
+        runner = self._function(
+            "Runner", "handlers.runner", seconds=90, variables={"EASEL_MODELS": FILE}, models=True, async_invoke=once
+        )
+        allow(runner.role, ["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], self._arns)
         return runner
 
     def _webhooks(self) -> Webhooks:
@@ -131,10 +133,9 @@ class ApiFunctions(Construct):
             self,
             "Webhooks",
             settings=self._settings,
-            profile=self._model.profile,
             bucket=self._bucket,
             code=code,
-            layer=self._layer,
+            layers=[self._layer, self._models],
         )
         webhooks.let_queue(self.api, secrets=True)
         webhooks.let_queue(self.helper)
@@ -148,9 +149,13 @@ class ApiFunctions(Construct):
         seconds: int,
         concurrency: int = 0,
         variables: dict[str, str] | None = None,
+        models: bool = False,
         async_invoke: lambda_.EventInvokeConfigOptions | None = None,
     ) -> Function:
-        """Return a function of lambda/ that reads and writes jobs, and settles what they used."""
+        """Return a function of lambda/ that reads and writes jobs, and settles what they used.
+
+        `models`: with the file of the models.
+        """
         function = Function(
             self,
             id,
@@ -167,7 +172,7 @@ class ApiFunctions(Construct):
                 **({"EASEL_TRACING": "on"} if self._settings.tracing == "on" else {}),
                 **(variables or {}),
             },
-            layers=[self._layer],
+            layers=[self._layer, *([self._models] if models else [])],
             tracing=self._settings.tracing == "on",
             async_invoke=async_invoke,
         )

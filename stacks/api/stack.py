@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import aws_cdk as cdk
@@ -16,11 +17,11 @@ from stacks.api.dashboard import Dashboard
 from stacks.api.firewall import Firewall, associate
 from stacks.api.functions import ApiFunctions
 from stacks.api.gateway import Gateway
+from stacks.api.models_layer import ServedModel
 from stacks.common.custom_domain import GatewayDomain
 from stacks.common.failures import LostEvents
 from stacks.common.nag_suppressions import suppress
 from stacks.common.outputs import output
-from stacks.config.catalogue import Model
 from stacks.config.settings import Settings
 from stacks.model.endpoint import Endpoint
 from stacks.users.stack import UsersStack
@@ -43,10 +44,9 @@ class ApiStack(cdk.Stack):
         id: str,
         *,
         settings: Settings,
-        model: Model,
+        served: Sequence[ServedModel],
         bucket: s3.IBucket,
         accounts: dynamodb.ITable,
-        endpoint: Endpoint,
         alerts: sns.ITopic,
         users: UsersStack | None,
         site: bool,
@@ -58,10 +58,9 @@ class ApiStack(cdk.Stack):
             self,
             "Functions",
             settings=settings,
-            model=model,
+            served=served,
             bucket=bucket,
             accounts=accounts,
-            endpoint=endpoint,
             lost_events=lost_events,
         )
         gateway = Gateway(
@@ -72,7 +71,7 @@ class ApiStack(cdk.Stack):
         self._protect(settings, behind_cloudfront=site)
         if settings.domain_name and not site:
             self._add_domain(settings)
-        self._watch(functions, endpoint, alerts, lost_events)
+        self._watch(functions, served[0].endpoint, alerts, lost_events)
         self._add_outputs(gateway)
 
     def _protect(self, settings: Settings, *, behind_cloudfront: bool) -> None:

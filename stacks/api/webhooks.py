@@ -5,12 +5,15 @@ An idle queue is free: Lambda's pollers make about 650,000 of the million reques
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stacks.api.models_layer import FILE
 from stacks.common.failures import LostEvents
 from stacks.common.function import Code, Function
 from stacks.common.grants import allow, allow_listing, allow_objects
@@ -27,7 +30,10 @@ _SECRETS = "webhooks/*"
 
 
 class Webhooks(Construct):
-    """The function `delivery`, and the queue `lost` of what it could not handle."""
+    """The function `delivery`, and the queue `lost` of what it could not handle.
+
+    `layers`: Powertools and the models.
+    """
 
     def __init__(
         self,
@@ -35,10 +41,9 @@ class Webhooks(Construct):
         id: str,
         *,
         settings: Settings,
-        profile: str,
         bucket: s3.IBucket,
         code: Code,
-        layer: lambda_.ILayerVersion,
+        layers: Sequence[lambda_.ILayerVersion],
     ) -> None:
         super().__init__(scope, id)
         self._bucket = bucket
@@ -62,12 +67,12 @@ class Webhooks(Construct):
             environment={
                 "EASEL_BUCKET": bucket.bucket_name,
                 "EASEL_MODE": settings.mode,
-                "EASEL_MODEL_PROFILE": profile,
+                "EASEL_MODELS": FILE,
                 "EASEL_WEBHOOK_QUEUE": self._queue.queue_url,
                 "POWERTOOLS_SERVICE_NAME": settings.name,
                 **({"EASEL_TRACING": "on"} if settings.tracing == "on" else {}),
             },
-            layers=[layer],
+            layers=layers,
             tracing=settings.tracing == "on",
         )
         self._allow_delivery()

@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -26,8 +25,8 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions",
-    "subjects", "prompt_tokens", "presets",
+    "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions", "subjects",
+    "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -35,10 +34,10 @@ CONTAINER_PROFILE = PROFILE[:-5]
 _LORA_OF_CONTAINER = frozenset({"id", "scale", "scheduler", "steps", "guidance_scale"})
 _LORA_OF_FUNCTIONS = _LORA_OF_CONTAINER | {"name", "name_zh", "words"}
 """Fields of a LoRA that a request needs, and those that people see."""
-CONTAINER_BYTES = 1024
+VARIABLE_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
-FUNCTION_BYTES = 3328
-"""Most of the 4 KB that Lambda allows for all variables of a function. The others get the rest."""
+CONTAINER_BYTES = 16 * 1024
+"""Half of what SageMaker allows for all variables of a container."""
 
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
 LORA_SCALE, MOST_LORAS = (-4, 4), 16
@@ -48,9 +47,6 @@ SCHEDULERS = (
 )  # fmt: skip
 SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
 """The bounds and the schedulers of the contract."""
-
-CONTENT = ("refuse", "flag")
-"""What requests may choose for images that a safety checker flags; what the contract has."""
 
 Dtype = Literal["float16", "bfloat16", "float32"]
 Variant = Annotated[str, matches(r"[A-Za-z0-9_-]{0,40}", "like fp16, bf16 or non_ema")]
@@ -268,8 +264,6 @@ class Model(_Entry):
     clip_layers: Annotated[StrictInt | None, Field(gt=0)] = None
     """Layers of the smallest text encoder (`num_hidden_layers` of its config.json), for pipelines with CLIP's alone: a
     request may weigh parts of a prompt and choose a layer."""
-    safety_checker: StrictBool | None = None
-    """True: the pipeline has a safety checker. The setting `content` says what requests may choose."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
     """Largest width x height x steps x images of a request; default: the contract's."""
     max_steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
@@ -284,7 +278,6 @@ class Model(_Entry):
     """Named settings that the page offers."""
     loras: Annotated[tuple[Lora, ...], Field(max_length=MOST_LORAS)] = ()
     """LoRAs that requests may use."""
-    _allowed: str = PrivateAttr(CONTENT[0])
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -297,17 +290,6 @@ class Model(_Entry):
         _check_loras(self)
         _check_length(self)
         return self
-
-    def allowing(self, content: str) -> Self:
-        """Return the entry for a service whose requests may choose `content`, an item of `CONTENT`, or less."""
-        copied = self.model_copy()
-        copied._allowed = content
-        return copied
-
-    @property
-    def content(self) -> tuple[str, ...]:
-        """What requests may choose for images that the safety checker flags; empty: the model has none."""
-        return CONTENT[: CONTENT.index(self._allowed) + 1] if self.safety_checker else ()
 
     @property
     def profile(self) -> str:
@@ -341,6 +323,13 @@ class Model(_Entry):
         if "loras" in value:
             value["loras"] = [lora.model_dump(include={*lora_keys}, exclude_defaults=True) for lora in self.loras]
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def profile_parts(profile: str) -> list[str]:
+    """Return the texts of at most `VARIABLE_BYTES` that together are the profile, for variables of a container."""
+    if len(profile.encode()) > VARIABLE_BYTES:
+        profile = json.dumps(json.loads(profile), separators=(",", ":"))  # ASCII can be cut anywhere
+    return [profile[start : start + VARIABLE_BYTES] for start in range(0, len(profile), VARIABLE_BYTES)]
 
 
 def model_ids(root: Path) -> list[str]:
@@ -519,11 +508,6 @@ def _is_converted(source: Source) -> bool:
 
 
 def _check_length(model: Model) -> None:
-    for profile, limit in ((model.profile, FUNCTION_BYTES), (model.container_profile, CONTAINER_BYTES)):
-        if (size := len(profile.encode(errors="replace"))) > limit:
-            raise failure(
-                "too_long",
-                "",
-                f"the profile has {size} bytes; AWS allows {limit} in a variable. Shorten the name, the licence, the "
-                "suggestions, the subjects, the presets, the LoRAs or the list of sizes.",
-            )
+    if (size := sum(map(len, profile_parts(model.container_profile)))) > CONTAINER_BYTES:
+        message = f"the profile has {size} bytes; a container can have {CONTAINER_BYTES} in variables."
+        raise failure("too_long", "", f"{message} Shorten the name, the licence, the LoRAs or the list of sizes.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stacks.config.catalogue import profile_parts
 from stacks.config.forms import Mode
 from stacks.config.instances import processors
 from stacks.config.names import CALL_SECONDS
@@ -32,5 +33,11 @@ def environment(pool: Sequence[str], mode: Mode, profile: str) -> dict[str, str]
         "OMP_NUM_THREADS": str(min(map(processors, pool))),
         # Threads that spin would take CPU time from inference.
         "OMP_WAIT_POLICY": "PASSIVE",
-        "EASEL_MODEL_PROFILE": profile,
+        **profile_variables(profile),
     }
+
+
+def profile_variables(profile: str) -> dict[str, str]:
+    """Return the variables with the profile's parts: EASEL_MODEL_PROFILE, EASEL_MODEL_PROFILE_2 and so on."""
+    parts = profile_parts(profile)
+    return {f"EASEL_MODEL_PROFILE_{i}" if i > 1 else "EASEL_MODEL_PROFILE": part for i, part in enumerate(parts, 1)}

@@ -43,7 +43,6 @@ VARIABLES = {
     "EASEL_AUTH": "key",
     "EASEL_ACCOUNTS": TABLE,
     "EASEL_BUCKET": BUCKET,
-    "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_WAIT_SECONDS": str(WAIT_SECONDS),
     "EASEL_DEADLINE_SECONDS": "600",
@@ -90,8 +89,10 @@ class Function:
         self.sagemaker.awake_at = time.monotonic() + seconds
 
     def _set_variables(self) -> None:
-        profile = render_profile(find(MODEL).profile)
-        own = {"EASEL_MODEL_PROFILE": profile, "FAKE_REQUESTS": str(self._journal)}
+        models = [{"profile": json.loads(render_profile(find(MODEL).profile)), "endpoint": "endpoint"}]
+        file = Path(self._folder.name) / "models.json"
+        file.write_text(json.dumps({"models": models}))
+        own = {"EASEL_MODELS": str(file), "FAKE_REQUESTS": str(self._journal)}
         endpoints = {f"AWS_ENDPOINT_URL_{name}": self.sagemaker.url for name in ("SAGEMAKER", "SAGEMAKER_RUNTIME")}
         for name, value in {**VARIABLES, **own, **endpoints}.items():
             self._patch.setenv(name, value)

@@ -17,7 +17,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 PATHS = ["/generate", "/jobs", "/jobs/x", f"/jobs/{'0' * 44}/events", "/files/x", "/models", "/health", "/openapi.json"]
 
 
-schema = schemathesis.openapi.from_dict(document(find(MODEL).profile))
+schema = schemathesis.openapi.from_dict(document((find(MODEL).profile,)))
 
 
 @schema.parametrize()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 
@@ -22,7 +23,7 @@ from jobs.ports import EndpointState, Progress, Submission, Ticket
 from jobs.records import Outcome, Record
 from jobs.webhook import Delivery
 from routes.apis import all_apis, render_error
-from routes.generations import Generations
+from routes.generations import Generations, Model
 from webhooks.offer import Webhooks
 from webhooks.url import UrlRules
 
@@ -97,8 +98,15 @@ class MemoryStore:
         return f"https://files.example/{key}?seconds={seconds}"
 
 
-FLAGGED = "a red rag"
-"""The prompt whose images the safety checker of the fake container flags."""
+def models_file(*models: tuple[str, str], text: str | None = None) -> str:
+    """Return the path of a file for EASEL_MODELS: of the example's profile with these ids (empty: its own), and of
+    these endpoints. `text`: the file's content instead."""
+    profile = json.loads((ROOT / "examples/profile.json").read_text())
+    entries = [{"profile": profile | ({"id": id} if id else {}), "endpoint": endpoint} for id, endpoint in models]
+    content = json.dumps({"models": entries}) if text is None else text
+    path = Path(gettempdir()) / f"easel-models-{sha256(content.encode()).hexdigest()[:16]}.json"
+    path.write_text(content)
+    return str(path)
 
 
 def response_to(request: GenerationRequest, size: int = 0) -> bytes:
@@ -109,9 +117,6 @@ def response_to(request: GenerationRequest, size: int = 0) -> bytes:
         seeds=request.seeds(),
         parameters=json.loads(contract.render_request(contract.without_image(request))),
         timings={"generate_s": 1.0},
-        flagged=tuple(prompt == FLAGGED for prompt in request.prompt for _ in range(request.num_images_per_prompt))
-        if FLAGGED in request.prompt
-        else (),
     )
     return contract.render_result(result).encode()
 
@@ -123,7 +128,7 @@ class FakeEndpoint:
     has_previews = False
     stops_jobs = False
 
-    def __init__(self, store: MemoryStore, profile: contract.ModelProfile = UNLIMITED) -> None:
+    def __init__(self, store: MemoryStore, profile: contract.ModelProfile = PROFILE) -> None:
         self.store, self.profile = store, profile
         self.submitted: list[Ticket] = []
         self.stopped: list[Ticket] = []
@@ -155,7 +160,7 @@ class FakeEndpoint:
 
     def request(self, ticket: Ticket) -> GenerationRequest:
         loras, controls = self.profile.loras, self.profile.controls
-        profile = replace(UNLIMITED, schedulers=contract.SCHEDULERS, loras=loras, controls=controls)
+        profile = replace(UNLIMITED, id=self.profile.id, schedulers=contract.SCHEDULERS, loras=loras, controls=controls)
         return contract.parse_request(self.store.objects[ticket.key("request.json")], profile)
 
     def generate(self, ticket: Ticket) -> None:
@@ -252,9 +257,10 @@ class MemoryLedger:
 
 
 class World:
-    """The API on fakes. The endpoint generates while the API sleeps, unless a test changes that.
+    """The API on fakes. The endpoints generate while the API sleeps, unless a test changes that.
 
-    `rules` and `reports_start`: those of `Webhooks`.
+    `endpoint`: that of the default model, `profile`. `others`: further models. `rules` and `reports_start`: those of
+    `Webhooks`.
     """
 
     def __init__(
@@ -266,12 +272,17 @@ class World:
         usd_per_hour: float | None = None,
         rules: UrlRules | None = PUBLIC_RULES,
         reports_start: bool = False,
+        others: Sequence[contract.ModelProfile] = (),
+        store: MemoryStore | None = None,
     ) -> None:
-        self.clock, self.store = FakeClock(), MemoryStore()
+        self.clock, self.store = FakeClock(), MemoryStore() if store is None else store
         self.telemetry = FakeTelemetry() if telemetry is None else telemetry
         self.endpoint = FakeEndpoint(self.store, profile)
-        self.endpoint.reports_start = reports_start
-        self.clock.while_sleeping = self.endpoint.generate_all
+        self._endpoints = [(profile, self.endpoint), *((o, FakeEndpoint(self.store, o)) for o in others)]
+        self.endpoints = {item.id: endpoint for item, endpoint in self._endpoints}
+        for endpoint in self.endpoints.values():
+            endpoint.reports_start = reports_start
+        self.clock.while_sleeping = self._generate_all
         self.ledger = MemoryLedger()
         self.accounting = Accounting(self.ledger, self.clock)
         self.queue = FakeWebhookQueue()
@@ -285,7 +296,7 @@ class World:
         self.jobs = Jobs(
             store=self.store,
             reporter=self.reporter,
-            endpoint=self.endpoint,
+            endpoints={item.id: endpoint for item, endpoint in self._endpoints},
             accounting=self.accounting,
             clock=self.clock,
             ttl_s=3600,
@@ -293,10 +304,9 @@ class World:
         )
         self.generations = Generations(
             jobs=self.jobs,
-            profile=profile,
+            models=[Model(profile=item, usd_per_hour=usd_per_hour) for item, _ in self._endpoints],
             wait_s=wait_s,
             deadline_ms=60_000,
-            usd_per_hour=usd_per_hour,
             webhooks=Webhooks(self.store, self.clock.now, rules, reports_start=reports_start),
         )
         self.apis = all_apis(self.generations)
@@ -309,6 +319,10 @@ class World:
             telemetry=self.telemetry,  # type: ignore[arg-type]
             render_error=render_error,
         )
+
+    def _generate_all(self) -> None:
+        for endpoint in self.endpoints.values():
+            endpoint.generate_all()
 
     def _ended(self, record: Record, outcome: Outcome) -> None:
         self.telemetry.ended(record, outcome)

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from fakes import MAGIC, PROFILE, ROOT, TABLE, create_table, event, response_to
+from fakes import MAGIC, PROFILE, TABLE, create_table, event, models_file, response_to
 from faults import Fault, Server, serve
 from moto import mock_aws
 
@@ -21,10 +22,9 @@ BUCKET = "easel-bucket"
 REQUEST = parse_request('{"prompt": "a red apple", "seed": 7}', PROFILE)
 VARIABLES = {
     "EASEL_AUTH": "key",
-    "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
+    "EASEL_MODELS": models_file(("", "endpoint")),
     "EASEL_BUCKET": BUCKET,
     "EASEL_ACCOUNTS": TABLE,
-    "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_RUNNER": "runner",
     "EASEL_WAIT_SECONDS": "0",
@@ -56,9 +56,9 @@ class Cloud:
     def keys(self, prefix: str = "") -> list[str]:
         return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())]
 
-    def submit(self) -> Ticket:
+    def submit(self, **fields: Any) -> Ticket:
         """Submit a job by the API."""
-        sent = handlers.api(event("POST", "/jobs", {"prompt": "a red apple", "seed": 7}), None)
+        sent = handlers.api(event("POST", "/jobs", {"prompt": "a red apple", "seed": 7, **fields}), None)
         assert sent["statusCode"] == 202, sent["body"]
         _, owner, id, _ = self.keys("jobs/")[0].split("/")
         return Ticket(owner, id)
@@ -106,6 +106,7 @@ def clear_caches() -> None:
         handlers._settings,
         handlers._router,
         handlers._store,
+        handlers._models,
         handlers._predictor,
         handlers._finalizer,
         handlers._sqs,
@@ -378,7 +379,7 @@ REQUIRED = [name for name in VARIABLES if name != "EASEL_RUNNER"]
 
 @pytest.mark.parametrize(("name", "value"), [*((name, "") for name in REQUIRED), ("EASEL_MODE", "fast"),
     ("EASEL_AUTH", "open"), ("EASEL_WAIT_SECONDS", "soon"),
-    ("EASEL_MODEL_PROFILE", "{}"), ("EASEL_MODEL_PROFILE", "[]")])  # fmt: skip
+    ("EASEL_MODELS", "missing.json"), ("EASEL_MODELS", "/")])  # fmt: skip
 def test_an_invalid_variable_is_named(cloud: Cloud, environ: pytest.MonkeyPatch, name: str, value: str) -> None:
     environ.setenv(name, value)
     response = handlers.api(event("GET", "/health"), None)
@@ -387,6 +388,48 @@ def test_an_invalid_variable_is_named(cloud: Cloud, environ: pytest.MonkeyPatch,
     assert name in body["detail"]
     environ.setenv(name, VARIABLES[name])
     assert handlers.api(event("GET", "/health"), None)["statusCode"] == 200, "it is read again after an error"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"models": []}', '{"models": [{"profile": {}, "endpoint": "e"}]}'])
+def test_a_damaged_file_of_models_is_a_configuration_error(
+    cloud: Cloud, environ: pytest.MonkeyPatch, text: str
+) -> None:
+    environ.setenv("EASEL_MODELS", models_file(text=text))
+    assert json.loads(handlers.api(event("GET", "/models"), None)["body"])["code"] == "config_error"
+
+
+def test_the_file_of_models_is_found_where_layers_are_imported_from(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    file = Path(models_file(("a", "endpoint-a"), ("b", "endpoint-b")))
+    environ.syspath_prepend(str(file.parent))
+    environ.setenv("EASEL_MODELS", file.name)
+    models = json.loads(handlers.api(event("GET", "/models"), None)["body"])["models"]
+    assert [model["id"] for model in models] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("model", "endpoint"), [(None, "endpoint-a"), ("a", "endpoint-a"), ("b", "endpoint-b")])
+@pytest.mark.parametrize("mode", ["async", "realtime"])
+def test_each_job_runs_on_the_endpoint_of_its_model(
+    cloud: Cloud, environ: pytest.MonkeyPatch, mode: str, model: str | None, endpoint: str
+) -> None:
+    environ.setenv("EASEL_MODE", mode)
+    environ.setenv("EASEL_MODELS", models_file(("a", "endpoint-a"), ("b", "endpoint-b")))
+    ticket = cloud.submit(model=model)
+    if mode == "realtime":
+        cloud.server.fault = Fault(200, body=response_to(REQUEST))
+        handlers.runner({"owner": ticket.owner, "id": ticket.id}, None)
+    called = {path.split("/")[2] for path, _, _ in cloud.server.requests if path.startswith("/endpoints/")}
+    assert called == {endpoint}
+
+
+def test_the_runner_fails_jobs_of_a_model_that_was_removed(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("EASEL_MODE", "realtime")
+    environ.setenv("EASEL_MODELS", models_file(("a", "endpoint-a"), ("b", "endpoint-b")))
+    ticket = cloud.submit(model="b")
+    clear_caches()
+    environ.setenv("EASEL_MODELS", models_file(("a", "endpoint-a")))
+    handlers.runner({"owner": ticket.owner, "id": ticket.id}, None)
+    job = cloud.job(ticket)
+    assert (job["model"], job["status"], job["error"]["code"]) == ("b", "failed", "endpoint_missing")
 
 
 def test_the_runner_variable_is_required_in_realtime_mode_only(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:

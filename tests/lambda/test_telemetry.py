@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fakes import ROOT, TABLE, World, event
+from fakes import PROFILE, ROOT, TABLE, World, event, models_file
 
 from contract import EaselError
 from gateway.telemetry import Telemetry
@@ -59,7 +59,8 @@ def test_a_request_and_its_job_are_logged_without_the_prompt(capsys: pytest.Capt
     assert job["owner"] == request["owner"]
     assert {line["request_id"] for line in logged} == {"request-1"}
     assert accepted["inference_id"] == job["inference_id"] == world.endpoint.submitted[0].inference_id
-    assert metrics(lines) == [("JobSeconds", "succeeded"), ("Requests", "200")]
+    assert accepted["model"] == job["model"] == PROFILE.id
+    assert metrics(lines) == [("JobSeconds", "succeeded"), ("JobSeconds", PROFILE.id), ("Requests", "200")]
     for word in ("private", "the-key-id"):
         assert word not in json.dumps(lines)
 
@@ -176,10 +177,9 @@ with mock_aws(), serve() as server:
 """Creates a job, runs it against a container whose error quotes the prompt, and lists it."""
 VARIABLES = {
     "EASEL_AUTH": "key",
-    "EASEL_MODEL_PROFILE": (ROOT / "examples/profile.json").read_text(),
+    "EASEL_MODELS": models_file(("", "endpoint")),
     "EASEL_BUCKET": "easel-bucket",
     "EASEL_ACCOUNTS": TABLE,
-    "EASEL_ENDPOINT": "endpoint",
     "EASEL_MODE": "async",
     "EASEL_WAIT_SECONDS": "0",
     "EASEL_DEADLINE_SECONDS": "55",

@@ -67,7 +67,6 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "budget_usd": ({}, {"budget_usd": "9", "budget_action": "stop"}, {"budget_usd": "0"}),
     "tracing": ({}, {"tracing": "on"}),
     "webhooks": ({}, {"webhooks": "on"}),
-    "content": ({}, {"content": "flag"}),
     "alert_email": ({}, {"alert_email": "you@example.com"}),
     "model": ({}, {"model": "hub"}, {"model": "s3"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),
@@ -409,7 +408,7 @@ def check_layer(assembly: Assembly, settings: Settings) -> None:
     functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
     layers = [function["Layers"] for function in functions if "Layers" in function]
     assert layers
-    assert all((item == [settings.powertools_layer]) is bool(settings.powertools_layer) for item in layers)
+    assert all((settings.powertools_layer in item) is bool(settings.powertools_layer) for item in layers)
 
 
 CHECKS: tuple[Check, ...] = (

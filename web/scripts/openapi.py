@@ -13,4 +13,4 @@ from routes.native import NativeApi  # noqa: E402
 
 profile = contract.parse_profile((ROOT / "examples/profile.json").read_text("utf-8"))
 any_model = replace(profile, schedulers=contract.SCHEDULERS)
-sys.stdout.write(contract.dumps(openapi.document(any_model, apis=(NativeApi,))))
+sys.stdout.write(contract.dumps(openapi.document((any_model,), apis=(NativeApi,))))

@@ -49,6 +49,9 @@ export function createModel(changes: Partial<Model> = {}): Model {
       loras: { minimum: 1, maximum: 4 },
       lora_scale: { minimum: -4, maximum: 4 },
       lora_cost_percent: 10,
+      controls: { minimum: 1, maximum: 2 },
+      control_scale: { minimum: 0, maximum: 2 },
+      control_cost_percent: 50,
       clip_skip: range(1, 12),
       prompt_weight: range(-10, 10),
       hires_scale: range(1.5, 2),
@@ -57,7 +60,6 @@ export function createModel(changes: Partial<Model> = {}): Model {
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],
     formats: ['png', 'webp', 'jpeg'],
     features: [],
-    content: [],
     upscales: false,
     suggestions: ['a red apple'],
     subjects: [],
@@ -65,6 +67,8 @@ export function createModel(changes: Partial<Model> = {}): Model {
     prompt_tokens: 75,
     presets: [],
     loras: [],
+    controls: [],
+    state: { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null },
     ...changes,
   }
 }
@@ -84,6 +88,7 @@ export const PARAMETERS: Parameters = {
 export function createJob(changes: Partial<Job> = {}): Job {
   return {
     id: 'job-1',
+    model: 'example',
     status: 'queued',
     message: 'The job is queued.',
     created_at: '2026-11-23T08:00:00.000Z',
@@ -105,28 +110,15 @@ export function createJob(changes: Partial<Job> = {}): Job {
 export function createFinishedJob(changes: Partial<Job> = {}): Job {
   return createJob({
     status: 'succeeded',
-    images: [
-      {
-        url: '/files/image-0.png',
-        seed: 7,
-        width: 512,
-        height: 512,
-        media_type: 'image/png',
-        flagged: false,
-        flagged_reason: null,
-      },
-    ],
+    images: [{ url: '/files/image-0.png', seed: 7, width: 512, height: 512, media_type: 'image/png' }],
     timings: { job_s: 1.5 },
     ...changes,
   })
 }
 
 export function createHealth(): Health {
-  return {
-    status: 'ok',
-    model: 'example',
-    endpoint: { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null },
-  }
+  const endpoint: Health['endpoint'] = { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null }
+  return { status: 'ok', model: 'example', endpoint, models: { example: endpoint } }
 }
 
 /** A service that responds immediately. `changes` replaces some of its functions. */

@@ -153,7 +153,7 @@ PARTS = {
     "AWS::Cognito::ManagedLoginBranding", "AWS::Cognito::UserPoolClient", "AWS::Cognito::UserPoolDomain",
     "AWS::Cognito::UserPoolIdentityProvider", "AWS::Cognito::UserPoolResourceServer",
     "AWS::IAM::Policy", "AWS::KMS::Alias", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::EventSourceMapping",
-    "AWS::Lambda::Permission",
+    "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission",
     "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy",
     "AWS::SageMaker::NotebookInstanceLifecycleConfig", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy", "AWS::WAFv2::WebACLAssociation",

@@ -52,6 +52,8 @@ def _of_types(assembly: Assembly) -> Iterator[Statement]:
         by_service[action.partition(":")[0]].add(action)
     yield allow(actions & set(table["unscoped"]), [ANY])
     yield from _of_roles(assembly, by_service.pop("iam", set()))
+    if layers := by_service["lambda"] & {"lambda:GetLayerVersion"}:
+        yield allow(layers, [assembly.arn("lambda", "layer:*", account=ANY)])  # AWS publishes Powertools from its own
     for service, scoped in sorted(by_service.items()):
         if resources := sorted(_scope(assembly, service)):
             yield allow(scoped, resources)
@@ -66,7 +68,7 @@ def _scope(assembly: Assembly, service: str) -> Iterator[str]:
             yield from (assembly.arn("s3", f"{name}/*", **GLOBAL["s3"]) for name in assembly.asset_buckets)
         case "lambda":
             yield from (assembly.arn("lambda", f"function:{name}") for name in names)
-            yield assembly.arn("lambda", "layer:*", account=ANY)  # AWS publishes Powertools from its own account
+            yield from (assembly.arn("lambda", f"layer:{name}") for name in names)
             if "AWS::Lambda::EventSourceMapping" in assembly.types:  # its id is random
                 yield assembly.arn("lambda", "event-source-mapping:*")
         case "dynamodb":

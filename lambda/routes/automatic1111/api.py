@@ -16,7 +16,8 @@ from gateway.router import Route
 from jobs.records import Job, Record
 from routes.api import Api, Documentation, explain
 from routes.automatic1111 import views
-from routes.automatic1111.fields import ImageRequest, is_model, parse
+from routes.automatic1111.checkpoints import Checkpoints
+from routes.automatic1111.fields import ImageRequest, parse
 from routes.automatic1111.samplers import sampler_views, schedule_views
 from routes.generations import Generations
 from routes.lenient import base64_of
@@ -32,10 +33,10 @@ class Automatic1111Api(Api):
     waiting = re.compile("/sdapi/v1/(txt2img|img2img)")
 
     def __init__(self, generations: Generations) -> None:
-        self._generations, self._jobs, self._profile = generations, generations.jobs, generations.profile
+        self._generations, self._jobs = generations, generations.jobs
+        self._checkpoints = Checkpoints(generations.profiles, generations.jobs.store)
 
     def routes(self) -> list[Route]:
-        schedulers = self._profile.schedulers
         return [
             Route("POST", "/sdapi/v1/txt2img", self.txt2img),
             Route("POST", "/sdapi/v1/img2img", self.img2img),
@@ -43,16 +44,16 @@ class Automatic1111Api(Api):
             Route("POST", "/sdapi/v1/interrupt", self.interrupt),
             Route("POST", "/sdapi/v1/skip", self.skip),
             Route("POST", "/sdapi/v1/png-info", self.png_info),
-            Route("GET", "/sdapi/v1/options", _constant(views.options_view(self._profile))),
+            Route("GET", "/sdapi/v1/options", self._of_model(views.options_view)),
             Route("POST", "/sdapi/v1/options", self.set_options),
-            Route("GET", "/sdapi/v1/sd-models", _constant(views.model_views(self._profile))),
-            Route("GET", "/sdapi/v1/samplers", _constant(sampler_views(schedulers))),
-            Route("GET", "/sdapi/v1/schedulers", _constant(schedule_views(schedulers))),
+            Route("GET", "/sdapi/v1/sd-models", _constant(views.model_views(self._checkpoints.profiles))),
+            Route("GET", "/sdapi/v1/samplers", self._of_model(lambda model: sampler_views(model.schedulers))),
+            Route("GET", "/sdapi/v1/schedulers", self._of_model(lambda model: schedule_views(model.schedulers))),
             Route("GET", "/sdapi/v1/scripts", _constant({"txt2img": [], "img2img": []})),
-            Route("GET", "/sdapi/v1/upscalers", _constant(views.upscaler_views(self._profile))),
+            Route("GET", "/sdapi/v1/upscalers", self._of_model(views.upscaler_views)),
             Route("GET", "/sdapi/v1/latent-upscale-modes", _constant([])),
             Route("GET", "/sdapi/v1/sd-vae", _constant([])),
-            Route("GET", "/sdapi/v1/loras", _constant(views.lora_views(self._profile))),
+            Route("GET", "/sdapi/v1/loras", self._of_model(views.lora_views)),
             Route("GET", "/sdapi/v1/embeddings", _constant({"loaded": {}, "skipped": {}})),
         ]
 
@@ -79,10 +80,10 @@ class Automatic1111Api(Api):
         unfinished = self._unfinished(request.owner)
         without_preview = request.query.get("skip_current_image") == ("true",)
         for job in unfinished:
-            if progress := self._jobs.endpoint.progress(job.ticket):
+            if progress := self._jobs.progress(job):
                 shown = replace(progress, preview=None) if without_preview else progress
                 return _json(views.progress_view(unfinished, job, shown, ""))
-        text = self._generations.state().detail if unfinished else ""
+        text = self._generations.state(unfinished[0].model).detail if unfinished else ""
         return _json(views.progress_view(unfinished, None, None, text))
 
     def interrupt(self, request: Request) -> Response:
@@ -114,16 +115,19 @@ class Automatic1111Api(Api):
         return _json({"info": infotext, "items": texts, "parameters": parse_infotext(infotext)})
 
     def set_options(self, request: Request) -> Response:
-        """Accept any options, and change none: a request has its own. Refuse a model that is not deployed."""
+        """Accept any options, and keep only the model: a request has its own. Refuse one that is not deployed."""
         model = parse_body(json_body(request)).get("sd_model_checkpoint")
-        if model and not is_model(model, self._profile):
-            hint = f"The deployed model is {self._profile.id}."
-            refuse("not_found", "sd_model_checkpoint", f"the model {str(model)[:80]!r} is not deployed", hint)
+        if model:
+            self._checkpoints.choose(request.owner, model)
         return _json(None)
+
+    def _of_model(self, view: Callable[[ModelProfile], Any]) -> Callable[[Request], Response]:
+        """Return a route that shows something of the caller's model."""
+        return lambda request: _json(view(self._checkpoints.chosen(request.owner)))
 
     def _generate(self, request: Request, *, from_image: bool) -> Response:
         sent = parse_body(json_body(request))
-        image_request = parse(sent, self._profile, from_image=from_image)
+        image_request = parse(sent, self._checkpoints, request.owner, from_image=from_image)
         warnings = image_request.warnings
         record = self._generations.accept(request, image_request.generation, sent, warnings=warnings)
         try:
@@ -132,7 +136,7 @@ class Automatic1111Api(Api):
             if error.code != "content_filtered":
                 raise
             return self._filtered(record, replace(image_request, warnings=(*warnings, explain(error))))
-        info = views.info(job, image_request, self._profile.id)
+        info = views.info(job, image_request, job.model)
         images: list[str] | None = []
         if image_request.send_images:
             others = views.images_body([], image_request, info).encode("utf-8", "replace")
@@ -146,7 +150,7 @@ class Automatic1111Api(Api):
         """Return black images, as AUTOMATIC1111's safety filter does: its clients show no reason of errors."""
         generation = record.request
         images = [views.black_png(*generation.result_size)] * generation.images
-        details = views.info(self._jobs.get(record.ticket), image_request, self._profile.id)
+        details = views.info(self._jobs.get(record.ticket), image_request, record.model)
         return Response(200, views.images_body(images if image_request.send_images else [], image_request, details))
 
     def _unfinished(self, owner: str) -> list[Job]:

@@ -17,6 +17,7 @@ from contract import (
     refuse,
     validate_request,
 )
+from routes.automatic1111.checkpoints import Checkpoints
 from routes.automatic1111.samplers import set_scheduler
 from routes.lenient import LenientFields, base64_of
 
@@ -85,10 +86,11 @@ class ImageRequest:
     echo: Mapping[str, Any]
 
 
-def parse(sent: Mapping[str, Any], profile: ModelProfile, *, from_image: bool) -> ImageRequest:
+def parse(sent: Mapping[str, Any], checkpoints: Checkpoints, owner: str, *, from_image: bool) -> ImageRequest:
     """Parse the fields of txt2img, or with `from_image` of img2img. Raises EaselError with a 4xx code."""
     known = {**DEFAULTS, **(IMAGE_DEFAULTS if from_image else {})}
-    lenient = LenientFields(profile)
+    profile = checkpoints.chosen(owner, sent.get("override_settings"))
+    lenient = LenientFields(profile, checkpoints.profiles[0])
     prompts = {name: _prompt(lenient, sent, name) for name in ("prompt", "negative_prompt")}
     batch_size = _set_numbers(lenient, sent)
     sampler = _text(sent, "sampler_name") or _text(sent, "sampler_index")
@@ -101,7 +103,7 @@ def parse(sent: Mapping[str, Any], profile: ModelProfile, *, from_image: bool) -
         _set_image(lenient, sent, profile)
     elif sent.get("enable_hr"):
         _set_hires(lenient, sent)
-    _set_settings(lenient, sent.get("override_settings"), profile)
+    _set_settings(lenient, sent.get("override_settings"), checkpoints)
     _warn(lenient, sent, known)
     lenient.fit_response()
     return ImageRequest(
@@ -223,14 +225,14 @@ def _set_hires(lenient: LenientFields, sent: Mapping[str, Any]) -> None:
             lenient.ignore(field)
 
 
-def _set_settings(lenient: LenientFields, settings: Any, profile: ModelProfile) -> None:
+def _set_settings(lenient: LenientFields, settings: Any, checkpoints: Checkpoints) -> None:
     """Take the settings that apply to a single image: model, file format, and whether it contains its parameters."""
     if not isinstance(settings, dict | None):
         refuse("wrong_type", "override_settings", "override_settings must be an object", "Send {} or leave it out.")
     settings = settings or {}
     model = settings.get("sd_model_checkpoint")
-    if model and not is_model(model, profile):
-        lenient.warnings.append(f"the model {str(model)[:80]!r} is not deployed; {profile.id} was used")
+    if model and not checkpoints.find(model):
+        lenient.warnings.append(f"the model {str(model)[:80]!r} is not deployed; {lenient.profile.id} was used")
     file_format = settings.get("samples_format")
     if file_format:
         lenient.fields["output_format"] = _FORMATS.get(str(file_format).lower(), "png")
@@ -241,11 +243,6 @@ def _set_settings(lenient: LenientFields, settings: Any, profile: ModelProfile) 
     for name, value in settings.items():
         if name not in _USED_SETTINGS and value and value not in _IGNORED_SETTINGS.get(name, ()):
             lenient.ignore(f"override_settings.{name[:80]}")
-
-
-def is_model(name: Any, profile: ModelProfile) -> bool:
-    """Return whether this is the model's name as a client may write it."""
-    return isinstance(name, str) and name.strip().lower() in (profile.id.lower(), profile.name.lower())
 
 
 def _warn(lenient: LenientFields, sent: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -105,10 +105,10 @@ def progress_view(unfinished: Sequence[Job], running: Job | None, progress: Prog
     }
 
 
-def model_views(profile: ModelProfile) -> list[dict[str, Any]]:
-    """Return the response of /sd-models. The weights' hash is not known here."""
-    names = {"title": profile.id, "model_name": profile.id, "filename": profile.id}
-    return [{**names, "hash": None, "sha256": None, "config": None}]
+def model_views(profiles: Sequence[ModelProfile]) -> list[dict[str, Any]]:
+    """Return the response of /sd-models. The weights' hashes are not known here."""
+    more = {"hash": None, "sha256": None, "config": None}
+    return [{**dict.fromkeys(("title", "model_name", "filename"), profile.id), **more} for profile in profiles]
 
 
 def lora_views(profile: ModelProfile) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class OpenAIApi(Api):
     waiting = re.compile("/v1/images/(generations|edits)")
 
     def __init__(self, generations: Generations) -> None:
-        self._generations, self._profile = generations, generations.profile
+        self._generations, self._profiles = generations, generations.profiles
 
     def routes(self) -> list[Route]:
         return [
@@ -53,7 +53,7 @@ class OpenAIApi(Api):
     def images(self, request: Request) -> Response:
         """Generate images and wait for them. With `Prefer: respond-async`, return 202 with the id of the job."""
         try:
-            wanted = read(request, self._profile)
+            wanted = read(request, self._profiles)
             if not _repeats_regardless(request) or request.header("idempotency-key"):
                 return self._images(request, wanted)
             with self._generations.attempt(request, wanted.sent) as key:
@@ -62,13 +62,15 @@ class OpenAIApi(Api):
             raise _for_client(request, error) from error.__cause__
 
     def models(self, request: Request) -> Response:
-        """Return the model as a list."""
-        return Response(200, dumps({"object": "list", "data": [responses.model_view(self._profile.id)]}))
+        """Return the models; the first is the default."""
+        data = [responses.model_view(profile.id) for profile in self._profiles]
+        return Response(200, dumps({"object": "list", "data": data}))
 
     def model(self, request: Request, id: str) -> Response:
         """Return the model of this id."""
-        if id != self._profile.id:
-            refuse("not_found", "model", f"the model {id[:80]!r} is not deployed", f"Use {self._profile.id}.")
+        ids = [profile.id for profile in self._profiles]
+        if id not in ids:
+            refuse("not_found", "model", f"the model {id[:80]!r} is not deployed", f"Use {' or '.join(ids)}.")
         return Response(200, dumps(responses.model_view(id)))
 
     # --- inside ----------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ class OpenAIApi(Api):
 
     def _unfinished(self, request: Request, wanted: ImageRequest, record: Record) -> EaselError:
         """Return why the images are not ready. A client that will send the request again gets the same job then."""
-        id, state = record.ticket.id, self._generations.state()
+        id, state = record.ticket.id, self._generations.state(record.model)
         later = f"GET /jobs/{id} has the images later."
         if state.status not in ("asleep", "starting"):
             message = f"the images take longer than one response may; the job {id} goes on"
@@ -111,13 +113,13 @@ class OpenAIApi(Api):
         render = responses.stream if wanted.stream else responses.images
         if wanted.links and not wanted.stream:
             links = [self._link(request, job, image.name) for image in outcome.images]
-            return render(wanted, job, outcome, self._profile.id, [{"url": link} for link in links])
+            return render(wanted, job, outcome, job.model or self._profiles[0].id, [{"url": link} for link in links])
         encoded = self._generations.inline(job, 0)
         if encoded is None:
             message = f"the images are too large for one response; the job {job.ticket.id} has them"
             hint = f"GET /jobs/{job.ticket.id}, or send response_format url, output_format webp or a smaller n or size."
             raise OpenAIError(EaselError("images_too_large", message, hint=hint), 400, job.ticket.id)
-        return render(wanted, job, outcome, self._profile.id, [{"b64_json": text} for text in encoded])
+        return render(wanted, job, outcome, job.model or self._profiles[0].id, [{"b64_json": text} for text in encoded])
 
     def _link(self, request: Request, job: Job, name: str) -> str:
         link = self._generations.jobs.link(job.ticket, name)

@@ -54,34 +54,34 @@ class ImageRequest:
         return self.generation.init_image is not None
 
 
-def read(request: Request, profile: ModelProfile) -> ImageRequest:
+def read(request: Request, profiles: Sequence[ModelProfile]) -> ImageRequest:
     """Parse a request to generate or, if it is a form, to edit. Raises EaselError with a 4xx code."""
     if request.path.endswith("/edits"):
-        return _edit(read_form(request), profile)
-    return parse(parse_body(json_body(request)), profile)
+        return _edit(read_form(request), profiles)
+    return parse(parse_body(json_body(request)), profiles)
 
 
-def _edit(parts: Sequence[Part], profile: ModelProfile) -> ImageRequest:
+def _edit(parts: Sequence[Part], profiles: Sequence[ModelProfile]) -> ImageRequest:
     images = [part.content for part in parts if part.name in ("image", "image[]") or part.name.startswith("image[")]
     if not images:
         refuse("missing_field", "image", "image is missing", "Send a PNG, WebP or JPEG file in the field image.")
     if len(images) > 1:
-        hint = "Send one image."
-        refuse("not_supported", "image", f"several images are not supported by this model ({profile.name})", hint)
+        refuse("not_supported", "image", "several images are not supported by this model", "Send one image.")
     masks = [part.content for part in parts if part.name == "mask"]
     files = {"mask", *(part.name for part in parts if part.is_file or part.content in images)}
     texts = {part.name: part.text() for part in parts if part.name not in files}
-    return parse(texts, profile, images[0], masks[-1] if masks else None)
+    return parse(texts, profiles, images[0], masks[-1] if masks else None)
 
 
 def parse(
-    sent: Mapping[str, Any], profile: ModelProfile, image: bytes | None = None, mask: bytes | None = None
+    sent: Mapping[str, Any], profiles: Sequence[ModelProfile], image: bytes | None = None, mask: bytes | None = None
 ) -> ImageRequest:
     """Return the request of these fields: of JSON, or the texts of a form. `image`: the file to edit, where `mask` is
     transparent or as a whole."""
     value = {name: item for name, item in sent.items() if item is not None and item != ""}
+    profile = next((profile for profile in profiles if profile.id == value.get("model")), profiles[0])
     _refuse_unsupported(value, profile)
-    lenient = LenientFields(profile)
+    lenient = LenientFields(profile, profiles[0])
     lenient.fields["prompt"] = _prompt(sent.get("prompt"))
     lenient.loras(value.get("loras"))
     _set_image(lenient, value, image, mask)

@@ -115,7 +115,7 @@ def _fields(profile: ModelProfile) -> dict[str, Any]:
     flag, text = {"type": "boolean"}, {"type": "string"}
     return {
         "prompt": {**text, "minLength": PROMPT_CHARS.minimum, "maxLength": PROMPT_CHARS.maximum},
-        "model": {**text, "description": f"Any name; {profile.id} generates"},
+        "model": {**text, "description": f"A model of GET /v1/models; with any other name {profile.id} generates"},
         "n": {"type": "integer", "minimum": IMAGES.minimum, "maximum": IMAGES.maximum},
         "size": {**text, "description": "auto, or width x height", "examples": ["auto", "512x512"]},
         "quality": {**text, "enum": list(QUALITIES)},
@@ -134,7 +134,6 @@ def _fields(profile: ModelProfile) -> dict[str, Any]:
         "prompt_syntax": {**text, "enum": list(PROMPT_SYNTAXES if profile.clip_layers else PROMPT_SYNTAXES[:1])},
         "clip_skip": {"type": "integer", "minimum": CLIP_SKIP.minimum, "maximum": CLIP_SKIP.maximum},
         "hires": {"type": "object", "description": "As in the native API"},
-        **({"content": {**text, "enum": list(profile.content)}} if profile.content else {}),
     }
 
 

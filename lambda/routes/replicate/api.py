@@ -35,9 +35,9 @@ class ReplicateApi(Api):
     waiting = re.compile("/v1/(models/[^/]+/[^/]+/)?predictions")
 
     def __init__(self, generations: Generations) -> None:
-        self._generations, self._jobs, self._profile = generations, generations.jobs, generations.profile
-        self._views = JobViews(self._jobs.link, self._jobs.endpoint.reports_start)
-        self._predictions = Predictions(self._profile)
+        self._generations, self._jobs, self._default = generations, generations.jobs, generations.profile
+        self._views = JobViews(self._jobs.link, self._jobs.endpoints.default.reports_start)
+        self._predictions = Predictions(generations.profiles)
 
     def routes(self) -> list[Route]:
         return [
@@ -66,10 +66,11 @@ class ReplicateApi(Api):
     def predict(self, request: Request, owner: str = "", name: str = "") -> Response:
         """Start a job, and with `Prefer: wait` wait for it: 202 if it has not ended by then."""
         sent = parse_body(json_body(request))
-        generation, warnings = parse(sent.get("input"), self._profile)
-        wanted, own = f"{owner}/{name}" if owner else sent.get("version"), self._predictions.model
-        if wanted and wanted not in (own, self._predictions.version):
-            warnings.append(f"the model {str(wanted)[:80]!r} is not deployed; {own} was used")
+        wanted = f"{owner}/{name}" if owner else str(sent.get("version") or sent.get("model") or "")
+        found = self._predictions.find(wanted)
+        generation, warnings = parse(sent.get("input"), found or self._default, self._default)
+        if wanted and not found:
+            warnings.append(f"the model {wanted[:80]!r} is not deployed; easel/{self._default.id} was used")
         webhook = self._webhook(sent, warnings)
         record = self._generations.accept(request, generation, sent, webhook, warnings)
         match = _WAIT.search(request.header("prefer") or "")
@@ -103,14 +104,16 @@ class ReplicateApi(Api):
         return _json({"previous": None, "next": None, "results": results})
 
     def model(self, request: Request, owner: str, name: str) -> Response:
-        """Return the deployed model, whatever the name: it is used for every prediction."""
-        return _json(self._predictions.model_view())
+        """Return the model of this name, or else the default: it is used for predictions of any other."""
+        return _json(self._predictions.model_view(self._named(owner, name)))
 
     def versions(self, request: Request, owner: str, name: str) -> Response:
-        return _json({"previous": None, "next": None, "results": [self._predictions.version_view()]})
+        return _json(
+            {"previous": None, "next": None, "results": [self._predictions.version_view(self._named(owner, name))]}
+        )
 
     def version(self, request: Request, owner: str, name: str, id: str) -> Response:
-        return _json(self._predictions.version_view())
+        return _json(self._predictions.version_view(self._named(owner, name)))
 
     def file(self, request: Request) -> Response:
         """Return a file as a data URL, which a prediction takes as its image. Nothing is stored."""
@@ -124,6 +127,9 @@ class ReplicateApi(Api):
     def webhook_secret(self, request: Request) -> Response:
         """Return the secret of the caller's webhooks."""
         return _json({"key": self._generations.webhooks.secret(request.owner)})
+
+    def _named(self, owner: str, name: str) -> ModelProfile:
+        return self._predictions.find(f"{owner}/{name}") or self._default
 
     def _webhook(self, sent: Mapping[str, Any], warnings: list[str]) -> Webhook | None:
         """Return the webhook of a request; events that Easel does not have are left out."""
@@ -141,7 +147,7 @@ class ReplicateApi(Api):
         if job.outcome:
             view = self._views.job(job)
         else:
-            view = self._views.job(job, self._generations.state(), self._jobs.endpoint.progress(job.ticket))
+            view = self._views.job(job, self._generations.state(job.model), self._jobs.progress(job))
         output = self._data_urls(job) if request.base_url.startswith("http:") else None
         return self._predictions.view(view, request.base_url, output)
 

@@ -53,7 +53,7 @@ INPUTS: Mapping[str, str] = {
 _UNSUPPORTED = ("lora_weights", "replicate_weights", "extra_lora")
 _WITHOUT_EFFECT = (
     "output_quality",
-    "disable_safety_checker",  # returns images with a flag, where that is allowed
+    "disable_safety_checker",
     "go_fast",
     "megapixels",
     "lora_scale",
@@ -63,8 +63,11 @@ _RATIO = re.compile(r"\s*([0-9]{1,4})\s*:\s*([0-9]{1,4})\s*", re.ASCII)
 _SIZE = re.compile(r"\s*([0-9]{1,5})\s*x\s*([0-9]{1,5})\s*", re.ASCII)
 
 
-def parse(sent: Any, profile: ModelProfile) -> tuple[GenerationRequest, list[str]]:
-    """Return the request and warnings. Raises EaselError with a 4xx code, whose `param` begins with `input`."""
+def parse(sent: Any, profile: ModelProfile, default: ModelProfile | None = None) -> tuple[GenerationRequest, list[str]]:
+    """Return the request and warnings. `default`: as in `LenientFields`.
+
+    Raises EaselError with a 4xx code, whose `param` begins with `input`.
+    """
     if not isinstance(sent, dict):
         refuse("missing_field", "input", "input is missing", 'For example {"input": {"prompt": "a red apple"}}.')
     value = {name: item for name, item in sent.items() if item is not None and item != ""}
@@ -74,11 +77,9 @@ def parse(sent: Any, profile: ModelProfile) -> tuple[GenerationRequest, list[str
                 refuse(
                     "not_supported", name, f"{name} is not supported by this model ({profile.name})", "Leave it out."
                 )
-        lenient = LenientFields(profile)
+        lenient = LenientFields(profile, default)
         used = {own: item for own, names in NAMES.items() if (item := _first(value, names)) is not None}
         _set(lenient, used, profile)
-        if value.get("disable_safety_checker") is True and "flag" in profile.content:
-            lenient.fields.setdefault("content", "flag")
         known = {name for names in NAMES.values() for name in names} | {*_UNSUPPORTED, *_WITHOUT_EFFECT}
         for name, item in value.items():
             if name not in known and item:
@@ -117,7 +118,6 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         **({"loras": {"type": "array", "items": {"type": "object"}}} if profile.loras else {}),
         **(_weighted(profile.clip_layers) if profile.clip_layers else {}),
         **({"hires": {"type": "object", "description": "scale, strength, steps"}} if profile.image_to_image else {}),
-        **({"content": {"type": "string", "enum": list(profile.content)}} if profile.content else {}),
     }
     ordered = {name: {"title": name, **schema, "x-order": i} for i, (name, schema) in enumerate(properties.items())}
     return {"title": "Input", "type": "object", "required": ["prompt"], "properties": ordered}

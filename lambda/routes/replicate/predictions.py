@@ -20,26 +20,36 @@ _STATUSES = {"queued": "starting", "running": "processing", "cancelled": "cancel
 """Native status to Replicate's; others are the same."""
 _SHOWN = (
     "prompt", "negative_prompt", "width", "height", "num_images_per_prompt", "num_inference_steps", "guidance_scale",
-    "seed", "scheduler", "output_format", "init_image", "strength", "mask_image", "content",
+    "seed", "scheduler", "output_format", "init_image", "strength", "mask_image",
 )  # fmt: skip
 _BAR = 20
 
 
 class Predictions:
-    """Renders the jobs of one model. `owner/name` is `easel/<model id>`."""
+    """Renders models and their jobs. `owner/name` of a model is `easel/<model id>`; the first is the default.
 
-    def __init__(self, profile: ModelProfile) -> None:
-        self._profile = profile
-        self.model, self.version = f"easel/{profile.id}", sha256(render_profile(profile).encode()).hexdigest()
+    The only version of a model is a hash of its profile.
+    """
+
+    def __init__(self, profiles: Sequence[ModelProfile]) -> None:
+        self._profiles = {profile.id: profile for profile in profiles}
+        self._versions = {profile.id: sha256(render_profile(profile).encode()).hexdigest() for profile in profiles}
+        self._default = profiles[0]
+
+    def find(self, name: str) -> ModelProfile | None:
+        """Return the model of this name (`easel/<id>`, or only the id) or version."""
+        id = next((id for id, version in self._versions.items() if version == name), name.removeprefix("easel/"))
+        return self._profiles.get(id)
 
     def view(self, job: views.Job, base_url: str, output: Sequence[str] | None = None) -> dict[str, Any]:
         """Return a prediction. `output`: URLs of the images in place of the job's links."""
+        model = job.model or self._default.id
         links = [f"{base_url}{image.url}" if image.url.startswith("/") else image.url for image in job.images]
         url, failed = f"{base_url}/v1/predictions/{job.id}", job.error and job.status == "failed"
         return {
             "id": job.id,
-            "model": self.model,
-            "version": self.version,
+            "model": f"easel/{model}",
+            "version": self._versions.get(model, ""),
             "input": _input(job.parameters),
             "logs": _logs(job),
             "output": list(links if output is None else output) or None,
@@ -54,36 +64,35 @@ class Predictions:
             "urls": {"get": url, "cancel": f"{url}/cancel"},
         }
 
-    def model_view(self) -> dict[str, Any]:
-        """Return the model."""
-        owner, name = self.model.split("/")
+    def model_view(self, profile: ModelProfile) -> dict[str, Any]:
+        """Return a model."""
         return {
             "url": "",
-            "owner": owner,
-            "name": name,
-            "description": self._profile.name,
+            "owner": "easel",
+            "name": profile.id,
+            "description": profile.name,
             "visibility": "private",
             "github_url": None,
             "paper_url": None,
-            "license_url": self._profile.licence_url or None,
+            "license_url": profile.licence_url or None,
             "run_count": 0,
             "cover_image_url": None,
             "default_example": None,
-            "latest_version": self.version_view(),
+            "latest_version": self.version_view(profile),
         }
 
-    def version_view(self) -> dict[str, Any]:
-        """Return the only version of the model: it is a hash of its profile. When it was created is not known."""
+    def version_view(self, profile: ModelProfile) -> dict[str, Any]:
+        """Return the version of a model. When it was created is not known."""
         output = {"title": "Output", "type": "array", "items": {"type": "string", "format": "uri"}}
-        schemas = {"Input": input_schema(self._profile), "Output": output}
+        schemas = {"Input": input_schema(profile), "Output": output}
         schema = {
             "openapi": "3.0.2",
-            "info": {"title": self._profile.name, "version": "1"},
+            "info": {"title": profile.name, "version": "1"},
             "paths": {},
             "components": {"schemas": schemas},
         }
         return {
-            "id": self.version,
+            "id": self._versions[profile.id],
             "created_at": "1970-01-01T00:00:00.000Z",
             "cog_version": "0.16.0",
             "openapi_schema": schema,

@@ -20,7 +20,7 @@ def current() -> dict[str, Any]:
     from contract import parse_profile
     from routes.openapi import document
 
-    return document(parse_profile((ROOT / "examples/profile.json").read_text(encoding="utf-8")))
+    return document((parse_profile((ROOT / "examples/profile.json").read_text(encoding="utf-8")),))
 
 
 def breaking(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Deliveries(World):
             store=self.store,
             sender=self.sender,
             rules=self.rules,
-            bodies=webhook_bodies(JobViews(lambda ticket, name: link(self.store, ticket, name), True), PROFILE),
+            bodies=webhook_bodies(JobViews(lambda ticket, name: link(self.store, ticket, name), True), (PROFILE,)),
             clock=self.clock,
             telemetry=self.telemetry,  # type: ignore[arg-type]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 import authorizer
 import handlers
 from app import ROOT
-from contract import ModelProfile, parse_profile
+from contract import parse_profile
 from gateway.events import GATEWAY_TIMEOUT_S
 from routes.generations import RESERVE_S
-from stacks.config.catalogue import FUNCTION_BYTES
+from stacks.api.models_layer import FILE
 from stacks.config.names import USAGE_SLOT
 from stacks.config.powertools import PYTHON, VERSION
 from stacks.config.prices import USD_PER_HOUR
@@ -77,12 +78,12 @@ def test_functions_have_exactly_the_variables_that_they_read(
     assert set(variables(default, "handlers.api")) == service | read - optional - {"EASEL_RUNNER"}
     assert set(variables(realtime, "handlers.api")) == service | read - optional
     assert set(variables(default, "handlers.finalizer")) == service | stored
-    assert set(variables(realtime, "handlers.runner")) == service | stored | {"EASEL_ENDPOINT"}
+    assert set(variables(realtime, "handlers.runner")) == service | stored | {"EASEL_MODELS"}
     traced = service | {"EASEL_TRACING"}
     assert set(variables(own, "handlers.api")) == traced | read
-    assert set(variables(own, "handlers.runner")) == traced | stored | {"EASEL_ENDPOINT"} | queue
+    assert set(variables(own, "handlers.runner")) == traced | stored | {"EASEL_MODELS"} | queue
     assert set(variables(own, "handlers.webhooks")) == traced | queue | {
-        "EASEL_BUCKET", "EASEL_MODE", "EASEL_MODEL_PROFILE",
+        "EASEL_BUCKET", "EASEL_MODE", "EASEL_MODELS",
     }  # fmt: skip
     text = (ROOT / "lambda" / "authorizer.py").read_text()
     authorizing = set(re.findall(r'"(EASEL_\w+)"', text))
@@ -91,17 +92,26 @@ def test_functions_have_exactly_the_variables_that_they_read(
     assert set(variables(own, "authorizer.handler")) == service | authorizing
 
 
+def models_of(assembly: Assembly) -> list[dict[str, Any]]:
+    """Return the models in the layer's file."""
+    (layer,) = assembly.resources("AWS::Lambda::LayerVersion", "EaselApi").values()
+    key = layer["Properties"]["Content"]["S3Key"].partition(".")[0]
+    file = assembly.folder / f"asset.{key}" / "python" / FILE
+    models: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["models"]
+    return models
+
+
 def test_the_price_of_an_hour_is_that_of_the_most_expensive_type(default: Assembly, cloud9: Assembly) -> None:
-    assert variables(default, "handlers.api")["EASEL_USD_PER_HOUR"] == str(USD_PER_HOUR["ml.g4dn.xlarge"])
-    assert variables(cloud9, "handlers.api")["EASEL_USD_PER_HOUR"] == f"{USD_PER_HOUR['ml.g6.xlarge']:.4g}"
+    assert models_of(default)[0]["usd_per_hour"] == USD_PER_HOUR["ml.g4dn.xlarge"]
+    assert models_of(cloud9)[0]["usd_per_hour"] == float(f"{USD_PER_HOUR['ml.g6.xlarge']:.4g}")
 
 
-def test_the_profile_leaves_room_for_the_other_variables(own: Assembly) -> None:
-    """Lambda counts names and values, 4 KB at most. A reference is the name of a resource, of 64 characters at most."""
-    environment = variables(own, "handlers.api")
-    texts = [value if isinstance(value, str) else "x" * 64 for value in environment.values()]
-    profile = len(environment["EASEL_MODEL_PROFILE"].encode())
-    assert len("".join([*environment, *texts]).encode()) - profile + FUNCTION_BYTES <= 4096 - 128
+def test_functions_have_the_layer_of_the_models_if_they_read_it(own: Assembly, default: Assembly) -> None:
+    for assembly in (own, default):
+        for handler, properties in functions(assembly).items():
+            layers = [str(layer) for layer in properties.get("Layers", ())]
+            has_layer = any("FunctionsModels" in layer for layer in layers)
+            assert has_layer is ("EASEL_MODELS" in properties["Environment"]["Variables"]), handler
 
 
 def test_the_documented_variables_are_set(own: Assembly) -> None:
@@ -109,7 +119,7 @@ def test_the_documented_variables_are_set(own: Assembly) -> None:
     cells = re.findall(r"^\| (`EASEL_[^|]+) \|", page, re.MULTILINE)
     documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     names = {*variables(own, "handlers.api"), *variables(own, "authorizer.handler")}
-    assert names - {"POWERTOOLS_SERVICE_NAME"} == documented
+    assert names - {"POWERTOOLS_SERVICE_NAME"} | {"EASEL_MODEL_PROFILE"} == documented
 
 
 def test_tracing_is_on_with_its_permissions_or_leaves_no_trace(own: Assembly, default: Assembly) -> None:
@@ -124,13 +134,20 @@ def test_tracing_is_on_with_its_permissions_or_leaves_no_trace(own: Assembly, de
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["default", "realtime"])
-def test_the_code_accepts_its_variables(mode: str, request: pytest.FixtureRequest) -> None:
-    environment = variables(request.getfixturevalue(mode), "handlers.api")
+def test_the_code_accepts_its_variables(
+    mode: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembly = request.getfixturevalue(mode)
+    environment = variables(assembly, "handlers.api")
+    file = tmp_path / environment["EASEL_MODELS"]
+    file.write_text(json.dumps({"models": models_of(assembly)}))
+    monkeypatch.syspath_prepend(str(tmp_path))
     settings = handlers.ApiSettings.read(
         {name: value if isinstance(value, str) else "x" for name, value in environment.items()}
     )
-    assert isinstance(settings.profile, ModelProfile)
-    assert settings.profile == parse_profile(environment["EASEL_MODEL_PROFILE"])
+    (model,) = settings.models
+    assert model.profile == parse_profile(json.dumps(models_of(assembly)[0]["profile"]))
+    assert model.endpoint.startswith(f"easel-{settings.mode}")
     assert (settings.mode, settings.wait_s) == ({"default": "async"}.get(mode, mode), 25)
     assert settings.deadline_ms == {"default": 600_000, "realtime": 55_000}[mode]
     assert settings.ttl_s == {"default": 22_800, "realtime": 600}[mode]
@@ -155,13 +172,13 @@ def test_functions_run_the_laptops_powertools(default: Assembly, china: Assembly
     assert f"aws-lambda-powertools=={VERSION} " in (ROOT / "requirements-laptop.txt").read_text()
     assert {function["Runtime"] for function in functions(default).values()} == {PYTHON}
     assert "Layers" not in functions(default)["authorizer.handler"], "each request would wait for its import"
-    layers = functions(default)["handlers.api"]["Layers"]
-    parameter = default.templates["EaselApi"]["Parameters"][layers[0]["Ref"]]
+    parameters = default.templates["EaselApi"]["Parameters"]
+    layers = [layer["Ref"] for layer in functions(default)["handlers.api"]["Layers"]]
+    (parameter,) = (parameters[name] for name in layers if name in parameters)
     assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
     assert parameter["Default"] == f"/aws/service/powertools/python/x86_64/python3.13/{VERSION}"
-    assert functions(china)["handlers.api"]["Layers"] == [
-        "arn:aws-cn:lambda:cn-north-1:498634801083:layer:AWSLambdaPowertoolsPythonV3-python313-x86_64:27"
-    ]
+    powertools = "arn:aws-cn:lambda:cn-north-1:498634801083:layer:AWSLambdaPowertoolsPythonV3-python313-x86_64:27"
+    assert powertools in functions(china)["handlers.api"]["Layers"]
 
 
 def end_of_arn(resource: Any) -> str:

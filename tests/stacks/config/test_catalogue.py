@@ -16,7 +16,6 @@ from contract import ModelProfile, parse_profile
 from stacks.config import catalogue
 from stacks.config.catalogue import (
     CONTAINER_BYTES,
-    FUNCTION_BYTES,
     PROFILE,
     CatalogueError,
     FolderSource,
@@ -37,7 +36,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
-    "loras", "content",
+    "loras",
 }  # fmt: skip
 
 
@@ -205,7 +204,6 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"presets": [{"name": "x", "scheduler": "lms"}]}, "conflict", "presets"),
         ({"presets": [{"name": "x"}, {"name": "x"}]}, "conflict", "presets"),
         ({"licence": "x" * CONTAINER_BYTES}, "too_long", ""),
-        ({"suggestions": ["x" * FUNCTION_BYTES]}, "too_long", ""),
     ],
 )  # fmt: skip
 def test_an_invalid_entry_is_refused(tmp_path: Path, changes: dict[str, object], code: str, key: str) -> None:

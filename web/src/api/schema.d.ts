@@ -333,7 +333,7 @@ export interface components {
         };
         /**
          * Health
-         * @description `ok` if a new job will run.
+         * @description `ok` if new jobs of every model will run. `model` and `endpoint` are those of requests that name no model.
          */
         Health: {
             /**
@@ -344,6 +344,13 @@ export interface components {
             /** Model */
             model: string;
             endpoint: components["schemas"]["EndpointHealth"];
+            /**
+             * Models
+             * @description The endpoint of each model, by its id
+             */
+            models: {
+                [key: string]: components["schemas"]["EndpointHealth"];
+            };
         };
         /**
          * HiresDefaults
@@ -373,16 +380,6 @@ export interface components {
             height: number;
             /** Media Type */
             media_type: string;
-            /**
-             * Flagged
-             * @description The model's safety checker flagged the image; see `content`
-             */
-            flagged: boolean;
-            /**
-             * Flagged Reason
-             * @description What flagged it; null: nothing
-             */
-            flagged_reason: "safety_checker" | null;
         };
         /**
          * InvalidParam
@@ -401,6 +398,11 @@ export interface components {
         Job: {
             /** Id */
             id: string;
+            /**
+             * Model
+             * @description Id of the model; null: an older version did not record it
+             */
+            model: string | null;
             /**
              * Status
              * @enum {string}
@@ -502,7 +504,7 @@ export interface components {
         };
         /**
          * Model
-         * @description The deployed model: what it supports, and its defaults.
+         * @description A deployed model: what it supports, its defaults, and whether it can run jobs.
          */
         Model: {
             /** Id */
@@ -532,11 +534,6 @@ export interface components {
              * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, DELETE /jobs/{id} of a running job, webhooks, prompt_syntax weighted, clip_skip, and hires
              */
             features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running" | "webhooks" | "weighted_prompts" | "clip_skip" | "hires")[];
-            /**
-             * Content
-             * @description Values of `content` that a request may have; empty: no safety checker
-             */
-            content: ("refuse" | "flag")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -579,10 +576,11 @@ export interface components {
              * @description ControlNets that requests may use
              */
             controls: components["schemas"]["Control"][];
+            state: components["schemas"]["EndpointHealth"];
         };
         /**
          * Models
-         * @description The deployed model. There is one.
+         * @description The deployed models. The first generates requests that name none.
          */
         Models: {
             /** Models */
@@ -870,6 +868,7 @@ export interface components {
                 bottom?: number | null;
             } | null;
             embed_parameters?: boolean | null;
+            model?: "example" | null;
             loras?: unknown[] | null;
             control?: unknown[] | null;
             prompt_syntax?: ("plain" | "weighted") | null;
@@ -879,7 +878,6 @@ export interface components {
                 strength?: number | null;
                 steps?: number | null;
             } | null;
-            content?: ("refuse" | "flag") | null;
             webhook?: string | null;
             webhook_events?: ("start" | "completed")[] | null;
         } & (({
@@ -2063,7 +2061,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The deployed model. There is one. */
+            /** @description The deployed models. The first generates requests that name none. */
             200: {
                 headers: {
                     "x-request-id": string;
@@ -2192,7 +2190,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `ok` if a new job will run. */
+            /** @description `ok` if new jobs of every model will run. `model` and `endpoint` are those of requests that name no model. */
             200: {
                 headers: {
                     "x-request-id": string;

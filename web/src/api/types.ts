@@ -16,6 +16,7 @@ export type Feature = Model['features'][number]
 
 /** Fields whose values the model lists at run time, so that they are plain text here. */
 interface RuntimeChoices {
+  model: string
   scheduler: string
   output_format: string
 }
@@ -25,6 +26,8 @@ export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof Runtime
 type RequiredFields = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequest[Name]> }
 
 type RequestOnly =
+  | 'model'
+  | 'control'
   | 'prompt'
   | 'num_images_per_prompt'
   | 'deadline_ms'
@@ -40,7 +43,6 @@ type RequestOnly =
   | 'loras'
   | 'prompt_syntax'
   | 'clip_skip'
-  | 'content'
   | 'hires'
 
 /** A LoRA of a request. */
