@@ -8,7 +8,7 @@ from container_log import log
 from contract import GenerationRequest, GenerationResult, parameters_of, parse_request, without_image
 from generation.generate import Model, generate
 from images.files import Pixels, encode_image
-from images.infotext import render_infotext
+from images.infotext import Origin, render_infotext
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,15 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
 
 
 def _encode(request: GenerationRequest, index: int, image: Pixels, model: Model) -> bytes:
-    text = render_infotext(request, index, model.profile.id) if request.embed_parameters else ""
+    text = render_infotext(request, index, _origin(request, model)) if request.embed_parameters else ""
     return encode_image(image, request.output_format, text)
+
+
+def _origin(request: GenerationRequest, model: Model) -> Origin:
+    """Return what goes into image files beside the request."""
+    hashes = {lora.id: model.loras.short_hash(lora.id) for lora in request.loras or () if model.loras}
+    licence = "" if model.profile.licence == "unknown" else model.profile.licence
+    return Origin(model.profile.id, model.revision, licence, hashes)
 
 
 def _log_fields(request: GenerationRequest) -> dict[str, object]:

@@ -98,8 +98,10 @@ def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) ->
 
 def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolExecutor, progress: Progress) -> None:
     from model_importer.download import download
+    from model_importer.release import MANIFEST
 
-    files = source.resolve().files
+    plan = source.resolve()
+    files = plan.files
     progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
     open_work(work, plan_of(files))
     check_space(work, progress.total_bytes)
@@ -110,6 +112,7 @@ def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolEx
             continue
         download(file, path, partial(source.fetch, file), pool, progress)
         progress.finish_file()
+    (work / MANIFEST).write_text(plan.render(), encoding="utf-8")
 
 
 def check_space(folder: Path, needed: int) -> None:

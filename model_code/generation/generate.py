@@ -42,6 +42,8 @@ class Model:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     loras: Loras | None = None
     """The LoRAs of the profile; None: it has none."""
+    revision: str = ""
+    """Commit or hash of the files; empty: it is not known."""
     is_cancelled: Callable[[], bool] | None = None
     """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None

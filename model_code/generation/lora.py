@@ -4,6 +4,7 @@ The weights of the model are never touched. A LoRA is read completely before the
 new weights, change the layers: when they are removed, the pipeline computes the same bits as before.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,23 @@ class Loras:
     pipeline: Any
     memory: GpuMemory
     _modules: Modules | None = field(default=None, init=False)
+    _hashes: dict[str, str] = field(default_factory=dict, init=False)
+
+    def short_hash(self, id: str) -> str:
+        """Return AUTOMATIC1111's hash of a LoRA: 12 digits of the SHA-256 of its tensors, without the file's header.
+
+        Raises EaselError `config_error`: the file cannot be read.
+        """
+        if id not in self._hashes:
+            path = lora_path(id)
+            try:
+                with (self.folder / path).open("rb") as file:
+                    file.seek(8 + int.from_bytes(file.read(8), "little"))
+                    self._hashes[id] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            except OSError as error:
+                message = f"{path} cannot be read ({type(error).__name__})"
+                raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
+        return self._hashes[id]
 
     @contextmanager
     def applied(self, requested: Sequence[Lora] | None) -> Iterator[None]:

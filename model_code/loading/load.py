@@ -17,6 +17,7 @@ from loading.hardware import Hardware, choose_hardware
 from loading.parts import load_parts
 from loading.plain_folder import plain_folder
 from loading.profiles import loading_options, model_profile
+from loading.revision import read_revision
 from model_folder import PIPELINES, CheckedModel, check_folder, read_vocabulary
 
 
@@ -42,6 +43,7 @@ def load_model(folder: Path) -> Model:
         memory=memory,
         vocabulary=Vocabulary(read_vocabulary(folder)),
         loras=Loras(folder, pipeline, memory),
+        revision=read_revision(folder, checked),
     )
     _warm_up(model)
     log(

@@ -212,7 +212,16 @@ def container_tests() -> dict[str, Any]:
     skipped = (
         f"--ignore=tests/model_code/{name}" for name in ("loading/test_every_folder.py", "images/test_infotext.py")
     )
-    command = [str(environment.VENV / "bin" / "python"), "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider"]
+    command = [
+        str(environment.VENV / "bin" / "python"),
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "default",
+        "-p",
+        "no:cacheprovider",
+    ]
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "lambda", "model_code"))
     ended = subprocess.run(
         [*command, *skipped, "tests/model_code"], cwd=ROOT, env=os.environ | {"PYTHONPATH": paths},

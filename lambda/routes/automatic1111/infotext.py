@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from contract import PROMPT_SYNTAXES, GenerationRequest
 
@@ -21,7 +22,17 @@ SAMPLERS: Mapping[str, tuple[str, str]] = {
 """Scheduler to A1111's sampler and schedule type: its "Automatic" of DPM++ 2M is Karras. Others keep their own name."""
 
 
-def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """What an image was generated with. Empty: it is not known. `lora_hashes`: id to AUTOMATIC1111's hash."""
+
+    model: str
+    revision: str = ""
+    licence: str = ""
+    lora_hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> str:
     """Return the text for image `index` of a request: prompt with tags of LoRAs, negative prompt, settings."""
     tags = "".join(f" <lora:{lora.id}:{lora.scale:g}>" for lora in request.loras or ())
     lines = [request.prompt[index // request.num_images_per_prompt] + tags]
@@ -33,11 +44,14 @@ def render_infotext(request: GenerationRequest, index: int, model: str) -> str:
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": str(request.seeds()[index]),
         "Size": f"{request.width}x{request.height}",
-        "Model": model,
+        "Model": origin.model,
+        **({"Model revision": origin.revision} if origin.revision else {}),
+        **({"Model licence": origin.licence} if origin.licence else {}),
         **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
         **({} if request.clip_skip is None else {"Clip skip": str(request.clip_skip)}),
         **hires_settings(request),
         **({"Prompt syntax": request.prompt_syntax} if request.prompt_syntax != PROMPT_SYNTAXES[0] else {}),
+        **({"Lora hashes": _hashes(origin.lora_hashes)} if origin.lora_hashes else {}),
         "Version": "Easel",
     }
     return "\n".join([*lines, ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())])
@@ -66,6 +80,10 @@ def _sampler(scheduler: str) -> dict[str, str]:
         return {"Sampler": scheduler}
     sampler, schedule = SAMPLERS[scheduler]
     return {"Sampler": sampler, "Schedule type": schedule}
+
+
+def _hashes(hashes: Mapping[str, str]) -> str:
+    return ", ".join(f"{id}: {hash}" for id, hash in hashes.items())
 
 
 def _quote(value: str) -> str:

@@ -16,7 +16,7 @@ from jobs.ports import Progress
 from jobs.records import Job
 from routes.api import common_status, explain
 from routes.automatic1111.fields import UPSCALER, ImageRequest
-from routes.automatic1111.infotext import hires_settings, render_infotext
+from routes.automatic1111.infotext import Origin, hires_settings, render_infotext
 from routes.automatic1111.samplers import sampler_of
 
 
@@ -30,7 +30,8 @@ def error_response(error: EaselError) -> Response:
 
 
 def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
-    """Return what clients read about the images. `infotexts` are those that files with parameters contain."""
+    """Return what clients read about the images. `infotexts` are those that files with parameters contain, without what
+    only the container knows: revision, licence and the hashes of LoRAs."""
     generation = job.record.request if job.record else image_request.generation
     outcome = job.outcome
     seeds, warnings = generation.seeds(), (*image_request.warnings, *(outcome.warnings if outcome else ()))
@@ -57,7 +58,7 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
         "denoising_strength": generation.hires.strength if generation.hires else generation.strength,
         "extra_generation_params": {"Schedule type": schedule, **hires_settings(generation)},
         "index_of_first_image": 0,
-        "infotexts": [render_infotext(generation, index, model) for index in range(len(seeds))],
+        "infotexts": [render_infotext(generation, index, Origin(model)) for index in range(len(seeds))],
         "styles": [],
         "job_timestamp": _timestamp(job),
         "clip_skip": generation.clip_skip or 1,

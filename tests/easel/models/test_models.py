@@ -129,7 +129,9 @@ def test_a_repository_is_pulled_in_one_variant(run: Easel, hub: HubServer, tmp_p
     assert (found["source"], found["licence"]) == (source, "CreativeML OpenRAIL++-M")
     assert "would load" in run("check", tmp_path / "model").stdout
     assert run("pull", tmp_path / "model").exit_code == 0
-    assert files_in(tmp_path / "model") == set(TAKEN)
+    assert files_in(tmp_path / "model") == {*TAKEN, "release.json"}
+    manifest = json.loads((tmp_path / "model" / "release.json").read_text())
+    assert manifest["commits"] == {"org/model": "c" * 40}
     assert all((tmp_path / "model" / name).read_bytes() == content for name, content in TAKEN.items())
     hub.requests.clear()
     assert "here already" in run("pull", tmp_path / "model").stderr
@@ -165,7 +167,9 @@ def test_a_pull_continues_only_what_has_the_same_plan(run: Easel, hub: HubServer
     (tmp_path / "model.json").write_text(json.dumps(found | {"source": found["source"] | {"revision": "d" * 40}}))
     pulled = run("pull", tmp_path / "model")
     assert pulled.exit_code == 0, pulled.stderr
-    assert files_in(tmp_path / "model") == set(TAKEN)
+    assert files_in(tmp_path / "model") == {*TAKEN, "release.json"}
+    manifest = json.loads((tmp_path / "model" / "release.json").read_text())
+    assert manifest["commits"] == {"org/model": "d" * 40}
     assert (tmp_path / "model" / config).read_bytes() == TAKEN[config]
     assert not work.exists()
 
@@ -311,7 +315,7 @@ def test_remove_deletes_a_link_alone(run: Easel, hub: HubServer, tmp_path: Path,
     (tmp_path / "model").symlink_to(tmp_path / "disk")
     removed = run("remove", tmp_path / "model", "--yes")
     assert (removed.exit_code, (tmp_path / "model").is_symlink()) == (0, not moved)
-    assert files_in(tmp_path / "disk") == set(TAKEN)
+    assert files_in(tmp_path / "disk") == {*TAKEN, "release.json"}
     assert not (tmp_path / "model.json").exists()
 
 
