@@ -13,6 +13,7 @@ RECREATE_ENDPOINT = "npx cdk deploy EaselModel -c endpoint=off, then npx cdk dep
 """Lets CloudFormation delete the endpoint, if it exists, and create it again."""
 RECREATE_MODEL = "npx cdk destroy EaselModel, then npx cdk deploy --all"
 """The other stacks stay: none refers to the model stack."""
+DEPLOY_UNLESS_RUNNING = "If no deploy is running: npx cdk deploy --all"
 ENDPOINT, ENDPOINT_CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 
 
@@ -52,8 +53,10 @@ def _no_endpoint(stack: str, status: str) -> CommandError:
     what, why, code = "The stack has no endpoint", f"it is {status}", FAILED
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         why, fix = "it was deployed with endpoint=off", "npx cdk deploy --all"
-    elif status in ("UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
+    elif status == "UPDATE_ROLLBACK_COMPLETE":
         fix = "npx cdk deploy --all"
+    elif status == "REVIEW_IN_PROGRESS":
+        what, fix, code = f"{what} yet", DEPLOY_UNLESS_RUNNING, ENVIRONMENT
     elif status.endswith("_IN_PROGRESS"):
         what, fix, code = f"{what} yet", "Wait until CloudFormation has finished", ENVIRONMENT
     else:
@@ -94,10 +97,11 @@ def model_template(account: Account) -> dict[str, Any]:
 
 
 def template_of(account: Account, stack: str) -> dict[str, Any]:
-    """Return the resources in the deployed template of a stack. Raises CommandError."""
+    """Return the resources in the deployed template of a stack; none before its first deploy. Raises CommandError."""
     with aws_errors():
         body = account.client("cloudformation").get_template(StackName=stack)["TemplateBody"]
-    resources: dict[str, Any] = (json.loads(body) if isinstance(body, str) else body)["Resources"]
+    template = json.loads(body or "{}") if isinstance(body, str) else body
+    resources: dict[str, Any] = template.get("Resources", {})
     return resources
 
 

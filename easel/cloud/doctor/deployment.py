@@ -9,11 +9,11 @@ from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
 from easel.cloud.doctor.container_log import find_failed_start, last_lines
 from easel.cloud.known_failures import advice_for
-from easel.cloud.stack_state import resources_of
+from easel.cloud.stack_state import DEPLOY_UNLESS_RUNNING, resources_of
 from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG
 
 NOT_CREATED = "REVIEW_IN_PROGRESS"
-"""A stack whose first change set was not executed. Unlike other IN_PROGRESS states it does not end."""
+"""A stack whose first change set is not executed yet. Unlike other IN_PROGRESS states it may not end by itself."""
 OPERATION_STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """Stack events that begin an operation; a rollback belongs to the operation before it."""
 WAIT = "Wait until CloudFormation has finished."
@@ -36,8 +36,8 @@ def stacks(account: Account) -> Finding | None:
         return None
     for stack in deployed:
         if stack["StackStatus"] == NOT_CREATED:
-            message = f"{stack['StackName']} is {NOT_CREATED}: its first deploy was prepared but not executed."
-            return failed(message, "npx cdk deploy --all")
+            message = f"{stack['StackName']} is {NOT_CREATED}: its first deploy is prepared but not executed yet."
+            return unknown(message, DEPLOY_UNLESS_RUNNING)
         if stack["StackStatus"].endswith("_IN_PROGRESS"):
             return _in_progress(account, stack)
         if "FAILED" in stack["StackStatus"] or "ROLLBACK" in stack["StackStatus"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,23 @@ from stacks.config.names import Names
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from stacks.config.user_context import read_user_context
 
+DEPLOYS = r"\bnpx cdk (?:deploy|destroy|rollback)\b"
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings and model. If `model` is None, `model_error` says why."""
+    """Settings and model. If `model` is None, `model_error` says why. `options`: the `-c` pairs that were given."""
 
     settings: Settings
     model: Model | None
     model_error: str
+    options: tuple[str, ...] = ()
+
+    def in_commands(self, text: str) -> str:
+        """Return a text with the name and the options of the plan in its commands, so that they deploy the same."""
+        pairs = [f"-c {shlex.quote(pair)}" for pair in self.options if not pair.startswith("name=")]
+        text = re.sub(DEPLOYS, lambda match: " ".join((match[0], *pairs)), text)
+        return self.settings.names.in_commands(text)
 
     @property
     def instance_type(self) -> str:
@@ -49,9 +60,9 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
     settings = _parse(settings_context, user_context)
     try:
         model = read_model(settings.model, root)
-        return Plan(choose_instances(model, settings), model, "")
+        return Plan(choose_instances(model, settings), model, "", tuple(context))
     except CatalogueError as error:
-        return Plan(settings, None, str(error))
+        return Plan(settings, None, str(error), tuple(context))
 
 
 def _parse(context: dict[str, Any], user_context: dict[str, Any] | None = None) -> Settings:

@@ -42,9 +42,8 @@ class Doctor:
 
     def results(self, region: str | None) -> Iterator[Result]:
         """Run the checks and return each result as soon as it is there. Checks that do not apply have none."""
-        names = self.plan.settings.names
         for result in self._results(region):
-            message, remedy = names.in_commands(result.message), names.in_commands(result.remedy)
+            message, remedy = self.plan.in_commands(result.message), self.plan.in_commands(result.remedy)
             yield replace(result, message=message, remedy=remedy)
 
     def _results(self, region: str | None) -> Iterator[Result]:
@@ -97,7 +96,8 @@ class Doctor:
                 return
             deployed = find_endpoint(account)
         except CommandError as error:
-            finding = unknown if error.code == ENVIRONMENT else failed
+            unfinished = stacks.status == "unknown"  # the model's stack may come
+            finding = unknown if unfinished or error.code == ENVIRONMENT else failed
             yield endpoint.endpoint.result(finding(f"{error.what}: {error.why}.", error.fix))
             return
         yield from _listed(endpoint.budget_stop.try_run(account))

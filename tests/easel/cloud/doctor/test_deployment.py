@@ -57,7 +57,6 @@ def respond_with(stacks: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any
     [
         ("ROLLBACK_FAILED", ["npx cdk destroy EaselModel", "npx cdk deploy --all"]),
         ("UPDATE_ROLLBACK_COMPLETE", ["npx cdk deploy --all"]),
-        ("REVIEW_IN_PROGRESS", ["npx cdk deploy --all"]),
         ("DELETE_FAILED", [
             "npx cdk destroy --all",
             "aws cloudformation delete-stack --stack-name EaselModel --deletion-mode FORCE_DELETE_STACK",
@@ -67,7 +66,7 @@ def respond_with(stacks: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any
     ],
 )  # fmt: skip
 def test_the_remedy_of_a_failed_stack_is_one_that_cloudformation_accepts(status: str, commands: list[str]) -> None:
-    """A stack that could not be deleted accepts no deploy. REVIEW_IN_PROGRESS does not end by itself."""
+    """A stack that could not be deleted accepts no deploy."""
     result = deployment.stacks.run(failed_stack(status, []).account())
     assert_result(result, "failed", "EaselModel", status)
     assert result is not None
@@ -75,6 +74,18 @@ def test_the_remedy_of_a_failed_stack_is_one_that_cloudformation_accepts(status:
     assert -1 not in positions
     assert positions == sorted(positions)
     assert ("cdk deploy" in result.remedy) is (status != "DELETE_FAILED")
+
+
+def test_a_stack_before_its_first_deploy_is_unknown(doctor: RunDoctor) -> None:
+    """A running deploy prepares each stack. If none runs, the state does not end by itself. It has no template yet."""
+    aws = healthy_deployment()
+    aws.responses["cloudformation.DescribeStacks"] = {"Stacks": [stack("REVIEW_IN_PROGRESS")]}
+    aws.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": []}
+    aws.responses["cloudformation.GetTemplate"] = {"TemplateBody": "{}"}
+    results = doctor(aws)
+    for code in ("stacks", "endpoint"):
+        assert_result(results[code], "unknown", "REVIEW_IN_PROGRESS" if code == "stacks" else "yet")
+        assert results[code].remedy == "If no deploy is running: npx cdk deploy -c model=emoji --all"
 
 
 def test_the_first_failure_of_the_last_operation_is_the_reason() -> None:
@@ -155,7 +166,13 @@ def test_an_api_without_its_model_stack_fails(doctor: RunDoctor) -> None:
     aws = healthy_deployment()
     stacks = [stack("CREATE_COMPLETE", name) for name in ("EaselApi", "EaselNotebook")]
     aws.responses["cloudformation.DescribeStacks"] = respond_with(stacks)
-    assert_result(doctor(aws)["endpoint"], "failed", "EaselModel", remedy="npx cdk deploy --all")
+    assert_result(doctor(aws)["endpoint"], "failed", "EaselModel", remedy="npx cdk deploy -c model=emoji --all")
+
+
+def test_a_deploy_that_has_not_come_to_the_model_stack_is_unknown(doctor: RunDoctor) -> None:
+    aws = healthy_deployment()
+    aws.responses["cloudformation.DescribeStacks"] = respond_with([stack("CREATE_IN_PROGRESS", "EaselStorage")])
+    assert_result(doctor(aws)["endpoint"], "unknown", "EaselModel", remedy="npx cdk deploy")
 
 
 def test_a_stack_that_is_being_changed_is_unknown() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from easel.cloud.doctor.check import Result
+from easel.cloud.doctor.plan import read_plan
 from easel.cloud.doctor.run import ACCOUNT_CHECKS, CHECKS, print_results
 from tests.easel.cloud.doctor.conftest import RunDoctor
 from tests.easel.cloud.doctor.results import assert_result
@@ -146,3 +147,16 @@ def test_the_command_without_network_and_credentials(tmp_path: Path) -> None:
     statuses = {check["code"]: check["status"] for check in json.loads(process.stdout)["checks"]}
     assert statuses["account"] == "failed"
     assert {statuses[code] for code in ACCOUNT_CHECKS} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "command"),
+    [
+        ([], "npx cdk deploy --all"),
+        (["model=my models/a", "waf=on"], "npx cdk deploy -c 'model=my models/a' -c waf=on --all"),
+        (["name=two", "waf=on"], "npx cdk deploy -c name=two -c waf=on --all"),
+    ],
+)
+def test_commands_have_the_settings_of_the_plan(pairs: list[str], command: str) -> None:
+    """Without them a remedy would deploy another model."""
+    assert read_plan(pairs, ROOT).in_commands("npx cdk deploy --all") == command
