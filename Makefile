@@ -13,7 +13,7 @@ endif
 # Outside of make, `. .venv/bin/activate` does the same.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: up test test-fast test-clients screenshots check lint mirrors types parity format mirror page synth docs docs-serve notebook clean help
+.PHONY: up test test-fast test-clients screenshots check lint mirrors types parity format mirror page synth emulator docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
 # Many tests wait for other processes: four workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
@@ -90,6 +90,9 @@ page: web/dist/index.html  ## build the page for a deploy
 synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; needs no account
 	npx cdk synth --quiet
 	@echo "The templates are valid. Next: $(BIN)/easel doctor"
+
+emulator: $(VENV)/dev node_modules  ## start an emulated AWS account, to try a deploy without an account
+	@exec $(BIN)/python -m tests.deploy.by_hand
 
 docs: $(VENV)/dev  ## build the documentation site into site/; a dead link or a page outside the navigation fails
 	$(BIN)/python -m docs.generate

@@ -19,7 +19,7 @@ from ministack.services import ssm
 from .aws_api import identity
 from .aws_api.http_server import Router, serve
 from .aws_api.service import REGION, Service
-from .cloudformation_types import concurrent_creation, register, stack_deletion
+from .cloudformation_types import concurrent_creation, conditions, register, stack_deletion
 from .cloudformation_types.execution_role import ExecutionRoles
 from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
@@ -94,6 +94,7 @@ def install_extensions() -> None:
     s3_missing.install()
     lambda_logs.install()
     log_streams.install()
+    conditions.install()
     stack_deletion.StackDeletion().install()
     concurrent_creation.ConcurrentCreation().install()
     ExecutionRoles(Path(os.environ["REGISTRY"])).install()
