@@ -154,7 +154,7 @@ def up(
 Examples:
   easel generate "a red apple"
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
-  easel generate "a green apple" --init-image apple.png --strength 0.6
+  easel generate "a pear" --init-image apple.png --strength 0.6
   easel generate "a tree" --init-image apple.png --mask mask.png
   easel generate "a (red:1.3) apple" --prompt-syntax weighted --hires-scale 1.5
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)

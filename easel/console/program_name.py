@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -37,6 +38,7 @@ def _program() -> str:
     started = Path(sys.argv[0])
     if started.name == "__main__.py":
         return f"{shlex.quote(sys.orig_argv[0])} -m easel"
-    if started.name != "easel" or shutil.which("easel") == str(started):
+    on_path = shutil.which("easel") == str(started) and "MAKELEVEL" not in os.environ  # make has a PATH of its own
+    if started.name != "easel" or on_path:
         return "easel"
-    return shlex.quote(str(started))
+    return shlex.quote(str(started.relative_to(Path.cwd()) if started.is_relative_to(Path.cwd()) else started))

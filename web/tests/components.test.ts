@@ -87,9 +87,10 @@ test('a wrong key opens the settings', async () => {
   expect(state.dialog.value).toBe('settings')
 })
 
-test('the settings opened by a wrong key show the failure', async () => {
+test('the settings opened by a wrong key show the failure, not which header to send', async () => {
   const state = createAppState()
-  state.generation.failure.value = failure('auth', 'unauthorized')
+  const sent = { detail: 'no valid API key', hint: 'Send a valid key as x-api-key.' }
+  state.generation.failure.value = { ...failure('auth', 'unauthorized'), ...sent }
   const { wrapper } = await mountWithState(SettingsDialog, state)
   expect(wrapper.find('[role=status]').text()).toContain(en.errors.unauthorized)
 })

@@ -28,11 +28,24 @@ def test_a_command_in_a_text(started: str, printed: str, tmp_path: Path, monkeyp
     on_path = tmp_path / "easel"
     on_path.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # `make test`
     monkeypatch.setattr(sys, "argv", [str(on_path) if started == "on-path" else started, "up"])
     assert with_program_name("Back with: easel resume") == f"Back with: {printed}"
     assert with_program_name("`easel resume` brings an easel back") == f"`{printed}` brings an easel back"
     for other in ("easel resumed", ".venv/bin/easel resume", "an easel", "my-easel resume"):
         assert with_program_name(other) == other
+
+
+def test_a_command_printed_under_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """make finds `easel` in the PATH that it sets for its recipes. The person who types `make up` does not."""
+    program = tmp_path / ".venv/bin/easel"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.setattr(sys, "argv", [str(program), "up"])
+    monkeypatch.chdir(tmp_path)
+    assert with_program_name("easel up --port 7861") == ".venv/bin/easel up --port 7861"
 
 
 def test_the_fix_of_an_error_runs_as_it_is_printed(tmp_path: Path) -> None:

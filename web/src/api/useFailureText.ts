@@ -1,7 +1,10 @@
 import { useI18n } from 'vue-i18n'
 import type { Failure } from './failure'
 
-/** Describe a failure in the page's language. The API's own message is English and is shown on the English page. */
+/**
+ * Describe a failure in the page's language. The API's own message is English and is shown on the English page, but not
+ * the one about keys: it names headers, which a person cannot send.
+ */
 export function useFailureText() {
   const i18n = useI18n()
 
@@ -9,7 +12,7 @@ export function useFailureText() {
     const key = `errors.${code}`
     const name = `fields.${param?.split('.')[0]}`
     const field = param && i18n.te(name) ? i18n.t(name) : ''
-    if (!detail || (i18n.locale.value !== 'en' && i18n.te(key)))
+    if (!detail || code === 'unauthorized' || (i18n.locale.value !== 'en' && i18n.te(key)))
       return i18n.t(i18n.te(key) ? key : 'errors.internal', { field })
     const message = param && field ? detail.replace(param, field) : detail
     return [message, hint].filter(Boolean).map(toSentence).join(' ')

@@ -147,7 +147,7 @@ export default {
     label: 'Image',
     empty: 'Describe an image. It appears here.',
     suggestions: 'Suggested prompts',
-    demo: 'Built-in demo model: it draws {count} things, one at a time. Choose one to see it.',
+    demo: 'Built-in demo model: it draws {count} things, alone and in pairs. Choose one to see it.',
     subjects: 'All {count} things',
     grid: 'Images of this job',
     select: 'Show image {image}',

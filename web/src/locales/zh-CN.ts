@@ -138,7 +138,7 @@ export default {
     label: '图片',
     empty: '描述一张图片，它会显示在这里。',
     suggestions: '推荐的提示词',
-    demo: '内置演示模型：它能画 {count} 种事物，每次一种。选一个看看。',
+    demo: '内置演示模型：它能画 {count} 种事物，可以单独画，也可以成对画。选一个看看。',
     subjects: '全部 {count} 种',
     grid: '这个任务的图片',
     select: '显示图片 {image}',
