@@ -80,6 +80,10 @@ Loras = Annotated[
     list[str] | None,
     typer.Option("--lora", metavar="ID[:SCALE]", help="LoRA of the model, from GET /models; can be repeated."),
 ]
+EditImages = Annotated[
+    list[Path] | None,
+    typer.Option("--image", metavar="FILE", help="Image to edit by instruction; can be repeated. See GET /models."),
+]
 Embed = Annotated[
     bool, typer.Option("--embed-parameters", help="Write the parameters into each file, in AUTOMATIC1111's format.")
 ]
@@ -156,6 +160,7 @@ Examples:
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
   easel generate "a pear" --init-image apple.png --strength 0.6
   easel generate "a tree" --init-image apple.png --mask mask.png
+  easel generate "put the hat on the cat" --image cat.png --image hat.png
   easel generate "a (red:1.3) apple" --prompt-syntax weighted --hires-scale 1.5
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
 
@@ -179,6 +184,7 @@ def generate(
     output_format: Annotated[str | None, typer.Option("--format", help="png, webp or jpeg.")] = None,
     init_image: Annotated[Path | None, typer.Option(help="Image to start from: a PNG, WebP or JPEG file.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much the initial image changes, 0.01 to 1.")] = None,
+    image: EditImages = None,
     mask: Mask = None,
     mask_blur: Annotated[int | None, typer.Option(help="Pixels over which the mask's edge fades, 0 to 64.")] = None,
     outpaint: Outpaint = None,
@@ -198,13 +204,18 @@ def generate(
     """Generate images from prompts and write them to files."""
     fields: dict[str, Any] = {"negative_prompt": negative, "num_images_per_prompt": number, "seed": seed}
     fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
-    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength, "clip_skip": clip_skip}
+    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength, "images": image or None}
     fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint), "webhook": webhook}
-    fields |= {"prompt_syntax": prompt_syntax, "loras": _parse_loras(lora), "embed_parameters": embed or None}
+    fields |= {"prompt_syntax": prompt_syntax, "clip_skip": clip_skip, "embed_parameters": embed or None}
+    fields["loras"] = _parse_loras(lora)
     fields["hires"] = _without_none(scale=hires_scale, strength=hires_strength, steps=hires_steps) or None
+    _generate(url, key, out, as_json, [prompt, *(more or [])], **fields)
+
+
+def _generate(url: str, key: str | None, out: Path, as_json: bool, prompts: list[str], **fields: Any) -> None:
     from easel.client.generate import run
 
-    run(url, key, out, as_json, [prompt, *(more or [])], **_without_none(**fields))
+    run(url, key, out, as_json, prompts, **_without_none(**fields))
 
 
 app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)

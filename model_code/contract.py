@@ -52,7 +52,7 @@ DEADLINE_MS = Bound(1_000, 900_000)
 STRENGTH = FloatBound(0.01, 1)
 DEFAULT_STRENGTH = 0.8
 INIT_IMAGE_BYTES = 3 * 2**20
-"""Size of all files of a request together, before base64: init_image, mask_image and control images."""
+"""Size of all files of a request together, before base64: init_image, mask_image, images and control images."""
 INIT_IMAGE_PIXELS = 4096 * 4096
 """Width x height: 50 MB when decoded."""
 MASK_MODES = ("white", "black", "transparent")
@@ -63,6 +63,14 @@ DEFAULT_MASK_BLUR = 4
 OUTPAINT = Bound(0, SIDE.maximum - SIDE.minimum)
 """Pixels that are added at a side."""
 OUTPAINT_SIDES = ("left", "right", "top", "bottom")
+EDITS = Bound(1, 10)
+"""Images to look at of one request. A model takes as many as its profile says."""
+EDIT_PIXELS = 1024 * 1024
+"""What each image to look at adds to width x height in the work: models scale larger ones down to so many pixels."""
+EDIT_PROPORTION = 8
+"""The most times that an image to look at may be longer than it is wide, or wider than it is long."""
+EDIT_MULTIPLE = 16
+"""Sides that follow the first image to look at are multiples of this, as all models that edit need them."""
 LORAS = Bound(1, 4)
 """LoRAs of one request."""
 LORA_SCALE = FloatBound(-4, 4)
@@ -95,6 +103,8 @@ _OTHER_FORMATS = {
     **_HEIF, b"ftypavif": "AVIF", b"ftypavis": "AVIF", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
 }  # fmt: skip
 """Formats that are not read, by the beginning of the file, or what follows its first four bytes."""
+_ORIENTATION, _TURNED, _TIFF_INTEGERS = 0x0112, (5, 6, 7, 8), {1: 1, 3: 2, 4: 4}
+"""EXIF: the tag, its values that swap width and height, and TIFF's types of integers with their bytes."""
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
@@ -382,6 +392,8 @@ class ModelProfile:
     """The LoRAs that requests may use."""
     controls: tuple[ProfileControl, ...] = ()
     """The ControlNets that requests may use."""
+    edits: int = 0
+    """The most images to look at of one request; 0: the model takes none."""
 
     def with_loras(self, ids: Iterable[str]) -> ModelProfile:
         """Return the profile with the defaults of a request with these LoRAs; the first that sets a value counts."""
@@ -508,6 +520,8 @@ class GenerationRequest:
     """Pixels over which what is generated fades in, inside of the mask or of the margins; None without either."""
     outpaint: Mapping[str, int] | None = None
     """Pixels by which the init_image is extended at each of `OUTPAINT_SIDES`. The size is that of the whole result."""
+    images: tuple[str, ...] | None = field(default=None, repr=False)
+    """Images to look at, of which the prompt speaks: base64 of files, or their hashes after `without_image`."""
     embed_parameters: bool = False
     """Write the parameters into each image file (AUTOMATIC1111 infotext)."""
     loras: tuple[Lora, ...] | None = None
@@ -530,8 +544,8 @@ class GenerationRequest:
         return self.mask_image is not None or self.outpaint is not None
 
     @property
-    def images(self) -> int:
-        """Number of images."""
+    def image_count(self) -> int:
+        """Number of images to generate."""
         return len(self.prompt) * self.num_images_per_prompt
 
     @property
@@ -551,15 +565,15 @@ class GenerationRequest:
     @property
     def pixel_steps(self) -> int:
         """Work of the request, both passes together."""
-        more = len(self.loras or ()), len(self.control or ())
-        work = pixel_steps(self.width, self.height, self.steps, self.images, *more)
+        count, more = self.image_count, (len(self.loras or ()), len(self.control or ()))
+        work = pixel_steps(self.width, self.height, self.steps, count, *more, len(self.images or ()))
         if self.hires is None:
             return work
-        return work + pixel_steps(*self.result_size, self.hires.steps_that_run, self.images, *more)
+        return work + pixel_steps(*self.result_size, self.hires.steps_that_run, count, *more)
 
     def seeds(self) -> tuple[int, ...]:
         """Return the seed of each image: seed + i, modulo 2**32."""
-        return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.images))
+        return tuple((self.seed + i) % (SEED.maximum + 1) for i in range(self.image_count))
 
 
 def _last_steps(steps: int, strength: float) -> int:
@@ -570,10 +584,15 @@ def _scaled_side(side: int, scale: float) -> int:
     return math.floor(side * scale / SIDE_MULTIPLE + 0.5) * SIDE_MULTIPLE
 
 
-def pixel_steps(width: int, height: int, steps: int, images: int, loras: int = 0, controls: int = 0) -> int:
-    """Return the work of a job; the time per pixel-step depends on model and machine."""
+def pixel_steps(
+    width: int, height: int, steps: int, count: int, loras: int = 0, controls: int = 0, edits: int = 0
+) -> int:
+    """Return the work of a job for `count` images; the time per pixel-step depends on model and machine.
+
+    `edits`: number of images to look at. The model reads them anew at each step.
+    """
     percent = 100 + LORA_COST_PERCENT * loras + CONTROL_COST_PERCENT * controls
-    return width * height * steps * images * percent // 100
+    return (width * height + EDIT_PIXELS * edits) * steps * count * percent // 100
 
 
 REQUEST_FIELDS = tuple(f.name for f in fields(GenerationRequest))
@@ -625,8 +644,7 @@ def validate_request(
     value = {key: item for key, item in sent.items() if item is not None}
     loras = _loras(value.get("loras"), profile)
     profile = profile.with_loras(lora.id for lora in loras or ())
-    inputs = _input_images(value, profile)
-    width, height = _extended_size(**inputs) if inputs.get("outpaint") else profile.sizes[0]
+    inputs, (width, height) = _input_images(value, profile)
     scheduler = _one_of(value.get("scheduler", profile.scheduler), "scheduler", profile.schedulers)
     request = GenerationRequest(
         prompt=_prompts(value.get("prompt")),
@@ -663,6 +681,8 @@ def _refuse_unknown(sent: Mapping[str, Any]) -> None:
 
 def _check_together(request: GenerationRequest, profile: ModelProfile) -> None:
     _check_files(request)
+    if request.images and request.control:
+        refuse("not_supported", "control", "control has no effect on images", "Leave out one of the two.")
     _check_weights(request)
     _check_margins(request)
     _check_size(request, profile)
@@ -708,7 +728,7 @@ def _one_control(param: str, value: Mapping[str, Any], control: ProfileControl) 
         refuse("out_of_range", f"{param}.end", f"{param} ends at {end:g} but starts at {start:g}", "End after start.")
     return Control(
         id=control.id,
-        image=_image_file(sent["image"], f"{param}.image"),
+        image=_image(sent["image"], f"{param}.image").text,
         scale=_number(sent.get("scale", control.scale), f"{param}.scale", CONTROL_SCALE),
         start=start,
         end=end,
@@ -789,23 +809,40 @@ def _steps(value: Any, param: str, scheduler: str, profile: ModelProfile) -> int
     return _integer(value, param, bound)
 
 
-def _input_images(value: Mapping[str, Any], profile: ModelProfile) -> dict[str, Any]:
-    """Return the fields of a request about its init_image, and what of it is generated anew."""
-    init_image = _image(value["init_image"], "init_image", profile) if "init_image" in value else None
+@dataclass(frozen=True)
+class _SentImage:
+    """An image of a request, whose header is valid."""
+
+    text: str
+    """base64 of the file."""
+    file: bytes
+    size: tuple[int, int]
+    """(width, height) in pixels, as stored: not upright."""
+
+
+def _input_images(value: Mapping[str, Any], profile: ModelProfile) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Return the fields of a request about the images that it has, and (width, height) by default."""
+    init_image = _start_image(value["init_image"], "init_image", profile) if "init_image" in value else None
     mask_image = _mask_image(value["mask_image"], init_image, profile) if "mask_image" in value else None
     outpaint = _outpaint(value["outpaint"], init_image) if "outpaint" in value else None
+    images = _edit_images(value["images"], init_image, profile) if value.get("images") not in (None, []) else None
     masked = mask_image is not None or outpaint is not None
-    return {
-        "init_image": init_image,
+    size = profile.sizes[0] if images is None else edit_size(upright_size(images[0].file), profile)
+    if init_image is not None and outpaint is not None:
+        size = _extended_size(init_image, outpaint)
+    fields = {
+        "init_image": init_image and init_image.text,
         "strength": _strength(value.get("strength"), init_image, 1.0 if masked else DEFAULT_STRENGTH),
-        "mask_image": mask_image,
+        "mask_image": mask_image and mask_image.text,
         "mask_mode": _mask_mode(value.get("mask_mode"), mask_image),
         "mask_blur": _mask_blur(value.get("mask_blur"), masked),
         "outpaint": outpaint,
+        "images": images and tuple(image.text for image in images),
     }
+    return fields, size
 
 
-def _strength(value: Any, init_image: str | None, default: float) -> float | None:
+def _strength(value: Any, init_image: _SentImage | None, default: float) -> float | None:
     if init_image is None:
         if value is not None:
             refuse("missing_field", "init_image", "strength needs an init_image", "Send both or neither.")
@@ -813,15 +850,17 @@ def _strength(value: Any, init_image: str | None, default: float) -> float | Non
     return default if value is None else _number(value, "strength", STRENGTH)
 
 
-def _image(value: Any, param: str, profile: ModelProfile) -> str:
-    """Return base64 of an image that the model generates from."""
+def _start_image(value: Any, param: str, profile: ModelProfile) -> _SentImage:
+    """Return an init_image or mask_image."""
     if not profile.image_to_image:
-        refuse("not_supported", param, f"{profile.name} takes no {param}", "Leave out init_image and its fields.")
-    return _image_file(value, param)
+        hint = "Send images in place of init_image and its fields." if profile.edits else ""
+        hint = hint or "Leave out init_image and its fields."
+        refuse("not_supported", param, f"{profile.name} takes no {param}", hint)
+    return _image(value, param)
 
 
-def _image_file(value: Any, param: str) -> str:
-    """Return base64 of an image file whose header is valid."""
+def _image(value: Any, param: str) -> _SentImage:
+    """Return base64 of an image file whose header is valid, decoded."""
     hint = f"Send base64 of a {', '.join(OUTPUT_FORMATS)} file."
     if type(value) is not str:
         refuse("wrong_type", param, f"{param} must be a string", hint)
@@ -837,7 +876,44 @@ def _image_file(value: Any, param: str) -> str:
     if width * height > INIT_IMAGE_PIXELS:
         message = f"{param} has {width}x{height} pixels"
         refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
-    return value
+    return _SentImage(value, file, size)
+
+
+def _edit_images(value: Any, init_image: _SentImage | None, profile: ModelProfile) -> list[_SentImage]:
+    """Return the images to look at."""
+    if not profile.edits:
+        hint = "Send init_image to start from an image." if profile.image_to_image else "Leave out images."
+        refuse("not_supported", "images", f"{profile.name} takes no images to edit", hint)
+    if type(value) is not list:
+        refuse("wrong_type", "images", "images must be a list", "Send a list of base64 of image files.")
+    if init_image is not None:
+        message = "images and init_image cannot be combined"
+        refuse("not_supported", "images", message, "Send the image to change as the first of images.")
+    if len(value) > profile.edits:
+        refuse("out_of_range", "images", f"{len(value)} images", f"{profile.name} takes at most {profile.edits}.")
+    return [_edit_image(item, f"images[{index}]") for index, item in enumerate(value)]
+
+
+def _edit_image(value: Any, param: str) -> _SentImage:
+    image = _image(value, param)
+    short, long = sorted(image.size)
+    if short < SIDE.minimum or long > EDIT_PROPORTION * short:
+        message = f"{param} has {image.size[0]}x{image.size[1]} pixels"
+        hint = f"Send sides of at least {SIDE.minimum} pixels, one at most {EDIT_PROPORTION} times the other."
+        refuse("out_of_range", param, message, hint)
+    return image
+
+
+def edit_size(image: tuple[int, int], profile: ModelProfile) -> tuple[int, int]:
+    """Return (width, height) of what is generated from an image to look at.
+
+    It is scaled down, if need be, to the pixels of the model's first size and to its largest side. Each side is rounded
+    down to a multiple of `EDIT_MULTIPLE`. So do the pipelines of diffusers with the first image.
+    """
+    largest = min(SIDE.maximum, profile.max_side)
+    scale = min(1, math.sqrt(math.prod(profile.sizes[0]) / math.prod(image)), largest / max(image))
+    width, height = (max(SIDE.minimum, int(side * scale) // EDIT_MULTIPLE * EDIT_MULTIPLE) for side in image)
+    return width, height
 
 
 def _other_format(file: bytes) -> str:
@@ -853,8 +929,8 @@ def _from_base64(text: str, param: str) -> bytes:
         refuse("bad_image", param, f"{param} is not base64", "Pad it with = and use no line breaks.")
 
 
-def _mask_image(value: Any, init_image: str | None, profile: ModelProfile) -> str:
-    mask = _image(value, "mask_image", profile)
+def _mask_image(value: Any, init_image: _SentImage | None, profile: ModelProfile) -> _SentImage:
+    mask = _start_image(value, "mask_image", profile)
     if init_image is None:
         refuse("missing_field", "init_image", "mask_image needs an init_image", "Send both or neither.")
     return mask
@@ -863,12 +939,18 @@ def _mask_image(value: Any, init_image: str | None, profile: ModelProfile) -> st
 def _check_files(request: GenerationRequest) -> None:
     """Refuse files that are too large together. Each of them was checked alone."""
     images = sent_images(request)
-    if sum(len(base64.b64decode(image)) for found in images.values() for image in found) > INIT_IMAGE_BYTES:
-        message = f"the images of {' and '.join(images)} are too large"
-        refuse("out_of_range", [*images][-1], message, f"Send at most {INIT_IMAGE_BYTES} bytes together.")
+    if sum(_file_bytes(image) for found in images.values() for image in found) > INIT_IMAGE_BYTES:
+        message = f"the files in {' and '.join(images)} are too large"
+        hint = f"Send at most {INIT_IMAGE_BYTES} bytes together: scale them down, or save them as JPEG."
+        refuse("out_of_range", [*images][-1], message, hint)
 
 
-def _mask_mode(value: Any, mask_image: str | None) -> str | None:
+def _file_bytes(text: str) -> int:
+    """Return the size of a file in base64, which is not decoded again for that."""
+    return 3 * len(text) // 4 - text[-2:].count("=")
+
+
+def _mask_mode(value: Any, mask_image: _SentImage | None) -> str | None:
     if mask_image is None:
         if value is not None:
             refuse("missing_field", "mask_image", "mask_mode needs a mask_image", "Send both or neither.")
@@ -884,7 +966,7 @@ def _mask_blur(value: Any, masked: bool) -> int | None:
     return DEFAULT_MASK_BLUR if value is None else _integer(value, "mask_blur", MASK_BLUR)
 
 
-def _outpaint(value: Any, init_image: str | None) -> dict[str, int]:
+def _outpaint(value: Any, init_image: _SentImage | None) -> dict[str, int]:
     hint = 'For example {"left": 64, "right": 64}.'
     if type(value) is not dict:
         refuse("wrong_type", "outpaint", "outpaint must be an object", hint)
@@ -900,9 +982,9 @@ def _outpaint(value: Any, init_image: str | None) -> dict[str, int]:
     return margins
 
 
-def _extended_size(*, init_image: str, outpaint: Mapping[str, int], **_: Any) -> tuple[int, int]:
+def _extended_size(init_image: _SentImage, outpaint: Mapping[str, int]) -> tuple[int, int]:
     """Return the size of the init_image with its margins, up to the next multiple of 8."""
-    width, height = image_size(base64.b64decode(init_image)) or (0, 0)
+    width, height = init_image.size
     wanted = width + outpaint["left"] + outpaint["right"], height + outpaint["top"] + outpaint["bottom"]
     return wanted[0] + -wanted[0] % SIDE_MULTIPLE, wanted[1] + -wanted[1] % SIDE_MULTIPLE
 
@@ -933,6 +1015,43 @@ def image_size(file: bytes) -> tuple[int, int] | None:
     return size if all(size) else None
 
 
+def upright_size(file: bytes) -> tuple[int, int]:
+    """Return (width, height) in pixels of a file that `image_size` reads, as its EXIF orientation says it is shown."""
+    width, height = image_size(file) or (0, 0)
+    return (height, width) if _is_turned(_exif(file)) else (width, height)
+
+
+def _exif(file: bytes) -> bytes:
+    """Return the EXIF block of a PNG, WebP or JPEG file without its name; empty if it has none."""
+    if file.startswith(b"\xff\xd8"):
+        found = next((content for _, content in _jpeg_segments(file) if content.startswith(b"Exif\0\0")), b"")
+    else:
+        found = next((content for name, content in _chunks(file) if name in (b"eXIf", b"EXIF")), b"")
+    return found.removeprefix(b"Exif\0\0")
+
+
+def _chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, content) of the chunks of a WebP or PNG file."""
+    is_webp = file.startswith(b"RIFF")
+    offset = 12 if is_webp else 8
+    while offset + 8 <= len(file):
+        first, second = file[offset : offset + 4], file[offset + 4 : offset + 8]
+        name, length = (first, int.from_bytes(second, "little")) if is_webp else (second, _big_endian(first))
+        yield name, file[offset + 8 : offset + 8 + length]
+        offset += 8 + length + (length % 2 if is_webp else 4)
+
+
+def _is_turned(exif: bytes) -> bool:
+    """Return whether the orientation swaps width and height. Source: TIFF 6.0, "Image File Header"."""
+    order: Literal["little", "big"] = "little" if exif.startswith(b"II*\0") else "big"
+    start = int.from_bytes(exif[4:8], order)
+    for position in range(start + 2, start + 2 + 12 * int.from_bytes(exif[start : start + 2], order), 12):
+        if int.from_bytes(exif[position : position + 2], order) == _ORIENTATION:
+            size = _TIFF_INTEGERS.get(int.from_bytes(exif[position + 2 : position + 4], order), 0)
+            return int.from_bytes(exif[position + 8 : position + 8 + size], order) in _TURNED
+    return False
+
+
 def _big_endian(number: bytes) -> int:
     return int.from_bytes(number, "big")
 
@@ -954,12 +1073,18 @@ def _webp_size(file: bytes) -> tuple[int, int]:
 
 def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
     """Yield the sizes in the frame headers (SOF0 to SOF15, without DHT, JPG and DAC) before the first scan."""
+    for marker, content in _jpeg_segments(file):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            yield _big_endian(content[3:5]), _big_endian(content[1:3])
+
+
+def _jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (marker, content) of the segments before the first scan."""
     offset = 2
     while offset + 9 <= len(file) and file[offset] == 0xFF and file[offset + 1] != 0xDA:
-        marker = file[offset + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            yield _big_endian(file[offset + 7 : offset + 9]), _big_endian(file[offset + 5 : offset + 7])
-        offset += 1 if marker == 0xFF else 2 + _big_endian(file[offset + 2 : offset + 4])
+        end = offset + (1 if file[offset + 1] == 0xFF else 2 + _big_endian(file[offset + 2 : offset + 4]))
+        yield file[offset + 1], file[offset + 4 : end]
+        offset = end
 
 
 def _side(value: Any, param: str, profile: ModelProfile) -> int:
@@ -993,8 +1118,9 @@ def clip_skip_bound(clip_layers: int) -> Bound:
 def _hires(value: Any, request: GenerationRequest, profile: ModelProfile) -> Hires:
     if not profile.image_to_image:
         refuse("not_supported", "hires", f"{profile.name} has no second pass", "Leave out hires.")
-    if request.init_image is not None:
-        refuse("not_supported", "hires", "hires has no effect on an init_image", "Leave out one of the two.")
+    if request.init_image is not None or request.images is not None:
+        message = "hires has no effect on an init_image, nor on images"
+        refuse("not_supported", "hires", message, "Leave out one of the two.")
     if type(value) is not dict:
         refuse("wrong_type", "hires", "hires must be an object", 'For example {"scale": 1.5}, or {}.')
     for name in value:
@@ -1010,8 +1136,8 @@ def _hires(value: Any, request: GenerationRequest, profile: ModelProfile) -> Hir
 
 
 def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
-    if request.images > IMAGES.maximum:
-        message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.images} images"
+    if request.image_count > IMAGES.maximum:
+        message = f"{len(request.prompt)} prompts x {request.num_images_per_prompt} are {request.image_count} images"
         refuse("out_of_range", "num_images_per_prompt", message, f"Request at most {IMAGES.maximum} images.")
     largest = min(SIDE.maximum, profile.max_side)
     if max(request.result_size) > largest:
@@ -1021,7 +1147,10 @@ def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
     requested = request.pixel_steps
     if requested > profile.max_pixel_steps:
         message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
-        refuse("job_too_large", None, message, "Request fewer images, fewer steps or a smaller size.")
+        hint = "Request fewer images, fewer steps or a smaller size."
+        if request.images:
+            hint += f" Each of images adds {EDIT_PIXELS} to width x height."
+        refuse("job_too_large", None, message, hint)
 
 
 # --- weighted prompts ----------------------------------------------------------------------------
@@ -1128,19 +1257,22 @@ def render_request(request: GenerationRequest) -> str:
 
 
 IMAGE_FIELDS = ("init_image", "mask_image")
-"""Fields that are a file in base64. The items of `control` contain one each."""
+"""Fields that are a file in base64. `images` is a list of them, and the items of `control` contain one each."""
 
 
 def sent_images(request: GenerationRequest) -> dict[str, tuple[str, ...]]:
     """Return the images of a request by the fields that have them."""
     fields = {name: getattr(request, name) for name in IMAGE_FIELDS}
-    found = {name: (image,) for name, image in fields.items() if image is not None}
-    return found | ({"control": tuple(item.image for item in request.control)} if request.control else {})
+    found: dict[str, tuple[str, ...]] = {name: (image,) for name, image in fields.items() if image is not None}
+    more = {"images": request.images or (), "control": tuple(item.image for item in request.control or ())}
+    return found | {name: images for name, images in more.items() if images}
 
 
 def with_images(request: GenerationRequest, images: Mapping[str, Sequence[str]]) -> GenerationRequest:
     """Return the request with these images. Inverse of `sent_images`."""
     changed: dict[str, Any] = {name: images[name][0] for name in IMAGE_FIELDS if name in images}
+    if request.images:
+        changed["images"] = tuple(images["images"])
     if request.control:
         pairs = zip(request.control, images["control"], strict=True)
         changed["control"] = tuple(replace(item, image=image) for item, image in pairs)

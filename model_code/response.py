@@ -26,7 +26,8 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
     started = time.monotonic()
     generation = generate(model, request, expires_at)
     generated = time.monotonic()
-    files = [_encode(request, index, image, model) for index, image in enumerate(generation.images)]
+    shown = without_image(request)
+    files = [_encode(shown, index, image, model) for index, image in enumerate(generation.images)]
     images = tuple(base64.b64encode(file).decode("ascii") for file in files)
     ended = time.monotonic()
     seconds = {
@@ -39,7 +40,7 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
     return GenerationResult(
         generated_images=images,
         seeds=request.seeds(),
-        parameters=parameters_of(without_image(request)),
+        parameters=parameters_of(shown),
         timings=timings,
         warnings=generation.warnings,
     )
@@ -60,10 +61,11 @@ def _origin(request: GenerationRequest, model: Model) -> Origin:
 def _log_fields(request: GenerationRequest) -> dict[str, object]:
     return {
         "prompt_chars": [len(prompt) for prompt in request.prompt],
-        "images": request.images,
+        "images": request.image_count,
         "size": f"{request.width}x{request.height}",
         "steps": request.steps,
         "init_image": request.init_image is not None,
         "mask": request.has_mask,
+        "edits": len(request.images or ()),
         "scheduler": request.scheduler,
     }

@@ -224,7 +224,7 @@ def test_bounds_of_texts(name: str, bound: contract.Bound) -> None:
 
 
 def test_bound_of_prompts() -> None:
-    assert parse({"prompt": ["a"] * contract.PROMPTS.maximum}).images == contract.PROMPTS.maximum
+    assert parse({"prompt": ["a"] * contract.PROMPTS.maximum}).image_count == contract.PROMPTS.maximum
     with pytest.raises(contract.EaselError) as error:
         parse({"prompt": ["a"] * (contract.PROMPTS.maximum + 1)})
     assert (error.value.code, error.value.param) == ("out_of_range", "prompt")
@@ -243,7 +243,7 @@ def test_the_largest_allowed_prompts_and_init_image_fit_the_body() -> None:
     prompts = ["熊" * contract.PROMPT_CHARS.maximum] * contract.PROMPTS.maximum
     largest = {"prompt": prompts, "init_image": png(size=contract.INIT_IMAGE_BYTES)}
     body = json.dumps(largest, ensure_ascii=False).encode()
-    assert contract.parse_request(body, UNLIMITED).images == contract.PROMPTS.maximum
+    assert contract.parse_request(body, UNLIMITED).image_count == contract.PROMPTS.maximum
     assert len(base64.b64encode(body)) < 6_000_000  # limit of a Lambda event, where the body may be base64
 
 
@@ -564,7 +564,7 @@ def test_without_image_replaces_the_init_image_by_its_hash() -> None:
 def test_bound_of_pixel_steps() -> None:
     requested = contract.pixel_steps(512, 512, 20, 2)
     exact, less = (dataclasses.replace(PROFILE, max_pixel_steps=limit) for limit in (requested, requested - 1))
-    assert parse({"prompt": ["a", "b"]}, exact).images == 2
+    assert parse({"prompt": ["a", "b"]}, exact).image_count == 2
     with pytest.raises(contract.EaselError) as error:
         parse({"prompt": ["a", "b"]}, less)
     assert error.value.code == "job_too_large"
@@ -656,7 +656,7 @@ def test_loras_count_in_the_budget(count: int) -> None:
     assert work == 512 * 512 * 20 * (100 + count * contract.LORA_COST_PERCENT) // 100
     chosen = [{"id": f"l{i}"} for i in range(count)]
     body = {"prompt": "a", "loras": chosen}
-    assert parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work)).images == 1
+    assert parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work)).image_count == 1
     with pytest.raises(contract.EaselError, match=str(work)):
         parse(body, dataclasses.replace(WITH_LORAS, max_pixel_steps=work - 1))
 

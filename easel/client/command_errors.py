@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,7 @@ def to_command_error(error: EaselError) -> CommandError:
         what = ERRORS[code].title if code in ERRORS else code
     for argument, option in _OPTIONS.items():
         where, fix = where.replace(argument, option), fix.replace(argument, option)
+    where = re.sub(r"^images(\[[0-9]+\])?", "--image", where)
     return CommandError(what, where=where, why=error.detail, fix=fix, code=exit_code(error))
 
 

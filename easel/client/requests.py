@@ -31,6 +31,7 @@ class RequestFields(TypedDict, total=False):
     init_image: ImageSource
     strength: float
     mask_image: ImageSource
+    images: Sequence[ImageSource]
     mask_mode: Literal["white", "black", "transparent"]
     mask_blur: int
     outpaint: Mapping[str, int]
@@ -50,13 +51,25 @@ def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mappi
     if unknown := [name for name in fields if name not in RequestFields.__annotations__]:
         raise TypeError(f"unknown field {unknown[0]!r}. Fields of a newer API: extra={{{unknown[0]!r}: …}}")
     body = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **fields, **(extra or {})}
-    images = {name: encode(fields[name], name) for name in IMAGE_FIELDS if name in fields}
-    control = {"control": [_encode_control(item) for item in fields["control"]]} if fields.get("control") else {}
-    return {**body, **images, **control}
+    files: dict[str, Any] = {name: encode(fields[name], name) for name in IMAGE_FIELDS if name in fields}
+    if "images" in fields:
+        files["images"] = _encode_all(fields["images"])
+    if fields.get("control"):
+        files["control"] = [_encode_control(item) for item in fields["control"]]
+    return {**body, **files}
 
 
 def _encode_control(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**item, **({"image": encode(item["image"], "control")} if "image" in item else {})}
+
+
+def _encode_all(sources: Sequence[ImageSource]) -> list[str]:
+    encoded = [encode(source, f"images[{index}]") for index, source in enumerate(sources)]
+    if sum(len(base64.b64decode(image)) for image in encoded) > INIT_IMAGE_BYTES:
+        detail = f"they have more than {INIT_IMAGE_BYTES} bytes together"
+        hint = "Scale them down, or save them as JPEG."
+        raise UsageError("The images are too large", detail=detail, hint=hint, where="images")
+    return encoded
 
 
 def encode(source: ImageSource, where: str) -> str:

@@ -131,6 +131,7 @@ class Model(_Object):
     prompt_tokens: Count | None = None
     loras: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     controls: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
+    edits: Count = 0
 
 
 class ModelList(_Object):

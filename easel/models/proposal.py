@@ -40,12 +40,12 @@ class Usual:
 
 
 # SD 2.x has 23 layers, but clip_skip ends at 12.
-_CLIP, _IMAGES = {"prompt_tokens": 75, "clip_layers": 12}, {"image_to_image": True}
+_CLIP, _IMAGES, _EDITS = {"prompt_tokens": 75, "clip_layers": 12}, {"image_to_image": True}, {"edits": 10}
 USUAL: Mapping[str, Usual] = {
     "ChromaPipeline": Usual(1024, 35, 5.0, "0.34.0", more=_IMAGES),
     "ErnieImagePipeline": Usual(1024, 50, 4.0, "0.38.0"),
-    "Flux2KleinPipeline": Usual(1024, 4, 1.0, "0.37.0"),
-    "Flux2Pipeline": Usual(1024, 50, 4.0, "0.36.0"),
+    "Flux2KleinPipeline": Usual(1024, 4, 1.0, "0.37.0", more=_EDITS),
+    "Flux2Pipeline": Usual(1024, 50, 4.0, "0.36.0", more=_EDITS),
     "FluxPipeline": Usual(1024, 28, 3.5, "0.30.0", more=_IMAGES),
     "LatentConsistencyModelPipeline": Usual(512, 4, 8.0, "0.22.0", "lcm", ["lcm"], _CLIP),
     "Lumina2Pipeline": Usual(1024, 30, 4.0, "0.33.0"),

@@ -14,16 +14,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import chain, repeat
 
-from contract import (
-    CONTROLS,
-    EaselError,
-    GenerationRequest,
-    dumps,
-    render_request,
-    sent_images,
-    with_images,
-    without_image,
-)
+from contract import EaselError, GenerationRequest, dumps, render_request, sent_images, with_images, without_image
 from jobs.accounting import Accounting, Usage
 from jobs.clock import elapsed, end_time
 from jobs.endpoints import Endpoints, removed
@@ -48,13 +39,13 @@ from jobs.webhook import COMPLETED, Webhook, read_delivery
 SUBMIT_GRACE_S = 60
 """A job that is older and not submitted has lost its creator: functions that create jobs time out earlier."""
 
-_IMAGE_KEYS = {"init_image": "init-image", "mask_image": "mask-image", "control": "control-image-{}"}
-"""Field of a request to the names in the store of its images, by their numbers."""
-_INPUT = (
-    *("request.json", "init-image", "mask-image"),
-    *(_IMAGE_KEYS["control"].format(number) for number in range(CONTROLS.maximum)),
-)
-"""Names in the store of what a job needs until it has started."""
+_IMAGE_KEYS = {
+    "init_image": "init-image",
+    "mask_image": "mask-image",
+    "images": "input-images",
+    "control": "control-images",
+}
+"""Field of a request to the name in the store of its images: base64, a line each."""
 _SETTLED_AT_ONCE = 20
 """The most jobs without a settled reservation that one request looks at."""
 
@@ -214,14 +205,13 @@ class Jobs:
         """Reserve for the job and create its record. Return False if another request with its key has created it."""
         ticket = record.ticket
         try:
-            reserved = self._reserve(ticket, request.images)
+            reserved = self._reserve(ticket, request.image_count)
         except EaselError:
             if claim:
                 self._store.delete(claim)
             raise
         for name, images in sent_images(request).items():
-            for number, image in enumerate(images):
-                self._store.create(ticket.key(_IMAGE_KEYS[name].format(number)), image.encode())
+            self._store.create(ticket.key(_IMAGE_KEYS[name]), "\n".join(images).encode())
         created = self._store.create(ticket.key("job.json"), record.to_json())
         if reserved and not created and self._reporter.outcome(ticket):
             self._accounting.settle(ticket, None)  # the job had been settled before it was reserved for again
@@ -269,7 +259,7 @@ class Jobs:
         return replace(job, outcome=outcome)
 
     def _delete_input(self, ticket: Ticket) -> None:
-        for name in _INPUT:
+        for name in ("request.json", *_IMAGE_KEYS.values()):
             self._store.delete(ticket.key(name))
 
     def _claim(self, claim: str, ticket: Ticket, digest: str) -> Ticket:
@@ -300,17 +290,14 @@ class Jobs:
 
     def _with_images(self, record: Record) -> GenerationRequest:
         """Return the request with its images. Raises `input_missing` if one was deleted."""
-        found = {
-            name: [self._image(record.ticket, name, number) for number in range(len(images))]
-            for name, images in sent_images(record.request).items()
-        }
+        found = {}
+        for name, hashes in sent_images(record.request).items():
+            stored = self._store.read(record.ticket.key(_IMAGE_KEYS[name])) or b""
+            images = stored.decode(errors="replace").split("\n")
+            if len(images) != len(hashes) or not all(images):
+                raise EaselError("input_missing", f"the {name} was deleted", hint="Send the request again.")
+            found[name] = images
         return with_images(record.request, found)
-
-    def _image(self, ticket: Ticket, name: str, number: int) -> str:
-        image = self._store.read(ticket.key(_IMAGE_KEYS[name].format(number)))
-        if not image:
-            raise EaselError("input_missing", f"an image of {name} was deleted", hint="Send the request again.")
-        return image.decode(errors="replace")
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket

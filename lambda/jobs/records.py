@@ -181,7 +181,7 @@ def read_record(store: Store, ticket: Ticket) -> Record | None:
     stored = _read(store, ticket.key("job.json"), _RECORD)
     if stored is None:
         return None
-    if not IMAGES.minimum <= stored.request.images <= IMAGES.maximum:
+    if not IMAGES.minimum <= stored.request.image_count <= IMAGES.maximum:
         raise _damaged("job.json")
     return Record(
         ticket=ticket,

@@ -250,6 +250,7 @@ def _model(profile: ModelProfile, features: list[views.Feature], state: views.En
         loras=[_lora(lora) for lora in profile.loras],
         controls=[_control(control) for control in profile.controls],
         state=state,
+        edits=profile.edits,
     )
 
 
@@ -322,6 +323,7 @@ def _bounds(profile: ModelProfile) -> views.Bounds:
         hires_scale=_fraction(contract.HIRES_SCALE),
         init_image_bytes=contract.INIT_IMAGE_BYTES,
         init_image_pixels=contract.INIT_IMAGE_PIXELS,
+        edit_pixels=contract.EDIT_PIXELS,
         max_pixel_steps=profile.max_pixel_steps,
     )
 

@@ -110,7 +110,7 @@ def request_schema(profile: ModelProfile, webhook_events: tuple[str, ...]) -> di
         "scheduler": {"type": "string", "enum": list(profile.schedulers)},
         "output_format": {"type": "string", "enum": list(contract.OUTPUT_FORMATS)},
         "deadline_ms": _number(contract.DEADLINE_MS),
-        **{name: schema if profile.image_to_image else False for name, schema in _input_images().items()},
+        **_files(profile),
         "embed_parameters": {"type": "boolean"},
         **_choices(profile),
         **_about_prompts(profile, steps),
@@ -156,8 +156,8 @@ def _budget(profile: ModelProfile) -> str:
         f"At most {contract.IMAGES.maximum} images: prompts x num_images_per_prompt. "
         f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
         "that run count: num_inference_steps x strength. With hires, those of both passes count together. "
-        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product, "
-        f"each ControlNet {contract.CONTROL_COST_PERCENT} %."
+        f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product, each ControlNet "
+        f"{contract.CONTROL_COST_PERCENT} %, and each of images {contract.EDIT_PIXELS} to width x height."
     )
 
 
@@ -224,10 +224,25 @@ def _limit_steps(default: str, steps: Mapping[str, Bound]) -> list[dict[str, Any
     return [{"anyOf": branches}] if len(limits) > 1 else []
 
 
+_FORMATS = "base64 of a PNG, WebP or JPEG file"
+
+
+def _files(profile: ModelProfile) -> dict[str, Any]:
+    """Return the schemas of the images to start from and to look at, and of the fields about them."""
+    from_image = {name: schema if profile.image_to_image else False for name, schema in _input_images().items()}
+    return {**from_image, "images": _edit_images(profile)}
+
+
+def _edit_images(profile: ModelProfile) -> dict[str, Any]:
+    """Return the schema of the images to look at; of a model that takes none, only an empty list is allowed."""
+    what = f"Images to look at, of which the prompt speaks: {_FORMATS}. Together as large as one"
+    items = {"items": _image(), "description": what} if profile.edits else {}
+    return {"type": "array", "maxItems": profile.edits, **items}
+
+
 def _input_images() -> dict[str, Any]:
     """Return the schemas of init_image and of the fields that need one."""
-    image = _image()
-    formats = "base64 of a PNG, WebP or JPEG file"
+    image, formats = _image(), _FORMATS
     margin = {"oneOf": [_number(contract.OUTPAINT), {"type": "null"}]}
     return {
         "init_image": {**image, "description": f"Image to start from: {formats}"},

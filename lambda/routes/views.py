@@ -175,7 +175,7 @@ class Bounds(View):
     """`max_pixel_steps` limits width x height x steps x images, with hires those of both passes together; with an
     init_image or in a second pass only the steps that run count.
     Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
-    `init_image_bytes` that of all of them together.
+    `init_image_bytes` that of all of them together. Each of `images` adds `edit_pixels` to width x height in the work.
     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each."""
 
     width: Range
@@ -204,6 +204,7 @@ class Bounds(View):
     hires_scale: Fraction
     init_image_bytes: int
     init_image_pixels: int
+    edit_pixels: Annotated[int, Field(description="What each of images adds to width x height; see `max_pixel_steps`")]
     max_pixel_steps: int
 
 
@@ -305,6 +306,7 @@ class Model(View):
     loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
     controls: Annotated[list[Control], Field(description="ControlNets that requests may use")]
     state: EndpointHealth
+    edits: Annotated[int, Field(description="The most images to look at (`images`) of one request; 0: none")]
 
 
 class Models(View):

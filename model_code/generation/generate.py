@@ -25,7 +25,9 @@ from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
 from generation.vocabulary import Vocabulary
+from images.edit_images import EditInput, read_edit_images
 from images.files import Pixels, crop_center, upscale
+from model_folder import EDITORS
 
 
 @dataclass
@@ -98,8 +100,10 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
 
 def _read_start(
     request: GenerationRequest, width: int, height: int, profile: ModelProfile
-) -> InitImage | InpaintInput | None:
-    """Return what the pipeline starts from beside noise."""
+) -> InitImage | InpaintInput | EditInput | None:
+    """Return the images that the pipeline gets, if any."""
+    if request.images is not None:
+        return read_edit_images(request.images)
     if request.init_image is None:
         return None
     if request.has_mask:
@@ -149,7 +153,7 @@ class _Run:
     """(width, height) to generate at."""
     pipeline: Any
     arguments: PipelineArguments
-    start: InitImage | InpaintInput | ScaledImages | None
+    start: InitImage | InpaintInput | EditInput | ScaledImages | None
     expires_at: float | None
     tiles: Tiling = field(default_factory=Tiling)
     steps_before: int = 0
@@ -168,7 +172,7 @@ class _Run:
         """Generate batch by batch; halve the batches if the GPU runs out of memory."""
         prompts = [prompt for prompt in self.request.prompt for _ in range(self.request.num_images_per_prompt)]
         inputs = list(zip(prompts, self.request.seeds(), strict=True))
-        size = min(len(inputs), self.model.batch_size)
+        size = 1 if isinstance(self.start, EditInput) else min(len(inputs), self.model.batch_size)
         images: list[Pixels] = []
         while len(images) < len(inputs):
             self.images_done = len(images)
@@ -190,7 +194,8 @@ class _Run:
             if self.tiles.begin():
                 return size
             message = f"one image of {self.request.width}x{self.request.height} does not fit into the GPU's memory"
-            refuse("gpu_out_of_memory", None, message, "Request a smaller size.")
+            hint = "Request a smaller size" + (", or send fewer images." if self.request.images else ".")
+            refuse("gpu_out_of_memory", None, message, hint)
         return size // 2
 
     def _try_batch(self, batch: Sequence[tuple[str, int]]) -> list[Pixels] | None:
@@ -236,8 +241,10 @@ class _Run:
     def _start_arguments(self, size: int) -> dict[str, Any]:
         if self.start is None:
             return {}
-        strength = pipeline_strength(self.model.pipeline, self.request)
-        return {**self.start.arguments(range(self.images_done, self.images_done + size)), "strength": strength}
+        arguments = self.start.arguments(range(self.images_done, self.images_done + size))
+        if isinstance(self.start, EditInput):
+            return arguments
+        return {**arguments, "strength": pipeline_strength(self.model.pipeline, self.request)}
 
     def _on_step_end(self, pipeline: Any, index: int, size: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
         self._check_end()
@@ -247,7 +254,7 @@ class _Run:
         if self.model.on_step is not None:
             self.steps = getattr(pipeline, "num_timesteps", self.request.steps)
             done = self.steps_before + self.images_done * self.steps + size * (index + 1)
-            self.model.on_step(done, self.steps_before + self.request.images * (self.steps + self._steps_after()))
+            self.model.on_step(done, self.steps_before + self.request.image_count * (self.steps + self._steps_after()))
         return {}
 
     def _steps_after(self) -> int:
@@ -280,18 +287,29 @@ def _create_run(
     model: Model,
     request: GenerationRequest,
     size: tuple[int, int],
-    start: InitImage | InpaintInput | None,
+    start: InitImage | InpaintInput | EditInput | None,
     expires_at: float | None,
 ) -> _Run:
     """Return the run of a request, or its first pass, at `size`."""
-    inpaint = isinstance(start, InpaintInput)
-    pipeline_class = img2img_class(model.pipeline, inpaint=inpaint) if start else type(model.pipeline)
+    pipeline_class = _pipeline_class(model, start)
     pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
     check_steps(pipeline.scheduler, request.num_inference_steps)
     if request.hires is not None:
         check_steps(pipeline.scheduler, request.hires.steps, "hires.steps")
         img2img_class(model.pipeline, inpaint=False)
     return _Run(model, request, size, pipeline, prepare_arguments(pipeline, request, *size), start, expires_at)
+
+
+def _pipeline_class(model: Model, start: InitImage | InpaintInput | EditInput | None) -> Any:
+    """Return the class that generates from noise and `start`. Raises EaselError `not_supported`."""
+    if start is None:
+        return type(model.pipeline)
+    if not isinstance(start, EditInput):
+        return img2img_class(model.pipeline, inpaint=isinstance(start, InpaintInput))
+    name = type(model.pipeline).__name__
+    if name not in EDITORS:
+        refuse("not_supported", "images", f"{name} looks at no images", "Leave out images.")
+    return type(model.pipeline)
 
 
 def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _Run:
@@ -303,7 +321,7 @@ def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _
         images = [crop_center(image, request.width, request.height) for image in images]
     pipeline = request_pipeline(model.pipeline, request.scheduler, img2img_class(model.pipeline, inpaint=False))
     arguments = replace(prepare_arguments(pipeline, second, *size), encoder=first.arguments.encoder)
-    start, steps = scale_up(images, *size), first.steps * request.images
+    start, steps = scale_up(images, *size), first.steps * request.image_count
     return _Run(model, second, size, pipeline, arguments, start, first.expires_at, steps_before=steps)
 
 

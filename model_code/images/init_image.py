@@ -1,4 +1,4 @@
-"""Decoding of an init_image or mask_image: a file of a client, which may be damaged or made to take long."""
+"""Decoding of the images of a request: files of a client, which may be damaged or made to take long."""
 
 import io
 import struct
@@ -24,12 +24,12 @@ class DecodedImage:
     warnings: tuple[str, ...]
 
 
-def decode_init_image(file: bytes, max_pixels: int) -> DecodedImage:
+def decode_init_image(file: bytes, max_pixels: int, param: str = "init_image") -> DecodedImage:
     """Decode, convert to sRGB, put on white if transparent, and rotate as EXIF says.
 
     Raises EaselError: bad_image (damaged, animated, more than 8 bits per channel), out_of_range.
     """
-    return _decode(file, "init_image", max_pixels, _to_srgb)
+    return _decode(file, param, max_pixels, lambda image, parts: _to_srgb(image, parts, param))
 
 
 def decode_mask(file: bytes, max_pixels: int, mode: str) -> DecodedImage:
@@ -104,17 +104,17 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, param: str) -> None:
         refuse("out_of_range", param, f"{param} has too many pixels", f"Send at most {max_pixels}.")
 
 
-def _to_srgb(image: Image.Image, parts: ImageParts) -> tuple[Image.Image, tuple[str, ...]]:
+def _to_srgb(image: Image.Image, parts: ImageParts, param: str) -> tuple[Image.Image, tuple[str, ...]]:
     """Return the image and, if its colors are not those of its file, a warning."""
     profile = image.info.get("icc_profile") if parts.profile is None else parts.profile
     try:
         rgb = to_srgb(image, profile)
     except ProfileError:
-        warning = "init_image has a color profile that cannot be used; its colors were taken as sRGB."
+        warning = f"{param} has a color profile that cannot be used; its colors were taken as sRGB."
         return to_srgb(image, None), (warning,)
     if profile is None and (other := _other_color(image, parts)):
         how = "converted without one" if image.mode == "CMYK" else "taken as sRGB"
-        return rgb, (f"init_image {other}; its colors were {how}.",)
+        return rgb, (f"{param} {other}; its colors were {how}.",)
     return rgb, ()
 
 

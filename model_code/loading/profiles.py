@@ -12,7 +12,7 @@ from contract import SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profi
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
-from model_folder import CheckedModel
+from model_folder import EDITORS, CheckedModel
 
 _DEFAULT_SIDE = 1024
 
@@ -64,6 +64,7 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         schedulers=compatible_schedulers(pipeline.scheduler),
         max_steps=limit,
         image_to_image=type(pipeline).__name__ in PIPELINES,
+        edits=EDITORS.get(type(pipeline).__name__, 0),
         loras=tuple(ProfileLora(id=id) for id in checked.loras),
         clip_layers=clip_layers(pipeline),
     )

@@ -144,6 +144,8 @@ PIPELINES: Mapping[str, PipelineFamily] = {
 """Text-to-image classes of diffusers with `callback_on_step_end`."""
 CLIP_PIPELINES = ("LatentConsistencyModelPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline")
 """Those whose text encoders are all CLIP's, and that take their embeddings in place of a prompt."""
+EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10}
+"""Those that look at images, which the prompt describes how to change, and the most that they take."""
 
 _OF_DIFFUSERS = ("Autoencoder", "Scheduler", "Transformer2DModel", "UNet2D")
 _SAFETY_CHECKER = "StableDiffusionSafetyChecker"

@@ -6,7 +6,7 @@ importer ships alone. The checks guard against a `model_index.json` that names a
 """
 
 from .check import check_folder
-from .classes import CLIP_PIPELINES, COMPONENTS, PIPELINES, PipelineFamily
+from .classes import CLIP_PIPELINES, COMPONENTS, EDITORS, PIPELINES, PipelineFamily
 from .errors import ModelFolderError
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
@@ -22,6 +22,7 @@ from .weights import Weights, weights_stem
 __all__ = [
     "CLIP_PIPELINES",
     "COMPONENTS",
+    "EDITORS",
     "INDEX_FILE",
     "JSON_BYTES",
     "PIPELINES",

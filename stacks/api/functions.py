@@ -98,7 +98,8 @@ class ApiFunctions(Construct):
             allow_listing(api.role, self._bucket, STOP_MARKER)
         allow_objects(api.role, self._bucket, ["s3:GetObject", "s3:PutObject"], "idempotency/*")
         allow_listing(api.role, self._bucket, "idempotency/*")
-        inputs = tuple(f"jobs/*/{name}" for name in ("request.json", "init-image", "mask-image", "control-image-*"))
+        images = ("init-image", "mask-image", "input-images", "control-images")
+        inputs = tuple(f"jobs/*/{name}" for name in ("request.json", *images))
         allow_objects(api.role, self._bucket, ["s3:DeleteObject"], "idempotency/*", *inputs)
         allow(api.role, ["sagemaker:DescribeEndpoint"], self._arns)
         return api

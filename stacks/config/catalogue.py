@@ -20,13 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from model_importer.model_folder import CLIP_PIPELINES, PIPELINES
+from model_importer.model_folder import CLIP_PIPELINES, EDITORS, PIPELINES
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions", "subjects",
-    "prompt_tokens", "presets",
+    "image_to_image", "edits", "clip_layers", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions",
+    "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -261,6 +261,8 @@ class Model(_Entry):
     """True: it generates at the first size, and the container scales the image to the requested size."""
     image_to_image: StrictBool | None = None
     """True: a request may start from an image."""
+    edits: Annotated[StrictInt | None, Field(gt=0)] = None
+    """Images that a request may have to look at, for pipelines that edit by instruction."""
     clip_layers: Annotated[StrictInt | None, Field(gt=0)] = None
     """Layers of the smallest text encoder (`num_hidden_layers` of its config.json), for pipelines with CLIP's alone: a
     request may weigh parts of a prompt and choose a layer."""
@@ -283,6 +285,7 @@ class Model(_Entry):
     def _check(self) -> Self:
         _check_dtype(self)
         _check_clip_layers(self)
+        _check_edits(self)
         _check_schedulers(self)
         _check_steps(self)
         _check_sizes(self)
@@ -422,6 +425,15 @@ def _check_clip_layers(model: Model) -> None:
     if model.clip_layers and model.pipeline not in CLIP_PIPELINES:
         message = f"clip_layers is for {', '.join(CLIP_PIPELINES)}; {model.pipeline} has other text encoders."
         raise failure("conflict", "clip_layers", message)
+
+
+def _check_edits(model: Model) -> None:
+    most = EDITORS.get(model.pipeline, 0)
+    if model.edits and not most:
+        message = f"edits is for {', '.join(EDITORS)}; {model.pipeline} looks at no images."
+        raise failure("conflict", "edits", message)
+    if (model.edits or 0) > most:
+        raise failure("out_of_range", "edits", f"edits is {model.edits}; {model.pipeline} takes at most {most}.")
 
 
 def _check_schedulers(model: Model) -> None:

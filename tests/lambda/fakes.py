@@ -113,7 +113,7 @@ def response_to(request: GenerationRequest, size: int = 0) -> bytes:
     """Return the response of a healthy container, with images of the right format and of at least `size` bytes."""
     image = MAGIC[request.output_format] + bytes(size)
     result = contract.GenerationResult(
-        generated_images=tuple(base64.b64encode(image + bytes([i])).decode() for i in range(request.images)),
+        generated_images=tuple(base64.b64encode(image + bytes([i])).decode() for i in range(request.image_count)),
         seeds=request.seeds(),
         parameters=json.loads(contract.render_request(contract.without_image(request))),
         timings={"generate_s": 1.0},
@@ -159,8 +159,14 @@ class FakeEndpoint:
         return f"async-failures/{ticket.inference_id}.out"
 
     def request(self, ticket: Ticket) -> GenerationRequest:
-        loras, controls = self.profile.loras, self.profile.controls
-        profile = replace(UNLIMITED, id=self.profile.id, schedulers=contract.SCHEDULERS, loras=loras, controls=controls)
+        profile = replace(
+            UNLIMITED,
+            id=self.profile.id,
+            schedulers=contract.SCHEDULERS,
+            loras=self.profile.loras,
+            controls=self.profile.controls,
+            edits=self.profile.edits,
+        )
         return contract.parse_request(self.store.objects[ticket.key("request.json")], profile)
 
     def generate(self, ticket: Ticket) -> None:

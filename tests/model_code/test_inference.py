@@ -43,6 +43,7 @@ def test_the_article_s_request(model: Any, send: Send) -> None:
         "mask_mode": None,
         "mask_blur": None,
         "outpaint": None,
+        "images": None,
         "embed_parameters": False,
         "loras": None,
         "prompt_syntax": "plain",

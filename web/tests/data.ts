@@ -55,6 +55,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
       clip_skip: range(1, 12),
       prompt_weight: range(-10, 10),
       hires_scale: range(1.5, 2),
+      edit_pixels: 1024 * 1024,
       max_pixel_steps: 512 * 512 * 100,
     },
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],
@@ -69,6 +70,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     loras: [],
     controls: [],
     state: { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null },
+    edits: 0,
     ...changes,
   }
 }

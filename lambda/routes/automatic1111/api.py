@@ -149,7 +149,7 @@ class Automatic1111Api(Api):
     def _filtered(self, record: Record, image_request: ImageRequest) -> Response:
         """Return black images, as AUTOMATIC1111's safety filter does: its clients show no reason of errors."""
         generation = record.request
-        images = [views.black_png(*generation.result_size)] * generation.images
+        images = [views.black_png(*generation.result_size)] * generation.image_count
         details = views.info(self._jobs.get(record.ticket), image_request, record.model)
         return Response(200, views.images_body(images if image_request.send_images else [], image_request, details))
 

@@ -33,7 +33,10 @@ class Origin:
 
 
 def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> str:
-    """Return the text for image `index` of a request: prompt with tags of LoRAs, negative prompt, settings."""
+    """Return the text for image `index` of a request: prompt with tags of LoRAs, negative prompt, settings.
+
+    `request`: `without_image`.
+    """
     tags = "".join(f" <lora:{lora.id}:{lora.scale:g}>" for lora in request.loras or ())
     lines = [request.prompt[index // request.num_images_per_prompt] + tags]
     if request.negative_prompt:
@@ -50,6 +53,7 @@ def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> s
         **({} if request.strength is None else {"Denoising strength": f"{request.strength:g}"}),
         **({} if request.clip_skip is None else {"Clip skip": str(request.clip_skip)}),
         **hires_settings(request),
+        **_edit_settings(request),
         **({"Prompt syntax": request.prompt_syntax} if request.prompt_syntax != PROMPT_SYNTAXES[0] else {}),
         **({"Lora hashes": _hashes(origin.lora_hashes)} if origin.lora_hashes else {}),
         "Version": "Easel",
@@ -73,6 +77,12 @@ def hires_settings(request: GenerationRequest) -> dict[str, str]:
         "Hires upscaler": "Lanczos",
         **({} if derived == hires.steps else {"Hires schedule": str(hires.steps)}),
     }
+
+
+def _edit_settings(request: GenerationRequest) -> dict[str, str]:
+    """Return the first digits of the hashes of the images to look at. A1111 has no name for them."""
+    hashes = request.images or ()
+    return {"Images": " ".join(hash.removeprefix("sha256:")[:10] for hash in hashes)} if hashes else {}
 
 
 def _sampler(scheduler: str) -> dict[str, str]:

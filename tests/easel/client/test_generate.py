@@ -217,6 +217,29 @@ def test_a_mask_and_margins_reach_the_api(api: Api, run_generate: Generate, tmp_
     assert api.received[0].body == {"prompt": ["a"], **expected}
 
 
+def test_images_to_edit_reach_the_api_in_their_order(api: Api, run_generate: Generate, tmp_path: Path) -> None:
+    other = START + b"other"
+    for name, file in (("cat.png", START), ("hat.png", other)):
+        (tmp_path / name).write_bytes(file)
+    assert run_generate("--image", "cat.png", "--image", "hat.png", "--url", api.url).exit_code == 0
+    assert api.received[0].body == {"prompt": ["a"], "images": [base64.b64encode(f).decode() for f in (START, other)]}
+
+
+def test_images_to_edit_are_checked_before_they_are_sent(api: Api, run_generate: Generate, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Easel")
+    half = INIT_IMAGE_BYTES // 2
+    for name, size in (("half.png", half), ("more.png", half + 1)):
+        (tmp_path / name).write_bytes(START.ljust(size, b"\0"))
+    bad = run_generate("--image", "half.png", "--image", "README.md", "--url", api.url)
+    assert (bad.exit_code, api.received) == (2, [])
+    assert "--image README.md" in bad.stderr
+    large = run_generate("--image", "half.png", "--image", "more.png", "--url", api.url)
+    assert (large.exit_code, api.received) == (2, [])
+    assert "--image" in large.stderr
+    assert str(INIT_IMAGE_BYTES) in large.stderr
+    assert run_generate("--image", "half.png", "--image", "half.png", "--url", api.url).exit_code == 0
+
+
 def test_weights_and_a_second_pass_reach_the_api(api: Api, run_generate: Generate) -> None:
     options = ["--prompt-syntax", "weighted", "--clip-skip", "2", "--hires-scale", "1.5", "--hires-steps", "20"]
     assert run_generate(*options, "--url", api.url).exit_code == 0

@@ -123,10 +123,14 @@ def test_initial_images_are_bytes_paths_or_images(api: Api, call: CallClient, tm
     for source in sources:
         create(call, init_image=source, strength=0.5)
     assert [request.body["init_image"] for request in posts(api)] == [base64.b64encode(png).decode()] * 4
+    create(call, images=sources)
+    assert posts(api)[-1].body["images"] == [base64.b64encode(png).decode()] * 4
     for bad in (b"no image", tmp_path / "missing.png", tmp_path, "\0"):
         with pytest.raises(UsageError):
             create(call, init_image=bad)
-    assert len(posts(api)) == 4
+        with pytest.raises(UsageError, match=r"images\[1\]"):
+            create(call, images=[png, bad])
+    assert len(posts(api)) == 5
 
 
 def test_models_health_and_jobs_of_a_running_service(laptop: Laptop) -> None:

@@ -76,7 +76,7 @@ def test_fields_become_those_of_the_model() -> None:
         },
     )  # fmt: skip
     assert (request.width, request.height, request.num_inference_steps, request.guidance_scale) == (504, 304, 12, 4)
-    assert (request.scheduler, request.seed, request.images, request.negative_prompt) == ("euler_a", 0, 8, "fog")
+    assert (request.scheduler, request.seed, request.image_count, request.negative_prompt) == ("euler_a", 0, 8, "fog")
     assert len(info["warnings"]) == 3
     assert request.embed_parameters is False
 

@@ -70,7 +70,7 @@ def test_parameters_become_those_of_the_model() -> None:
     }  # fmt: skip
     request, headers = sent(world, TEXT, {"inputs": "a", "parameters": parameters})
     assert (request.width, request.height, request.num_inference_steps, request.seed) == (768, 64, 150, 0)
-    assert (request.scheduler, request.images, request.negative_prompt) == ("euler_a", 1, "fog 雾")
+    assert (request.scheduler, request.image_count, request.negative_prompt) == ("euler_a", 1, "fog 雾")
     assert headers["x-warnings"].count(";") == 4 and headers["x-warnings"].isascii()
 
 

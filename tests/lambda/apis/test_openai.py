@@ -85,7 +85,7 @@ def test_images_have_their_seeds_and_say_how_they_were_made(world: World) -> Non
     assert (body["created"], body["warnings"], body["timings"]["generate_s"]) == (1_800_000_000, [], 1.0)
     assert body["job"] == world.endpoint.submitted[0].id
     request = sent_request(world)
-    assert (request.prompt, request.images, request.width, request.height) == (("a red apple",), 2, 128, 72)
+    assert (request.prompt, request.image_count, request.width, request.height) == (("a red apple",), 2, 128, 72)
 
 
 def test_values_that_the_model_cannot_take_are_changed_with_a_warning(world: World) -> None:

@@ -195,7 +195,11 @@ def test_the_api_may_do_what_its_code_does(default: Assembly, realtime: Assembly
         "s3:PutObject": ["/idempotency/*", "/jobs/*"],
         "s3:DeleteObject": [
             "/idempotency/*",
-            *(f"/jobs/*/{name}" for name in ("control-image-*", "init-image", "mask-image", "request.json")),
+            "/jobs/*/control-images",
+            "/jobs/*/init-image",
+            "/jobs/*/input-images",
+            "/jobs/*/mask-image",
+            "/jobs/*/request.json",
         ],
         "s3:ListBucket": ["itself"],
         "logs:CreateLogStream": ["itself"],

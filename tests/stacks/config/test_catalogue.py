@@ -36,7 +36,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
-    "loras",
+    "loras", "edits",
 }  # fmt: skip
 
 
@@ -180,6 +180,9 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"max_pixel_steps": 0}, "out_of_range", "max_pixel_steps"),
         ({"clip_layers": 0}, "out_of_range", "clip_layers"),
         ({"clip_layers": 12, "pipeline": "ZImagePipeline", "dtype": "bfloat16"}, "conflict", "clip_layers"),
+        ({"edits": 0}, "out_of_range", "edits"),
+        ({"edits": 1}, "conflict", "edits"),
+        ({"edits": 11, "pipeline": "Flux2KleinPipeline", "dtype": "bfloat16"}, "out_of_range", "edits"),
         ({"scheduler": "lms"}, "conflict", "scheduler"),
         ({"id": "other"}, "conflict", "id"),
         ({"id": "../x"}, "wrong_form", "id"),

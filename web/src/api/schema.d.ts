@@ -152,7 +152,7 @@ export interface components {
          * @description `max_pixel_steps` limits width x height x steps x images, with hires those of both passes together; with an
          *     init_image or in a second pass only the steps that run count.
          *     Width and height are multiples of `side_multiple`. `init_image_pixels` is the maximum of each image that is sent,
-         *     `init_image_bytes` that of all of them together.
+         *     `init_image_bytes` that of all of them together. Each of `images` adds `edit_pixels` to width x height in the work.
          *     `num_inference_steps` is the range of the default scheduler; `scheduler_steps` has the range of each.
          */
         Bounds: {
@@ -203,6 +203,11 @@ export interface components {
             init_image_bytes: number;
             /** Init Image Pixels */
             init_image_pixels: number;
+            /**
+             * Edit Pixels
+             * @description What each of images adds to width x height; see `max_pixel_steps`
+             */
+            edit_pixels: number;
             /** Max Pixel Steps */
             max_pixel_steps: number;
         };
@@ -577,6 +582,11 @@ export interface components {
              */
             controls: components["schemas"]["Control"][];
             state: components["schemas"]["EndpointHealth"];
+            /**
+             * Edits
+             * @description The most images to look at (`images`) of one request; 0: none
+             */
+            edits: number;
         };
         /**
          * Models
@@ -833,7 +843,7 @@ export interface components {
             key: string;
         };
         /**
-         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. With hires, those of both passes count together. Each LoRA adds 10 % to the product, each ControlNet 35 %.
+         * @description At most 8 images: prompts x num_images_per_prompt. width x height x steps x images is at most 26214400; with an init_image only the steps that run count: num_inference_steps x strength. With hires, those of both passes count together. Each LoRA adds 10 % to the product, each ControlNet 35 %, and each of images 1048576 to width x height.
          * @example {
          *       "prompt": [
          *         "A cute panda is sitting on the sofa",
@@ -867,6 +877,7 @@ export interface components {
                 top?: number | null;
                 bottom?: number | null;
             } | null;
+            images?: unknown[] | null;
             embed_parameters?: boolean | null;
             model?: "example" | null;
             loras?: unknown[] | null;

@@ -35,6 +35,7 @@ type RequestOnly =
   | 'webhook_events'
   | 'init_image'
   | 'mask_image'
+  | 'images'
   | 'mask_mode'
   | 'mask_blur'
   | 'outpaint'
