@@ -114,7 +114,7 @@ class HuggingFaceApi(Api):
         try:
             generation = validate_request(lenient.fields, profile)
         except EaselError as error:
-            raise renamed(error, {"init_image": "inputs"}) from None
+            raise renamed(error, {"init_image": "inputs", "images": "inputs"}) from None
         fields = {**sent, "inputs": image or sent.get("inputs")}
         record = self._generations.accept(request, generation, fields, warnings=lenient.warnings)
         job = self._generations.finish(request, record)
@@ -139,9 +139,9 @@ class HuggingFaceApi(Api):
         lenient.own_fields(parameters)
         lenient.text("negative_prompt", parameters.get("negative_prompt"), "negative_prompt")
         if image is not None:
-            lenient.fields["init_image"] = image
             lenient.text("prompt", parameters.get("prompt"), "prompt")
-            lenient.strength(parameters.get("strength"), "strength")
+            sized = any(size.get(side) is not None for side in ("width", "height"))
+            lenient.edit([image], ("inputs", "strength"), parameters.get("strength"), sized=sized)
         elif parameters.get("strength"):
             lenient.ignore("strength", "there is no image to start from")
         for name, value in parameters.items():

@@ -5,9 +5,10 @@ The native API refuses such values. Clients of other APIs send what those server
 
 from __future__ import annotations
 
+import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,9 +25,11 @@ from contract import (
     EaselError,
     ModelProfile,
     clip_skip_bound,
+    edit_size,
     loads,
     refuse,
     steps_bound,
+    upright_size,
 )
 
 OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires")
@@ -107,6 +110,26 @@ class LenientFields:
 
     def strength(self, value: Any, name: str) -> None:
         self._clamp("strength", self.number(value, name), name, STRENGTH.minimum, STRENGTH.maximum)
+
+    def edit(self, images: Sequence[str], names: tuple[str, str], strength: Any, *, sized: bool) -> None:
+        """Set images (base64) to look at or, for a model that cannot, one to start from with a `strength`.
+
+        `names`: of the images, and of the strength. `sized`: the request has a size; else it follows the first image.
+        """
+        if not self.profile.edits:
+            if len(images) > 1:
+                message = f"several images are not supported by this model ({self.profile.name})"
+                refuse("not_supported", names[0], message, "Send one image.")
+            self.fields["init_image"] = images[0]
+            self.strength(strength, names[1])
+            return
+        self.fields["images"] = list(images)
+        if strength not in (None, ""):
+            self.ignore(names[1], "this model looks at images, and the prompt says how much changes")
+        if not sized:
+            with suppress(ValueError):  # the contract refuses what is no base64
+                size = upright_size(base64.b64decode(images[0], validate=True))
+                self.fields["width"], self.fields["height"] = edit_size(size, self.profile) if all(size) else size
 
     def mask_blur(self, value: Any, name: str) -> None:
         self._clamp("mask_blur", self.whole(value, name), name, MASK_BLUR.minimum, MASK_BLUR.maximum)
@@ -214,8 +237,10 @@ def renamed(error: EaselError, names: Mapping[str, str]) -> EaselError:
     """Return the error with an API's own names of fields. `names`: native name to own name."""
     message, hint = error.message, error.hint
     for native, name in names.items():
-        message, hint = message.replace(native, name), hint.replace(native, name)
-    return EaselError(error.code, message, hint=hint, param=names.get(error.param or "", error.param))
+        text = rf"\b{native}(?=\[)" if native == "images" else native  # the word alone can mean the results
+        message, hint = re.sub(text, name, message), re.sub(text, name, hint)
+    field, bracket, index = (error.param or "").partition("[")
+    return EaselError(error.code, message, hint=hint, param=names.get(field, field) + bracket + index or None)
 
 
 def base64_of(text: str) -> str:

@@ -53,7 +53,12 @@ _IGNORED: Mapping[str, tuple[Any, ...]] = {
     "initial_noise_multiplier": (1,), "disable_extra_networks": (True,),
 }  # fmt: skip
 """Fields that change an image and have no effect here: a warning, except for these values and empty ones."""
-_NAMES = {"init_image": "init_images", "mask_image": "mask", "strength": "denoising_strength"}
+_NAMES = {
+    "init_image": "init_images",
+    "mask_image": "mask",
+    "strength": "denoising_strength",
+    "images": "init_images",
+}
 """Native names to those of this API, in messages."""
 _NOT_ECHOED = ("mask", "latent_mask", "init_images", "firstpass_image", "alwayson_scripts", "script_args")
 """Fields that may contain images."""
@@ -120,7 +125,7 @@ def _validate(lenient: LenientFields, profile: ModelProfile) -> GenerationReques
         return validate_request(lenient.fields, profile)
     except EaselError as error:
         message, param = (
-            text and re.sub(r"init_image|mask_image|strength", lambda match: _NAMES[match[0]], text)
+            text and re.sub(r"init_image|mask_image|strength|^images", lambda match: _NAMES[match[0]], text)
             for text in (error.message, error.param)
         )
         raise EaselError(error.code, message or "", hint=error.hint, param=param) from None
@@ -193,11 +198,14 @@ def _set_image(lenient: LenientFields, sent: Mapping[str, Any], profile: ModelPr
     images = sent.get("init_images")
     if not isinstance(images, list) or not images or not isinstance(images[0], str):
         refuse("missing_field", "init_images", "init_images has no image", "Send a list with base64 of an image file.")
-    if len(images) > 1:
+    if len(images) > 1 and not profile.edits:
         lenient.ignore("init_images after the first")
-    lenient.fields["init_image"] = base64_of(images[0])
+        images = images[:1]
+    encoded = [base64_of(image) if isinstance(image, str) else image for image in images]
     strength = sent.get("denoising_strength")
-    lenient.strength(STRENGTH if strength is None else strength, "denoising_strength")
+    strength = STRENGTH if strength is None and not profile.edits else strength
+    sized = any(sent.get(side) is not None for side in ("width", "height"))
+    lenient.edit(encoded, ("init_images", "denoising_strength"), strength, sized=sized)
     if isinstance(mask := sent.get("mask"), str) and mask:
         lenient.fields["mask_image"] = base64_of(mask)
         lenient.fields["mask_mode"] = "black" if sent.get("inpainting_mask_invert") else "white"

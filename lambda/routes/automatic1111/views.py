@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from contract import EaselError, ModelProfile, dumps
+from contract import EaselError, ModelProfile, dumps, without_image
 from gateway.events import Response
 from gateway.problem_details import problem_headers
 from jobs.ports import Progress
@@ -32,7 +32,7 @@ def error_response(error: EaselError) -> Response:
 def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
     """Return what clients read about the images. `infotexts` are those that files with parameters contain, without what
     only the container knows: revision, licence and the hashes of LoRAs."""
-    generation = job.record.request if job.record else image_request.generation
+    generation = job.record.request if job.record else without_image(image_request.generation)
     outcome = job.outcome
     seeds, warnings = generation.seeds(), (*image_request.warnings, *(outcome.warnings if outcome else ()))
     sampler, schedule = sampler_of(generation.scheduler)

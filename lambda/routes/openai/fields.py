@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract import IMAGE_FIELDS, IMAGES, EaselError, GenerationRequest, ModelProfile, image_size, parse_body, refuse
+from contract import IMAGE_FIELDS, IMAGES, EaselError, GenerationRequest, ModelProfile, parse_body, refuse, upright_size
 from contract import validate_request as validate
 from gateway.bodies import json_body
 from gateway.events import Request
@@ -31,7 +31,10 @@ _USED = {
 _WITHOUT_EFFECT = {"user", "safety_identifier", "moderation", "style", "complexity", "input_fidelity"}
 """Accepted without a warning: nothing about the image depends on them here."""
 _REFUSED = {"frame_count", "frame_duration_ms", "svg", "mask"}
-_NAMES = {"num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image", "mask_image": "mask"}
+_NAMES = {
+    "num_images_per_prompt": "n", "num_inference_steps": "steps", "init_image": "image", "mask_image": "mask",
+    "images": "image",
+}  # fmt: skip
 """Native names to those of this API, in messages."""
 _MAX_WARNINGS = 20
 
@@ -50,8 +53,8 @@ class ImageRequest:
 
     @property
     def edits(self) -> bool:
-        """Whether it starts from an image."""
-        return self.generation.init_image is not None
+        """Whether it has an image to change."""
+        return self.generation.init_image is not None or self.generation.images is not None
 
 
 def read(request: Request, profiles: Sequence[ModelProfile]) -> ImageRequest:
@@ -65,18 +68,16 @@ def _edit(parts: Sequence[Part], profiles: Sequence[ModelProfile]) -> ImageReque
     images = [part.content for part in parts if part.name in ("image", "image[]") or part.name.startswith("image[")]
     if not images:
         refuse("missing_field", "image", "image is missing", "Send a PNG, WebP or JPEG file in the field image.")
-    if len(images) > 1:
-        refuse("not_supported", "image", "several images are not supported by this model", "Send one image.")
     masks = [part.content for part in parts if part.name == "mask"]
     files = {"mask", *(part.name for part in parts if part.is_file or part.content in images)}
     texts = {part.name: part.text() for part in parts if part.name not in files}
-    return parse(texts, profiles, images[0], masks[-1] if masks else None)
+    return parse(texts, profiles, images, masks[-1] if masks else None)
 
 
 def parse(
-    sent: Mapping[str, Any], profiles: Sequence[ModelProfile], image: bytes | None = None, mask: bytes | None = None
+    sent: Mapping[str, Any], profiles: Sequence[ModelProfile], images: Sequence[bytes] = (), mask: bytes | None = None
 ) -> ImageRequest:
-    """Return the request of these fields: of JSON, or the texts of a form. `image`: the file to edit, where `mask` is
+    """Return the request of these fields: of JSON, or the texts of a form. `images`: the files to edit, where `mask` is
     transparent or as a whole."""
     value = {name: item for name, item in sent.items() if item is not None and item != ""}
     profile = next((profile for profile in profiles if profile.id == value.get("model")), profiles[0])
@@ -84,8 +85,8 @@ def parse(
     lenient = LenientFields(profile, profiles[0])
     lenient.fields["prompt"] = _prompt(sent.get("prompt"))
     lenient.loras(value.get("loras"))
-    _set_image(lenient, value, image, mask)
-    _set_size(lenient, value.get("size"), image)
+    _set_size(lenient, value.get("size"), images)
+    _set_images(lenient, value, images, mask)
     _set_model(lenient, value, profile)
     _set_numbers(lenient, value)
     lenient.fields["output_format"] = _output_format(value.get("output_format"))
@@ -95,7 +96,7 @@ def parse(
         generation = validate(lenient.fields, profile)
     except EaselError as error:
         raise renamed(error, _NAMES) from None
-    files = {name: lenient.fields[name] for name in IMAGE_FIELDS if name in lenient.fields}
+    files = {name: lenient.fields[name] for name in (*IMAGE_FIELDS, "images") if name in lenient.fields}
     return ImageRequest(
         generation=generation,
         sent={**sent, **files},
@@ -124,25 +125,32 @@ def _prompt(prompt: Any) -> str:
     return prompt
 
 
-def _set_image(lenient: LenientFields, value: Mapping[str, Any], image: bytes | None, mask: bytes | None) -> None:
-    if image is not None:
-        lenient.fields["init_image"] = base64.b64encode(image).decode()
-        lenient.strength(value.get("strength"), "strength")
-        if mask is not None:
-            lenient.fields |= {"mask_image": base64.b64encode(mask).decode(), "mask_mode": "transparent"}
-    elif "strength" in value:
-        lenient.ignore("strength", "it needs an image to edit")
+def _set_images(lenient: LenientFields, value: Mapping[str, Any], images: Sequence[bytes], mask: bytes | None) -> None:
+    """Set the images to change. Call it after `_set_size`."""
+    if not images:
+        if "strength" in value:
+            lenient.ignore("strength", "it needs an image to edit")
+        return
+    if mask is not None and lenient.profile.edits:
+        message = f"a mask is not supported by this model ({lenient.profile.name})"
+        refuse("not_supported", "mask", message, "Leave mask out, and say in the prompt what changes.")
+    encoded = [base64.b64encode(image).decode() for image in images]
+    sized = value.get("size") not in (None, "auto")
+    lenient.edit(encoded, ("image", "strength"), value.get("strength"), sized=sized)
+    if mask is not None:
+        lenient.fields |= {"mask_image": base64.b64encode(mask).decode(), "mask_mode": "transparent"}
 
 
-def _set_size(lenient: LenientFields, size: Any, image: bytes | None) -> None:
-    """Set the size: as sent, else that of the image to edit, else the model's."""
+def _set_size(lenient: LenientFields, size: Any, images: Sequence[bytes]) -> None:
+    """Set the size: as sent, else that of the image to start from, else the model's."""
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match:
         lenient.size(int(match[1]), int(match[2]))
     elif size not in (None, "auto"):
         refuse("unknown_value", "size", "size must be auto, or like 512x512", "Send width x height in pixels.")
     else:
-        lenient.size(*((image_size(image) if image else None) or (None, None)))
+        found = upright_size(images[0]) if images and not lenient.profile.edits else (0, 0)
+        lenient.size(*(found if all(found) else (None, None)))
 
 
 def _set_model(lenient: LenientFields, value: Mapping[str, Any], profile: ModelProfile) -> None:

@@ -94,7 +94,10 @@ def paths(profile: ModelProfile) -> dict[str, Any]:
     generate = {"type": "object", "required": ["prompt"], "properties": fields}
     files = {"image": {"type": "string", "format": "binary", "description": "A PNG, WebP or JPEG file"}}
     files["mask"] = {**files["image"], "description": "A file with the same size: generated where it is transparent"}
-    edit = {"type": "object", "required": ["prompt", "image"], "properties": {**fields, **files}}
+    if profile.edits:
+        files["image[]"] = {"type": "array", "items": files["image"], "maxItems": profile.edits}
+    required = ["prompt"] if profile.edits else ["prompt", "image"]
+    edit = {"type": "object", "required": required, "properties": {**fields, **files}}
     model = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
         "/v1/images/generations": {

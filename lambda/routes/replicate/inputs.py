@@ -37,6 +37,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("scheduler", "sampler"),
     "seed": ("seed",),
     "image": ("image", "init_image", "input_image"),
+    "input_images": ("input_images", "image_input", "images"),
     "mask": ("mask", "mask_image"),
     "prompt_strength": ("prompt_strength", "strength", "image_strength"),
     "output_format": ("output_format",),
@@ -48,6 +49,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 """The name of an input here, to the names that it may have."""
 INPUTS: Mapping[str, str] = {
     "num_images_per_prompt": "num_outputs", "init_image": "image", "strength": "prompt_strength", "mask_image": "mask",
+    "images": "input_images",
 }  # fmt: skip
 """Native names to those of inputs, where they differ."""
 _UNSUPPORTED = ("lora_weights", "replicate_weights", "extra_lora")
@@ -86,7 +88,8 @@ def parse(sent: Any, profile: ModelProfile, default: ModelProfile | None = None)
                 lenient.ignore(name[:80], "this model has no such input")
         return validate_request(lenient.fields, profile), lenient.warnings
     except EaselError as error:
-        name = INPUTS.get(error.param or "", error.param or "")
+        field, bracket, index = (error.param or "").partition("[")
+        name = INPUTS.get(field, field) + bracket + index
         message = error.message.replace(error.param or name, name)
         raise EaselError(error.code, message, hint=error.hint, param=f"input.{name}" if name else "input") from None
 
@@ -115,12 +118,18 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         "scheduler": {"type": "string", "enum": list(profile.schedulers), "default": profile.scheduler},
         "output_format": {"type": "string", "enum": list(OUTPUT_FORMATS), "default": "png"},
         **(image if profile.image_to_image else {}),
+        **({"input_images": _input_images(profile)} if profile.edits else {}),
         **({"loras": {"type": "array", "items": {"type": "object"}}} if profile.loras else {}),
         **(_weighted(profile.clip_layers) if profile.clip_layers else {}),
         **({"hires": {"type": "object", "description": "scale, strength, steps"}} if profile.image_to_image else {}),
     }
     ordered = {name: {"title": name, **schema, "x-order": i} for i, (name, schema) in enumerate(properties.items())}
     return {"title": "Input", "type": "object", "required": ["prompt"], "properties": ordered}
+
+
+def _input_images(profile: ModelProfile) -> dict[str, Any]:
+    item = {"type": "string", "format": "uri"}
+    return {"type": "array", "items": item, "maxItems": profile.edits, "description": "Data URLs of images to look at"}
 
 
 def _weighted(clip_layers: int) -> dict[str, Any]:
@@ -153,12 +162,23 @@ def _set(lenient: LenientFields, used: Mapping[str, Any], profile: ModelProfile)
     lenient.seed(used.get("seed"), "seed")
     if "output_format" in used:
         lenient.fields["output_format"] = {"jpg": "jpeg"}.get(str(used["output_format"]), used["output_format"])
-    if "image" in used:
-        lenient.fields["init_image"] = _image(used["image"], "image")
-        lenient.strength(used.get("prompt_strength"), "prompt_strength")
+    _set_images(lenient, used)
     if "mask" in used:
         lenient.fields["mask_image"] = _image(used["mask"], "mask")
     lenient.own_fields(used)
+
+
+def _set_images(lenient: LenientFields, used: Mapping[str, Any]) -> None:
+    """Set the images to change: those of `image`, then those of `input_images`, each one or a list."""
+    images = []
+    for name in ("image", "input_images"):
+        value = used.get(name, [])
+        images += [_image(item, name) for item in (value if isinstance(value, list) else [value])]
+    if images:
+        sized = any(used.get(name) is not None for name in ("width", "height", "image_dimensions"))
+        sized = sized or used.get("aspect_ratio") not in (None, "custom", "match_input_image")
+        name = "input_images" if "input_images" in used else "image"
+        lenient.edit(images, (name, "prompt_strength"), used.get("prompt_strength"), sized=sized)
 
 
 def _set_size(lenient: LenientFields, used: Mapping[str, Any], profile: ModelProfile) -> None:
