@@ -39,8 +39,14 @@ Guidance = Annotated[float | None, Field(description="Higher follows the prompt 
 Seed = Annotated[int | None, Field(description="The same seed gives the same image. Default: random.")]
 Number = Annotated[int | None, Field(description="Number of images, 1 to 8. Default: 1.")]
 SourceFile = Annotated[str, Field(description="Path of a PNG, WebP or JPEG file on this machine.")]
+MoreFiles = Annotated[
+    list[str] | None,
+    Field(description="Paths of further images that the prompt speaks of, for a model whose `edits` is above 1."),
+]
 MaskFile = Annotated[str | None, Field(description="Path of an image that is white where it changes. Default: all.")]
-Strength = Annotated[float | None, Field(description="How much changes, 0.01 to 1. Default: 0.8.")]
+Strength = Annotated[
+    float | None, Field(description="How much changes, 0.01 to 1. Default: 0.8. Not for a model with `edits`.")
+]
 
 
 def make_server(easel: AsyncEasel, folder: Path) -> MCPServer:
@@ -83,6 +89,7 @@ class Tools:
         context: Context[Any, Any],
         prompt: Prompt,
         image: SourceFile,
+        more_images: MoreFiles = None,
         mask: MaskFile = None,
         strength: Strength = None,
         negative_prompt: Negative = None,
@@ -95,8 +102,19 @@ class Tools:
         """Change an image of this machine as a text describes. Returns the new image, and its seed and file."""
         fields: dict[str, Any] = {"negative_prompt": negative_prompt, "num_inference_steps": steps, "seed": seed}
         fields |= {"width": width, "height": height, "guidance_scale": guidance_scale, "strength": strength}
-        fields |= {"init_image": Path(image).expanduser(), "mask_image": Path(mask).expanduser() if mask else None}
+        fields |= await self._sources([image, *(more_images or [])], mask)
         return await self._generate(context, prompt, **_given(fields))
+
+    async def _sources(self, images: list[str], mask: str | None) -> dict[str, Any]:
+        """Return the fields of the images: to look at, if the model does that, else one to start from."""
+        with _tool_errors():
+            model = (await self._easel.models())[0]
+        files = [Path(image).expanduser() for image in images]
+        if model.edits and mask is None:
+            return {"images": files}
+        if len(files) > 1:
+            raise ToolError(f"{model.name} takes one image" + (" with a mask." if mask else ". Leave out more_images."))
+        return {"init_image": files[0], "mask_image": Path(mask).expanduser() if mask else None}
 
     async def list_models(self) -> str:
         """Return the models as JSON: sizes, defaults, bounds, schedulers, features, subjects of a small model."""

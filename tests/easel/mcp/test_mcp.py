@@ -10,12 +10,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import PIL.Image
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.types import CallToolResult, ImageContent, TextContent
 
@@ -222,3 +224,26 @@ def test_a_silent_call_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(main())
     assert len(values) > 2
     assert values == sorted(set(values))
+
+
+@pytest.mark.parametrize(
+    ("edits", "images", "mask", "sent"),
+    [
+        (10, ["/a.png", "/b.png"], None, {"images": [Path("/a.png"), Path("/b.png")]}),
+        (0, ["/a.png"], "/m.png", {"init_image": Path("/a.png"), "mask_image": Path("/m.png")}),
+        (0, ["/a.png", "/b.png"], None, None),
+    ],
+)
+def test_images_are_sent_as_the_model_takes_them(
+    edits: int, images: list[str], mask: str | None, sent: dict[str, Any] | None
+) -> None:
+    class Service:
+        async def models(self) -> list[Any]:
+            return [SimpleNamespace(name="a model", edits=edits)]
+
+    sources = server.Tools(Service(), Path())._sources(images, mask)  # type: ignore[arg-type]  # models() alone is used
+    if sent is None:
+        with pytest.raises(ToolError, match="one image"):
+            asyncio.run(sources)
+    else:
+        assert asyncio.run(sources) == sent

@@ -131,7 +131,7 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "num_inference_steps": 9, "guidance_scale": 3, "scheduler": "K_EULER_ANCESTRAL", "seed": 9, "image": DATA_URL,
         "prompt_strength": 0.25, "output_format": "jpg", "mask": DATA_URL, "aspect_ratio": "2:1",
         "image_dimensions": "128x64", "loras": [{"id": "flat", "scale": 2}], "prompt_syntax": "weighted",
-        "clip_skip": 2, "hires": {"scale": 1.5},
+        "clip_skip": 2, "hires": {"scale": 1.5}, "input_images": [DATA_URL],
     }  # fmt: skip
     own = next(own for own, names in NAMES.items() if name in names)
     image = {"image": DATA_URL} if own in ("prompt_strength", "mask") else {}
@@ -141,6 +141,7 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "prompt_strength": ("strength", 0.25), "output_format": ("output_format", "jpeg"), "seed": ("seed", 9),
         "scheduler": ("scheduler", "euler_a"), "aspect_ratio": ("width", 728), "image_dimensions": ("height", 64),
         "mask": ("mask_image", START), "loras": ("loras", (Lora("flat", 2.0),)), "hires": ("result_size", (768, 768)),
+        "input_images": ("init_image", START),  # of a model that looks at no images
     }.get(own, (own, values[own]))  # fmt: skip
     assert getattr(request, expected[0]) == expected[1]
     assert "Warning" not in prediction["logs"]
