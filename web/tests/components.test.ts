@@ -17,8 +17,8 @@ import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
 import { createFakeService, createModel, deferred, PARAMETERS } from './data'
 
-const model = vi.fn(() => Promise.resolve(createModel()))
-const service = createFakeService({ model })
+const models = vi.fn(() => Promise.resolve([createModel()]))
+const service = createFakeService({ models })
 vi.mock('@/api/service', async (importOriginal) => ({
   ...(await importOriginal<typeof serviceModule>()),
   createService: () => service,
@@ -108,7 +108,7 @@ test('warnings of the model are translated', async () => {
     'This model knows 2 subjects and found none of them in the prompt; the nearest: steam train.',
     'Something new.',
   ]
-  model.mockResolvedValueOnce(createModel({ subjects: ['steam train'], subjects_in: { 'zh-CN': ['蒸汽火车'] } }))
+  models.mockResolvedValueOnce([createModel({ subjects: ['steam train'], subjects_in: { 'zh-CN': ['蒸汽火车'] } })])
   const image: HistoryImage = {
     id: 'job-1-0',
     createdAt: 0,
@@ -135,11 +135,11 @@ test('warnings of the model are translated', async () => {
 })
 
 test('a late response of the old address does not replace the model of the new one', async () => {
-  const response = deferred<Model>()
-  model.mockImplementationOnce(() => response.promise)
+  const response = deferred<Model[]>()
+  models.mockImplementationOnce(() => response.promise)
   const { state } = await mountWithState(GenerateBar)
   await state.loadModel()
-  response.resolve(createModel({ name: 'Old' }))
+  response.resolve([createModel({ name: 'Old' })])
   await flushPromises()
   expect(state.model.value?.name).toBe('Example')
 })

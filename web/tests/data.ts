@@ -1,9 +1,11 @@
 import { AxiosError, AxiosHeaders } from 'axios'
 import { vi } from 'vitest'
 import type { Service } from '@/api/service'
-import type { Health, Job, Model, Parameters } from '@/api/types'
+import type { EndpointHealth, Health, Job, Model, Parameters } from '@/api/types'
 
 const range = (minimum: number, maximum: number) => ({ minimum, maximum })
+
+const READY: EndpointHealth = { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null }
 
 export function createModel(changes: Partial<Model> = {}): Model {
   return {
@@ -69,8 +71,8 @@ export function createModel(changes: Partial<Model> = {}): Model {
     presets: [],
     loras: [],
     controls: [],
-    state: { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null },
     edits: 0,
+    state: READY,
     ...changes,
   }
 }
@@ -119,14 +121,18 @@ export function createFinishedJob(changes: Partial<Job> = {}): Job {
 }
 
 export function createHealth(): Health {
-  const endpoint: Health['endpoint'] = { status: 'ready', detail: '', wake_minutes: null, usd_per_hour: null }
-  return { status: 'ok', model: 'example', endpoint, models: { example: endpoint } }
+  return {
+    status: 'ok',
+    model: 'example',
+    endpoint: READY,
+    models: { example: READY },
+  }
 }
 
 /** A service that responds immediately. `changes` replaces some of its functions. */
 export function createFakeService(changes: Partial<Service> = {}): Service {
   return {
-    model: vi.fn(() => Promise.resolve(createModel())),
+    models: vi.fn(() => Promise.resolve([createModel()])),
     health: vi.fn(() => Promise.resolve(createHealth())),
     submit: vi.fn(() => Promise.resolve(createJob())),
     job: vi.fn(() => Promise.resolve(createFinishedJob())),

@@ -7,7 +7,9 @@ describe('share link', () => {
   test('contains all parameters', () => {
     const all = { ...PARAMETERS, clip_skip: 2, hires: { scale: 1.5, strength: 0.5, steps: 20 } }
     const { negative_prompt, ...parameters } = all
-    expect(fromFragment(new URL(toShareLink('http://127.0.0.1:7860/#old', all)).hash)?.parameters).toEqual(parameters)
+    expect(fromFragment(new URL(toShareLink('http://127.0.0.1:7860/#old', all, '')).hash)?.parameters).toEqual(
+      parameters,
+    )
   })
 
   test.each(['', '#', '#seed=7', '#width=x'])('%j has no parameters', (fragment) => {
@@ -27,14 +29,18 @@ describe('share link', () => {
 
 test('a link names the images that it does not hold', () => {
   const margins = { left: 0, right: 64, top: 0, bottom: 0 }
-  const link = toShareLink('http://127.0.0.1:7860/', {
-    ...PARAMETERS,
-    strength: 1,
-    mask_mode: 'white',
-    outpaint: margins,
-  })
+  const link = toShareLink(
+    'http://127.0.0.1:7860/',
+    {
+      ...PARAMETERS,
+      strength: 1,
+      mask_mode: 'white',
+      outpaint: margins,
+    },
+    'emoji',
+  )
   const names = fromFragment(new URL(link).hash)?.notTaken.map(({ name }) => name)
-  expect(names).toEqual(['init_image', 'mask_image', 'outpaint'])
+  expect(names).toEqual(['Model', 'init_image', 'mask_image', 'outpaint'])
 })
 
 test.each(SNIPPET_LANGUAGES)('the %s snippet reads the API key from the environment if one is needed', (language) => {

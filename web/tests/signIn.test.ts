@@ -169,7 +169,7 @@ test('a sign-out revokes the refresh token and ends at the hosted page', async (
 
 test('without a token no request is sent, and the failure asks to sign in', async () => {
   const service = createService({ url: 'http://127.0.0.1:1', key: '' }, await openSession(CONFIG))
-  const failure = await service.model().catch(toFailure)
+  const failure = await service.models().catch(toFailure)
   expect(failure).toMatchObject({ kind: 'auth', code: 'signed_out' })
   expect(service.eventsUrl('1')).toBeNull()
 })

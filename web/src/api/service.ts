@@ -10,7 +10,8 @@ export interface Connection {
 }
 
 export interface Service {
-  model: () => Promise<Model>
+  /** The deployed models; the first is the default. At least one. */
+  models: () => Promise<Model[]>
   health: () => Promise<Health>
   /** Create a job. The same idempotency key with the same request returns the same job. */
   submit: (request: GenerationRequest, idempotencyKey: string) => Promise<Job>
@@ -44,11 +45,10 @@ export function createService(connection: Connection, session: Session | null = 
   const absolute = (link: string) => (/^https?:/.test(link) ? link : base + link)
 
   return {
-    model: async () => {
+    models: async () => {
       const { data } = await http.get<Models>('/models')
-      const [model] = data.models
-      if (!model) throw new Error('GET /models returned no model')
-      return model
+      if (!data.models.length) throw new Error('GET /models returned no model')
+      return data.models
     },
     health: async () => (await http.get<Health>('/health')).data,
     submit: async (request, idempotencyKey) =>

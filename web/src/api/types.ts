@@ -4,7 +4,9 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
-export type Health = Schemas['Health']
+export type EndpointHealth = Schemas['EndpointHealth']
+/** An older API has one model. */
+export type Health = Omit<Schemas['Health'], 'models'> & { models?: Record<string, EndpointHealth> }
 export type Job = Schemas['Job']
 export type JobError = Schemas['JobError']
 export type Model = Schemas['Model']

@@ -1,23 +1,28 @@
 import { useDocumentVisibility, useEventListener, useIntervalFn } from '@vueuse/core'
-import { shallowRef, watch, type Ref } from 'vue'
+import { computed, shallowRef, watch, type Ref } from 'vue'
 import type { Service } from './service'
-import type { Health } from './types'
+import type { EndpointHealth, Health, Model } from './types'
 
 const CALM_MS = 60_000
 const CHANGING_MS = 10_000
 
-/** Whether the model is ready, asleep or starting. Asked while the page is visible, more often while that changes. */
-export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>) {
-  const health = shallowRef<Health['endpoint'] | null>(null)
+/** Whether the models are ready, asleep or starting. Asked while the page is visible, more often while that changes. */
+export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>, model: Ref<Model | null>) {
+  const response = shallowRef<Health | null>(null)
+  /** The state of the chosen model. */
+  const health = computed(() => (model.value && stateOf(model.value)) ?? response.value?.endpoint ?? null)
   const visibility = useDocumentVisibility()
   let askedAt = 0
 
+  /** Return the state of a model. Before the first response of `GET /health`, that of `GET /models`. */
+  function stateOf({ id, state }: Pick<Model, 'id' | 'state'>): EndpointHealth | null {
+    const { models, model: first, endpoint } = response.value ?? {}
+    return models?.[id] ?? (id === first ? endpoint : state) ?? null
+  }
+
   async function ask() {
     askedAt = Date.now()
-    health.value = await service.value.health().then(
-      ({ endpoint }) => endpoint,
-      () => null,
-    )
+    response.value = await service.value.health().catch(() => null)
   }
 
   function askIfDue() {
@@ -29,5 +34,5 @@ export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>) {
   watch([visibility, isWaiting], askIfDue)
   useIntervalFn(askIfDue, CHANGING_MS)
   useEventListener(window, 'online', () => void ask())
-  return health
+  return { health, stateOf }
 }

@@ -13,6 +13,7 @@ import type { HistoryImage } from '@/history/imageStore'
 import { useHistory } from '@/history/useHistory'
 import { toBase64, toFile, type ImageSize } from '@/images/canvas'
 import type { NotTaken } from '@/images/storedParameters'
+import { useModelChoice } from '@/models/useModelChoice'
 import { DEFAULT_BLUR, emptyEdit, missingInputs, withoutMargins } from '@/inpaint/edit'
 import { useEdit } from '@/inpaint/useEdit'
 import { applyParameters, applyPreset, hasFeature, toRequest, type Start } from '@/request/draft'
@@ -45,7 +46,7 @@ const MAX_SHOWN_NAMES = 12
 export function createAppState() {
   const { t } = i18n.global
   const { connection, service, session } = useConnection()
-  const { model, modelFailure, loadModel } = useModel(service)
+  const { models, model, chosen, modelFailure, loadModel } = useModel(service)
   const inpaint = useEdit()
   const initImage = useInitImage(() => {
     inpaint.reset()
@@ -55,6 +56,7 @@ export function createAppState() {
     return { edit: inpaint.isBlank() || !hasFeature(model.value, 'inpaint') ? null : inpaint.edit.value }
   }
   const { draft, settings, validationFailure, changed, reset } = useDraft(model, start)
+  const choice = useModelChoice({ models, model, chosen, draft })
   const presets = usePresets(draft, settings, model)
   const history = useHistory()
   const estimate = useEstimate(model, settings, history.images, start)
@@ -75,7 +77,7 @@ export function createAppState() {
     },
     async onImages(job, files, unwanted) {
       if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
-      const isStored = await history.add(job, files, model.value?.id ?? '', unwanted)
+      const isStored = await history.add(job, files, job.model ?? models.value[0]?.id ?? '', unwanted)
       if (!isStored) showNotice(t('notice.storageFull'))
       announcement.announce(t('announce.done', { prompt: history.selected.value?.parameters.prompt ?? '' }))
     },
@@ -88,7 +90,7 @@ export function createAppState() {
   const busy = computed(() => generation.phase.value !== 'idle')
   const { job, startedAt, failure: generationFailure } = generation
   const announcement = useAnnouncement({ job, startedAt, busy })
-  const health = useHealth(service, busy)
+  const { health, stateOf } = useHealth(service, busy, model)
   watch(health, (state) => {
     if (state && !model.value) void loadModel()
   })
@@ -116,7 +118,9 @@ export function createAppState() {
     showsValidation.value = true
     if (!model.value || !settings.value || validationFailure.value) return
     const request = await buildRequest(model.value, settings.value, start())
-    if (request) await generation.start(request)
+    // A service with one model may be an older one, which does not know the field.
+    const chosenModel = choice.hasChoice.value ? { model: model.value.id } : {}
+    if (request) await generation.start({ ...request, ...chosenModel })
   }
 
   /** Build the request with its images. If they cannot be encoded, show that and return null. */
@@ -154,11 +158,13 @@ export function createAppState() {
 
   /** Load parameters as soon as the model is known. Name what was not taken, and show what the API would refuse. */
   async function loadParameters(parameters: Partial<Parameters>, notTaken: NotTaken[] = []) {
+    await until(model).not.toBeNull()
+    const others = takeModel(notTaken)
     const loadedModel = await until(model).not.toBeNull()
     const refused = applyParameters(draft.value, parameters, loadedModel)
     const names = [
       ...fieldNames(refused).map((name, i) => (refused[i] === 'scheduler' ? withUsedScheduler(name) : name)),
-      ...notTaken.map(({ name }) => (i18n.global.te(`fields.${name}`) ? t(`fields.${name}`) : name)),
+      ...others.map(({ name }) => (i18n.global.te(`fields.${name}`) ? t(`fields.${name}`) : name)),
     ]
     const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
     showNotice(shown ? t('notice.loadedExcept', { names: shown }) : t('notice.loaded'))
@@ -166,26 +172,37 @@ export function createAppState() {
     showsValidation.value = true
   }
 
+  /** Choose the model that a file or link names, if it is here. Return what is not taken beside it. */
+  function takeModel(notTaken: NotTaken[]): NotTaken[] {
+    const found = notTaken.map(choice.namedModel).find(Boolean)
+    if (found) choice.chooseModel(found.id)
+    return notTaken.filter((item) => !choice.namedModel(item))
+  }
+
   /** Load the parameters of an image, with what it was generated from if this browser has that. */
   async function reuse(image: HistoryImage) {
     const { strength, mask_mode, mask_blur, outpaint, ...parameters } = image.parameters
-    if (strength === undefined) return loadParameters(parameters)
+    const others = takeModel(choice.hasChoice.value ? [{ name: 'Model', value: image.model }] : [])
+    if (strength === undefined) return loadParameters(parameters, others)
     const [file, mask] = [await history.input('init', image), await history.input('mask', image)]
     const isWhole = file && (mask ?? !mask_mode) && hasFeature(model.value, 'image_to_image')
-    if (!isWhole) return loadParameters({ ...parameters, strength }, missingInputs(image.parameters))
+    if (!isWhole) return loadParameters({ ...parameters, strength }, [...others, ...missingInputs(image.parameters)])
     initImage.file.value = file
     const margins = outpaint ?? emptyEdit().margins
     inpaint.reset({ base: mask ? await toBase64(mask) : '', margins, blur: mask_blur ?? DEFAULT_BLUR })
-    await loadParameters({ ...parameters, ...withoutMargins(parameters, margins), strength })
+    await loadParameters({ ...parameters, ...withoutMargins(parameters, margins), strength }, others)
   }
 
   return {
     connection,
     session,
+    models,
     model,
+    ...choice,
     modelFailure,
     loadModel,
     health,
+    stateOf,
     draft,
     settings,
     changed,

@@ -26,7 +26,7 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
   async function openImage(file: Blob) {
     const stored = await readStored(file).catch(() => null)
     if (stored) {
-      openedImage.value = { file, stored: withoutModel(stored, model.value) }
+      openedImage.value = { file, stored }
       dialog.value = 'openedImage'
     } else if (hasFeature(model.value, 'image_to_image')) {
       initImage.file.value = file
@@ -42,10 +42,4 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
 async function readStored(file: Blob): Promise<StoredParameters | null> {
   const { readParameters } = await import('@/images/readParameters')
   return readParameters(file)
-}
-
-/** Leave out the name of the model if it is the one of this page. */
-function withoutModel(stored: StoredParameters, model: Model | null): StoredParameters {
-  const isOurs = (name: string, value: string) => name === 'Model' && [model?.id, model?.name].includes(value)
-  return { ...stored, notTaken: stored.notTaken.filter(({ name, value }) => !isOurs(name, value)) }
 }

@@ -56,6 +56,14 @@ export default {
     reset: 'Reset',
     negativePlaceholder: 'What the image should not contain',
   },
+  models: {
+    ready: 'ready',
+    asleep: 'asleep',
+    starting: 'starting',
+    broken: 'not working',
+    minutes: '{from}–{to} min',
+    setAside: '{model} keeps these settings until you choose it again: {names}.',
+  },
   presets: {
     title: 'Presets',
     manage: 'Save or delete presets',
@@ -98,6 +106,7 @@ export default {
     openOrUse: 'Use an image or its parameters',
     alt: 'Init image',
     clear: 'Remove the init image',
+    notHere: '{model} does not start from an image. It is kept for another model.',
   },
   inpaint: {
     open: 'Change a part or extend',

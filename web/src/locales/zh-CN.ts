@@ -54,6 +54,14 @@ export default {
     reset: '还原',
     negativePlaceholder: '不希望出现的内容',
   },
+  models: {
+    ready: '就绪',
+    asleep: '休眠中',
+    starting: '启动中',
+    broken: '无法工作',
+    minutes: '{from}–{to} 分钟',
+    setAside: '{model} 保留这些设置，重新选择它时恢复：{names}。',
+  },
   presets: {
     title: '预设',
     manage: '保存或删除预设',
@@ -92,6 +100,7 @@ export default {
     openOrUse: '使用图片或读取其参数',
     alt: '初始图片',
     clear: '移除初始图片',
+    notHere: '{model} 不能从图片开始生成。图片保留给其他模型使用。',
   },
   inpaint: {
     open: '局部修改或扩展',

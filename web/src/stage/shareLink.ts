@@ -9,10 +9,10 @@ const INPUTS = ['init_image', 'mask_image', 'outpaint']
 const TEXTS = ['prompt', 'negative_prompt', 'scheduler', 'output_format'] as const
 
 /**
- * Build a link that opens the page with these parameters. They are in the fragment, which no server receives. Images do
+ * Build a link that opens the page with these parameters. `model`: its id, or empty where there is no choice. They are in the fragment, which no server receives. Images do
  * not fit into a link: it names those that are missing.
  */
-export function toShareLink(page: string, parameters: Parameters): string {
+export function toShareLink(page: string, parameters: Parameters, model: string): string {
   const fields = new URLSearchParams()
   for (const name of [...TEXTS, ...NUMBERS]) {
     const value = String(parameters[name])
@@ -24,6 +24,7 @@ export function toShareLink(page: string, parameters: Parameters): string {
   if (parameters.clip_skip !== undefined) fields.set('clip_skip', String(parameters.clip_skip))
   const { scale, strength, steps } = parameters.hires ?? {}
   if (steps) fields.set('hires', [scale, strength, steps].join(':'))
+  if (model) fields.set('model', model)
   const missing = missingInputs(parameters).map(({ name }) => name)
   if (missing.length) fields.set('without', missing.join(' '))
   return `${page.replace(/#.*/s, '')}#${fields.toString()}`
@@ -47,6 +48,7 @@ export function fromFragment(fragment: string): Pick<StoredParameters, 'paramete
   const hires = toHires({ scale, strength, steps })
   if (hires) fields.parameters.hires = hires
   else fields.reject('hires', values.get('hires'))
+  fields.reject('Model', values.get('model'))
   const missing = values.get('without')?.split(' ') ?? []
   for (const name of INPUTS) if (missing.includes(name)) fields.reject(name, '…')
   return fields

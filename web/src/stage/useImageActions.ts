@@ -14,10 +14,14 @@ export function useImageActions({
   connection,
   session,
   showNotice,
+  hasChoice,
   textToCopy,
   dialog,
   initImage,
-}: Pick<AppState, 'history' | 'connection' | 'session' | 'showNotice' | 'textToCopy' | 'dialog' | 'initImage'>) {
+}: Pick<
+  AppState,
+  'history' | 'connection' | 'session' | 'showNotice' | 'hasChoice' | 'textToCopy' | 'dialog' | 'initImage'
+>) {
   const { t } = i18n.global
 
   /** Copy a text. If the browser does not allow that, show it for the user to copy. */
@@ -56,14 +60,15 @@ export function useImageActions({
       showNotice(isCopied ? t('notice.copied') : t('notice.imageNotCopied'))
     },
     copyParameters: ({ parameters, model }: HistoryImage) => copy(renderInfotext(parameters, model)),
-    copyLink: ({ parameters }: HistoryImage) =>
+    copyLink: ({ parameters, model }: HistoryImage) =>
       copy(
-        toShareLink(location.href, parameters),
+        toShareLink(location.href, parameters, hasChoice.value ? model : ''),
         parameters.strength === undefined ? undefined : t('notice.copiedWithoutImage'),
       ),
-    copyCode: (language: SnippetLanguage, { parameters }: HistoryImage) => {
+    copyCode: (language: SnippetLanguage, { parameters, model }: HistoryImage) => {
       const url = new URL(baseUrl(session ? OWN : connection.value), location.origin).href.replace(/\/$/, '')
-      return copy(renderSnippet(language, url, parameters, connection.value.key !== '' || session !== null))
+      const request = hasChoice.value ? { model, ...parameters } : parameters
+      return copy(renderSnippet(language, url, request, connection.value.key !== '' || session !== null))
     },
   }
 }

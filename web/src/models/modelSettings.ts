@@ -1,0 +1,38 @@
+import type { Model } from '@/api/types'
+import { changedSettings, emptyDraft, type Draft } from '@/request/draft'
+
+/** What the user sets for a model. Prompt, seed, number of images, file format and images are the same for all. */
+const NAMES = [
+  'width',
+  'height',
+  'num_inference_steps',
+  'guidance_scale',
+  'scheduler',
+  'strength',
+  'loras',
+  'clip_skip',
+  'hires',
+] as const
+
+export type ModelSettings = Pick<Draft, (typeof NAMES)[number]>
+
+/** Fields of the settings that stay when the model changes. */
+const SHARED = ['seed', 'negative_prompt', 'output_format']
+
+export function modelSettings(draft: Draft): ModelSettings {
+  const { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, clip_skip, hires } = draft
+  return { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, clip_skip, hires }
+}
+
+/** Return the settings for a model that the user had set there before, or its defaults and a size that both have. */
+export function settingsFor(model: Model, kept: ModelSettings | undefined, { width, height }: Draft): ModelSettings {
+  if (kept) return kept
+  const isShared = model.sizes.some((size) => size.width === width && size.height === height)
+  return { ...modelSettings(emptyDraft()), ...(isShared && { width, height }) }
+}
+
+/** Return the names of the settings that are the user's and of this model alone. */
+export function ownSettings(draft: Draft, model: Model): string[] {
+  const names = changedSettings(draft, model).filter((name) => !SHARED.includes(name))
+  return [...names, ...(draft.loras.length ? ['loras'] : [])]
+}
