@@ -24,7 +24,8 @@ async function addModel(page: Page): Promise<Record<string, unknown>[]> {
     const studio = { ...emoji, id: 'studio', name: 'Studio', loras: [], subjects: [], suggestions: ['a lamp'] }
     studio.sizes = [{ width: 256, height: 192 }]
     studio.defaults = { ...emoji.defaults, width: 256, height: 192, num_inference_steps: 3 }
-    studio.features = emoji.features.filter((name: string) => !['image_to_image', 'inpaint', 'hires'].includes(name))
+    const features: string[] = emoji.features
+    studio.features = features.filter((name) => !['image_to_image', 'inpaint', 'hires'].includes(name))
     await route.fulfill({ json: { models: [emoji, studio] } })
   })
   await page.route(/\/health$/, (route) => {

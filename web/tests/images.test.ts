@@ -13,7 +13,13 @@ const NUMBERS = {
   height: 768,
   scheduler: 'euler_a',
 }
-const ENGLISH = { prompt: 'a red apple, (masterpiece:1.2)', negative_prompt: 'blurry, text', ...NUMBERS }
+const ENGLISH = {
+  prompt: 'a red apple, (masterpiece:1.2)',
+  negative_prompt: 'blurry, text',
+  // A1111 reads weights.
+  prompt_syntax: 'weighted',
+  ...NUMBERS,
+}
 const CHINESE = { prompt: '一只熊猫\n坐在沙发上', negative_prompt: '模糊', ...NUMBERS }
 
 const readFixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/fixtures/${name}`)])

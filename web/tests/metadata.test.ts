@@ -230,7 +230,9 @@ describe('infotext', () => {
     expect([syntax('a (cat)', 'Seed: 1'), syntax('a \\(cat\\)', 'Seed: 1')]).toEqual(['weighted', undefined])
     expect(syntax('a (cat)', 'Version: Easel')).toBeUndefined()
     expect(syntax('a (cat)', 'Prompt syntax: weighted, Version: Easel')).toBe('weighted')
-    const tagged = 'a cat <lora:comic:0.9> <lora:flat:-1>\nSteps: 20, Version: Easel'
+    const tagged =
+      'a cat <lora:comic:0.9> <lora:flat:-1>\nSteps: 20, Model licence: MIT, Lora hashes: "comic: 12ab", Version: Easel'
+    expect(parseInfotext(tagged)?.notTaken).toEqual([])
     expect(parseInfotext(tagged)?.parameters).toMatchObject({
       prompt: 'a cat',
       loras: [

@@ -13,6 +13,8 @@ const MAX_NAME_CHARS = 60
 const WEIGHTS = /(?<!\\)[([]|\bBREAK\b/
 /** Tags that Easel writes behind the prompt. */
 const TAGS = /(?: <lora:[^<>:]+:[^<>:]+>)+$/
+/** What Easel writes beside the settings. */
+const DESCRIPTIONS = ['model revision', 'model licence', 'lora hashes']
 /** How the second pass here scales the first pass's image. */
 const UPSCALER = 'Lanczos'
 /** Names of the schedule type: A1111's, and Fooocus'. */
@@ -175,6 +177,7 @@ function takeSettings(settings: Map<string, Pair>, fields: FieldCollector) {
   // With an upscale the strength is that of its second pass.
   const hasUpscale = [...settings.keys()].some((key) => key.startsWith('hires '))
   const hiresKeys = takeHires(settings, fields)
+  const isEasel = settings.get('version')?.[1] === 'Easel'
   for (const [key, [name, value]] of settings) {
     if (hiresKeys.includes(key)) continue
     else if (key === 'steps') fields.number('num_inference_steps', name, value)
@@ -186,7 +189,7 @@ function takeSettings(settings: Map<string, Pair>, fields: FieldCollector) {
     else if (key === 'prompt syntax' && value === 'weighted') fields.parameters.prompt_syntax = value
     else if (key === 'sampler') takeSampler(settings, fields)
     else if (SCHEDULES.includes(key) && settings.get('sampler')?.[1]) continue
-    else if (key !== 'version' || value !== 'Easel') fields.reject(name, value)
+    else if (!isEasel || ![...DESCRIPTIONS, 'version'].includes(key)) fields.reject(name, value)
   }
 }
 

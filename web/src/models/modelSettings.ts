@@ -2,19 +2,18 @@ import type { Model } from '@/api/types'
 import { changedSettings, emptyDraft, type Draft } from '@/request/draft'
 
 /** What the user sets for a model. Prompt, seed, number of images, file format and images are the same for all. */
-const NAMES = [
-  'width',
-  'height',
-  'num_inference_steps',
-  'guidance_scale',
-  'scheduler',
-  'strength',
-  'loras',
-  'clip_skip',
-  'hires',
-] as const
-
-export type ModelSettings = Pick<Draft, (typeof NAMES)[number]>
+export type ModelSettings = Pick<
+  Draft,
+  | 'width'
+  | 'height'
+  | 'num_inference_steps'
+  | 'guidance_scale'
+  | 'scheduler'
+  | 'strength'
+  | 'loras'
+  | 'clip_skip'
+  | 'hires'
+>
 
 /** Fields of the settings that stay when the model changes. */
 const SHARED = ['seed', 'negative_prompt', 'output_format']
