@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 import easel.cloud.doctor.run  # noqa: F401  # registers the checks
+from docs.generation_times import times
 from easel.cli import app as cli
 from easel.cloud.doctor.check import CHECKS
 from easel.cloud.known_failures import KNOWN_FAILURES
@@ -26,6 +27,7 @@ from stacks.common.outputs import OUTPUTS
 from stacks.config.catalogue import Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
+from stacks.config.prices import PAGE, PRICES_DATE, REGION
 from stacks.config.settings import MODE_DEFAULTS, Settings
 from stacks.config.validation import allowed_values
 from stacks.model import budget_stop, idle_guard
@@ -113,7 +115,20 @@ def models_page() -> str:
         _row(library, ", ".join(f"`{name}`" for name in sorted(names))) for library, names in COMPONENTS.items()
     ]
     text = text.replace("<!-- catalogue -->", _lines(rows)).replace("<!-- classes -->", _lines(classes))
+    text = text.replace("<!-- times -->", _times()).replace("<!-- prices -->", f"{REGION}, {PRICES_DATE}, {PAGE}")
     return f"{NOTE}\n\n{text.replace('<!-- diffusers -->', f'the serving image has {DIFFUSERS}')}"
+
+
+def _times() -> str:
+    """Return seconds and price of an image, by model and instance type."""
+    rows = [_row("model", "instance type", "seconds an image", "USD for 1,000", "how it is known"), _row(*["---"] * 5)]
+    for model in (read_model(id, ROOT) for id in model_ids(ROOT)):
+        size = "×".join(map(str, model.sizes[0]))
+        for time in times(model):
+            price = f"{time.usd_per_1000:.2f}"
+            about = f"`{model.id}`, {size}, {model.steps} steps"
+            rows.append(_row(about, time.instance_type, f"{time.seconds:.2g}", price, f"{time.kind}: {time.source}"))
+    return _lines(rows)
 
 
 def _model(model: Model) -> str:
