@@ -52,7 +52,7 @@ def create_stacks(
 ) -> None:
     """Add the stacks that the app's context asks for. `code` is the container's. Raises ConfigError or PageError."""
     settings = parse_settings(app.node.get_all_context(), user_context)
-    model = read_model(settings.model, root)
+    model = read_model(settings.model, root).allowing(settings.content)
     no_site = check_deployable(env.region or "" if env else "", settings, model)
     settings, names = choose_instances(model, settings), settings.names
 

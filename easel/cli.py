@@ -70,6 +70,7 @@ PromptSyntax = Annotated[
     str | None, typer.Option(help="plain, or weighted: (word:1.3), [word], BREAK, and long prompts.")
 ]
 ClipSkip = Annotated[int | None, typer.Option(help="Layer of CLIP to use: 1 is the last, 2 the one before.")]
+Content = Annotated[str | None, typer.Option(help="refuse, or flag: get images that the safety checker flags.")]
 HiresScale = Annotated[float | None, typer.Option(help="Generate once more at 1.5 to 2 times the size.")]
 HiresStrength = Annotated[float | None, typer.Option(help="How much that changes the image, 0.01 to 1.")]
 HiresSteps = Annotated[int | None, typer.Option(help="Inference steps of the second pass.")]
@@ -140,6 +141,10 @@ def up(
             "is. Can be repeated. Without it no webhook is sent.",
         ),
     ] = None,
+    content: Annotated[
+        str,
+        typer.Option(metavar="<refuse|flag>", help="What requests may choose for images that a safety checker flags."),
+    ] = "refuse",
     container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
     """Run the page, the API and the model on this machine."""
@@ -150,7 +155,7 @@ def up(
     public, key = PublicUrl.parse(public_url) if public_url else None, key or None
     allowed = tuple(webhooks or ())
     run(Settings(host=host, port=port, model=model, data=data, key=key, container=container, public=public,
-                 webhooks=allowed))  # fmt: skip
+                 webhooks=allowed, content=content))  # fmt: skip
 
 
 @app.command(
@@ -190,6 +195,7 @@ def generate(
     outpaint: Outpaint = None,
     prompt_syntax: PromptSyntax = None,
     clip_skip: ClipSkip = None,
+    content: Content = None,
     hires_scale: HiresScale = None,
     hires_strength: HiresStrength = None,
     hires_steps: HiresSteps = None,
@@ -207,8 +213,8 @@ def generate(
     fields |= {"output_format": output_format, "init_image": init_image, "strength": strength, "images": image or None}
     fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint), "webhook": webhook}
     fields |= {"prompt_syntax": prompt_syntax, "clip_skip": clip_skip, "embed_parameters": embed or None}
+    fields |= {"content": content, "hires": _hires(scale=hires_scale, strength=hires_strength, steps=hires_steps)}
     fields["loras"] = _parse_loras(lora)
-    fields["hires"] = _without_none(scale=hires_scale, strength=hires_strength, steps=hires_steps) or None
     _generate(url, key, out, as_json, [prompt, *(more or [])], **fields)
 
 
@@ -241,6 +247,10 @@ if IN_CHECKOUT:
 
 def _without_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _hires(**values: float | None) -> dict[str, Any] | None:
+    return _without_none(**values) or None
 
 
 def _parse_margins(margins: str | None) -> dict[str, int] | None:

@@ -43,6 +43,7 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
         parameters=parameters_of(shown),
         timings=timings,
         warnings=generation.warnings,
+        flagged=generation.flagged,
     )
 
 

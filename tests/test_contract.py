@@ -521,6 +521,8 @@ def test_both_passes_count() -> None:
         ({"prompt": "((( )))", "prompt_syntax": "weighted"}, "bad_text", "prompt"),
         ({"clip_skip": "2"}, "wrong_type", "clip_skip"),
         ({"hires": 2}, "wrong_type", "hires"),
+        ({"content": "blur"}, "unknown_value", "content"),
+        ({"content": True}, "wrong_type", "content"),
         ({"hires": {"upscaler": "x"}}, "unknown_field", "hires"),
         ({"hires": {"scale": "2"}}, "wrong_type", "hires.scale"),
         ({"hires": {}, "init_image": png()}, "not_supported", "hires"),
@@ -530,6 +532,20 @@ def test_fields_about_prompts_are_checked(fields: dict[str, Any], code: str, par
     with pytest.raises(contract.EaselError) as error:
         parse({"prompt": "a", **fields})
     assert (error.value.code, error.value.param) == (code, param)
+
+
+def test_content_is_what_the_service_allows() -> None:
+    for allowed in (contract.CONTENT, contract.CONTENT[:1], ()):
+        profile = dataclasses.replace(UNLIMITED, content=allowed)
+        assert parse({"prompt": "a", "content": None}, profile).content is None
+        for value in contract.CONTENT:
+            if value in allowed:
+                assert parse({"prompt": "a", "content": value}, profile).content == value
+                continue
+            with pytest.raises(contract.EaselError) as error:
+                parse({"prompt": "a", "content": value}, profile)
+            assert (error.value.code, error.value.param) == ("not_supported", "content")
+            assert ("safety checker" in error.value.message) == (not allowed)
 
 
 @pytest.mark.parametrize("fields", [{"prompt_syntax": "weighted"}, {"clip_skip": 1}, {"hires": {}}])

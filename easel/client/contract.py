@@ -98,6 +98,9 @@ HIRES_SCALE = FloatBound(1.5, 2)
 DEFAULT_HIRES_SCALE = 2.0
 DEFAULT_HIRES_STRENGTH = 0.5
 HIRES_FIELDS = ("scale", "strength", "steps")
+CONTENT = ("refuse", "flag")
+"""What happens to images that the model's safety checker flags: the job fails, or they are returned with the flag. The
+first is the default."""
 _HEIF = {b"ftyp" + brand: "HEIC" for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")}
 _OTHER_FORMATS = {
     **_HEIF, b"ftypavif": "AVIF", b"ftypavis": "AVIF", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
@@ -394,6 +397,8 @@ class ModelProfile:
     """The ControlNets that requests may use."""
     edits: int = 0
     """The most images to look at of one request; 0: the model takes none."""
+    content: tuple[str, ...] = ()
+    """Items of `CONTENT` that requests may choose; empty: the model has no safety checker."""
 
     def with_loras(self, ids: Iterable[str]) -> ModelProfile:
         """Return the profile with the defaults of a request with these LoRAs; the first that sets a value counts."""
@@ -423,6 +428,7 @@ def parse_profile(text: str) -> ModelProfile:
     value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
     value["loras"] = tuple(_parse_lora(**lora) for lora in value.get("loras", ()))
     value["controls"] = tuple(ProfileControl(**control) for control in value.get("controls", ()))
+    value["content"] = tuple(value.get("content", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
 
 
@@ -537,6 +543,8 @@ class GenerationRequest:
     """A second pass at a larger size; None: one pass."""
     model: str | None = None
     """Id of the model, if the request names it; None: the service's first."""
+    content: str | None = None
+    """What happens to images that the safety checker flags: an item of `CONTENT`; None: the first."""
 
     @property
     def has_mask(self) -> bool:
@@ -662,8 +670,7 @@ def validate_request(
         embed_parameters=_boolean(value.get("embed_parameters", False), "embed_parameters"),
         loras=loras,
         control=_control(value.get("control"), profile),
-        prompt_syntax=_prompt_syntax(value.get("prompt_syntax", PROMPT_SYNTAXES[0]), profile),
-        clip_skip=_clip_skip(value["clip_skip"], profile) if "clip_skip" in value else None,
+        **_optional_features(value, profile),
         model=chosen_profile(value, (profile,)).id if "model" in value else None,
     )
     if "hires" in value:
@@ -677,6 +684,15 @@ def _refuse_unknown(sent: Mapping[str, Any]) -> None:
         if key not in REQUEST_FIELDS:
             hint = f"Send only: {', '.join((*REQUEST_FIELDS, *WEBHOOK_FIELDS))}."
             refuse("unknown_field", key[:80], f"unknown field {key[:80]!r}", hint)
+
+
+def _optional_features(value: Mapping[str, Any], profile: ModelProfile) -> dict[str, Any]:
+    """Return the fields about what the model may lack, without images."""
+    return {
+        "prompt_syntax": _prompt_syntax(value.get("prompt_syntax", PROMPT_SYNTAXES[0]), profile),
+        "clip_skip": _clip_skip(value["clip_skip"], profile) if "clip_skip" in value else None,
+        "content": _content(value["content"], profile) if "content" in value else None,
+    }
 
 
 def _check_together(request: GenerationRequest, profile: ModelProfile) -> None:
@@ -1110,6 +1126,17 @@ def _clip_skip(value: Any, profile: ModelProfile) -> int:
     return _integer(value, "clip_skip", clip_skip_bound(profile.clip_layers))
 
 
+def _content(value: Any, profile: ModelProfile) -> str:
+    content = _one_of(value, "content", CONTENT)
+    if not profile.content:
+        message = f"{profile.name} has no safety checker, and returns all images"
+        refuse("not_supported", "content", message, "Leave out content.")
+    if content not in profile.content:
+        hint = "Send refuse, or leave out content. Who runs the service can allow flag, by the setting content=flag."
+        refuse("not_supported", "content", "this service does not return images that the checker flags", hint)
+    return content
+
+
 def clip_skip_bound(clip_layers: int) -> Bound:
     """Return the smallest and largest clip_skip of a model with so many layers."""
     return Bound(CLIP_SKIP.minimum, min(CLIP_SKIP.maximum, clip_layers))
@@ -1301,11 +1328,14 @@ class GenerationResult:
     """The request with every default filled in."""
     timings: Mapping[str, float]
     warnings: tuple[str, ...] = field(default=())
+    flagged: tuple[bool, ...] = field(default=())
+    """Whether the safety checker flagged each image; empty: none."""
 
 
 def render_result(result: GenerationResult) -> str:
-    """Return the container's JSON response for a success."""
-    return dumps({f.name: getattr(result, f.name) for f in fields(result)})
+    """Return the container's JSON response for a success. It has `flagged` only if an image is."""
+    value = {f.name: getattr(result, f.name) for f in fields(result)}
+    return dumps(value if result.flagged else {name: item for name, item in value.items() if name != "flagged"})
 
 
 def render_error(error: EaselError) -> str:
@@ -1335,10 +1365,14 @@ def _result(value: dict[str, Any]) -> GenerationResult:
     images, seeds = tuple(value["generated_images"]), tuple(value["seeds"])
     if not images or len(images) != len(seeds) or not all(isinstance(image, str) and image for image in images):
         raise ValueError("no images, or a different number of seeds")
+    flagged = tuple(value.get("flagged", ()))
+    if flagged and (len(flagged) != len(images) or not all(type(flag) is bool for flag in flagged)):
+        raise ValueError("not one flag for each image")
     return GenerationResult(
         generated_images=images,
         seeds=seeds,
         parameters=dict(value["parameters"]),
         timings=dict(value["timings"]),
         warnings=tuple(value.get("warnings", ())),
+        flagged=flagged,
     )

@@ -34,9 +34,11 @@ class ImageFile:
     width: int
     height: int
     seed: int
+    flagged: bool
+    flagged_reason: str | None
 
     def line(self) -> str:
-        return f"{self.path}  {self.width}×{self.height}  seed {self.seed}"
+        return f"{self.path}  {self.width}×{self.height}  seed {self.seed}{'  flagged' if self.flagged else ''}"
 
 
 def run(
@@ -119,7 +121,8 @@ def _where(easel: Easel, job: Job) -> str:
 
 
 def _save(image: Image, folder: Path) -> ImageFile:
-    return ImageFile(str(write_image(image, folder)), image.width, image.height, image.seed)
+    path = str(write_image(image, folder))
+    return ImageFile(path, image.width, image.height, image.seed, image.flagged, image.flagged_reason)
 
 
 def write_image(image: Image, folder: Path) -> Path:

@@ -41,6 +41,7 @@ class RequestFields(TypedDict, total=False):
     prompt_syntax: Literal["plain", "weighted"]
     clip_skip: int
     hires: Mapping[str, float]
+    content: Literal["refuse", "flag"]
     deadline_ms: int
     webhook: str
     webhook_events: list[Literal["start", "completed"]]

@@ -54,6 +54,8 @@ class ImageLink(_Object):
     width: Count
     height: Count
     media_type: Literal["image/png", "image/webp", "image/jpeg"]
+    flagged: bool = False
+    flagged_reason: Text | None = None
 
 
 class ErrorState(_Object):

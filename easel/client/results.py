@@ -29,10 +29,15 @@ class Image:
     height: int
     media_type: str
     prompt: str
+    flagged: bool = False
+    """The model's safety checker flagged it: only with `content="flag"`."""
+    flagged_reason: str | None = None
+    """What flagged it; None: nothing did."""
 
     @classmethod
     def of(cls, state: JobState, index: int, link: ImageLink, data: bytes) -> Image:
-        return cls(data, link.seed, link.width, link.height, link.media_type, state.prompt_of(index))
+        flag = (link.flagged, link.flagged_reason)
+        return cls(data, link.seed, link.width, link.height, link.media_type, state.prompt_of(index), *flag)
 
     @property
     def suffix(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from easel.console.hosts import LOOPBACK
 from easel.laptop.public_url import PublicUrl
 
-DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji"}
+DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji", "--content": "refuse"}
 """Defaults of options."""
 SECRET_VARIABLE, SECRET_HEADER = "EASEL_CONTAINER_SECRET", "x-easel-secret"
 """The secret of this start: the container's variable that holds it, and the header that each request must send."""
@@ -27,7 +27,7 @@ EXAMPLE_REQUEST = {
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Options of `easel up`. `container`: module that serves the model. `public`: address of a reverse proxy.
-    `webhooks`: what they may be sent to."""
+    `webhooks`: what they may be sent to. `content`: what requests may choose for images that a safety checker flags."""
 
     host: str
     port: int
@@ -37,6 +37,7 @@ class Settings:
     container: str
     public: PublicUrl | None = None
     webhooks: tuple[str, ...] = ()
+    content: str = "refuse"
 
     @property
     def loopback(self) -> bool:
@@ -49,7 +50,8 @@ class Settings:
     def command(self, data: Path | None = None) -> str:
         """Return the command that starts the same at the next port, with another `data` folder if given."""
         port = self.port + 1 if self.port < 65_535 else 7861
-        values = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host}
+        values = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host,
+                  "--content": self.content}  # fmt: skip
         given = {name: str(value) for name, value in values.items() if str(value) != DEFAULTS.get(name)}
         key = ["--key …"] if self.key else []
         public = [f"--public-url {shlex.quote(str(self.public))}"] if self.public else []

@@ -11,15 +11,17 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from easel.console.hosts import KEY_PATTERN
 from easel.console.terminal import Terminal
-from easel.laptop.catalogue import find
+from easel.laptop.catalogue import Entry, find
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.supervisor import Supervisor
+from stacks.config.catalogue import CONTENT
 
 MAX_OPEN_FILES = 10_240
 """The most that macOS allows where its hard limit is `unlimited`."""
@@ -31,7 +33,7 @@ def run(settings: Settings) -> None:
     os.umask(0o077)  # prompts and images are for this user only
     raise_file_limit()
     _check_key(settings, terminal)
-    entry, data = find(settings.model), DataFolder(settings.data)
+    entry, data = _find(settings), DataFolder(settings.data)
     _ = entry.folder  # raises before the port is taken
     with data.lock(settings), _listen(settings) as listener:
         for line in data.prepare():
@@ -39,6 +41,28 @@ def run(settings: Settings) -> None:
         with _log_to(data.api_log):
             asyncio.run(Supervisor(settings, entry, data, terminal).run(listener))
     terminal.print("Stopped.")
+
+
+def _find(settings: Settings) -> Entry:
+    """Return the entry for what requests may choose. Raises CommandError."""
+    entry = find(settings.model)
+    if settings.content not in CONTENT:
+        raise CommandError(
+            "This content cannot be chosen",
+            where=f"--content {settings.content}",
+            why=f"it can be {' or '.join(CONTENT)}",
+            fix=f"easel up --content {CONTENT[1]}, or without --content",
+            code=USAGE,
+        )
+    if settings.content != CONTENT[0] and not entry.model.safety_checker:
+        raise CommandError(
+            f"{entry.model.name} has no safety checker",
+            where=f"--content {settings.content}",
+            why="it flags no image, and returns all",
+            fix="Leave out --content",
+            code=USAGE,
+        )
+    return replace(entry, model=entry.model.allowing(settings.content))
 
 
 def raise_file_limit() -> None:

@@ -42,6 +42,7 @@ class Findings:
     page: str = ""
     """Link to a page about the model."""
     gated: bool = False
+    safety_checker: bool = False
 
 
 @contextmanager
@@ -187,6 +188,7 @@ def _checked(files: Files, fields: Fields, name: str, **more: Any) -> Findings:
     if fields["kind"] == "hub" and variant:
         fields = {**fields, "variant": variant}
     gib = _weights(files, paths) * _BYTES / 2**30
+    more |= {"safety_checker": any(part.name == "safety_checker" for part in checked.index.components)}
     return Findings(fields, checked.index.pipeline, name, gib, scheduler=str(scheduler.get("_class_name", "")), **more)
 
 

@@ -123,7 +123,7 @@ def propose(found: Findings, choices: Choices, ask: Ask) -> dict[str, Any]:
         "scheduler": scheduler,
         "schedulers": schedulers if scheduler in schedulers else [*schedulers, scheduler],
     }
-    return entry | usual.more
+    return entry | usual.more | ({"safety_checker": True} if found.safety_checker else {})
 
 
 def slug(name: str) -> str:

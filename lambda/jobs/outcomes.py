@@ -113,7 +113,8 @@ class JobReporter:
         for i, file in enumerate(files):
             name = f"image-{i}.{output_format}"
             self._store.write(record.ticket.key(name), file, OUTPUT_FORMATS[output_format])
-            images.append(Image(name=name, seed=result.seeds[i], size=len(file)))
+            flagged = bool(result.flagged and result.flagged[i])
+            images.append(Image(name=name, seed=result.seeds[i], size=len(file), flagged=flagged))
         return Outcome(
             status="succeeded",
             completed_at=end_time(self._clock, record),

@@ -53,11 +53,12 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image file in the job's folder. `size` is in bytes."""
+    """An image file in the job's folder. `size` is in bytes. `flagged`: by the model's safety checker."""
 
     name: Annotated[str, Field(pattern=r"^image-[0-9]{1,4}\.[a-z0-9]{1,9}$")]
     seed: int
     size: Annotated[int, Field(ge=0)]
+    flagged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,8 @@ class JobViews:
                 width=width,
                 height=height,
                 media_type=contract.OUTPUT_FORMATS.get(request.output_format, "application/octet-stream"),
+                flagged=image.flagged,
+                flagged_reason="safety_checker" if image.flagged else None,
             )
             for image in job.outcome.images
         ]

@@ -32,7 +32,7 @@ from contract import (
     upright_size,
 )
 
-OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires")
+OWN_FIELDS = ("prompt_syntax", "clip_skip", "hires", "content")
 """Native fields that most APIs take as they are."""
 LARGEST = 10**40
 """Beyond all bounds, and small enough to be computed and shown as a float."""
@@ -151,7 +151,7 @@ class LenientFields:
         for name in OWN_FIELDS:
             if (item := value.get(name)) in (None, ""):
                 continue
-            if isinstance(item, str) and name != "prompt_syntax":
+            if isinstance(item, str) and name not in ("prompt_syntax", "content"):
                 with suppress(EaselError):  # the contract refuses a text by the field's name
                     item = loads(item)
             self.fields[name] = item

@@ -241,6 +241,7 @@ def _model(profile: ModelProfile, features: list[views.Feature], state: views.En
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
         features=features,
+        content=list(profile.content),  # type: ignore[arg-type]  # pydantic checks it
         upscales=profile.upscales,
         suggestions=list(profile.suggestions),
         subjects=list(profile.subjects),

@@ -267,7 +267,7 @@ def _input_images() -> dict[str, Any]:
 
 
 def _about_prompts(profile: ModelProfile, steps: Mapping[str, Bound]) -> dict[str, Any]:
-    """Return the schemas of fields about how prompts are read, and of a second pass."""
+    """Return the schemas of fields about how prompts are read, of a second pass, and of flagged images."""
     syntaxes = contract.PROMPT_SYNTAXES if profile.clip_layers else contract.PROMPT_SYNTAXES[:1]
     layer = "Layer of the text encoder that is used, counted from the last, which is 1"
     skip = (
@@ -283,7 +283,15 @@ def _about_prompts(profile: ModelProfile, steps: Mapping[str, Bound]) -> dict[st
         },
         "clip_skip": skip,
         "hires": _hires(steps) if profile.image_to_image else False,
+        "content": _content(profile),
     }
+
+
+def _content(profile: ModelProfile) -> Any:
+    """Return the schema of what happens to images that the safety checker flags; False: the model has none."""
+    what = "What happens to images that the model's safety checker flags: the job fails, or they are returned with it"
+    schema = {"type": "string", "enum": list(profile.content), "description": what}
+    return schema if profile.content else False
 
 
 def _hires(steps: Mapping[str, Bound]) -> dict[str, Any]:

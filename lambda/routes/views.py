@@ -9,6 +9,7 @@ from pydantic import Field
 from gateway.problem_details import View
 
 PromptSyntax = Literal["plain", "weighted"]
+Content = Literal["refuse", "flag"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
 Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
@@ -37,6 +38,8 @@ class Image(View):
     width: int
     height: int
     media_type: str
+    flagged: Annotated[bool, Field(description="The model's safety checker flagged the image; see `content`")]
+    flagged_reason: Annotated[Literal["safety_checker"] | None, Field(description="What flagged it; null: nothing")]
 
 
 class JobError(View):
@@ -287,6 +290,9 @@ class Model(View):
             "embed_parameters, previews, DELETE /jobs/{id} of a running job, webhooks, prompt_syntax weighted, "
             "clip_skip, and hires"
         ),
+    ]
+    content: Annotated[
+        list[Content], Field(description="Values of `content` that a request may have; empty: no safety checker")
     ]
     upscales: Annotated[
         bool, Field(description="Generates at its first size; the image is then scaled to the requested size")

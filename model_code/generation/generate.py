@@ -9,6 +9,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
@@ -66,6 +67,8 @@ class Generation:
 
     images: tuple[Pixels, ...]
     warnings: tuple[str, ...]
+    flagged: tuple[bool, ...] = ()
+    """Whether the safety checker flagged each image; empty: none."""
 
 
 def generate(model: Model, request: GenerationRequest, expires_at: float | None) -> Generation:
@@ -79,13 +82,13 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     start = _read_start(request, *size, model.profile)
     first = _create_run(model, request, size, start, expires_at)
     with model.loras.applied(request.loras) if model.loras else nullcontext():
-        images, warnings = first.generate_all(), list(first.arguments.warnings)
+        last, images, warnings = first, first.generate_all(), list(first.arguments.warnings)
         if request.hires is not None:
-            second = _create_second_run(first, request.hires, images)
-            size = second.size
-            with tiling(model.pipeline) as second.tiles:
-                images = second.generate_all()
-                warnings += [TILED] if second.tiles.begun else []
+            last = _create_second_run(first, request.hires, images)
+            size = last.size
+            with tiling(model.pipeline) as last.tiles:
+                images = last.generate_all()
+                warnings += [TILED] if last.tiles.begun else []
     resized = tuple(_resize(image, *request.result_size, model.profile) for image in images)
     if isinstance(start, InpaintInput):
         resized = tuple(start.canvas.merge(image) for image in resized)
@@ -94,8 +97,9 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
         *scaling_warnings(request.result_size, size, model.profile),
         *warnings,
         *model.vocabulary.advice(prompt_texts(request)),
+        *(f"the model's safety checker flagged image {i + 1}" for i, flag in enumerate(last.flagged) if flag),
     ]
-    return Generation(resized, tuple(warnings))
+    return Generation(resized, tuple(warnings), tuple(last.flagged) if any(last.flagged) else ())
 
 
 def _read_start(
@@ -133,14 +137,38 @@ def scaling_warnings(requested: tuple[int, int], size: tuple[int, int], profile:
     return [f"{profile.name} generates {width}x{height}; {scaled}."]
 
 
-def request_pipeline(pipeline: Any, scheduler: str, pipeline_class: Any) -> Any:
-    """Return a `pipeline_class` with a scheduler of its own and all other components of `pipeline`."""
+def request_pipeline(pipeline: Any, scheduler: str, pipeline_class: Any, **own: Any) -> Any:
+    """Return a `pipeline_class` with a scheduler and components of its `own`, and all others of `pipeline`."""
     parameters = inspect.signature(pipeline_class.__init__).parameters
     own_scheduler = create_scheduler(scheduler, pipeline.scheduler)
-    components = {**pipeline.config, **pipeline.components, "scheduler": own_scheduler}
+    components = {**pipeline.config, **pipeline.components, "scheduler": own_scheduler, **own}
     created = pipeline_class(**{name: components[name] for name in parameters if name in components})
     created.set_progress_bar_config(disable=True)
     return created
+
+
+class FlaggingChecker:
+    """Stands in for the safety checker of a pipeline, which would make images black. Has the flags of the last call."""
+
+    def __init__(self, checker: Any) -> None:
+        self._checker = checker
+        self.flags: list[bool] = []
+
+    def __call__(self, *, images: Any, clip_input: Any) -> tuple[Any, list[bool]]:
+        """Return the images as they are, none of them flagged: a pipeline would not scale the values of others."""
+        self.flags = [bool(flag) for flag in self._checker(images=deepcopy(images), clip_input=clip_input)[1]]
+        return images, [False] * len(self.flags)
+
+
+def create_checker(pipeline: Any, request: GenerationRequest) -> FlaggingChecker | None:
+    """Return what flags the images of the request; None: the pipeline's own checker, if any, blocks them."""
+    if request.content != "flag":
+        return None
+    checker = getattr(pipeline, "safety_checker", None)
+    if checker is None:
+        message = "the model's folder has no safety checker"
+        refuse("not_supported", "content", message, "Leave out content, and safety_checker in the model's entry.")
+    return FlaggingChecker(checker)
 
 
 @dataclass
@@ -163,6 +191,10 @@ class _Run:
     """Steps of each image, once one has ended."""
     latents: torch.Tensor | None = None
     """The latents after the last step."""
+    checker: FlaggingChecker | None = None
+    """The pipeline's safety checker, if it flags images in place of blocking them."""
+    flagged: list[bool] = field(default_factory=list)
+    """What the checker says of each image that is done."""
 
     def __post_init__(self) -> None:
         tracked = self.model.on_preview is not None
@@ -229,6 +261,7 @@ class _Run:
         tensor = _to_tensor(output.images)
         images = _to_pixels(tensor)
         self._fit_projection(tensor)
+        self.flagged += self.checker.flags if self.checker else []
         return images
 
     def _prompts(self, prompts: list[str]) -> dict[str, Any]:
@@ -291,13 +324,20 @@ def _create_run(
     expires_at: float | None,
 ) -> _Run:
     """Return the run of a request, or its first pass, at `size`."""
-    pipeline_class = _pipeline_class(model, start)
-    pipeline = request_pipeline(model.pipeline, request.scheduler, pipeline_class)
+    pipeline, checker = _own_pipeline(model, request, _pipeline_class(model, start))
     check_steps(pipeline.scheduler, request.num_inference_steps)
     if request.hires is not None:
         check_steps(pipeline.scheduler, request.hires.steps, "hires.steps")
         img2img_class(model.pipeline, inpaint=False)
-    return _Run(model, request, size, pipeline, prepare_arguments(pipeline, request, *size), start, expires_at)
+    arguments = prepare_arguments(pipeline, request, *size)
+    return _Run(model, request, size, pipeline, arguments, start, expires_at, checker=checker)
+
+
+def _own_pipeline(model: Model, request: GenerationRequest, pipeline_class: Any) -> tuple[Any, FlaggingChecker | None]:
+    """Return a pipeline for the request, and its safety checker if it flags images."""
+    checker = create_checker(model.pipeline, request)
+    own = {"safety_checker": checker} if checker else {}
+    return request_pipeline(model.pipeline, request.scheduler, pipeline_class, **own), checker
 
 
 def _pipeline_class(model: Model, start: InitImage | InpaintInput | EditInput | None) -> Any:
@@ -319,10 +359,10 @@ def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _
     size = generation_size(model, second)
     if not model.profile.upscales:
         images = [crop_center(image, request.width, request.height) for image in images]
-    pipeline = request_pipeline(model.pipeline, request.scheduler, img2img_class(model.pipeline, inpaint=False))
+    pipeline, checker = _own_pipeline(model, request, img2img_class(model.pipeline, inpaint=False))
     arguments = replace(prepare_arguments(pipeline, second, *size), encoder=first.arguments.encoder)
     start, steps = scale_up(images, *size), first.steps * request.image_count
-    return _Run(model, second, size, pipeline, arguments, start, first.expires_at, steps_before=steps)
+    return _Run(model, second, size, pipeline, arguments, start, first.expires_at, steps_before=steps, checker=checker)
 
 
 def _to_tensor(images: torch.Tensor | Pixels) -> torch.Tensor:

@@ -8,7 +8,7 @@ from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
-from contract import SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
+from contract import CONTENT, SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
@@ -67,6 +67,7 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         edits=EDITORS.get(type(pipeline).__name__, 0),
         loras=tuple(ProfileLora(id=id) for id in checked.loras),
         clip_layers=clip_layers(pipeline),
+        content=CONTENT[:1] if getattr(pipeline, "safety_checker", None) else (),
     )
 
 

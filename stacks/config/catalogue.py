@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -25,8 +26,8 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "edits", "clip_layers", "max_pixel_steps", "max_steps", "loras", "licence_url", "suggestions",
-    "subjects", "prompt_tokens", "presets",
+    "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "licence_url",
+    "suggestions", "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -47,6 +48,9 @@ SCHEDULERS = (
 )  # fmt: skip
 SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
 """The bounds and the schedulers of the contract."""
+
+CONTENT = ("refuse", "flag")
+"""What requests may choose for images that a safety checker flags; what the contract has."""
 
 Dtype = Literal["float16", "bfloat16", "float32"]
 Variant = Annotated[str, matches(r"[A-Za-z0-9_-]{0,40}", "like fp16, bf16 or non_ema")]
@@ -266,6 +270,8 @@ class Model(_Entry):
     clip_layers: Annotated[StrictInt | None, Field(gt=0)] = None
     """Layers of the smallest text encoder (`num_hidden_layers` of its config.json), for pipelines with CLIP's alone: a
     request may weigh parts of a prompt and choose a layer."""
+    safety_checker: StrictBool | None = None
+    """True: the pipeline has a safety checker. The setting `content` says what requests may choose."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
     """Largest width x height x steps x images of a request; default: the contract's."""
     max_steps: Annotated[StrictInt | None, Field(ge=STEPS[0], le=STEPS[1])] = None
@@ -280,6 +286,7 @@ class Model(_Entry):
     """Named settings that the page offers."""
     loras: Annotated[tuple[Lora, ...], Field(max_length=MOST_LORAS)] = ()
     """LoRAs that requests may use."""
+    _allowed: str = PrivateAttr(CONTENT[0])
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -293,6 +300,17 @@ class Model(_Entry):
         _check_loras(self)
         _check_length(self)
         return self
+
+    def allowing(self, content: str) -> Self:
+        """Return the entry for a service whose requests may choose `content`, an item of `CONTENT`, or less."""
+        copied = self.model_copy()
+        copied._allowed = content
+        return copied
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What requests may choose for images that the safety checker flags; empty: the model has none."""
+        return CONTENT[: CONTENT.index(self._allowed) + 1] if self.safety_checker else ()
 
     @property
     def profile(self) -> str:

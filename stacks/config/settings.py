@@ -109,6 +109,10 @@ class Settings(BaseModel):
     sign_in_client_secret: forms.ClientSecret = ""
     """Name or ARN of a secret in Secrets Manager that holds the client's secret as plain text. For users of
     `sign_in_issuer`."""
+    content: Literal["refuse", "flag"] = "refuse"
+    """What a request may choose for images that the model's safety checker flags: `refuse` fails them; with `flag` a
+    request may get them, with the flag. Has no effect on models without a checker. For services that decide themselves
+    what to show."""
     webhooks: Switch = "off"
     """`on` lets a request name a public https URL that gets the job's events. For callers that cannot poll; off by
     default, because callers then choose what your account calls."""

@@ -72,6 +72,9 @@ def test_pause_and_update_with_room_for_one_instance(realtime_account: Deploymen
     assert deployed.returncode != 0
     assert "Could not find endpoint" in join_lines(deployed.stdout)
     assert account.stack_statuses()["EaselModel"] == "UPDATE_ROLLBACK_COMPLETE"
+    for command in ("resume", "pause"):
+        done = account.easel(command)
+        assert done.returncode == 0, done.stdout + done.stderr
     removed = realtime_account.deploy("no-endpoint", "EaselModel")
     assert removed.returncode == 0, removed.stdout[-4000:]
     assert realtime_account.endpoint() == {}

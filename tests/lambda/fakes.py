@@ -109,6 +109,10 @@ def models_file(*models: tuple[str, str], text: str | None = None) -> str:
     return str(path)
 
 
+FLAGGED = "a red rag"
+"""The prompt whose images the safety checker of the fake container flags."""
+
+
 def response_to(request: GenerationRequest, size: int = 0) -> bytes:
     """Return the response of a healthy container, with images of the right format and of at least `size` bytes."""
     image = MAGIC[request.output_format] + bytes(size)
@@ -117,6 +121,9 @@ def response_to(request: GenerationRequest, size: int = 0) -> bytes:
         seeds=request.seeds(),
         parameters=json.loads(contract.render_request(contract.without_image(request))),
         timings={"generate_s": 1.0},
+        flagged=tuple(prompt == FLAGGED for prompt in request.prompt for _ in range(request.num_images_per_prompt))
+        if FLAGGED in request.prompt
+        else (),
     )
     return contract.render_result(result).encode()
 

@@ -38,6 +38,7 @@ GOOD = [
     ("init_image", IMAGES[1]), ("embed_parameters", True), ("strength", None), ("mask_image", IMAGES[0]),
     ("mask_mode", "black"), ("mask_blur", 64), ("outpaint", {"left": 64, "top": 64}), ("prompt_syntax", "weighted"),
     ("prompt", "[a] (b:1.3) BREAK c"), ("clip_skip", 12), ("hires", {}), ("hires", {"scale": 1.5, "steps": 3}),
+    ("content", "flag"),
 ]  # fmt: skip
 VALUES = ["a", ["a"], 0, 1, 7, 64, 65, 776, 2**32, -1, 1e9, 20.0, True, "", [], {}, None, "\0", "euler ", "x" * 2001]
 BAD = [(name, value) for name in [*contract.REQUEST_FIELDS, "steps"] for value in VALUES]

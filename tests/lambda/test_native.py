@@ -82,6 +82,8 @@ def test_the_example_gives_two_images(world: World) -> None:
         "width": 512,
         "height": 512,
         "media_type": "image/png",
+        "flagged": False,
+        "flagged_reason": None,
     }
 
 

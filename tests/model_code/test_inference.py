@@ -49,6 +49,8 @@ def test_the_article_s_request(model: Any, send: Send) -> None:
         "prompt_syntax": "plain",
         "clip_skip": None,
         "hires": None,
+        "control": None,
+        "content": None,
     }
     timings = response["timings"]
     assert set(timings) == {"generate_s", "encode_s", "total_s"}

@@ -67,6 +67,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "budget_usd": ({}, {"budget_usd": "9", "budget_action": "stop"}, {"budget_usd": "0"}),
     "tracing": ({}, {"tracing": "on"}),
     "webhooks": ({}, {"webhooks": "on"}),
+    "content": ({}, {"content": "flag"}),
     "alert_email": ({}, {"alert_email": "you@example.com"}),
     "model": ({}, {"model": "hub"}, {"model": "s3"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),

@@ -63,6 +63,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     schedulers: ['ddim', 'dpmpp_2m', 'euler'],
     formats: ['png', 'webp', 'jpeg'],
     features: [],
+    content: [],
     upscales: false,
     suggestions: ['a red apple'],
     subjects: [],
@@ -114,7 +115,17 @@ export function createJob(changes: Partial<Job> = {}): Job {
 export function createFinishedJob(changes: Partial<Job> = {}): Job {
   return createJob({
     status: 'succeeded',
-    images: [{ url: '/files/image-0.png', seed: 7, width: 512, height: 512, media_type: 'image/png' }],
+    images: [
+      {
+        url: '/files/image-0.png',
+        seed: 7,
+        width: 512,
+        height: 512,
+        media_type: 'image/png',
+        flagged: false,
+        flagged_reason: null,
+      },
+    ],
     timings: { job_s: 1.5 },
     ...changes,
   })

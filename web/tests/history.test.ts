@@ -44,7 +44,7 @@ test('images and files survive a reload, newest first', async () => {
 })
 
 test('each image of a job has its own prompt and seed', async () => {
-  const image = { url: '', width: 8, height: 8, media_type: 'image/png' }
+  const image = { url: '', width: 8, height: 8, media_type: 'image/png', flagged: false, flagged_reason: null }
   const job = createJob({
     parameters: { prompt: ['a cat', 'a dog'], num_images_per_prompt: 2, seed: 4 },
     images: [4, 5, 6, 7].map((seed) => ({ ...image, seed })),

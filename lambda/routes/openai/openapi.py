@@ -137,6 +137,7 @@ def _fields(profile: ModelProfile) -> dict[str, Any]:
         "prompt_syntax": {**text, "enum": list(PROMPT_SYNTAXES if profile.clip_layers else PROMPT_SYNTAXES[:1])},
         "clip_skip": {"type": "integer", "minimum": CLIP_SKIP.minimum, "maximum": CLIP_SKIP.maximum},
         "hires": {"type": "object", "description": "As in the native API"},
+        **({"content": {**text, "enum": list(profile.content)}} if profile.content else {}),
     }
 
 

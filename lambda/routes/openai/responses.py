@@ -8,7 +8,7 @@ from typing import Any
 from contract import EaselError, dumps
 from gateway.events import Response, without_surrogates
 from gateway.problem_details import problem_headers
-from jobs.records import Job, Outcome
+from jobs.records import Image, Job, Outcome
 from routes.api import explain
 from routes.openai.fields import ImageRequest
 
@@ -39,7 +39,7 @@ def render_error(error: EaselError) -> Response:
 def images(request: ImageRequest, job: Job, outcome: Outcome, model: str, files: Sequence[dict[str, str]]) -> Response:
     """Return the images. `files`: `b64_json` or `url` of each."""
     common = _common(job, outcome, request)
-    data = [{**file, "seed": image.seed} for file, image in zip(files, outcome.images, strict=True)]
+    data = [{**file, "seed": image.seed, **_flag(image)} for file, image in zip(files, outcome.images, strict=True)]
     more = {
         "model": model,
         "seed": outcome.images[0].seed,
@@ -56,11 +56,16 @@ def stream(request: ImageRequest, job: Job, outcome: Outcome, model: str, files:
     common = {**_common(job, outcome, request), "created_at": int(job.created_at), "model": model}
     warnings = [*request.warnings, *outcome.warnings]
     events = [
-        {"type": kind, **file, **common, "seed": image.seed, "warnings": warnings, "job": job.ticket.id}
+        {"type": kind, **file, **common, "seed": image.seed, **_flag(image), "warnings": warnings, "job": job.ticket.id}
         for file, image in zip(files, outcome.images, strict=True)
     ]
     text = "".join(f"event: {kind}\ndata: {dumps(event)}\n\n" for event in events)
     return Response(200, text, "text/event-stream; charset=utf-8")
+
+
+def _flag(image: Image) -> dict[str, Any]:
+    """Return the fields of an image that the safety checker flagged. OpenAI's own have none."""
+    return {"flagged": True, "flagged_reason": "safety_checker"} if image.flagged else {}
 
 
 def model_view(id: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ INPUTS: Mapping[str, str] = {
 _UNSUPPORTED = ("lora_weights", "replicate_weights", "extra_lora")
 _WITHOUT_EFFECT = (
     "output_quality",
-    "disable_safety_checker",
+    "disable_safety_checker",  # returns images with a flag, where that is allowed
     "go_fast",
     "megapixels",
     "lora_scale",
@@ -82,6 +82,8 @@ def parse(sent: Any, profile: ModelProfile, default: ModelProfile | None = None)
         lenient = LenientFields(profile, default)
         used = {own: item for own, names in NAMES.items() if (item := _first(value, names)) is not None}
         _set(lenient, used, profile)
+        if value.get("disable_safety_checker") is True and "flag" in profile.content:
+            lenient.fields.setdefault("content", "flag")
         known = {name for names in NAMES.values() for name in names} | {*_UNSUPPORTED, *_WITHOUT_EFFECT}
         for name, item in value.items():
             if name not in known and item:
@@ -122,6 +124,7 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         **({"loras": {"type": "array", "items": {"type": "object"}}} if profile.loras else {}),
         **(_weighted(profile.clip_layers) if profile.clip_layers else {}),
         **({"hires": {"type": "object", "description": "scale, strength, steps"}} if profile.image_to_image else {}),
+        **({"content": {"type": "string", "enum": list(profile.content)}} if profile.content else {}),
     }
     ordered = {name: {"title": name, **schema, "x-order": i} for i, (name, schema) in enumerate(properties.items())}
     return {"title": "Input", "type": "object", "required": ["prompt"], "properties": ordered}

@@ -20,7 +20,7 @@ _STATUSES = {"queued": "starting", "running": "processing", "cancelled": "cancel
 """Native status to Replicate's; others are the same."""
 _SHOWN = (
     "prompt", "negative_prompt", "width", "height", "num_images_per_prompt", "num_inference_steps", "guidance_scale",
-    "seed", "scheduler", "output_format", "init_image", "strength", "mask_image", "images",
+    "seed", "scheduler", "output_format", "init_image", "strength", "mask_image", "images", "content",
 )  # fmt: skip
 _BAR = 20
 

@@ -61,7 +61,8 @@ def test_the_tutorial_names_the_file_that_is_written(page: str) -> None:
 
 def test_json_output(api: Api, run_generate: Generate) -> None:
     output = json.loads(run_generate("--json", "--url", api.url).stdout)
-    assert output["images"][0] == {"path": "out/7-a-red-apple.png", "width": 512, "height": 384, "seed": 7}
+    image = {"path": "out/7-a-red-apple.png", "width": 512, "height": 384, "seed": 7}
+    assert output["images"][0] == image | {"flagged": False, "flagged_reason": None}
     assert set(output) == {"id", "parameters", "timings", "warnings", "seconds", "images"}
 
 

@@ -131,7 +131,7 @@ def test_inputs_have_the_names_of_many_models(name: str) -> None:
         "num_inference_steps": 9, "guidance_scale": 3, "scheduler": "K_EULER_ANCESTRAL", "seed": 9, "image": DATA_URL,
         "prompt_strength": 0.25, "output_format": "jpg", "mask": DATA_URL, "aspect_ratio": "2:1",
         "image_dimensions": "128x64", "loras": [{"id": "flat", "scale": 2}], "prompt_syntax": "weighted",
-        "clip_skip": 2, "hires": {"scale": 1.5}, "input_images": [DATA_URL],
+        "clip_skip": 2, "hires": {"scale": 1.5}, "input_images": [DATA_URL], "content": "flag",
     }  # fmt: skip
     own = next(own for own, names in NAMES.items() if name in names)
     image = {"image": DATA_URL} if own in ("prompt_strength", "mask") else {}
@@ -312,7 +312,7 @@ VALUES: tuple[Any, ...] = (None, True, 0, -1, 3, 1.5, 10**12, "", "x", DATA_URL,
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_documented_inputs_reach_the_model_only_if_it_has_them(name: str) -> None:
-    world = World(replace(PROFILE, max_pixel_steps=10**12))
+    world = World(replace(PROFILE, max_pixel_steps=10**12, content=()))
     _, usual = predict(world, APPLE["input"])
     for value in VALUES:
         world.endpoint.submitted.clear()

@@ -36,7 +36,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
-    "loras", "edits",
+    "loras", "edits", "content",
 }  # fmt: skip
 
 

@@ -385,6 +385,16 @@ export interface components {
             height: number;
             /** Media Type */
             media_type: string;
+            /**
+             * Flagged
+             * @description The model's safety checker flagged the image; see `content`
+             */
+            flagged: boolean;
+            /**
+             * Flagged Reason
+             * @description What flagged it; null: nothing
+             */
+            flagged_reason: "safety_checker" | null;
         };
         /**
          * InvalidParam
@@ -539,6 +549,11 @@ export interface components {
              * @description Optional features that are available here: init_image, mask_image and outpaint, embed_parameters, previews, DELETE /jobs/{id} of a running job, webhooks, prompt_syntax weighted, clip_skip, and hires
              */
             features: ("image_to_image" | "inpaint" | "embed_parameters" | "preview" | "cancel_running" | "webhooks" | "weighted_prompts" | "clip_skip" | "hires")[];
+            /**
+             * Content
+             * @description Values of `content` that a request may have; empty: no safety checker
+             */
+            content: ("refuse" | "flag")[];
             /**
              * Upscales
              * @description Generates at its first size; the image is then scaled to the requested size
@@ -889,6 +904,7 @@ export interface components {
                 strength?: number | null;
                 steps?: number | null;
             } | null;
+            content?: ("refuse" | "flag") | null;
             webhook?: string | null;
             webhook_events?: ("start" | "completed")[] | null;
         } & (({

@@ -46,6 +46,7 @@ type RequestOnly =
   | 'loras'
   | 'prompt_syntax'
   | 'clip_skip'
+  | 'content'
   | 'hires'
 
 /** A LoRA of a request. */
