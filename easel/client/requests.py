@@ -19,6 +19,7 @@ ImageSource = bytes | str | os.PathLike[str] | Image
 class RequestFields(TypedDict, total=False):
     """Optional fields of a request. What is left out has the model's default: `models()` has defaults and bounds."""
 
+    model: str
     negative_prompt: str
     width: int
     height: int

@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, Literal, NotRequired, Unpack
 
 from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from easel.client.async_client import AsyncEasel
 from easel.client.command_errors import to_command_error
@@ -27,7 +28,7 @@ from easel.mcp.inline_images import MAX_BYTES, to_webp
 
 INSTRUCTIONS = """\
 Easel generates images with the user's own text-to-image service. Call list_models first for sizes and bounds, and for
-the subjects of a small model. Every image is written to a file; tell the user the path."""
+the subjects of a small model, its LoRAs and features. Every image is written to a file; tell the user the path."""
 TICK_SECONDS, HEARTBEAT_SECONDS = 0.5, 5.0
 """Time between two looks at the progress, and between notifications without news: clients end a silent call."""
 
@@ -47,6 +48,35 @@ MaskFile = Annotated[str | None, Field(description="Path of an image that is whi
 Strength = Annotated[
     float | None, Field(description="How much changes, 0.01 to 1. Default: 0.8. Not for a model with `edits`.")
 ]
+ModelId = Annotated[str | None, Field(description="Id of a model, from list_models. Default: the first.")]
+Syntax = Annotated[
+    Literal["plain", "weighted"] | None,
+    Field(description="weighted: (word:1.3) counts more, [word] less. Default: plain."),
+]
+ClipSkip = Annotated[int | None, Field(description="Layer of the text encoder from the end, such as 2.")]
+Upscale = Annotated[float | None, Field(description="1.5 to 2: generate once more at so many times the size.")]
+
+
+class LoraChoice(TypedDict):
+    """A LoRA of the model."""
+
+    id: Annotated[str, Field(description="From the model's loras in list_models.")]
+    scale: NotRequired[Annotated[float, Field(description="Strength, -4 to 4. Default: the LoRA's.")]]
+
+
+Loras = Annotated[list[LoraChoice] | None, Field(description="LoRAs to use, at most 4; add their words to the prompt.")]
+
+
+class Margins(TypedDict, total=False):
+    """Pixels at each side."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
+Outpaint = Annotated[Margins | None, Field(description="Extend the image by so many pixels at its sides.")]
 
 
 def make_server(easel: AsyncEasel, folder: Path) -> MCPServer:
@@ -78,10 +108,17 @@ class Tools:
         guidance_scale: Guidance = None,
         seed: Seed = None,
         n: Number = None,
+        model: ModelId = None,
+        loras: Loras = None,
+        prompt_syntax: Syntax = None,
+        clip_skip: ClipSkip = None,
+        hires_scale: Upscale = None,
     ) -> list[Any]:
         """Generate images from a text. Returns the images, and their seeds and files."""
         fields: dict[str, Any] = {"negative_prompt": negative_prompt, "num_inference_steps": steps, "seed": seed}
         fields |= {"width": width, "height": height, "guidance_scale": guidance_scale, "num_images_per_prompt": n}
+        fields |= {"model": model, "loras": loras, "prompt_syntax": prompt_syntax, "clip_skip": clip_skip}
+        fields["hires"] = None if hires_scale is None else {"scale": hires_scale}
         return await self._generate(context, prompt, **_given(fields))
 
     async def edit_image(
@@ -98,22 +135,30 @@ class Tools:
         steps: Steps = None,
         guidance_scale: Guidance = None,
         seed: Seed = None,
+        model: ModelId = None,
+        loras: Loras = None,
+        outpaint: Outpaint = None,
     ) -> list[Any]:
         """Change an image of this machine as a text describes. Returns the new image, and its seed and file."""
         fields: dict[str, Any] = {"negative_prompt": negative_prompt, "num_inference_steps": steps, "seed": seed}
         fields |= {"width": width, "height": height, "guidance_scale": guidance_scale, "strength": strength}
-        fields |= await self._sources([image, *(more_images or [])], mask)
+        fields |= {"model": model, "loras": loras, "outpaint": outpaint}
+        fields |= await self._sources([image, *(more_images or [])], mask, model, extends=bool(outpaint))
         return await self._generate(context, prompt, **_given(fields))
 
-    async def _sources(self, images: list[str], mask: str | None) -> dict[str, Any]:
+    async def _sources(self, images: list[str], mask: str | None, id: str | None, *, extends: bool) -> dict[str, Any]:
         """Return the fields of the images: to look at, if the model does that, else one to start from."""
         with _tool_errors():
-            model = (await self._easel.models())[0]
+            models = await self._easel.models()
+        model = next((model for model in models if model.id == id), models[0])
         files = [Path(image).expanduser() for image in images]
-        if model.edits and mask is None:
+        if model.edits and mask is None and not extends:
             return {"images": files}
         if len(files) > 1:
-            raise ToolError(f"{model.name} takes one image" + (" with a mask." if mask else ". Leave out more_images."))
+            raise ToolError(
+                f"{model.name} takes one image"
+                + (" with a mask or margins." if mask or extends else ". Leave out more_images.")
+            )
         return {"init_image": files[0], "mask_image": Path(mask).expanduser() if mask else None}
 
     async def list_models(self) -> str:
@@ -137,7 +182,8 @@ class Tools:
         lines = []
         for image in generation.images:
             path = write_image(image, self._folder).absolute()
-            lines.append(f"seed {image.seed}, {image.width}×{image.height}, model {model}: {path}")
+            flag = ", flagged by the safety checker" if image.flagged else ""
+            lines.append(f"seed {image.seed}, {image.width}×{image.height}, model {model}{flag}: {path}")
             if inline := to_webp(image, limit):
                 content.append(Image(data=inline, format="webp"))
         lines += [f"Note: {warning}" for warning in generation.warnings]

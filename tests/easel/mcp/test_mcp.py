@@ -123,6 +123,32 @@ def test_errors_are_readable(laptop: Laptop, tmp_path: Path) -> None:
         assert "Traceback" not in text(result)
 
 
+def test_what_a_model_offers_reaches_the_api(laptop: Laptop, tmp_path: Path) -> None:
+    """As the names of the API have it; the API checks the values."""
+    (tmp_path / "out").mkdir()
+    loras = [{"id": "comic", "scale": 0.5}]
+    made: dict[str, Any] = {"prompt": "(mcp:1.3)", "seed": 5, "width": 128, "height": 128, "loras": loras}
+    made |= {"prompt_syntax": "weighted", "clip_skip": 2, "hires_scale": 1.5, "model": "emoji", "steps": 2}
+    generated, unknown, wrong = in_memory(
+        laptop.url,
+        tmp_path / "out",
+        ("generate_image", made),
+        ("generate_image", {"prompt": "a", "loras": [{"id": "none"}]}),
+        ("generate_image", {"prompt": "a", "loras": [{"scale": 1}]}),
+    )
+    assert not generated.is_error, text(generated)
+    sent = recent(laptop)[0]["parameters"]
+    assert (sent["loras"], sent["clip_skip"], sent["prompt_syntax"]) == (loras, 2, "weighted")
+    assert sent["hires"]["scale"] == 1.5
+    assert (unknown.is_error, "comic" in text(unknown), wrong.is_error, "id" in text(wrong)) == (True,) * 4
+    source = next((tmp_path / "out").glob("5-*"))
+    size = {"width": 192, "height": 128}
+    call = {"prompt": "b", "image": str(source), "outpaint": {"left": 64}, "loras": loras, "steps": 2, **size}
+    (edited,) = in_memory(laptop.url, tmp_path / "out", ("edit_image", call))
+    assert not edited.is_error, text(edited)
+    assert recent(laptop)[0]["parameters"]["outpaint"]["left"] == 64
+
+
 def test_errors_of_the_service(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     (result,) = in_memory(url, tmp_path, ("generate_image", {"prompt": "a secret prompt"}))
