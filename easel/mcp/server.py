@@ -146,7 +146,9 @@ class Tools:
         fields |= await self._sources([image, *(more_images or [])], mask, model, extends=bool(outpaint))
         return await self._generate(context, prompt, **_given(fields))
 
-    async def _sources(self, images: list[str], mask: str | None, id: str | None, *, extends: bool) -> dict[str, Any]:
+    async def _sources(
+        self, images: list[str], mask: str | None, id: str | None = None, *, extends: bool = False
+    ) -> dict[str, Any]:
         """Return the fields of the images: to look at, if the model does that, else one to start from."""
         with _tool_errors():
             models = await self._easel.models()
