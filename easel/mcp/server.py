@@ -152,7 +152,7 @@ class Tools:
         """Return the fields of the images: to look at, if the model does that, else one to start from."""
         with _tool_errors():
             models = await self._easel.models()
-        model = next((model for model in models if model.id == id), models[0])
+        model = next((model for model in models if id and model.id == id), models[0])
         files = [Path(image).expanduser() for image in images]
         if model.edits and mask is None and not extends:
             return {"images": files}
