@@ -15,6 +15,7 @@ from easel.connect.settings import ANY_MODEL, Settings
 from easel.console.errors import USAGE, CommandError
 from easel.console.hosts import LOOPBACK
 from easel.console.printable import to_json
+from easel.console.program_name import with_program_name
 from easel.console.terminal import Terminal
 
 SECONDS = 3.0
@@ -80,6 +81,7 @@ def _print_list(as_json: bool) -> None:
         return
     for item in CLIENTS.values():
         print(f"{item.name:<18}{item.title:<30}{item.api}")
+    Terminal().print(with_program_name("For the settings of a client: easel connect CLIENT"))
 
 
 def _find(name: str) -> Client:
