@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def curl(self) -> str:
-        """A curl command that generates two images."""
+        """A curl command that generates two images, and shows the beginning of the response: images are long."""
         key = f" -H {shlex.quote(f'x-api-key: {self.key}')}" if self.key else ""
         body = json.dumps(EXAMPLE_REQUEST)
-        return f"curl -s {self.url}/generate -H 'content-type: application/json'{key} \\\n  -d '{body}'"
+        return f"curl -s {self.url}/generate -H 'content-type: application/json'{key} \\\n  -d '{body}' | head -c 400"

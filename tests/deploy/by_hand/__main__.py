@@ -1,5 +1,6 @@
 """Start an emulated AWS account, and write a file with which a terminal works in it: `make emulator`."""
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -36,13 +37,15 @@ def main() -> None:
     print("Starting an emulated AWS account (the first start installs it, about a minute) …", flush=True)
     set_up()
     with (
-        tempfile.TemporaryDirectory(prefix="easel-account-") as folder,
+        tempfile.TemporaryDirectory(prefix="easel-account-", ignore_cleanup_errors=True) as folder,
         Account(Path(folder)) as account,
         proxy(account.port) as proxy_url,
     ):
         file = write_variables(account, proxy_url)
         print(GUIDE.format(account=ACCOUNT, region=REGION, file=file, proxy=proxy_url, folder=folder), flush=True)
-        signal.pause()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        print("\nRemoving the account …", flush=True)
 
 
 def write_variables(account: Account, proxy_url: str) -> Path:
@@ -70,7 +73,5 @@ def write_variables(account: Account, proxy_url: str) -> Path:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        print("\nThe account is removed.")

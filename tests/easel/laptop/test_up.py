@@ -33,9 +33,9 @@ def start_error(*options: str, data: Path) -> tuple[int, str]:
 
 
 def curl(laptop: Laptop) -> bytes:
-    """Return the output of the curl command that `up` printed."""
+    """Return the whole output of the curl command that `up` printed."""
     printed = laptop.output
-    command = printed[printed.index("curl ") : printed.index("'\n\n", printed.index("curl ")) + 1]
+    command = printed[printed.index("curl ") : printed.index(" | head -c 400\n\n")]
     return subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
 
 
