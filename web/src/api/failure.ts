@@ -20,6 +20,11 @@ export function failure(kind: FailureKind, code: string, param: string | null = 
   return { kind, code, detail: '', hint: '', param, requestId: '' }
 }
 
+/** Return the name of the field that a failure is about, without the place in its list; empty if it has none. */
+export function fieldOf(failure: Failure | null): string {
+  return failure?.param?.replace(/\[.*/, '') ?? ''
+}
+
 /** Convert whatever a request threw to a `Failure`. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof SignedOutError) return failure('auth', 'signed_out')

@@ -23,12 +23,19 @@ interface RuntimeChoices {
   output_format: string
 }
 
-export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof RuntimeChoices> & Partial<RuntimeChoices>
+/** Fields whose items the OpenAPI document leaves open. */
+interface Lists {
+  images: string[]
+}
+
+export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof RuntimeChoices | keyof Lists> &
+  Partial<RuntimeChoices & Lists>
 
 type RequiredFields = { [Name in keyof GenerationRequest]-?: NonNullable<GenerationRequest[Name]> }
 
 type RequestOnly =
   | 'model'
+  | 'images'
   | 'control'
   | 'prompt'
   | 'num_images_per_prompt'
@@ -37,7 +44,6 @@ type RequestOnly =
   | 'webhook_events'
   | 'init_image'
   | 'mask_image'
-  | 'images'
   | 'mask_mode'
   | 'mask_blur'
   | 'outpaint'
@@ -69,6 +75,8 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   loras?: ChosenLora[]
   /** Present if the prompt was weighted. */
   prompt_syntax?: 'weighted'
+  /** Hashes of the images that the model looked at. */
+  images?: string[]
   /** Present if it was set. */
   clip_skip?: number
   /** Present if there was a second pass. Width and height are those of the first. */

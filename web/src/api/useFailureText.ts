@@ -10,7 +10,7 @@ export function useFailureText() {
 
   return ({ code, detail, hint, param }: Failure): string => {
     const key = `errors.${code}`
-    const name = `fields.${param?.split('.')[0]}`
+    const name = `fields.${param?.split(/[.[]/)[0]}`
     const field = param && i18n.te(name) ? i18n.t(name) : ''
     if (!detail || code === 'unauthorized' || (i18n.locale.value !== 'en' && i18n.te(key)))
       return i18n.t(i18n.te(key) ? key : 'errors.internal', { field })

@@ -15,6 +15,7 @@ import { toBase64, toFile, type ImageSize } from '@/images/canvas'
 import type { NotTaken } from '@/images/storedParameters'
 import { useModelChoice } from '@/models/useModelChoice'
 import { DEFAULT_BLUR, emptyEdit, missingInputs, withoutMargins } from '@/inpaint/edit'
+import { MAX_PROPORTION, useEditImages, type EditImage } from '@/edits/useEditImages'
 import { useEdit } from '@/inpaint/useEdit'
 import { applyParameters, applyPreset, hasFeature, toRequest, type Start } from '@/request/draft'
 import { useDraft } from '@/request/useDraft'
@@ -51,7 +52,10 @@ export function createAppState() {
   const initImage = useInitImage(() => {
     inpaint.reset()
   })
+  const editImages = useEditImages(() => Object.assign(draft.value, { width: null, height: null }))
   const start = (): Start | null => {
+    const sources = editImages.images.value.slice(0, model.value?.edits).map(({ size }) => size)
+    if (sources.length && model.value?.edits) return { edit: null, sources }
     if (!initImage.file.value || !hasFeature(model.value, 'image_to_image')) return null
     return { edit: inpaint.isBlank() || !hasFeature(model.value, 'inpaint') ? null : inpaint.edit.value }
   }
@@ -65,15 +69,16 @@ export function createAppState() {
   const textToCopy = ref('')
   const { notice, showNotice } = useNotice()
   const dialog = ref<DialogName | null>(null)
-  const { openedImage, openImage } = useImageFiles({ model, initImage, dialog, showNotice })
+  const { openedImage, openImage, openImages } = useImageFiles({ model, addEditImages, initImage, dialog, showNotice })
   const advancedOpen = ref(false)
   /** Validation failures are shown after the first attempt to generate. */
   const showsValidation = ref(false)
 
   const generation = useGeneration(service, {
-    onAccepted(accepted, { init_image, mask_image }) {
+    onAccepted(accepted, { init_image, mask_image, images }) {
       if (init_image) void history.keepInput('init', accepted.id, toFile(init_image))
       if (mask_image) void history.keepInput('mask', accepted.id, toFile(mask_image))
+      images?.forEach((image, i) => void history.keepInput(`edit-${i}`, accepted.id, toFile(image)))
     },
     async onImages(job, files, unwanted) {
       if (!draft.value.seedLocked) draft.value.seed = job.seeds[0] ?? null
@@ -106,7 +111,7 @@ export function createAppState() {
     if (generation.failure.value?.kind === 'request') generation.failure.value = null
   }
   watch(draft, clearRequestFailure, { deep: true })
-  watch([initImage.file, inpaint.edit], clearRequestFailure, { deep: true })
+  watch([initImage.file, inpaint.edit, editImages.images], clearRequestFailure, { deep: true })
 
   watch(visibleFailure, (problem) => {
     if (problem?.kind === 'auth' && problem.code !== 'forbidden' && !session) dialog.value = 'settings'
@@ -125,6 +130,7 @@ export function createAppState() {
 
   /** Build the request with its images. If they cannot be encoded, show that and return null. */
   async function buildRequest(loaded: Model, size: ImageSize, from: Start | null): Promise<GenerationRequest | null> {
+    if (from?.sources) return buildEdit(loaded, from, editImages.images.value.slice(0, loaded.edits))
     const file = initImage.file.value
     if (!from || !file) return toRequest(draft.value, loaded, null)
     const { encodeStart, EmptyMaskError, isLossless } = await import('@/inpaint/encodeStart')
@@ -139,6 +145,28 @@ export function createAppState() {
         : failure('request', 'bad_image', 'init_image')
       return null
     }
+  }
+
+  /** Build a request that has images to look at. If they do not fit into it, show that and return null. */
+  async function buildEdit(loaded: Model, from: Start, images: EditImage[]): Promise<GenerationRequest | null> {
+    const { encodeImages } = await import('@/edits/encodeImages')
+    try {
+      const { init_image_bytes, edit_pixels } = loaded.bounds
+      const encoded = await encodeImages(images, init_image_bytes, edit_pixels)
+      return toRequest(draft.value, loaded, { ...from, images: { images: encoded } })
+    } catch {
+      generation.failure.value = failure('request', 'bad_image', 'images')
+      return null
+    }
+  }
+
+  /** Add images to look at, and name why some were not added. */
+  async function addEditImages(files: Blob[]) {
+    if (!model.value) return
+    const { edits, bounds } = model.value
+    const limits = { count: edits, side: bounds.width.minimum, times: MAX_PROPORTION }
+    const refusals = await editImages.add(files, model.value)
+    if (refusals.length) showNotice(refusals.map((refusal) => t(`edits.${refusal}`, limits)).join(' '))
   }
 
   function reuseSeed({ parameters }: HistoryImage) {
@@ -172,6 +200,14 @@ export function createAppState() {
     showsValidation.value = true
   }
 
+  /** Take the images that the model had looked at. Return false if this browser or the model does not have them all. */
+  async function reuseEdit(image: HistoryImage, count: number): Promise<boolean> {
+    const files = await Promise.all(Array.from({ length: count }, (_, i) => history.input(`edit-${i}`, image)))
+    const found = files.filter((file) => file !== undefined)
+    if (!model.value || found.length < count || count > model.value.edits) return false
+    return !(await editImages.replace(found, model.value)).length
+  }
+
   /** Choose the model that a file or link names, if it is here. Return what is not taken beside it. */
   function takeModel(notTaken: NotTaken[]): NotTaken[] {
     const found = notTaken.map(choice.namedModel).find(Boolean)
@@ -181,8 +217,9 @@ export function createAppState() {
 
   /** Load the parameters of an image, with what it was generated from if this browser has that. */
   async function reuse(image: HistoryImage) {
-    const { strength, mask_mode, mask_blur, outpaint, ...parameters } = image.parameters
+    const { strength, mask_mode, mask_blur, outpaint, images, ...parameters } = image.parameters
     const others = takeModel(choice.hasChoice.value ? [{ name: 'Model', value: image.model }] : [])
+    if (images && !(await reuseEdit(image, images.length))) others.push({ name: 'images', value: '…' })
     if (strength === undefined) return loadParameters(parameters, others)
     const [file, mask] = [await history.input('init', image), await history.input('mask', image)]
     const isWhole = file && (mask ?? !mask_mode) && hasFeature(model.value, 'image_to_image')
@@ -214,6 +251,8 @@ export function createAppState() {
     history,
     initImage,
     inpaint,
+    editImages,
+    addEditImages,
     generation,
     announcement,
     textToCopy,
@@ -229,6 +268,7 @@ export function createAppState() {
     loadParameters,
     openedImage,
     openImage,
+    openImages,
   }
 }
 

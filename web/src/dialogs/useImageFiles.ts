@@ -12,22 +12,25 @@ export interface OpenedImage {
 
 interface Targets {
   model: Ref<Model | null>
+  addEditImages: (files: Blob[]) => Promise<void>
   initImage: { file: Ref<Blob | null> }
   dialog: Ref<DialogName | null>
   showNotice: (text: string) => void
 }
 
 /** Image files that the user drops, pastes or selects. */
-export function useImageFiles({ model, initImage, dialog, showNotice }: Targets) {
+export function useImageFiles({ model, addEditImages, initImage, dialog, showNotice }: Targets) {
   /** The last opened file with parameters inside. */
   const openedImage = shallowRef<OpenedImage | null>(null)
 
-  /** Offer the file's parameters in a dialog. A file without parameters becomes the init image. */
+  /** Offer the file's parameters in a dialog. Without them it becomes an image to look at, or the init image. */
   async function openImage(file: Blob) {
     const stored = await readStored(file).catch(() => null)
     if (stored) {
       openedImage.value = { file, stored }
       dialog.value = 'openedImage'
+    } else if (model.value?.edits) {
+      await addEditImages([file])
     } else if (hasFeature(model.value, 'image_to_image')) {
       initImage.file.value = file
     } else {
@@ -35,7 +38,14 @@ export function useImageFiles({ model, initImage, dialog, showNotice }: Targets)
     }
   }
 
-  return { openedImage, openImage }
+  /** Several files are images to look at, where the model has those; else the first is opened. */
+  async function openImages(files: Blob[]) {
+    const [first] = files
+    if (files.length > 1 && model.value?.edits) await addEditImages(files)
+    else if (first) await openImage(first)
+  }
+
+  return { openedImage, openImage, openImages }
 }
 
 /** The readers of all formats load with the first file. */

@@ -29,7 +29,10 @@ export function useEstimate(
     const rate = rates[Math.floor(rates.length / 2)]
     if (rate === undefined) return null
     const { strength, ...parameters } = settings.value
-    const cost = work({ ...parameters, ...resultSize(parameters, start()), ...(start() && { strength }) }, upscales)
+    const cost = work(
+      { ...parameters, ...resultSize(parameters, start()), ...(start() && !start()?.sources && { strength }) },
+      upscales,
+    )
     return rate * cost * settings.value.num_images_per_prompt
   })
 }

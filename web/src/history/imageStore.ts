@@ -33,10 +33,15 @@ interface Schema extends DBSchema {
 }
 
 const THUMBNAIL_SIDE = 320
-/** What a job started from: its init image, or the mask of it. */
-export type InputKind = 'init' | 'mask'
+/** What a job started from: its init image, the mask of it, or the images that it looked at. */
+export type InputKind = 'init' | 'mask' | `edit-${number}`
 
-export const INPUT_KINDS: InputKind[] = ['init', 'mask']
+/** The most images to look at of one request, with any model. */
+const MAX_EDITS = 10
+
+export const EDIT_KINDS = Array.from({ length: MAX_EDITS }, (_, i): InputKind => `edit-${i}`)
+
+export const INPUT_KINDS: InputKind[] = ['init', 'mask', ...EDIT_KINDS]
 
 /** The key of an input. An image's key is its id, which starts with hex digits. */
 const inputKey = (kind: InputKind, job: string) => `${kind}-${job}`
@@ -164,6 +169,7 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...(parameters.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
     ...toPasses(parameters),
+    ...(Array.isArray(parameters.images) && { images: parameters.images.map(String) }),
   }
 }
 

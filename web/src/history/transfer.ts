@@ -2,7 +2,7 @@ import type { Parameters } from '@/api/types'
 import { toLoras } from '@/request/loras'
 import { imageName } from '@/stage/saveImage'
 import {
-  INPUT_KINDS,
+  EDIT_KINDS,
   jobOf,
   makeThumbnail,
   readInput,
@@ -23,15 +23,18 @@ const VERSION = 1
 const BATCH = 16
 const MEDIA_TYPES = ['image/png', 'image/webp', 'image/jpeg']
 /** The folder and the field of the manifest for what jobs started from. */
-const INPUTS: Record<InputKind, { folder: string; field: string }> = {
-  init: { folder: 'init-images', field: 'initImages' },
-  mask: { folder: 'masks', field: 'masks' },
-}
+const INPUTS: { kind: InputKind; folder: string; field: string }[] = [
+  { kind: 'init', folder: 'init-images', field: 'initImages' },
+  { kind: 'mask', folder: 'masks', field: 'masks' },
+  ...EDIT_KINDS.map((kind, i) => ({ kind, folder: `images-${i + 1}`, field: `images${i + 1}` })),
+]
+/** Those of a job without images to look at. */
+const OTHERS = INPUTS.length - EDIT_KINDS.length
 
 type Files = (id: string) => Promise<Blob | undefined>
 type Fields = Partial<Record<string, unknown>>
 
-/** Write images, their settings, their init images and masks to a zip file. Throws RangeError above 4 GiB. */
+/** Write images, their settings, and what they were generated from, to a zip file. Throws RangeError above 4 GiB. */
 export function exportImages(images: HistoryImage[], file: Files): Promise<Blob> {
   return writeZip(exportEntries(images, file))
 }
@@ -39,18 +42,19 @@ export function exportImages(images: HistoryImage[], file: Files): Promise<Blob>
 async function* exportEntries(images: HistoryImage[], file: Files): AsyncGenerator<ZipEntry> {
   const names = new Set<string>()
   const described: Fields[] = []
-  const inputs: Record<InputKind, Record<string, string>> = { init: {}, mask: {} }
+  const inputs = INPUTS.map((): Record<string, string> => ({}))
   for (const { thumbnail, ...image } of images) {
     const [content, job] = [await file(image.id), jobOf(image)]
     if (!content) continue
     const name = uniqueName(imageName(image), names)
     described.push({ ...image, file: name })
     yield { name, file: content }
-    for (const kind of INPUT_KINDS) {
-      const input = job in inputs[kind] ? undefined : await readInput(kind, job)
+    for (const [i, { kind, folder }] of INPUTS.slice(0, OTHERS + (image.parameters.images?.length ?? 0)).entries()) {
+      const paths = inputs[i] ?? {}
+      const input = job in paths ? undefined : await readInput(kind, job)
       if (!input) continue
-      const path = `${INPUTS[kind].folder}/${job}.${input.type.replace('image/', '')}`
-      inputs[kind][job] = path
+      const path = `${folder}/${job}.${input.type.replace('image/', '')}`
+      paths[job] = path
       yield { name: path, file: input }
     }
   }
@@ -58,10 +62,15 @@ async function* exportEntries(images: HistoryImage[], file: Files): AsyncGenerat
     format: FORMAT,
     version: VERSION,
     images: described,
-    [INPUTS.init.field]: inputs.init,
-    [INPUTS.mask.field]: inputs.mask,
+    ...Object.fromEntries(
+      INPUTS.flatMap(({ field }, i) => (i < OTHERS || hasPaths(inputs[i]) ? [[field, inputs[i]]] : [])),
+    ),
   }
   yield { name: MANIFEST, file: new Blob([JSON.stringify(manifest, null, 1)]) }
+}
+
+function hasPaths(paths = {}): boolean {
+  return Object.keys(paths).length > 0
 }
 
 function uniqueName(name: string, names: Set<string>): string {
@@ -97,12 +106,12 @@ export async function importImages(zip: Blob, isKnown: (id: string) => boolean):
     result.added += added.length
     for (const entry of read) if (typeof entry === 'string') result[entry]++
   }
-  for (const kind of INPUT_KINDS) {
-    const names = toFields(manifest[INPUTS[kind].field] ?? {})
+  for (const { kind, field } of INPUTS) {
+    const names = toFields(manifest[field] ?? {})
     for (const job of jobs) {
       const [name, file] = [String(names[job]), entries.get(String(names[job]))]
-      if (file)
-        await storeInput(kind, job, file.slice(0, file.size, name.endsWith('.png') ? 'image/png' : 'image/jpeg'))
+      const type = MEDIA_TYPES.find((mediaType) => name.endsWith(mediaType.replace('image/', '.'))) ?? 'image/jpeg'
+      if (file) await storeInput(kind, job, file.slice(0, file.size, type))
     }
   }
   return result
@@ -170,6 +179,7 @@ function toParameters({
     ...(fields.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(loras !== undefined && { loras: toLoras(loras) }),
     ...toPasses(fields),
+    ...(Array.isArray(fields.images) && { images: fields.images.map(toText) }),
   }
 }
 

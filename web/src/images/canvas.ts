@@ -29,10 +29,15 @@ export function encodeBase64(canvas: HTMLCanvasElement, mediaType: string, quali
   return canvas.toDataURL(mediaType, quality).split(',')[1] ?? ''
 }
 
-/** Return the PNG or JPEG file of a base64 text. */
+const MEDIA_TYPES = [
+  ['iVBOR', 'image/png'],
+  ['UklGR', 'image/webp'],
+] as const
+
+/** Return the PNG, WebP or JPEG file of a base64 text. */
 export function toFile(base64: string): Blob {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
-  return new Blob([bytes], { type: base64.startsWith('iVBOR') ? 'image/png' : 'image/jpeg' })
+  return new Blob([bytes], { type: MEDIA_TYPES.find(([start]) => base64.startsWith(start))?.[1] ?? 'image/jpeg' })
 }
 
 /** Return the base64 text of a file. */

@@ -3,8 +3,8 @@ import type { Start } from '@/request/draft'
 import { hasMask, type Edit } from './edit'
 import { encodeMask, readBase } from './paintMask'
 
-const QUALITIES = [0.92, 0.8, 0.6]
-const SCALES = [1, 0.7, 0.5, 0.35, 0.25, 0.125]
+export const QUALITIES = [0.92, 0.8, 0.6]
+export const SCALES = [1, 0.7, 0.5, 0.35, 0.25, 0.125]
 
 /** The mask marks nothing. */
 export class EmptyMaskError extends Error {}
@@ -41,8 +41,8 @@ export function isLossless({ init_image }: StartImages): boolean {
   return init_image.startsWith('iVBOR')
 }
 
-/** The fields of a request that an encoded start has. */
-export type EncodedStart = Start & { images: StartImages }
+/** The fields of a request that an encoded start has; `images`: the images to look at. */
+export type EncodedStart = Start & { images: StartImages | { images: string[] } }
 
 /** Return the first base64 text of at most `maxBytes` bytes. Throws RangeError if all are larger. */
 export function firstWithin(maxBytes: number, encoded: Iterable<string>): string {

@@ -1,6 +1,7 @@
 import { failure, type Failure } from '@/api/failure'
 import type { ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import type { ImageSize } from '@/images/canvas'
+import { editSize } from '@/edits/editSize'
 import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
 import type { EncodedStart } from '@/inpaint/encodeStart'
 import { hiresSize, isHires, lastSteps, type Hires, type HiresDraft } from './hires'
@@ -31,7 +32,16 @@ export interface Draft {
 /** The draft with the model's defaults filled in. */
 export type Settings = Omit<
   Parameters,
-  'seed' | 'strength' | 'embed_parameters' | 'mask_mode' | 'mask_blur' | 'outpaint' | 'loras' | 'clip_skip' | 'hires'
+  | 'seed'
+  | 'strength'
+  | 'embed_parameters'
+  | 'mask_mode'
+  | 'mask_blur'
+  | 'outpaint'
+  | 'loras'
+  | 'images'
+  | 'clip_skip'
+  | 'hires'
 > & {
   num_images_per_prompt: number
   strength: number
@@ -42,10 +52,12 @@ export type Settings = Omit<
   hires: Hires | null
 }
 
-/** What an image is generated from beside the prompt: an init image, and which part of it changes. */
+/** What an image is generated from beside the prompt: an init image and which part of it changes, or images to look at. */
 export interface Start {
   /** Null: all of it changes. */
   edit: Edit | null
+  /** Sizes of the images to look at. With them there is no init image. */
+  sources?: ImageSize[]
 }
 
 export const MAX_IMAGES = 4
@@ -104,12 +116,13 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
   const defaultSteps = Math.max(steps.minimum, Math.min(steps.maximum, defaults.num_inference_steps))
   const num_inference_steps = within(draft.num_inference_steps, steps, defaultSteps)
   const hires = draft.hires && { ...draft.hires, steps: draft.hires.steps ?? num_inference_steps }
+  const size = start?.sources?.[0] ? editSize(start.sources[0], model) : defaults
   const clipSkip = hasFeature(model, 'clip_skip') ? bounds.clip_skip : null
   return {
     prompt: draft.prompt,
     negative_prompt: draft.negative_prompt,
-    width: within(draft.width, bounds.width, defaults.width),
-    height: within(draft.height, bounds.height, defaults.height),
+    width: within(draft.width, bounds.width, size.width),
+    height: within(draft.height, bounds.height, size.height),
     num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
     num_inference_steps,
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
@@ -144,7 +157,7 @@ export function changedSettings(draft: Draft, model: Model, start: Start | null 
   defaults.scheduler = withLoras(model, loras).defaults.scheduler
   return [
     ...PLAIN_SETTINGS.filter((name) => settings[name] !== defaults[name]),
-    ...(isCustomSize(settings, model) ? ['size'] : []),
+    ...(draft.width !== null && isCustomSize(settings, model) ? ['size'] : []),
     ...(settings.hires ? ['hires'] : []),
     ...(draft.seedLocked ? ['seed'] : []),
   ]
@@ -172,16 +185,21 @@ export function fittingSize(image: ImageSize, { bounds }: Model, { left, right, 
   return { width: side(image.width, bounds.width.minimum), height: side(image.height, bounds.height.minimum) }
 }
 
-/** Cost in pixel-steps of both passes, as the API does. From an image only `strength` of the steps run. */
+/**
+ * Cost in pixel-steps of both passes, as the API counts them. From an init image only `strength` of the steps run; images
+ * to look at are read anew at each step.
+ */
 export function pixelSteps(settings: Settings, { bounds }: Model, start: Start | null): number {
   const { num_inference_steps, num_images_per_prompt, strength, loras, hires } = settings
+  const sources = start?.sources
   const work = ({ width, height }: ImageSize, steps: number) => {
-    const product = width * height * steps * num_images_per_prompt
+    const pixels = width * height + (sources ? sources.length * bounds.edit_pixels : 0)
+    const product = pixels * steps * num_images_per_prompt
     return Math.floor((product * (100 + bounds.lora_cost_percent * loras.length)) / 100)
   }
   const first = work(
     resultSize(settings, start),
-    start ? lastSteps(num_inference_steps, strength) : num_inference_steps,
+    start && !sources ? lastSteps(num_inference_steps, strength) : num_inference_steps,
   )
   return first + (hires ? work(hiresSize(settings), lastSteps(hires.steps, hires.strength)) : 0)
 }
@@ -218,7 +236,7 @@ export function toRequest(draft: Draft, model: Model, start: EncodedStart | null
     ...(clip_skip !== null && { clip_skip }),
     ...(hires && { hires }),
     ...(isWeighted(draft, model) && { prompt_syntax: 'weighted' as const }),
-    ...(start && { ...start.images, strength, ...toPart(start.edit) }),
+    ...(start && { ...start.images, ...(!start.sources && { strength, ...toPart(start.edit) }) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
 }
@@ -237,7 +255,7 @@ const NO_EXTRAS = { negative_prompt: '', loras: [], clip_skip: null, hires: null
 
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
-  const { embed_parameters, mask_mode, mask_blur, outpaint, prompt_syntax, ...rest } = parameters
+  const { embed_parameters, mask_mode, mask_blur, outpaint, prompt_syntax, images, ...rest } = parameters
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
   const names = notAccepted({ ...rest, prompt_syntax }, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))

@@ -3,7 +3,8 @@ import { openDB, type DBSchema } from 'idb'
 import { shallowRef, watch } from 'vue'
 
 interface Schema extends DBSchema {
-  images: { key: string; value: { file: Blob; savedAt: number } }
+  /** Key: the tab, and for other images than the init image a name behind it. */
+  images: { key: string; value: { file: Blob; files?: Blob[]; savedAt: number } }
 }
 
 /** Init images of closed tabs are deleted after this time. */
@@ -11,11 +12,27 @@ const KEPT_MS = 7 * 24 * 3_600_000
 
 const openStore = () => openDB<Schema>('easel.draft', 1, { upgrade: (db) => void db.createObjectStore('images') })
 
+const useTab = () => useSessionStorage('easel.tab', () => String(crypto.getRandomValues(new Uint32Array(2))))
+
+/** Files of this tab's draft under a name, kept over a reload. */
+export function draftFiles(name: string) {
+  const key = `${useTab().value}:${name}`
+
+  async function keep(files: Blob[]) {
+    const [db, file] = [await openStore(), files[0]]
+    if (file) await db.put('images', { file, files, savedAt: Date.now() }, key)
+    else await db.delete('images', key)
+  }
+
+  const read = async (): Promise<Blob[]> => (await (await openStore()).get('images', key))?.files ?? []
+  return { keep, read }
+}
+
 /** The init image of this tab, kept over a reload. `onChange`: it is another one now, or none. */
 export function useInitImage(onChange: () => void) {
   const file = shallowRef<Blob | null>(null)
   const url = useObjectUrl(file)
-  const tab = useSessionStorage('easel.tab', () => String(crypto.getRandomValues(new Uint32Array(2))))
+  const tab = useTab()
   let restored: Blob | null = null
 
   watch(
@@ -40,7 +57,8 @@ export function useInitImage(onChange: () => void) {
     for (const key of await db.getAllKeys('images')) {
       const entry = await db.get('images', key)
       if (entry && key === tab.value) restored = entry.file
-      else if (entry && Date.now() - entry.savedAt > KEPT_MS) await db.delete('images', key)
+      else if (entry && !key.startsWith(tab.value) && Date.now() - entry.savedAt > KEPT_MS)
+        await db.delete('images', key)
     }
     file.value ??= restored
   }

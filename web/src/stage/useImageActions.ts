@@ -2,7 +2,7 @@ import { baseUrl } from '@/api/service'
 import { OWN } from '@/api/useConnection'
 import type { AppState } from '@/app/appState'
 import { i18n } from '@/app/i18n'
-import type { HistoryImage, InputKind } from '@/history/imageStore'
+import type { HistoryImage } from '@/history/imageStore'
 import { renderInfotext } from '@/images/infotext'
 import { INPUT_FILES, renderSnippet, type SnippetLanguage } from './codeSnippets'
 import { copyImage, copyText, downloadImage, saveFile } from './saveImage'
@@ -15,12 +15,21 @@ export function useImageActions({
   session,
   showNotice,
   hasChoice,
+  addEditImages,
   textToCopy,
   dialog,
   initImage,
 }: Pick<
   AppState,
-  'history' | 'connection' | 'session' | 'showNotice' | 'hasChoice' | 'textToCopy' | 'dialog' | 'initImage'
+  | 'history'
+  | 'connection'
+  | 'session'
+  | 'showNotice'
+  | 'hasChoice'
+  | 'addEditImages'
+  | 'textToCopy'
+  | 'dialog'
+  | 'initImage'
 >) {
   const { t } = i18n.global
 
@@ -41,13 +50,19 @@ export function useImageActions({
     if (opens) dialog.value = 'inpaint'
   }
 
-  async function downloadInput(kind: InputKind, image: HistoryImage) {
+  async function addEditImage({ id }: HistoryImage) {
+    const file = await history.file(id)
+    if (file) await addEditImages([file])
+  }
+
+  async function downloadInput(kind: keyof typeof INPUT_FILES, image: HistoryImage) {
     const file = await history.input(kind, image)
     if (file) saveFile(file, INPUT_FILES[kind])
   }
 
   return {
     useAsInitImage,
+    addEditImage,
     downloadInput,
     download: (image: HistoryImage) => downloadImage(history, image),
     copyImage: async ({ id }: HistoryImage) => {
