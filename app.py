@@ -23,8 +23,8 @@ from stacks.cloud9.stack import Cloud9Stack
 from stacks.common.asset_modes import normalise_asset_modes
 from stacks.common.cost_tags import tag_all
 from stacks.common.kms_key import encrypt_all
-from stacks.config.catalogue import read_model
-from stacks.config.instances import choose_instances
+from stacks.config.catalogue import read_models
+from stacks.config.instances import choose_all
 from stacks.config.names import APP, APP_TAG, MODE_TAG, NAME_TAG
 from stacks.config.regions import check_deployable, has_budgets
 from stacks.config.settings import Settings, parse_settings
@@ -52,18 +52,18 @@ def create_stacks(
 ) -> None:
     """Add the stacks that the app's context asks for. `code` is the container's. Raises ConfigError or PageError."""
     settings = parse_settings(app.node.get_all_context(), user_context)
-    model = read_model(settings.model, root).allowing(settings.content)
-    no_site = check_deployable(env.region or "" if env else "", settings, model)
-    settings, names = choose_instances(model, settings), settings.names
+    models = [model.allowing(settings.content) for model in read_models(settings.models, root)]
+    no_site = check_deployable(env.region or "" if env else "", settings, models)
+    choices, names = choose_all(models, settings), settings.names
 
     storage = StorageStack(app, names.storage, settings=settings, env=env)
     users = UsersStack(app, names.users, settings=settings, env=env) if settings.sign_in == "cognito" else None
-    endpoint = ModelStack(app, names.model, settings=settings, model=model, storage=storage, code=code, env=env)
+    model = ModelStack(app, names.model, settings=settings, choices=choices, storage=storage, code=code, env=env)
     api = ApiStack(
         app,
         names.api,
         settings=settings,
-        served=[ServedModel(model, endpoint.endpoint)],
+        served=[ServedModel(each.model, endpoint) for each, endpoint in zip(choices, model.endpoints, strict=True)],
         bucket=storage.bucket,
         accounts=storage.accounts,
         alerts=storage.alerts.topic,
@@ -71,7 +71,7 @@ def create_stacks(
         site=not no_site,
         env=env,
     )
-    service: list[cdk.Stack] = [endpoint, api, *([users] if users else [])]
+    service: list[cdk.Stack] = [model, api, *([users] if users else [])]
     if no_site:
         cdk.Annotations.of(api).add_info(f"No page: {no_site}.")
     else:

@@ -20,8 +20,8 @@ from .objects import read_object
 
 SUBJECT = "{prefix}: the budget is used up, the endpoint is stopped"
 TEXT = (
-    "The month's budget of {usd} USD for SageMaker is used up. Easel accepts no more jobs, and the endpoint {endpoint} "
-    "is {outcome}. It stays without instances, also in the next month and after a deploy, until you run: easel resume\n"
+    "The month's budget of {usd} USD for SageMaker is used up. Easel accepts no more jobs. {outcomes} It stays without "
+    "instances, also in the next month and after a deploy, until you run: easel resume\n"
     "AWS Budgets sends this notification once a month. To be stopped again in this month, set a higher budget_usd."
 )
 OUTCOMES = {
@@ -36,17 +36,24 @@ OUTCOMES = {
 
 def handler(event: Any, context: Any) -> str:
     """Handle the budget's notification, or a check of the schedule. Return and log what was found or done."""
-    endpoint, bucket = os.environ["EASEL_ENDPOINT"], os.environ["EASEL_BUCKET"]
+    endpoints, bucket = os.environ["EASEL_ENDPOINTS"].split(","), os.environ["EASEL_BUCKET"]
     notified = "Records" in event
     if notified:
         _create_marker(bucket)
     elif read_object(bucket, STOP_MARKER) is None:
         return "not stopped"
-    outcome = _stop(endpoint)
-    print(f"{endpoint}: {outcome}")
+    outcomes, errors = {}, []
+    for endpoint in endpoints:
+        try:
+            outcomes[endpoint] = _stop(endpoint)
+            print(f"{endpoint}: {outcomes[endpoint]}")
+        except ClientError as error:  # the others are stopped nevertheless
+            errors.append(error)
+    if errors:
+        raise errors[0]
     if notified:
-        _send_mail(endpoint, outcome)
-    return outcome
+        _send_mail(outcomes)
+    return ", ".join(outcomes.values())
 
 
 def _create_marker(bucket: str) -> None:
@@ -89,9 +96,10 @@ def _suspend_scaling(endpoint: str) -> None:
     )
 
 
-def _send_mail(endpoint: str, outcome: str) -> None:
+def _send_mail(outcomes: dict[str, str]) -> None:
     names = Names(os.environ["EASEL_NAME"])
-    text = TEXT.format(usd=os.environ["EASEL_BUDGET_USD"], endpoint=endpoint, outcome=OUTCOMES[outcome])
+    sentences = " ".join(f"The endpoint {endpoint} is {OUTCOMES[outcome]}." for endpoint, outcome in outcomes.items())
+    text = TEXT.format(usd=os.environ["EASEL_BUDGET_USD"], outcomes=sentences)
     boto3.client("sns").publish(
         TopicArn=os.environ["EASEL_ALERTS"],
         Subject=SUBJECT.format(prefix=names.prefix),

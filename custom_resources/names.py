@@ -17,6 +17,8 @@ STACK_PARTS = ("Storage", "Model", "Api", "Site", "Cloud9", "Notebook", "Budget"
 STACK_CHARACTERS = 24
 """Longest name of a stack. CloudFormation shortens a longer one in names of 64 characters, such as those of roles."""
 NAME_CHARACTERS = STACK_CHARACTERS - max(map(len, STACK_PARTS))
+ENDPOINT_CHARACTERS = 63
+"""SageMaker's limit."""
 NAME_FORM = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 _CDK = r"\bnpx cdk (?:deploy|destroy|rollback)\b(?! -c name=)"
@@ -72,7 +74,7 @@ class Names:
 
     @property
     def import_log_group(self) -> str:
-        """Log group of the model import."""
+        """Log group of the import of the first model."""
         return f"/easel/{self.model}/import"
 
     @property
@@ -84,9 +86,17 @@ class Names:
         """Return the start of the name of an endpoint; a hash of the instance types follows."""
         return f"{self.name}-{mode}"
 
-    def endpoint(self, mode: str, pool: Sequence[str]) -> str:
-        """Return the name of the endpoint with these instance types. Another mode or type is another endpoint."""
-        return self.endpoint_prefix(mode) + sha256(",".join(pool).encode()).hexdigest()[:6]
+    def endpoint(self, mode: str, pool: Sequence[str], model: str = "") -> str:
+        """Return the name of the endpoint with these instance types. Another mode or type is another endpoint.
+
+        `model`: id of the model, unless it is the first.
+        """
+        name = self.endpoint_prefix(mode) + sha256(",".join((*pool, model) if model else pool).encode()).hexdigest()[:6]
+        return f"{name}-{_slug(model)}"[:ENDPOINT_CHARACTERS].rstrip("-") if model else name
+
+    def import_log_group_of(self, model: str) -> str:
+        """Return the log group of a model's import. `model`: its id, unless it is the first."""
+        return f"{self.import_log_group}/{model}" if model else self.import_log_group
 
     def in_commands(self, text: str) -> str:
         """Return a text written for the default name with this name in its commands and stack names."""
@@ -95,6 +105,11 @@ class Names:
         text = re.sub(rf"\bEasel(?=({'|'.join(STACK_PARTS)})\b)", self.prefix, text)
         text = re.sub(_CDK, lambda match: f"{match[0]} -c name={self.name}", text)
         return re.sub(_EASEL, lambda match: f"{match[0]} --name {self.name}", text)
+
+
+def _slug(model: str) -> str:
+    """Return a model's id with the characters that SageMaker allows in names."""
+    return re.sub("[^a-z0-9]+", "-", model).strip("-")
 
 
 DEFAULT = Names()

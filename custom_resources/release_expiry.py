@@ -6,7 +6,7 @@ A lifecycle rule of the bucket deletes tagged objects. A release that is deploye
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -16,7 +16,7 @@ from .response import RESERVE_MS, Event, Result, make_handler
 
 RELEASES = "releases/"
 KEPT = 2
-"""The newest releases are kept for a rollback, even if nothing uses them."""
+"""As many of the newest releases for each model are kept for a rollback, even if nothing uses them."""
 TAG = {"Key": "easel:release", "Value": "unreferenced"}
 
 
@@ -32,18 +32,19 @@ def expire(event: Event, context: Any) -> Result:
     """Tag unused releases. Errors are only logged: a release too many costs cents, a failed deploy costs more."""
     properties = event["ResourceProperties"]
     try:
-        for prefix in tag_unused(properties["Bucket"], properties["Uri"], context):
+        for prefix in tag_unused(properties["Bucket"], properties["Uris"], context):
             print(f"{prefix} is not in use: it will be deleted")
     except (BotoCoreError, ClientError, TooManyError) as error:
         print(f"older releases are kept for now: {error}")
     return "release-expiry", {}
 
 
-def tag_unused(bucket: str, current: str, context: Any) -> list[str]:
+def tag_unused(bucket: str, current: Sequence[str], context: Any) -> list[str]:
     """Tag the objects of every unused release, and return the releases' prefixes."""
     s3 = boto3.client("s3")
     releases = _by_age(s3, bucket)
-    needed = {current, *uris_in_use(context), *(f"s3://{bucket}/{prefix}" for prefix in [*releases][:KEPT])}
+    kept = [*releases][: KEPT * len(current)]
+    needed = {*current, *uris_in_use(context), *(f"s3://{bucket}/{prefix}" for prefix in kept)}
     unused = [prefix for prefix in releases if not any(_overlap(f"s3://{bucket}/{prefix}", uri) for uri in needed)]
     for key in (key for prefix in unused for key in releases[prefix]):
         s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [TAG]})

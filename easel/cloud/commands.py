@@ -33,6 +33,9 @@ Name = Annotated[
         envvar="EASEL_NAME", help="Name of the Easel, as in `-c name=…` of its deploy.  [default: cdk.json's, or easel]"
     ),
 ]
+OfModel = Annotated[
+    str, typer.Option("--model", metavar="<id>", help="With several models: only the endpoint of this one.")
+]
 Minutes = Annotated[int, typer.Option(min=MINUTES[0], max=MINUTES[1], help="Longest time to wait.")]
 Context = Annotated[
     list[str] | None,
@@ -117,17 +120,17 @@ def outputs(
             print(to_json(found) if as_json else with_program_name(format_outputs(found)))
 
 
-def pause(name: Name = None, region: Region = None, minutes: Minutes = 15) -> None:
+def pause(name: Name = None, region: Region = None, minutes: Minutes = 15, model: OfModel = "") -> None:
     """Delete the realtime endpoint, which then costs nothing, until `easel resume`."""
-    _switch(name, region, minutes, "pause")
+    _switch(name, region, minutes, model, "pause")
 
 
-def resume(name: Name = None, region: Region = None, minutes: Minutes = 45) -> None:
+def resume(name: Name = None, region: Region = None, minutes: Minutes = 45, model: OfModel = "") -> None:
     """Create a paused endpoint again, as deployed, or end a stop by the budget. This usually takes 6 to 12 minutes."""
-    _switch(name, region, minutes, "resume")
+    _switch(name, region, minutes, model, "resume")
 
 
-def _switch(name: str | None, region: str | None, minutes: int, action: str) -> None:
+def _switch(name: str | None, region: str | None, minutes: int, model: str, action: str) -> None:
     from easel import ROOT
     from easel.cloud.account import open_account
     from easel.cloud.doctor.plan import read_names
@@ -136,7 +139,7 @@ def _switch(name: str | None, region: str | None, minutes: int, action: str) -> 
 
     names = read_names(name, ROOT)
     with interruptible(), naming(names):
-        switch = EndpointSwitch(open_account(region, names), minutes, Terminal())
+        switch = EndpointSwitch(open_account(region, names), minutes, Terminal(), model=model)
         text = names.in_commands(switch.pause() if action == "pause" else switch.resume())
         print(printable(with_program_name(text)))
 

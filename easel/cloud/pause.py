@@ -14,8 +14,8 @@ from typing import Any
 from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.cloud.budget_stop import end_stop
 from easel.cloud.known_failures import advice_for
-from easel.cloud.stack_state import RECREATE_ENDPOINT, DeployedEndpoint, find_endpoint, model_template
-from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.cloud.stack_state import RECREATE_ENDPOINT, DeployedEndpoint, find_endpoints, model_template
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.program_name import with_program_name
 from easel.console.terminal import Terminal
 from stacks.config.names import IN_SERVICE, MOVING_STATES
@@ -37,18 +37,35 @@ Sleep = Callable[[float], None]
 
 
 class EndpointSwitch:
-    """Pauses and resumes the endpoint of the model stack. Each wait ends after `minutes`."""
+    """Pauses and resumes the endpoints of the model stack. Each wait ends after `minutes`.
 
-    def __init__(self, account: Account, minutes: int, terminal: Terminal, sleep: Sleep = time.sleep) -> None:
+    `model`: id of the only model whose endpoint is meant; empty: all.
+    """
+
+    def __init__(
+        self, account: Account, minutes: int, terminal: Terminal, sleep: Sleep = time.sleep, model: str = ""
+    ) -> None:
         self._account, self._minutes, self._terminal, self._sleep = account, minutes, terminal, sleep
-        self._sagemaker = account.client("sagemaker")
+        self._model, self._sagemaker = model, account.client("sagemaker")
 
     def pause(self) -> str:
-        """Delete the endpoint, if it exists and is realtime. Return a sentence about the result.
+        """Delete each endpoint, if it exists and is realtime. Return a sentence about each result.
 
         Raises CommandError: nothing is deployed, the stack is being changed, AWS refuses, or the wait ends.
         """
-        deployed = self._find_endpoint()
+        return "\n".join(dict.fromkeys(self._pause(deployed) for deployed in self._find_endpoints()))
+
+    def resume(self) -> str:
+        """Create each endpoint as deployed, unless it is in service. Return a sentence about each result.
+
+        Ends a stop by the budget first: while its marker exists, the stack's function stops the endpoints again. Raises
+        CommandError as `pause` does, and if an endpoint does not start, or is async and does not exist.
+        """
+        endpoints = self._find_endpoints()
+        was_stopped = end_stop(self._account)
+        return "\n".join(self._resume(deployed, was_stopped=was_stopped) for deployed in endpoints)
+
+    def _pause(self, deployed: DeployedEndpoint) -> str:
         name, config = deployed.endpoint, self._config(deployed)
         if "AsyncInferenceConfig" in config:
             return self._explain_async(deployed)
@@ -57,14 +74,7 @@ class EndpointSwitch:
         self._delete(name, "Deleting the endpoint")
         return f"{name} is paused.{_savings(config)} The API responds endpoint_missing. To start it: easel resume"
 
-    def resume(self) -> str:
-        """Create the endpoint as deployed, unless it is in service. Return a sentence about the result.
-
-        Ends a stop by the budget first: while its marker exists, the stack's function stops the endpoint again. Raises
-        CommandError as `pause` does, and if the endpoint does not start, or is async and does not exist.
-        """
-        deployed = self._find_endpoint()
-        was_stopped = end_stop(self._account)
+    def _resume(self, deployed: DeployedEndpoint, *, was_stopped: bool) -> str:
         name, state = deployed.endpoint, self._wait_until_settled(deployed.endpoint)
         if state == IN_SERVICE:
             self._restore_scaling(deployed)
@@ -82,8 +92,8 @@ class EndpointSwitch:
 
     def _explain_async(self, deployed: DeployedEndpoint) -> str:
         """Return why an async endpoint needs no pause. Raises CommandError: min_instances keeps it running."""
-        resources = model_template(self._account).values()
-        targets = (resource["Properties"] for resource in resources if resource["Type"] == SCALABLE_TARGET)
+        scaling = self._scaling_of(deployed)
+        targets = (resource["Properties"] for resource in scaling if resource["Type"] == SCALABLE_TARGET)
         if minimum := max((int(target["MinCapacity"]) for target in targets), default=0):
             stack = self._account.names.model
             raise CommandError(
@@ -110,8 +120,15 @@ class EndpointSwitch:
     def _is_async(self, deployed: DeployedEndpoint) -> bool:
         return "AsyncInferenceConfig" in self._config(deployed)
 
-    def _find_endpoint(self) -> DeployedEndpoint:
-        deployed = find_endpoint(self._account)
+    def _find_endpoints(self) -> list[DeployedEndpoint]:
+        endpoints = find_endpoints(self._account)
+        chosen = [deployed for deployed in endpoints if self._model in ("", deployed.model)]
+        if not chosen:
+            ids = ", ".join(filter(None, (deployed.model for deployed in endpoints)))
+            fix = f"--model with one of: {ids}" if ids else "Leave out --model: one model is deployed."
+            why = f"{self._account.names.model} has no model {self._model!r}"
+            raise CommandError("There is no such model", where="--model", why=why, fix=fix, code=USAGE)
+        deployed = chosen[0]
         if deployed.stack_status.endswith("_IN_PROGRESS"):
             raise CommandError(
                 "The stack is being changed",
@@ -119,7 +136,7 @@ class EndpointSwitch:
                 why=f"it is {deployed.stack_status}, and CloudFormation may change the endpoint",
                 fix="Wait until CloudFormation has finished, then try again.",
             )
-        return deployed
+        return chosen
 
     def _config(self, deployed: DeployedEndpoint) -> dict[str, Any]:
         with aws_errors():
@@ -214,8 +231,7 @@ class EndpointSwitch:
             "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
         }
         scaling = self._account.client("application-autoscaling")
-        resources = model_template(self._account).values()
-        for resource in sorted(resources, key=lambda resource: resource["Type"] != SCALABLE_TARGET):
+        for resource in self._scaling_of(deployed):
             properties = resource.get("Properties", {})
             with aws_errors():
                 if resource["Type"] == SCALABLE_TARGET:
@@ -226,6 +242,21 @@ class EndpointSwitch:
                 elif resource["Type"] == SCALING_POLICY and not is_async:
                     policy = {name: value for name, value in properties.items() if name not in TARGET_PROPERTIES}
                     scaling.put_scaling_policy(**target, **policy)
+
+    def _scaling_of(self, deployed: DeployedEndpoint) -> list[dict[str, Any]]:
+        """Return the resources of an endpoint's autoscaling in the template, the target first."""
+        template = model_template(self._account)
+        targets = {id: resource for id, resource in template.items() if resource["Type"] == SCALABLE_TARGET}
+        if len(targets) > 1:
+            place = f"/{deployed.endpoint}/"
+            targets = {id: item for id, item in targets.items() if place in str(item["Properties"]["ResourceId"])}
+        policies = [
+            resource
+            for resource in template.values()
+            if resource["Type"] == SCALING_POLICY
+            and resource["Properties"].get("ScalingTargetId", {}).get("Ref") in {*targets, None}
+        ]
+        return [*targets.values(), *policies]
 
     def _start_minimum(self, endpoint: str, variant: str, minimum: int) -> None:
         """Start the instances that always run, if they do not. Autoscaling would wait for load."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,27 @@ ENDPOINT, ENDPOINT_CONFIG = "AWS::SageMaker::Endpoint", "AWS::SageMaker::Endpoin
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedEndpoint:
-    """The status of the model stack, the endpoint's name and the name of its newest configuration."""
+    """The status of the model stack, an endpoint's name and the name of its newest configuration.
+
+    `model`: id of its model; empty if the stack has only one.
+    """
 
     stack_status: str
     endpoint: str
     config: str
+    model: str = ""
 
 
 def find_endpoint(account: Account) -> DeployedEndpoint:
-    """Read the endpoint from the model stack. Raises CommandError: there is no stack, or it has no endpoint."""
+    """Read the endpoint of the first model. Raises CommandError as `find_endpoints` does."""
+    return find_endpoints(account)[0]
+
+
+def find_endpoints(account: Account) -> tuple[DeployedEndpoint, ...]:
+    """Read the endpoints from the model stack, that of the first model first.
+
+    Raises CommandError: there is no stack, or it has no endpoint.
+    """
     stack = account.names.model
     status = stack_status(account, stack)
     if status is None:
@@ -35,11 +48,40 @@ def find_endpoint(account: Account) -> DeployedEndpoint:
         why = f"there is no stack {stack}"
         raise CommandError("Easel is not deployed", where=account.region, why=why, fix=fix)
     resources = resources_of(account, stack)
+    if text := outputs_of(account).get(stack, {}).get("Endpoints", ""):
+        models = {name: model for model, _, name in (each.partition("=") for each in text.split(","))}
+        if several := _of_each_model(account, status, resources, models):
+            return several
     names = {kind: newest_resource(resources, kind) for kind in (ENDPOINT, ENDPOINT_CONFIG)}
     if not all(names.values()):
         raise _no_endpoint(stack, status)
     config = _config_name(account, names[ENDPOINT_CONFIG])
-    return DeployedEndpoint(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config)
+    return (DeployedEndpoint(stack_status=status, endpoint=names[ENDPOINT].rsplit("/", 1)[-1], config=config),)
+
+
+def _of_each_model(
+    account: Account, status: str, resources: list[dict[str, Any]], models: Mapping[str, str]
+) -> tuple[DeployedEndpoint, ...]:
+    """Return the endpoints of several models (`models`: endpoint to id). Only the template says which configuration
+    belongs to which."""
+    physical = {
+        resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
+        for resource in resources
+        if "DELETE" not in resource["ResourceStatus"]
+    }
+    template = model_template(account)
+    configs = {
+        resource["Properties"]["EndpointName"]: resource["Properties"]["EndpointConfigName"]["Fn::GetAtt"][0]
+        for id, resource in template.items()
+        if resource["Type"] == ENDPOINT and physical.get(id)
+    }
+    return tuple(
+        DeployedEndpoint(
+            stack_status=status, endpoint=name, config=_config_name(account, physical[configs[name]]), model=model
+        )
+        for name, model in models.items()
+        if physical.get(configs.get(name, ""))
+    )
 
 
 def has_only_standalone_stacks(account: Account) -> bool:

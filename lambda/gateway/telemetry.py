@@ -56,11 +56,13 @@ class Telemetry:
             seconds=round(seconds, 3),
             images=len(outcome.images),
         )
-        self._metric("JobSeconds", MetricUnit.Seconds, seconds, "status", outcome.status)
+        self._metric("JobSeconds", MetricUnit.Seconds, seconds, status=outcome.status)
         if record.model:
-            self._metric("JobSeconds", MetricUnit.Seconds, seconds, "model", record.model)
+            self._metric("JobSeconds", MetricUnit.Seconds, seconds, model=record.model)
         if code:
             self._count("JobErrors", "code", code)
+            if record.model:
+                self._metric("JobErrors", MetricUnit.Count, 1, code=code, model=record.model)
 
     def webhook(self, ticket: Ticket, event: str, delivery: Delivery) -> None:
         """Log and count an attempt to deliver an event. The URL may contain a secret and is not logged."""
@@ -93,14 +95,15 @@ class Telemetry:
         self._log.error("crashed", error=type(error).__name__, where=where, request_id=request_id)
 
     def _count(self, name: str, dimension: str, value: str) -> None:
-        self._metric(name, MetricUnit.Count, 1, dimension, value)
+        self._metric(name, MetricUnit.Count, 1, **{dimension: value})
 
-    def _metric(self, name: str, unit: MetricUnit, value: float, dimension: str, dimension_value: str) -> None:
+    def _metric(self, name: str, unit: MetricUnit, value: float, **dimensions: str) -> None:
         if not self._namespace:
             return
         service = {"service": self._service}
         with single_metric(name, unit, value, namespace=self._namespace, default_dimensions=service) as metric:
-            metric.add_dimension(dimension, dimension_value)
+            for dimension, dimension_value in dimensions.items():
+                metric.add_dimension(dimension, dimension_value)
 
 
 def _job_keys(record: Record) -> dict[str, Any]:

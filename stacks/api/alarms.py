@@ -73,14 +73,20 @@ DESCRIPTIONS = {
 
 
 class Alarms(Construct):
-    """The alarms, listed in `all`. Missing data raises no alarm, so a service without traffic is quiet."""
+    """The alarms of an endpoint, listed in `all`. Missing data raises no alarm, so a service without traffic is quiet.
 
-    def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, topic: sns.ITopic) -> None:
+    `of_service`: also those of the jobs of all models.
+    """
+
+    def __init__(
+        self, scope: Construct, id: str, *, endpoint: Endpoint, topic: sns.ITopic, of_service: bool = True
+    ) -> None:
         super().__init__(scope, id)
         self.all: list[cloudwatch.IAlarm] = []
         self._settings, self._names = endpoint.settings, endpoint.settings.names
         self._action, self._metrics = actions.SnsAction(topic), Metrics(endpoint.name, VARIANT, self._names.name)
-        self._watch_jobs()
+        if of_service:
+            self._watch_jobs()
         self._watch_idle_instances()
         if endpoint.async_output:
             self._watch_queue()

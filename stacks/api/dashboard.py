@@ -24,14 +24,14 @@ QUERY = (
 
 
 class Dashboard(cloudwatch.Dashboard):
-    """The dashboard of one endpoint and its API. `log_groups`: names of logs with lines that have an `inference_id`."""
+    """The dashboard of the endpoints and their API. `log_groups`: of logs with lines that have an `inference_id`."""
 
     def __init__(
         self,
         scope: Construct,
         id: str,
         *,
-        endpoint: Endpoint,
+        endpoints: Sequence[Endpoint],
         api: apigateway.RestApi,
         alarms: Sequence[cloudwatch.IAlarm],
         log_groups: Sequence[str],
@@ -39,14 +39,24 @@ class Dashboard(cloudwatch.Dashboard):
         # Names of dashboards are global in an account.
         name = f"{Stack.of(scope).stack_name}-{Aws.REGION}"
         super().__init__(scope, id, dashboard_name=name, default_interval=Duration.hours(12))
-        self._endpoint, self._api = endpoint, api
-        self._metrics = Metrics(endpoint.name, VARIANT, endpoint.settings.name)
+        self._api, self._several = api, len(endpoints) > 1
+        self._use(endpoints[0])
         self.add_widgets(cloudwatch.AlarmStatusWidget(alarms=list(alarms), title="Alarms", width=24, height=3))
         self.add_widgets(*self._requests())
         self.add_widgets(*self._times())
-        self.add_widgets(self._queue(), *self._machines())
-        self.add_widgets(*self._cost())
+        for endpoint in endpoints:
+            self._use(endpoint)
+            self.add_widgets(self._queue(), *self._machines())
+            self.add_widgets(*self._cost())
         self.add_widgets(_log_lines(log_groups))
+
+    def _use(self, endpoint: Endpoint) -> None:
+        """Let the next widgets be those of this endpoint."""
+        self._endpoint = endpoint
+        self._metrics = Metrics(endpoint.name, VARIANT, endpoint.settings.name)
+
+    def _title(self, title: str) -> str:
+        return f"{self._endpoint.model}: {title}" if self._several else title
 
     def _requests(self) -> list[cloudwatch.IWidget]:
         api, easel_by = self._api, self._metrics.easel_by
@@ -72,30 +82,32 @@ class Dashboard(cloudwatch.Dashboard):
     def _queue(self) -> cloudwatch.IWidget:
         if not self._endpoint.async_output:
             calls = [self._metrics.invocations("Invocations"), self._metrics.invocations("Invocation5XXErrors")]
-            return _graph("Invocations of the endpoint", calls)
+            return _graph(self._title("Invocations of the endpoint"), calls)
         waiting = [self._metrics.queue("ApproximateBacklogSize"), self._metrics.queue("HasBacklogWithoutCapacity")]
-        return _graph("Queue", waiting, right=[self._metrics.queue("ApproximateAgeOfOldestRequest")])
+        return _graph(self._title("Queue"), waiting, right=[self._metrics.queue("ApproximateAgeOfOldestRequest")])
 
     def _machines(self) -> list[cloudwatch.IWidget]:
         metric = self._metrics.instances
         host = [metric("CPUUtilization"), metric("MemoryUtilization"), metric("DiskUtilization")]
         return [
-            _graph("GPU (percent)", [metric("GPUUtilization"), metric("GPUMemoryUtilization")]),
-            _graph("CPU, memory and disk (percent)", host),
+            _graph(self._title("GPU (percent)"), [metric("GPUUtilization"), metric("GPUMemoryUtilization")]),
+            _graph(self._title("CPU, memory and disk (percent)"), host),
         ]
 
     def _cost(self) -> list[cloudwatch.IWidget]:
         """Each instance has one sample a minute, so the samples of an hour over 60 are the instances that ran."""
         samples = self._metrics.instances("CPUUtilization", "SampleCount", HOUR)
         instances = "FILL(samples, 0) / 60"
-        widgets = [_graph("Instances", [_expression(instances, "instances", samples)])]
+        widgets = [_graph(self._title("Instances"), [_expression(instances, "instances", samples)])]
         pool = self._endpoint.settings.pool
         usd = highest_price(pool)
         if usd:
             hourly = _expression(f"{instances} * {usd}", "USD in the hour", samples)
             total = _expression(f"RUNNING_SUM({instances} * {usd})", "USD since the left edge", samples)
             precision = "about" if len(pool) == 1 else "at most"
-            widgets.append(_graph(f"Cost of instances, {precision} (USD, us-east-1)", [hourly], right=[total]))
+            widgets.append(
+                _graph(self._title(f"Cost of instances, {precision} (USD, us-east-1)"), [hourly], right=[total])
+            )
         return [*widgets]
 
 

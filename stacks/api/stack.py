@@ -71,7 +71,7 @@ class ApiStack(cdk.Stack):
         self._protect(settings, behind_cloudfront=site)
         if settings.domain_name and not site:
             self._add_domain(settings)
-        self._watch(functions, served[0].endpoint, alerts, lost_events)
+        self._watch(functions, [each.endpoint for each in served], alerts, lost_events)
         self._add_outputs(gateway)
 
     def _protect(self, settings: Settings, *, behind_cloudfront: bool) -> None:
@@ -90,18 +90,26 @@ class ApiStack(cdk.Stack):
         output(self, "DomainUrl", f"https://{settings.domain_name}/")
         output(self, "DomainRecord", domain.record)
 
-    def _watch(self, functions: ApiFunctions, endpoint: Endpoint, alerts: sns.ITopic, lost_events: sqs.IQueue) -> None:
+    def _watch(
+        self, functions: ApiFunctions, endpoints: Sequence[Endpoint], alerts: sns.ITopic, lost_events: sqs.IQueue
+    ) -> None:
+        endpoint, *others = endpoints
         alarms = Alarms(self, "Alarms", endpoint=endpoint, topic=alerts)
         alarms.watch_api(self.api, functions, lost_events)
+        more = [
+            alarm
+            for other in others
+            for alarm in Alarms(self, f"Alarms-{other.model}", endpoint=other, topic=alerts, of_service=False).all
+        ]
         webhooks = [functions.webhooks.delivery] if functions.webhooks else []
         own_logs = [function.logs.log_group_name for function in (functions.api, functions.helper, *webhooks)]
         dashboard = Dashboard(
             self,
             "Dashboard",
-            endpoint=endpoint,
+            endpoints=endpoints,
             api=self.api,
-            alarms=alarms.all,
-            log_groups=[*own_logs, endpoint.log_group],
+            alarms=[*alarms.all, *more],
+            log_groups=[*own_logs, *(each.log_group for each in endpoints)],
         )
         output(self, "DashboardName", dashboard.dashboard_name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -373,6 +373,15 @@ def read_model(name: str, root: Path) -> Model:
         return _read(path)
     except CatalogueError as error:
         raise CatalogueError(f"{path}: {error}", code=error.code, key=error.key) from None
+
+
+def read_models(names: Sequence[str], root: Path) -> tuple[Model, ...]:
+    """Return the entries of these names. Raises CatalogueError: also if two have the same id."""
+    models = tuple(read_model(name, root) for name in names)
+    ids = [model.id for model in models]
+    if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
+        raise CatalogueError(f"model has {repeated[0]!r} twice. Name each model once.", code="conflict", key="model")
+    return models
 
 
 def entry_path(name: str, root: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stacks.config.catalogue import CatalogueError, Model
@@ -19,6 +19,14 @@ class Family:
     gpu_gib: float
     bfloat16: bool
     host_gib: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model, and the settings with the instance types of its endpoint."""
+
+    model: Model
+    settings: Settings
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -43,6 +51,11 @@ UNSUPPORTED: Mapping[str, str] = {
 
 ARM types (Graviton, Grace) have a g after the generation's number. CUDA 12 has no Kepler; Blackwell needs CUDA 12.8.
 """
+
+
+def choose_all(models: Sequence[Model], settings: Settings) -> tuple[Choice, ...]:
+    """Return each model with the settings of its endpoint. Raises CatalogueError as `choose_instances` does."""
+    return tuple(Choice(model, choose_instances(model, settings)) for model in models)
 
 
 def choose_instances(model: Model, settings: Settings) -> Settings:

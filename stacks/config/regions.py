@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stacks.config.catalogue import HubSource, Model
 from stacks.config.images import ACCOUNTS, check_class
 from stacks.config.settings import HUB, Settings, SettingsError
@@ -35,13 +37,14 @@ _NO_CLOUDFRONT = {
 }
 
 
-def check_deployable(region: str, settings: Settings, model: Model) -> str:
+def check_deployable(region: str, settings: Settings, models: Sequence[Model]) -> str:
     """Check that Easel can be deployed to `region`; empty: any region.
 
     Returns why the site cannot be there, or an empty text. Raises SettingsError or CatalogueError.
     """
-    check_class(model)
-    check_region(region, settings, model)
+    for model in models:
+        check_class(model)
+        check_region(region, settings, model)
     no_site = why_no_site(settings, region)
     check_domain_and_firewall(region, settings, site=not no_site)
     return no_site

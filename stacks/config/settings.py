@@ -18,6 +18,8 @@ from stacks.config.names import DEFAULT_NAME, Names
 from stacks.config.validation import ConfigError, WholeNumber, explain, failure
 
 HUB = "https://huggingface.co"
+MOST_MODELS = 8
+"""CloudFormation allows 500 resources in a stack, and each model has about 50 in that of the models."""
 MAX_POOL = 5
 """SageMaker tries at most this many instance types for an endpoint."""
 MODE_DEFAULTS: dict[Mode, dict[str, int]] = {
@@ -43,8 +45,9 @@ class Settings(BaseModel):
     """Start of all names in the account, such as those of the stacks: `easel-dev` creates EaselDevStorage. For several
     Easels in one account and region."""
     model: str = "sd-1.5"
-    """Id of a catalogue entry, or the path of an entry elsewhere: `path/to/mine` reads `path/to/mine.json`. For
-    everybody who wants another model than Stable Diffusion 1.5."""
+    """Id of a catalogue entry, or the path of an entry elsewhere: `path/to/mine` reads `path/to/mine.json`. Several,
+    separated by commas, share one API; the first is the default. For everybody who wants another model than Stable
+    Diffusion 1.5."""
     hub_url: forms.HubUrl = HUB
     """Address of the model hub. For networks that reach only a mirror, such as those in China."""
     hub_token_secret: forms.TokenSecret = ""
@@ -56,8 +59,8 @@ class Settings(BaseModel):
     """`async` queues jobs and scales to zero; `realtime` always keeps an instance. `realtime` is for users who cannot
     wait minutes for the first image."""
     instance_type: forms.AutomaticInstanceType = ""
-    """SageMaker hosting type of the endpoint; empty: the cheapest type that holds the model. For users with a quota
-    for another type, or who want a faster GPU."""
+    """SageMaker hosting type of the endpoint, with several models of each; empty: for each the cheapest type that holds
+    the model. For users with a quota for another type, or who want a faster GPU."""
     instance_fallbacks: forms.InstanceTypes = ""
     """Up to four more types, separated by commas, that SageMaker tries in this order when AWS has no `instance_type`
     free. For regions short of GPUs."""
@@ -180,6 +183,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        _check_models(self)
         _check_network(self)
         _check_domain(self)
         _check_instances(self)
@@ -191,6 +195,11 @@ class Settings(BaseModel):
     @property
     def names(self) -> Names:
         return Names(self.name)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The entries of `model`; the first is the default."""
+        return split(self.model)
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -258,6 +267,16 @@ def _misplaced(key: str, value: object) -> SettingsError:
 
 
 # --- checks of several settings ------------------------------------------------------------------
+
+
+def _check_models(settings: Settings) -> None:
+    if not settings.models:
+        raise failure("wrong_form", "model", f"model is {settings.model!r}; it must be the id of a catalogue entry.")
+    if len(settings.models) > MOST_MODELS:
+        message = (
+            f"model has {len(settings.models)} models; one Easel can have {MOST_MODELS}. Deploy another: -c name=…"
+        )
+        raise failure("out_of_range", "model", message)
 
 
 def _check_network(settings: Settings) -> None:

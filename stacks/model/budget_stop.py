@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -50,17 +52,17 @@ _SCALING_REASON = "The id of a scalable target is not known in advance, and the 
 class BudgetStop(Construct):
     """The function that AWS Budgets calls by a topic when the budget is used up."""
 
-    def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint, storage: StorageStack) -> None:
+    def __init__(self, scope: Construct, id: str, *, endpoints: Sequence[Endpoint], storage: StorageStack) -> None:
         super().__init__(scope, id)
-        settings, bucket, alerts = endpoint.settings, storage.bucket, storage.alerts.topic
+        settings, bucket, alerts = endpoints[0].settings, storage.bucket, storage.alerts.topic
         lost = LostEvents(self, "Lost")
-        stop = self._function(endpoint, storage, lost)
-        _allow_stop(stop.role, endpoint)
+        stop = self._function(endpoints, storage, lost)
+        _allow_stop(stop.role, endpoints)
         allow_objects(stop.role, bucket, ["s3:GetObject", "s3:PutObject"], STOP_MARKER)
         allow_listing(stop.role, bucket, STOP_MARKER)
         allow(stop.role, ["sns:Publish"], [alerts.topic_arn])
         for service in ("sns", "sqs"):
-            allow_key(stop.role, endpoint.key, service)
+            allow_key(stop.role, endpoints[0].key, service)
         storage.alerts.used_up.add_subscription(subscriptions.LambdaSubscription(stop.function, dead_letter_queue=lost))
         events.Rule(
             self,
@@ -74,8 +76,8 @@ class BudgetStop(Construct):
         alert(self, "Failing", errors_of([stop.function], CHECK_INTERVAL), alerts, texts["BudgetStopFailing"], 2)
         alert(self, "LostNotice", visible, alerts, texts["BudgetStopLost"])
 
-    def _function(self, endpoint: Endpoint, storage: StorageStack, lost: sqs.IQueue) -> Function:
-        settings = endpoint.settings
+    def _function(self, endpoints: Sequence[Endpoint], storage: StorageStack, lost: sqs.IQueue) -> Function:
+        settings = endpoints[0].settings
         return Function(
             self,
             "Stop",
@@ -86,7 +88,7 @@ class BudgetStop(Construct):
             log_days=settings.log_days,
             environment={
                 "EASEL_NAME": settings.name,
-                "EASEL_ENDPOINT": endpoint.name,
+                "EASEL_ENDPOINTS": ",".join(endpoint.name for endpoint in endpoints),
                 "EASEL_VARIANT": VARIANT,
                 "EASEL_MODE": settings.mode,
                 "EASEL_BUCKET": storage.bucket.bucket_name,
@@ -99,15 +101,16 @@ class BudgetStop(Construct):
         )
 
 
-def _allow_stop(role: iam.Role, endpoint: Endpoint) -> None:
+def _allow_stop(role: iam.Role, endpoints: Sequence[Endpoint]) -> None:
     """Allow what takes an endpoint's instances: deletion in mode realtime, else a capacity of zero that stays."""
-    allow(role, ["sagemaker:DescribeEndpoint"], [endpoint.arn])
-    if not endpoint.async_output:
-        allow(role, ["sagemaker:DeleteEndpoint"], [endpoint.arn])
+    arns = [endpoint.arn for endpoint in endpoints]
+    allow(role, ["sagemaker:DescribeEndpoint"], arns)
+    if not endpoints[0].async_output:
+        allow(role, ["sagemaker:DeleteEndpoint"], arns)
         deregister = ["application-autoscaling:DeregisterScalableTarget"]
         allow_on_any_resource(role, deregister, reason=DEREGISTER_REASON)
         return
-    allow(role, ["sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint.arn])
+    allow(role, ["sagemaker:UpdateEndpointWeightsAndCapacities"], arns)
     allow_on_all_of_type(
         role,
         ["application-autoscaling:RegisterScalableTarget"],

@@ -38,18 +38,20 @@ class Endpoint(Construct):
     """The endpoint with its role, log group and configuration.
 
     `name`, its `arn` and the name of its `log_group` are texts, so a stack that uses them refers to no other stack.
-    `async_output` is None in realtime mode. With the setting `endpoint=off` everything but the endpoint itself is
-    created, and `exists` is False.
+    `model`: the model's id, which the name of the default's endpoint does not have. `async_output` is None in realtime
+    mode. With the setting `endpoint=off` everything but the endpoint itself is created, and `exists` is False.
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, release: str, profile: str
-    ) -> None:
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, release: str, profile: str,
+        model: str, is_default: bool,
+    ) -> None:  # fmt: skip
         super().__init__(scope, id)
         bucket = storage.bucket
         self.settings, self.key, self.exists = settings, bucket.encryption_key, settings.endpoint == "on"
         self.async_output = AsyncOutput(bucket, storage.results) if settings.mode == "async" else None
-        self.name = settings.names.endpoint(settings.mode, settings.pool)
+        self.model = model
+        self.name = settings.names.endpoint(settings.mode, settings.pool, "" if is_default else model)
         self.arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name)
         # SageMaker writes to a group of this name. With the endpoint it would be created without a retention.
         self.log_group = names.endpoint_log_group(self.name)
@@ -62,7 +64,8 @@ class Endpoint(Construct):
         if self.exists:
             endpoint = self._endpoint(rollback)
             endpoint.node.add_dependency(role, self.logs)  # SageMaker needs the role to delete the endpoint
-        output(self, NAME_OUTPUT, self.name)
+        if is_default:
+            output(self, NAME_OUTPUT, self.name)
 
     def _role(self, bucket: s3.IBucket, image: ServingImage) -> EndpointRole:
         role = EndpointRole(
@@ -107,7 +110,9 @@ class Endpoint(Construct):
     def _update_rollback(self, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
         if self.settings.update == "plain" or not self.exists:
             return None
-        rollback = UpdateRollback(self, "Rollback", endpoint=self.name, variant=VARIANT, names=self.settings.names)
+        rollback = UpdateRollback(
+            self, "Rollback", endpoint=self.name, variant=VARIANT, names=self.settings.names, model=self.model
+        )
         allow_on_any_resource(role, ["cloudwatch:DescribeAlarms"], reason=_ALARMS_REASON)
         return rollback.config
 

@@ -19,9 +19,13 @@ class Metrics:
         self._endpoint = {"EndpointName": endpoint}
         self._variant = {**self._endpoint, "VariantName": variant}
 
-    def easel(self, name: str, dimension: str, value: str, statistic: str, label: str = "") -> Metric:
-        """Return a metric of our functions for one dimension value: `JobSeconds` by `status`, `Errors` by `code`."""
-        return _metric(NAMESPACE, name, {"service": self._service, dimension: value}, statistic, label)
+    def easel(self, name: str, dimension: str, value: str, statistic: str, label: str = "", model: str = "") -> Metric:
+        """Return a metric of our functions for one dimension value: `JobSeconds` by `status`, `Errors` by `code`.
+
+        `model`: of the jobs of this model alone, where the metric is written for each.
+        """
+        dimensions = {"service": self._service, dimension: value, **({"model": model} if model else {})}
+        return _metric(NAMESPACE, name, dimensions, statistic, label)
 
     def easel_by(self, name: str, dimension: str) -> cloudwatch.MathExpression:
         """Return a metric of our functions with one line for each value of the dimension."""

@@ -1,9 +1,10 @@
-"""The model stack: a release, the endpoint that serves it, its scaling, and what limits its cost."""
+"""The model stack: of each model a release, the endpoint that serves it, its scaling, and what limits its cost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -11,7 +12,7 @@ from constructs import Construct
 from stacks.common.failures import alert, errors_of
 from stacks.common.function_backed_resource import FunctionBackedResource
 from stacks.common.outputs import output
-from stacks.config.catalogue import Model
+from stacks.config.instances import Choice
 from stacks.config.prices import price
 from stacks.config.settings import Settings
 from stacks.model.budget_stop import BudgetStop
@@ -36,7 +37,7 @@ DEPLOY_TEXT = (
 
 
 class ModelStack(cdk.Stack):
-    """The only stack of the service that is billed by the hour."""
+    """The only stack of the service that is billed by the hour. `endpoints`: one for each of `choices`."""
 
     def __init__(
         self,
@@ -44,65 +45,104 @@ class ModelStack(cdk.Stack):
         id: str,
         *,
         settings: Settings,
-        model: Model,
+        choices: Sequence[Choice],
         storage: StorageStack,
         code: Path = MODEL_CODE,
         **options: Any,
     ) -> None:
-        super().__init__(scope, id, description=f"Easel: the endpoint that runs {model.id}", **options)
-        bucket = storage.bucket
-        release = Release(self, "Release", settings=settings, bucket=bucket, model=model, code=code)
-        self.endpoint = Endpoint(
-            self,
+        ids = ", ".join(choice.model.id for choice in choices)
+        super().__init__(scope, id, description=f"Easel: the endpoints that run {ids}"[:1024], **options)
+        self.alerts, self.endpoints = storage.alerts, list[Endpoint]()
+        uris = [self._add_model(choice, storage, code) for choice in choices]
+        expiry = ReleaseExpiry(self, "ReleaseExpiry", bucket=storage.bucket, uris=uris, log_days=settings.log_days)
+        expiry.node.add_dependency(*self.endpoints)
+        if settings.endpoint == "on":
+            self._limit_cost(settings, storage)
+        self._watch_deploy_functions(settings)
+        self._add_outputs(settings, choices)
+
+    def _add_model(self, choice: Choice, storage: StorageStack, code: Path) -> str:
+        """Add the resources of a model, and return the URI of its release.
+
+        Those of a further model are below a construct with its id: it comes and goes without a change of the others.
+        The first model has none, so that the endpoint is updated when another takes its place.
+        """
+        model, settings, is_default = choice.model, choice.settings, not self.endpoints
+        scope = self if is_default else Construct(self, f"Model-{model.id}")
+        release = Release(
+            scope, "Release", settings=settings, bucket=storage.bucket, model=model, code=code, is_default=is_default
+        )
+        endpoint = Endpoint(
+            scope,
             "Endpoint",
             settings=settings,
             storage=storage,
             release=release.uri,
             profile=model.container_profile,
+            model=model.id,
+            is_default=is_default,
         )
-        expiry = ReleaseExpiry(self, "ReleaseExpiry", bucket=bucket, uri=release.uri, log_days=settings.log_days)
-        expiry.node.add_dependency(self.endpoint)
-        self.alerts = storage.alerts
-        if self.endpoint.exists:
-            self._scale_and_guard(settings, storage)
-        self._watch_deploy_functions(settings)
-        self._add_outputs(settings, model)
+        if endpoint.exists:
+            self._scale_and_guard(scope, endpoint, storage)
+        self.endpoints.append(endpoint)
+        return release.uri
 
-    def _scale_and_guard(self, settings: Settings, storage: StorageStack) -> None:
+    def _scale_and_guard(self, scope: Construct, endpoint: Endpoint, storage: StorageStack) -> None:
         """Add what watches the endpoint and what changes it. A destroy deletes the latter before it waits."""
-        EndpointStart(self, "EndpointStart", endpoint=self.endpoint, bucket=storage.bucket, log_days=settings.log_days)
-        wait = WaitForEndpoint(self, "WaitForEndpoint", endpoint=self.endpoint, log_days=settings.log_days)
-        wait.after(self.endpoint)
-        scaling = Scaling(self, "Scaling", endpoint=self.endpoint)
-        scaling.node.add_dependency(wait)
-        if hours := settings.idle_hours:
-            topic = storage.alerts.topic
-            guard = IdleGuard(self, "IdleGuard", endpoint=self.endpoint, topic=topic, log_days=settings.log_days)
+        days = endpoint.settings.log_days
+        EndpointStart(scope, "EndpointStart", endpoint=endpoint, bucket=storage.bucket, log_days=days)
+        wait = WaitForEndpoint(scope, "WaitForEndpoint", endpoint=endpoint, log_days=days)
+        wait.after(endpoint)
+        Scaling(scope, "Scaling", endpoint=endpoint).node.add_dependency(wait)
+        if endpoint.settings.idle_hours:
+            guard = IdleGuard(scope, "IdleGuard", endpoint=endpoint, topic=storage.alerts.topic, log_days=days)
             guard.node.add_dependency(wait)
+
+    def _limit_cost(self, settings: Settings, storage: StorageStack) -> None:
+        if hours := settings.idle_hours:
             action = f"after {hours} h without a request the endpoint is deleted; `easel resume` creates it again"
             output(self, "IdleGuardDoes", settings.names.in_commands(action))
         if settings.budget_action == "stop":
-            stop = BudgetStop(self, "BudgetStop", endpoint=self.endpoint, storage=storage)
-            stop.node.add_dependency(wait, scaling)
+            stop = BudgetStop(self, "BudgetStop", endpoints=self.endpoints, storage=storage)
+            changing = [node for node in self.node.find_all() if isinstance(node, WaitForEndpoint | Scaling)]
+            stop.node.add_dependency(*changing)
             action = "at 100 % of the budget the endpoint is stopped, until `easel resume`"
             output(self, "BudgetStopDoes", settings.names.in_commands(action))
 
     def _watch_deploy_functions(self, settings: Settings) -> None:
-        """Add one alarm for all functions behind custom resources: each metric of an alarm is billed."""
-        resources = [node for node in self.node.find_all() if isinstance(node, FunctionBackedResource)]
-        errors = errors_of([resource.function for resource in resources], DEPLOY_PERIOD)
-        alert(self, DEPLOY_ALARM, errors, self.alerts.topic, settings.names.in_commands(DEPLOY_TEXT))
+        """Add one alarm for the functions behind custom resources of each model: each metric of an alarm is billed.
 
-    def _add_outputs(self, settings: Settings, model: Model) -> None:
-        exists = self.endpoint.exists
+        An alarm has ten metrics at most, so each further model has an alarm of its own.
+        """
+        groups: dict[Construct, list[FunctionBackedResource]] = {}
+        for node in self.node.find_all():
+            if isinstance(node, FunctionBackedResource):
+                parent = next((p for p in node.node.scopes if p.node.id.startswith("Model-")), self)
+                groups.setdefault(cast(Construct, parent), []).append(node)
+        for scope, resources in groups.items():
+            errors = errors_of([resource.function for resource in resources], DEPLOY_PERIOD)
+            alert(scope, DEPLOY_ALARM, errors, self.alerts.topic, settings.names.in_commands(DEPLOY_TEXT))
+
+    def _add_outputs(self, settings: Settings, choices: Sequence[Choice]) -> None:
+        exists = settings.endpoint == "on"
         warm, idle = (max(1, settings.min_instances), settings.min_instances) if exists else (0, 0)
-        output(self, "Model", model.id)
-        output(self, "PriceWarm", price(settings.pool, warm))
-        output(self, "PriceIdle", price(settings.pool, idle))
-        output(self, "NextUpdate", _next_update(settings))
+        output(self, "Model", ",".join(choice.model.id for choice in choices))
+        output(self, "PriceWarm", _of_each(choices, lambda each: price(each.pool, warm)))
+        output(self, "PriceIdle", _of_each(choices, lambda each: price(each.pool, idle)))
+        output(self, "NextUpdate", _of_each(choices, _next_update))
+        if len(choices) > 1:
+            names = [f"{endpoint.model}={endpoint.name}" for endpoint in self.endpoints]
+            output(self, "Endpoints", ",".join(names))
         if settings.shell == "on" and exists:
-            target = f"sagemaker-endpoint:{self.endpoint.name}_{VARIANT}_<instance>"
+            target = f"sagemaker-endpoint:{self.endpoints[0].name}_{VARIANT}_<instance>"
             output(self, "ShellCommand", f"aws ssm start-session --region {self.region} --target {target}")
+
+
+def _of_each(choices: Sequence[Choice], text: Callable[[Settings], str]) -> str:
+    """Return a text about the only model, or one about each with its id."""
+    if len(choices) == 1:
+        return text(choices[0].settings)
+    return "; ".join(f"{choice.model.id}: {text(choice.settings)}" for choice in choices)
 
 
 def _next_update(settings: Settings) -> str:

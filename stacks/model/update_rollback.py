@@ -26,7 +26,7 @@ _DESCRIPTION = (
 
 
 class UpdateRollback(Construct):
-    """The alarms of the endpoint named `endpoint`, and its deployment configuration `config`.
+    """The alarms of the endpoint named `endpoint`, and its deployment configuration `config`. `model`: the model's id.
 
     Without traffic there is no alarm.
 
@@ -40,11 +40,11 @@ class UpdateRollback(Construct):
     Monitoring).
     """
 
-    def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str, names: Names) -> None:
+    def __init__(self, scope: Construct, id: str, *, endpoint: str, variant: str, names: Names, model: str) -> None:
         super().__init__(scope, id)
         self._description = names.in_commands(_DESCRIPTION)
         metrics = Metrics(endpoint, variant, names.name)
-        watched = {id: metrics.easel("JobErrors", "code", code, "Sum") for id, code in CODES.items()}
+        watched = {id: metrics.easel("JobErrors", "code", code, "Sum", model=model) for id, code in CODES.items()}
         watched["Refusing"] = metrics.invocations("Invocation4XXErrors")
         alarms = [self._alarm(id, metric) for id, metric in watched.items()]
         unanswered = metrics.invocations("InvocationModelErrors", "Average")

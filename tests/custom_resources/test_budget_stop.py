@@ -36,7 +36,7 @@ class Cloud:
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
         variables = {
-            "NAME": "easel-dev", "ENDPOINT": ENDPOINT, "VARIANT": VARIANT, "MODE": mode, "BUCKET": BUCKET,
+            "NAME": "easel-dev", "ENDPOINTS": ENDPOINT, "VARIANT": VARIANT, "MODE": mode, "BUCKET": BUCKET,
             "BUDGET_USD": "50", "ALERTS": topic,
         }  # fmt: skip
         for name, value in variables.items():
@@ -128,6 +128,14 @@ def test_an_endpoint_that_is_changing_is_stopped_by_a_later_check(cloud: Cloud, 
     cloud.become("InService")
     assert budget_stop.handler(CHECK, None) in ("stopped", "deleted")
     assert not cloud.instances()
+
+
+def test_every_endpoint_is_stopped(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_ENDPOINTS", f"gone,{ENDPOINT}")
+    assert budget_stop.handler(NOTICE, None) == "missing, stopped"
+    assert cloud.instances() == 0
+    (mail,) = cloud.mails()
+    assert all(f" {name} " in mail["Message"] for name in ("gone", ENDPOINT))
 
 
 @REALTIME

@@ -14,7 +14,7 @@ from custom_resources.response import RESERVE_MS
 from tests.custom_resources.cloudformation import Context
 
 RESULT: tuple[str, dict[str, str]] = ("release-expiry", {})
-CURRENT = {"ResourceProperties": {"Bucket": "store", "Uri": "s3://store/releases/c/"}}
+CURRENT = {"ResourceProperties": {"Bucket": "store", "Uris": ["s3://store/releases/c/"]}}
 
 
 def tags(s3: Any, key: str) -> list[dict[str, str]]:
@@ -47,6 +47,17 @@ def test_only_old_releases_that_are_not_in_use_expire(s3: Any, monkeypatch: pyte
     assert (expiring, kept) == (set("ad"), set("bcef"))
 
 
+def test_releases_of_every_model_are_kept(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a deploy has written for several models are in no configuration yet, and none is the newest."""
+    for name in "abcdef":
+        s3.put_object(Bucket="store", Key=f"releases/{name}/x", Body=b"x")
+    newest_first = {f"releases/{name}/": [f"releases/{name}/x"] for name in "fedcba"}
+    monkeypatch.setattr(release_expiry, "_by_age", lambda *_: newest_first)
+    uris = ["s3://store/releases/a/", "s3://store/releases/f/"]
+    release_expiry.expire({"ResourceProperties": {"Bucket": "store", "Uris": uris}}, Context())
+    assert {name for name in "abcdef" if tags(s3, f"releases/{name}/x")} == {"b"}
+
+
 def test_releases_are_grouped_by_prefix(s3: Any) -> None:
     for key in ("releases/a/x", "releases/b/x"):
         s3.put_object(Bucket="store", Key=key, Body=b"x")
@@ -54,7 +65,7 @@ def test_releases_are_grouped_by_prefix(s3: Any) -> None:
 
 
 def test_a_missing_bucket_fails_no_deploy(s3: Any) -> None:
-    event = {"ResourceProperties": {"Bucket": "gone", "Uri": "s3://gone/releases/c/"}}
+    event = {"ResourceProperties": {"Bucket": "gone", "Uris": ["s3://gone/releases/c/"]}}
     assert release_expiry.expire(event, Context()) == RESULT
 
 

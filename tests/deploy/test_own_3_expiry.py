@@ -94,7 +94,7 @@ def run_release_expiry(deployment: KeyDeployment, current: str) -> None:
     """Invoke the custom resource as CloudFormation does when another release is deployed."""
     s3, bucket = open_bucket(deployment)
     response_url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "imports/response.json"})
-    properties = {"Bucket": bucket, "Uri": f"s3://{bucket}/{current}"}
+    properties = {"Bucket": bucket, "Uris": [f"s3://{bucket}/{current}"]}
     event = {"RequestType": "Update", "ResourceProperties": properties, "ResponseURL": response_url, "StackId": "",
              "RequestId": "", "LogicalResourceId": ""}  # fmt: skip
     function = deployment.function("custom_resources.release_expiry.handler")

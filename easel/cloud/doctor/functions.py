@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
 from zipfile import ZipFile
@@ -15,6 +17,8 @@ from easel.console.errors import CommandError
 from stacks.config.powertools import PARAMETER, PYTHON, layer_without_parameter
 
 FUNCTION, TABLE, USER_POOL = "AWS::Lambda::Function", "AWS::DynamoDB::Table", "AWS::Cognito::UserPool"
+CALLED = re.compile(r":endpoint/([A-Za-z0-9-]+)")
+"""End of an endpoint's ARN."""
 READ_BY_OTHERS = 0o004
 MISSING = ("ParameterNotFound", "ResourceNotFoundException")
 
@@ -124,12 +128,16 @@ def users(account: Account) -> Finding | None:
 
 
 @check("api_endpoint", remedy="npx cdk deploy --all, with the settings of the last deploy of EaselModel")
-def api_endpoint(account: Account, deployed: DeployedEndpoint) -> Finding | None:
-    """The API calls the deployed endpoint. Listed only if it calls another: after a deploy of one stack alone."""
+def api_endpoint(account: Account, deployed: Sequence[DeployedEndpoint]) -> Finding | None:
+    """The API calls the deployed endpoints. Listed only if it calls others: after a deploy of one stack alone.
+
+    Its template names them where it lets the functions call them.
+    """
     if account.names.api not in outputs_of(account):
         return None
-    for properties in _functions(account, account.names.api):
-        called = properties.get("Environment", {}).get("Variables", {}).get("EASEL_ENDPOINT", deployed.endpoint)
-        if called != deployed.endpoint:
-            return failed(f"The API calls the endpoint {called}, but {deployed.endpoint} is deployed.")
+    called = set(CALLED.findall(json.dumps(template_of(account, account.names.api))))
+    names = {each.endpoint for each in deployed}
+    if called and called != names:
+        called_names, deployed_names = (" and ".join(sorted(each)) for each in (called, names))
+        return failed(f"The API calls the endpoint {called_names}, but {deployed_names} is deployed.")
     return None

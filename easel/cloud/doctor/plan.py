@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,21 @@ DEPLOYS = r"\bnpx cdk (?:deploy|destroy|rollback)\b"
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings and model. If `model` is None, `model_error` says why. `options`: the `-c` pairs that were given."""
+    """Settings and a model. If `model` is None, `model_error` says why. `options`: the `-c` pairs that were given.
+
+    `others`: the plans of further models.
+    """
 
     settings: Settings
     model: Model | None
     model_error: str
     options: tuple[str, ...] = ()
+    others: tuple[Plan, ...] = ()
+
+    @property
+    def each(self) -> tuple[Plan, ...]:
+        """A plan for each model."""
+        return (self, *self.others)
 
     def in_commands(self, text: str) -> str:
         """Return a text with the name and the options of the plan in its commands, so that they deploy the same."""
@@ -58,11 +67,16 @@ def read_plan(context: Sequence[str], root: Path) -> Plan:
             raise _usage_error(f"{pair!r} must have the form key=value")
         settings_context[key] = value
     settings = _parse(settings_context, user_context)
+    first, *others = (_plan(name, settings, tuple(context), root) for name in settings.models)
+    return replace(first, others=tuple(others))
+
+
+def _plan(name: str, settings: Settings, options: tuple[str, ...], root: Path) -> Plan:
     try:
-        model = read_model(settings.model, root)
-        return Plan(choose_instances(model, settings), model, "", tuple(context))
+        model = read_model(name, root)
+        return Plan(choose_instances(model, settings), model, "", options)
     except CatalogueError as error:
-        return Plan(settings, None, str(error), tuple(context))
+        return Plan(settings, None, str(error), options)
 
 
 def _parse(context: dict[str, Any], user_context: dict[str, Any] | None = None) -> Settings:

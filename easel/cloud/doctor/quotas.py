@@ -100,8 +100,13 @@ def _compare(account: Account, name: str, needed: int, *, request: bool) -> Find
 
 @check("endpoint_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
 def endpoint_quota(account: Account, plan: Plan, *, request: bool) -> Finding:
-    """The quota allows max_instances instances of the instance type."""
-    return _compare(account, _endpoint_quota(plan.instance_type), plan.settings.max_instances, request=request)
+    """The quota allows max_instances instances of the instance type, of all models with this type together."""
+    return _compare(account, _endpoint_quota(plan.instance_type), needed_instances(plan), request=request)
+
+
+def needed_instances(plan: Plan) -> int:
+    """Return how many instances of the plan's instance type may run: those of all models that have it."""
+    return plan.settings.max_instances * max(1, [each.instance_type for each in plan.each].count(plan.instance_type))
 
 
 @check("notebook_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
@@ -124,7 +129,7 @@ def fallback_quota(account: Account, plan: Plan, *, request: bool) -> Finding | 
         failed(f"{account.region} does not offer {name} for mode {mode}.", f"Remove {name} from instance_fallbacks.")
         for name in names if offered and name not in offered
     ]  # fmt: skip
-    most = plan.settings.max_instances
+    most = needed_instances(plan)
     quotas = [_compare(account, _endpoint_quota(name), most, request=request) for name in names]
     if findings := findings + [finding for finding in quotas if finding.status == "failed"]:
         return failed(" ".join(finding.message for finding in findings), findings[0].remedy)
@@ -139,10 +144,11 @@ def update_quota(account: Account, plan: Plan, *, request: bool) -> Finding | No
     """
     settings = plan.settings
     first, *others = (find_quota(account, "sagemaker", _endpoint_quota(name)) for name in settings.pool)
-    if first is None or first.value < settings.max_instances or settings.endpoint == "off":
+    most = needed_instances(plan)
+    if first is None or first.value < most or settings.endpoint == "off":
         return None
-    quotas = [first, *(quota for quota in others if quota and quota.value >= settings.max_instances)]
-    needed = 2 * settings.max_instances
+    quotas = [first, *(quota for quota in others if quota and quota.value >= most)]
+    needed = 2 * most
     values = ", ".join(f"'{quota.name}' is {quota.value:g}" for quota in quotas)
     message = f"update={settings.update} starts a new release beside the running one and needs {needed}; {values}."
     too_small = [quota for quota in quotas if quota.value < needed]

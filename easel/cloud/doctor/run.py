@@ -22,7 +22,7 @@ from easel.cloud.doctor import (
 )
 from easel.cloud.doctor.check import CHECKS, Result, failed, ok, unknown
 from easel.cloud.doctor.plan import Plan
-from easel.cloud.stack_state import find_endpoint, has_only_standalone_stacks
+from easel.cloud.stack_state import find_endpoints, has_only_standalone_stacks
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.printable import to_json
 
@@ -49,8 +49,9 @@ class Doctor:
     def _results(self, region: str | None) -> Iterator[Result]:
         yield from _listed(machine.node.run(self.root))
         yield from _listed(machine.cdk.run(self.root))
-        yield from _listed(model.model.run(self.plan))
-        yield from _listed(model.model_folder.run(self.plan))
+        for plan in self.plan.each:
+            yield from _listed(model.model.run(plan))
+            yield from _listed(model.model_folder.run(plan))
         yield from _listed(machine.disk.run(self.plan, self.root))
         try:
             account = open_account(region, self.plan.settings.names)
@@ -66,15 +67,22 @@ class Doctor:
     def _plan_results(self, account: Account) -> Iterator[Result]:
         """Check whether the account and the region allow the planned deploy."""
         plan, request = self.plan, self.request
-        if plan.instance_type:
-            yield from _listed(account_checks.region.try_run(account, plan))
-            yield from _listed(quotas.endpoint_quota.try_run(account, plan, request=request))
-        else:
-            message = "Not checked: no instance type is known, because the model cannot be deployed."
-            yield from (CHECKS[code].result(unknown(message)) for code in ("region", "endpoint_quota"))
+        by_type = _by_type(plan)
+        for each in by_type:
+            if each.instance_type:
+                yield from _listed(account_checks.region.try_run(account, each))
+                yield from _listed(quotas.endpoint_quota.try_run(account, each, request=request))
+            else:
+                message = "Not checked: no instance type is known, because the model cannot be deployed."
+                yield from (CHECKS[code].result(unknown(message)) for code in ("region", "endpoint_quota"))
         yield from _listed(settings.settings.try_run(account, plan))
-        for quota in (quotas.fallback_quota, quotas.update_quota, quotas.notebook_quota):
-            yield from _listed(quota.try_run(account, plan, request=request))
+        for quota in (quotas.fallback_quota, quotas.update_quota):
+            for each in by_type:
+                yield from _listed(quota.try_run(account, each, request=request))
+        yield from _listed(quotas.notebook_quota.try_run(account, plan, request=request))
+        for check in MODEL_CHECKS:
+            for each in plan.each:
+                yield from _listed(check.try_run(account, each))
         for check in PLAN_CHECKS:
             yield from _listed(check.try_run(account, plan))
         yield from _listed(account_checks.bootstrap.try_run(account))
@@ -94,24 +102,30 @@ class Doctor:
         try:
             if has_only_standalone_stacks(account):
                 return
-            deployed = find_endpoint(account)
+            endpoints = find_endpoints(account)
         except CommandError as error:
             unfinished = stacks.status == "unknown"  # the model's stack may come
             finding = unknown if unfinished or error.code == ENVIRONMENT else failed
             yield endpoint.endpoint.result(finding(f"{error.what}: {error.why}.", error.fix))
             return
         yield from _listed(endpoint.budget_stop.try_run(account))
-        yield from _listed(endpoint.endpoint.try_run(account, deployed))
-        yield from _listed(functions.api_endpoint.try_run(account, deployed))
+        for deployed in endpoints:
+            yield from _listed(endpoint.endpoint.try_run(account, deployed))
+        yield from _listed(functions.api_endpoint.try_run(account, endpoints))
         yield from _listed(deployment.alarms.try_run(account))
-        yield from _listed(endpoint.container_log.try_run(account, deployed))
+        for deployed in endpoints:
+            yield from _listed(endpoint.container_log.try_run(account, deployed))
 
 
+def _by_type(plan: Plan) -> list[Plan]:
+    """Return the first plan of each instance type, each with the plans of all other models."""
+    types = [each.instance_type for each in plan.each]
+    firsts = [each for i, each in enumerate(plan.each) if each.instance_type not in types[:i]]
+    return [replace(each, others=tuple(other for other in plan.each if other is not each)) for each in firsts]
+
+
+MODEL_CHECKS = (model.model_import, model.model_files, model.hub_token, model.model_token)
 PLAN_CHECKS = (
-    model.model_import,
-    model.model_files,
-    model.hub_token,
-    model.model_token,
     own_resources.kms_key,
     own_resources.network,
     own_resources.certificate,

@@ -20,9 +20,9 @@ BUCKET = "AWS::S3::Bucket"
 @check("settings", remedy=f"Change the setting; {SETTINGS} lists all settings.")
 def settings(account: Account, plan: Plan) -> Finding | None:
     """The region supports the settings and the model. Listed only if synthesis would fail."""
-    if plan.model:
+    if models := [each.model for each in plan.each if each.model]:
         try:
-            check_deployable(account.region, plan.settings, plan.model)
+            check_deployable(account.region, plan.settings, models)
         except (SettingsError, CatalogueError) as error:
             return failed(str(error))
     return None
@@ -36,7 +36,7 @@ def settings_change(account: Account, plan: Plan) -> Finding | None:
     modes = [mode for mode in get_args(Mode) if endpoint.startswith(account.names.endpoint_prefix(mode))]
     mode = modes[0] if modes else None
     deployed = {"model": outputs.get("Model"), "mode": mode}
-    configured = {"model": plan.model and plan.model.id, "mode": plan.settings.mode}
+    configured = {"model": ",".join(each.model.id for each in plan.each if each.model), "mode": plan.settings.mode}
     changed = [key for key in deployed if deployed[key] and configured[key] and deployed[key] != configured[key]]
     if not changed:
         return None

@@ -66,6 +66,11 @@ def _begin(context: Sequence[str], region: str | None, usd: float | None) -> tup
     number = _number(account)
     chosen = _choose_model(account, context)
     plan = read_plan([*chosen, f"name={account.names.name}"], ROOT)
+    if plan.others:
+        why = "the limit of the costs is for the endpoint of one"
+        raise CommandError(
+            "easel prove takes one model", where="-c model", why=why, fix="Leave out the others.", code=USAGE
+        )
     if plan.model is None:
         raise CommandError(
             "The model cannot be deployed",

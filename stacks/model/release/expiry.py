@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -13,9 +15,9 @@ _READ = {"DescribeEndpointConfig": "endpoint-config", "DescribeModel": "model"}
 
 
 class ReleaseExpiry(FunctionBackedResource):
-    """Runs when `uri` changes. Make it depend on the endpoint, so that it runs after the update."""
+    """Runs when one of `uris` changes. Make it depend on the endpoints, so that it runs after their updates."""
 
-    def __init__(self, scope: Construct, id: str, *, bucket: s3.IBucket, uri: str, log_days: int) -> None:
+    def __init__(self, scope: Construct, id: str, *, bucket: s3.IBucket, uris: Sequence[str], log_days: int) -> None:
         super().__init__(
             scope,
             id,
@@ -24,7 +26,7 @@ class ReleaseExpiry(FunctionBackedResource):
             seconds=600,
             timeout_seconds=660,
             log_days=log_days,
-            properties={"Bucket": bucket.bucket_name, "Uri": uri},
+            properties={"Bucket": bucket.bucket_name, "Uris": list(uris)},
         )
         allow_objects(self.role, bucket, ["s3:PutObjectTagging"], "releases/*")
         allow_listing(self.role, bucket, "releases/*")

@@ -40,10 +40,11 @@ class ModelImport(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: str
-    ) -> None:
+        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: str,
+        is_default: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(scope, id)
-        log_group = settings.names.import_log_group
+        log_group = settings.names.import_log_group_of("" if is_default else model.id)
         logs = Logs(self, "Logs", days=settings.log_days, name=log_group)
         role = iam.Role(self, "Role", assumed_by=service_of_this_account("codebuild"))
         allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], [logs.log_group_arn])

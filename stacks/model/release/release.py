@@ -27,8 +27,9 @@ class Release(Construct):
     """Writes a model and the container's code into the bucket. `uri` is known once all files are written."""
 
     def __init__(
-        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: Path
-    ) -> None:
+        self, scope: Construct, id: str, *, settings: Settings, bucket: s3.IBucket, model: Model, code: Path,
+        is_default: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(scope, id)
         parts = {"code/": _asset(self, "Code", code, [".*", "__pycache__", "*.md"])}
         manifest: dict[str, str] = {}
@@ -41,7 +42,10 @@ class Release(Construct):
             manifest = {"Manifest": json.dumps({"source": source, "commits": {}, "licence": model.licence})}
         else:
             name = parts["code/"].asset_hash
-            prefix = ModelImport(self, "Import", settings=settings, bucket=bucket, model=model, code=name).prefix
+            imported = ModelImport(
+                self, "Import", settings=settings, bucket=bucket, model=model, code=name, is_default=is_default
+            )
+            prefix = imported.prefix
         properties = {"Bucket": bucket.bucket_name, "Prefix": prefix, **manifest, "Parts": _render(parts)}
         files = ReleaseFiles(
             self, "Files", bucket=bucket, parts=[*parts.values()], properties=properties, log_days=settings.log_days

@@ -13,12 +13,12 @@ from botocore.exceptions import EndpointConnectionError, SSOTokenLoadError
 from easel.cloud.account import open_account
 from easel.cloud.known_failures import advice_for
 from easel.cloud.pause import POLL_ATTEMPTS, SCALES, EndpointSwitch
-from easel.cloud.stack_state import RECREATE_ENDPOINT
-from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.cloud.stack_state import RECREATE_ENDPOINT, find_endpoints
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.terminal import Terminal
 from stacks.config.names import STOP_MARKER
 from tests.easel.cloud.fake_aws import REGION, client_error
-from tests.easel.cloud.fake_deployment import CONFIG, NAME, TEMPLATE, FakeDeployment, stack
+from tests.easel.cloud.fake_deployment import ARN, CONFIG, NAME, NOW, TEMPLATE, FakeDeployment, stack
 
 
 def error_of(action: Callable[[], str]) -> CommandError:
@@ -274,3 +274,73 @@ def test_resume_without_the_configuration_reports_its_id() -> None:
     error = error_of(aws.switch().resume)
     assert error.where.endswith(CONFIG.lower())
     assert error.fix.startswith("npx cdk destroy EaselModel")
+
+
+# --- several models ------------------------------------------------------------------------------
+
+SECOND = "easel-realtime3d4e5f-other"
+
+
+def two_models() -> FakeDeployment:
+    """Return a deployment with a second model, whose endpoint and configuration have other names."""
+    aws = FakeDeployment("InService")
+    template: dict[str, Any] = {}
+    for id, name in (("", NAME), ("Modelother", SECOND)):
+        properties = {"EndpointName": name, "EndpointConfigName": {"Fn::GetAtt": [f"{id}Config", "X"]}}
+        template |= {
+            f"{id}Endpoint": {"Type": "AWS::SageMaker::Endpoint", "Properties": properties},
+            f"{id}Config": {"Type": "AWS::SageMaker::EndpointConfig", "Properties": {}},
+            f"{id}Target": {
+                "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+                "Properties": {"MinCapacity": 1, "MaxCapacity": 3, "ResourceId": f"endpoint/{name}/variant/AllTraffic"},
+            },
+            f"{id}Policy": {
+                "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
+                "Properties": {"PolicyName": f"{id}Policy", "ScalingTargetId": {"Ref": f"{id}Target"}},
+            },
+        }
+    ids = {"Endpoint": NAME, "Config": CONFIG, "ModelotherEndpoint": SECOND, "ModelotherConfig": "second"}
+    rows = [
+        {"LogicalResourceId": id, "PhysicalResourceId": physical, "ResourceStatus": "CREATE_COMPLETE",
+         "ResourceType": template[id]["Type"], "LastUpdatedTimestamp": NOW}
+        for id, physical in ids.items()
+    ]  # fmt: skip
+    outputs = [{"OutputKey": "Endpoints", "OutputValue": f"first={NAME},other={SECOND}"}]
+    configs = [
+        {"EndpointConfigName": id, "EndpointConfigArn": f"{ARN}:endpoint-config/{id}", "CreationTime": NOW}
+        for id in (CONFIG, "second")
+    ]
+    aws.responses |= {
+        "cloudformation.DescribeStacks": {"Stacks": [{**stack("UPDATE_COMPLETE"), "Outputs": outputs}]},
+        "cloudformation.ListStackResources": {"StackResourceSummaries": rows},
+        "cloudformation.GetTemplate": {"TemplateBody": json.dumps({"Resources": template})},
+        "sagemaker.ListEndpointConfigs": {"EndpointConfigs": configs},
+    }
+    return aws
+
+
+def test_each_endpoint_has_its_own_configuration() -> None:
+    found = find_endpoints(two_models().account())
+    assert [(each.model, each.endpoint, each.config) for each in found] == [
+        ("first", NAME, CONFIG), ("other", SECOND, "second"),
+    ]  # fmt: skip
+
+
+def test_pause_deletes_only_the_endpoint_of_the_named_model() -> None:
+    aws = two_models()
+    EndpointSwitch(aws.account(), 5, Terminal(), sleep=lambda _: None, model="other").pause()
+    assert aws.calls("sagemaker.DeleteEndpoint") == [{"EndpointName": SECOND}]
+
+
+def test_resume_restores_the_scaling_of_each_endpoint() -> None:
+    aws = two_models()
+    text = EndpointSwitch(aws.account(), 5, Terminal(), sleep=lambda _: None).resume()
+    assert text.splitlines() == [f"{name} is already in service." for name in (NAME, SECOND)]
+    calls = aws.calls("application-autoscaling.PutScalingPolicy")
+    policies = {call["PolicyName"]: call["ResourceId"].split("/")[1] for call in calls}
+    assert policies == {"Policy": NAME, "ModelotherPolicy": SECOND}
+
+
+def test_a_model_that_is_not_deployed_is_a_usage_error() -> None:
+    error = error_of(lambda: EndpointSwitch(two_models().account(), 1, Terminal(), model="gone").pause())
+    assert (error.code, "first, other" in error.fix) == (USAGE, True)

@@ -33,11 +33,17 @@ def written_metrics() -> dict[str, set[str]]:
     tree = ast.parse((ROOT / "lambda" / "gateway" / "telemetry.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     named = [
-        [str(argument.value) for argument in call.args if isinstance(argument, ast.Constant)]
+        [
+            *(str(argument.value) for argument in call.args if isinstance(argument, ast.Constant)),
+            *(str(keyword.arg) for keyword in call.keywords),
+        ]
         for call in calls
         if call.func.attr in ("_count", "_metric")  # type: ignore[attr-defined]
     ]
-    return {name: set(rest) for name, *rest in (texts for texts in named if texts)}
+    written: dict[str, set[str]] = {}
+    for name, *dimensions in (texts for texts in named if texts):
+        written.setdefault(name, set()).update(item for item in dimensions if item != "1")
+    return written
 
 
 def is_informational(alarm: dict[str, Any]) -> bool:

@@ -78,4 +78,4 @@ def test_releases_expire_after_the_endpoint_runs_the_new_one(default: Assembly) 
     (expiry,) = default.resources("Custom::EaselReleaseExpiry").values()
     (release,) = default.resources("Custom::EaselRelease")
     assert endpoint in expiry["DependsOn"]
-    assert expiry["Properties"]["Uri"] == {"Fn::GetAtt": [release, "Uri"]}
+    assert expiry["Properties"]["Uris"] == [{"Fn::GetAtt": [release, "Uri"]}]

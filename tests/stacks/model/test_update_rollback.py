@@ -37,7 +37,9 @@ def test_every_way_in_which_a_release_fails_rolls_an_update_back(own: Assembly) 
         ("Easel", "JobErrors", "model_error"),
     }
     assert {code for _, _, *codes in map(metric, alarms) for code in codes} <= ERRORS.keys()
-    assert "code" in written_metrics()["JobErrors"]
+    assert {"code", "model"} <= written_metrics()["JobErrors"]
+    (model,) = {d["Value"] for alarm in alarms for d in alarm["Dimensions"] if d["Name"] == "model"}
+    assert model == own.outputs("EaselModel")["Model"], "failures of another model roll nothing back"
     assert all({"Statistic", "Period", "EvaluationPeriods"} <= alarm.keys() for alarm in alarms)
     config = own.only("AWS::SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]
     assert len(config["Alarms"]) == len(alarms)

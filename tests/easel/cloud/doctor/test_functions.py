@@ -67,14 +67,14 @@ def test_an_archive_that_cannot_be_read_is_not_listed(code: str) -> None:
 
 def test_an_api_that_calls_another_endpoint_fails() -> None:
     """For example after `cdk deploy EaselModel` with another instance type."""
-    aws = deployed_functions(SUB, b"", EASEL_ENDPOINT="easel-async999999")
-    result = api_endpoint.run(aws.account(), DEPLOYED)
+    aws = deployed_functions(SUB, b"", CALLED="arn:aws:sagemaker:us-east-1:1:endpoint/easel-async999999")
+    result = api_endpoint.run(aws.account(), [DEPLOYED])
     assert_result(result, "failed", "easel-async999999", "easel-async0a1b2c", remedy="npx cdk deploy --all")
 
 
-@pytest.mark.parametrize("variables", [{"EASEL_ENDPOINT": DEPLOYED.endpoint}, {}])
+@pytest.mark.parametrize("variables", [{"CALLED": f"arn:aws:sagemaker:r:1:endpoint/{DEPLOYED.endpoint}"}, {}])
 def test_an_api_that_calls_the_deployed_endpoint_is_not_listed(variables: dict[str, str]) -> None:
-    assert api_endpoint.run(deployed_functions(SUB, b"", **variables).account(), DEPLOYED) is None
+    assert api_endpoint.run(deployed_functions(SUB, b"", **variables).account(), [DEPLOYED]) is None
 
 
 @pytest.mark.parametrize("exists", [True, False])
