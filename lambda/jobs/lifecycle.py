@@ -52,6 +52,9 @@ _SETTLED_AT_ONCE = 20
 ANNOUNCE_GRACE_S = 60
 """A job that ended earlier, and whose end is not queued for its webhook, has lost the process that ended it."""
 
+_SUBMISSIONS = 1000
+"""The most submissions that are remembered."""
+
 _CLAIM_TRIES = 3
 """Attempts to claim an idempotency key that another request frees at the same time."""
 
@@ -87,6 +90,7 @@ class Jobs:
         self.endpoints, self.retries, self.store = Endpoints(endpoints), Retries(store, clock), store
         self._store, self._reporter, self._clock, self._on_accept = store, reporter, clock, on_accept
         self._accounting, self._ttl_s, self._pauses = accounting, ttl_s, pauses
+        self._submissions: dict[Ticket, Submission] = {}
 
     # --- operations ------------------------------------------------------------------------------
 
@@ -287,6 +291,7 @@ class Jobs:
                     self._store.delete(claim)
             raise
         self._store.write(ticket.key("submitted.json"), dumps(asdict(submission)).encode())
+        self._remember(ticket, submission)
 
     def _with_images(self, record: Record) -> GenerationRequest:
         """Return the request with its images. Raises `input_missing` if one was deleted."""
@@ -301,7 +306,8 @@ class Jobs:
 
     def _read(self, record: Record) -> Job:
         ticket = record.ticket
-        job = Job(ticket=ticket, record=record, started_at=read_start(self._store, ticket))
+        reports_start = self.endpoints.of(record.model).reports_start
+        job = Job(ticket=ticket, record=record, started_at=read_start(self._store, ticket) if reports_start else None)
         job = in_order(replace(job, outcome=self._reporter.outcome(ticket) or self._repair(record, job.started_at)))
         return self._with_deliveries(job, record.webhook) if record.webhook else job
 
@@ -324,7 +330,7 @@ class Jobs:
 
     def _repair(self, record: Record, started_at: float | None) -> Outcome | None:
         ticket, age = record.ticket, elapsed(self._clock, record)
-        submission = read_submission(self._store, ticket)
+        submission = self._submission(ticket)
         outcome = self._collect(ticket, submission) if submission else None
         if outcome:
             return outcome
@@ -336,6 +342,17 @@ class Jobs:
         if not submission and not started_at and age > SUBMIT_GRACE_S:
             self._submit_again(record)
         return None
+
+    def _submission(self, ticket: Ticket) -> Submission | None:
+        """Return where the response will be. It is written once, and every poll needs it."""
+        if ticket not in self._submissions and (found := read_submission(self._store, ticket)):
+            self._remember(ticket, found)
+        return self._submissions.get(ticket)
+
+    def _remember(self, ticket: Ticket, submission: Submission) -> None:
+        if len(self._submissions) >= _SUBMISSIONS:
+            self._submissions.clear()
+        self._submissions[ticket] = submission
 
     def _collect(self, ticket: Ticket, submission: Submission) -> Outcome | None:
         """Take in the response or failure that the endpoint put into the store."""

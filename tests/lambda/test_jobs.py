@@ -264,6 +264,7 @@ def test_a_cancelled_job_cannot_start(world: World) -> None:
 
 @pytest.mark.parametrize(("state", "code"), [("started", "job_running"), ("finished", "job_finished")])
 def test_a_started_job_cannot_be_cancelled(world: World, state: str, code: str) -> None:
+    world.endpoint.reports_start = True
     record = accept(world)
     assert world.reporter.start(record.ticket)
     if state == "finished":
@@ -275,6 +276,7 @@ def test_a_started_job_cannot_be_cancelled(world: World, state: str, code: str) 
 
 
 def test_a_job_starts_once(world: World) -> None:
+    world.endpoint.reports_start = True
     record = accept(world)
     assert world.reporter.start(record.ticket) == contract.render_request(REQUEST).encode()
     assert world.reporter.start(record.ticket) is None
