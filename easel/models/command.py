@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from easel.console.program_name import with_program_name
 from easel.console.terminal import Terminal
 
 if TYPE_CHECKING:
+    from easel.laptop.catalogue import Entry
     from model_importer.sources import Connect
 
 _ENVIRONMENT = """
@@ -210,7 +212,9 @@ def remove(
     folders = pulled(entry)
     paths = [*folders, *([] if files_only else [entry.file])]
     if not paths:
-        raise CommandError("There is nothing to delete", where=id, why="easel models pull wrote no file of it", fix="")
+        why = _unmarked(entry) if entry.path.exists() else "easel models pull wrote no file of it"
+        fix = f"Delete it yourself, if nothing in it is yours: rm -r {quote(str(entry.path))}"
+        raise CommandError("There is nothing to delete", where=id, why=why, fix=fix if entry.path.exists() else "")
     if not yes:
         if not sys.stdin.isatty():
             why = "there is no terminal to ask you"
@@ -226,7 +230,14 @@ def remove(
         if path.exists():
             Terminal().print(f"{path} stays, with the files that easel models pull did not write.")
     if entry.path.exists() and entry.path.absolute() not in folders:
-        Terminal().print(f"{entry.path} stays: easel models pull did not write it.")
+        Terminal().print(f"{entry.path} stays: {_unmarked(entry)}. If nothing in it is yours, delete it yourself.")
+
+
+def _unmarked(entry: Entry) -> str:
+    """Return why a folder's files are not deleted."""
+    from easel.models.pulled import MARKER
+
+    return f"{entry.path} has no {MARKER}, which easel models pull writes; before November 2026 it wrote none"
 
 
 def _ask(option: str, question: str) -> str:

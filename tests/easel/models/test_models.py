@@ -295,6 +295,7 @@ def test_remove_keeps_the_files_of_others(run: Easel, hub: HubServer, tmp_path: 
     write_files(tmp_path / "model", stable_diffusion())
     nothing = run("remove", tmp_path / "model", "--files", "--yes")
     assert (nothing.exit_code, files_in(tmp_path / "model")) == (1, {*stable_diffusion()})
+    assert MARKER in nothing.stderr and f"rm -r {tmp_path / 'model'}" in nothing.stderr
     shutil.rmtree(tmp_path / "model")
     run("pull", tmp_path / "model")
     write_files(tmp_path / "model", {"loras/mine.safetensors": b"mine", "unet/mine.txt": b"mine"})
