@@ -114,8 +114,20 @@ class Size(_Object):
     height: Count
 
 
+class EndpointHealth(_Object):
+    """`status`: ready, asleep (the next job starts it), starting, broken or unknown.
+
+    `wake_minutes`: the least and the most minutes until it is ready, if that is known.
+    """
+
+    status: Text
+    detail: Text = ""
+    wake_minutes: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+
+
 class Model(_Object):
-    """A model of the service: what it supports, and its defaults. `bounds` and `defaults` are those of GET /models."""
+    """A model of the service: what it supports, its defaults, and its state if the service says it. `bounds` and
+    `defaults` are those of GET /models."""
 
     id: Text
     name: Text
@@ -132,6 +144,7 @@ class Model(_Object):
     subjects: Texts = []
     prompt_tokens: Count | None = None
     loras: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
+    state: EndpointHealth | None = None
     controls: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     edits: Count = 0
 
@@ -140,17 +153,6 @@ class ModelList(_Object):
     """The models of the service, in the form of GET /models."""
 
     models: Annotated[list[Model], Field(min_length=1, max_length=1_000)]
-
-
-class EndpointHealth(_Object):
-    """`status`: ready, asleep (the next job starts it), starting, broken or unknown.
-
-    `wake_minutes`: the least and the most minutes until it is ready, if that is known.
-    """
-
-    status: Text
-    detail: Text = ""
-    wake_minutes: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
 
 
 class Health(_Object):

@@ -255,6 +255,11 @@ def test_margins_that_cannot_be_read_are_a_usage_error(api: Api, run_generate: G
     assert "--outpaint" in done.stderr
 
 
+def test_the_model_reaches_the_api(api: Api, run_generate: Generate) -> None:
+    run_generate("--model", "sd-1.5", "--url", api.url)
+    assert api.received[0].body == {"prompt": ["a"], "model": "sd-1.5"}
+
+
 def test_loras_reach_the_api(api: Api, run_generate: Generate) -> None:
     options = ["--lora", "flat", "--lora", "lcm:0.8", "--lora", "ink:-1"]
     assert run_generate(*options, "--url", api.url).exit_code == 0
