@@ -90,6 +90,25 @@ Embed = Annotated[
 ]
 
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<str>",
+        help=with_program_name(
+            "Model id from `easel models`, or path of a catalogue entry; default: emoji. Can be repeated: the first "
+            "generates requests that name no model. It is loaded at once, each other one by its first job."
+        ),
+    ),
+]
+
+
+Memory = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="<GB>", help="Memory for all models together; default: what the machine has."),
+]
+ModelId = Annotated[str | None, typer.Option(help="Id of the model, from GET /models; default: the first.")]
+
+
 def _print_version(requested: bool) -> None:
     if requested:
         print(f"easel {version()}")
@@ -109,21 +128,21 @@ def _main(
 Examples:
   easel up
   easel up --port 8000 --model emoji
+  easel up --model emoji --model sd-1.5 --memory 12
   easel up --host 0.0.0.0 --key "$(openssl rand -hex 16)"
   easel up --public-url https://example.com/easel/
   easel up --webhooks http://127.0.0.1:9000
 
 \b
-Exit codes: 0 stopped by Ctrl-C or a signal, 1 the model or the API did not start, 2 usage error,
+Exit codes: 0 stopped by Ctrl-C or a signal, 1 no model or the API did not start, 2 usage error,
 3 port, data folder or model files not available.
 """)
 )
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, metavar="<int>", help="Port to listen on.")] = 7860,
-    model: Annotated[
-        str, typer.Option(help=with_program_name("Model id from `easel models`, or path of a catalogue entry."))
-    ] = "emoji",
+    model: Models = None,
+    memory: Memory = None,
     data: Annotated[Path, typer.Option(help="Folder for jobs, images and logs.")] = Path(".easel"),
     key: Annotated[
         str | None,
@@ -147,15 +166,16 @@ def up(
     ] = "refuse",
     container: Annotated[str, typer.Option(hidden=True)] = "easel.laptop.container.server",
 ) -> None:
-    """Run the page, the API and the model on this machine."""
+    """Run the page, the API and the models on this machine."""
     from easel.laptop.public_url import PublicUrl
-    from easel.laptop.settings import Settings
+    from easel.laptop.settings import DEFAULT_MODELS, GB, Settings
     from easel.laptop.up import run
 
     public, key = PublicUrl.parse(public_url) if public_url else None, key or None
     allowed = tuple(webhooks or ())
-    run(Settings(host=host, port=port, model=model, data=data, key=key, container=container, public=public,
-                 webhooks=allowed, content=content))  # fmt: skip
+    run(Settings(host=host, port=port, models=tuple(model or DEFAULT_MODELS), data=data, key=key, container=container,
+                 memory=int(memory * GB) if memory else None, public=public, webhooks=allowed,
+                 content=content))  # fmt: skip
 
 
 @app.command(
@@ -163,6 +183,7 @@ def up(
 Examples:
   easel generate "a red apple"
   easel generate "a red apple" --prompt "a bus" -n 2 --seed 7 -o out/
+  easel generate "a red apple" --model sd-1.5
   easel generate "a pear" --init-image apple.png --strength 0.6
   easel generate "a tree" --init-image apple.png --mask mask.png
   easel generate "put the hat on the cat" --image cat.png --image hat.png
@@ -179,6 +200,7 @@ Exit codes: 0 success, 1 failed, 2 usage error, 3 API not reachable or key refus
 def generate(
     prompt: Annotated[str, typer.Argument(help="Text that describes the image.", show_default=False)],
     more: MorePrompts = None,
+    model: ModelId = None,
     negative: Annotated[str | None, typer.Option(help="Text that describes what to avoid.")] = None,
     number: Annotated[int | None, typer.Option("-n", "--number", help="Images per prompt.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Width and height in pixels, e.g. 512x512.")] = None,
@@ -214,8 +236,7 @@ def generate(
     fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint), "webhook": webhook}
     fields |= {"prompt_syntax": prompt_syntax, "clip_skip": clip_skip, "embed_parameters": embed or None}
     fields |= {"content": content, "hires": _hires(scale=hires_scale, strength=hires_strength, steps=hires_steps)}
-    fields["loras"] = _parse_loras(lora)
-    _generate(url, key, out, as_json, [prompt, *(more or [])], **fields)
+    _generate(url, key, out, as_json, [prompt, *(more or [])], **fields, loras=_parse_loras(lora), model=model)
 
 
 def _generate(url: str, key: str | None, out: Path, as_json: bool, prompts: list[str], **fields: Any) -> None:

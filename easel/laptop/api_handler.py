@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contract import GenerationRequest, ModelProfile
-from easel.laptop.container.client import ContainerClient
+from contract import GenerationRequest
+from easel.laptop.container.served_model import ServedModel
 from easel.laptop.endpoint import LaptopEndpoint
 from easel.laptop.settings import JOB_TTL_SECONDS
 from easel.laptop.storage.data_folder import DataFolder
@@ -43,21 +43,21 @@ class _BoundedJobs(Jobs):
         webhook: Webhook | None = None,
         warnings: Sequence[str] = (),
     ) -> Record:
-        self._queue.check_room()
+        self._queue.check_room(request.model or self.endpoints.default_model)
         return super().accept(owner, request, key, digest, webhook, warnings)
 
 
 def make_handler(
     data: DataFolder,
-    profile: ModelProfile,
-    container: ContainerClient,
+    models: Sequence[ServedModel],
     clock: Clock,
     on_submit: Callable[[], None],
     rules: UrlRules | None = None,
 ) -> Service:
-    """Return a handler that uses a folder, a queue and a container where the cloud has a bucket and an endpoint.
+    """Return a handler that uses a folder, a queue and containers where the cloud has a bucket and endpoints.
 
-    `on_submit` is called from the handler's thread after a job was queued. `rules`: of webhooks; None: they are off.
+    `models`: the first is the default. `on_submit` is called from the handler's thread after a job was queued.
+    `rules`: of webhooks; None: they are off.
     """
     telemetry, store, accounting = Telemetry(namespace=""), data.store(), Accounting(data.accounts, clock)
 
@@ -65,13 +65,12 @@ def make_handler(
         telemetry.ended(record, outcome)
         accounting.on_end(record, outcome)
 
+    announce = data.announce if rules else announce_nothing
     jobs = _BoundedJobs(
         data.queue,
         store=store,
-        reporter=JobReporter(
-            store=store, clock=clock, on_end=on_end, announce=data.announce if rules else announce_nothing
-        ),
-        endpoints={profile.id: LaptopEndpoint(data.queue, container, on_submit)},
+        reporter=JobReporter(store=store, clock=clock, on_end=on_end, announce=announce),
+        endpoints={model.id: LaptopEndpoint(data.queue, model, on_submit) for model in models},
         accounting=accounting,
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,
@@ -79,9 +78,8 @@ def make_handler(
     )
     deadline_ms = 1000 * DEADLINE_SECONDS["async"]
     webhooks = Webhooks(store, clock.now, rules, reports_start=True)
-    generations = Generations(
-        jobs=jobs, models=[Model(profile=profile)], wait_s=WAIT_SECONDS, deadline_ms=deadline_ms, webhooks=webhooks
-    )
+    served = [Model(profile=model.profile) for model in models]
+    generations = Generations(jobs=jobs, models=served, wait_s=WAIT_SECONDS, deadline_ms=deadline_ms, webhooks=webhooks)
     router = Router(all_apis(generations))
     return Service(
         lambda: router, auth=lambda: "key", steady=clock.steady, telemetry=telemetry, render_error=render_error

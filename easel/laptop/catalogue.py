@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,11 @@ from pathlib import Path
 from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
-from model_folder import ModelFolderError, check_digests, check_folder
+from model_folder import CheckedModel, LocalFiles, ModelFolderError, check_digests, check_folder, read_header
 from stacks.config.catalogue import CatalogueError, FolderSource, Model, entry_path, model_ids, read_model
+
+SMALL_MODEL_BYTES = 256 * 2**20
+"""As in `model_code/loading/hardware.py`, which imports torch: smaller models are loaded in float32."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,25 @@ class Entry:
             return False
 
     @cached_property
+    def weights_bytes(self) -> int:
+        """Least bytes of the weights when they are loaded: by their headers, and the smallest dtype that is used."""
+        files = LocalFiles(self.folder, links=True)
+        paths = [f"{part}/{name}" for part, found in self._check().weights.items() for name in found.files]
+        small = self.model.dtype == "float32" or sum(files.sizes[path] for path in paths) < SMALL_MODEL_BYTES
+        headers = (read_header(files, path) for path in paths)
+        count = sum(math.prod(tensor.shape) for header in headers for tensor in header.tensors.values())
+        return count * (4 if small else 2)
+
+    def _check(self) -> CheckedModel:
+        digests, variant = self.model.lora_digests, self.model.source.variant
+        return check_folder(self.path, variant=variant, pipeline=self.model.pipeline, loras=digests)
+
+    @cached_property
     def _refusal(self) -> ModelFolderError | None:
         """Why the container would not load the files, by the same rule."""
         try:
-            digests = self.model.lora_digests
-            check_folder(self.path, variant=self.model.source.variant, pipeline=self.model.pipeline, loras=digests)
-            check_digests(self.path, digests)
+            self._check()
+            check_digests(self.path, self.model.lora_digests)
         except ModelFolderError as error:
             return error
         return self._lacks_scipy()

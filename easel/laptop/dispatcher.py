@@ -1,24 +1,29 @@
-"""Run queued jobs on the container, oldest first and one at a time, until each has an outcome."""
+"""Run queued jobs, oldest first and one at a time, until each has an outcome.
+
+While the model of the oldest job is loaded, younger jobs of loaded models run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from contract import EaselError
 from easel.laptop.container.client import ContainerDiedError
-from easel.laptop.container.process import ContainerProcess
+from easel.laptop.container.models import Models
+from easel.laptop.container.served_model import ServedModel
 from easel.laptop.storage.queue import Queue
 from jobs.accounting import Accounting
 from jobs.accounts import Ledger
 from jobs.outcomes import JobReporter, announce_nothing
-from jobs.ports import Clock, Predictor, Store, Ticket
+from jobs.ports import Clock, Store, Ticket
 from jobs.run import MAX_CONTAINER_DEATHS, run_job
 from jobs.webhook import Announce
 
 IDLE_SECONDS = 0.5
-"""Time between two health checks of an idle container."""
+"""Time between two looks at the queue and at the processes while no job runs."""
 RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
 """First and longest pause after the system or the store refused something."""
 
@@ -29,18 +34,18 @@ class Dispatcher:
     """Runs the jobs of the queue. A job leaves the queue after it has an outcome, so a dying process loses no job."""
 
     def __init__(
-        self, *, queue: Queue, store: Store, container: ContainerProcess, predictor: Predictor, clock: Clock,
+        self, *, queue: Queue, store: Store, models: Models, clock: Clock,
         ledger: Ledger, on_end: Callable[[], None], announce: Announce = announce_nothing,
     ) -> None:  # fmt: skip
-        self._queue, self._store, self._container, self._on_end = queue, store, container, on_end
-        self._predictor, self._clock = predictor, clock
+        self._queue, self._store, self._models, self._on_end, self._clock = queue, store, models, on_end, clock
         accounting = Accounting(ledger, clock)
         self._reporter = JobReporter(store=store, clock=clock, on_end=accounting.on_end, announce=announce)
-        self._submitted = asyncio.Event()
+        self._changed = asyncio.Event()
+        models.on_change = self.notify
 
     def notify(self) -> None:
         """Look at the queue now."""
-        self._submitted.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Run jobs until cancelled. After an error of the file system it logs once and tries again."""
@@ -56,23 +61,39 @@ class Dispatcher:
                 pause = min(2 * pause, MAX_RETRY_SECONDS)
 
     async def _step(self) -> None:
-        await self._container.ready()
-        self._submitted.clear()
-        if ticket := self._queue.oldest():
-            await self._process(ticket)
-        else:
-            await self._idle()
+        self._changed.clear()
+        await self._refuse()
+        waiting = self._queue.waiting()
+        if waiting and not self._models.is_loaded(waiting[0][1]) and not self._is_open(waiting[0][0]):
+            self._remove(waiting[0][0])  # cancelled: it needs no model
+            return
+        await self._models.bring([id for _, id in waiting])
+        for ticket, id in waiting:
+            if self._models.is_loaded(id):
+                model = self._models[id]
+                with self._models.running(model):
+                    await self._process(ticket, partial(self._generate, model=model))
+                return
+        await self._idle()
+
+    async def _refuse(self) -> None:
+        """End the jobs whose models cannot run."""
+        for ticket, id in self._queue.waiting():
+            if error := self._models.refusal(id):
+                await self._process(ticket, partial(self._fail, error=error))
+        self._models.note_failed_jobs()
 
     async def _idle(self) -> None:
         try:
-            await asyncio.wait_for(self._submitted.wait(), IDLE_SECONDS)
+            await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
         except TimeoutError:
-            await self._container.check()
+            await self._models.check()
 
-    async def _process(self, ticket: Ticket) -> None:
+    async def _process(self, ticket: Ticket, work: Callable[[Ticket], Awaitable[None]]) -> None:
+        """Do the work if the job is open, and remove it from the queue if it then has an outcome."""
         try:
             if self._is_open(ticket):
-                await self._generate(ticket)
+                await work(ticket)
             ended = not self._is_open(ticket)
         except EaselError as error:
             if error.code != "record_damaged":
@@ -80,22 +101,29 @@ class Dispatcher:
             _log.error("%s leaves the queue: %s", ticket.inference_id, error)
             ended = True
         if ended:
-            self._queue.remove(ticket)
-            self._on_end()
+            self._remove(ticket)
+
+    def _remove(self, ticket: Ticket) -> None:
+        self._queue.remove(ticket)
+        self._on_end()
 
     def _is_open(self, ticket: Ticket) -> bool:
         return self._reporter.is_open(ticket)
 
-    async def _generate(self, ticket: Ticket) -> None:
+    async def _fail(self, ticket: Ticket, error: EaselError) -> None:
+        self._reporter.fail(ticket, error)
+
+    async def _generate(self, ticket: Ticket, model: ServedModel) -> None:
         self._store.delete(ticket.key("started.json"))  # left by a process that died: nothing else runs jobs
+        container = model.container
         try:
-            await asyncio.to_thread(run_job, ticket, self._reporter, self._predictor, self._clock)
+            await asyncio.to_thread(run_job, ticket, self._reporter, container.client, self._clock)
         except TimeoutError:
-            await self._container.kill()
+            await container.kill()
             self._reporter.fail(ticket, EaselError("model_timeout", "the model did not respond in time"))
         except ContainerDiedError:
-            await self._container.kill()
+            await self._models.note_death(model)
             if self._queue.record_crash(ticket) >= MAX_CONTAINER_DEATHS:
                 message = f"the model stopped {MAX_CONTAINER_DEATHS} times while it generated this"
-                hint = f"Read {self._container.log}."
+                hint = f"Read {container.log}."
                 self._reporter.fail(ticket, EaselError("container_died", message, hint=hint))

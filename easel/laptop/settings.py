@@ -10,7 +10,9 @@ from pathlib import Path
 from easel.console.hosts import LOOPBACK
 from easel.laptop.public_url import PublicUrl
 
-DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--model": "emoji", "--content": "refuse"}
+GB = 10**9
+DEFAULT_MODELS = ("emoji",)
+DEFAULTS = {"--host": "127.0.0.1", "--data": ".easel", "--content": "refuse"}
 """Defaults of options."""
 SECRET_VARIABLE, SECRET_HEADER = "EASEL_CONTAINER_SECRET", "x-easel-secret"
 """The secret of this start: the container's variable that holds it, and the header that each request must send."""
@@ -26,15 +28,18 @@ EXAMPLE_REQUEST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Options of `easel up`. `container`: module that serves the model. `public`: address of a reverse proxy.
-    `webhooks`: what they may be sent to. `content`: what requests may choose for images that a safety checker flags."""
+    """Options of `easel up`. `models`: ids or paths; the first is the default of requests. `container`: module that
+    serves a model. `memory`: bytes that the models may use together; None: what the machine has. `public`: address of a
+    reverse proxy. `webhooks`: what they may be sent to. `content`: what requests may choose for images that a safety
+    checker flags."""
 
     host: str
     port: int
-    model: str
+    models: tuple[str, ...]
     data: Path
     key: str | None
     container: str
+    memory: int | None = None
     public: PublicUrl | None = None
     webhooks: tuple[str, ...] = ()
     content: str = "refuse"
@@ -50,14 +55,15 @@ class Settings:
     def command(self, data: Path | None = None) -> str:
         """Return the command that starts the same at the next port, with another `data` folder if given."""
         port = self.port + 1 if self.port < 65_535 else 7861
-        values = {"--port": port, "--data": data or self.data, "--model": self.model, "--host": self.host,
-                  "--content": self.content}  # fmt: skip
+        values = {"--port": port, "--data": data or self.data, "--host": self.host, "--content": self.content}
         given = {name: str(value) for name, value in values.items() if str(value) != DEFAULTS.get(name)}
         key = ["--key …"] if self.key else []
         public = [f"--public-url {shlex.quote(str(self.public))}"] if self.public else []
         webhooks = [f"--webhooks {shlex.quote(value)}" for value in self.webhooks]
+        models = [f"--model {shlex.quote(model)}" for model in self.models if self.models != DEFAULT_MODELS]
+        memory = [f"--memory {self.memory / GB:g}"] if self.memory else []
         options = [f"{name} {shlex.quote(value)}" for name, value in given.items()]
-        return " ".join(["easel up", *options, *key, *public, *webhooks])
+        return " ".join(["easel up", *options, *models, *memory, *key, *public, *webhooks])
 
     @property
     def curl(self) -> str:

@@ -1,4 +1,4 @@
-"""Start, watch and stop all parts of a laptop: the model's container, the API's handlers and the HTTP server."""
+"""Start, watch and stop all parts of a laptop: the models' containers, the API's handlers and the HTTP server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.laptop.clock import InterruptibleClock
-from easel.laptop.container.process import PING_SECONDS, ContainerProcess
+from easel.laptop.container.memory import Memory
+from easel.laptop.container.models import Models
+from easel.laptop.container.process import PING_SECONDS
+from easel.laptop.container.served_model import ServedModel
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway.access import Access
 from easel.laptop.gateway.app import Gateway
@@ -32,8 +35,6 @@ from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.webhook_rules import parse_rules
 from jobs.outcomes import announce_nothing
 
-MAX_FAILED_STARTS = 3
-"""Starts of the model in a row that may fail."""
 MAX_REFUSALS = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WELCOME = """<!doctype html>
@@ -56,9 +57,10 @@ class _Server(uvicorn.Server):
 class Supervisor:
     """One running laptop. `run` returns after a stop signal, when everything that it started has ended."""
 
-    def __init__(self, settings: Settings, entry: Entry, data: DataFolder, terminal: Terminal) -> None:
-        self._settings, self._entry, self._data, self._terminal = settings, entry, data, terminal
-        self._container = ContainerProcess(settings.container, entry, data.model_log)
+    def __init__(self, settings: Settings, entries: Sequence[Entry], data: DataFolder, terminal: Terminal) -> None:
+        self._settings, self._data, self._terminal = settings, data, terminal
+        served = [ServedModel(settings.container, entry, data.model_log(entry.model.id)) for entry in entries]
+        self._models = Models(served, Memory(settings.memory))
         self._handlers = HandlerPool(self._make_handler)
         self._rules = parse_rules(settings.webhooks)
         self._dispatcher = self._make_dispatcher()
@@ -67,11 +69,12 @@ class Supervisor:
         self._refusals: set[str] = set()
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve on `listener` until a stop signal. Raises CommandError if the model or the API does not start."""
+        """Serve on `listener` until a stop signal. Raises CommandError if no model or the API does not start."""
         self._loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             self._loop.add_signal_handler(number, self._stop)
-        tasks = [self._start(self._dispatcher.run()), self._start(self._report_readiness())]
+        tasks = [self._start(self._dispatcher.run()), self._start(self._models.watch())]
+        tasks += [self._start(self._report_readiness())]
         try:
             await self._start_handlers()
             self._start_webhooks()
@@ -81,7 +84,7 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._container.stop()
+            await self._models.stop()
         if self._failure:
             raise self._failure
 
@@ -112,23 +115,32 @@ class Supervisor:
 
             url = str(self._settings.public or self._settings.url)
             queue, store = self._data.webhook_queue, self._data.store()
-            WebhookWorkers(queue, self._rules, store, url, self._entry.profile).start()
+            WebhookWorkers(queue, self._rules, store, url, self._models.profiles).start()
 
     async def _report_readiness(self) -> None:
         began = time.monotonic()
-        with contextlib.suppress(OSError), self._terminal.spinner(f"Loading {self._entry.profile.name}") as tick:
+        with contextlib.suppress(OSError), self._terminal.spinner(f"Loading {self._models.profiles[0].name}") as tick:
             await self._until_loaded(tick)
         await self._until_loaded(lambda: None)  # the terminal may be gone
+        self._report_models()
         public = f", behind {self._settings.public}" if self._settings.public else ""
         self._terminal.print(f"Ready in {time.monotonic() - began:.1f} s: {self._settings.url}{public}")
         self._terminal.print(f"\n{self._settings.curl}\n\nPress Ctrl-C to stop. Images are kept in {self._data.root}.")
 
     async def _until_loaded(self, tick: Callable[[], None]) -> None:
-        while not self._container.loaded:
-            if self._container.failures >= MAX_FAILED_STARTS:
-                raise self._start_error("model", _last_line(self._container.log), self._container.log)
+        while not self._models.serving:
+            if self._models.failed:
+                first = self._models.all[0]
+                raise self._start_error("model", first.failure, first.container.log)
             tick()
             await asyncio.sleep(PING_SECONDS)
+
+    def _report_models(self) -> None:
+        """Print the state of the models, if there are several."""
+        for model in self._models.all if len(self._models.all) > 1 else ():
+            state = "loaded" if model.loaded else "loaded by its first job"
+            why = f"it does not start: {model.failure}. Its log is {model.container.log}" if model.failures else ""
+            self._terminal.print(f"{model.id} ({model.profile.name}): {why or state}")
 
     def _report_refusal(self, error: EaselError) -> None:
         """Print a line, once for each reason and at most `MAX_REFUSALS` lines in all."""
@@ -143,8 +155,7 @@ class Supervisor:
         return Dispatcher(
             queue=self._data.queue,
             store=self._data.store(),
-            container=self._container,
-            predictor=self._container.client,
+            models=self._models,
             ledger=self._data.accounts,
             clock=InterruptibleClock(),
             on_end=self._handlers.wake,
@@ -180,17 +191,7 @@ class Supervisor:
     def _make_handler(self, clock: InterruptibleClock) -> Handler:
         from easel.laptop.api_handler import make_handler  # here, so that the model loads meanwhile
 
-        return make_handler(
-            self._data, self._entry.profile, self._container.client, clock, self._notify_dispatcher, self._rules
-        )
+        return make_handler(self._data, self._models.all, clock, self._notify_dispatcher, self._rules)
 
     def _notify_dispatcher(self) -> None:
         self._loop.call_soon_threadsafe(self._dispatcher.notify)
-
-
-def _last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError as error:
-        return f"its log cannot be read: {error.strerror}"
-    return next((line for line in reversed(lines) if line.strip()), "it ended without a message")

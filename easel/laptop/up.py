@@ -1,4 +1,4 @@
-"""`easel up`: run the model, the API and the page on this machine until a stop signal."""
+"""`easel up`: run the models, the API and the page on this machine until a stop signal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from easel.console.hosts import KEY_PATTERN
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry, find
-from easel.laptop.settings import Settings
+from easel.laptop.container.memory import Memory, has_gpu_memory
+from easel.laptop.settings import GB, Settings
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.supervisor import Supervisor
 from stacks.config.catalogue import CONTENT
@@ -33,36 +34,63 @@ def run(settings: Settings) -> None:
     os.umask(0o077)  # prompts and images are for this user only
     raise_file_limit()
     _check_key(settings, terminal)
-    entry, data = _find(settings), DataFolder(settings.data)
-    _ = entry.folder  # raises before the port is taken
+    entries, data = find_models(settings), DataFolder(settings.data)
     with data.lock(settings), _listen(settings) as listener:
         for line in data.prepare():
             terminal.print(line)
         with _log_to(data.api_log):
-            asyncio.run(Supervisor(settings, entry, data, terminal).run(listener))
+            asyncio.run(Supervisor(settings, entries, data, terminal).run(listener))
     terminal.print("Stopped.")
 
 
-def _find(settings: Settings) -> Entry:
-    """Return the entry for what requests may choose. Raises CommandError."""
-    entry = find(settings.model)
-    if settings.content not in CONTENT:
+def find_models(settings: Settings) -> list[Entry]:
+    """Return the entries. Raises CommandError: one is named twice, is not here, or can never be loaded."""
+    entries = _allow([find(model) for model in settings.models], settings.content)
+    for i, entry in enumerate(entries):
+        if entry.model.id in [other.model.id for other in entries[:i]]:
+            why = f"requests choose a model by its id, and {entry.model.id!r} is there already"
+            fix = "Leave it out, or give the second entry another id."
+            raise CommandError(
+                "A model is named twice", where=f"--model {settings.models[i]}", why=why, fix=fix, code=USAGE
+            )
+        _ = entry.folder  # raises
+        if not has_gpu_memory():
+            _check_memory(entry, settings)
+    return entries
+
+
+def _allow(entries: list[Entry], content: str) -> list[Entry]:
+    """Return the entries for a service whose requests may choose this content. Raises CommandError."""
+    if content not in CONTENT:
         raise CommandError(
             "This content cannot be chosen",
-            where=f"--content {settings.content}",
+            where=f"--content {content}",
             why=f"it can be {' or '.join(CONTENT)}",
             fix=f"easel up --content {CONTENT[1]}, or without --content",
             code=USAGE,
         )
-    if settings.content != CONTENT[0] and not entry.model.safety_checker:
+    if content != CONTENT[0] and not any(entry.model.safety_checker for entry in entries):
         raise CommandError(
-            f"{entry.model.name} has no safety checker",
-            where=f"--content {settings.content}",
-            why="it flags no image, and returns all",
+            "There is no safety checker",
+            where=f"--content {content}",
+            why=f"{', '.join(entry.model.name for entry in entries)} flags no image, and returns all",
             fix="Leave out --content",
             code=USAGE,
         )
-    return replace(entry, model=entry.model.allowing(settings.content))
+    return [replace(entry, model=entry.model.allowing(content)) for entry in entries]
+
+
+def _check_memory(entry: Entry, settings: Settings) -> None:
+    most, needed = Memory(settings.memory).most, entry.weights_bytes
+    if needed > most:
+        limit = "--memory allows" if most == settings.memory else "this machine has"
+        raise CommandError(
+            f"The model {entry.model.id!r} does not fit into memory",
+            where=str(entry.path),
+            why=f"its weights alone need {needed / GB:.1f} GB, and {limit} {most / GB:.1f} GB",
+            fix="Choose a smaller model, or a machine with more memory.",
+            code=ENVIRONMENT,
+        )
 
 
 def raise_file_limit() -> None:

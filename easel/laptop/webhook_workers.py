@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from contract import ModelProfile
 from easel.laptop.clock import InterruptibleClock
@@ -32,9 +32,9 @@ class WebhookWorkers:
     """
 
     def __init__(
-        self, queue: FolderWebhookQueue, rules: UrlRules, store: Store, url: str, profile: ModelProfile
+        self, queue: FolderWebhookQueue, rules: UrlRules, store: Store, url: str, profiles: Sequence[ModelProfile]
     ) -> None:
-        self._profile = profile
+        self._profiles = profiles
         self._queue, self._rules, self._store, self._url = queue, rules, store, url.rstrip("/")
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class WebhookWorkers:
             store=self._store,
             sender=Sender(),
             rules=self._rules,
-            bodies=webhook_bodies(views, (self._profile,), self._url),
+            bodies=webhook_bodies(views, self._profiles, self._url),
             clock=InterruptibleClock(),
             telemetry=Telemetry(namespace=""),
         )

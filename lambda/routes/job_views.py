@@ -137,7 +137,7 @@ def _message(status: str, job: Job, state: EndpointState, reports_start: bool) -
     if state.status == "asleep" and state.wake_minutes:
         low, high = state.wake_minutes
         return f"The model is starting for this job; that usually takes {low} to {high} minutes."
-    if state.status in ("starting", "broken"):
+    if state.status in ("starting", "broken") or (state.status == "asleep" and state.detail):
         return state.detail or f"The model is {state.status}."
     return "The job is waiting." if reports_start else "The job is waiting or running."
 

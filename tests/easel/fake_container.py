@@ -3,16 +3,19 @@
 The prompt `slow <seconds>` takes that long, in ten steps. `die` kills the process. `fail <code>` responds with that
 error code. Each request adds its inference id to the file FAKE_JOURNAL. /ping is 503 for FAKE_LOAD_SECONDS.
 With the file FAKE_REQUESTS each request is added to it as JSON, images have their size, and progress has a preview.
+It uses FAKE_MEGABYTES of memory. The model FAKE_BROKEN does not start; with the file FAKE_GPU only one model can run.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import fcntl
 import json
 import os
 import signal
 import struct
+import sys
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,7 +110,23 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
+def occupy() -> Any:
+    """Use what the variables say, and return it, so that it stays in use. Exits where that is not possible."""
+    if json.loads(os.environ["EASEL_MODEL_PROFILE"])["id"] == os.environ.get("FAKE_BROKEN"):
+        sys.exit("broken on purpose")
+    ballast = b"x" * (int(os.environ.get("FAKE_MEGABYTES", "0")) * 10**6)
+    if "FAKE_GPU" not in os.environ:
+        return ballast
+    gpu = os.open(os.environ["FAKE_GPU"], os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(gpu, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("the memory of the GPU is full")
+    return ballast, gpu
+
+
 if __name__ == "__main__":
+    OCCUPIED = occupy()
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     ThreadingHTTPServer(("127.0.0.1", parser.parse_known_args()[0].port), Handler).serve_forever()

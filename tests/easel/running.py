@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -46,13 +46,13 @@ class Laptop:
         self.data, self.port, self.output = data, free_port(), ""
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
-        self._command = [*EASEL, "up", "--port", str(self.port), "--data", str(data), "--model", MODEL]
-        self._command += ["--container", container, *options]
+        self._command = [*EASEL, "up", "--port", str(self.port), "--data", str(data), *options]
+        self._command += ["--container", container, *(() if "--model" in options else ("--model", MODEL))]
         if before:
             self._command = ["sh", "-c", f'{before}; exec "$@"', "sh", *self._command]
         self._variables = {**os.environ, **variables}
 
-    def __enter__(self) -> Laptop:
+    def __enter__(self) -> Self:
         self.start()
         wait_for(lambda: "Ready" in self.output or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.output

@@ -132,7 +132,7 @@ def test_one_id_links_the_logs_of_api_and_container(real: Laptop) -> None:
     """From the response's `x-request-id` to the container's line about the images."""
     request = real.http.post("/generate", json=REQUEST, timeout=60).headers["x-request-id"]
     (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
-    lines = logged(real, "model", "event", "generated")
+    lines = logged(real, "model-emoji", "event", "generated")
     assert [line["images"] for line in lines if line["inference_id"] == accepted["inference_id"]] == [2]
 
 

@@ -1,10 +1,11 @@
-"""The container as a process of this machine: start it, watch it, and start it again when it dies."""
+"""The container as a process of this machine: start it, watch it, and stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -18,8 +19,6 @@ from easel.laptop.settings import SECRET_VARIABLE
 
 PING_SECONDS = 0.1
 STOP_SECONDS = 3.0
-MAX_RESTART_SECONDS = 30.0
-"""Longest pause before a restart."""
 
 
 def free_port() -> int:
@@ -34,31 +33,55 @@ class ContainerProcess:
     """The process `python -m <module>`, which serves `entry` and writes to `log`. It ends with this process."""
 
     def __init__(self, module: str, entry: Entry, log: Path) -> None:
-        port, secret = free_port(), secrets.token_hex(32)
-        self.client, self.log = ContainerClient(port, secret), log
+        secret = secrets.token_hex(32)
+        self.client, self.log = ContainerClient(0, secret), log
         self._command = [sys.executable, "-m", "easel.laptop.container.parent_watchdog", module]
         self._command += ["--model-dir", str(entry.folder), "--code-dir", str(ROOT / "model_code")]
-        self._command += ["--port", str(port)]
         profile = entry.model.container_profile
         self._variables = {**os.environ, "EASEL_MODEL_PROFILE": profile, SECRET_VARIABLE: secret}
         self._process: asyncio.subprocess.Process | None = None
-        self.failures = 0
-        """Deaths since the container was last ready."""
-        self.loaded = False
-        """True after the running process reported its model as loaded."""
+        self._loaded = False
 
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def ready(self) -> None:
-        """Return when the model is loaded; start the process as often as that needs. Raises OSError."""
-        while not (self.alive and self.loaded):
-            if not self.alive:
-                await self._restart()
+    @property
+    def loaded(self) -> bool:
+        """Whether the running process has reported its model as loaded."""
+        return self.alive and self._loaded
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process and self.alive else None
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process was killed from outside, as a system does that has no memory left."""
+        return self._process is not None and self._process.returncode == -signal.SIGKILL
+
+    async def load(self) -> bool:
+        """Start the process, and return True when the model is loaded, or False if the process ends before.
+
+        Raises OSError.
+        """
+        self._loaded, self.client.port = False, free_port()  # another program may have taken the port of the last time
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                f"--port={self.client.port}",
+                env=self._variables,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        while self.alive:
             await asyncio.sleep(PING_SECONDS)
-            self.loaded = await self._ping() == HTTPStatus.OK
-        self.failures = 0
+            if await self._ping() == HTTPStatus.OK:
+                self._loaded = True
+                break
+        return self.loaded
 
     async def check(self) -> None:
         """Kill a loaded process that reports itself as unhealthy."""
@@ -72,7 +95,8 @@ class ContainerProcess:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """Terminate the process, and kill it after `STOP_SECONDS`."""
+        """Terminate the process, and kill it after `STOP_SECONDS`. It takes no further job from the first moment on."""
+        self._loaded = False
         if self._process is not None and self.alive:
             with suppress(ProcessLookupError):
                 self._process.terminate()
@@ -82,22 +106,3 @@ class ContainerProcess:
 
     async def _ping(self) -> int | None:
         return await asyncio.to_thread(self.client.ping)
-
-    async def _restart(self) -> None:
-        self.loaded = False
-        if self._process is not None:
-            self.failures += 1
-            await asyncio.sleep(min(0.2 * 2**self.failures, MAX_RESTART_SECONDS))
-        try:
-            with self.log.open("ab") as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    env=self._variables,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-        except OSError:
-            self.failures += 1
-            raise

@@ -156,7 +156,7 @@ class Gateway:
         sent, sent_at = None, 0.0
         while output["statusCode"] == 200:
             job = json.loads(output["body"])
-            state = (job["status"], job.get("progress"))
+            state = (job["status"], job.get("progress"), job.get("message"))
             if state != sent:
                 sent, sent_at = state, time.monotonic()
                 yield f"data: {json.dumps(job, ensure_ascii=False)}\n\n"

@@ -16,7 +16,7 @@ from easel.laptop.clock import ARRIVALS
 from easel.laptop.gateway.signed_links import Signer, load_secret
 from easel.laptop.settings import Settings
 from easel.laptop.storage.accounts import AccountFolder
-from easel.laptop.storage.folder_check import check_kinds, check_writes, folder_error, keep_private
+from easel.laptop.storage.folder_check import MODEL_LOGS, check_kinds, check_writes, folder_error, keep_private
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 from easel.laptop.storage.webhook_queue import FolderWebhookQueue
@@ -36,9 +36,8 @@ class DataFolder:
     def files(self) -> Path:
         return self.root / "store"
 
-    @property
-    def model_log(self) -> Path:
-        return self.root / "model.log"
+    def model_log(self, model: str) -> Path:
+        return self.root / f"model-{model}.log"
 
     @property
     def api_log(self) -> Path:
@@ -92,8 +91,9 @@ class DataFolder:
             _ = self.queue
             self.store().delete_drafts()
             ARRIVALS.start_after(self.store().newest_job())
-            for log in (self.model_log, self.api_log):  # each log is of one run
-                log.write_bytes(b"")
+            for log in self.root.glob(MODEL_LOGS):  # each log is of one run
+                log.unlink()
+            self.api_log.write_bytes(b"")
         except OSError as error:
             raise folder_error(self.root, error) from None
         return warnings

@@ -14,7 +14,8 @@ from easel.laptop.storage.durable import make_folder
 from easel.laptop.storage.store import FolderStore
 
 FOLDERS = ("store", "store.drafts", "queue", "accounts", "webhooks")
-FILES = ("lock", "secret", "api.log", "model.log")
+FILES = ("lock", "secret", "api.log")
+MODEL_LOGS = "model-*.log"
 TRIAL = ".trial"
 """Name of the object that is written and deleted at each start."""
 _OTHER_FOLDER = "Use another folder: easel up --data …"
@@ -23,11 +24,14 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 
 def check_kinds(root: Path) -> None:
-    """Check that `FOLDERS` are folders, `FILES` are files, and `secret` has the right size. Raises CommandError."""
+    """Check that `FOLDERS` are folders, `FILES` and logs are files, and `secret` has the right size.
+
+    Raises CommandError.
+    """
     for name in FOLDERS:
         if os.path.lexists(root / name) and not (root / name).is_dir():
             raise _error(root / name, "it is not a folder", f"Move it away. Or: {_OTHER_FOLDER}")
-    for name in FILES:
+    for name in (*FILES, *(log.name for log in root.glob(MODEL_LOGS))):
         if os.path.lexists(root / name) and not (root / name).is_file():
             raise _error(root / name, "it is not a file", f"Move it away. Or: {_OTHER_FOLDER}")
     secret = root / "secret"

@@ -13,12 +13,12 @@ from easel.laptop import clock as module
 from easel.laptop.api_handler import make_handler
 from easel.laptop.catalogue import find
 from easel.laptop.clock import InterruptibleClock
-from easel.laptop.container.client import ContainerClient
+from easel.laptop.container.served_model import ServedModel
 from easel.laptop.storage import queue as queues
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.storage.queue import MAX_QUEUED, Queue
 from jobs.ports import Ticket
-from tests.easel.running import MODEL, ROOT, Laptop
+from tests.easel.running import FAKE, MODEL, ROOT, Laptop
 
 HOUR, DAY = 3600, 86_400
 FAKE_TIME = """
@@ -50,28 +50,30 @@ def test_setting_the_clock_changes_no_duration(monkeypatch: pytest.MonkeyPatch, 
 def test_jobs_leave_the_queue_in_the_order_of_arrival(tmp_path: Path) -> None:
     tickets = [ticket(created) for created in (5 * HOUR, 4 * HOUR, 9 * DAY, 1)]
     for item in tickets:
-        Queue(tmp_path).put(item)  # a new object each time, as after a restart
+        Queue(tmp_path).put(item, MODEL)  # a new object each time, as after a restart
     queue = Queue(tmp_path)
     for item in tickets:
-        assert queue.oldest() == item
-        queue.put(item)  # again
+        assert queue.waiting()[0] == (item, MODEL)
+        queue.put(item, MODEL)  # again
         queue.remove(item)
-    assert queue.oldest() is None
+    assert not queue.waiting()
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_file_of_a_job_is_not_in_the_queue(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").touch()
     (tmp_path / ticket(1).inference_id).touch()
-    (tmp_path / f"{0:012d}-{ticket(2).inference_id}").mkdir()  # it could not be removed, and would hold up all others
+    (
+        tmp_path / f"{0:012d}-{ticket(2).inference_id}-{MODEL}"
+    ).mkdir()  # it could not be removed, and would hold up all others
     queue = Queue(tmp_path)
-    assert queue.oldest() is None
-    queue.put(ticket(2))
-    assert queue.oldest() == ticket(2)
+    assert not queue.waiting()
+    queue.put(ticket(2), MODEL)
+    assert queue.waiting() == [(ticket(2), MODEL)]
 
 
 def test_crashes_are_counted_across_restarts(tmp_path: Path) -> None:
-    Queue(tmp_path).put(ticket(1))
+    Queue(tmp_path).put(ticket(1), MODEL)
     assert [Queue(tmp_path).record_crash(ticket(1)) for _ in range(2)] == [1, 2]
 
 
@@ -126,16 +128,18 @@ def test_an_id_from_the_far_future_does_not_stop_the_time() -> None:
 def test_a_full_queue_is_too_busy_and_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "MAX_QUEUED", 2)
     data, clock = DataFolder(tmp_path), InterruptibleClock()
-    handler = make_handler(data, find(MODEL).profile, ContainerClient(1, ""), clock, lambda: None)
+    served = ServedModel(FAKE, find(MODEL), tmp_path / "model.log")
+    handler = make_handler(data, [served], clock, lambda: None)
     headers = {"content-type": "application/json"}
     identity = {"requestContext": {"authorizer": {"owner": "0" * 16}}}
     event = {"httpMethod": "POST", "path": "/jobs", "headers": headers, "body": '{"prompt": "a red apple"}', **identity}
     assert [handler(event)["statusCode"] for _ in range(3)] == [202, 202, 429]
     assert len(list((tmp_path / "store/jobs").glob("*/*"))) == 2
     with pytest.raises(EaselError) as caught:
-        data.queue.check_room()
+        data.queue.check_room(MODEL)
     assert caught.value.code == "too_busy"
-    data.queue.remove(data.queue.oldest() or ticket(0))
+    data.queue.check_room("another")
+    data.queue.remove(data.queue.waiting()[0][0])
     assert handler(event)["statusCode"] == 202
 
 

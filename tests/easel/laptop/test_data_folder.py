@@ -16,7 +16,7 @@ from easel.laptop.storage.data_folder import DataFolder
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import FAKE, MODEL, Laptop, wait_for
 
-SETTINGS = {"host": "127.0.0.1", "port": 7999, "model": MODEL, "key": None, "container": FAKE}
+SETTINGS = {"host": "127.0.0.1", "port": 7999, "models": (MODEL,), "key": None, "container": FAKE}
 
 
 def start(root: Path) -> list[str]:
@@ -51,7 +51,7 @@ def link(name: str, target: str) -> Callable[[Path], Any]:
 
 UNUSABLE = {
     **{f"a file as {name}": (name, write(name)) for name in ("store", "store.drafts", "queue")},
-    **{f"a folder as {name}": (name, folder(name)) for name in ("lock", "secret", "api.log", "model.log")},
+    **{f"a folder as {name}": (name, folder(name)) for name in ("lock", "secret", "api.log", "model-emoji.log")},
     **{f"a pipe as {name}": (name, pipe(name)) for name in ("secret", "api.log", "store")},
     "another's secret": ("secret", write("secret", b"somebody's password\n")),
     "an endless secret": ("secret", link("secret", "/dev/zero")),

@@ -11,13 +11,17 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from contract import EaselError
 from easel.laptop import dispatcher as module
+from easel.laptop.catalogue import find
 from easel.laptop.clock import InterruptibleClock
+from easel.laptop.container.memory import Memory
+from easel.laptop.container.models import Models
+from easel.laptop.container.served_model import ServedModel
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.gateway import connections
 from easel.laptop.gateway.signed_links import Signer
@@ -27,7 +31,7 @@ from easel.laptop.storage.accounts import AccountFolder
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 from jobs.ports import Ticket
-from tests.easel.running import ROOT, Laptop, wait_for
+from tests.easel.running import FAKE, MODEL, ROOT, Laptop, wait_for
 
 TICKET = Ticket("a" * 16, "b" * 44)
 HALF = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
@@ -90,28 +94,8 @@ def test_the_limit_of_open_files_is_raised() -> None:
 NUMBERS = [errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO, errno.EAGAIN, errno.ENOSPC, errno.EACCES]
 
 
-class Container:
-    """A container that is ready, and that raises `errors` before."""
-
-    def __init__(self, *errors: OSError) -> None:
-        self.errors = list(errors)
-        self.log = Path("model.log")
-
-    async def ready(self) -> None:
-        if self.errors:
-            raise self.errors.pop()
-
-    async def check(self) -> None:
-        await self.ready()
-
-
-class Model:
-    def predict(self, ticket: Ticket, body: bytes) -> bytes:
-        raise EaselError("model_error", "there is no model")
-
-
 @pytest.mark.parametrize("number", NUMBERS, ids=errno.errorcode.get)
-@pytest.mark.parametrize("place", ["container", "read", "queue"])
+@pytest.mark.parametrize("place", ["read", "queue"])
 def test_an_error_of_a_moment_ends_no_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int, place: str
 ) -> None:
@@ -119,7 +103,7 @@ def test_an_error_of_a_moment_ends_no_job(
     error = OSError(number, os.strerror(number))
     errors = [error] * 3
     queue, store = Queue(tmp_path / "queue"), FolderStore(tmp_path / "store", Signer(b""))
-    queue.put(TICKET)
+    queue.put(TICKET, MODEL)
 
     def fail(original: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -133,18 +117,19 @@ def test_an_error_of_a_moment_ends_no_job(
         monkeypatch.setattr(store_module, "read_file", fail(durable.read_file))
     if place == "queue":
         monkeypatch.setattr(Path, "unlink", fail(Path.unlink))
-    container = Container(*([error] * 3 if place == "container" else []))
+    models = Models([ServedModel(FAKE, find(MODEL), tmp_path / "model.log")], Memory())
     dispatcher = Dispatcher(
-        queue=queue, store=store, container=cast(Any, container), predictor=Model(), clock=InterruptibleClock(),
+        queue=queue, store=store, models=models, clock=InterruptibleClock(),
         ledger=AccountFolder(tmp_path / "accounts"), on_end=lambda: None,
     )  # fmt: skip
 
     async def run() -> None:
         working = asyncio.create_task(dispatcher.run())
-        while queue.oldest():
+        while queue.waiting():
             assert not working.done()
             await asyncio.sleep(0.01)
         working.cancel()
+        await models.stop()
 
     asyncio.run(asyncio.wait_for(run(), 10))
     assert len(caplog.records) == 1

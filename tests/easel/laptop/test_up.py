@@ -26,8 +26,8 @@ pytestmark = pytest.mark.laptop
 
 def start_error(*options: str, data: Path) -> tuple[int, str]:
     """Return the exit code and the output of an `easel up` that does not start."""
-    command = [*EASEL, "up", "--port", str(free_port()), "--model", MODEL, "--container", FAKE, "--data", str(data)]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [*EASEL, "up", "--port", str(free_port()), "--container", FAKE, "--data", str(data), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 
@@ -139,7 +139,8 @@ def test_a_port_in_use(laptop: Laptop, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "command"),
     [({}, "easel up --port 7861"), ({"port": 65_535}, "easel up --port 7861"),
-     ({"data": Path("a b"), "model": "m.json"}, "easel up --port 7861 --data 'a b' --model m.json"),
+     ({"data": Path("a b"), "models": ("m.json",)}, "easel up --port 7861 --data 'a b' --model m.json"),
+     ({"models": ("emoji", "b"), "memory": 12 * 10**9}, "easel up --port 7861 --model emoji --model b --memory 12"),
      ({"host": "0.0.0.0", "key": "secret"}, "easel up --port 7861 --host 0.0.0.0 --key …"),
      ({"public": PublicUrl.parse("https://h/a")}, "easel up --port 7861 --public-url https://h/a/")],
 )  # fmt: skip
@@ -148,7 +149,7 @@ def test_the_command_for_another_port_keeps_the_options(changes: dict[str, Any],
         "host": "127.0.0.1",
         "port": 7860,
         "data": Path(".easel"),
-        "model": MODEL,
+        "models": (MODEL,),
         "key": None,
         "container": FAKE,
     }
@@ -241,7 +242,7 @@ def test_a_model_that_does_not_start(tmp_path: Path) -> None:
     code, output = start_error("--container", "tests.easel.no_container", data=tmp_path)
     assert code == 1
     assert "tests.easel.no_container" in output
-    assert str(tmp_path / "model.log") in output
+    assert str(tmp_path / "model-emoji.log") in output
 
 
 def test_an_api_that_does_not_start(tmp_path: Path) -> None:

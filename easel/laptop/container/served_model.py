@@ -1,0 +1,110 @@
+"""One model of the service: its process while it is loaded, and what was measured of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from easel.laptop.catalogue import Entry
+from easel.laptop.container.memory import LIBRARIES_BYTES, resident_bytes
+from easel.laptop.container.process import ContainerProcess
+from jobs.ports import EndpointState
+
+MAX_FAILED_STARTS = 3
+"""Starts in a row that may fail."""
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause before the next start."""
+
+
+def expected_bytes(entry: Entry) -> int:
+    """Return the memory that a model is expected to need before that was measured: what its entry says, or less if the
+    model is small."""
+    return min(int(entry.model.host_memory_gib * 2**30), 4 * entry.weights_bytes + 2 * LIBRARIES_BYTES)
+
+
+class ServedModel:
+    """The state is for all threads; the other methods are for the event loop."""
+
+    def __init__(self, module: str, entry: Entry, log: Path) -> None:
+        self.profile, self.container = entry.profile, ContainerProcess(module, entry, log)
+        self._expected = expected_bytes(entry)
+        self._loaded_bytes = entry.weights_bytes + LIBRARIES_BYTES
+        self._load_seconds, self._resident, self._peak, self._has_run = 0.0, 0, 0, False
+        self.loading = False
+        self.used_at = 0.0
+        """When it was loaded, or its last job ended, on the monotonic clock."""
+        self.next_start = 0.0
+        """When it may be started, on the monotonic clock."""
+        self.wanted_since: float | None = None
+        """When the oldest job began to wait for it to be loaded, on the monotonic clock."""
+        self.failures, self.failure, self.gave_up = 0, "", False
+        """Failed starts in a row, why the last one failed, and whether the jobs that wait have to fail."""
+        self.needs_all_memory = False
+        """True after it died while others were loaded: the next time they leave before."""
+
+    @property
+    def id(self) -> str:
+        return self.profile.id
+
+    @property
+    def loaded(self) -> bool:
+        return self.container.loaded
+
+    @property
+    def in_memory(self) -> bool:
+        return self.container.alive
+
+    @property
+    def resident(self) -> int:
+        """Bytes that its process used when it was last measured."""
+        return self._resident if self.in_memory else 0
+
+    @property
+    def needed(self) -> int:
+        """Bytes that it needs: those of its catalogue entry, and after its first job the most that was measured."""
+        return self._peak if self._has_run else max(self._expected, self._peak)
+
+    def measure(self) -> None:
+        self._resident = resident_bytes(self.container.pid)
+        self._peak = max(self._peak, self._resident)
+
+    def state(self) -> EndpointState:
+        if self.loaded:
+            return EndpointState("ready")
+        last = f" That took {self._load_seconds:.0f} s the last time." if self._load_seconds else ""
+        if self.loading or 0 < self.failures < MAX_FAILED_STARTS:
+            percent = min(90, 10 * (10 * self.resident // self._loaded_bytes))
+            return EndpointState("starting", f"The model is loading: about {percent} %.{last}")
+        if self.failures:
+            return EndpointState("broken", f"The model does not start: {self.failure}.")
+        return EndpointState("asleep", f"The model is not in memory. The next job loads it.{last}")
+
+    def note_load(self, seconds: float) -> None:
+        """Record that it was loaded."""
+        self.measure()
+        self._load_seconds, self._loaded_bytes = seconds, max(self._resident, 1)
+        self.failures, self.used_at = 0, time.monotonic()
+
+    def note_failure(self, why: str, alone: bool) -> None:
+        """Record a start that failed. `alone`: no other model was in memory."""
+        self.failures, self.failure, self.needs_all_memory = self.failures + 1, why, not alone
+        self.next_start = time.monotonic() + min(0.2 * 2**self.failures, MAX_PAUSE_SECONDS)
+
+    def note_death(self, alone: bool) -> None:
+        """Record that it died with a job."""
+        self.needs_all_memory = not alone
+
+    def note_job(self) -> None:
+        """Record that a job ended."""
+        self.measure()
+        self._has_run, self.used_at = True, time.monotonic()
+
+    def last_line(self) -> str:
+        """Return the last line of its log, as the reason of a failed start."""
+        if self.container.killed:
+            return "it was killed, as a system does that has no memory left"
+        try:
+            lines = self.container.log.read_text(errors="replace").splitlines()
+        except OSError as error:
+            return f"its log cannot be read: {error.strerror}"
+        return next((line for line in reversed(lines) if line.strip()), "it ended without a message")
