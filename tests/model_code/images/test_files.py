@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from bench.inference.photo import photo
+from images import png
 from images.files import Pixels, crop_center, encode_image, upscale
 
 PIXELS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
@@ -16,6 +18,29 @@ PIXELS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), 
 
 @given(PIXELS)
 def test_png_is_lossless(pixels: Pixels) -> None:
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_image(pixels, "png")))), pixels)
+
+
+@pytest.mark.parametrize("library", ["isal", "zlib"])
+@given(PIXELS)
+def test_png_has_the_pixels_and_the_text_of_pillows(library: str, pixels: Pixels) -> None:
+    """With isal, where it is installed, and without."""
+    compressor = pytest.importorskip("isal.isal_zlib") if library == "isal" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png, "isal_zlib", compressor)
+        file = Image.open(io.BytesIO(encode_image(pixels, "png", "一只猫, a cat")))
+    assert np.array_equal(np.asarray(file), pixels)
+    assert (file.mode, file.info) == ("RGB", {"parameters": "一只猫, a cat"})
+
+
+def test_png_of_a_photograph_is_hardly_larger_than_pillows() -> None:
+    pixels, pillow = photo(256, 192), io.BytesIO()
+    Image.fromarray(pixels).save(pillow, "PNG")
+    assert len(encode_image(pixels, "png")) < 1.1 * len(pillow.getvalue())
+
+
+def test_png_of_pixels_that_are_not_contiguous() -> None:
+    pixels = crop_center(photo(64, 48), 17, 9)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_image(pixels, "png")))), pixels)
 
 
