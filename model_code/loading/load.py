@@ -14,6 +14,7 @@ from generation.gpu_memory import GpuMemory
 from generation.lora import Loras
 from generation.vocabulary import Vocabulary
 from loading.hardware import Hardware, choose_hardware
+from loading.layout import prepare_layout
 from loading.parts import load_parts
 from loading.plain_folder import plain_folder
 from loading.profiles import loading_options, model_profile
@@ -77,6 +78,8 @@ def _load_pipeline(folder: Path, checked: CheckedModel, hardware: Hardware) -> A
     pipeline = pipeline_class(**dict.fromkeys(index.unused), **parts, **settings).to(hardware.device)
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # decode a batch image by image: the decoder needs the most memory
+    if (hardware.device, hardware.dtype) == ("cpu", torch.bfloat16):
+        prepare_layout(pipeline)
     return pipeline
 
 
