@@ -13,7 +13,7 @@ endif
 # Outside of make, `. .venv/bin/activate` does the same.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: up test test-fast test-clients screenshots check lint mirrors types parity format mirror page synth emulator docs docs-serve notebook clean help
+.PHONY: up test test-fast test-clients screenshots bench bench-gpu check lint mirrors types parity format mirror page synth emulator docs docs-serve notebook clean help
 .DEFAULT_GOAL := help
 # Many tests wait for other processes: four workers keep two cores busy. xdist sends them their folder through standard
 # input, so that an ASCII encoding would fail in a folder with an accent.
@@ -39,6 +39,12 @@ test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emul
 
 screenshots: $(VENV)/dev web/dist/index.html  ## write screenshots of every state of the page, in five widths, to web/out/
 	EASEL_SCREENSHOTS=all $(BIN)/pytest -n 0 tests/web/test_page.py -k appearance
+
+bench: $(VENV)/dev  ## compare the speed of the generation with what others would write; an hour, 24 GB of memory
+	$(BIN)/python -m bench.inference $(ARGS)
+
+bench-gpu: $(VENV)/dev  ## show everything that needs a GPU in ten minutes, without network
+	$(BIN)/python -m bench.inference --gpu $(ARGS)
 
 check: lint types  ## check style, format, imports and types; `make -j2 check` uses two cores
 
