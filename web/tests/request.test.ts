@@ -196,6 +196,14 @@ describe('a second pass, and clip_skip', () => {
   })
 })
 
+test('flagged images are asked for only where the service returns them', () => {
+  const draft = createDraft({ content: 'flag' })
+  expect(toRequest(draft, MODEL, null)).not.toHaveProperty('content')
+  const model = createModel({ content: ['refuse', 'flag'] })
+  expect(toRequest(draft, model, null)).toHaveProperty('content', 'flag')
+  expect(changedSettings(draft, model)).toEqual(['content'])
+})
+
 describe('LoRAs', () => {
   const lora = (id: string, changes: Partial<Model['loras'][number]> = {}) => ({
     ...{ id, name: id, name_in: {}, scale: 1, words: [], scheduler: null, num_inference_steps: null },

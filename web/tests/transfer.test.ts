@@ -30,11 +30,12 @@ const IMAGE: HistoryImage = {
   createdAt: 5,
   model: 'example',
   mediaType: 'image/webp',
-  parameters: { ...PARAMETERS, prompt: '一只 panda / "x"', seed: 7, strength: 0.5, clip_skip: 2 },
+  parameters: { ...PARAMETERS, prompt: '一只 panda / "x"', seed: 7, strength: 0.5, clip_skip: 2, images: ['sha256:1'] },
   seconds: 1.5,
   warnings: ['a warning'],
   thumbnail: new Blob(['old']),
   favourite: true,
+  flagged: true,
   generation: { seconds: 1, images: 2 },
 }
 const SECOND = { ...IMAGE, id: 'abc-1', createdAt: 4, favourite: false, seconds: null }

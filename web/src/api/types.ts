@@ -75,6 +75,8 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   loras?: ChosenLora[]
   /** Present if the prompt was weighted. */
   prompt_syntax?: 'weighted'
+  /** Present if images that the safety checker flags were to be returned. */
+  content?: 'flag'
   /** Hashes of the images that the model looked at. */
   images?: string[]
   /** Present if it was set. */

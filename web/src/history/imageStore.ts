@@ -18,6 +18,8 @@ export interface HistoryImage {
   /** It arrived although the user had cancelled its job. */
   afterCancel?: boolean
   favourite?: boolean
+  /** The model's safety checker flagged it. */
+  flagged?: boolean
   /** Seconds that the model generated the whole job, and the images of that job. */
   generation?: { seconds: number; images: number }
 }
@@ -137,6 +139,7 @@ export async function toHistoryImages(
         warnings: job.warnings,
         thumbnail: await makeThumbnail(file),
         ...(afterCancel && { afterCancel }),
+        ...(job.images[i]?.flagged && { flagged: true }),
         ...(seconds !== undefined && { generation: { seconds, images: files.length } }),
       }
       return { image, file }
@@ -169,6 +172,7 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...(parameters.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
     ...toPasses(parameters),
+    ...(parameters.content === 'flag' && { content: 'flag' as const }),
     ...(Array.isArray(parameters.images) && { images: parameters.images.map(String) }),
   }
 }

@@ -133,7 +133,7 @@ async function readImage(value: unknown, entries: Map<string, Blob>, isKnown: (i
 
 /** Return what an entry of the manifest says of an image. Throws TypeError if a field is missing or of another type. */
 function toImage(fields: Fields): Omit<HistoryImage, 'thumbnail'> {
-  const { id, mediaType, seconds, warnings, favourite, afterCancel, generation } = fields
+  const { id, mediaType, seconds, warnings, favourite, flagged, afterCancel, generation } = fields
   if (!/^[\w-]{1,100}$/.test(toText(id))) throw new TypeError('id')
   if (!MEDIA_TYPES.includes(toText(mediaType))) throw new TypeError('mediaType')
   const work = generation === undefined ? undefined : toFields(generation)
@@ -146,6 +146,7 @@ function toImage(fields: Fields): Omit<HistoryImage, 'thumbnail'> {
     seconds: seconds === null ? null : toNumber(seconds),
     warnings: Array.isArray(warnings) ? warnings.map(toText) : [],
     ...(favourite === true && { favourite }),
+    ...(flagged === true && { flagged }),
     ...(afterCancel === true && { afterCancel }),
     ...(work && { generation: { seconds: toNumber(work.seconds), images: toNumber(work.images) } }),
   }
@@ -179,6 +180,7 @@ function toParameters({
     ...(fields.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
     ...(loras !== undefined && { loras: toLoras(loras) }),
     ...toPasses(fields),
+    ...(fields.content === 'flag' && { content: 'flag' as const }),
     ...(Array.isArray(fields.images) && { images: fields.images.map(toText) }),
   }
 }

@@ -25,6 +25,8 @@ export function useHistory() {
   const wantsGrid = ref(false)
   /** Show the selected image over its init image, with a slider. */
   const comparing = ref(false)
+  /** Ids of the flagged images that the user wants to see. */
+  const revealed = ref(new Set<string>())
   const unstoredFiles = new Map<string, Blob>()
   const otherTabs = new BroadcastChannel('easel.history')
 
@@ -125,6 +127,9 @@ export function useHistory() {
     images.value = images.value.map((other) => (other.id === image.id ? changed : other))
   }
 
+  /** Whether an image is shown blurred. */
+  const isHidden = ({ id, flagged }: HistoryImage) => flagged === true && !revealed.value.has(id)
+
   /** Show one image. */
   function select(id: string) {
     selectedId.value = id
@@ -156,6 +161,8 @@ export function useHistory() {
     isGrid,
     wantsGrid,
     comparing,
+    revealed,
+    isHidden,
     input,
     keepInput,
     sweep,

@@ -39,6 +39,7 @@ export default {
     prompt_syntax: 'Prompt syntax',
     clip_skip: 'Clip skip',
     hires: 'Second pass',
+    content: 'Flagged images',
     brush: 'Brush size (%)',
     model: 'Model',
     seconds: 'Time',
@@ -109,6 +110,12 @@ export default {
     clear: 'Remove the init image',
     notHere: '{model} does not start from an image. It is kept for another model.',
     notWithEdits: 'Not together with pictures for the prompt. Remove those to start from it.',
+  },
+  flagged: {
+    want: 'Keep images that the safety checker flags, blurred at first',
+    note: 'The model’s safety checker flagged this image.',
+    show: 'Show it',
+    hide: 'Blur it',
   },
   edits: {
     add: 'Add pictures',

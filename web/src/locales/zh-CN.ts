@@ -37,6 +37,7 @@ export default {
     prompt_syntax: '提示词语法',
     clip_skip: 'CLIP 跳层',
     hires: '第二遍',
+    content: '被标记的图片',
     brush: '画笔大小（%）',
     model: '模型',
     seconds: '用时',
@@ -103,6 +104,12 @@ export default {
     clear: '移除初始图片',
     notHere: '{model} 不能从图片开始生成。图片保留给其他模型使用。',
     notWithEdits: '不能和提示词的图片一起使用。要从它开始，请先移除那些图片。',
+  },
+  flagged: {
+    want: '保留被安全检查器标记的图片，先模糊显示',
+    note: '模型的安全检查器标记了这张图片。',
+    show: '显示',
+    hide: '模糊',
   },
   edits: {
     add: '添加图片',

@@ -27,6 +27,8 @@ export interface Draft {
   clip_skip: number | null
   /** Null: no second pass. */
   hires: HiresDraft | null
+  /** Return images that the safety checker flags. Null: their job fails. */
+  content: 'flag' | null
 }
 
 /** The draft with the model's defaults filled in. */
@@ -42,6 +44,7 @@ export type Settings = Omit<
   | 'images'
   | 'clip_skip'
   | 'hires'
+  | 'content'
 > & {
   num_images_per_prompt: number
   strength: number
@@ -84,6 +87,7 @@ export function emptyDraft(): Draft {
     weighted: false,
     clip_skip: null,
     hires: null,
+    content: null,
   }
 }
 
@@ -159,6 +163,7 @@ export function changedSettings(draft: Draft, model: Model, start: Start | null 
     ...PLAIN_SETTINGS.filter((name) => settings[name] !== defaults[name]),
     ...(draft.width !== null && isCustomSize(settings, model) ? ['size'] : []),
     ...(settings.hires ? ['hires'] : []),
+    ...(wantsFlagged(draft, model) ? ['content'] : []),
     ...(draft.seedLocked ? ['seed'] : []),
   ]
 }
@@ -235,10 +240,16 @@ export function toRequest(draft: Draft, model: Model, start: EncodedStart | null
     ...(loras.length && { loras }),
     ...(clip_skip !== null && { clip_skip }),
     ...(hires && { hires }),
+    ...(wantsFlagged(draft, model) && { content: 'flag' as const }),
     ...(isWeighted(draft, model) && { prompt_syntax: 'weighted' as const }),
     ...(start && { ...start.images, ...(!start.sources && { strength, ...toPart(start.edit) }) }),
     ...(hasFeature(model, 'embed_parameters') && { embed_parameters: true }),
   }
+}
+
+/** Whether images that the safety checker flags are returned. */
+export function wantsFlagged({ content }: Draft, model: Model): boolean {
+  return content === 'flag' && model.content.includes('flag')
 }
 
 /** Whether the weights of words in the prompt are read. */
@@ -295,6 +306,7 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
     prompt_syntax: parameters.prompt_syntax === undefined || hasFeature(model, 'weighted_prompts'),
     clip_skip: clip_skip === undefined || isInteger(clip_skip, bounds.clip_skip ?? NOTHING),
     hires: hires === undefined || (hasFeature(model, 'hires') && isHires(hires, model, stepRange(model, scheduler))),
+    content: parameters.content === undefined || model.content.includes('flag'),
     loras: parameters.loras === undefined || isAvailable(parameters.loras, model),
     output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),
   }

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { parseInfotext, renderInfotext } from '@/images/infotext'
 import { readParameters } from '@/images/readParameters'
 import { schedulerOf } from '@/images/schedulers'
-import { PARAMETERS } from './data'
+import { PARAMETERS } from '../data'
 import { compressedChunk, exif, jpeg, png, textChunk, textPng, webp } from './imageFiles'
 
 const SETTINGS = 'Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 512x768'
@@ -44,7 +44,7 @@ function cpuMilliseconds(): number {
   return (user + system) / 1000
 }
 
-const fixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/fixtures/${name}`)])
+const fixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/../fixtures/${name}`)])
 
 describe('places and encodings', () => {
   test.each<[string, Blob]>([

@@ -22,7 +22,7 @@ const ENGLISH = {
 }
 const CHINESE = { prompt: '一只熊猫\n坐在沙发上', negative_prompt: '模糊', ...NUMBERS }
 
-const readFixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/fixtures/${name}`)])
+const readFixture = (name: string) => new Blob([readFileSync(`${import.meta.dirname}/../fixtures/${name}`)])
 
 describe('readParameters', () => {
   test.each([
@@ -73,7 +73,7 @@ describe('infotext', () => {
   })
 
   const golden: { name: string; text: string; parameters: Parameters }[] = JSON.parse(
-    readFileSync(`${import.meta.dirname}/../../examples/infotext.json`, 'utf8'),
+    readFileSync(`${import.meta.dirname}/../../../examples/infotext.json`, 'utf8'),
   )
 
   test.each(golden)('the page reads and writes what the server does: $name', (example) => {
