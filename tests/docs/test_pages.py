@@ -137,3 +137,15 @@ def test_both_languages_have_the_same_tutorials() -> None:
     for language in ("README.md", "README.zh-CN.md"):
         text = (ROOT / language).read_text(encoding="utf-8")
         assert re.search(r"ApiKeyCommand[^#|]{0,60}--export", text), language
+
+
+@pytest.mark.parametrize("page", ["first-deploy.md", "from-the-article.md", "laptop.md"])
+def test_both_languages_have_the_same_commands(page: str) -> None:
+    english, chinese = (commands(ROOT / folder / page) for folder in ("docs/tutorials", "docs/zh/tutorials"))
+    assert english == chinese
+
+
+def commands(page: Path) -> list[str]:
+    """Return the shell commands of a page without their comments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [re.sub(r" +# .*", "", block) for block in blocks]
