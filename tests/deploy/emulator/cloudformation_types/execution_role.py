@@ -31,7 +31,8 @@ PLACES = {"apigateway": f"{REGION}:", "budgets": f":{ACCOUNT}", "cloudfront": f"
 """Service to region and account in its ARNs; of the others both are there."""
 RESOURCES = {
     "AWS::IAM::Role": "role/{}", "AWS::Lambda::Function": "function:{}",
-    "AWS::Lambda::EventSourceMapping": "event-source-mapping:{}", "AWS::S3::Bucket": "{}",
+    "AWS::Lambda::EventSourceMapping": "event-source-mapping:{}", "AWS::Lambda::LayerVersion": "layer:{}",
+    "AWS::S3::Bucket": "{}",
     "AWS::SNS::Topic": "{}", "AWS::SQS::Queue": "{}",
 }  # fmt: skip
 """Type to the end of its ARN, where policies name it. That of the others has the type in front of the id."""
@@ -133,7 +134,7 @@ def service_of(kind: str) -> str:
 
 def physical_name(kind: str, properties: Parameters, name: str) -> str:
     """Return the name in a resource's properties, else one as CloudFormation would choose it."""
-    own = properties.get(f"{kind.split('::')[-1]}Name")
+    own = properties.get(f"{kind.split('::')[-1].removesuffix('Version')}Name")
     return str(own or (name.lower() if kind == "AWS::S3::Bucket" else name))
 
 
