@@ -83,8 +83,9 @@ mirror:  ## copy the files that two code roots share: the contract, the rules of
 	cp model_code/contract.py easel/client/contract.py
 	cp model_code/images/infotext.py lambda/routes/automatic1111/infotext.py
 	rm -rf model_importer/model_folder
-	mkdir -p $(addprefix model_importer/model_folder/,loras values)
+	mkdir -p $(addprefix model_importer/model_folder/,extras loras values)
 	cp model_code/model_folder/*.py model_importer/model_folder/
+	cp model_code/model_folder/extras/*.py model_importer/model_folder/extras/
 	cp model_code/model_folder/loras/*.py model_importer/model_folder/loras/
 	cp model_code/model_folder/values/*.py model_importer/model_folder/values/
 	cp models/emoji/vocabulary.json lambda/vocabulary.json

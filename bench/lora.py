@@ -26,8 +26,8 @@ def main() -> None:
     from safetensors.torch import save_file
 
     from contract import Lora
+    from generation.extras.lora import Loras
     from generation.gpu_memory import GpuMemory
-    from generation.lora import Loras
     from tests.model_code.lora_files import matrices, shapes
 
     unet, text_encoder = _parts()

@@ -30,8 +30,8 @@ from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E4
 from scenes import ABOVE, BESIDE, Scene, compose  # noqa: E402
 
 from contract import Lora  # noqa: E402
+from generation.extras.lora import Loras  # noqa: E402
 from generation.gpu_memory import GpuMemory  # noqa: E402
-from generation.lora import Loras  # noqa: E402
 
 MODEL = ROOT / "models" / "emoji"
 RESULTS = ROOT / "bench" / "results"

@@ -85,6 +85,15 @@ EditImages = Annotated[
     list[Path] | None,
     typer.Option("--image", metavar="FILE", help="Image to edit by instruction; can be repeated. See GET /models."),
 ]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control",
+        metavar="ID=FILE[,…]",
+        help="ControlNet of the model with its image, e.g. pose=pose.png,scale=0.8; also start, end, preprocess=canny. "
+        "Can be repeated.",
+    ),
+]
 Embed = Annotated[
     bool, typer.Option("--embed-parameters", help="Write the parameters into each file, in AUTOMATIC1111's format.")
 ]
@@ -187,6 +196,7 @@ Examples:
   easel generate "a pear" --init-image apple.png --strength 0.6
   easel generate "a tree" --init-image apple.png --mask mask.png
   easel generate "put the hat on the cat" --image cat.png --image hat.png
+  easel generate "a dancer" --control pose=pose.png,scale=0.8
   easel generate "a (red:1.3) apple" --prompt-syntax weighted --hires-scale 1.5
   easel generate "a red apple" --url https://… --key …      (or EASEL_URL, EASEL_KEY)
 
@@ -223,6 +233,7 @@ def generate(
     hires_steps: HiresSteps = None,
     embed: Embed = False,
     lora: Loras = None,
+    control: Controls = None,
     webhook: WebhookUrl = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the image files.")] = Path("out"),
     url: Annotated[str, typer.Option(envvar="EASEL_URL", help="Base URL of the API.")] = "http://127.0.0.1:7860",
@@ -230,19 +241,29 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Generate images from prompts and write them to files."""
-    fields: dict[str, Any] = {"negative_prompt": negative, "num_images_per_prompt": number, "seed": seed}
-    fields |= {"num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, **_parse_size(size)}
-    fields |= {"output_format": output_format, "init_image": init_image, "strength": strength, "images": image or None}
-    fields |= {"mask_image": mask, "mask_blur": mask_blur, "outpaint": _parse_margins(outpaint), "webhook": webhook}
-    fields |= {"prompt_syntax": prompt_syntax, "clip_skip": clip_skip, "embed_parameters": embed or None}
-    fields |= {"content": content, "hires": _hires(scale=hires_scale, strength=hires_strength, steps=hires_steps)}
-    _generate(url, key, out, as_json, [prompt, *(more or [])], **fields, loras=_parse_loras(lora), model=model)
+    _generate(**locals())
 
 
-def _generate(url: str, key: str | None, out: Path, as_json: bool, prompts: list[str], **fields: Any) -> None:
+_FIELDS = {
+    "negative": "negative_prompt", "number": "num_images_per_prompt", "steps": "num_inference_steps",
+    "guidance": "guidance_scale", "mask": "mask_image",
+}  # fmt: skip
+"""Options to the fields of a request, where the names differ."""
+
+
+def _generate(
+    url: str, key: str | None, out: Path, as_json: bool, prompt: str, more: list[str] | None, **options: Any
+) -> None:
+    """Generate with the parameters of `generate`."""
     from easel.client.generate import run
 
-    run(url, key, out, as_json, prompts, **_without_none(**fields))
+    hires = {name: options.pop(f"hires_{name}") for name in ("scale", "strength", "steps")}
+    fields: dict[str, Any] = {"hires": _without_none(**hires) or None, **_parse_size(options.pop("size"))}
+    fields |= {"embed_parameters": options.pop("embed") or None, "images": options.pop("image") or None}
+    fields["outpaint"] = _parse_margins(options.pop("outpaint"))
+    fields |= {"loras": _parse_loras(options.pop("lora")), "control": _parse_controls(options.pop("control"))}
+    fields = {_FIELDS.get(name, name): value for name, value in (options | fields).items()}
+    run(url, key, out, as_json, [prompt, *(more or [])], **_without_none(**fields))
 
 
 app.command(epilog=with_program_name(connect.EPILOG))(connect.connect)
@@ -270,10 +291,6 @@ def _without_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _hires(**values: float | None) -> dict[str, Any] | None:
-    return _without_none(**values) or None
-
-
 def _parse_margins(margins: str | None) -> dict[str, int] | None:
     if margins is None:
         return None
@@ -290,6 +307,24 @@ def _parse_loras(loras: list[str] | None) -> list[dict[str, str | float]] | None
         if not id or (colon and not re.fullmatch(r"-?\d{1,3}(\.\d{1,9})?", scale, re.ASCII)):
             raise typer.BadParameter(f"{option!r} is not like flat or flat:0.8", param_hint="--lora")
         parsed.append({"id": id, "scale": float(scale)} if colon else {"id": id})
+    return parsed or None
+
+
+def _parse_controls(controls: list[str] | None) -> list[dict[str, str | float]] | None:
+    """Return the ControlNets of options like `pose=pose.png,scale=0.8`."""
+    parsed: list[dict[str, str | float]] = []
+    for option in controls or ():
+        found = re.fullmatch(
+            r"(?P<id>[^=]+)=(?P<image>.+?)(?P<more>(,(scale|start|end)=[0-9.]{1,9}|,preprocess=[a-z]{1,40})*)", option
+        )
+        settings = [setting.split("=") for setting in (found["more"] if found else "").split(",")[1:]]
+        try:
+            numbers = {name: value if name == "preprocess" else float(value) for name, value in settings}
+        except ValueError:
+            found = None
+        if not found:
+            raise typer.BadParameter(f"{option!r} is not like pose=pose.png,scale=0.8", param_hint="--control")
+        parsed.append({"id": found["id"], "image": found["image"], **numbers})
     return parsed or None
 
 

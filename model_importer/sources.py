@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,7 @@ from .checkpoint.source import CheckpointSource, SingleFile
 from .errors import ModelImportError
 from .files import Digest, File, Plan
 from .hub import Hub
-from .model_folder import INDEX_FILE, check_model, lora_path, parse_settings
+from .model_folder import EXTRAS, INDEX_FILE, check_model, extra_path, parse_settings
 from .progress import Progress
 from .stream import PIECE
 from .url import Url
@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # they need boto3, which a laptop may lack
 
 Fields = dict[str, Any]
 """The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; or kind, url,
-sha256, licence. A diffusers folder may have `loras`: id, sha256 and, in a hub, source (repository, revision, file)."""
+sha256, licence. A diffusers folder may have lists of `EXTRAS`: id, sha256 and, in a hub, source (repository, revision,
+file)."""
 
 
 class Source(Protocol):
@@ -104,24 +105,25 @@ class HubSource:
             files |= {f"{name}/{path}": replace(file, path=f"{name}/{path}") for path, file in snapshot.files.items()}
         variants = {name: part.get("variant", "") for name, part in parts.items()}
         variants[""] = self._fields.get("variant", "")
-        for lora in self._fields.get("loras", ()):
-            files |= self._lora(lora, files, commits)
-        checked = SourceFiles(files, self.fetch).check(variants, self._pipeline, _ids(self._fields))
+        extras = _extras(self._fields)
+        for path, extra in extras.items():
+            files |= self._extra(path, extra, files, commits)
+        checked = SourceFiles(files, self.fetch).check(variants, self._pipeline, extras)
         return Plan(self._fields, commits, base.licence, checked)
 
-    def _lora(self, lora: Fields, files: Mapping[str, File], commits: dict[str, str]) -> dict[str, File]:
-        """Return a LoRA by its path in the release. Adds the commit of its repository to `commits`."""
-        path, source = lora_path(lora["id"]), lora.get("source")
+    def _extra(self, path: str, extra: Fields, files: Mapping[str, File], commits: dict[str, str]) -> dict[str, File]:
+        """Return an extra by its path in the release. Adds the commit of its repository to `commits`."""
+        source = extra.get("source")
         if source:
             snapshot = self._hub(source["repository"]).snapshot(source["revision"])
             commits.setdefault(source["repository"], snapshot.commit)
             files = {path: snapshot.files[source["file"]]} if source["file"] in snapshot.files else {}
         if path not in files:
             where = f"{source['file']} in {source['repository']}" if source else f"{path} beside the model"
-            raise ModelImportError(f"There is no {where}. Correct the LoRA {lora['id']!r} of the entry.")
-        file, digest = files[path], f"sha256:{lora['sha256']}"
+            raise ModelImportError(f"There is no {where}. Correct {extra['id']!r} in `{_folder(path)}` of the entry.")
+        file, digest = files[path], f"sha256:{extra['sha256']}"
         if file.digest.startswith("sha256:") and file.digest != digest:
-            raise _other_digest(lora, file.digest)
+            raise _other_digest(path, extra, file.digest)
         return {path: replace(file, path=path, digest=digest)}
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
@@ -148,18 +150,19 @@ class S3Source:
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
         source = SourceFiles(files, self.fetch)
-        checked = source.check({"": self._fields.get("variant")}, self._pipeline, _ids(self._fields))
-        for lora in self._fields.get("loras", ()):
-            self._verify(lora, files[lora_path(lora["id"])])
+        extras = _extras(self._fields)
+        checked = source.check({"": self._fields.get("variant")}, self._pipeline, extras)
+        for path, extra in extras.items():
+            self._verify(path, extra, files[path])
         return Plan(self._fields, {}, self._fields.get("licence", "unknown"), checked)
 
-    def _verify(self, lora: Fields, file: File) -> None:
-        """Compare the digest of a LoRA with its entry: that of S3 depends on how the file was uploaded."""
+    def _verify(self, path: str, extra: Fields, file: File) -> None:
+        """Compare the digest of an extra with its entry: that of S3 depends on how the file was uploaded."""
         digest = hashlib.sha256()
         for first in range(0, file.size, PIECE):
             digest.update(self.fetch(file, first, min(first + PIECE, file.size)))
-        if digest.hexdigest() != lora["sha256"]:
-            raise _other_digest(lora, f"sha256:{digest.hexdigest()}")
+        if digest.hexdigest() != extra["sha256"]:
+            raise _other_digest(path, extra, f"sha256:{digest.hexdigest()}")
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
         from botocore.exceptions import ClientError
@@ -222,28 +225,33 @@ class SourceFiles:
         return check_small_file(file, data) if path.endswith(".json") and (first, end) == (0, file.size) else data
 
     def check(
-        self, variants: Mapping[str, str | None], pipeline: str | None, loras: list[str] | None = None
+        self, variants: Mapping[str, str | None], pipeline: str | None, extras: Iterable[str] = ()
     ) -> tuple[File, ...]:
         """Return the files of the model.
 
-        `variants` has those of components with repositories of their own, and "" for the others; `loras` has ids.
+        `variants` has those of components with repositories of their own, and "" for the others; `extras` has paths.
         Raises ModelFolderError before anything is written.
         """
-        checked = check_model(self, variants, pipeline, loras or ())
+        checked = check_model(self, variants, pipeline, extras)
         if unknown := variants.keys() - {"", *checked.index.component_names, *checked.index.unused}:
             names = ", ".join(sorted(unknown))
             raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
         return tuple(self._files[path] for path in checked.files)
 
 
-def _ids(fields: Fields) -> list[str]:
-    return [lora["id"] for lora in fields.get("loras", ())]
+def _extras(fields: Fields) -> dict[str, Fields]:
+    """Return the extras of a source by their paths in a release."""
+    return {extra_path(folder, extra["id"]): extra for folder in EXTRAS for extra in fields.get(folder, ())}
 
 
-def _other_digest(lora: Fields, found: str) -> ModelImportError:
+def _folder(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _other_digest(path: str, extra: Fields, found: str) -> ModelImportError:
     return ModelImportError(
-        f"The LoRA {lora['id']!r} has the digest {found}, but its entry has sha256:{lora['sha256']}. Correct `sha256`, "
-        "or the source of the LoRA."
+        f"The {EXTRAS[_folder(path)].name} {extra['id']!r} has the digest {found}, but its entry has "
+        f"sha256:{extra['sha256']}. Correct `sha256`, or its source."
     )
 
 

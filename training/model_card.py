@@ -16,8 +16,8 @@ from PIL import Image
 
 sys.path.append(str(HERE.parent / "model_code"))
 from contract import Lora
+from generation.extras.lora import Loras
 from generation.gpu_memory import GpuMemory
-from generation.lora import Loras
 
 STYLED = [
     "panda",

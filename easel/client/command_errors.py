@@ -18,7 +18,10 @@ from easel.client.errors import (
 )
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 
-_OPTIONS = {"base_url": "--url", "api_key": "--key", "init_image": "--init-image", "mask_image": "--mask"}
+_OPTIONS = {
+    "base_url": "--url", "api_key": "--key", "init_image": "--init-image", "mask_image": "--mask",
+    "control image": "--control",
+}  # fmt: skip
 """Arguments of the client by the option of the command line."""
 _EXIT_CODES = {401: ENVIRONMENT, 403: ENVIRONMENT, 404: FAILED, 429: FAILED}
 

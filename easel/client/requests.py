@@ -62,7 +62,7 @@ def to_body(prompt: str | Sequence[str], fields: Mapping[str, Any], extra: Mappi
 
 
 def _encode_control(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {**item, **({"image": encode(item["image"], "control")} if "image" in item else {})}
+    return {**item, **({"image": encode(item["image"], "control image")} if "image" in item else {})}
 
 
 def _encode_all(sources: Sequence[ImageSource]) -> list[str]:

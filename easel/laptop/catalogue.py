@@ -78,15 +78,15 @@ class Entry:
         return count * (4 if small else 2)
 
     def _check(self) -> CheckedModel:
-        digests, variant = self.model.lora_digests, self.model.source.variant
-        return check_folder(self.path, variant=variant, pipeline=self.model.pipeline, loras=digests)
+        digests, variant = self.model.extra_digests, self.model.source.variant
+        return check_folder(self.path, variant=variant, pipeline=self.model.pipeline, extras=digests)
 
     @cached_property
     def _refusal(self) -> ModelFolderError | None:
         """Why the container would not load the files, by the same rule."""
         try:
             self._check()
-            check_digests(self.path, self.model.lora_digests)
+            check_digests(self.path, self.model.extra_digests)
         except ModelFolderError as error:
             return error
         return self._lacks_scipy()

@@ -111,7 +111,7 @@ def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
         fields = fields | {"revision": single.commits[fields["repository"]]}
         more = {"licence": single.licence, "page": f"{connect.hub(fields['repository']).url}/{fields['repository']}"}
     header = single.header()
-    check_not_lora(header, text)
+    check_not_extra(header, text)
     layout = identify(header)
     count = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
     more["licence"] = header.metadata.get("modelspec.license") or more.get("licence", "")
@@ -128,11 +128,15 @@ def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
     )
 
 
-def check_not_lora(header: Header, where: str) -> None:
-    """Raise CommandError for a LoRA: it belongs to a model's entry."""
+def check_not_extra(header: Header, where: str) -> None:
+    """Raise CommandError for a LoRA or a ControlNet: it belongs to a model's entry."""
     from model_importer.model_folder import ModelFolderError, lora_base
+    from model_importer.model_folder.extras.controls import control_base, is_control
     from model_importer.model_folder.loras.base import BASES
 
+    if is_control(header.shapes):
+        fix = "Add it to `controls` in the entry of a model of that base."
+        raise refused(where, f"it is a ControlNet for {control_base(header.shapes)}, not a model", fix)
     try:
         base = BASES.get(lora_base(header), "an unknown base")
     except ModelFolderError:

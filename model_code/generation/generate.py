@@ -7,8 +7,8 @@ comes from a CPU generator with `seeds()[i]`, so that a laptop and a GPU start f
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from contract import EaselError, GenerationRequest, Hires, ModelProfile, prompt_texts, refuse
+from generation.extras.control import ControlInput, Controls, read_control
+from generation.extras.lora import Loras
 from generation.gpu_memory import GpuMemory, is_out_of_memory
 from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
-from generation.img2img import InitImage, img2img_class, pipeline_strength, read_init_image
+from generation.img2img import InitImage, Kind, pipeline_class, pipeline_strength, read_init_image
 from generation.inpaint import InpaintInput, read_inpaint_input
-from generation.lora import Loras
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
@@ -47,6 +48,8 @@ class Model:
     """The LoRAs of the profile; None: it has none."""
     revision: str = ""
     """Commit or hash of the files; empty: it is not known."""
+    controls: Controls | None = None
+    """The ControlNets of the profile; None: it has none."""
     is_cancelled: Callable[[], bool] | None = None
     """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None
@@ -80,8 +83,8 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     """
     size = generation_size(model, request)
     start = _read_start(request, *size, model.profile)
-    first = _create_run(model, request, size, start, expires_at)
-    with model.loras.applied(request.loras) if model.loras else nullcontext():
+    with _extras(model, request) as control:
+        first = _create_run(model, request, size, start, control, expires_at)
         last, images, warnings = first, first.generate_all(), list(first.arguments.warnings)
         if request.hires is not None:
             last = _create_second_run(first, request.hires, images)
@@ -115,6 +118,19 @@ def _read_start(
     return read_init_image(request.init_image, width, height)
 
 
+@contextmanager
+def _extras(model: Model, request: GenerationRequest) -> Iterator[ControlInput | None]:
+    """Apply LoRAs, and provide ControlNets with their images, until the end of the block."""
+    control = read_control(request.control)
+    with ExitStack() as until_the_end:
+        if control and model.controls:
+            nets = until_the_end.enter_context(model.controls.loaded(control.requested))
+            control = replace(control, nets=nets)
+        if model.loras:
+            until_the_end.enter_context(model.loras.applied(request.loras))
+        yield control
+
+
 def _resize(pixels: Pixels, width: int, height: int, profile: ModelProfile) -> Pixels:
     return (upscale if profile.upscales else crop_center)(pixels, width, height)
 
@@ -137,12 +153,12 @@ def scaling_warnings(requested: tuple[int, int], size: tuple[int, int], profile:
     return [f"{profile.name} generates {width}x{height}; {scaled}."]
 
 
-def request_pipeline(pipeline: Any, scheduler: str, pipeline_class: Any, **own: Any) -> Any:
-    """Return a `pipeline_class` with a scheduler and components of its `own`, and all others of `pipeline`."""
-    parameters = inspect.signature(pipeline_class.__init__).parameters
+def request_pipeline(pipeline: Any, scheduler: str, class_: Any, **own: Any) -> Any:
+    """Return a `class_` with a scheduler and components of its `own`, and all others of `pipeline`."""
+    parameters = inspect.signature(class_.__init__).parameters
     own_scheduler = create_scheduler(scheduler, pipeline.scheduler)
     components = {**pipeline.config, **pipeline.components, "scheduler": own_scheduler, **own}
-    created = pipeline_class(**{name: components[name] for name in parameters if name in components})
+    created = class_(**{name: components[name] for name in parameters if name in components})
     created.set_progress_bar_config(disable=True)
     return created
 
@@ -182,6 +198,7 @@ class _Run:
     pipeline: Any
     arguments: PipelineArguments
     start: InitImage | InpaintInput | EditInput | ScaledImages | None
+    control: ControlInput | None
     expires_at: float | None
     tiles: Tiling = field(default_factory=Tiling)
     steps_before: int = 0
@@ -320,36 +337,37 @@ def _create_run(
     model: Model,
     request: GenerationRequest,
     size: tuple[int, int],
-    start: InitImage | InpaintInput | EditInput | None,
+    start: InitImage | InpaintInput | EditInput | ScaledImages | None,
+    control: ControlInput | None,
     expires_at: float | None,
 ) -> _Run:
-    """Return the run of a request, or its first pass, at `size`."""
-    pipeline, checker = _own_pipeline(model, request, _pipeline_class(model, start))
+    """Return the run of a request, or of one of its passes, at `size`."""
+    class_ = _pipeline_class(model, start, control=control is not None)
+    checker = create_checker(model.pipeline, request)
+    own = ({"safety_checker": checker} if checker else {}) | (control.component if control else {})
+    pipeline = request_pipeline(model.pipeline, request.scheduler, class_, **own)
     check_steps(pipeline.scheduler, request.num_inference_steps)
     if request.hires is not None:
         check_steps(pipeline.scheduler, request.hires.steps, "hires.steps")
-        img2img_class(model.pipeline, inpaint=False)
+        pipeline_class(model.pipeline, "Img2Img", control=control is not None)
     arguments = prepare_arguments(pipeline, request, *size)
-    return _Run(model, request, size, pipeline, arguments, start, expires_at, checker=checker)
+    if control is not None:
+        more, warnings = control.arguments(size, "control_image" if start else "image")
+        arguments = replace(arguments, shared=arguments.shared | more, warnings=(*warnings, *arguments.warnings))
+    return _Run(model, request, size, pipeline, arguments, start, control, expires_at, checker=checker)
 
 
-def _own_pipeline(model: Model, request: GenerationRequest, pipeline_class: Any) -> tuple[Any, FlaggingChecker | None]:
-    """Return a pipeline for the request, and its safety checker if it flags images."""
-    checker = create_checker(model.pipeline, request)
-    own = {"safety_checker": checker} if checker else {}
-    return request_pipeline(model.pipeline, request.scheduler, pipeline_class, **own), checker
-
-
-def _pipeline_class(model: Model, start: InitImage | InpaintInput | EditInput | None) -> Any:
+def _pipeline_class(
+    model: Model, start: InitImage | InpaintInput | EditInput | ScaledImages | None, *, control: bool
+) -> Any:
     """Return the class that generates from noise and `start`. Raises EaselError `not_supported`."""
-    if start is None:
-        return type(model.pipeline)
-    if not isinstance(start, EditInput):
-        return img2img_class(model.pipeline, inpaint=isinstance(start, InpaintInput))
+    if isinstance(start, InitImage | InpaintInput | ScaledImages):
+        kind: Kind = "Inpaint" if isinstance(start, InpaintInput) else "Img2Img"
+        return pipeline_class(model.pipeline, kind, control=control)
     name = type(model.pipeline).__name__
-    if name not in EDITORS:
+    if start is not None and name not in EDITORS:
         refuse("not_supported", "images", f"{name} looks at no images", "Leave out images.")
-    return type(model.pipeline)
+    return pipeline_class(model.pipeline, "", control=control)
 
 
 def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _Run:
@@ -359,10 +377,10 @@ def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _
     size = generation_size(model, second)
     if not model.profile.upscales:
         images = [crop_center(image, request.width, request.height) for image in images]
-    pipeline, checker = _own_pipeline(model, request, img2img_class(model.pipeline, inpaint=False))
-    arguments = replace(prepare_arguments(pipeline, second, *size), encoder=first.arguments.encoder)
-    start, steps = scale_up(images, *size), first.steps * request.image_count
-    return _Run(model, second, size, pipeline, arguments, start, first.expires_at, steps_before=steps, checker=checker)
+    run = _create_run(model, second, size, scale_up(images, *size), first.control, first.expires_at)
+    run.arguments = replace(run.arguments, encoder=first.arguments.encoder)
+    run.steps_before = first.steps * request.image_count
+    return run
 
 
 def _to_tensor(images: torch.Tensor | Pixels) -> torch.Tensor:

@@ -3,12 +3,13 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image, ImageOps
 
 from contract import INIT_IMAGE_PIXELS, GenerationRequest, refuse
 from images.init_image import DecodedImage, decode_init_image
+from model_folder import CONTROL_PIPELINES
 
 _ROUNDS_DOWN, _ROUNDS_UP = 0.5, -0.5
 PIPELINES: Mapping[str, float] = {
@@ -26,6 +27,10 @@ PIPELINES: Mapping[str, float] = {
 steps. Left out: FLUX.2 uses images as references, and LCM counts steps in another way.
 """
 
+Kind = Literal["", "Img2Img", "Inpaint"]
+"""What a pipeline starts from beside noise: nothing, an image, or an image with a mask."""
+_PARAMS: Mapping[Kind, str] = {"": "prompt", "Img2Img": "init_image", "Inpaint": "mask_image"}
+
 _CROP_WITHOUT_WARNING = 0.02
 """The part of an image that may be cropped without a warning."""
 
@@ -42,17 +47,20 @@ class InitImage:
         return {"image": [self.image] * len(indexes)}
 
 
-def img2img_class(pipeline: Any, *, inpaint: bool) -> Any:
-    """Return the class for image to image, or for inpainting, of a loaded pipeline.
+def pipeline_class(pipeline: Any, kind: Kind, *, control: bool = False) -> Any:
+    """Return the class of a loaded pipeline to generate with, which takes ControlNets if `control`.
 
     Raises EaselError `not_supported`.
     """
     import diffusers
 
+    if not kind and not control:
+        return type(pipeline)
     name = type(pipeline).__name__
-    variant = name.replace("Pipeline", "InpaintPipeline" if inpaint else "Img2ImgPipeline")
-    if name not in PIPELINES or not hasattr(diffusers, variant):
-        param = "mask_image" if inpaint else "init_image"
+    variant = name.replace("Pipeline", f"{'ControlNet' if control else ''}{kind}Pipeline")
+    known = (not kind or name in PIPELINES) and (not control or name in CONTROL_PIPELINES)
+    if not known or not hasattr(diffusers, variant):
+        param = "control" if control else _PARAMS[kind]
         message = f"{name} of diffusers {diffusers.__version__} takes no {param}"
         refuse("not_supported", param, message, f"Leave out {param} and its fields.")
     return getattr(diffusers, variant)
@@ -73,13 +81,11 @@ def read_init_image(init_image: str, width: int, height: int) -> InitImage:
     return fit(decode_init_image(base64.b64decode(init_image), INIT_IMAGE_PIXELS), width, height)
 
 
-def fit(decoded: DecodedImage, width: int, height: int) -> InitImage:
+def fit(decoded: DecodedImage, width: int, height: int, *, param: str = "init_image") -> InitImage:
     """Scale to cover the size and crop the center."""
     image = decoded.image
     scale_x, scale_y = width / image.width, height / image.height
     cropped = 1 - min(scale_x, scale_y) / max(scale_x, scale_y)
-    warning = (
-        f"init_image has {image.width}x{image.height} pixels; it was cropped to the proportions of {width}x{height}."
-    )
+    warning = f"{param} has {image.width}x{image.height} pixels; it was cropped to the proportions of {width}x{height}."
     fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     return InitImage(fitted, (*decoded.warnings, *((warning,) if cropped > _CROP_WITHOUT_WARNING else ())))

@@ -6,6 +6,7 @@ without weights has exactly the embeddings that the pipeline computes itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ def clip_layers(pipeline: Any) -> int | None:
 
 def _family(pipeline: Any) -> str:
     """Return the class for text to image."""
-    return type(pipeline).__name__.replace("Img2Img", "").replace("Inpaint", "")
+    return re.sub("ControlNet|Img2Img|Inpaint", "", type(pipeline).__name__)
 
 
 def _encoders(pipeline: Any) -> list[tuple[Any, Any]]:

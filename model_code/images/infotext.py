@@ -54,6 +54,7 @@ def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> s
         **({} if request.clip_skip is None else {"Clip skip": str(request.clip_skip)}),
         **hires_settings(request),
         **_edit_settings(request),
+        **_control_settings(request),
         **({"Prompt syntax": request.prompt_syntax} if request.prompt_syntax != PROMPT_SYNTAXES[0] else {}),
         **({"Lora hashes": _hashes(origin.lora_hashes)} if origin.lora_hashes else {}),
         "Version": "Easel",
@@ -83,6 +84,15 @@ def _edit_settings(request: GenerationRequest) -> dict[str, str]:
     """Return the first digits of the hashes of the images to look at. A1111 has no name for them."""
     hashes = request.images or ()
     return {"Images": " ".join(hash.removeprefix("sha256:")[:10] for hash in hashes)} if hashes else {}
+
+
+def _control_settings(request: GenerationRequest) -> dict[str, str]:
+    """Return the units of A1111's extension for ControlNets."""
+    return {
+        f"ControlNet {number}": f"Module: {control.preprocess or 'none'}, Model: {control.id}, "
+        f"Weight: {control.scale:g}, Guidance Start: {control.start:g}, Guidance End: {control.end:g}"
+        for number, control in enumerate(request.control or ())
+    }
 
 
 def _sampler(scheduler: str) -> dict[str, str]:

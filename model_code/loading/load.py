@@ -9,9 +9,10 @@ import torch
 
 from container_log import log
 from contract import IMAGES, SIDE, EaselError, GenerationRequest, refuse
+from generation.extras.control import Controls
+from generation.extras.lora import Loras
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
-from generation.lora import Loras
 from generation.vocabulary import Vocabulary
 from loading.hardware import Hardware, choose_hardware
 from loading.layout import prepare_layout
@@ -28,7 +29,7 @@ def load_model(folder: Path) -> Model:
     Raises ModelFolderError (the folder is refused), EaselError `config_error`, or what the libraries raise.
     """
     options = loading_options()
-    checked = check_folder(folder, variant=options.variant, loras=options.loras)
+    checked = check_folder(folder, variant=options.variant, extras=options.extras)
     weights = [folder / part / name for part, found in checked.weights.items() for name in found.files]
     _prefetch(weights)
     family = PIPELINES[checked.index.pipeline]
@@ -45,6 +46,7 @@ def load_model(folder: Path) -> Model:
         vocabulary=Vocabulary(read_vocabulary(folder)),
         loras=Loras(folder, pipeline, memory),
         revision=read_revision(folder, checked),
+        controls=Controls(folder, pipeline, memory),
     )
     _warm_up(model)
     log(

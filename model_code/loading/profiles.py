@@ -8,11 +8,11 @@ from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
-from contract import CONTENT, SIDE, SIDE_MULTIPLE, ModelProfile, ProfileLora, parse_profile
+from contract import CONTENT, SIDE, SIDE_MULTIPLE, ModelProfile, ProfileControl, ProfileLora, parse_profile
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
-from model_folder import EDITORS, CheckedModel
+from model_folder import EDITORS, EXTRAS, CheckedModel, extra_ids, extra_path
 
 _DEFAULT_SIDE = 1024
 
@@ -23,8 +23,8 @@ class LoadingOptions:
 
     dtype: str | None = None
     variant: str | None = None
-    loras: tuple[str, ...] | None = None
-    """Ids; None: those of the folder."""
+    extras: tuple[str, ...] | None = None
+    """Paths of LoRAs and ControlNets; None: those of the folder."""
 
 
 def loading_options() -> LoadingOptions:
@@ -32,8 +32,8 @@ def loading_options() -> LoadingOptions:
     value = json.loads(_profile_text() or "null")
     if value is None:
         return LoadingOptions()
-    loras = tuple(lora["id"] for lora in value.get("loras", ()))
-    return LoadingOptions(value.get("dtype"), value.get("variant"), loras)
+    extras = (extra_path(folder, extra["id"]) for folder in EXTRAS for extra in value.get(folder, ()))
+    return LoadingOptions(value.get("dtype"), value.get("variant"), tuple(extras))
 
 
 def model_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> ModelProfile:
@@ -65,7 +65,8 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         max_steps=limit,
         image_to_image=type(pipeline).__name__ in PIPELINES,
         edits=EDITORS.get(type(pipeline).__name__, 0),
-        loras=tuple(ProfileLora(id=id) for id in checked.loras),
+        loras=tuple(ProfileLora(id=id) for id in extra_ids(checked.extras, "loras")),
+        controls=tuple(ProfileControl(id=id) for id in extra_ids(checked.extras, "controls")),
         clip_layers=clip_layers(pipeline),
         content=CONTENT[:1] if getattr(pipeline, "safety_checker", None) else (),
     )

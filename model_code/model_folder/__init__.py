@@ -6,13 +6,15 @@ importer ships alone. The checks guard against a `model_index.json` that names a
 """
 
 from .check import check_folder
-from .classes import CLIP_PIPELINES, COMPONENTS, EDITORS, PIPELINES, PipelineFamily
+from .classes import CLIP_PIPELINES, COMPONENTS, CONTROL_PIPELINES, EDITORS, PIPELINES, PipelineFamily
 from .errors import ModelFolderError
+from .extras import EXTRAS, check_digests, extra_ids, extra_path
+from .extras.controls import check_control, image_channels
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
 from .local_files import LocalFiles, select_local_files
-from .loras import LoraLayer, Modules, Target, check_digests, check_lora, lora_base, lora_path
+from .loras import LoraLayer, Modules, Target, check_lora, lora_base
 from .printable import printable
 from .safetensors_header import Header, Tensor, read_header, read_shapes
 from .selection import CheckedModel, check_model
@@ -22,7 +24,9 @@ from .weights import Weights, weights_stem
 __all__ = [
     "CLIP_PIPELINES",
     "COMPONENTS",
+    "CONTROL_PIPELINES",
     "EDITORS",
+    "EXTRAS",
     "INDEX_FILE",
     "JSON_BYTES",
     "PIPELINES",
@@ -40,12 +44,15 @@ __all__ = [
     "Target",
     "Tensor",
     "Weights",
+    "check_control",
     "check_digests",
     "check_folder",
     "check_lora",
     "check_model",
+    "extra_ids",
+    "extra_path",
+    "image_channels",
     "lora_base",
-    "lora_path",
     "max_bytes",
     "parse_index",
     "parse_settings",

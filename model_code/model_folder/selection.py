@@ -9,9 +9,10 @@ from typing import Any
 
 from .classes import PIPELINES, has_weights
 from .errors import ModelFolderError
+from .extras.controls import check_control
 from .files import Files, read_settings
 from .index import INDEX_BYTES, INDEX_FILE, Component, ModelIndex, parse_index
-from .loras import Modules, check_lora, lora_path
+from .loras import Modules, check_lora
 from .parts import Settings, check_chat_template, check_part
 from .printable import printable
 from .safetensors_header import read_shapes
@@ -30,21 +31,21 @@ class CheckedModel:
 
     index: ModelIndex
     files: tuple[str, ...]
-    """Paths, sorted: the index, the settings and weights of each part, and the LoRAs."""
+    """Paths, sorted: the index, the settings and weights of each part, and the extras."""
     weights: Mapping[str, Weights]
     """The weights of each part that has some."""
-    loras: tuple[str, ...] = ()
-    """Ids of the LoRAs."""
+    extras: tuple[str, ...] = ()
+    """Paths of the LoRAs and ControlNets."""
 
 
 def check_model(
-    files: Files, variants: Mapping[str, str | None], pipeline: str | None = None, loras: Iterable[str] = ()
+    files: Files, variants: Mapping[str, str | None], pipeline: str | None = None, extras: Iterable[str] = ()
 ) -> CheckedModel:
     """Return the files of a model.
 
     `variants` maps parts to variants, and "" to that of the others; None prefers fp16. `pipeline` is the class in the
-    model's entry, `loras` has the ids of its LoRAs. Nothing but settings and the headers of weights is read. Raises
-    ModelFolderError: part, file and what to do.
+    model's entry, `extras` has the paths of its LoRAs and ControlNets. Nothing but settings and the headers of weights
+    is read. Raises ModelFolderError: part, file and what to do.
     """
     for path in files.sizes:
         _check_path(path)
@@ -67,12 +68,20 @@ def check_model(
             selected |= {f"{part.name}/{name}" for name in (*found.files, *filter(None, [found.index]))}
         check_values(part, settings[part.name], tensors.get(part.name, {}))
     check_together(index, settings, tensors)
+    paths = tuple(extras)
+    _check_extras(files, paths, index, tensors)
+    return CheckedModel(index, tuple(sorted({*selected, *paths})), weights, paths)
+
+
+def _check_extras(
+    files: Files, paths: tuple[str, ...], index: ModelIndex, tensors: Mapping[str, dict[str, tuple[int, ...]]]
+) -> None:
     modules = Modules(tensors)
-    ids = tuple(loras)
-    for id in ids:
-        check_lora(files, lora_path(id), modules)
-        selected.add(lora_path(id))
-    return CheckedModel(index, tuple(sorted(selected)), weights, ids)
+    for path in paths:
+        if path.startswith("loras/"):
+            check_lora(files, path, modules)
+        else:
+            check_control(files, path, index.pipeline, tensors)
 
 
 def _check_pipeline(index: ModelIndex, pipeline: str | None) -> None:

@@ -20,19 +20,19 @@ def check_folder(
     names: Iterable[str] | None = None,
     variant: str | None = None,
     pipeline: str | None = None,
-    loras: Iterable[str] | None = (),
+    extras: Iterable[str] | None = (),
 ) -> CheckedModel:
     """Return the model in a folder that is safe to load.
 
     `names` are the files of a release; by default all files are checked but those of `code/`. `variant`,
-    `pipeline` and `loras` are as in `check_local_model`. Raises ModelFolderError.
+    `pipeline` and `extras` are as in `check_local_model`. Raises ModelFolderError.
     """
     for file in _files(folder) if names is None else (folder / name for name in names):
         regular_or_folder(folder, file, links=True)
         if file.suffix.lower() in UNSAFE_SUFFIXES:
             name, hint = file.relative_to(folder).as_posix(), "Keep weights as .safetensors and no code beside them."
             raise ModelFolderError(f"{name} is not safe to read", hint)
-    return check_local_model(folder, variant, pipeline, loras, links=True)
+    return check_local_model(folder, variant, pipeline, extras, links=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -147,6 +147,9 @@ CLIP_PIPELINES = ("LatentConsistencyModelPipeline", "StableDiffusionPipeline", "
 EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10}
 """Those that look at images, which the prompt describes how to change, and the most that they take."""
 
+CONTROL_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+"""Those for which diffusers has pipelines with ControlNets that are a copy of the UNet's first half."""
+
 _OF_DIFFUSERS = ("Autoencoder", "Scheduler", "Transformer2DModel", "UNet2D")
 _SAFETY_CHECKER = "StableDiffusionSafetyChecker"
 _WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "FeatureExtractor")

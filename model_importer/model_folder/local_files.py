@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .errors import ModelFolderError
-from .loras import LORAS_FOLDER, check_digests
+from .extras import check_digests, extra_paths
 from .selection import CheckedModel, check_model
 from .vocabulary import VOCABULARY_FILE, read_vocabulary
 
@@ -62,35 +62,28 @@ def check_local_model(
     folder: Path,
     variant: str | None = None,
     pipeline: str | None = None,
-    loras: Iterable[str] | None = (),
+    extras: Iterable[str] | None = (),
     *,
     links: bool = False,
 ) -> CheckedModel:
-    """Return the model in a folder. `variant`, `pipeline` and `loras` are as in `check_model`; None: all its LoRAs.
+    """Return the model in a folder. `variant`, `pipeline` and `extras` are as in `check_model`; None: all it has.
 
     Raises ModelFolderError.
     """
     files = LocalFiles(folder, links=links)
-    checked = check_model(files, {"": variant}, pipeline, _loras_of(files) if loras is None else loras)
+    checked = check_model(files, {"": variant}, pipeline, extra_paths(files) if extras is None else extras)
     read_vocabulary(folder)
     return checked
 
 
-def _loras_of(files: LocalFiles) -> list[str]:
-    paths = sorted(path for path in files.sizes if path.startswith(f"{LORAS_FOLDER}/"))
-    if others := [path for path in paths if not path.endswith(".safetensors")]:
-        raise ModelFolderError(f"{others[0]} is not a LoRA", f"Keep only .safetensors files in {LORAS_FOLDER}/.")
-    return [path.removeprefix(f"{LORAS_FOLDER}/").removesuffix(".safetensors") for path in paths]
-
-
 def select_local_files(
-    folder: Path, variant: str | None = None, pipeline: str | None = None, loras: Mapping[str, str] | None = None
+    folder: Path, variant: str | None = None, pipeline: str | None = None, extras: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return the paths to release, sorted: those of the model, its LoRAs (id to sha256), and the vocabulary.
+    """Return the paths to release, sorted: those of the model, its extras (path to sha256), and the vocabulary.
 
     Raises ModelFolderError.
     """
-    files = check_local_model(folder, variant, pipeline, loras or {}).files
-    check_digests(folder, loras or {})
+    files = check_local_model(folder, variant, pipeline, extras or {}).files
+    check_digests(folder, extras or {})
     vocabulary = [VOCABULARY_FILE] if (folder / VOCABULARY_FILE).exists() else []
     return sorted([*files, *vocabulary])

@@ -21,27 +21,27 @@ from pydantic import (
     model_validator,
 )
 
-from model_importer.model_folder import CLIP_PIPELINES, EDITORS, PIPELINES
+from model_importer.model_folder import CLIP_PIPELINES, CONTROL_PIPELINES, EDITORS, EXTRAS, PIPELINES, extra_path
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "licence_url",
-    "suggestions", "subjects", "prompt_tokens", "presets",
+    "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "controls",
+    "licence_url", "suggestions", "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
 """The container needs none of the last keys, from the link of the licence on. It also gets `dtype` and `variant`."""
-_LORA_OF_CONTAINER = frozenset({"id", "scale", "scheduler", "steps", "guidance_scale"})
-_LORA_OF_FUNCTIONS = _LORA_OF_CONTAINER | {"name", "name_zh", "words"}
-"""Fields of a LoRA that a request needs, and those that people see."""
+_NEEDED = {"id", "scale", "scheduler", "steps", "guidance_scale", "preprocess"}
+_SHOWN = _NEEDED | {"name", "name_zh", "words"}
+"""Fields of an extra that a request needs, and those that people see."""
 VARIABLE_BYTES = 1024
 """SageMaker's limit for one variable of a container."""
 CONTAINER_BYTES = 16 * 1024
 """Half of what SageMaker allows for all variables of a container."""
 
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
-LORA_SCALE, MOST_LORAS = (-4, 4), 16
+LORA_SCALE, CONTROL_SCALE, MOST_LORAS, MOST_CONTROLS = (-4, 4), (0, 2), 16, 8
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
@@ -185,7 +185,7 @@ class Preset(_Entry):
     """What the image should not contain."""
 
 
-class LoraFile(_Entry):
+class ExtraFile(_Entry):
     """A file of a repository of the hub."""
 
     kind: Literal["hub"] = "hub"
@@ -197,14 +197,14 @@ class LoraFile(_Entry):
     """Path in the repository."""
 
 
-class Lora(_Entry):
-    """A LoRA that requests may use. Its settings replace the model's defaults in a request that has the LoRA."""
+class Extra(_Entry):
+    """A file beside the model's own that requests may use."""
 
     id: Annotated[str, matches(r"[a-z0-9][a-z0-9._-]{0,39}", "lower-case letters, digits, dots and dashes")]
-    """By which a request names it. The file is `loras/<id>.safetensors` in the model's folder or release."""
+    """By which a request names it. The file is `<key>/<id>.safetensors` in the model's folder or release."""
     sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
     """Digest of the file. Another file is refused."""
-    source: LoraFile | None = None
+    source: ExtraFile | None = None
     """Where an import gets the file, for a model of a hub; default: it is beside the model's own files."""
     name: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
     """Name that people read, in English; default: the id."""
@@ -212,6 +212,11 @@ class Lora(_Entry):
     """Its Chinese name; default: the English one."""
     licence: str | None = None
     """Name of the licence."""
+
+
+class Lora(Extra):
+    """A LoRA that requests may use. Its settings replace the model's defaults in a request that has the LoRA."""
+
     scale: Annotated[StrictFloat, Field(ge=LORA_SCALE[0], le=LORA_SCALE[1])] = 1.0
     """The scale of a request that sets none."""
     words: tuple[Annotated[str, Field(max_length=100)], ...] = ()
@@ -222,6 +227,15 @@ class Lora(_Entry):
     """Number of inference steps."""
     guidance_scale: Annotated[StrictFloat | None, Field(ge=GUIDANCE[0], le=GUIDANCE[1])] = None
     """Guidance scale."""
+
+
+class Control(Extra):
+    """A ControlNet that requests may use."""
+
+    scale: Annotated[StrictFloat, Field(ge=CONTROL_SCALE[0], le=CONTROL_SCALE[1])] = 1.0
+    """The scale of a request that sets none."""
+    preprocess: Literal["canny"] | None = None
+    """What makes its map of an ordinary image, if a request says so; default: requests send maps."""
 
 
 class Model(_Entry):
@@ -286,6 +300,8 @@ class Model(_Entry):
     """Named settings that the page offers."""
     loras: Annotated[tuple[Lora, ...], Field(max_length=MOST_LORAS)] = ()
     """LoRAs that requests may use."""
+    controls: Annotated[tuple[Control, ...], Field(max_length=MOST_CONTROLS)] = ()
+    """ControlNets that requests may use."""
     _allowed: str = PrivateAttr(CONTENT[0])
 
     @model_validator(mode="after")
@@ -297,7 +313,9 @@ class Model(_Entry):
         _check_steps(self)
         _check_sizes(self)
         _check_presets(self)
+        _check_extras(self)
         _check_loras(self)
+        _check_controls(self)
         _check_length(self)
         return self
 
@@ -315,34 +333,44 @@ class Model(_Entry):
     @property
     def profile(self) -> str:
         """JSON for the functions: what a request needs."""
-        return self._render(PROFILE, _LORA_OF_FUNCTIONS)
+        return self._render(PROFILE, _SHOWN)
 
     @property
     def container_profile(self) -> str:
         """JSON for the container: what a request needs, and how the model is loaded."""
-        return self._render(CONTAINER_PROFILE, _LORA_OF_CONTAINER, dtype=self.dtype, variant=self.source.variant)
+        return self._render(CONTAINER_PROFILE, _NEEDED, dtype=self.dtype, variant=self.source.variant)
 
     @property
     def source_fields(self) -> dict[str, Any]:
-        """The source for the importer, with that of the LoRAs. Only the variant may have no value."""
-        loras = [lora.model_dump(include={"id", "sha256", "source"}, exclude_none=True) for lora in self.loras]
+        """The source for the importer, with those of the extras. Only the variant may have no value."""
+        keys = {"id", "sha256", "source"}
+        extras = {
+            folder: [extra.model_dump(include=keys, exclude_none=True) for extra in found]
+            for folder, found in self.extras.items()
+        }
         fields = {
             key: value for key, value in self.source.model_dump().items() if value is not None or key == "variant"
         }
-        return fields | ({"loras": loras} if loras else {})
+        return fields | extras
 
     @property
-    def lora_digests(self) -> dict[str, str]:
-        """Id of each LoRA to the sha256 of its file."""
-        return {lora.id: lora.sha256 for lora in self.loras}
+    def extras(self) -> dict[str, tuple[Extra, ...]]:
+        """Key of the entry, which is also the folder of their files, to its extras, if there are any."""
+        found = {folder: getattr(self, folder) for folder in EXTRAS}
+        return {folder: extras for folder, extras in found.items() if extras}
 
-    def _render(self, keys: tuple[str, ...], lora_keys: frozenset[str], **more: str | None) -> str:
+    @property
+    def extra_digests(self) -> dict[str, str]:
+        """Path of each extra to the sha256 of its file."""
+        return {extra_path(folder, extra.id): extra.sha256 for folder, found in self.extras.items() for extra in found}
+
+    def _render(self, keys: tuple[str, ...], extra_keys: set[str], **more: str | None) -> str:
         fields = {key: getattr(self, key) for key in keys} | more
         value = {key: value for key, value in fields.items() if value not in (None, ())}
         if "presets" in value:
             value["presets"] = [preset.model_dump(exclude_none=True) for preset in self.presets]
-        if "loras" in value:
-            value["loras"] = [lora.model_dump(include={*lora_keys}, exclude_defaults=True) for lora in self.loras]
+        for folder, extras in self.extras.items():
+            value[folder] = [extra.model_dump(include=extra_keys, exclude_defaults=True) for extra in extras]
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -427,8 +455,9 @@ def _model_at(location: Location) -> type[BaseModel]:
         return HubFiles
     if location[0] == "presets" and len(location) > 2:
         return Preset
-    if location[0] == "loras" and len(location) > 2:
-        return LoraFile if len(location) > 3 and location[2] == "source" else Lora
+    if location[0] in EXTRAS and len(location) > 2:
+        kind = Lora if location[0] == "loras" else Control
+        return ExtraFile if len(location) > 3 and location[2] == "source" else kind
     sources: Mapping[int | str, type[BaseModel]] = {
         "hub": HubSource,
         "s3": S3Source,
@@ -514,16 +543,28 @@ def _check_presets(model: Model) -> None:
             _check_size(model, preset.size, "presets")
 
 
+def _check_extras(model: Model) -> None:
+    for key, extras in model.extras.items():
+        kind = EXTRAS[key].name
+        if _is_converted(model.source):
+            message = (
+                f"{key} are for models that are diffusers folders, and source is a single-file checkpoint. Convert it "
+                f"with `easel models pull`, put every {kind} into its folder, and make that the source."
+            )
+            raise failure("conflict", key, message)
+        ids = [extra.id for extra in extras]
+        if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
+            raise failure("conflict", key, f"{key} has {repeated[0]!r} twice; each needs an id of its own.")
+        for extra in extras:
+            if extra.source and not isinstance(model.source, HubSource):
+                message = (
+                    f"{key}: {extra.id!r} has a source, but only models of a hub are imported with one; put the file "
+                    f"at {extra_path(key, extra.id)} beside the model's files and leave `source` out."
+                )
+                raise failure("conflict", key, message)
+
+
 def _check_loras(model: Model) -> None:
-    if model.loras and _is_converted(model.source):
-        message = (
-            "loras are for models that are diffusers folders, and source is a single-file checkpoint. Convert it with "
-            "`easel models pull`, put the LoRAs into its folder, and make that the source."
-        )
-        raise failure("conflict", "loras", message)
-    ids = [lora.id for lora in model.loras]
-    if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
-        raise failure("conflict", "loras", f"loras has {repeated[0]!r} twice; each needs an id of its own.")
     for lora in model.loras:
         scheduler = lora.scheduler or model.scheduler
         if scheduler not in model.schedulers:
@@ -532,12 +573,12 @@ def _check_loras(model: Model) -> None:
         if lora.steps and lora.steps > (limit := _most_steps(model, scheduler)):
             message = f"loras: {lora.id!r} has {lora.steps} steps; {scheduler} allows {STEPS[0]} to {limit}."
             raise failure("out_of_range", "loras", message)
-        if lora.source and not isinstance(model.source, HubSource):
-            message = (
-                f"loras: {lora.id!r} has a source, but only models of a hub are imported with one; put the file at "
-                f"loras/{lora.id}.safetensors beside the model's files and leave `source` out."
-            )
-            raise failure("conflict", "loras", message)
+
+
+def _check_controls(model: Model) -> None:
+    if model.controls and model.pipeline not in CONTROL_PIPELINES:
+        message = f"controls are for {', '.join(CONTROL_PIPELINES)}; {model.pipeline} takes no ControlNets."
+        raise failure("conflict", "controls", message)
 
 
 def _is_converted(source: Source) -> bool:

@@ -17,15 +17,15 @@ CONTENT_HELP = "docs/how-to/own-model.md says what belongs there."
 
 
 def released_files(
-    folder: Path, variant: str | None = None, pipeline: str | None = None, loras: Mapping[str, str] | None = None
+    folder: Path, variant: str | None = None, pipeline: str | None = None, extras: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return the paths to release, sorted: settings, tokenizers, safetensors of one variant, LoRAs, and the vocabulary.
+    """Return the paths to release, sorted: settings, tokenizers, weights of one variant, extras and the vocabulary.
 
-    `variant` is that of the entry's source, `pipeline` and `loras` (id to sha256) those of the entry. Raises
+    `variant` is that of the entry's source, `pipeline` and `extras` (path to sha256) those of the entry. Raises
     CatalogueError: the folder cannot be released.
     """
     try:
-        return select_local_files(folder, variant, pipeline, loras)
+        return select_local_files(folder, variant, pipeline, extras)
     except ModelFolderError as error:
         raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None
 

@@ -13,8 +13,8 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from contract import Lora
+from generation.extras.lora import Loras
 from generation.gpu_memory import GpuMemory
-from generation.lora import Loras
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models" / "emoji"

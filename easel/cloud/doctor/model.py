@@ -118,7 +118,7 @@ def model_folder(plan: Plan) -> Finding | None:
         return None
     source = plan.model.source
     try:
-        released_files(source.path, source.variant, plan.model.pipeline, plan.model.lora_digests)
+        released_files(source.path, source.variant, plan.model.pipeline, plan.model.extra_digests)
     except CatalogueError as error:
         return failed(str(error))
     return ok(f"{source.path}: {CHECKED}, {folder_size(plan.model) / GB:.2f} GB.")
@@ -130,7 +130,7 @@ def folder_size(model: Model) -> int:
     if not isinstance(source, FolderSource):
         return 0
     try:
-        files = released_files(source.path, source.variant, loras=model.lora_digests)
+        files = released_files(source.path, source.variant, extras=model.extra_digests)
         return sum((source.path / name).stat().st_size for name in files)
     except CatalogueError:
         return 0

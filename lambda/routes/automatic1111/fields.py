@@ -18,6 +18,7 @@ from contract import (
     validate_request,
 )
 from routes.automatic1111.checkpoints import Checkpoints
+from routes.automatic1111.controlnet import other_scripts, set_control
 from routes.automatic1111.samplers import set_scheduler
 from routes.lenient import LenientFields, base64_of
 
@@ -49,7 +50,7 @@ _IGNORED: Mapping[str, tuple[Any, ...]] = {
     "styles": (), "subseed_strength": (), "seed_resize_from_h": (-1,), "seed_resize_from_w": (-1,),
     "restore_faces": (), "tiling": (), "eta": (1,), "s_min_uncond": (), "s_churn": (), "s_tmax": (), "s_tmin": (),
     "s_noise": (1,), "refiner_checkpoint": ("None",), "script_name": ("None",),
-    "alwayson_scripts": (), "infotext": (), "firstpass_image": (), "resize_mode": (1,),
+    "infotext": (), "firstpass_image": (), "resize_mode": (1,),
     "initial_noise_multiplier": (1,), "disable_extra_networks": (True,),
 }  # fmt: skip
 """Fields that change an image and have no effect here: a warning, except for these values and empty ones."""
@@ -108,6 +109,7 @@ def parse(sent: Mapping[str, Any], checkpoints: Checkpoints, owner: str, *, from
         _set_image(lenient, sent, profile)
     elif sent.get("enable_hr"):
         _set_hires(lenient, sent)
+    set_control(lenient, sent)
     _set_settings(lenient, sent.get("override_settings"), checkpoints)
     _warn(lenient, sent, known)
     lenient.fit_response()
@@ -254,6 +256,8 @@ def _set_settings(lenient: LenientFields, settings: Any, checkpoints: Checkpoint
 
 
 def _warn(lenient: LenientFields, sent: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for script in other_scripts(sent.get("alwayson_scripts")):
+        lenient.ignore(f"alwayson_scripts.{script}")
     for name, value in sent.items():
         if name not in known and name not in _CLIENT_FIELDS and value:
             lenient.ignore(name[:80], "this API has no such field")

@@ -15,7 +15,7 @@ BASES = {
     "qwen-image": "Qwen-Image", "z-image": "Z-Image",
 }  # fmt: skip
 """Base to the name that people read."""
-_CROSS_ATTENTION = {768: "sd-1", 1024: "sd-2", 2048: "sdxl"}
+CROSS_ATTENTION = {768: "sd-1", 1024: "sd-2", 2048: "sdxl"}
 """Width of the text encoders' states, which `attn2.to_k` of a UNet reads."""
 _NAMES = {
     r"(noise_refiner|context_refiner|layers)_\d+_(attention|feed_forward|adaLN)": "z-image",
@@ -48,5 +48,5 @@ def lora_base(header: Header, path: str = "the file") -> str:
 def _unet(backbone: Mapping[str, int]) -> str:
     width = next((width for flat, width in backbone.items() if flat.endswith(("attn2_to_k", "attn2_to_v"))), None)
     if width is not None:
-        return _CROSS_ATTENTION.get(width, f"unet-{width}")
+        return CROSS_ATTENTION.get(width, f"unet-{width}")
     return "unknown"

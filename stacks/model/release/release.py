@@ -35,7 +35,7 @@ class Release(Construct):
         manifest: dict[str, str] = {}
         if isinstance(model.source, FolderSource):
             weights = model.source.path
-            released = released_files(weights, model.source.variant, model.pipeline, model.lora_digests)
+            released = released_files(weights, model.source.variant, model.pipeline, model.extra_digests)
             parts = {"": _asset(self, "Weights", weights, _all_but(released)), **parts}
             prefix = f"releases/{_name(parts.values())}/"
             source = {"kind": "folder", "model": model.id}

@@ -267,6 +267,26 @@ def test_loras_reach_the_api(api: Api, run_generate: Generate) -> None:
     assert api.received[0].body == {"prompt": ["a"], "loras": loras}
 
 
+def test_controls_reach_the_api_with_their_images(api: Api, run_generate: Generate, tmp_path: Path) -> None:
+    names = [tmp_path / "a=b, c.png", tmp_path / "d.png"]
+    for name in names:
+        name.write_bytes(START)
+    options = [f"pose={names[0]},scale=0.8,start=0,end=.5", f"canny={names[1]},preprocess=canny"]
+    assert run_generate("--control", options[0], "--control", options[1], "--url", api.url).exit_code == 0
+    encoded = base64.b64encode(START).decode()
+    assert api.received[0].body["control"] == [
+        {"id": "pose", "image": encoded, "scale": 0.8, "start": 0.0, "end": 0.5},
+        {"id": "canny", "image": encoded, "preprocess": "canny"},
+    ]
+
+
+@pytest.mark.parametrize("control", ["", "pose", "pose=", "=a.png", "pose=a.png,scale=1.2.3", "pose=missing.png"])
+def test_a_control_that_cannot_be_read_is_a_usage_error(api: Api, run_generate: Generate, control: str) -> None:
+    done = run_generate("--control", control, "--url", api.url)
+    assert (done.exit_code, api.received) == (2, [])
+    assert "--control" in done.stderr
+
+
 @pytest.mark.parametrize("lora", ["", ":1", "flat:", "flat:much", "flat:1:2", "flat:1e3", "flat:nan"])
 def test_a_lora_that_cannot_be_read_is_a_usage_error(api: Api, run_generate: Generate, lora: str) -> None:
     done = run_generate("--lora", lora, "--url", api.url)

@@ -349,6 +349,16 @@ def test_a_lora_is_named_with_its_base(run: Easel, tmp_path: Path) -> None:
     assert (result.exit_code, "a LoRA for Stable Diffusion 1.x" in result.stderr) == (2, True)
 
 
+def test_a_controlnet_is_named_with_its_base(run: Easel, tmp_path: Path) -> None:
+    control = {
+        "controlnet_cond_embedding.conv_in.weight": torch.zeros(16, 3, 3, 3),
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": torch.zeros(640, 2048),
+    }
+    path = save_checkpoint(control, tmp_path / "control.safetensors")
+    result = run("add", path, "--folder", tmp_path, *MIT)
+    assert (result.exit_code, "a ControlNet for Stable Diffusion XL" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [

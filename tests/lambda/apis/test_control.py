@@ -1,6 +1,7 @@
 """ControlNets in every API, on fakes."""
 
 import base64
+import json
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -62,6 +63,7 @@ def test_a_job_whose_creator_died_is_submitted_with_its_images(slow: World) -> N
     ticket = slow.endpoint.submitted.pop()
     for name in ("request.json", "submitted.json"):
         slow.store.delete(ticket.key(name))
+    slow.jobs._submissions.clear()  # as in another process
     slow.clock.time += SUBMIT_GRACE_S + 1
     slow.call("GET", f"/jobs/{id}")
     assert slow.endpoint.request(slow.endpoint.submitted[0]).control == SENT
@@ -89,3 +91,58 @@ def test_the_list_of_models_has_them(world: World) -> None:
     assert model["bounds"]["controls"] == {"minimum": 1, "maximum": 2}
     assert model["bounds"]["control_scale"] == {"minimum": 0, "maximum": 2}
     assert model["bounds"]["control_cost_percent"] == CONTROL_COST_PERCENT
+
+
+def units(*args: Any, **fields: Any) -> dict[str, Any]:
+    return {"prompt": "a red apple", "alwayson_scripts": {"ControlNet": {"args": [*args]}}, **fields}
+
+
+def test_automatic1111(world: World) -> None:
+    data_url = f"data:image/png;base64,{IMAGES[1]}"
+    first = {"model": "control_v11p_sd15_canny [d14c016b]", "module": "canny", "image": {"image": data_url}}
+    second = {"model": "pose", "input_image": IMAGES[0], "weight": 1.5, "guidance_start": 0.1, "guidance_end": 0.5}
+    off = {"model": "pose", "enabled": False}
+    status, body = world.call("POST", "/sdapi/v1/txt2img", units(first, off, {"model": "None"}, second))
+    assert status == 200, body
+    assert world.endpoint.request(world.endpoint.submitted[-1]).control == (
+        Control(id="canny", image=IMAGES[1], scale=0.5, preprocess="canny"),
+        Control(id="pose", image=IMAGES[0], scale=1.5, start=0.1, end=0.5),
+    )
+    info = json.loads(body["info"])
+    assert info["warnings"] == []
+    unit = "Module: canny, Model: canny, Weight: 0.5, Guidance Start: 0, Guidance End: 1"
+    assert f'ControlNet 0: "{unit}"' in info["infotexts"][0]
+    assert IMAGES[1] not in body["info"] and IMAGES[1] not in json.dumps(body["parameters"])
+
+
+def test_automatic1111_uses_the_init_image_and_warns_of_what_it_changes(world: World) -> None:
+    unit = {"model": "Edges", "weight": 3, "control_mode": 1, "processor_res": 512, "pixel_perfect": True}
+    module = {"module": "reference_only"}
+    sent = units(unit, module, {"model": "pose", "image": IMAGES[0]}, {"model": "other"}, init_images=[IMAGES[1]])
+    _, body = world.call("POST", "/sdapi/v1/img2img", sent)
+    (canny, pose) = world.endpoint.request(world.endpoint.submitted[-1]).control or ()
+    assert (canny.image, canny.scale, pose.id) == (IMAGES[1], 2.0, "pose")
+    assert len(json.loads(body["info"])["warnings"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("unit", "code"),
+    [
+        ({"model": "depth", "image": IMAGES[0]}, "unknown_value"),
+        ({"model": "pose", "module": "openpose_full", "image": IMAGES[0]}, "not_supported"),
+        ({"model": "pose", "module": "canny", "image": IMAGES[0]}, "not_supported"),
+        ({"model": "pose"}, "missing_field"),
+        ({"model": "pose", "image": "x"}, "bad_image"),
+        ({"model": "pose", "image": IMAGES[0], "guidance_start": 1}, "out_of_range"),
+        ("pose", "wrong_type"),
+    ],
+)
+def test_automatic1111_refuses(world: World, unit: Any, code: str) -> None:
+    status, body = world.call("POST", "/sdapi/v1/txt2img", units(unit))
+    assert (status, body["errors"]) == (422, code)
+
+
+def test_a_model_without_controls_refuses_units() -> None:
+    status, body = World().call("POST", "/sdapi/v1/txt2img", units({"model": "canny", "image": IMAGES[0]}))
+    assert (status, body["errors"]) == (422, "unknown_value")
+    assert World().call("POST", "/sdapi/v1/txt2img", units())[0] == 200

@@ -15,6 +15,7 @@ from contract import EaselError, GenerationRequest
 from generation import generate, img2img
 from generation.gpu_memory import GpuMemory
 from generation.inpaint import Canvas, read_inpaint_input
+from model_folder import CONTROL_PIPELINES
 from tests.model_code import tiny
 from tests.model_code.conftest import PROFILE
 
@@ -202,6 +203,9 @@ def test_the_table_has_classes_for_inpainting() -> None:
     import diffusers
 
     for name in img2img.PIPELINES:
-        for inpaint in (False, True):
-            pipeline = type(name, (), {})()
-            assert issubclass(img2img.img2img_class(pipeline, inpaint=inpaint), diffusers.DiffusionPipeline)
+        pipeline = type(name, (), {})()
+        kinds: tuple[img2img.Kind, ...] = ("", "Img2Img", "Inpaint")
+        for kind in kinds:
+            for control in (False, True) if name in CONTROL_PIPELINES else (False,):
+                found = img2img.pipeline_class(pipeline, kind, control=control)
+                assert issubclass(found, diffusers.DiffusionPipeline)

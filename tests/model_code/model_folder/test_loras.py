@@ -24,11 +24,12 @@ from model_folder import (
     read_header,
     select_local_files,
 )
-from model_folder.loras.check import LORA_BYTES
+from model_folder.extras import EXTRAS
 from model_folder.safetensors_header import Header, Tensor
 from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
 
 Shapes = Mapping[str, tuple[int, ...]]
+MOST = EXTRAS["loras"].max_bytes
 DOWN, UP = "lora_unet_conv_in.lora_down.weight", "lora_unet_conv_in.lora_up.weight"
 FITS: dict[str, tuple[int, ...]] = {DOWN: (2, 4, 3, 3), UP: (8, 2, 1, 1)}
 
@@ -49,25 +50,25 @@ def header_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Head
 def refusal(folder: Path, content: bytes) -> ModelFolderError:
     (folder / "loras/a.safetensors").write_bytes(content)
     with pytest.raises(ModelFolderError) as caught:
-        check_folder(folder, loras=["a"])
+        check_folder(folder, extras=["loras/a.safetensors"])
     return caught.value
 
 
 def test_a_lora_belongs_to_the_files_if_the_entry_has_it(folder: Path) -> None:
     path, digest = "loras/a.safetensors", hashlib.sha256(lora()).hexdigest()
-    assert path in select_local_files(folder, loras={"a": digest})
+    assert path in select_local_files(folder, extras={path: digest})
     assert path not in select_local_files(folder)
-    assert check_folder(folder, loras=None).loras == ("a",)
-    assert check_folder(folder).loras == ()
+    assert check_folder(folder, extras=None).extras == (path,)
+    assert check_folder(folder).extras == ()
 
 
 def test_another_digest_is_refused(folder: Path) -> None:
     with pytest.raises(ModelFolderError, match=hashlib.sha256(lora()).hexdigest()):
-        select_local_files(folder, loras={"a": "0" * 64})
+        select_local_files(folder, extras={"loras/a.safetensors": "0" * 64})
     with pytest.raises(ModelFolderError, match="missing"):
-        select_local_files(folder, loras={"b": "0" * 64})
+        select_local_files(folder, extras={"loras/b.safetensors": "0" * 64})
     with pytest.raises(ModelFolderError, match="cannot be read"):
-        check_digests(folder, {"b": "0" * 64})
+        check_digests(folder, {"loras/b.safetensors": "0" * 64})
 
 
 @pytest.mark.parametrize(
@@ -140,10 +141,10 @@ def test_the_bounds_of_a_header(folder: Path) -> None:
 def test_a_pickled_file_is_refused(folder: Path) -> None:
     (folder / "loras/b.pt").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(ModelFolderError, match=r"loras/b\.pt"):
-        check_folder(folder, loras=["a"])
+        check_folder(folder, extras=["loras/a.safetensors"])
 
 
-@pytest.mark.parametrize(("size", "accepted"), [(LORA_BYTES, True), (LORA_BYTES + 1, False)])
+@pytest.mark.parametrize(("size", "accepted"), [(MOST, True), (MOST + 1, False)])
 def test_the_size_is_bounded(size: int, accepted: bool, folder: Path) -> None:
     class Sized(LocalFiles):
         def __init__(self, folder: Path) -> None:
@@ -200,10 +201,10 @@ def test_crafted_metadata(folder: Path, text: str, accepted: bool) -> None:
     shapes = {"unet.conv_in.lora_A.weight": (2, 4, 3, 3), "unet.conv_in.lora_B.weight": (8, 2, 1, 1)}
     (folder / "loras/a.safetensors").write_bytes(tensors(shapes, {"lora_adapter_metadata": text}))
     if accepted:
-        check_folder(folder, loras=["a"])
+        check_folder(folder, extras=["loras/a.safetensors"])
     else:
         with pytest.raises(ModelFolderError, match="an alpha or a rank for unet"):
-            check_folder(folder, loras=["a"])
+            check_folder(folder, extras=["loras/a.safetensors"])
 
 
 @pytest.mark.parametrize("layer", ["lora_unet_input_blocks_{}_0_a", "transformer_blocks.{}.attn.a"])

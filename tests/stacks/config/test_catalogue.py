@@ -36,7 +36,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
-    "loras", "edits", "content",
+    "loras", "edits", "content", "controls",
 }  # fmt: skip
 
 
@@ -270,7 +270,7 @@ def test_a_variant_that_no_part_has_is_refused(tmp_path: Path) -> None:
 def test_everything_of_the_embedded_model_but_its_model_card_and_images_is_released() -> None:
     folder = ROOT / "models" / "emoji"
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    released = released_files(folder, loras=read_model("emoji", ROOT).lora_digests)
+    released = released_files(folder, extras=read_model("emoji", ROOT).extra_digests)
     assert {*released} == {name for name in files if not name.endswith((".md", ".png", ".webp"))}
 
 

@@ -80,7 +80,7 @@ def test_the_project_pins_the_cdk(tmp_path: Path) -> None:
 def test_disk_needs_space_for_two_copies_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = own_model(tmp_path)
     assert isinstance(plan.model, Model)
-    files = [tmp_path / "own" / name for name in released_files(tmp_path / "own", loras=plan.model.lora_digests)]
+    files = [tmp_path / "own" / name for name in released_files(tmp_path / "own", extras=plan.model.extra_digests)]
     needed = machine.SPARE_BYTES + 2 * sum(file.stat().st_size for file in files)
     usage = SimpleNamespace(free=needed)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)

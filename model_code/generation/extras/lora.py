@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from contract import EaselError, Lora
-from generation.gpu_memory import GpuMemory, is_out_of_memory
-from model_folder import LocalFiles, LoraLayer, ModelFolderError, Modules, Target, check_lora, lora_path
+from contract import Lora
+from generation.extras.reading import reading
+from generation.gpu_memory import GpuMemory
+from model_folder import LocalFiles, LoraLayer, Modules, Target, check_lora, extra_path
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,17 @@ class Loras:
         Raises EaselError `config_error`: the file cannot be read.
         """
         if id not in self._hashes:
-            path = lora_path(id)
-            try:
-                with (self.folder / path).open("rb") as file:
-                    file.seek(8 + int.from_bytes(file.read(8), "little"))
-                    self._hashes[id] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-            except OSError as error:
-                message = f"{path} cannot be read ({type(error).__name__})"
-                raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
+            path = extra_path("loras", id)
+            with reading(path, "loras", self.memory), (self.folder / path).open("rb") as file:
+                file.seek(8 + int.from_bytes(file.read(8), "little"))
+                self._hashes[id] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         return self._hashes[id]
 
     @contextmanager
     def applied(self, requested: Sequence[Lora] | None) -> Iterator[None]:
         """Change the pipeline until the end of the block, also if that raises.
 
-        Raises EaselError: `config_error`, a file was replaced since the model was loaded; `gpu_out_of_memory`;
-        `container_died`, the GPU context is lost.
+        Raises EaselError: those of `reading`.
         """
         changes = [change for lora in requested or () if lora.scale for change in self._read(lora)]
         with ExitStack() as until_the_end:
@@ -80,26 +76,15 @@ class Loras:
             yield
 
     def _read(self, lora: Lora) -> list[_Change]:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        path = lora_path(lora.id)
-        try:
+        path = extra_path("loras", lora.id)
+        with reading(path, "loras", self.memory):
             layers = check_lora(LocalFiles(self.folder, links=True), path, self._layers())
             with safe_open(self.folder / path, "pt") as file:
                 return [
                     change for layer, targets in layers for change in self._changes(file, layer, targets, lora.scale)
                 ]
-        except ModelFolderError as error:
-            raise EaselError("config_error", error.message, param="loras", hint=error.hint) from None
-        except (OSError, SafetensorError) as error:
-            message = f"{path} cannot be read ({type(error).__name__})"
-            raise EaselError("config_error", message, param="loras", hint="Check the file.") from None
-        except RuntimeError as error:
-            self.memory.check_context(error)
-            if not is_out_of_memory(error):
-                raise
-            message = f"{path} does not fit into the GPU's memory beside the model"
-            raise EaselError("gpu_out_of_memory", message, param="loras", hint="Use fewer or smaller LoRAs.") from None
 
     def _layers(self) -> Modules:
         if self._modules is None:

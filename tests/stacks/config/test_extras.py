@@ -1,16 +1,17 @@
-"""LoRAs of a catalogue entry."""
+"""LoRAs and ControlNets of a catalogue entry."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract import ProfileLora, parse_profile
-from stacks.config.catalogue import MOST_LORAS, CatalogueError, read_model
+from contract import ProfileControl, ProfileLora, parse_profile
+from stacks.config.catalogue import MOST_CONTROLS, MOST_LORAS, CatalogueError, read_model
 from stacks.config.model_folder import released_files
 from tests.model_files import UNET, UNET_OF_LORA, lora, tensors
 from tests.stacks.assembly import write_model
@@ -48,11 +49,11 @@ def test_a_release_has_the_files_of_the_entry(tmp_path: Path) -> None:
     (folder / "loras").mkdir()
     for name in ("flat", "other"):
         (folder / f"loras/{name}.safetensors").write_bytes(lora())
-    released = released_files(folder, loras=read_model("tiny", root).lora_digests)
+    released = released_files(folder, extras=read_model("tiny", root).extra_digests)
     assert [path for path in released if path.startswith("loras/")] == ["loras/flat.safetensors"]
     (folder / "loras/flat.safetensors").write_bytes(lora(rank=3))
     with pytest.raises(CatalogueError, match="sha256"):
-        released_files(folder, loras={"flat": FLAT["sha256"]})
+        released_files(folder, extras={"loras/flat.safetensors": FLAT["sha256"]})
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,44 @@ def test_an_id_occurs_once_and_an_entry_has_few(tmp_path: Path) -> None:
     refusal(tmp_path, *many)
     assert len(read_model("tiny", write_model(tmp_path, loras=many[:-1])).loras) == MOST_LORAS
     assert json.loads(read_model("tiny", tmp_path).container_profile)["loras"][0] == {"id": "l0"}
+
+
+CANNY = {"id": "canny", "sha256": "0" * 64}
+
+
+def test_controls_are_described_as_loras_are(tmp_path: Path) -> None:
+    more = {"name": "Edges", "name_zh": "边缘", "licence": "MIT", "scale": 0.5, "preprocess": "canny"}
+    controls = [CANNY | more | {"source": SOURCE}]
+    model = read_model("tiny", write_model(tmp_path, source=HUB, controls=controls, loras=[FLAT]))
+    found = ProfileControl(id="canny", name="Edges", name_zh="边缘", scale=0.5, preprocess="canny")
+    assert parse_profile(model.profile).controls == (found,)
+    assert parse_profile(model.container_profile).controls == (replace(found, name="", name_zh=""),)
+    assert model.source_fields["controls"] == [CANNY | {"source": SOURCE}]
+    assert [*model.extra_digests] == ["loras/flat.safetensors", "controls/canny.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "key"),
+    [
+        ({"id": "Canny"}, "wrong_form", "controls.0.id"),
+        ({"scale": -0.01}, "out_of_range", "controls.0.scale"),
+        ({"scale": 2.01}, "out_of_range", "controls.0.scale"),
+        ({"preprocess": "depth"}, "not_allowed", "controls.0.preprocess"),
+        ({"source": SOURCE}, "conflict", "controls"),
+        ({"words": []}, "unknown_key", "controls.0.words"),
+    ],
+)
+def test_controls_that_are_refused(tmp_path: Path, change: dict[str, Any], code: str, key: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        read_model("tiny", write_model(tmp_path, controls=[CANNY | change]))
+    assert (caught.value.code, caught.value.key) == (code, key)
+
+
+def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        read_model("tiny", write_model(tmp_path, controls=[CANNY], pipeline="SanaPipeline", dtype="bfloat16"))
+    assert (caught.value.code, caught.value.key) == ("conflict", "controls")
+    many = [CANNY | {"id": f"c{i}"} for i in range(MOST_CONTROLS + 1)]
+    with pytest.raises(CatalogueError):
+        read_model("tiny", write_model(tmp_path, controls=many))
+    assert len(read_model("tiny", write_model(tmp_path, controls=many[:-1])).controls) == MOST_CONTROLS

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import generation.extras.lora
 import generation.gpu_memory
-import generation.lora
 import inference
 from contract import EaselError, GenerationRequest, Lora
 from generation.generate import generate
@@ -228,7 +228,7 @@ def test_a_lora_without_memory_for_it_is_an_error_of_the_request(
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(generation.lora, "_like", no_memory)
+        patch.setattr(generation.extras.lora, "_like", no_memory)
         error = send(styled, **SMALL, loras=ONE)["error"]
     assert (error["code"], error["param"]) == ("gpu_out_of_memory", "loras")
     assert "error" not in send(styled, **SMALL, loras=ONE)
@@ -243,7 +243,7 @@ def test_a_gpu_context_lost_with_a_lora_ends_the_process(
     ended = threading.Event()
     memory = GpuMemory(ended.set)
     monkeypatch.setattr(generation.gpu_memory, "GRACE_SECONDS", 0)
-    monkeypatch.setattr(generation.lora, "_like", lost)
+    monkeypatch.setattr(generation.extras.lora, "_like", lost)
     model = replace(styled, memory=memory, loras=replace(styled.loras, memory=memory))
     assert send(model, **SMALL, loras=ONE)["error"]["code"] == "container_died"
     assert ended.wait(5) and not model.healthy
