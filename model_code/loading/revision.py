@@ -26,8 +26,8 @@ def read_revision(folder: Path, checked: CheckedModel) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         return _hash_files(folder, paths)
     if commits:
-        one = len(commits) == 1
-        return ", ".join(str(commit) if one else f"{name}@{commit}" for name, commit in commits.items())
+        single = len(commits) == 1
+        return ", ".join(str(commit) if single else f"{name}@{commit}" for name, commit in commits.items())
     return _short_hash((path, digests.get(path, "")) for path in paths)
 
 

@@ -92,7 +92,7 @@ def paths(profile: ModelProfile) -> dict[str, Any]:
     """Return the operations by path."""
     fields = _fields(profile)
     generate = {"type": "object", "required": ["prompt"], "properties": fields}
-    files = {"image": {"type": "string", "format": "binary", "description": "A PNG, WebP or JPEG file"}}
+    files: dict[str, Any] = {"image": {"type": "string", "format": "binary", "description": "A PNG, WebP or JPEG file"}}
     files["mask"] = {**files["image"], "description": "A file with the same size: generated where it is transparent"}
     if profile.edits:
         files["image[]"] = {"type": "array", "items": files["image"], "maxItems": profile.edits}
