@@ -341,7 +341,11 @@ class Usage(View):
     gpu_seconds_this_month: float
     gpu_seconds_a_month: Annotated[int | None, Field(description="Quota of GPU time")]
     usd_this_month: Annotated[
-        float | None, Field(description="Price of the GPU time in us-east-1, without idle time; null: not known")
+        float | None,
+        Field(
+            description="Price of the GPU time in us-east-1, without idle time, on the most expensive of the models' "
+            "instances; null: not known"
+        ),
     ]
     day_ends_at: Timestamp
     month_ends_at: Timestamp

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.deploy.conftest import decode_images
-from tests.deploy.harness.constants import MARK, OTHER_MODEL, REQUEST
+from tests.deploy.harness.constants import MARK, MODEL, OTHER_MODEL, REQUEST
 from tests.deploy.harness.deployment import Completed, Deployment, join_lines, wait_until
 from tests.deploy.harness.observation import assert_problem, assert_traceable
 from tests.deploy.harness.storage import hub_manifests, is_expiring, releases
@@ -142,3 +142,62 @@ def test_api_is_unchanged_and_works_after_the_model_stack_was_deleted_and_deploy
     assert [async_account.api.follow(image["url"]).body for image in job["images"]] == expected_images[1]
     assert_traceable(async_account, "handlers.finalizer")
     assert async_account.doctor()["endpoint"]["status"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def several(async_account: Deployment, deployed_again: Completed) -> Completed:
+    """A deploy of the same model and a second."""
+    assert deployed_again.returncode == 0
+    return async_account.deploy("several", "EaselModel", "EaselApi")
+
+
+def endpoints(deployment: Deployment) -> dict[str, str]:
+    """Return endpoint to the time of its last change."""
+    found = deployment.account.client("sagemaker").list_endpoints()["Endpoints"]
+    return {endpoint["EndpointName"]: str(endpoint["LastModifiedTime"]) for endpoint in found}
+
+
+def test_each_of_two_models_generates_on_its_own_endpoint(
+    async_account: Deployment, several: Completed, expected_images: list[list[bytes]]
+) -> None:
+    assert several.returncode == 0, several.stdout[-4000:] + async_account.account.log_tail()
+    assert len(endpoints(async_account)) == 2
+    for model, images in ((OTHER_MODEL, expected_images[1]), (MODEL, expected_images[0])):
+        job = async_account.api.generate_job({**REQUEST, "model": model})
+        assert job["model"] == model
+        assert [async_account.api.follow(image["url"]).body for image in job["images"]] == images
+
+
+def test_a_model_sleeps_while_the_other_is_awake(async_account: Deployment, several: Completed) -> None:
+    assert several.returncode == 0
+    (name,) = (name for name in endpoints(async_account) if name.endswith(f"-{MODEL}"))
+    variant = {"VariantName": "AllTraffic", "DesiredInstanceCount": 0}
+    async_account.account.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[variant]
+    )
+
+    def states() -> dict[str, str]:
+        models = async_account.api.call("GET", "/models").json["models"]
+        return {model["id"]: model["state"]["status"] for model in models}
+
+    wait_until(lambda: states() == {OTHER_MODEL: "ready", MODEL: "asleep"})
+    assert async_account.doctor()["endpoint"]["status"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def removed(async_account: Deployment, several: Completed) -> tuple[dict[str, str], Completed]:
+    """A deploy without the second model; and the endpoints before."""
+    assert several.returncode == 0
+    return endpoints(async_account), async_account.deploy("imported", "EaselModel", "EaselApi")
+
+
+def test_a_removed_model_takes_its_endpoint_along_and_touches_no_other(
+    async_account: Deployment, removed: tuple[dict[str, str], Completed]
+) -> None:
+    before, result = removed
+    assert result.returncode == 0, result.stdout[-4000:]
+    left = endpoints(async_account)
+    assert left == {name: time for name, time in before.items() if not name.endswith(f"-{MODEL}")}
+    assert [model["id"] for model in async_account.api.call("GET", "/models").json["models"]] == [OTHER_MODEL]
+    problem = async_account.api.call("POST", "/jobs", {**REQUEST, "model": MODEL})
+    assert_problem(problem, 400, "unknown_value")

@@ -32,12 +32,14 @@ def edited_code(folder: Path, added: str) -> Path:
 
 
 def hub_catalogue(folder: Path) -> Path:
-    """Write a catalogue with one more entry, whose model is on a hub."""
+    """Write a catalogue with the embedded model and an entry whose model is on a hub."""
     entry = json.loads((ROOT / "models" / f"{MODEL}.json").read_text())
     source = {"kind": "hub", "repository": "org/model", "revision": "main"}
     other = {"id": OTHER_MODEL, "name": "Other", "source": source}
     (folder / "models").mkdir(parents=True)
     (folder / "models" / f"{OTHER_MODEL}.json").write_text(json.dumps({**entry, **other}))
+    shutil.copytree(ROOT / "models" / MODEL, folder / "models" / MODEL)
+    (folder / "models" / f"{MODEL}.json").write_text(json.dumps(entry))
     return folder
 
 
@@ -94,6 +96,7 @@ def make_async(folder: Path) -> None:
     synthesise(folder / "changed", "async", changed)
     hub = hub_catalogue(folder / "catalogue")
     synthesise(folder / "imported", "async", changed, hub)
+    synthesise(folder / "several", "async", changed, hub, model=f"{OTHER_MODEL},{MODEL}")
     synthesise(folder / "broken", "async", exiting, hub)
     synthesise(folder / "exiting", "async", exiting, removal="retain")
 

@@ -10,6 +10,7 @@ from fakes import PROFILE, World, event
 from contract import EaselError, chosen_profile, parameters_of, parse_request
 from jobs.ports import EndpointState, Ticket
 from jobs.records import read_record
+from routes.generations import Generations, Model
 
 SMALL = replace(PROFILE, id="small", name="Small Model", max_side=256, sizes=((256, 256),), steps=3, scheduler="ddim")
 APPLE = {"prompt": "a red apple", "seed": 7}
@@ -203,3 +204,14 @@ def test_an_unusable_choice_is_the_default(world: World, kept: bytes) -> None:
     (key,) = (key for key in world.store.objects if key.startswith("options/"))
     world.store.objects[key] = kept
     assert world.call("GET", "/sdapi/v1/options")[1]["sd_model_checkpoint"] == PROFILE.id
+
+
+@pytest.mark.parametrize(("prices", "usd"), [((0.1, 0.5), 0.5), ((0.1, None), None), ((None, None), None)])
+def test_the_price_of_the_gpu_time_is_that_of_the_most_expensive_model(
+    world: World, prices: tuple[float | None, float | None], usd: float | None
+) -> None:
+    models = [Model(profile=p, usd_per_hour=usd) for p, usd in zip((PROFILE, SMALL), prices, strict=True)]
+    generations = Generations(
+        jobs=world.jobs, models=models, wait_s=1, deadline_ms=None, webhooks=world.generations.webhooks
+    )
+    assert generations.usd_per_hour == usd

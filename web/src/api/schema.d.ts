@@ -773,7 +773,7 @@ export interface components {
             gpu_seconds_a_month: number | null;
             /**
              * Usd This Month
-             * @description Price of the GPU time in us-east-1, without idle time; null: not known
+             * @description Price of the GPU time in us-east-1, without idle time, on the most expensive of the models' instances; null: not known
              */
             usd_this_month: number | null;
             /**

@@ -32,8 +32,7 @@ PLACES = {"apigateway": f"{REGION}:", "budgets": f":{ACCOUNT}", "cloudfront": f"
 RESOURCES = {
     "AWS::IAM::Role": "role/{}", "AWS::Lambda::Function": "function:{}",
     "AWS::Lambda::EventSourceMapping": "event-source-mapping:{}", "AWS::Lambda::LayerVersion": "layer:{}",
-    "AWS::S3::Bucket": "{}",
-    "AWS::SNS::Topic": "{}", "AWS::SQS::Queue": "{}",
+    "AWS::S3::Bucket": "{}", "AWS::SNS::Topic": "{}", "AWS::SQS::Queue": "{}",
 }  # fmt: skip
 """Type to the end of its ARN, where policies name it. That of the others has the type in front of the id."""
 PARENTS = {
@@ -104,6 +103,7 @@ class ExecutionRoles:
         if kind.startswith("Custom::"):
             yield "lambda:InvokeFunction", properties["ServiceToken"], {}
         text, service = json.dumps(properties), service_of(kind)
+        code = properties.get("Code") or properties.get("Content") or {}
         for action in self._listed(kind).get(operation, []):
             prefix = action.partition(":")[0]
             if action == "iam:DeleteRolePermissionsBoundary" and properties.get("PermissionsBoundary"):
@@ -112,7 +112,9 @@ class ExecutionRoles:
                 yield from ((action, role, passed_to(role)) for role in set(ROLE.findall(text)))
             elif prefix == "kms":
                 yield from ((action, key, {}) for key in set(KEY.findall(text)))
-            elif action == "s3:GetObject" and (code := properties.get("Code", {})).get("S3Bucket"):
+            elif action == "s3:GetObject" and (code := properties.get("Code", properties.get("Content", {}))).get(
+                "S3Bucket"
+            ):
                 yield action, f"arn:aws:s3:::{code['S3Bucket']}/{code['S3Key']}", {}
             elif prefix == service and not re.search("User|Group", action if service == "iam" else ""):
                 for arn in ["*"] if action in self.unscoped else arns(kind, physical_id, properties):
