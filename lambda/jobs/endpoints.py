@@ -33,7 +33,8 @@ class Endpoints:
 class _RemovedEndpoint:
     """Implements `jobs.ports.Endpoint` for a model that is no longer deployed."""
 
-    reports_start = has_previews = stops_jobs = False
+    reports_start = True  # it may have had a start
+    has_previews = stops_jobs = False
 
     def __init__(self, model: str) -> None:
         self._model = model
