@@ -299,3 +299,67 @@ test('dropped and opened pictures join the others, on a phone', async () => {
   await screenshot(page, 'edits-phone', { fullPage: true })
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
 })
+
+test('a picture controls the image: chosen, weighted, sent, and back with "Reuse all"', async () => {
+  const page = await openPage({ expected: /ERR_FAILED/ })
+  const sent: Record<string, unknown>[] = []
+  await page.route(/\/models$/, async (route) => {
+    const body = await (await route.fetch()).json()
+    const entry = { name_in: { 'zh-CN': '边缘' }, scale: 0.8, preprocess: 'canny' }
+    body.models[0].controls = [
+      { ...entry, id: 'edges', name: 'Edges' },
+      { ...entry, id: 'pose', name: 'Pose', preprocess: null },
+    ]
+    await route.fulfill({ json: body })
+  })
+  const withControl = async (response: { json: () => Promise<Record<string, unknown>> }) => {
+    const job: Record<string, unknown> = await response.json()
+    return { ...job, parameters: { ...Object(job.parameters), control: sent.at(-1)?.control } }
+  }
+  await page.route(/\/jobs$/, async (route) => {
+    const { control, ...body } = route.request().postDataJSON()
+    sent.push({ control, ...body })
+    const response = await route.fetch({ postData: JSON.stringify(body) })
+    await route.fulfill({ response, json: await withControl(response) })
+  })
+  await page.route(/\/jobs\/\w+\/events$/, (route) => route.abort())
+  await page.route(/\/jobs\/\w+$/, async (route) => {
+    const response = await route.fetch()
+    await route.fulfill({ response, json: await withControl(response) })
+  })
+  await page.reload()
+  await modelLoaded(page)
+
+  const edges = page.getByRole('button', { name: 'Edges', exact: true })
+  await edges.click()
+  // Nothing is sent without a picture.
+  await startGeneration(page)
+  await page.getByText(en.errors.no_control_image).waitFor()
+  expect(sent).toEqual([])
+  const { buffer, ...file } = await picture(page, 'a.png', { width: 128, height: 128 }, 'red')
+  const panel = page.getByRole('group', { name: en.fields.control })
+  await panel.locator('input[type=file]').setInputFiles({ buffer, ...file })
+  await page.getByAltText(en.control.image.replace('{name}', 'Edges')).waitFor()
+  await page.getByRole('checkbox', { name: en.control.edges }).check()
+  const scale = page.getByRole('spinbutton', { name: en.loras.scale.replace('{name}', 'Edges') })
+  await scale.fill('0.5')
+  await scale.press('Tab')
+  const end = page.getByRole('spinbutton', { name: en.control.end.replace('{name}', 'Edges') })
+  await end.fill('0.6')
+  await end.press('Tab')
+  await page.reload()
+  await page.getByAltText(en.control.image.replace('{name}', 'Edges')).waitFor()
+  await screenshot(page, 'control')
+  await generate(page)
+  const image = buffer.toString('base64')
+  const control = [{ id: 'edges', scale: 0.5, start: 0, end: 0.6, preprocess: 'canny', image }]
+  expect(sent.at(-1)).toMatchObject({ control })
+  await edges.click()
+  await generate(page)
+  expect(sent.at(-1)?.control).toBeUndefined()
+  await page.locator('.strip li button').nth(1).click()
+  await button(page, en.actions.reuse).click()
+  await expect.poll(() => edges.getAttribute('aria-pressed')).toBe('true')
+  await generate(page)
+  expect(sent.at(-1)).toMatchObject({ control })
+})

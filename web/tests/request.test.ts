@@ -11,6 +11,7 @@ import {
   validate,
   type Draft,
 } from '@/request/draft'
+import { toControls } from '@/control/controls'
 import { hiresSize } from '@/request/hires'
 import { estimateTokens } from '@/request/prompt/estimateTokens'
 import { aspectRatio } from '@/request/fields/aspectRatio'
@@ -193,6 +194,45 @@ describe('a second pass, and clip_skip', () => {
     const changed = { ...draft }
     applyParameters(changed, { prompt: 'a cat' }, model)
     expect(changed).toMatchObject({ clip_skip: null, hires: null })
+  })
+})
+
+describe('controls', () => {
+  const entry = { name: 'Edges', name_in: {}, scale: 1, preprocess: 'canny' as const }
+  const model = createModel({ controls: ['edges', 'depth', 'pose'].map((id) => ({ ...entry, id })) })
+  const control = (id: string, changes = {}) => ({ id, scale: 1, start: 0, end: 1, ...changes })
+
+  test('are those of the model, no more than a request may have, and none with images to look at', () => {
+    const draft = createDraft({ control: [control('edges'), control('other'), control('depth'), control('pose')] })
+    const ids = resolveSettings(draft, model).control.map(({ id }) => id)
+    expect(ids).toEqual(['edges', 'depth'])
+    const sources = [{ width: 64, height: 64 }]
+    expect(resolveSettings(draft, model, { edit: null, sources }).control).toEqual([])
+    expect(resolveSettings(draft, MODEL).control).toEqual([])
+  })
+
+  test('cost what the API counts', () => {
+    const draft = createDraft({ num_inference_steps: 10, control: [control('edges'), control('depth')] })
+    const cost = (512 * 512 * 10 * (100 + 2 * model.bounds.control_cost_percent)) / 100
+    expect(pixelSteps(resolveSettings(draft, model), model, null)).toBe(cost)
+  })
+
+  test.each([
+    [{ scale: 2 }, true],
+    [{ scale: 2.01 }, false],
+    [{ scale: -0.01 }, false],
+    [{ start: 0.5, end: 0.5 }, false],
+    [{ end: 1.01 }, false],
+    [{ id: 'other' }, false],
+  ])('with %j is accepted: %j', (changes, isAccepted) => {
+    const parameters = { control: [control('edges', changes)] }
+    expect(applyParameters(createDraft(), parameters, model)).toEqual(isAccepted ? [] : ['control'])
+  })
+
+  test('of a record are read with the API’s defaults', () => {
+    expect(toControls([{ id: 'edges', image: 'sha256:1', scale: 1, preprocess: 'canny' }, { id: 7 }, null])).toEqual([
+      control('edges', { preprocess: 'canny' }),
+    ])
   })
 })
 

@@ -26,6 +26,7 @@ interface RuntimeChoices {
 /** Fields whose items the OpenAPI document leaves open. */
 interface Lists {
   images: string[]
+  control: (ChosenControl & { image: string })[]
 }
 
 export type GenerationRequest = Omit<Schemas['GenerationRequest'], keyof RuntimeChoices | keyof Lists> &
@@ -55,6 +56,17 @@ type RequestOnly =
   | 'content'
   | 'hires'
 
+/** A ControlNet of a request, without its image. */
+export interface ChosenControl {
+  id: string
+  scale: number
+  /** Parts of the steps between which it has an effect. */
+  start: number
+  end: number
+  /** The image becomes a map of its edges. */
+  preprocess?: 'canny'
+}
+
 /** A LoRA of a request. */
 export interface ChosenLora {
   id: string
@@ -73,6 +85,7 @@ export interface Parameters extends Omit<RequiredFields, RequestOnly> {
   /** Pixels by which the init image was extended. */
   outpaint?: Margins
   loras?: ChosenLora[]
+  control?: ChosenControl[]
   /** Present if the prompt was weighted. */
   prompt_syntax?: 'weighted'
   /** Present if images that the safety checker flags were to be returned. */

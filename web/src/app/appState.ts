@@ -1,11 +1,12 @@
 import { until } from '@vueuse/core'
 import { computed, inject, nextTick, ref, watch, type InjectionKey } from 'vue'
 import { failure } from '@/api/failure'
-import type { GenerationRequest, Model, Parameters, Preset } from '@/api/types'
+import type { ChosenControl, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import { useConnection } from '@/api/useConnection'
 import { useHealth } from '@/api/useHealth'
 import { useModel } from '@/api/useModel'
 import { useImageFiles } from '@/dialogs/useImageFiles'
+import { useControlImages } from '@/control/useControlImages'
 import { useAnnouncement } from '@/generation/useAnnouncement'
 import { useEstimate } from '@/generation/useEstimate'
 import { useGeneration } from '@/generation/useGeneration'
@@ -53,6 +54,7 @@ export function createAppState() {
     inpaint.reset()
   })
   const editImages = useEditImages(() => Object.assign(draft.value, { width: null, height: null }))
+  const controlImages = useControlImages()
   const start = (): Start | null => {
     const sources = editImages.images.value.slice(0, model.value?.edits).map(({ size }) => size)
     if (sources.length && model.value?.edits) return { edit: null, sources }
@@ -75,9 +77,10 @@ export function createAppState() {
   const showsValidation = ref(false)
 
   const generation = useGeneration(service, {
-    onAccepted(accepted, { init_image, mask_image, images }) {
+    onAccepted(accepted, { init_image, mask_image, images, control }) {
       if (init_image) void history.keepInput('init', accepted.id, toFile(init_image))
       if (mask_image) void history.keepInput('mask', accepted.id, toFile(mask_image))
+      control?.forEach(({ image }, i) => void history.keepInput(`control-${i}`, accepted.id, toFile(image)))
       images?.forEach((image, i) => void history.keepInput(`edit-${i}`, accepted.id, toFile(image)))
     },
     async onImages(job, files, unwanted) {
@@ -111,7 +114,7 @@ export function createAppState() {
     if (generation.failure.value?.kind === 'request') generation.failure.value = null
   }
   watch(draft, clearRequestFailure, { deep: true })
-  watch([initImage.file, inpaint.edit, editImages.images], clearRequestFailure, { deep: true })
+  watch([initImage.file, inpaint.edit, editImages.images, controlImages.images], clearRequestFailure, { deep: true })
 
   watch(visibleFailure, (problem) => {
     if (problem?.kind === 'auth' && problem.code !== 'forbidden' && !session) dialog.value = 'settings'
@@ -122,20 +125,28 @@ export function createAppState() {
     if (!model.value) await loadModel()
     showsValidation.value = true
     if (!model.value || !settings.value || validationFailure.value) return
-    const request = await buildRequest(model.value, settings.value, start())
+    const control = await buildControl(model.value, settings.value.control)
+    const request = control && (await buildRequest(model.value, settings.value, start(), control))
     // A service with one model may be an older one, which does not know the field.
     const chosenModel = choice.hasChoice.value ? { model: model.value.id } : {}
-    if (request) await generation.start({ ...request, ...chosenModel })
+    if (request) await generation.start({ ...request, ...(control.length && { control }), ...chosenModel })
   }
 
   /** Build the request with its images. If they cannot be encoded, show that and return null. */
-  async function buildRequest(loaded: Model, size: ImageSize, from: Start | null): Promise<GenerationRequest | null> {
+  async function buildRequest(
+    loaded: Model,
+    size: ImageSize,
+    from: Start | null,
+    control: { image: string }[],
+  ): Promise<GenerationRequest | null> {
     if (from?.sources) return buildEdit(loaded, from, editImages.images.value.slice(0, loaded.edits))
     const file = initImage.file.value
     if (!from || !file) return toRequest(draft.value, loaded, null)
-    const { encodeStart, EmptyMaskError, isLossless } = await import('@/inpaint/encodeStart')
+    const { decodedBytes, encodeStart, EmptyMaskError, isLossless } = await import('@/inpaint/encodeStart')
+    const used = control.reduce((sum, { image }) => sum + decodedBytes(image), 0)
+    const maxBytes = loaded.bounds.init_image_bytes - used
     try {
-      const images = await encodeStart(file, from.edit, size, loaded.bounds.init_image_bytes)
+      const images = await encodeStart(file, from.edit, size, maxBytes)
       if (from.edit && !isLossless(images)) showNotice(t('inpaint.compressed'))
       return toRequest(draft.value, loaded, { ...from, images })
     } catch (error) {
@@ -143,6 +154,22 @@ export function createAppState() {
       generation.failure.value = isEmpty
         ? failure('request', 'empty_mask', 'mask_image')
         : failure('request', 'bad_image', 'init_image')
+      return null
+    }
+  }
+
+  /** Return the controls with their images, or show what is missing and return null. An init image has half the room. */
+  async function buildControl(loaded: Model, chosenControls: ChosenControl[]) {
+    if (!chosenControls.length) return []
+    const files = controlImages.of(chosenControls)
+    const { encodeImages } = await import('@/edits/encodeImages')
+    try {
+      if (!files) throw new TypeError('a control has no image')
+      const { init_image_bytes, edit_pixels } = loaded.bounds
+      const encoded = await encodeImages(files, start() ? init_image_bytes / 2 : init_image_bytes, edit_pixels)
+      return chosenControls.map((control, i) => ({ ...control, image: encoded[i] ?? '' }))
+    } catch {
+      generation.failure.value = failure('request', files ? 'bad_image' : 'no_control_image', 'control')
       return null
     }
   }
@@ -208,6 +235,15 @@ export function createAppState() {
     return !(await editImages.replace(found, model.value)).length
   }
 
+  /** Take the images of the controls. Return false if this browser does not have them all. */
+  async function reuseControl(image: HistoryImage, control: ChosenControl[]): Promise<boolean> {
+    const files = await Promise.all(control.map((_, i) => history.input(`control-${i}`, image)))
+    const areSet = await Promise.all(
+      control.map(async ({ id }, i) => Boolean(files[i] && (await controlImages.set(id, files[i])))),
+    )
+    return areSet.every(Boolean)
+  }
+
   /** Choose the model that a file or link names, if it is here. Return what is not taken beside it. */
   function takeModel(notTaken: NotTaken[]): NotTaken[] {
     const found = notTaken.map(choice.namedModel).find(Boolean)
@@ -217,9 +253,11 @@ export function createAppState() {
 
   /** Load the parameters of an image, with what it was generated from if this browser has that. */
   async function reuse(image: HistoryImage) {
-    const { strength, mask_mode, mask_blur, outpaint, images, ...parameters } = image.parameters
+    const { strength, mask_mode, mask_blur, outpaint, images, control, ...parameters } = image.parameters
     const others = takeModel(choice.hasChoice.value ? [{ name: 'Model', value: image.model }] : [])
     if (images && !(await reuseEdit(image, images.length))) others.push({ name: 'images', value: '…' })
+    if (control && !(await reuseControl(image, control))) others.push({ name: 'control', value: '…' })
+    else if (control) Object.assign(parameters, { control })
     if (strength === undefined) return loadParameters(parameters, others)
     const [file, mask] = [await history.input('init', image), await history.input('mask', image)]
     const isWhole = file && (mask ?? !mask_mode) && hasFeature(model.value, 'image_to_image')
@@ -253,6 +291,7 @@ export function createAppState() {
     inpaint,
     editImages,
     addEditImages,
+    controlImages,
     generation,
     announcement,
     textToCopy,

@@ -76,7 +76,8 @@ export function useEditImages(onFirst: () => void) {
   return { images, add, remove, move, replace, restore: () => restore().catch(() => undefined) }
 }
 
-async function sizeOf(file: Blob): Promise<ImageSize | null> {
+/** Return the size of an image file, or null if it is none. */
+export async function sizeOf(file: Blob): Promise<ImageSize | null> {
   try {
     const bitmap = await createImageBitmap(file)
     const { width, height } = bitmap

@@ -3,6 +3,7 @@ import type { Job, Parameters } from '@/api/types'
 import { createCanvas, encodeCanvas } from '@/images/canvas'
 import type { Margins } from '@/inpaint/edit'
 import { toHires } from '@/request/hires'
+import { toControls } from '@/control/controls'
 import { toLoras } from '@/request/loras'
 
 /** An image of the history without its file, so that a long list loads fast. */
@@ -35,15 +36,15 @@ interface Schema extends DBSchema {
 }
 
 const THUMBNAIL_SIDE = 320
-/** What a job started from: its init image, the mask of it, or the images that it looked at. */
-export type InputKind = 'init' | 'mask' | `edit-${number}`
+/** What a job started from: its init image, the mask of it, images that it looked at, or those of controls. */
+export type InputKind = 'init' | 'mask' | `edit-${number}` | `control-${number}`
 
 /** The most images to look at of one request, with any model. */
 const MAX_EDITS = 10
 
 export const EDIT_KINDS = Array.from({ length: MAX_EDITS }, (_, i): InputKind => `edit-${i}`)
 
-export const INPUT_KINDS: InputKind[] = ['init', 'mask', ...EDIT_KINDS]
+export const INPUT_KINDS: InputKind[] = ['init', 'mask', 'control-0', 'control-1', ...EDIT_KINDS]
 
 /** The key of an input. An image's key is its id, which starts with hex digits. */
 const inputKey = (kind: InputKind, job: string) => `${kind}-${job}`
@@ -170,6 +171,7 @@ function imageParameters({ parameters, images, seeds }: Job, i: number): Paramet
     ...(Boolean(parameters.embed_parameters) && { embed_parameters: true }),
     ...toPart(parameters),
     ...(parameters.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
+    ...(toControls(parameters.control).length && { control: toControls(parameters.control) }),
     ...(toLoras(parameters.loras).length && { loras: toLoras(parameters.loras) }),
     ...toPasses(parameters),
     ...(parameters.content === 'flag' && { content: 'flag' as const }),

@@ -1,4 +1,5 @@
 import type { Parameters } from '@/api/types'
+import { toControls } from '@/control/controls'
 import { toLoras } from '@/request/loras'
 import { imageName } from '@/stage/saveImage'
 import {
@@ -26,6 +27,8 @@ const MEDIA_TYPES = ['image/png', 'image/webp', 'image/jpeg']
 const INPUTS: { kind: InputKind; folder: string; field: string }[] = [
   { kind: 'init', folder: 'init-images', field: 'initImages' },
   { kind: 'mask', folder: 'masks', field: 'masks' },
+  { kind: 'control-0', folder: 'controls-1', field: 'controls1' },
+  { kind: 'control-1', folder: 'controls-2', field: 'controls2' },
   ...EDIT_KINDS.map((kind, i) => ({ kind, folder: `images-${i + 1}`, field: `images${i + 1}` })),
 ]
 /** Those of a job without images to look at. */
@@ -178,6 +181,7 @@ function toParameters({
     ...(mask_blur !== undefined && { mask_blur: toNumber(mask_blur) }),
     ...(margins && { outpaint: margins }),
     ...(fields.prompt_syntax === 'weighted' && { prompt_syntax: 'weighted' as const }),
+    ...(fields.control !== undefined && { control: toControls(fields.control) }),
     ...(loras !== undefined && { loras: toLoras(loras) }),
     ...toPasses(fields),
     ...(fields.content === 'flag' && { content: 'flag' as const }),

@@ -57,7 +57,7 @@ export function withoutMargins(size: { width: number; height: number }, margins:
 }
 
 /** Return the fields of an image's request that only its files could give back. */
-export function missingInputs({ strength, mask_mode, outpaint, images }: Parameters): NotTaken[] {
-  const fields = { init_image: strength, mask_image: mask_mode, outpaint, images }
+export function missingInputs({ strength, mask_mode, outpaint, images, control }: Parameters): NotTaken[] {
+  const fields = { init_image: strength, mask_image: mask_mode, outpaint, images, control }
   return Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value: '…' }]))
 }

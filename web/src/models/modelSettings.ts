@@ -11,6 +11,7 @@ export type ModelSettings = Pick<
   | 'scheduler'
   | 'strength'
   | 'loras'
+  | 'control'
   | 'clip_skip'
   | 'hires'
 >
@@ -19,8 +20,9 @@ export type ModelSettings = Pick<
 const SHARED = ['seed', 'negative_prompt', 'output_format']
 
 export function modelSettings(draft: Draft): ModelSettings {
-  const { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, clip_skip, hires } = draft
-  return { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, clip_skip, hires }
+  const { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, control, clip_skip, hires } =
+    draft
+  return { width, height, num_inference_steps, guidance_scale, scheduler, strength, loras, control, clip_skip, hires }
 }
 
 /** Return the settings for a model that the user had set there before, or its defaults and a size that both have. */
@@ -33,5 +35,5 @@ export function settingsFor(model: Model, kept: ModelSettings | undefined, { wid
 /** Return the names of the settings that are the user's and of this model alone. */
 export function ownSettings(draft: Draft, model: Model): string[] {
   const names = changedSettings(draft, model).filter((name) => !SHARED.includes(name))
-  return [...names, ...(draft.loras.length ? ['loras'] : [])]
+  return [...names, ...(['loras', 'control'] as const).filter((name) => draft[name].length)]
 }

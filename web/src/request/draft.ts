@@ -1,6 +1,7 @@
 import { failure, type Failure } from '@/api/failure'
-import type { ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
+import type { ChosenControl, ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import type { ImageSize } from '@/images/canvas'
+import { acceptsControls, availableControls } from '@/control/controls'
 import { editSize } from '@/edits/editSize'
 import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
 import type { EncodedStart } from '@/inpaint/encodeStart'
@@ -22,6 +23,7 @@ export interface Draft {
   seed: number | null
   seedLocked: boolean
   loras: ChosenLora[]
+  control: ChosenControl[]
   /** Read the weights of words in the prompt. */
   weighted: boolean
   clip_skip: number | null
@@ -45,10 +47,12 @@ export type Settings = Omit<
   | 'clip_skip'
   | 'hires'
   | 'content'
+  | 'control'
 > & {
   num_images_per_prompt: number
   strength: number
   loras: ChosenLora[]
+  control: ChosenControl[]
   /** Null: as the model was trained. */
   clip_skip: number | null
   /** Null: one pass. */
@@ -84,6 +88,7 @@ export function emptyDraft(): Draft {
     seed: null,
     seedLocked: false,
     loras: [],
+    control: [],
     weighted: false,
     clip_skip: null,
     hires: null,
@@ -134,6 +139,7 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
     output_format: choice(draft.output_format, formats, defaults.output_format),
     strength: within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength),
     loras,
+    control: start?.sources ? [] : availableControls(draft.control, model),
     clip_skip: isInteger(draft.clip_skip ?? NaN, clipSkip ?? NOTHING) ? draft.clip_skip : null,
     hires: hires && !start && hasFeature(model, 'hires') && isHires(hires, model, steps) ? hires : null,
   }
@@ -170,7 +176,7 @@ export function changedSettings(draft: Draft, model: Model, start: Start | null 
 
 /** Set the advanced settings to the model's defaults. A size of the model stays. */
 export function resetSettings(draft: Draft, model: Model) {
-  const { prompt, num_images_per_prompt, strength, width, height, loras, weighted, ...advanced } = emptyDraft()
+  const { prompt, num_images_per_prompt, strength, width, height, loras, control, weighted, ...advanced } = emptyDraft()
   const size = isCustomSize(resolveSettings(draft, model), model) ? { width, height } : {}
   Object.assign(draft, advanced, size)
 }
@@ -195,12 +201,14 @@ export function fittingSize(image: ImageSize, { bounds }: Model, { left, right, 
  * to look at are read anew at each step.
  */
 export function pixelSteps(settings: Settings, { bounds }: Model, start: Start | null): number {
-  const { num_inference_steps, num_images_per_prompt, strength, loras, hires } = settings
+  const { num_inference_steps, num_images_per_prompt, strength, loras, control, hires } = settings
   const sources = start?.sources
   const work = ({ width, height }: ImageSize, steps: number) => {
     const pixels = width * height + (sources ? sources.length * bounds.edit_pixels : 0)
     const product = pixels * steps * num_images_per_prompt
-    return Math.floor((product * (100 + bounds.lora_cost_percent * loras.length)) / 100)
+    return Math.floor(
+      (product * (100 + bounds.lora_cost_percent * loras.length + bounds.control_cost_percent * control.length)) / 100,
+    )
   }
   const first = work(
     resultSize(settings, start),
@@ -232,7 +240,7 @@ export function validate(settings: Settings, model: Model, start: Start | null):
 
 /** Build the request. */
 export function toRequest(draft: Draft, model: Model, start: EncodedStart | null): GenerationRequest {
-  const { strength, loras, clip_skip, hires, ...settings } = resolveSettings(draft, model, start)
+  const { strength, loras, control, clip_skip, hires, ...settings } = resolveSettings(draft, model, start)
   return {
     ...settings,
     ...resultSize(settings, start),
@@ -262,7 +270,7 @@ function toPart(edit: Edit | null) {
 }
 
 /** What parameters with a prompt do not have if they do not name it. */
-const NO_EXTRAS = { negative_prompt: '', loras: [], clip_skip: null, hires: null }
+const NO_EXTRAS = { negative_prompt: '', loras: [], control: [], clip_skip: null, hires: null }
 
 /** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
@@ -306,6 +314,7 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
     prompt_syntax: parameters.prompt_syntax === undefined || hasFeature(model, 'weighted_prompts'),
     clip_skip: clip_skip === undefined || isInteger(clip_skip, bounds.clip_skip ?? NOTHING),
     hires: hires === undefined || (hasFeature(model, 'hires') && isHires(hires, model, stepRange(model, scheduler))),
+    control: parameters.control === undefined || acceptsControls(parameters.control, model),
     content: parameters.content === undefined || model.content.includes('flag'),
     loras: parameters.loras === undefined || isAvailable(parameters.loras, model),
     output_format: parameters.output_format === undefined || formats.includes(parameters.output_format),

@@ -5,7 +5,7 @@ import { toLoras } from '@/request/loras'
 import { FieldCollector, type StoredParameters } from '@/images/storedParameters'
 
 const NUMBERS = ['width', 'height', 'num_inference_steps', 'guidance_scale', 'seed'] as const
-const INPUTS = ['init_image', 'mask_image', 'outpaint', 'images']
+const INPUTS = ['init_image', 'mask_image', 'outpaint', 'images', 'control']
 const TEXTS = ['prompt', 'negative_prompt', 'scheduler', 'output_format'] as const
 
 /**
