@@ -31,7 +31,7 @@ class Models:
     """
 
     def __init__(self, models: Sequence[ServedModel], memory: Memory) -> None:
-        self.all, self._memory = tuple(models), memory
+        self.all, self.memory = tuple(models), memory
         self._by_id = {model.id: model for model in models}
         self._start: asyncio.Task[None] | None = None
         self._running: ServedModel | None = None
@@ -117,7 +117,7 @@ class Models:
             loaded = sorted((model for model in self._in_memory() if model.loaded), key=lambda model: model.used_at)
             idle = [model for model in loaded if model is not self._running]
             used = self._used()
-            if idle and len(self._in_memory()) > 1 and used > self._memory.room(used):
+            if idle and len(self._in_memory()) > 1 and used > self.memory.room(used):
                 await idle[0].container.stop()
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -150,7 +150,7 @@ class Models:
     def _leaving(self, model: ServedModel, busy: Collection[str]) -> list[ServedModel]:
         """Return the models that have to leave memory for `model`. `busy`: ids of those with waiting jobs."""
         self._measure()
-        room = self._memory.room(self._used())
+        room = self.memory.room(self._used())
         staying = sorted(self._in_memory(), key=lambda other: (other.id in busy, other.used_at))
         leaving = []
         while staying and (model.needs_all_memory or model.needed + _claimed(staying) > room):
@@ -162,7 +162,8 @@ class Models:
         try:
             failure = await _start(model)
         except OSError as error:  # the system refuses a process, which says nothing about the model
-            _log.error("the model %s cannot be started at the moment: %s", model.id, error)
+            if not model.failures:
+                _log.error("the model %s cannot be started at the moment: %s", model.id, error)
             model.note_failure(str(error.strerror), alone=True)
         else:
             if failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import shutil
 import signal
@@ -17,20 +18,24 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from easel.client import BadRequestError, Easel
+from easel.console.errors import ENVIRONMENT, CommandError
+from easel.laptop import up
 from easel.laptop.api_handler import make_handler
 from easel.laptop.catalogue import find
 from easel.laptop.clock import InterruptibleClock
 from easel.laptop.container import models as module
 from easel.laptop.container.memory import Memory
 from easel.laptop.container.models import Models
-from easel.laptop.container.served_model import ServedModel
+from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
+from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
 COPY = "copy"
 """Id of a second model with the same files."""
+ROOM_FOR_ONE = Memory(1)
 
 
 def copy_of_model(folder: Path, id: str = COPY) -> str:
@@ -215,14 +220,13 @@ def test_a_second_model_that_cannot_run(laptop: Laptop, tmp_path: Path, id: str,
 
 
 class Service:
-    """Models with fake containers, a queue and a dispatcher in this process. There is room for one model."""
+    """Models with fake containers, a queue and a dispatcher in this process. By default there is room for one model."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, memory: Memory = ROOM_FOR_ONE) -> None:
         entries = [find(MODEL), find(copy_of_model(folder))]
         self.data = DataFolder(folder / "data")
         self.served = [ServedModel(FAKE, entry, folder / f"{entry.model.id}.log") for entry in entries]
-        self.models = Models(self.served, Memory(1))
-        self.order: list[str] = []
+        self.models = Models(self.served, memory)
         clock = InterruptibleClock()
         self.dispatcher = Dispatcher(
             queue=self.data.queue, store=self.data.store(), models=self.models, clock=clock,
@@ -310,6 +314,31 @@ def test_a_cancelled_job_loads_nothing(tmp_path: Path) -> None:
     service.run(work)
 
 
+def test_a_system_that_refuses_processes_for_a_moment_ends_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = [OSError(errno.EAGAIN, "no processes left")] * 3
+    start = asyncio.create_subprocess_exec
+
+    async def refuse(*arguments: Any, **options: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await start(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    service = Service(tmp_path)
+
+    async def work() -> None:
+        service.submit("a bus")
+        (ticket, _) = service.data.queue.waiting()[0]
+        await service.until(lambda: not service.waiting())
+        outcome = service.data.store().read(ticket.key("outcome.json"))
+        assert outcome and json.loads(outcome)["status"] == "succeeded"
+
+    service.run(work)
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == [module.__name__]
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 
@@ -319,3 +348,47 @@ def test_the_room_is_the_limit_or_what_the_machine_has() -> None:
     assert Memory(10**15).most == Memory().most == machine.total
     assert 0 < Memory().room(10**9) - Memory().room(0) < 2 * 10**9
     assert Memory().room(0) < machine.total
+
+
+def test_the_least_recently_used_model_leaves_when_memory_becomes_short(tmp_path: Path) -> None:
+    service = Service(tmp_path, Memory())
+
+    async def work() -> None:
+        for model in (COPY, MODEL):
+            service.submit("a bus", model)
+            await service.until(lambda: not service.waiting())
+        assert all(model.loaded for model in service.served)
+        service.models.memory = Memory(1)
+        await service.until(lambda: not service.served[1].in_memory)
+        await asyncio.sleep(2 * module.WATCH_SECONDS)
+        assert service.served[0].loaded, "the last model stays"
+
+    service.run(work)
+
+
+def test_the_expected_memory_is_measured_after_the_first_job(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    model, entry = service.served[0], find(MODEL)
+    assert model.needed == expected_bytes(entry) <= entry.model.host_memory_gib * 2**30
+
+    async def work() -> None:
+        service.submit("a bus")
+        await service.until(lambda: not service.waiting())
+        assert 10**7 < model.needed == model.resident < expected_bytes(entry)
+
+    service.run(work)
+
+
+@pytest.mark.parametrize("spare", [-1, 0])
+def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
+    monkeypatch.setattr(up, "has_gpu_memory", lambda: False)
+    memory = find(MODEL).weights_bytes + spare
+    settings = Settings(
+        host="127.0.0.1", port=1, models=(MODEL,), data=Path("data"), key=None, container=FAKE, memory=memory
+    )
+    if spare == 0:
+        assert [entry.model.id for entry in up.find_models(settings)] == [MODEL]
+        return
+    with pytest.raises(CommandError) as caught:
+        up.find_models(settings)
+    assert (caught.value.code, MODEL in caught.value.what) == (ENVIRONMENT, True)
