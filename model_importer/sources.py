@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # they need boto3, which a laptop may lack
 
 Fields = dict[str, Any]
 """The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; or kind, url,
-sha256, licence. A diffusers folder may have lists of `EXTRAS`: id, sha256 and, in a hub, source (repository, revision,
-file)."""
+sha256, licence. A diffusers folder may have lists of `EXTRAS`: id, sha256 and, if it is not beside the model, source:
+kind and repository, revision, file; url; or uri."""
 
 
 class Source(Protocol):
@@ -50,9 +50,10 @@ def open_source(
     """Return the source that a catalogue entry describes. `pipeline` is the class in the entry."""
     if is_checkpoint(fields):
         return CheckpointSource(fields, functools.partial(open_file, fields, connect), pool, progress, pipeline)
+    elsewhere = ExtrasElsewhere(fields, connect, pool, progress)
     if fields["kind"] == "s3":
-        return S3Source(fields, connect.s3(), progress, pipeline)
-    return HubSource(fields, connect.hub, pool, progress, pipeline)
+        return S3Source(fields, connect.s3(), progress, pipeline, elsewhere)
+    return HubSource(fields, connect.hub, pool, progress, pipeline, elsewhere)
 
 
 def is_checkpoint(fields: Fields) -> bool:
@@ -80,6 +81,47 @@ def open_file(fields: Fields, connect: Connect) -> SingleFile:
     )
 
 
+class ExtrasElsewhere:
+    """The extras of an entry that come from a link or S3 or, for a model of S3, from a hub."""
+
+    def __init__(self, fields: Fields, connect: Connect, pool: Executor, progress: Progress) -> None:
+        self._extras = {path: extra for path, extra in _extras(fields).items() if _is_elsewhere(fields, extra)}
+        self._connect, self._pool, self._progress = connect, pool, progress
+        self._open = functools.cache(self._open_file)
+
+    def files(self) -> dict[str, File]:
+        """Return the files by their paths in a release. Raises ModelImportError: missing, or of another digest."""
+        return {path: self._file(path) for path in self._extras}
+
+    def commits(self) -> dict[str, str]:
+        """Return the commits of their repositories."""
+        return {name: commit for path in self._extras for name, commit in self._open(path).commits.items()}
+
+    def has(self, file: File) -> bool:
+        return file.path in self._extras
+
+    def fetch(self, file: File, first: int, end: int) -> bytes:
+        return self._open(file.path).fetch(first, end)
+
+    def import_file(self, file: File, bucket: Bucket, key: str) -> None:
+        """Write a file of `files` into the bucket, if it has the digest of the entry."""
+        _import_fetched(file, bucket, key, self.fetch, self._pool, self._progress)
+
+    def _file(self, path: str) -> File:
+        extra, file = self._extras[path], self._open(path).file
+        digest = f"sha256:{extra['sha256']}"
+        if file.digest.startswith("sha256:") and file.digest != digest:
+            raise _other_digest(path, extra, file.digest)
+        return replace(file, path=path, digest=digest)
+
+    def _open_file(self, path: str) -> SingleFile:
+        extra = self._extras[path]
+        try:
+            return open_file({**extra["source"], "sha256": extra["sha256"]}, self._connect)
+        except ModelImportError as error:
+            raise ModelImportError(f"{extra['id']!r} in `{_folder(path)}` of the entry: {error}") from None
+
+
 class HubSource:
     """A repository of a hub. Some components may come from repositories of their own (`parts`)."""
 
@@ -89,10 +131,11 @@ class HubSource:
         hub: Callable[[str], Hub],
         pool: Executor,
         progress: Progress,
-        pipeline: str | None = None,
+        pipeline: str | None,
+        elsewhere: ExtrasElsewhere,
     ) -> None:
         self._fields, self._hub, self._pool, self._progress = fields, functools.cache(hub), pool, progress
-        self._pipeline = pipeline
+        self._pipeline, self._elsewhere = pipeline, elsewhere
 
     def resolve(self) -> Plan:
         parts = self._fields.get("parts", {})
@@ -106,8 +149,9 @@ class HubSource:
         variants = {name: part.get("variant", "") for name, part in parts.items()}
         variants[""] = self._fields.get("variant", "")
         extras = _extras(self._fields)
+        found = self._elsewhere.files()
         for path, extra in extras.items():
-            files |= self._extra(path, extra, files, commits)
+            files |= {path: found[path]} if path in found else self._extra(path, extra, files, commits)
         checked = SourceFiles(files, self.fetch).check(variants, self._pipeline, extras)
         return Plan(self._fields, commits, base.licence, checked)
 
@@ -127,21 +171,27 @@ class HubSource:
         return {path: replace(file, path=path, digest=digest)}
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
-        if file.size <= PIECE:
-            bucket.put(key, check_small_file(file, self.fetch(file, 0, file.size)), file)
-            self._progress.add_fetched(file.size)
-            return
-        bucket.upload(key, file, functools.partial(self.fetch, file), self._pool, self._progress)
+        _import_fetched(file, bucket, key, self.fetch, self._pool, self._progress)
 
     def fetch(self, file: File, first: int, end: int) -> bytes:
+        if self._elsewhere.has(file):
+            return self._elsewhere.fetch(file, first, end)
         return self._hub(file.origin.rpartition("@")[0]).fetch(file, first, end)
 
 
 class S3Source:
     """A prefix of a bucket. S3 copies the files itself; the digest of a file is its ETag."""
 
-    def __init__(self, fields: Fields, s3: Any, progress: Progress, pipeline: str | None = None) -> None:
+    def __init__(
+        self,
+        fields: Fields,
+        s3: Any,
+        progress: Progress,
+        pipeline: str | None = None,
+        elsewhere: ExtrasElsewhere | None = None,
+    ) -> None:
         self._fields, self._s3, self._progress, self._pipeline = fields, s3, progress, pipeline
+        self._elsewhere = elsewhere
         self._bucket, _, prefix = fields["uri"].removeprefix("s3://").partition("/")
         self._prefix = prefix if is_checkpoint(fields) else prefix.rstrip("/") + "/" if prefix else ""
 
@@ -149,12 +199,15 @@ class S3Source:
         files = {file.path: file for file in self._list()}
         if INDEX_FILE not in files:
             raise ModelImportError(f"{self._fields['uri']} has no {INDEX_FILE}. Use a folder that diffusers saved.")
-        source = SourceFiles(files, self.fetch)
+        found = self._elsewhere.files() if self._elsewhere else {}
+        source = SourceFiles(files | found, self.fetch)
         extras = _extras(self._fields)
         checked = source.check({"": self._fields.get("variant")}, self._pipeline, extras)
         for path, extra in extras.items():
-            self._verify(path, extra, files[path])
-        return Plan(self._fields, {}, self._fields.get("licence", "unknown"), checked)
+            if path not in found:
+                self._verify(path, extra, files[path])
+        commits = self._elsewhere.commits() if self._elsewhere else {}
+        return Plan(self._fields, commits, self._fields.get("licence", "unknown"), checked)
 
     def _verify(self, path: str, extra: Fields, file: File) -> None:
         """Compare the digest of an extra with its entry: that of S3 depends on how the file was uploaded."""
@@ -169,6 +222,9 @@ class S3Source:
 
         from .missing import is_missing
 
+        if self._elsewhere and self._elsewhere.has(file):
+            self._elsewhere.import_file(file, bucket, key)
+            return
         source = {"Bucket": self._bucket, "Key": self._prefix + file.name}
         try:
             bucket.copy(source, key, file, CopySourceIfMatch=f'"{file.digest.removeprefix("etag:")}"')
@@ -203,6 +259,8 @@ class S3Source:
         return File(name, item["Size"], "etag:" + item["ETag"].strip('"'), f"s3://{self._bucket}/{self._prefix}", name)
 
     def fetch(self, file: File, first: int, end: int) -> bytes:
+        if self._elsewhere and self._elsewhere.has(file):
+            return self._elsewhere.fetch(file, first, end)
         if first == end:
             return b""
         etag, key = file.digest.removeprefix("etag:"), self._prefix + file.name
@@ -237,6 +295,27 @@ class SourceFiles:
             names = ", ".join(sorted(unknown))
             raise ModelImportError(f"{INDEX_FILE} has no {names}. Correct `parts` in the catalogue entry.")
         return tuple(self._files[path] for path in checked.files)
+
+
+def _is_elsewhere(fields: Fields, extra: Fields) -> bool:
+    """Return whether an extra is no file of a hub: a hub's own source knows the commits of its recorded plan."""
+    source = extra.get("source")
+    return source is not None and (source["kind"] != "hub" or fields["kind"] != "hub")
+
+
+def _import_fetched(
+    file: File,
+    bucket: Bucket,
+    key: str,
+    fetch: Callable[[File, int, int], bytes],
+    pool: Executor,
+    progress: Progress,
+) -> None:
+    if file.size <= PIECE:
+        bucket.put(key, check_small_file(file, fetch(file, 0, file.size)), file)
+        progress.add_fetched(file.size)
+        return
+    bucket.upload(key, file, functools.partial(fetch, file), pool, progress)
 
 
 def _extras(fields: Fields) -> dict[str, Fields]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,7 @@ def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
         fields = fields | {"revision": single.commits[fields["repository"]]}
         more = {"licence": single.licence, "page": f"{connect.hub(fields['repository']).url}/{fields['repository']}"}
     header = single.header()
-    check_not_extra(header, text)
+    check_not_extra(header, text, as_extra(fields, name, single.file.digest))
     layout = identify(header)
     count = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
     more["licence"] = header.metadata.get("modelspec.license") or more.get("licence", "")
@@ -128,20 +129,29 @@ def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
     )
 
 
-def check_not_extra(header: Header, where: str) -> None:
-    """Raise CommandError for a LoRA or a ControlNet: it belongs to a model's entry."""
+def as_extra(fields: Fields, name: str, digest: str) -> str:
+    """Return what the entry of a model would have for this file. A local file has no source: it is put beside it."""
+    from easel.models.proposal import slug
+
+    known = fields.get("sha256") or (digest.removeprefix("sha256:") if digest.startswith("sha256:") else "…")
+    source = {key: fields[key] for key in ("kind", "repository", "revision", "file", "url", "uri") if key in fields}
+    return json.dumps({"id": slug(name), "sha256": known} | ({} if "checkpoint" in fields else {"source": source}))
+
+
+def check_not_extra(header: Header, where: str, item: str) -> None:
+    """Raise CommandError for a LoRA or a ControlNet: it belongs to a model's entry, as `item`."""
     from model_importer.model_folder import ModelFolderError, lora_base
     from model_importer.model_folder.extras.controls import control_base, is_control
     from model_importer.model_folder.loras.base import BASES
 
     if is_control(header.shapes):
-        fix = "Add it to `controls` in the entry of a model of that base."
+        fix = f"Add it to `controls` in the entry of a model of that base: {item}"
         raise refused(where, f"it is a ControlNet for {control_base(header.shapes)}, not a model", fix)
     try:
         base = BASES.get(lora_base(header), "an unknown base")
     except ModelFolderError:
         return
-    fix = "Add it to `loras` in the entry of a model of that base."
+    fix = f"Add it to `loras` in the entry of a model of that base: {item}"
     raise refused(where, f"it is a LoRA for {base}, not a model", fix)
 
 

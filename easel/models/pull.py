@@ -15,7 +15,7 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.models.findings import model_errors
-from easel.models.pulled import close_work, open_work, plan_of, work_folder
+from easel.models.pulled import add_files, close_work, open_work, plan_of, work_folder
 from stacks.config.catalogue import FolderSource, Model, UrlSource
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
     if isinstance(source, FolderSource) and source.checkpoint is None:
         return entry.folder
     if entry.on_this_machine:
-        terminal.print(f"{entry.model.id} is here already: {target}")
+        with model_errors(_where(source)):
+            fetched = _fetch_extras(entry, connect, terminal)
+        terminal.print(f"{entry.model.id} is here already: {target}" + (f", now with {fetched}" if fetched else ""))
         return entry.folder
     _check_free(target)
     work = work_folder(target)
@@ -43,6 +45,36 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
             _download(entry, connect, work, terminal)
         _finish(entry.model, work, target)
     return target
+
+
+def _fetch_extras(entry: Entry, connect: Connect, terminal: Terminal) -> str:
+    """Download LoRAs and ControlNets that were added to the entry of a model that is here. Return their paths."""
+    from model_importer.download import download
+    from model_importer.model_folder import extra_path
+    from model_importer.sources import ExtrasElsewhere
+    from model_importer.stream import RANGES_AHEAD
+
+    missing = [
+        (folder, extra)
+        for folder, found in entry.model.extras.items()
+        for extra in found
+        if extra.source and not (entry.path / extra_path(folder, extra.id)).is_file()
+    ]
+    if not missing:
+        return ""
+    fields: dict[str, Any] = {"kind": "folder"}
+    for folder, extra in missing:
+        fields.setdefault(folder, []).append(extra.model_dump(include={"id", "sha256", "source"}))
+    with ThreadPoolExecutor(RANGES_AHEAD) as pool, _progress(f"Downloading {entry.model.id}", terminal) as progress:
+        extras = ExtrasElsewhere(fields, connect, pool, progress)
+        files = extras.files().values()
+        progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
+        check_space(entry.path, progress.total_bytes)
+        for file in files:
+            download(file, entry.path / file.path, partial(extras.fetch, file), pool, progress)
+            progress.finish_file()
+    add_files(entry.path, [file.path for file in files])
+    return ", ".join(file.path for file in files)
 
 
 def _where(source: Any) -> str:

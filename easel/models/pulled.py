@@ -64,6 +64,12 @@ def close_work(work: Path) -> None:
     _write(work, {**(_read(work) or {}), "files": [path for path in files if path != MARKER]})
 
 
+def add_files(folder: Path, paths: Iterable[str]) -> None:
+    """Add files to the marker of a complete folder. A folder that `pull` did not make has none."""
+    if (files := _files(folder)) is not None:
+        _write(folder, {**(_read(folder) or {}), "files": sorted({*files, *paths})})
+
+
 def pulled(entry: Entry) -> list[Path]:
     """Return the folders that `pull` wrote for an entry, or a link to one. A folder that holds the entry is none."""
     source = entry.model.source

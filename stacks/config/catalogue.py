@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -52,6 +53,7 @@ SCHEDULER_STEPS: Mapping[str, int] = {"lcm": 50}
 CONTENT = ("refuse", "flag")
 """What requests may choose for images that a safety checker flags; what the contract has."""
 
+S = TypeVar("S")
 Dtype = Literal["float16", "bfloat16", "float32"]
 Variant = Annotated[str, matches(r"[A-Za-z0-9_-]{0,40}", "like fp16, bf16 or non_ema")]
 Component = Annotated[str, matches(r"[a-z][a-z0-9_]{0,39}", "a folder of the pipeline, like unet")]
@@ -129,15 +131,18 @@ def _link(url: str) -> str:
     return url
 
 
+Link = Annotated[
+    str,
+    matches(r"(https://|http://(127\.0\.0\.1|localhost)(:\d+)?/)[^\s@]+", "a link that starts with https://"),
+    AfterValidator(_link),
+]
+
+
 class UrlSource(_Entry):
     """A single-file checkpoint at a URL, which is converted."""
 
     kind: Literal["url"] = "url"
-    url: Annotated[
-        str,
-        matches(r"(https://|http://(127\.0\.0\.1|localhost)(:\d+)?/)[^\s@]+", "a link that starts with https://"),
-        AfterValidator(_link),
-    ]
+    url: Link
     """The link of the download."""
     sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits")] | None = None
     """SHA-256 of the file. An import in the cloud needs it; `easel models pull` computes it."""
@@ -197,6 +202,30 @@ class ExtraFile(_Entry):
     """Path in the repository."""
 
 
+class ExtraLink(_Entry):
+    """A file behind a link."""
+
+    kind: Literal["url"]
+    url: Link
+    """The link of the download."""
+
+
+class ExtraObject(_Entry):
+    """An object of S3."""
+
+    kind: Literal["s3"]
+    uri: Annotated[str, matches(r"s3://[a-z0-9.-]{3,63}/\S*[^/\s]\.safetensors", "like s3://bucket/file.safetensors")]
+    """`s3://bucket/file.safetensors`."""
+
+
+def _with_kind(source: Any) -> Any:
+    """Return a source with its kind, which a file of a hub need not have."""
+    return {"kind": "hub"} | source if isinstance(source, dict) else source
+
+
+ExtraSource = Annotated[ExtraFile | ExtraLink | ExtraObject, Field(discriminator="kind")]
+
+
 class Extra(_Entry):
     """A file beside the model's own that requests may use."""
 
@@ -204,8 +233,9 @@ class Extra(_Entry):
     """By which a request names it. The file is `<key>/<id>.safetensors` in the model's folder or release."""
     sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
     """Digest of the file. Another file is refused."""
-    source: ExtraFile | None = None
-    """Where an import gets the file, for a model of a hub; default: it is beside the model's own files."""
+    source: Annotated[ExtraSource | None, BeforeValidator(_with_kind)] = None
+    """Where an import or `easel models pull` gets the file, for a model of a hub or of S3: a file of a hub, a link, or
+    an object of S3; default: it is beside the model's own files."""
     name: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
     """Name that people read, in English; default: the id."""
     name_zh: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
@@ -359,6 +389,11 @@ class Model(_Entry):
         found = {folder: getattr(self, folder) for folder in EXTRAS}
         return {folder: extras for folder, extras in found.items() if extras}
 
+    def extra_sources(self, kind: type[S]) -> list[S]:
+        """Return the sources of extras that are of a kind."""
+        sources = (extra.source for found in self.extras.values() for extra in found)
+        return [source for source in sources if isinstance(source, kind)]
+
     @property
     def extra_digests(self) -> dict[str, str]:
         """Path of each extra to the sha256 of its file."""
@@ -457,7 +492,10 @@ def _model_at(location: Location) -> type[BaseModel]:
         return Preset
     if location[0] in EXTRAS and len(location) > 2:
         kind = Lora if location[0] == "loras" else Control
-        return ExtraFile if len(location) > 3 and location[2] == "source" else kind
+        if len(location) > 3 and location[2] == "source":
+            kinds: Mapping[int | str, type[BaseModel]] = {"url": ExtraLink, "s3": ExtraObject}
+            return kinds.get(location[3], ExtraFile)
+        return kind
     sources: Mapping[int | str, type[BaseModel]] = {
         "hub": HubSource,
         "s3": S3Source,
@@ -556,12 +594,17 @@ def _check_extras(model: Model) -> None:
         if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
             raise failure("conflict", key, f"{key} has {repeated[0]!r} twice; each needs an id of its own.")
         for extra in extras:
-            if extra.source and not isinstance(model.source, HubSource):
+            if extra.source and isinstance(model.source, FolderSource):
                 message = (
-                    f"{key}: {extra.id!r} has a source, but only models of a hub are imported with one; put the file "
-                    f"at {extra_path(key, extra.id)} beside the model's files and leave `source` out."
+                    f"{key}: {extra.id!r} has a source, but only models of a hub or of S3 are imported with one; put "
+                    f"the file at {extra_path(key, extra.id)} beside the model's files and leave `source` out."
                 )
                 raise failure("conflict", key, message)
+    hosts = {urlsplit(link.url).netloc for link in model.extra_sources(ExtraLink)}
+    if len(hosts) > 1:
+        key = next(iter(model.extras))
+        message = f"{key}: links are of {', '.join(sorted(hosts))}; they must be of one host, which gets the token."
+        raise failure("conflict", key, message)
 
 
 def _check_loras(model: Model) -> None:

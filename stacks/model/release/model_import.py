@@ -19,7 +19,7 @@ from stacks.common.grants import allow, allow_listing, allow_objects, service_of
 from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
-from stacks.config.catalogue import HubSource, Model, S3Source, UrlSource
+from stacks.config.catalogue import ExtraLink, ExtraObject, HubSource, Model, S3Source, UrlSource
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.config.settings import Settings
 
@@ -154,15 +154,18 @@ def _request(settings: Settings, model: Model, code: str) -> dict[str, Any]:
     """Return the importer's request: its source has the fields of the catalogue entry's source."""
     licence = {} if isinstance(model.source, HubSource) else {"licence": model.licence}
     source = {**model.source_fields, **licence}
-    key = "model_token_secret" if isinstance(model.source, UrlSource) else "token_secret"
-    secret = _secret(settings, model)
-    hub = {"hub_url": settings.hub_url.rstrip("/"), **({key: secret} if secret else {})}
+    hub = {"hub_url": settings.hub_url.rstrip("/"), **_secrets(settings, model)}
     return {"code": code, "source": source, "pipeline": model.pipeline, **hub}
 
 
-def _secret(settings: Settings, model: Model) -> str:
-    """Return the secret with the token for the source: the site of a link must not get that of the hub."""
-    return settings.model_token_secret if isinstance(model.source, UrlSource) else settings.hub_token_secret
+def _secrets(settings: Settings, model: Model) -> dict[str, str]:
+    """Return the secrets with the tokens for the sources: the site of a link must not get that of the hub."""
+    from_link = isinstance(model.source, UrlSource)
+    secrets = {
+        "token_secret": "" if from_link else settings.hub_token_secret,
+        "model_token_secret": settings.model_token_secret if from_link or model.extra_sources(ExtraLink) else "",
+    }
+    return {key: secret for key, secret in secrets.items() if secret}
 
 
 def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model: Model) -> None:
@@ -176,7 +179,9 @@ def _allow_import(role: iam.Role, bucket: s3.IBucket, settings: Settings, model:
         allow_interfaces(role, settings)
     if isinstance(model.source, S3Source):
         _allow_reading(role, model.source.uri)
-    if secret := _secret(settings, model):
+    for stored in model.extra_sources(ExtraObject):
+        _allow_reading(role, stored.uri)
+    for secret in _secrets(settings, model).values():
         _allow_secret(role, secret)
 
 

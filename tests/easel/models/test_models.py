@@ -30,8 +30,8 @@ from stacks.config.catalogue import read_model
 from tests.checkpoints import save_checkpoint
 from tests.easel.models.conftest import Easel
 from tests.easel.running import ROOT, Laptop
-from tests.model_files import stable_diffusion
-from tests.model_importer.example import LEFT_OUT, TAKEN, write_files
+from tests.model_files import UNET_OF_LORA, lora, stable_diffusion, tensors
+from tests.model_importer.example import LARGE, LEFT_OUT, TAKEN, write_files
 from tests.model_importer.hub import HubServer, Repository
 from tests.model_importer.site import Site
 
@@ -446,3 +446,54 @@ def test_every_known_class_has_a_proposal() -> None:
 def test_ids_are_made_of_names() -> None:
     names = {"A B": "a-b", "../x": "x", "熊猫": "model", "x" * 60: "x" * 40, "v1.5!": "v1.5"}
     assert {name: proposal.slug(name) for name in names} == names
+
+
+# --- LoRAs from elsewhere ------------------------------------------------------------------------
+
+
+def test_pull_brings_a_lora_that_was_added_later(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    """From a link, and after an interruption only the rest. The model's own files are not fetched again."""
+    write_files(hub.repository.folder, {LARGE: tensors(UNET_OF_LORA)})
+    content = lora(rank=200_000)
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    assert run("pull", tmp_path / "model").exit_code == 0
+    with Site(content, cut_after=PIECE) as site:
+        flat = {
+            "id": "flat",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "source": {"kind": "url", "url": site.link},
+        }
+        (tmp_path / "model.json").write_text(json.dumps(entry(tmp_path / "model.json") | {"loras": [flat]}))
+        broken = run("pull", tmp_path / "model")
+        assert (broken.exit_code, "6 times" in broken.stderr) == (3, True)
+        site.cut_after = None
+        hub.requests.clear()
+        site.sent.clear()
+        pulled = run("pull", tmp_path / "model")
+        assert (pulled.exit_code, "loras/flat.safetensors" in pulled.stderr) == (0, True)
+        assert 0 < sum(site.sent.values()) <= len(content) - PIECE + 9
+    assert hub.requests == []
+    assert (tmp_path / "model" / "loras" / "flat.safetensors").read_bytes() == content
+    assert "would load" in run("check", tmp_path / "model").stdout
+    assert run("remove", tmp_path / "model", "--yes").exit_code == 0
+    assert not (tmp_path / "model").exists()
+
+
+def test_pull_refuses_another_lora_than_the_entrys(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    write_files(hub.repository.folder, {LARGE: tensors(UNET_OF_LORA)})
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    assert run("pull", tmp_path / "model").exit_code == 0
+    with Site(lora()) as site:
+        flat = {"id": "flat", "sha256": "0" * 64, "source": {"kind": "url", "url": site.link}}
+        (tmp_path / "model.json").write_text(json.dumps(entry(tmp_path / "model.json") | {"loras": [flat]}))
+        refused = run("pull", tmp_path / "model")
+    assert refused.exit_code == 3, refused.stderr
+    assert not (tmp_path / "model" / "loras" / "flat.safetensors").exists()
+
+
+def test_a_lora_behind_a_link_is_described_for_an_entry(run: Easel, tmp_path: Path) -> None:
+    content = save_checkpoint(LORA, tmp_path / "lora.safetensors").read_bytes()
+    with Site(content) as site:
+        refused = run("add", site.link)
+        assert (refused.exit_code, "a LoRA for Stable Diffusion 1.x" in refused.stderr) == (2, True)
+        assert json.dumps({"kind": "url", "url": site.link}) in "".join(refused.stderr.split("\n"))

@@ -80,7 +80,7 @@ def test_entries_that_are_refused(tmp_path: Path, change: dict[str, Any], code: 
 @pytest.mark.parametrize("file", ["a.ckpt", "../a.safetensors", "/a.safetensors"])
 def test_sources_that_are_refused(tmp_path: Path, file: str) -> None:
     error = refusal(tmp_path, FLAT | {"source": SOURCE | {"file": file}}, source=HUB)
-    assert (error.code, error.key) == ("wrong_form", "loras.0.source.file")
+    assert (error.code, error.key) == ("wrong_form", "loras.0.source.hub.file")
 
 
 def test_an_id_occurs_once_and_an_entry_has_few(tmp_path: Path) -> None:
@@ -130,3 +130,39 @@ def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError):
         read_model("tiny", write_model(tmp_path, controls=many))
     assert len(read_model("tiny", write_model(tmp_path, controls=many[:-1])).controls) == MOST_CONTROLS
+
+
+LINK = {"kind": "url", "url": "https://a.test/1"}
+OBJECT = {"kind": "s3", "uri": "s3://mine/styles/a.safetensors"}
+PREFIX = {"kind": "s3", "uri": "s3://mine/model/"}
+
+
+@pytest.mark.parametrize("source", [LINK, OBJECT, SOURCE])
+@pytest.mark.parametrize("model", [HUB, PREFIX])
+def test_a_file_may_come_from_elsewhere(tmp_path: Path, model: dict[str, str], source: dict[str, str]) -> None:
+    found = read_model("tiny", write_model(tmp_path, source=model, loras=[FLAT | {"source": source}]))
+    assert found.source_fields["loras"] == [FLAT | {"source": source}]
+    without_kind = {key: value for key, value in source.items() if key != "kind"}
+    if source is SOURCE:
+        same = read_model("tiny", write_model(tmp_path, source=model, loras=[FLAT | {"source": without_kind}]))
+        assert same.source_fields == found.source_fields
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "key"),
+    [
+        (LINK | {"url": "http://a.test/1"}, "wrong_form", "loras.0.source.url.url"),
+        (LINK | {"file": "a"}, "unknown_key", "loras.0.source.url.file"),
+        (OBJECT | {"uri": "s3://mine/styles/"}, "wrong_form", "loras.0.source.s3.uri"),
+        ({"kind": "ftp"}, "not_allowed", "loras.0.source"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(tmp_path: Path, source: dict[str, str], code: str, key: str) -> None:
+    error = refusal(tmp_path, FLAT | {"source": source}, source=HUB)
+    assert (error.code, error.key) == (code, key)
+
+
+def test_links_are_of_one_host_which_gets_the_token(tmp_path: Path) -> None:
+    other = FLAT | {"id": "other", "source": LINK | {"url": "https://b.test/1"}}
+    error = refusal(tmp_path, FLAT | {"source": LINK}, other, source=HUB)
+    assert (error.code, error.key, "a.test, b.test" in str(error)) == ("conflict", "loras", True)
