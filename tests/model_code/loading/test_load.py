@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,14 @@ def test_the_variant_of_the_profile_is_loaded(
     profile = json.loads(render_profile(PROFILE)) | ({} if variant is None else {"variant": variant})
     monkeypatch.setenv("EASEL_MODEL_PROFILE", json.dumps(profile))
     assert load.load_model(copy).pipeline.unet.conv_out.bias[0].item() == value
+
+
+def test_a_profile_in_several_variables_is_joined(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = render_profile(replace(PROFILE, licence="long " * 300))
+    parts = [text[start : start + 1024] for start in range(0, len(text), 1024)]
+    for i, part in enumerate(parts, 1):
+        monkeypatch.setenv(f"EASEL_MODEL_PROFILE_{i}" if i > 1 else "EASEL_MODEL_PROFILE", part)
+    assert (len(parts), load.load_model(folder).profile.licence) == (2, "long " * 300)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])

@@ -17,6 +17,7 @@ from stacks.config import catalogue
 from stacks.config.catalogue import (
     CONTAINER_BYTES,
     PROFILE,
+    VARIABLE_BYTES,
     CatalogueError,
     FolderSource,
     HubFiles,
@@ -28,6 +29,7 @@ from stacks.config.catalogue import (
     read_model,
 )
 from stacks.config.model_folder import CONTENT_HELP, released_files
+from stacks.config.serving import profile_variables
 from tests.conftest import ROOT
 from tests.model_files import safetensors
 from tests.stacks.assembly import FOLDER, write_files, write_model
@@ -69,6 +71,26 @@ def test_dtype_and_variant_reach_the_container(
     model = read_model("tiny", write_model(tmp_path, dtype=dtype, source=source))
     monkeypatch.setenv("EASEL_MODEL_PROFILE", model.container_profile)
     assert loading_options() == LoadingOptions(dtype, variant, ())
+
+
+@pytest.mark.parametrize("size", [1, VARIABLE_BYTES, VARIABLE_BYTES + 1, 5 * VARIABLE_BYTES])
+@pytest.mark.parametrize("letter", ["x", "苹"])
+def test_a_profile_reaches_the_container_in_parts(size: int, letter: str) -> None:
+    profile = json.dumps({"name": letter * size}, ensure_ascii=False)
+    variables = profile_variables(profile)
+    assert list(variables)[:2] == ["EASEL_MODEL_PROFILE", "EASEL_MODEL_PROFILE_2"][: len(variables)]
+    assert all(len(part.encode()) <= VARIABLE_BYTES for part in variables.values())
+    assert json.loads("".join(variables.values())) == json.loads(profile)
+
+
+@pytest.mark.parametrize(("less", "refused"), [(0, True), (1, False)])
+def test_the_longest_profile_is_accepted(tmp_path: Path, less: int, refused: bool) -> None:
+    room = CONTAINER_BYTES - len(read_model("tiny", write_model(tmp_path, licence="x")).container_profile)
+    root = write_model(tmp_path, licence="x" * (room + 2 - less))
+    if refused:
+        assert refusal(root).code == "too_long"
+    else:
+        read_model("tiny", root)
 
 
 def test_profile_has_the_fields_of_the_contract() -> None:

@@ -48,6 +48,19 @@ def test_the_endpoint_quota(plan: Plan, value: float, status: Any) -> None:
     assert_result(result, status, "ml.m5.large for endpoint usage", f"{value:g}", REGION, remedy=remedy)
 
 
+@pytest.mark.parametrize(("value", "status"), [(5.0, "failed"), (6.0, "ok")])
+def test_models_that_share_a_type_share_its_quota(value: float, status: Any) -> None:
+    settings = ["model=emoji,sd-1.5", "instance_type=ml.g4dn.xlarge", "max_instances=3"]
+    shared = read_plan(settings, ROOT)
+    result = quotas.endpoint_quota.run(quota_aws(ml_g4dn_xlarge=value).account(), shared, request=False)
+    assert_result(result, status, "6 needed")
+
+
+def test_models_with_other_types_have_quotas_of_their_own() -> None:
+    plan = read_plan(["model=emoji,sd-1.5", "max_instances=3"], ROOT)
+    assert [quotas.needed_instances(each) for each in plan.each] == [3, 3]
+
+
 def test_a_region_without_the_quota(plan: Plan) -> None:
     result = quotas.endpoint_quota.run(aws_with([]).account(), plan, request=False)
     assert_result(result, "failed", "ml.m5.large for endpoint usage", REGION, remedy="region")
