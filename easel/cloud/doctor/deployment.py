@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,8 +57,23 @@ def _in_progress(account: Account, stack: dict[str, Any]) -> Finding:
     minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
     message += f"; {longest['LogicalResourceId']} has been changing for {minutes:.0f} min."
     importing = longest["ResourceType"] == IMPORT_RESOURCE
-    lines = last_lines(account, account.names.import_log_group) if importing else []
+    lines = last_lines(account, _import_log(account, longest["LogicalResourceId"])) if importing else []
     return Finding("unknown", message, WAIT, tuple(line for _, line in lines[-1:]))
+
+
+def _import_log(account: Account, logical_id: str) -> str:
+    """Return the log group of an import. The id of the resource begins with `Model` and the id of a further model."""
+    first = account.names.import_log_group
+    if not logical_id.startswith("Model"):
+        return first
+    with aws_errors():
+        groups = [
+            str(group["logGroupName"])
+            for group in account.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"{first}/")
+        ]
+    ids = {group: re.sub("[^A-Za-z0-9]", "", group.removeprefix(first)) for group in groups}
+    found = [group for group in groups if logical_id.startswith(f"Model{ids[group]}")]
+    return max(found, key=len, default=first)
 
 
 def _failed_stack(account: Account, stack: dict[str, Any]) -> Finding:

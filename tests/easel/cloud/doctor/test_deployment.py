@@ -205,6 +205,19 @@ def test_a_first_deploy_shows_the_progress_of_the_import(doctor: RunDoctor) -> N
     assert_result(results["endpoint"], "unknown", "CREATE_IN_PROGRESS")
 
 
+@pytest.mark.parametrize(("id", "group"), [("Import", ""), ("Modelsdxllcm", "/sdxl-lcm"), ("Modelsdxl", "/sdxl")])
+def test_the_progress_is_that_of_the_model_that_is_imported(doctor: RunDoctor, id: str, group: str) -> None:
+    aws = healthy_deployment()
+    aws.responses["cloudformation.DescribeStacks"] = {"Stacks": [stack("UPDATE_IN_PROGRESS")]}
+    importing = {"ResourceType": "Custom::EaselImport", "ResourceStatus": "CREATE_IN_PROGRESS"}
+    resource = {**resources()[0], **importing, "LogicalResourceId": f"{id}ReleaseImportBuild0A1B2C3D"}
+    aws.responses["cloudformation.ListStackResources"] = {"StackResourceSummaries": [resource]}
+    groups = [{"logGroupName": f"/easel/EaselModel/import/{model}"} for model in ("sdxl", "sdxl-lcm")]
+    aws.responses["logs.DescribeLogGroups"] = {"logGroups": groups}
+    doctor(aws)
+    assert aws.calls("logs.DescribeLogStreams")[0]["logGroupName"] == f"/easel/EaselModel/import{group}"
+
+
 # --- alarms --------------------------------------------------------------------------------------
 
 
