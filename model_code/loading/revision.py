@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from model_folder import CheckedModel
+from model_folder import EXTRAS, CheckedModel
 
 MANIFEST = "release.json"
 """What a release, and a folder of `easel models pull`, says about the source of its files."""
@@ -14,16 +14,18 @@ HASHED_BYTES = 64 * 2**20
 
 
 def read_revision(folder: Path, checked: CheckedModel) -> str:
-    """Return the commit of the model's repository, or each with its repository if there are several.
+    """Return the commit of the model's repository, or each with its repository if its parts have several.
 
     Without commits: 16 hexadecimal digits that depend on the content of the files. Empty: it is not known.
     """
-    paths = {path for path in checked.files if not path.startswith("loras/")}
+    paths = {path for path in checked.files if path.partition("/")[0] not in EXTRAS}
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        commits = dict(manifest["commits"])
+        source = manifest["source"]
+        own = {source.get("repository"), *(part["repository"] for part in source.get("parts", {}).values())}
+        commits = {name: commit for name, commit in manifest["commits"].items() if name in own}
         digests = {file["path"]: str(file["digest"]) for file in manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return _hash_files(folder, paths)
     if commits:
         single = len(commits) == 1

@@ -174,11 +174,16 @@ COMMIT = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
 
 @pytest.mark.parametrize(
     ("commits", "expected"),
-    [({"a/b": COMMIT}, COMMIT), ({"a/b": COMMIT, "c/d": "1"}, f"a/b@{COMMIT}, c/d@1")],
+    [
+        ({"a/b": COMMIT}, COMMIT),
+        ({"a/b": COMMIT, "c/d": "1"}, f"a/b@{COMMIT}, c/d@1"),
+        ({"a/b": COMMIT, "a/lora": "2"}, COMMIT),
+    ],
 )
 def test_a_release_has_the_commits_of_its_source(folder: Path, tmp_path: Path, commits: Any, expected: str) -> None:
     copy = shutil.copytree(folder, tmp_path / "tiny")
-    manifest = {"source": {}, "commits": commits, "licence": "mit", "files": []}
+    source = {"kind": "hub", "repository": "a/b", "parts": {"vae": {"repository": "c/d"}}}
+    manifest = {"source": source, "commits": commits, "licence": "mit", "files": []}
     (copy / "release.json").write_text(json.dumps(manifest))
     assert read_revision(copy, check_folder(copy)) == expected
 
@@ -190,10 +195,16 @@ def test_a_folder_without_commits_has_the_hash_of_its_files(folder: Path, tmp_pa
     on_a_laptop = read_revision(copy, checked)
     digests = [(path, f"sha256:{hashlib.sha256((copy / path).read_bytes()).hexdigest()}") for path in checked.files]
     files = [{"path": path, "size": 1, "digest": digest} for path, digest in [*digests, ("code/inference.py", "x")]]
-    (copy / "release.json").write_text(json.dumps({"commits": {}, "files": files}))
+    (copy / "release.json").write_text(json.dumps({"source": {}, "commits": {}, "files": files}))
     assert read_revision(copy, checked) == on_a_laptop
     assert len(on_a_laptop) == 16
-    for damaged in ("", "[]", '{"commits": 1}', '{"commits": {}, "files": [1]}'):
+    for damaged in (
+        "",
+        "[]",
+        '{"source": {}, "commits": 1}',
+        '{"source": 7}',
+        '{"source": {}, "commits": {}, "files": [1]}',
+    ):
         (copy / "release.json").write_text(damaged)
         assert read_revision(copy, checked) == on_a_laptop
     (copy / "vae" / "config.json").write_text((copy / "vae" / "config.json").read_text() + " ")
