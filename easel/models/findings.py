@@ -121,7 +121,7 @@ def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
         layout.base.pipeline,
         header.metadata.get("modelspec.title") or name,
         count * _BYTES / 2**30,
-        kind=f"a single-file checkpoint of {layout.base.name}",
+        kind=f"a single-file checkpoint of {layout.base.name}" + (" for inpainting" if layout.inpaints else ""),
         side=0 if layout.prediction is None else layout.base.side,
         prediction=layout.prediction,
         needs_prediction=layout.prediction is None,

@@ -22,7 +22,7 @@ from generation.extras.lora import Loras
 from generation.gpu_memory import GpuMemory, is_out_of_memory
 from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
 from generation.img2img import InitImage, Kind, pipeline_class, pipeline_strength, read_init_image
-from generation.inpaint import InpaintInput, read_inpaint_input
+from generation.inpaint import InpaintInput, is_for_inpainting, read_inpaint_input, whole_image
 from generation.pipeline_arguments import PipelineArguments, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
@@ -82,7 +82,7 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     pipeline pass through.
     """
     size = generation_size(model, request)
-    start = _read_start(request, *size, model.profile)
+    start = _read_start(model, request, *size)
     with _extras(model, request) as control:
         first = _create_run(model, request, size, start, control, expires_at)
         last, images, warnings = first, first.generate_all(), list(first.arguments.warnings)
@@ -93,7 +93,7 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
                 images = last.generate_all()
                 warnings += [TILED] if last.tiles.begun else []
     resized = tuple(_resize(image, *request.result_size, model.profile) for image in images)
-    if isinstance(start, InpaintInput):
+    if isinstance(start, InpaintInput) and start.canvas:
         resized = tuple(start.canvas.merge(image) for image in resized)
     warnings = [
         *(start.warnings if start else ()),
@@ -106,16 +106,15 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
 
 
 def _read_start(
-    request: GenerationRequest, width: int, height: int, profile: ModelProfile
+    model: Model, request: GenerationRequest, width: int, height: int
 ) -> InitImage | InpaintInput | EditInput | None:
     """Return the images that the pipeline gets, if any."""
     if request.images is not None:
         return read_edit_images(request.images)
-    if request.init_image is None:
-        return None
     if request.has_mask:
-        return read_inpaint_input(request, width, height, upscales=profile.upscales)
-    return read_init_image(request.init_image, width, height)
+        return read_inpaint_input(request, width, height, upscales=model.profile.upscales)
+    start = read_init_image(request.init_image, width, height) if request.init_image is not None else None
+    return whole_image(start, width, height) if is_for_inpainting(model.pipeline) else start
 
 
 @contextmanager
@@ -362,7 +361,8 @@ def _pipeline_class(
 ) -> Any:
     """Return the class that generates from noise and `start`. Raises EaselError `not_supported`."""
     if isinstance(start, InitImage | InpaintInput | ScaledImages):
-        kind: Kind = "Inpaint" if isinstance(start, InpaintInput) else "Img2Img"
+        inpaint = isinstance(start, InpaintInput) or is_for_inpainting(model.pipeline)
+        kind: Kind = "Inpaint" if inpaint else "Img2Img"
         return pipeline_class(model.pipeline, kind, control=control)
     name = type(model.pipeline).__name__
     if start is not None and name not in EDITORS:
@@ -377,7 +377,8 @@ def _create_second_run(first: _Run, hires: Hires, images: Sequence[Pixels]) -> _
     size = generation_size(model, second)
     if not model.profile.upscales:
         images = [crop_center(image, request.width, request.height) for image in images]
-    run = _create_run(model, second, size, scale_up(images, *size), first.control, first.expires_at)
+    start = scale_up(images, *size, inpaint=is_for_inpainting(model.pipeline))
+    run = _create_run(model, second, size, start, first.control, first.expires_at)
     run.arguments = replace(run.arguments, encoder=first.arguments.encoder)
     run.steps_before = first.steps * request.image_count
     return run

@@ -25,16 +25,20 @@ class ScaledImages:
     """The first pass's images at the size of the second."""
 
     images: tuple[Image.Image, ...]
+    inpaint: bool = False
+    """The model is for inpainting: it gets a mask of everything."""
 
     def arguments(self, indexes: range) -> dict[str, Any]:
         """Return the arguments of the pipeline for a batch of these images."""
-        return {"image": [self.images[index] for index in indexes]}
+        images = [self.images[index] for index in indexes]
+        masks = [Image.new("L", image.size, 255) for image in images]
+        return {"image": images} | ({"mask_image": masks} if self.inpaint else {})
 
 
-def scale_up(images: Sequence[Pixels], width: int, height: int) -> ScaledImages:
+def scale_up(images: Sequence[Pixels], width: int, height: int, *, inpaint: bool = False) -> ScaledImages:
     """Scale the images of the first pass. Lanczos keeps edges sharp, where scaled latents would need more strength."""
     scaled = (ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS) for image in images)
-    return ScaledImages(tuple(scaled))
+    return ScaledImages(tuple(scaled), inpaint)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from contract import INIT_IMAGE_PIXELS, MASK_MODES, OUTPAINT_SIDES, GenerationRequest, refuse
-from generation.img2img import fit
+from generation.img2img import InitImage, fit
 from images.files import Pixels
 from images.init_image import DecodedImage, decode_init_image, decode_mask
 
@@ -45,7 +45,8 @@ class Canvas:
 class InpaintInput:
     """What an inpainting pipeline starts from, at the size to generate at, and warnings for the caller."""
 
-    canvas: Canvas
+    canvas: Canvas | None
+    """None: nothing stays as it was."""
     image: Image.Image
     mask: Image.Image
     warnings: tuple[str, ...]
@@ -53,6 +54,18 @@ class InpaintInput:
     def arguments(self, indexes: range) -> dict[str, Any]:
         """Return the arguments of the pipeline for a batch of the images with these indexes."""
         return {"image": [self.image] * len(indexes), "mask_image": [self.mask] * len(indexes)}
+
+
+def is_for_inpainting(pipeline: Any) -> bool:
+    """Return whether the model's UNet takes a mask and the masked image beside the latents."""
+    unet = getattr(pipeline, "unet", None)
+    return unet is not None and unet.config.in_channels > unet.config.out_channels
+
+
+def whole_image(start: InitImage | None, width: int, height: int) -> InpaintInput:
+    """Return what a model for inpainting starts from without a mask: everything is generated anew."""
+    image = start.image if start else Image.new("RGB", (width, height), "gray")
+    return InpaintInput(None, image, Image.new("L", image.size, 255), start.warnings if start else ())
 
 
 def read_inpaint_input(request: GenerationRequest, width: int, height: int, *, upscales: bool) -> InpaintInput:

@@ -147,6 +147,12 @@ CLIP_PIPELINES = ("LatentConsistencyModelPipeline", "StableDiffusionPipeline", "
 EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10}
 """Those that look at images, which the prompt describes how to change, and the most that they take."""
 
+FOR_INPAINTING: Mapping[str, str] = {
+    "StableDiffusionInpaintPipeline": "StableDiffusionPipeline",
+    "StableDiffusionXLInpaintPipeline": "StableDiffusionXLPipeline",
+}
+"""What an index of a checkpoint for inpainting may name, to the class that it is loaded as. Its UNet has inputs for the
+mask and the masked image beside those for the latents."""
 CONTROL_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 """Those for which diffusers has pipelines with ControlNets that are a copy of the UNet's first half."""
 

@@ -26,7 +26,9 @@ _OTHERS = {
     "clip_l": "a textual inversion",
 }
 """Starts of tensor names to what such a file is."""
-_CHANNELS = {9: "an inpainting checkpoint", 8: "an editing checkpoint (InstructPix2Pix)", 5: "a depth checkpoint",
+_ACCEPTED = (4, 9)
+"""Input channels of UNets that are converted: those of the latents, and for inpainting also masked latents and mask."""
+_CHANNELS = {8: "an editing checkpoint (InstructPix2Pix)", 5: "a depth checkpoint",
              7: "an upscaler"}  # fmt: skip
 
 
@@ -65,6 +67,8 @@ class Layout:
     prediction: Prediction | None
     zero_snr: bool
     """The noise schedule ends in pure noise, as v-prediction models of SDXL are trained."""
+    inpaints: bool
+    """The UNet has inputs for a mask and the masked image."""
 
 
 def identify(header: Header) -> Layout:
@@ -76,7 +80,7 @@ def identify(header: Header) -> Layout:
         if not _has(tensors, prefix):
             message = f"the checkpoint of {base.name} has no {part.replace('_', ' ')}"
             raise ModelFolderError(message, "Use a file that has all parts, often called full or baked VAE.")
-    return Layout(base, _prediction(base, header), "ztsnr" in tensors)
+    return Layout(base, _prediction(base, header), "ztsnr" in tensors, tensors[_INPUT].shape[1] != _ACCEPTED[0])
 
 
 def _check_kind(tensors: Mapping[str, Tensor]) -> None:
@@ -84,11 +88,11 @@ def _check_kind(tensors: Mapping[str, Tensor]) -> None:
         found = next((name for start, name in _OTHERS.items() if _has(tensors, start)), "no known kind of checkpoint")
         raise ModelFolderError(f"the file is {found}", f"{_KINDS} Of others, use the diffusers repository.")
     shape = tensors[_INPUT].shape
-    if len(shape) != 4 or shape[1] != 4:
+    if len(shape) != 4 or shape[1] not in _ACCEPTED:
         channels = shape[1] if len(shape) == 4 else 0
         kind = _CHANNELS.get(channels, "a checkpoint of another kind")
         message = f"the file is {kind}: its UNet has {channels} input channels"
-        raise ModelFolderError(message, f"{_KINDS} Their UNet has 4 input channels.")
+        raise ModelFolderError(message, f"{_KINDS} Their UNet has 4 input channels, or 9 for inpainting.")
     for name, kind in {"edm_mean": "Playground 2.5", "edm_vpred.sigma_max": "CosXL"}.items():
         if name in tensors:
             raise ModelFolderError(f"the file is {kind}, with a noise schedule of its own (EDM)", _KINDS)

@@ -81,7 +81,7 @@ def unet_config(tensors: Mapping[str, Tensor], base: Base, side: int) -> dict[st
     linear = len(shapes[attention.partition("transformer_blocks")[0] + "proj_in.weight"]) == 2
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel",
-        "in_channels": 4,
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": 4,
         "sample_size": side // 8,
         "block_out_channels": channels,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .classes import PIPELINES, PipelineFamily, library_of
+from .classes import FOR_INPAINTING, PIPELINES, PipelineFamily, library_of
 from .errors import ModelFolderError
 from .json_files import parse_settings
 
@@ -61,7 +61,8 @@ def parse_index(content: bytes) -> ModelIndex:
     if len(content) > INDEX_BYTES:
         raise ModelFolderError(f"{INDEX_FILE} is too large", f"It may have {INDEX_BYTES} bytes.")
     index = parse_settings(INDEX_FILE, content)
-    pipeline = str(index.get("_class_name"))
+    named = str(index.get("_class_name"))
+    pipeline = FOR_INPAINTING.get(named, named)
     if pipeline not in PIPELINES:
         shown = pipeline[:_SHOWN_CHARS]
         raise ModelFolderError(f"{INDEX_FILE} names the pipeline {shown!r}", f"Use one of: {', '.join(PIPELINES)}.")

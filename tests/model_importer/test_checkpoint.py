@@ -159,6 +159,15 @@ def test_what_the_model_predicts(tmp_path: Path) -> None:
     assert [native_side(BASES["sd-2"], p) for p in ("epsilon", "v_prediction")] == [512, 768]
 
 
+@pytest.mark.parametrize("base", ["sd-1", "sdxl"])
+def test_a_checkpoint_for_inpainting_keeps_the_inputs_of_its_unet(base: str, tmp_path: Path) -> None:
+    header = layout(example(base)[1] | {INPUT: torch.zeros(32, 9, 3, 3)}, tmp_path)
+    assert identify(header).inpaints
+    config = json.loads(convert(header).files["unet/config.json"])  # type: ignore[arg-type]
+    assert (config["in_channels"], config["out_channels"]) == (9, 4)
+    assert not identify(layout(example(base)[1], tmp_path)).inpaints
+
+
 def without(start: str) -> Callable[[Weights], Weights]:
     return lambda weights: {name: tensor for name, tensor in weights.items() if not name.startswith(start)}
 
@@ -169,7 +178,6 @@ def with_(**tensors: torch.Tensor) -> Callable[[Weights], Weights]:
 
 Change = Callable[[Weights], Weights]
 REFUSED: dict[str, tuple[str, Change, str]] = {
-    "inpainting": ("sd-1", lambda w: w | {INPUT: torch.zeros(32, 9, 3, 3)}, "inpainting"),
     "editing": ("sd-1", lambda w: w | {INPUT: torch.zeros(32, 8, 3, 3)}, "InstructPix2Pix"),
     "no VAE": ("sd-1", without("first_stage_model."), "has no VAE"),
     "no text encoder": ("sd-1", lambda w: _with_width(without("cond_stage_model.")(w), 768), "1.x has no text encoder"),

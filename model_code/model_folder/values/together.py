@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..classes import FOR_INPAINTING
 from ..errors import ModelFolderError
 from ..index import ModelIndex
 from .check import Tensors, find_size, text_fields
@@ -67,11 +68,11 @@ def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Ma
         terms = [term for term in words.split(" + ") if term.rpartition("*")[2].partition(".")[0] in parts]
         values = [_term(parts, term) for term in terms]
         value = _term(parts, field)
-        if isinstance(value, int) and values and None not in values and sum(filter(None, values)) != value:
+        total = sum(filter(None, values))
+        allowed = (total, 2 * total + 1) if _may_inpaint(index, field) else (total,)
+        if isinstance(value, int) and values and None not in values and value not in allowed:
             part, _, name = field.partition(".")
-            message = (
-                f"{part}/config.json has {value} as {name}, but {' + '.join(terms)} is {sum(filter(None, values))}"
-            )
+            message = f"{part}/config.json has {value} as {name}, but {' + '.join(terms)} is {total}"
             raise ModelFolderError(message, "Use parts of the same model, or correct `parts` of the entry.")
     vae = next((part.class_name for part in index.components if part.name == "vae"), "")
     if index.pipeline in _NEED_SHIFT and vae == "AutoencoderKL":
@@ -79,6 +80,11 @@ def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Ma
     for tokenizer, encoder in _PAIRS.items():
         if tokenizer in parts and encoder in parts:
             _check_tokens(tokenizer, encoder, parts[tokenizer], tensors[encoder])
+
+
+def _may_inpaint(index: ModelIndex, field: str) -> bool:
+    """Return whether a UNet for inpainting would have more in this field: the latents twice, and the mask."""
+    return field == "unet.in_channels" and index.pipeline in FOR_INPAINTING.values()
 
 
 def _term(parts: Mapping[str, Settings], term: str) -> int | None:
