@@ -50,6 +50,7 @@ USUAL: Mapping[str, Usual] = {
     "LatentConsistencyModelPipeline": Usual(512, 4, 8.0, "0.22.0", "lcm", ["lcm"], _CLIP),
     "Lumina2Pipeline": Usual(1024, 30, 4.0, "0.33.0"),
     "OvisImagePipeline": Usual(1024, 50, 5.0, "0.37.0"),
+    "QwenImageEditPlusPipeline": Usual(1024, 40, 4.0, "0.36.0", more={"edits": 3}),
     "QwenImagePipeline": Usual(1024, 50, 4.0, "0.35.0", more=_IMAGES),
     "SanaPipeline": Usual(1024, 20, 4.5, "0.32.0"),
     "StableDiffusion3Pipeline": Usual(1024, 28, 7.0, "0.29.0", more=_IMAGES),

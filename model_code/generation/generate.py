@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
@@ -29,7 +30,7 @@ from generation.schedulers import check_steps, create_scheduler
 from generation.vocabulary import Vocabulary
 from images.edit_images import EditInput, read_edit_images
 from images.files import Pixels, crop_center, upscale
-from model_folder import EDITORS
+from model_folder import EDITORS, WITHOUT_IMAGES
 
 
 @dataclass
@@ -365,6 +366,8 @@ def _pipeline_class(
         kind: Kind = "Inpaint" if inpaint else "Img2Img"
         return pipeline_class(model.pipeline, kind, control=control)
     name = type(model.pipeline).__name__
+    if start is None and name in WITHOUT_IMAGES:
+        return getattr(import_module("diffusers"), WITHOUT_IMAGES[name])
     if start is not None and name not in EDITORS:
         refuse("not_supported", "images", f"{name} looks at no images", "Leave out images.")
     return pipeline_class(model.pipeline, "", control=control)

@@ -125,6 +125,7 @@ _WINDOWS: Mapping[str, Callable[[Any, int, Any], _Window]] = {
     "Flux2Pipeline": _flux_2,
     "Lumina2Pipeline": _lumina_2,
     "OvisImagePipeline": _ovis,
+    "QwenImageEditPlusPipeline": lambda *_: _Window(_NO_LIMIT),
     "QwenImagePipeline": _qwen,
     "SanaPipeline": _sana,
     "ZImagePipeline": _z_image,

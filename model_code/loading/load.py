@@ -15,6 +15,7 @@ from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
 from generation.vocabulary import Vocabulary
 from loading.hardware import Hardware, choose_hardware
+from loading.image_prompts import ImagePromptProcessor, place_images
 from loading.layout import prepare_layout
 from loading.parts import load_parts
 from loading.plain_folder import plain_folder
@@ -74,6 +75,9 @@ def _load_pipeline(folder: Path, checked: CheckedModel, hardware: Hardware) -> A
         refuse("config_error", None, message, "Install a newer diffusers, or use a model of docs/reference/models.md.")
     with plain_folder(folder, checked) as plain:
         parts = load_parts(plain, checked, hardware.dtype)
+    if "processor" in parts:
+        parts["processor"] = ImagePromptProcessor(parts["processor"], parts["tokenizer"])
+        place_images(parts["text_encoder"])
     pipeline_class = getattr(diffusers, index.pipeline)
     accepted = inspect.signature(pipeline_class.__init__).parameters
     settings = {name: value for name, value in index.settings.items() if name in accepted}

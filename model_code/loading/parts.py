@@ -21,6 +21,9 @@ _OLD_NAMES = {
 }
 """transformers 5.23 saves these classes without a prefix. Versions that do not know that get it back."""
 
+_IMAGE_PROCESSORS = {"CLIPFeatureExtractor": "CLIPImageProcessor", "Qwen2VLProcessor": "Qwen2VLImageProcessor"}
+"""Class names in an index to those that are loaded: a new name, and of a processor the part without torchvision."""
+
 
 class PartError(Exception):
     """A part that did not load. `__cause__` is the error of the library."""
@@ -72,7 +75,7 @@ def find_class(part: Component) -> Any:
     the same. A request for `lms` is refused then.
     """
     module = importlib.import_module(_MODULES.get(part.library, part.library))
-    name = "CLIPImageProcessor" if part.class_name == "CLIPFeatureExtractor" else part.class_name
+    name = _IMAGE_PROCESSORS.get(part.class_name, part.class_name)
     if name == "LMSDiscreteScheduler" and importlib.util.find_spec("scipy") is None:
         name = "EulerDiscreteScheduler"
     if "ImageProcessor" in name:

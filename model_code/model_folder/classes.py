@@ -72,6 +72,13 @@ _STABLE_DIFFUSION = PipelineFamily(
     ("safety_checker", *_IMAGES),
 )
 _FLUX_2_VAE = ("AutoencoderKLFlux2",)
+_QWEN_IMAGE = _parts(
+    "QwenImageTransformer2DModel",
+    ("Qwen2_5_VLForConditionalGeneration",),
+    _QWEN_TOKENIZER,
+    ("AutoencoderKLQwenImage",),
+)
+_QWEN_IMAGES = ("Qwen2VLProcessor", "Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
 
 PIPELINES: Mapping[str, PipelineFamily] = {
     "ChromaPipeline": PipelineFamily(16, _BFLOAT16, _parts("ChromaTransformer2DModel", *_T5) | _CLIP_VISION, _IMAGES),
@@ -110,16 +117,8 @@ PIPELINES: Mapping[str, PipelineFamily] = {
     "OvisImagePipeline": PipelineFamily(
         16, _BFLOAT16, _parts("OvisImageTransformer2DModel", ("Qwen3Model",), _QWEN_TOKENIZER), chat="tokenizer"
     ),
-    "QwenImagePipeline": PipelineFamily(
-        16,
-        _BFLOAT16,
-        _parts(
-            "QwenImageTransformer2DModel",
-            ("Qwen2_5_VLForConditionalGeneration",),
-            _QWEN_TOKENIZER,
-            ("AutoencoderKLQwenImage",),
-        ),
-    ),
+    "QwenImageEditPlusPipeline": PipelineFamily(16, _BFLOAT16, _QWEN_IMAGE | {"processor": _QWEN_IMAGES}),
+    "QwenImagePipeline": PipelineFamily(16, _BFLOAT16, _QWEN_IMAGE),
     "SanaPipeline": PipelineFamily(32, _EITHER, _parts("SanaTransformer2DModel", *_GEMMA, ("AutoencoderDC",))),
     "StableDiffusion3Pipeline": PipelineFamily(
         16,
@@ -144,8 +143,10 @@ PIPELINES: Mapping[str, PipelineFamily] = {
 """Text-to-image classes of diffusers with `callback_on_step_end`."""
 CLIP_PIPELINES = ("LatentConsistencyModelPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline")
 """Those whose text encoders are all CLIP's, and that take their embeddings in place of a prompt."""
-EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10}
-"""Those that look at images, which the prompt describes how to change, and the most that they take."""
+EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10, "QwenImageEditPlusPipeline": 3}
+"""Those that look at images, which the prompt says how to change, and the most that they take."""
+WITHOUT_IMAGES: Mapping[str, str] = {"QwenImageEditPlusPipeline": "QwenImagePipeline"}
+"""Those that need an image, and the class that generates from text with the same parts."""
 
 FOR_INPAINTING: Mapping[str, str] = {
     "StableDiffusionInpaintPipeline": "StableDiffusionPipeline",

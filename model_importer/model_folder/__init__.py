@@ -6,7 +6,15 @@ importer ships alone. The checks guard against a `model_index.json` that names a
 """
 
 from .check import check_folder
-from .classes import CLIP_PIPELINES, COMPONENTS, CONTROL_PIPELINES, EDITORS, PIPELINES, PipelineFamily
+from .classes import (
+    CLIP_PIPELINES,
+    COMPONENTS,
+    CONTROL_PIPELINES,
+    EDITORS,
+    PIPELINES,
+    WITHOUT_IMAGES,
+    PipelineFamily,
+)
 from .errors import ModelFolderError
 from .extras import EXTRAS, check_digests, extra_ids, extra_path
 from .extras.controls import check_control, image_channels
@@ -31,6 +39,7 @@ __all__ = [
     "JSON_BYTES",
     "PIPELINES",
     "VOCABULARY_FILE",
+    "WITHOUT_IMAGES",
     "CheckedModel",
     "Component",
     "Files",

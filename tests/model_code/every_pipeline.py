@@ -80,7 +80,7 @@ def _qwen(causal: bool = False, layers: int = 2) -> Mapping[str, Any]:
     return {"text_encoder": model(tiny._qwen_config(layers)), "tokenizer": tiny._qwen_tokenizer()}
 
 
-def _qwen_vl() -> Mapping[str, Any]:
+def _qwen_vl(**ids: int) -> Mapping[str, Any]:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     sizes = {"hidden_size": 16, "intermediate_size": 16}
@@ -96,7 +96,8 @@ def _qwen_vl() -> Mapping[str, Any]:
         "eos_token_id": 0,
     }
     vision = {**sizes, "depth": 2, "num_heads": 2, "out_hidden_size": 16}
-    ids = dict.fromkeys(("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id"), 199)
+    names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+    ids = dict.fromkeys(names, 199) | ids
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
     return {"text_encoder": Qwen2_5_VLForConditionalGeneration(config), "tokenizer": tiny._qwen_tokenizer()}
 
@@ -290,6 +291,24 @@ def qwen_image() -> Any:
     return QwenImagePipeline(transformer=transformer, vae=autoencoder, scheduler=scheduler, **_qwen_vl())
 
 
+def qwen_image_edit_plus() -> Any:
+    """With an image processor in place of a processor, as the container has them on a laptop."""
+    import transformers
+    from diffusers import QwenImageEditPlusPipeline
+
+    parts = qwen_image().components
+    tokenizer = parts["tokenizer"]
+    words = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": words})
+    start, end, image = tokenizer.convert_tokens_to_ids(words)
+    ids = {"vision_start_token_id": start, "vision_end_token_id": end, "image_token_id": image}
+    name = "Qwen2VLImageProcessorPil" if hasattr(transformers, "Qwen2VLImageProcessorPil") else "Qwen2VLImageProcessor"
+    processor = getattr(transformers, name)(min_pixels=28 * 28, max_pixels=4 * 28 * 28)
+    return QwenImageEditPlusPipeline(
+        **{**parts, "text_encoder": _qwen_vl(**ids)["text_encoder"], "processor": processor}
+    )
+
+
 def sana() -> Any:
     from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
 
@@ -405,6 +424,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "LatentConsistencyModelPipeline": latent_consistency_model,
     "Lumina2Pipeline": lumina_2,
     "OvisImagePipeline": ovis_image,
+    "QwenImageEditPlusPipeline": qwen_image_edit_plus,
     "QwenImagePipeline": qwen_image,
     "SanaPipeline": sana,
     "StableDiffusion3Pipeline": stable_diffusion_3,

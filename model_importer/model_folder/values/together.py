@@ -24,6 +24,7 @@ _LATENTS = "vae.latent_channels"
 _PACKED = "4*vae.latent_channels"
 _WIDTH = "text_encoder.hidden_size"
 
+_QWEN_IMAGE = {"transformer.in_channels": "4*vae.z_dim", "transformer.joint_attention_dim": _WIDTH}
 _EQUAL: Mapping[str, Mapping[str, str]] = {
     "ChromaPipeline": {
         "transformer.in_channels": _PACKED,
@@ -40,7 +41,8 @@ _EQUAL: Mapping[str, Mapping[str, str]] = {
     "LatentConsistencyModelPipeline": {"unet.in_channels": _LATENTS, "unet.cross_attention_dim": _WIDTH},
     "Lumina2Pipeline": {"transformer.in_channels": _LATENTS, "transformer.cap_feat_dim": _WIDTH},
     "OvisImagePipeline": {"transformer.in_channels": _PACKED, "transformer.joint_attention_dim": _WIDTH},
-    "QwenImagePipeline": {"transformer.in_channels": "4*vae.z_dim", "transformer.joint_attention_dim": _WIDTH},
+    "QwenImageEditPlusPipeline": _QWEN_IMAGE,
+    "QwenImagePipeline": _QWEN_IMAGE,
     "SanaPipeline": {"transformer.in_channels": _LATENTS, "transformer.caption_channels": _WIDTH},
     "StableDiffusion3Pipeline": {
         "transformer.in_channels": _LATENTS,

@@ -68,6 +68,7 @@ def test_a_job_whose_creator_died_is_submitted_with_its_images(slow: World) -> N
     ticket = slow.endpoint.submitted.pop()
     for name in ("request.json", "submitted.json"):
         slow.store.delete(ticket.key(name))
+    slow.jobs._submissions.clear()  # as in another process
     slow.clock.time += SUBMIT_GRACE_S + 1
     slow.call("GET", f"/jobs/{id}")
     assert slow.endpoint.request(slow.endpoint.submitted[0]).images == tuple(IMAGES)
@@ -81,6 +82,7 @@ def test_images_that_are_missing_or_damaged_end_the_job(slow: World, damaged: by
         slow.store.delete(ticket.key(name))
     if damaged is not None:
         slow.store.objects[ticket.key("input-images")] = damaged
+    slow.jobs._submissions.clear()  # as in another process
     slow.clock.time += SUBMIT_GRACE_S + 1
     slow.call("GET", f"/jobs/{id}")
     assert slow.call("GET", f"/jobs/{id}")[1]["error"]["code"] == "input_missing"

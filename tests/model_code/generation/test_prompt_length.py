@@ -14,9 +14,10 @@ from tests.model_code.generation.test_pipeline_arguments import request_of
 pytestmark = pytest.mark.slow
 LONGEST = 4000
 FAMILIES = sorted(
-    {*every_pipeline.PIPELINES, "no T5", "no prompt enhancer", "one text encoder"} - {"ErnieImagePipeline"}
+    {*every_pipeline.PIPELINES, "no T5", "no prompt enhancer", "one text encoder"}
+    - {"ErnieImagePipeline", "QwenImageEditPlusPipeline"}
 )
-"""Ernie's prompt enhancer replaces the prompt."""
+"""Ernie's prompt enhancer replaces the prompt. Qwen-Image-Edit reads all of it."""
 
 
 def trained(family: str) -> Any:

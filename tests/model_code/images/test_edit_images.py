@@ -1,22 +1,26 @@
 """Editing by instruction: images that a pipeline looks at, through `predict_fn` with a pipeline of each class."""
 
 import base64
+import inspect
 import io
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import contract
 import inference
 from contract import EDIT_PIXELS, EDITS, EaselError, ModelProfile
+from generation.prompt_length import truncation_warnings
 from images.edit_images import read_edit_images
+from loading.image_prompts import ImagePromptProcessor, place_images
 from model_folder import EDITORS, PIPELINES
 from tests.conftest import ROOT
 from tests.model_code import every_pipeline
@@ -35,13 +39,15 @@ def profile_of(name: str) -> ModelProfile:
 
 
 @pytest.fixture(scope="module", params=[*EDITORS])
-def editor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Editor:
+def editor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     """A pipeline of each class as model_fn returns it."""
     folder = tmp_path_factory.mktemp("editors") / request.param
     every_pipeline.create(request.param).save_pretrained(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EASEL_MODEL_PROFILE", contract.render_profile(profile_of(request.param)))
-        return inference.model_fn(str(folder))
+        # Each image would be scaled up to 1024 x 1024, which takes seconds.
+        patch.setattr("diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus.VAE_IMAGE_SIZE", 64 * 64)
+        yield inference.model_fn(str(folder))
 
 
 def images(response: Any) -> list[str]:
@@ -174,3 +180,36 @@ def test_an_image_that_claims_too_many_pixels_takes_no_memory(editor: Editor, se
     tracemalloc.stop()
     assert (error["code"], error["param"]) == ("out_of_range", "images[1]")
     assert peak < 20_000_000
+
+
+# --- Qwen's prompts with images ------------------------------------------------------------------
+
+
+def test_the_text_encoder_knows_which_tokens_are_images() -> None:
+    """diffusers leaves that out, and transformers would number them as text."""
+    pipeline = every_pipeline.create("QwenImageEditPlusPipeline")
+    processor = ImagePromptProcessor(pipeline.processor, pipeline.tokenizer)
+    prompts = ["1: <|image_pad|> 2: <|image_pad|> hello", "<|image_pad|>,<|image_pad|>"]
+    images = [Image.new("RGB", (56, 56), "red"), Image.new("RGB", (28, 56), "blue")]
+    inputs = processor(prompts, images=images, padding=True, return_tensors="pt")
+    encoder = pipeline.text_encoder
+    is_image = inputs["input_ids"] == encoder.config.image_token_id
+    assert is_image.sum(dim=1).tolist() == [4 + 2] * 2  # 28 x 28 pixels each
+    assert inputs["image_grid_thw"].tolist() == [[1, 4, 4], [1, 4, 2]] * 2
+    expected = encoder(**inputs, mm_token_type_ids=is_image.int()).logits
+    plain = encoder(**inputs).logits
+    place_images(encoder)
+    assert torch.equal(encoder(**inputs).logits, expected)
+    assert not torch.equal(plain, expected)
+
+
+def test_prompts_without_images_are_only_tokenized() -> None:
+    pipeline = every_pipeline.create("QwenImageEditPlusPipeline")
+    processor = ImagePromptProcessor(pipeline.processor, pipeline.tokenizer)
+    assert {*processor(["hello"], padding=True, return_tensors="pt")} == {"input_ids", "attention_mask"}
+
+
+def test_a_long_prompt_is_read_whole() -> None:
+    pipeline = every_pipeline.create("QwenImageEditPlusPipeline")
+    parameters = inspect.signature(pipeline.__call__).parameters
+    assert truncation_warnings(pipeline, parameters, {"Prompt 1": "a " * 2000}) == []
