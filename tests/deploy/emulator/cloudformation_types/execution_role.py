@@ -112,9 +112,7 @@ class ExecutionRoles:
                 yield from ((action, role, passed_to(role)) for role in set(ROLE.findall(text)))
             elif prefix == "kms":
                 yield from ((action, key, {}) for key in set(KEY.findall(text)))
-            elif action == "s3:GetObject" and (code := properties.get("Code", properties.get("Content", {}))).get(
-                "S3Bucket"
-            ):
+            elif action == "s3:GetObject" and code.get("S3Bucket"):
                 yield action, f"arn:aws:s3:::{code['S3Bucket']}/{code['S3Key']}", {}
             elif prefix == service and not re.search("User|Group", action if service == "iam" else ""):
                 for arn in ["*"] if action in self.unscoped else arns(kind, physical_id, properties):
