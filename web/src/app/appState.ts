@@ -261,7 +261,11 @@ export function createAppState() {
     if (strength === undefined) return loadParameters(parameters, others)
     const [file, mask] = [await history.input('init', image), await history.input('mask', image)]
     const isWhole = file && (mask ?? !mask_mode) && hasFeature(model.value, 'image_to_image')
-    if (!isWhole) return loadParameters({ ...parameters, strength }, [...others, ...missingInputs(image.parameters)])
+    if (!isWhole)
+      return loadParameters({ ...parameters, strength }, [
+        ...others,
+        ...missingInputs({ strength, mask_mode, outpaint }),
+      ])
     initImage.file.value = file
     const margins = outpaint ?? emptyEdit().margins
     inpaint.reset({ base: mask ? await toBase64(mask) : '', margins, blur: mask_blur ?? DEFAULT_BLUR })

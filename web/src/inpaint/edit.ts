@@ -56,8 +56,10 @@ export function withoutMargins(size: { width: number; height: number }, margins:
   return { width: size.width - margins.left - margins.right, height: size.height - margins.top - margins.bottom }
 }
 
+type Inputs = Pick<Parameters, 'strength' | 'mask_mode' | 'outpaint' | 'images' | 'control'>
+
 /** Return the fields of an image's request that only its files could give back. */
-export function missingInputs({ strength, mask_mode, outpaint, images, control }: Parameters): NotTaken[] {
+export function missingInputs({ strength, mask_mode, outpaint, images, control }: Inputs): NotTaken[] {
   const fields = { init_image: strength, mask_image: mask_mode, outpaint, images, control }
   return Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value: '…' }]))
 }
