@@ -1,6 +1,6 @@
 """Run queued jobs, oldest first and one at a time, until each has an outcome.
 
-While the model of the oldest job is loaded, younger jobs of loaded models run.
+While the model of the oldest job is being loaded, younger jobs run on the models that are in memory.
 """
 
 from __future__ import annotations

@@ -69,21 +69,23 @@ class Models:
 
         `ids`: the models of the waiting jobs, that of the oldest job first.
         """
+        for model in self.all:
+            model.wanted_since = model.wanted_since if ids and model.id == ids[0] else None
         if self._start and not self._start.done():
             return
         if self._start:
             self._start.result()  # raises what nobody expects
-        model = self._next([id for id in ids if not self.is_loaded(id)])
-        if model is None:
+        wanted = self._next([id for id in ids if not self.is_loaded(id)])
+        if wanted is None:
             return
         busy = {id for id in ids if self.is_loaded(id)}
-        leaving = self._leaving(model, busy)
-        if any(other.id in busy for other in leaving) and not self._may_interrupt(model, ids[0]):
+        leaving = self._leaving(wanted, busy)
+        if any(other.id in busy for other in leaving) and not self._may_interrupt(wanted, ids[0]):
             return
         for other in leaving:
             await other.container.stop()
-        model.wanted_since, model.loading = None, True
-        self._start = asyncio.create_task(self._load(model))
+        wanted.wanted_since, wanted.loading = None, True
+        self._start = asyncio.create_task(self._load(wanted))
 
     @contextmanager
     def running(self, model: ServedModel) -> Iterator[None]:

@@ -65,6 +65,7 @@ class ContainerProcess:
 
         Raises OSError.
         """
+        await self.kill()  # it may still be stopping
         self._loaded, self.client.port = False, free_port()  # another program may have taken the port of the last time
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -96,13 +97,14 @@ class ContainerProcess:
 
     async def stop(self) -> None:
         """Terminate the process, and kill it after `STOP_SECONDS`. It takes no further job from the first moment on."""
-        self._loaded = False
-        if self._process is not None and self.alive:
+        self._loaded, process = False, self._process
+        if process is not None and self.alive:
             with suppress(ProcessLookupError):
-                self._process.terminate()
+                process.terminate()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-            await self.kill()
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            if process is self._process:
+                await self.kill()
 
     async def _ping(self) -> int | None:
         return await asyncio.to_thread(self.client.ping)

@@ -36,7 +36,7 @@ class ServedModel:
         self.next_start = 0.0
         """When it may be started, on the monotonic clock."""
         self.wanted_since: float | None = None
-        """When the oldest job began to wait for it to be loaded, on the monotonic clock."""
+        """When the oldest job began to wait until other models leave for it, on the monotonic clock."""
         self.failures, self.failure, self.gave_up = 0, "", False
         """Failed starts in a row, why the last one failed, and whether the jobs that wait have to fail."""
         self.needs_all_memory = False
@@ -77,6 +77,8 @@ class ServedModel:
             return EndpointState("starting", f"The model is loading: about {percent} %.{last}")
         if self.failures:
             return EndpointState("broken", f"The model does not start: {self.failure}.")
+        if self.wanted_since:
+            return EndpointState("asleep", f"The model is loaded when jobs of another one have had their turn.{last}")
         return EndpointState("asleep", f"The model is not in memory. The next job loads it.{last}")
 
     def note_load(self, seconds: float) -> None:
@@ -89,10 +91,6 @@ class ServedModel:
         """Record a start that failed. `alone`: no other model was in memory."""
         self.failures, self.failure, self.needs_all_memory = self.failures + 1, why, not alone
         self.next_start = time.monotonic() + min(0.2 * 2**self.failures, MAX_PAUSE_SECONDS)
-
-    def note_death(self, alone: bool) -> None:
-        """Record that it died with a job."""
-        self.needs_all_memory = not alone
 
     def note_job(self) -> None:
         """Record that a job ended."""
