@@ -9,8 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, NoReturn
 
-import boto3
-
+from aws.clients import create_client
 from aws.errors import client_config, error_of, is_validation_error, translated
 from aws.store import BucketStore
 from contract import DEADLINE_MS, EaselError
@@ -38,7 +37,7 @@ class EndpointWatcher:
 
     @cached_property
     def _sagemaker(self) -> Any:
-        return boto3.client("sagemaker", config=client_config(3))
+        return create_client("sagemaker", client_config(3))
 
     def state(self) -> EndpointState:
         """Return the state. Raises EaselError if SageMaker cannot be asked."""
@@ -87,7 +86,7 @@ class AsyncEndpoint:
 
     @cached_property
     def _runtime(self) -> Any:
-        return boto3.client("sagemaker-runtime", config=client_config(_SUBMIT_SECONDS))
+        return create_client("sagemaker-runtime", client_config(_SUBMIT_SECONDS))
 
     def submit(self, ticket: Ticket) -> Submission:
         try:
@@ -130,7 +129,7 @@ class RealtimeEndpoint:
 
     @cached_property
     def _lambda(self) -> Any:
-        return boto3.client("lambda", config=client_config(5))
+        return create_client("lambda", client_config(5))
 
     def submit(self, ticket: Ticket) -> Submission:
         event = json.dumps({"owner": ticket.owner, "id": ticket.id}).encode()
@@ -156,7 +155,7 @@ class RealtimePredictor:
 
     @cached_property
     def _runtime(self) -> Any:
-        return boto3.client("sagemaker-runtime", config=client_config(_REALTIME_SECONDS))
+        return create_client("sagemaker-runtime", client_config(_REALTIME_SECONDS))
 
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
         try:

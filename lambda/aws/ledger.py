@@ -13,11 +13,11 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-import boto3
 from botocore import exceptions as botocore
 from botocore.config import Config
 
 from api_keys.keys import Key
+from aws.clients import create_client
 from aws.errors import client_config, translate
 from contract import EaselError, dumps
 from jobs.accounts import Account, Amount, Limits, Month, Refusal
@@ -40,7 +40,7 @@ class AccountTable:
     @cached_property
     def _client(self) -> Any:
         # A write that is sent again after it has succeeded changes nothing: its condition does not hold any more.
-        return boto3.client("dynamodb", config=client_config(3).merge(Config(retries={"total_max_attempts": 3})))
+        return create_client("dynamodb", client_config(3).merge(Config(retries={"total_max_attempts": 3})))
 
     # --- keys ------------------------------------------------------------------------------------
 

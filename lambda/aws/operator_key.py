@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import boto3
-
+from aws.clients import create_client
 from aws.errors import client_config, translated
 
 _CACHE_SECONDS = 60
@@ -24,7 +23,7 @@ class GatewayKey:
 
     @cached_property
     def _gateway(self) -> Any:
-        return boto3.client("apigateway", config=client_config(3))
+        return create_client("apigateway", client_config(3))
 
     def value(self) -> str | None:
         if self._cached is None or self._now() - self._cached[0] > _CACHE_SECONDS:

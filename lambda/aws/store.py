@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import boto3
 from botocore import exceptions as botocore
 from botocore.config import Config
 
+from aws.clients import create_client
 from aws.errors import client_config, translate
 from contract import EaselError
 
@@ -35,7 +35,7 @@ class BucketStore:
         signing = Config(
             signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
         )
-        return boto3.client("s3", config=client_config(5).merge(signing))
+        return create_client("s3", client_config(5).merge(signing))
 
     def read(self, key: str) -> bytes | None:
         try:

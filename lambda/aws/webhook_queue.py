@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
+from aws.clients import create_client
 from aws.errors import client_config, translated
 from contract import EaselError, dumps
 from gateway.telemetry import Telemetry
@@ -35,7 +35,7 @@ class SqsQueue:
 
     @cached_property
     def _sqs(self) -> Any:
-        return boto3.client("sqs", config=client_config(5).merge(Config(retries={"total_max_attempts": _TRIES})))
+        return create_client("sqs", client_config(5).merge(Config(retries={"total_max_attempts": _TRIES})))
 
     def put(self, ticket: Ticket, event: str) -> None:
         body = dumps({"owner": ticket.owner, "id": ticket.id, "event": event})

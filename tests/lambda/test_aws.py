@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.session import get_session
 from faults import Fault, Server, serve
 from moto import mock_aws
 
-from aws import endpoints
+from aws import clients, endpoints
 from aws.endpoints import AsyncEndpoint, EndpointWatcher, RealtimeEndpoint, RealtimePredictor
 from aws.store import BucketStore
 from contract import DEADLINE_MS, EaselError
@@ -303,7 +304,7 @@ def test_a_closed_port_is_unreachable(monkeypatch: pytest.MonkeyPatch, mode: str
 
 
 def test_missing_credentials_are_a_config_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(clients, "session", get_session)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
