@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import easel.cloud.doctor.run  # noqa: F401  # registers the checks
 from docs.generation_times import times
+from docs.performance import performance_page
 from easel.cli import app as cli
 from easel.cloud.doctor.check import CHECKS
 from easel.cloud.known_failures import KNOWN_FAILURES
@@ -265,6 +266,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/outputs": outputs_page,
     "reference/alarms": alarms_page,
     "reference/doctor": doctor_page,
+    "explanation/performance": lambda: f"{NOTE}\n\n{performance_page()}",
     "how-to/clients/index": clients_page,
     **{f"how-to/clients/{client.name}": partial(client_page, client) for client in CLIENTS.values()},
 }
