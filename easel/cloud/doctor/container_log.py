@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,21 @@ def _newest_events(account: Account, group: str) -> Iterator[tuple[datetime, str
         response = logs.get_log_events(logGroupName=group, logStreamName=name, limit=LINES, startFromHead=False)
         for event in response["events"]:
             yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), event["message"].rstrip()
+
+
+def import_log(account: Account, logical_id: str) -> str:
+    """Return the log group of an import. The id of the resource begins with `Model` and the id of a further model."""
+    first = account.names.import_log_group
+    if not logical_id.startswith("Model"):
+        return first
+    with aws_errors():
+        groups = [
+            str(group["logGroupName"])
+            for group in account.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"{first}/")
+        ]
+    ids = {group: re.sub("[^A-Za-z0-9]", "", group.removeprefix(first)) for group in groups}
+    found = [group for group in groups if logical_id.startswith(f"Model{ids[group]}")]
+    return max(found, key=len, default=first)
 
 
 @dataclass(frozen=True)

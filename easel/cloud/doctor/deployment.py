@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
-from easel.cloud.doctor.container_log import find_failed_start, last_lines
+from easel.cloud.doctor.container_log import find_failed_start, import_log, last_lines
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import DEPLOY_UNLESS_RUNNING, resources_of
 from stacks.config.names import IMPORT_RESOURCE, INFORMATIONAL_TAG
@@ -57,23 +56,8 @@ def _in_progress(account: Account, stack: dict[str, Any]) -> Finding:
     minutes = (datetime.now(UTC) - longest["LastUpdatedTimestamp"]).total_seconds() / 60
     message += f"; {longest['LogicalResourceId']} has been changing for {minutes:.0f} min."
     importing = longest["ResourceType"] == IMPORT_RESOURCE
-    lines = last_lines(account, _import_log(account, longest["LogicalResourceId"])) if importing else []
+    lines = last_lines(account, import_log(account, longest["LogicalResourceId"])) if importing else []
     return Finding("unknown", message, WAIT, tuple(line for _, line in lines[-1:]))
-
-
-def _import_log(account: Account, logical_id: str) -> str:
-    """Return the log group of an import. The id of the resource begins with `Model` and the id of a further model."""
-    first = account.names.import_log_group
-    if not logical_id.startswith("Model"):
-        return first
-    with aws_errors():
-        groups = [
-            str(group["logGroupName"])
-            for group in account.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"{first}/")
-        ]
-    ids = {group: re.sub("[^A-Za-z0-9]", "", group.removeprefix(first)) for group in groups}
-    found = [group for group in groups if logical_id.startswith(f"Model{ids[group]}")]
-    return max(found, key=len, default=first)
 
 
 def _failed_stack(account: Account, stack: dict[str, Any]) -> Finding:
