@@ -14,7 +14,7 @@ import contract
 from contract import EaselError, GenerationRequest
 from generation import generate, img2img
 from generation.gpu_memory import GpuMemory
-from generation.inpaint import Canvas, read_inpaint_input
+from generation.inpaint import Canvas, InpaintInput, read_inpaint_input
 from model_folder import CONTROL_PIPELINES
 from tests.model_code import tiny
 from tests.model_code.conftest import PROFILE
@@ -46,6 +46,11 @@ def pixels_of(response: Any, index: int = 0) -> Any:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(response["generated_images"][index]))))
 
 
+def canvas_of(found: InpaintInput) -> Canvas:
+    assert found.canvas
+    return found.canvas
+
+
 # --- the canvas ----------------------------------------------------------------------------------
 
 
@@ -73,7 +78,7 @@ def test_every_mode_selects_the_same_part(mode: str, sent: Any) -> None:
     found = read_inpaint_input(
         request(init_image=encode(NOISE), mask_image=encode(sent), mask_mode=mode), 96, 64, upscales=False
     )
-    assert (found.canvas.mask == mask()).all() and (found.canvas.pixels == NOISE).all()
+    assert (canvas_of(found).mask == mask()).all() and (canvas_of(found).pixels == NOISE).all()
     assert (np.asarray(found.mask) == mask()).all() and (np.asarray(found.image) == NOISE).all()
     assert found.warnings == ()
 
@@ -82,13 +87,13 @@ def test_a_gray_mask_selects_from_the_half_on() -> None:
     sent = np.full((64, 96), 127, np.uint8)
     sent[:, 90:] = 128
     found = read_inpaint_input(request(init_image=encode(NOISE), mask_image=encode(sent)), 96, 64, upscales=False)
-    assert (found.canvas.mask == mask(90)).all()
+    assert (canvas_of(found).mask == mask(90)).all()
 
 
 def test_a_mask_of_another_resolution_is_scaled() -> None:
     smaller = encode(mask(24, 48, (32, 48)))
     found = read_inpaint_input(request(init_image=encode(NOISE), mask_image=smaller), 96, 64, upscales=False)
-    assert (found.canvas.mask == mask()).all()
+    assert (canvas_of(found).mask == mask()).all()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,7 @@ def test_outpaint_keeps_the_image_inside_of_its_margins() -> None:
     found = read_inpaint_input(
         request(init_image=encode(NOISE), outpaint=margins, width=128, height=80), 128, 80, upscales=False
     )
-    canvas = found.canvas
+    canvas = canvas_of(found)
     assert (canvas.pixels[8:72, 32:] == NOISE).all()
     assert not canvas.mask[8:72, 32:].any() and canvas.mask[:8].all() and canvas.mask[:, :32].all()
     merged = canvas.merge(np.zeros((80, 128, 3), np.uint8))
