@@ -78,9 +78,11 @@ class Generations:
     ) -> Record:
         """Start a job, or return that of an earlier request with the same Idempotency-Key, which may be our own `key`.
 
-        `sent`: the fields of the body, which must then be the same. `warnings`: those of `Record`. Raises `bad_header`,
-        and the errors of `Jobs.accept`.
+        `sent`: the fields of the body, which must then be the same, as must the model. `warnings`: those of `Record`.
+        Raises `bad_header`, and the errors of `Jobs.accept`.
         """
+        if generation.model:  # it may be in the path, or an option of the caller
+            sent = {**sent, "model": generation.model}
         key, digest = (key, _digest(sent)) if key else _idempotency(request, sent)
         if generation.deadline_ms is None:
             generation = replace(generation, deadline_ms=self._deadline_ms)

@@ -198,6 +198,31 @@ def test_clients_of_automatic1111_keep_their_choice(world: World) -> None:
     assert (status, error["errors"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "body"),
+    [
+        ("/hf/text-to-image", "/hf/small/text-to-image", {"inputs": "a red apple"}),
+        ("/v1/predictions", "/v1/models/easel/small/predictions", {"input": {"prompt": "a red apple"}}),
+    ],
+)
+def test_an_idempotency_key_is_for_one_model(world: World, first: str, second: str, body: dict[str, Any]) -> None:
+    """The body is the same: the model is in the path."""
+    key = {"Idempotency-Key": "k"}
+    statuses = [world.send(event("POST", path, body, headers=key))["statusCode"] for path in (first, first, second)]
+    assert statuses[:2] == [statuses[0]] * 2
+    assert (statuses[0] < 300, statuses[2], submitted(world)) == (True, 409, {PROFILE.id: 1})
+
+
+def test_an_idempotency_key_is_for_one_choice_of_a_client_of_automatic1111(world: World) -> None:
+    def generate() -> int:
+        headers = {"Idempotency-Key": "k"}
+        return int(world.send(event("POST", "/sdapi/v1/txt2img", {"prompt": "a"}, headers=headers))["statusCode"])
+
+    assert generate() == 200
+    world.call("POST", "/sdapi/v1/options", {"sd_model_checkpoint": "small"})
+    assert (generate(), submitted(world)) == (409, {PROFILE.id: 1})
+
+
 @pytest.mark.parametrize("kept", [b"", b"[]", b"{}", b'{"model": "gone"}'])
 def test_an_unusable_choice_is_the_default(world: World, kept: bytes) -> None:
     world.call("POST", "/sdapi/v1/options", {"sd_model_checkpoint": "small"})
