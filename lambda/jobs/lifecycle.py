@@ -345,9 +345,11 @@ class Jobs:
 
     def _submission(self, ticket: Ticket) -> Submission | None:
         """Return where the response will be. It is written once, and every poll needs it."""
-        if ticket not in self._submissions and (found := read_submission(self._store, ticket)):
+        if known := self._submissions.get(ticket):
+            return known
+        if found := read_submission(self._store, ticket):
             self._remember(ticket, found)
-        return self._submissions.get(ticket)
+        return found
 
     def _remember(self, ticket: Ticket, submission: Submission) -> None:
         if len(self._submissions) >= _SUBMISSIONS:

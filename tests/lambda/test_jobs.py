@@ -166,6 +166,14 @@ def test_a_read_submits_a_job_whose_creator_died(world: World) -> None:
     assert len(world.endpoint.submitted) == 1
 
 
+def test_a_submission_that_another_thread_forgot_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.jobs, "_remember", lambda ticket, submission: None)
+    record = accept(world)
+    world.clock.time += SUBMIT_GRACE_S + 1
+    world.jobs.get(record.ticket)
+    assert len(world.endpoint.submitted) == 1
+
+
 def test_a_job_is_submitted_twice_at_most(world: World) -> None:
     submissions = []
 
