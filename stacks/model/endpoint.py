@@ -59,7 +59,7 @@ class Endpoint(Construct):
         self._volume_key = settings.kms_key_arn if all(map(has_ebs_volume, settings.pool)) else ""
         image = ServingImage(self, "Image", instance_type=settings.instance_type)
         role = self._role(bucket, image)
-        rollback = self._update_rollback(role)
+        rollback = self._update_rollback(role, "" if is_default else model)
         self.config = self._config(self._model(role, image, release, profile))
         if self.exists:
             endpoint = self._endpoint(rollback)
@@ -107,11 +107,11 @@ class Endpoint(Construct):
             deployment_config=rollback,
         )
 
-    def _update_rollback(self, role: EndpointRole) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
+    def _update_rollback(self, role: EndpointRole, model: str) -> sagemaker.CfnEndpoint.DeploymentConfigProperty | None:
         if self.settings.update == "plain" or not self.exists:
             return None
         rollback = UpdateRollback(
-            self, "Rollback", endpoint=self.name, variant=VARIANT, names=self.settings.names, model=self.model
+            self, "Rollback", endpoint=self.name, variant=VARIANT, names=self.settings.names, model=model
         )
         allow_on_any_resource(role, ["cloudwatch:DescribeAlarms"], reason=_ALARMS_REASON)
         return rollback.config

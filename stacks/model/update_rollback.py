@@ -26,7 +26,10 @@ _DESCRIPTION = (
 
 
 class UpdateRollback(Construct):
-    """The alarms of the endpoint named `endpoint`, and its deployment configuration `config`. `model`: the model's id.
+    """The alarms of the endpoint named `endpoint`, and its deployment configuration `config`.
+
+    `model`: id of the model whose jobs count; empty: all jobs. While another model takes the place of the first, the
+    API, which is deployed afterwards, still has the old one's id.
 
     Without traffic there is no alarm.
 

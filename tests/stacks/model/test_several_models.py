@@ -15,6 +15,7 @@ from stacks.config.settings import MOST_MODELS, Settings, SettingsError, parse_s
 from stacks.model.stack import DEPLOY_ALARM
 from tests.stacks.api.test_functions import models_of
 from tests.stacks.assembly import ENTRY, Assembly, synthesise
+from tests.stacks.model.test_update_rollback import models
 
 pytestmark = pytest.mark.cdk
 SHARED = ("ReleaseExpiry", "BudgetStop", "CDKMetadata")
@@ -81,6 +82,16 @@ def test_the_api_may_call_and_watches_every_endpoint(tmp_path: Path, root: Path)
     alarms = json.dumps(assembly.resources("AWS::CloudWatch::Alarm", "EaselApi"))
     assert alarms.count(second) == 4
     assert second in json.dumps(assembly.resources("AWS::CloudWatch::Dashboard", "EaselApi"))
+
+
+def test_an_update_of_a_further_model_looks_at_its_own_jobs(tmp_path: Path, root: Path) -> None:
+    assembly = deployed(tmp_path, root, "tiny,hub", update="blue_green")
+    alarms: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for id, alarm in assembly.resources("AWS::CloudWatch::Alarm", "EaselModel").items():
+        if "Rollback" in id and alarm["Properties"]["Namespace"] == "Easel":
+            alarms[id.startswith("Modelhub")].append(alarm["Properties"])
+    assert (len(alarms[False]), len(alarms[True])) == (3, 3)
+    assert (models(alarms[False]), models(alarms[True])) == (set(), {"hub"})
 
 
 def test_an_alarm_of_deploy_functions_has_ten_metrics_at_most(tmp_path: Path, root: Path) -> None:
