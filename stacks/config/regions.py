@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from stacks.config.catalogue import HubSource, Model
+from stacks.config.catalogue import ExtraLink, HubSource, Model, UrlSource
 from stacks.config.images import ACCOUNTS, check_class
 from stacks.config.settings import HUB, Settings, SettingsError
 
@@ -45,6 +46,7 @@ def check_deployable(region: str, settings: Settings, models: Sequence[Model]) -
     for model in models:
         check_class(model)
         check_region(region, settings, model)
+    _check_token(settings, models)
     no_site = why_no_site(settings, region)
     check_domain_and_firewall(region, settings, site=not no_site)
     return no_site
@@ -75,6 +77,18 @@ def check_region(region: str, settings: Settings, model: Model) -> None:
             "model from a folder or from S3, such as model=emoji."
         )
         raise SettingsError(message, code="region_without_hub", key="hub_url")
+
+
+def _check_token(settings: Settings, models: Sequence[Model]) -> None:
+    """Refuse links of several hosts beside a token, which each of them would get. Raises SettingsError."""
+    sources = [source for model in models for source in (model.source, *model.extra_sources(ExtraLink))]
+    hosts = {urlsplit(source.url).netloc for source in sources if isinstance(source, UrlSource | ExtraLink)}
+    if settings.model_token_secret and len(hosts) > 1:
+        message = (
+            f"model_token_secret is the token of one host, and the models have links of {', '.join(sorted(hosts))}. "
+            "Use links of one host, put the other files into S3, or leave model_token_secret out."
+        )
+        raise SettingsError(message, code="conflict", key="model_token_secret")
 
 
 def has_budgets(region: str) -> bool:

@@ -11,9 +11,10 @@ import pytest
 
 from stacks.config import images
 from stacks.config.catalogue import read_model
-from stacks.config.regions import LAYERS, check_domain_and_firewall, check_region
+from stacks.config.regions import LAYERS, check_deployable, check_domain_and_firewall, check_region
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from tests.conftest import ROOT
+from tests.stacks.assembly import write_model
 
 EMOJI, SD = (read_model(name, ROOT) for name in ("emoji", "sd-1.5"))
 LAYER = "arn:aws:lambda:{}:123456789012:layer:powertools:1"
@@ -69,6 +70,25 @@ def test_a_budget_can_stop_only_where_aws_budgets_notifies(region: str) -> None:
     with pytest.raises(SettingsError) as caught:
         check_region(region, Settings(budget_action="stop"), EMOJI)
     assert (caught.value.code, caught.value.key) == ("region_without_budgets", "budget_action")
+
+
+def test_a_token_goes_to_the_host_of_one_link(tmp_path: Path) -> None:
+    """Each model has its own import, and all imports have the same token."""
+    link, lora = {"kind": "url", "sha256": "0" * 64}, {"id": "flat", "sha256": "0" * 64}
+    hub = {"kind": "hub", "repository": "c/d", "revision": "main"}
+    entries: list[dict[str, Any]] = [
+        {"source": {**link, "url": "https://a.example/x"}},
+        {"source": hub, "loras": [{**lora, "source": {"kind": "url", "url": "https://b.example/y"}}]},
+        {"source": {**link, "url": "https://a.example/z"}},
+    ]
+    models = [read_model("tiny", write_model(tmp_path / str(i), **entry)) for i, entry in enumerate(entries)]
+    secret = Settings(model_token_secret="token")
+    check_deployable("eu-west-1", Settings(), models)
+    check_deployable("eu-west-1", secret, models[::2])
+    with pytest.raises(SettingsError) as caught:
+        check_deployable("eu-west-1", secret, models)
+    assert (caught.value.code, caught.value.key) == ("conflict", "model_token_secret")
+    assert "a.example, b.example" in str(caught.value)
 
 
 @pytest.mark.parametrize("region", ["cn-north-1", "cn-northwest-1"])
