@@ -109,8 +109,9 @@ class Connection(ABC):
         except ValueError:
             absolute = scheme = ""
         if scheme not in ("https", urllib.parse.urlsplit(self.url).scheme):
+            shown = target.partition("?")[0][:200]  # the query may have a signature
             raise ModelImportError(
-                f"{self._host(url)} redirects to {target[:200]!r}, which is not an HTTPS URL. Check {self._advice.hub}."
+                f"{self._host(url)} redirects to {shown!r}, which is not an HTTPS URL. Check {self._advice.hub}."
             )
         return absolute
 

@@ -126,6 +126,13 @@ def test_what_is_no_file_with_ranges(site: Site, faults: dict[str, Any], named: 
         Url(site.link).file()
 
 
+def test_a_signature_is_not_shown(site: Site) -> None:
+    site.target = "ftp://store.example/x?signature=s3cret"
+    with pytest.raises(ModelImportError) as caught:
+        Url(site.link).file()
+    assert ("store.example/x" in str(caught.value), "s3cret" in str(caught.value)) == (True, False)
+
+
 @pytest.mark.parametrize("faults", [{"endless": True}, {"headers": {"Content-Encoding": "gzip"}}, {"ranges": False}])
 def test_a_server_that_breaks_its_word_later(site: Site, faults: dict[str, Any]) -> None:
     url = Url(site.link)
