@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from easel.cloud.account import Account, aws_errors, is_not_found
-from easel.cloud.budget_stop import end_stop
+from easel.cloud.budget_stop import end_stop, stopped_at
 from easel.cloud.known_failures import advice_for
 from easel.cloud.stack_state import RECREATE_ENDPOINT, DeployedEndpoint, find_endpoints, model_template
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
@@ -59,9 +59,18 @@ class EndpointSwitch:
         """Create each endpoint as deployed, unless it is in service. Return a sentence about each result.
 
         Ends a stop by the budget first: while its marker exists, the stack's function stops the endpoints again. Raises
-        CommandError as `pause` does, and if an endpoint does not start, or is async and does not exist.
+        CommandError as `pause` does, if an endpoint does not start, or is async and does not exist, and if only one is
+        meant but the budget has stopped all.
         """
         endpoints = self._find_endpoints()
+        if self._model and stopped_at(self._account):
+            raise CommandError(
+                "The budget has stopped all models",
+                where="--model",
+                why="the others would accept jobs again, and start no instance for them",
+                fix="easel resume, without --model",
+                code=USAGE,
+            )
         was_stopped = end_stop(self._account)
         return "\n".join(self._resume(deployed, was_stopped=was_stopped) for deployed in endpoints)
 

@@ -341,6 +341,19 @@ def test_resume_restores_the_scaling_of_each_endpoint() -> None:
     assert policies == {"Policy": NAME, "ModelotherPolicy": SECOND}
 
 
+def test_a_stop_by_the_budget_ends_for_all_models_together() -> None:
+    """Without the marker the others would accept jobs, and nothing would start them."""
+    aws = two_models()
+    names = "cloudformation.DescribeStacks"
+    models: Any = aws.responses[names]
+    aws.stop_by_budget()
+    storage: Any = aws.responses[names]
+    aws.responses[names] = {"Stacks": [*models["Stacks"], *storage["Stacks"][1:]]}
+    switch = EndpointSwitch(aws.account(), 5, Terminal(), sleep=lambda _: None, model="other")
+    assert error_of(switch.resume).code == USAGE
+    assert not aws.calls("s3.DeleteObject")
+
+
 def test_a_model_that_is_not_deployed_is_a_usage_error() -> None:
     error = error_of(lambda: EndpointSwitch(two_models().account(), 1, Terminal(), model="gone").pause())
     assert (error.code, "first, other" in error.fix) == (USAGE, True)
