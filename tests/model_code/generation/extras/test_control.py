@@ -21,6 +21,7 @@ import generation.extras.control
 from contract import ProfileLora
 from generation.generate import Model
 from images.canny import find_edges
+from loading import hardware, layout
 from loading.load import load_model
 from tests.model_code import lora_files, tiny
 from tests.model_code.control_files import write_control
@@ -104,6 +105,20 @@ def with_diffusers(model: Model, folder: Path, names: tuple[str, ...], image: An
         generator=torch.Generator("cpu").manual_seed(7), **arguments,
     )  # fmt: skip
     return (output.images[0] * 255).round().astype(int)
+
+
+@pytest.mark.skipif(not layout._can_reorder(), reason="oneDNN's operators are those of x86")
+def test_controls_and_loras_take_the_layout_of_a_cpu_with_bfloat16(
+    send: Send, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "SMALL_MODEL_BYTES", 0)
+    monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
+    model = load_model(folder)
+    plain = send(model, **SMALL)["generated_images"]
+    assert all(m.weight.is_mkldnn for m in model.pipeline.unet.modules() if isinstance(m, torch.nn.Conv2d))
+    for extra in ({"control": [use()]}, {"loras": [{"id": "style"}]}):
+        assert send(model, **SMALL, **extra)["generated_images"] != plain
+    assert send(model, **SMALL)["generated_images"] == plain
 
 
 def test_it_generates_what_diffusers_does(send: Send, model: Model, folder: Path) -> None:
