@@ -168,6 +168,7 @@ def test_a_job_shows_progress_and_result(slow: World) -> None:
 
 
 def test_a_started_job_is_running(slow: World) -> None:
+    slow.endpoint.reports_start = True
     id = slow.call("POST", "/jobs", APPLE)[1]["id"]
     slow.reporter.start(slow.endpoint.submitted[0])
     _, body = slow.call("GET", f"/jobs/{id}")
@@ -574,6 +575,7 @@ def test_only_an_endpoint_that_reports_starts_knows_that_a_cancelled_job_did_not
 
 
 def test_a_running_or_ended_job_cannot_be_cancelled(slow: World) -> None:
+    slow.endpoint.reports_start = True
     id = slow.call("POST", "/jobs", APPLE)[1]["id"]
     slow.reporter.start(slow.endpoint.submitted[0])
     problem(slow.send(event("DELETE", f"/jobs/{id}")), 409, "job_running")
@@ -582,7 +584,7 @@ def test_a_running_or_ended_job_cannot_be_cancelled(slow: World) -> None:
 
 
 def test_a_running_job_is_cancelled_if_the_endpoint_stops_it(slow: World) -> None:
-    slow.endpoint.stops_jobs = True
+    slow.endpoint.reports_start = slow.endpoint.stops_jobs = True
     id = slow.call("POST", "/jobs", APPLE)[1]["id"]
     slow.reporter.start(slow.endpoint.submitted[0])
     status, body = slow.call("DELETE", f"/jobs/{id}")
