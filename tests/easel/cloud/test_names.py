@@ -85,7 +85,7 @@ def test_cdk_json_names_the_easel(tmp_path: Path) -> None:
     assert read_plan(["name=easel-3"], tmp_path).settings.names == Names("easel-3")
 
 
-def test_the_doctor_writes_the_name_into_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_writes_name_and_options_into_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     plan, aws = read_plan(["model=emoji", "name=easel-dev"], ROOT), healthy_deployment()
     stacks = [stack("CREATE_COMPLETE", "EaselModel"), stack("ROLLBACK_COMPLETE", "EaselDevModel")]
     aws.responses |= {
@@ -96,7 +96,8 @@ def test_the_doctor_writes_the_name_into_its_commands(monkeypatch: pytest.Monkey
     stacks_result = next(result for result in Doctor(plan, ROOT).results(REGION) if result.code == "stacks")
     assert "EaselDevModel is ROLLBACK_COMPLETE" in stacks_result.message
     assert stacks_result.remedy == (
-        "npx cdk destroy -c name=easel-dev EaselDevModel, then npx cdk deploy -c name=easel-dev --all"
+        "npx cdk destroy -c name=easel-dev -c model=emoji EaselDevModel, then "
+        "npx cdk deploy -c name=easel-dev -c model=emoji --all"
     )
 
 

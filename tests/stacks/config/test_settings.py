@@ -46,6 +46,7 @@ ACCEPTED = [
     ("api_auth", "none", "none"),
     ("sign_in", "cognito", "cognito"),
     ("sign_in_images_a_day", "1000000", 1_000_000),
+    ("content", "flag", "flag"),
     ("webhooks", "on", "on"),
     ("waf", "on", "on"),
     ("throttle_rate", "1", 1),
