@@ -349,6 +349,15 @@ def test_outpaint_extends_the_init_image() -> None:
     assert contract.parse_request(contract.render_request(request), PROFILE) == request
 
 
+def test_outpaint_extends_the_upright_image() -> None:
+    """A phone stores a portrait lying, with orientation 6."""
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.new("RGB", (256, 128)).save(file, "JPEG", exif=exif)
+    request = parse({"prompt": "a", "init_image": base64.b64encode(file.getvalue()).decode(), "outpaint": {"left": 64}})
+    assert (request.width, request.height) == (192, 256)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [

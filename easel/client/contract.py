@@ -833,7 +833,7 @@ class _SentImage:
     """base64 of the file."""
     file: bytes
     size: tuple[int, int]
-    """(width, height) in pixels, as stored: not upright."""
+    """(width, height) in pixels, as its EXIF orientation says it is shown."""
 
 
 def _input_images(value: Mapping[str, Any], profile: ModelProfile) -> tuple[dict[str, Any], tuple[int, int]]:
@@ -843,7 +843,7 @@ def _input_images(value: Mapping[str, Any], profile: ModelProfile) -> tuple[dict
     outpaint = _outpaint(value["outpaint"], init_image) if "outpaint" in value else None
     images = _edit_images(value["images"], init_image, profile) if value.get("images") not in (None, []) else None
     masked = mask_image is not None or outpaint is not None
-    size = profile.sizes[0] if images is None else edit_size(upright_size(images[0].file), profile)
+    size = profile.sizes[0] if images is None else edit_size(images[0].size, profile)
     if init_image is not None and outpaint is not None:
         size = _extended_size(init_image, outpaint)
     fields = {
@@ -892,7 +892,7 @@ def _image(value: Any, param: str) -> _SentImage:
     if width * height > INIT_IMAGE_PIXELS:
         message = f"{param} has {width}x{height} pixels"
         refuse("out_of_range", param, message, f"Scale it down: width x height is at most {INIT_IMAGE_PIXELS}.")
-    return _SentImage(value, file, size)
+    return _SentImage(value, file, upright_size(file))
 
 
 def _edit_images(value: Any, init_image: _SentImage | None, profile: ModelProfile) -> list[_SentImage]:
