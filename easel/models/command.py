@@ -19,6 +19,7 @@ from easel.console.terminal import Terminal
 
 if TYPE_CHECKING:
     from easel.laptop.catalogue import Entry
+    from easel.models.proposal import Choices
     from model_importer.sources import Connect
 
 _ENVIRONMENT = """
@@ -66,6 +67,7 @@ Examples:
   easel models add ./dreamshaper.safetensors --licence "CreativeML OpenRAIL-M"
   easel models add "https://civitai.com/models/4384?modelVersionId=128713"
   easel models add s3://my-bucket/my-model/
+  easel models add owner/name/blob/main/style.safetensors --to sd-1.5 --scale 0.8
 
 \b
 Exit codes: 0 the entry is written, 1 the model is refused, 2 usage error, 3 the source cannot be reached.
@@ -88,16 +90,36 @@ def add(
         str | None, typer.Option(help="epsilon or v_prediction: what a checkpoint of Stable Diffusion 2 predicts.")
     ] = None,
     sha256: Annotated[str | None, typer.Option(metavar="<hex>", help="SHA-256 of the file behind a link.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ID", help="Model that gets a LoRA or a ControlNet, into its entry.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Default scale of a LoRA or a ControlNet, with --to.")] = None,
     folder: Annotated[
         Path, typer.Option(metavar="<dir>", help="Where the entry is written.", show_default="models/")
     ] = ROOT / "models",
 ) -> None:
-    """Read what a model is, and write its catalogue entry. Only settings and headers are read."""
+    """Read what a model is, and write its catalogue entry. Only settings and headers are read.
+
+    A LoRA or a ControlNet goes into the entry of a model: --to.
+    """
+    from easel.models.proposal import Choices
+
+    choices = Choices(id, name, licence, licence_url, steps, guidance, scheduler, side, prediction, sha256)
+    if to is not None:
+        elsewhere = None if folder == ROOT / "models" else folder
+        _check_unused("with --to", licence_url=licence_url, side=side, prediction=prediction, folder=elsewhere)
+        _add_extra(source, to, choices, scale)
+    else:
+        _check_unused("without --to", scale=scale)
+        _add_model(source, choices, folder)
+
+
+def _add_model(source: str, choices: Choices, folder: Path) -> None:
+    """Write the entry of a model."""
     from easel.models import proposal
     from easel.models.findings import find
     from easel.models.given_source import parse_source
 
-    choices = proposal.Choices(id, name, licence, licence_url, steps, guidance, scheduler, side, prediction, sha256)
     connect, terminal = _connect(), Terminal()
     with interruptible(), terminal.spinner("Reading the headers"):
         found = find(parse_source(source, _hub_url()), source, connect)
@@ -111,6 +133,31 @@ def add(
     pulled = entry["source"]["kind"] != "folder" or "checkpoint" in entry["source"]
     name = entry["id"] if folder == ROOT / "models" else str(folder / entry["id"])
     terminal.print(with_program_name(f"Next: easel models pull {name}" if pulled else f"Next: easel up --model {name}"))
+
+
+def _check_unused(where: str, **options: Any) -> None:
+    """Refuse options that would have no effect."""
+    if given := [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]:
+        raise typer.BadParameter(f"it has no effect {where}; leave it out", param_hint=given[0])
+
+
+def _add_extra(source: str, to: str, choices: Choices, scale: float | None) -> None:
+    """Add a LoRA or a ControlNet to the entry of the model `to`."""
+    from easel.laptop.catalogue import find
+    from easel.models.extras import add_extra
+    from easel.models.given_source import parse_source
+
+    entry, terminal = find(to), Terminal()
+    with interruptible(), terminal.spinner("Reading the headers"):
+        added = add_extra(parse_source(source, _hub_url()), source, entry, choices, scale, _connect())
+    print(entry.file)
+    if added.copied:
+        print(added.copied)
+    terminal.print(printable(f"{entry.model.id} has the {added.kind.name} {added.id}."))
+    for line in added.notes:
+        terminal.print(line)
+    is_folder = entry.model.source.kind == "folder"
+    terminal.print(with_program_name(f"Next: easel up --model {to}" if is_folder else f"Next: easel models pull {to}"))
 
 
 def _unknowns(pipeline: str, entry: dict[str, Any], choices: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.models.extra_kind import check_not_extra
+from easel.models.given_file import GivenFile, is_single, open_given
 from easel.models.given_source import Fields, refused
 
 if TYPE_CHECKING:
-    from model_importer.model_folder import CheckedModel, Files, Header
+    from model_importer.model_folder import CheckedModel, Files
     from model_importer.sources import Connect
 
 _BYTES = 2
@@ -82,8 +83,8 @@ def _check_boto3() -> None:
 def find(fields: Fields, text: str, connect: Connect) -> Findings:
     """Return what the source contains. `text` is the source as it was given. Raises CommandError."""
     with model_errors(text):
-        if fields["kind"] == "url" or "file" in fields or "checkpoint" in fields or _is_object(fields):
-            return _single_file(fields, text, connect)
+        if is_single(fields):
+            return _single_file(open_given(fields, text, connect), text)
         if fields["kind"] == "hub":
             return _repository(fields, connect)
         if fields["kind"] == "s3":
@@ -91,68 +92,25 @@ def find(fields: Fields, text: str, connect: Connect) -> Findings:
         return _folder(fields)
 
 
-def _is_object(fields: Fields) -> bool:
-    return bool(fields.get("uri", "").endswith(".safetensors"))
-
-
-def _single_file(fields: Fields, text: str, connect: Connect) -> Findings:
+def _single_file(given: GivenFile, text: str) -> Findings:
     from model_importer.checkpoint import identify
-    from model_importer.checkpoint.local import local_file
-    from model_importer.sources import open_file
 
-    more: dict[str, Any] = {}
-    name = text.rpartition("/")[2].removesuffix(".safetensors")
-    if fields["kind"] == "url":
-        about = connect.url(fields["url"]).describe()
-        fields = fields | ({"sha256": about.sha256} if about.sha256 else {})
-        more, name = {"page": about.page}, about.name or name
-    local = fields.get("checkpoint")
-    single = local_file(Path(local)) if local else open_file(fields, connect)
-    if fields["kind"] == "hub":
-        fields = fields | {"revision": single.commits[fields["repository"]]}
-        more = {"licence": single.licence, "page": f"{connect.hub(fields['repository']).url}/{fields['repository']}"}
-    header = single.header()
-    check_not_extra(header, text, as_extra(fields, name, single.file.digest))
+    header = given.single.header()
+    check_not_extra(header, text, local="checkpoint" in given.fields)
     layout = identify(header)
     count = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
-    more["licence"] = header.metadata.get("modelspec.license") or more.get("licence", "")
     return Findings(
-        fields,
+        given.fields,
         layout.base.pipeline,
-        header.metadata.get("modelspec.title") or name,
+        header.metadata.get("modelspec.title") or given.name,
         count * _BYTES / 2**30,
         kind=f"a single-file checkpoint of {layout.base.name}" + (" for inpainting" if layout.inpaints else ""),
         side=0 if layout.prediction is None else layout.base.side,
         prediction=layout.prediction,
         needs_prediction=layout.prediction is None,
-        **more,
+        licence=header.metadata.get("modelspec.license") or given.licence,
+        page=given.page,
     )
-
-
-def as_extra(fields: Fields, name: str, digest: str) -> str:
-    """Return what the entry of a model would have for this file. A local file has no source: it is put beside it."""
-    from easel.models.proposal import slug
-
-    known = fields.get("sha256") or (digest.removeprefix("sha256:") if digest.startswith("sha256:") else "…")
-    source = {key: fields[key] for key in ("kind", "repository", "revision", "file", "url", "uri") if key in fields}
-    return json.dumps({"id": slug(name), "sha256": known} | ({} if "checkpoint" in fields else {"source": source}))
-
-
-def check_not_extra(header: Header, where: str, item: str) -> None:
-    """Raise CommandError for a LoRA or a ControlNet: it belongs to a model's entry, as `item`."""
-    from model_importer.model_folder import ModelFolderError, lora_base
-    from model_importer.model_folder.extras.controls import control_base, is_control
-    from model_importer.model_folder.loras.base import BASES
-
-    if is_control(header.shapes):
-        fix = f"Add it to `controls` in the entry of a model of that base: {item}"
-        raise refused(where, f"it is a ControlNet for {control_base(header.shapes)}, not a model", fix)
-    try:
-        base = BASES.get(lora_base(header), "an unknown base")
-    except ModelFolderError:
-        return
-    fix = f"Add it to `loras` in the entry of a model of that base: {item}"
-    raise refused(where, f"it is a LoRA for {base}, not a model", fix)
 
 
 def _repository(fields: Fields, connect: Connect) -> Findings:

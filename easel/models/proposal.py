@@ -58,7 +58,7 @@ USUAL: Mapping[str, Usual] = {
     "StableDiffusionXLPipeline": Usual(1024, 30, 5.0, "0.19.0", "euler", _UNET, _CLIP | _IMAGES),
     "ZImagePipeline": Usual(1024, 9, 0.0, "0.36.0", more=_IMAGES),
 }
-_LICENCES = {
+LICENCES = {
     "mit": ("MIT", "https://opensource.org/license/mit"),
     "apache-2.0": ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
     "creativeml-openrail-m": (
@@ -178,7 +178,7 @@ def _dtype(pipeline: str) -> str:
 
 def _licence(found: Findings, choices: Choices, ask: Ask) -> tuple[str, str]:
     stated = choices.licence or printable(found.licence)[:80] or ask("--licence", "licence")
-    name, link = _LICENCES.get(stated.lower().removeprefix("license:"), (stated, ""))
+    name, link = LICENCES.get(stated.lower().removeprefix("license:"), (stated, ""))
     if choices.licence_url or found.page.startswith("https://"):
         return name, choices.licence_url or found.page
     return name, link or ask("--licence-url", "link to the licence")

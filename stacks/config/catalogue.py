@@ -462,9 +462,18 @@ def _is_file(path: Path) -> bool:
 
 def _read(path: Path) -> Model:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CatalogueError(f"it cannot be read: {error.strerror}.", code="unreadable") from None
+    except ValueError as error:
+        raise CatalogueError(f"it is not JSON: {error}.", code="wrong_type") from None
+    return parse_model(text, path)
+
+
+def parse_model(text: str, path: Path) -> Model:
+    """Return the entry with this text, which is that of the file `path` or will be. Raises CatalogueError."""
+    try:
+        entry = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CatalogueError(f"it is not JSON: {error}.", code="wrong_type") from None
     if isinstance(entry, dict):

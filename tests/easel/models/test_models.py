@@ -489,11 +489,3 @@ def test_pull_refuses_another_lora_than_the_entrys(run: Easel, hub: HubServer, t
         refused = run("pull", tmp_path / "model")
     assert refused.exit_code == 3, refused.stderr
     assert not (tmp_path / "model" / "loras" / "flat.safetensors").exists()
-
-
-def test_a_lora_behind_a_link_is_described_for_an_entry(run: Easel, tmp_path: Path) -> None:
-    content = save_checkpoint(LORA, tmp_path / "lora.safetensors").read_bytes()
-    with Site(content) as site:
-        refused = run("add", site.link)
-        assert (refused.exit_code, "a LoRA for Stable Diffusion 1.x" in refused.stderr) == (2, True)
-        assert json.dumps({"kind": "url", "url": site.link}) in "".join(refused.stderr.split("\n"))

@@ -1,0 +1,228 @@
+"""`easel models add SOURCE --to ID`: a LoRA or a ControlNet becomes an item of a model's entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
+from easel.console.printable import printable
+from easel.models.extra_kind import ExtraKind, extra_kind
+from easel.models.findings import find, model_errors
+from easel.models.given_file import GivenFile, is_single, open_given
+from easel.models.given_source import Fields, refused
+from easel.models.proposal import LICENCES, Choices, slug
+
+if TYPE_CHECKING:
+    from easel.laptop.catalogue import Entry
+    from model_importer.checkpoint.source import SingleFile
+    from model_importer.model_folder import Files, Header
+    from model_importer.sources import Connect
+    from stacks.config.catalogue import Model
+
+_DISTILLED = re.compile(r"(?<![a-z])(lcm|lightning|hyper(?!.real)|turbo)(?![a-z])")
+_TITLES = ("modelspec.title", "modelspec.description", "modelspec.tags", "ss_output_name")
+"""Keys of a file's metadata in which its author says what it is."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was added. `file`: the entry. `copied`: the file beside the model, where it was not yet; `notes`: lines."""
+
+    kind: ExtraKind
+    id: str
+    file: Path
+    copied: Path | None
+    notes: list[str]
+
+
+def add_extra(
+    fields: Fields, text: str, entry: Entry, choices: Choices, scale: float | None, connect: Connect
+) -> Added:
+    """Write a LoRA or a ControlNet into the entry of a model.
+
+    Of both only headers are read, and the whole file where nothing else says its digest. `text` is the source as it
+    was given. Nothing is written if this raises CommandError: it is another file, the entry cannot have it, its id is
+    in use, or its shapes do not fit the model.
+    """
+    with model_errors(text):
+        if not is_single(fields):
+            find(fields, text, connect)  # raises for a repository of single files, and names them
+            raise refused(text, "it is a model, not a LoRA or a ControlNet", "Add it without --to.")
+        given = open_given(fields, text, connect)
+        header = given.single.header()
+        kind = extra_kind(header)
+    if kind is None:
+        raise refused(text, "it is neither a LoRA nor a ControlNet in a layout that is read", "Add it without --to.")
+    id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or given.name)
+    place = _place(given, kind, entry, id, text)
+    item = _item(given, id, header, choices, scale)
+    with model_errors(text):
+        item["sha256"] = _digest(given, choices, text)
+    new = insert(entry.file.read_text(encoding="utf-8"), kind.key, item)
+    _check_fit(_parse(new, entry, kind), given.single, kind, id, entry, text, connect)
+    copied = _write(new, entry.file, Path(given.fields["checkpoint"]) if place else None, place)
+    return Added(kind, id, entry.file, copied, _notes(header, choices) if kind.key == "loras" else [])
+
+
+def insert(text: str, key: str, item: Mapping[str, Any]) -> str:
+    """Return the text of an entry with an item more in the list `key`. The rest keeps its form."""
+    line = f"    {json.dumps(item, ensure_ascii=False)}\n  ]"
+    decoder, at = json.JSONDecoder(), text.index("{") + 1
+    while match := re.compile(r'[\s,]*(?=")').match(text, at):
+        name, at = decoder.raw_decode(text, match.end())
+        start = at + len(text[at:]) - len(text[at:].lstrip().removeprefix(":").lstrip())
+        value, at = decoder.raw_decode(text, start)
+        if name == key:
+            return f"{text[: at - 1].rstrip()}{',' if value else ''}\n{line}{text[at:]}"
+    return f'{text[: text.rindex("}")].rstrip()},\n  "{key}": [\n{line}\n}}\n'
+
+
+def _place(given: GivenFile, kind: ExtraKind, entry: Entry, id: str, text: str) -> Path | None:
+    """Return where a file of this machine belongs beside the model, or None: the file is elsewhere."""
+    from model_importer.model_folder import extra_path
+    from stacks.config.catalogue import FolderSource
+
+    if any(extra.id == id for extra in entry.model.extras.get(kind.key, ())):
+        why = f"{entry.model.id} has a {kind.name} of this id"
+        raise CommandError("This id cannot be used", where=id, why=why, fix="Choose another: --id …", code=USAGE)
+    if "checkpoint" not in given.fields:
+        return None
+    if not isinstance(entry.model.source, FolderSource):
+        why = f"the files of {entry.model.id} come from {entry.model.source.kind}, and this one is on your machine"
+        raise refused(text, why, "Give a file of a hub, a link, or an object of S3.")
+    place = entry.folder / extra_path(kind.key, id)  # raises if the model is not here
+    if place.exists() and not place.samefile(given.fields["checkpoint"]):
+        why = f"{place} is another file"
+        raise CommandError("This id cannot be used", where=id, why=why, fix="Choose another: --id …", code=USAGE)
+    return place
+
+
+def _item(given: GivenFile, id: str, header: Header, choices: Choices, scale: float | None) -> dict[str, Any]:
+    keys = ("kind", "repository", "revision", "file", "url", "uri")
+    source = {key: given.fields[key] for key in keys if key in given.fields}
+    stated = choices.licence or header.metadata.get("modelspec.license") or given.licence
+    licence = LICENCES.get(stated.lower(), (printable("" if stated == "unknown" else stated)[:80],))[0]
+    more = {
+        "name": choices.name,
+        "licence": licence or None,
+        "scale": scale,
+        "scheduler": choices.scheduler,
+        "steps": choices.steps,
+        "guidance_scale": choices.guidance,
+        "source": None if "checkpoint" in given.fields else source,
+    }
+    return {"id": id, "sha256": ""} | {key: value for key, value in more.items() if value is not None}
+
+
+def _digest(given: GivenFile, choices: Choices, text: str) -> str:
+    """Return the SHA-256 of the file: by its source, by the option, or else by reading it."""
+    from model_importer.stream import PIECE
+
+    file = given.single.file
+    known: str = given.fields.get("sha256") or ""
+    if file.digest.startswith("sha256:"):
+        known = file.digest.removeprefix("sha256:")
+    stated = (choices.sha256 or "").lower()
+    if not known and not stated:
+        digest = hashlib.sha256()
+        for first in range(0, file.size, PIECE):
+            digest.update(given.single.fetch(first, min(first + PIECE, file.size)))
+        return digest.hexdigest()
+    if known and stated not in ("", known):
+        raise refused(text, f"its sha256 is {known}, not that of --sha256", "Correct --sha256, or leave it out.")
+    return known or stated
+
+
+def _parse(text: str, entry: Entry, kind: ExtraKind) -> Model:
+    """Return the model of an entry's new text. Raises CommandError: the catalogue does not take it."""
+    from stacks.config.catalogue import CatalogueError, parse_model
+
+    try:
+        return parse_model(text, entry.file.absolute())
+    except CatalogueError as error:
+        where, fix = str(entry.file), "Correct the options, or the entry."
+        raise CommandError(f"The entry cannot have this {kind.name}", where=where, why=str(error), fix=fix) from None
+
+
+def _check_fit(
+    model: Model, single: SingleFile, kind: ExtraKind, id: str, entry: Entry, text: str, connect: Connect
+) -> None:
+    """Raise CommandError if the file does not fit the model: its files here, or else those of its source."""
+    from model_importer.model_folder import LocalFiles, check_model, extra_path
+    from stacks.config.model_folder import imported_bytes
+
+    s3 = [uri for uri in (text, getattr(model.source, "uri", "")) if uri.startswith("s3://")]
+    with model_errors(s3[0] if s3 else id), _refusals(kind, id):
+        if not entry.on_this_machine:
+            imported_bytes(model, connect)
+            return
+        path = extra_path(kind.key, id)
+        files = _WithExtra(LocalFiles(entry.path, links=True), path, single)
+        check_model(files, {"": model.source.variant}, model.pipeline, [path])
+
+
+@contextmanager
+def _refusals(kind: ExtraKind, id: str) -> Iterator[None]:
+    """Raise errors of the rule of model folders, and of the catalogue, as CommandError."""
+    from model_importer.model_folder import ModelFolderError
+    from stacks.config.catalogue import CatalogueError
+
+    try:
+        yield
+    except (ModelFolderError, CatalogueError) as error:
+        why, fix = (error.message, error.hint) if isinstance(error, ModelFolderError) else (str(error), "")
+        raise CommandError(f"The {kind.name} is refused", where=id, why=why, fix=fix, code=FAILED) from None
+
+
+class _WithExtra:
+    """The files of a model, with one more that is not among them yet."""
+
+    def __init__(self, files: Files, path: str, single: SingleFile) -> None:
+        self._files, self._path, self._single = files, path, single
+        self.sizes = {**files.sizes, path: single.file.size}
+
+    def read(self, path: str, first: int, end: int) -> bytes:
+        if path == self._path:
+            return self._single.fetch(first, end)
+        return self._files.read(path, first, end)
+
+
+def _write(text: str, file: Path, source: Path | None, place: Path | None) -> Path | None:
+    """Write the entry at once, after the copy of a file beside the model. Return the copy, if it was not there."""
+    part = file.with_name(f".{file.name}.part")
+    copied = place if source and place and not place.exists() else None
+    try:
+        if source and copied:
+            copied.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, copied)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except BaseException as error:  # an interruption, too
+        for path in filter(None, (part, copied)):
+            path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        why = str(error.strerror)
+        raise CommandError("It cannot be written", where=str(file), why=why, fix="", code=ENVIRONMENT) from None
+    return copied
+
+
+def _notes(header: Header, choices: Choices) -> list[str]:
+    """Return what the entry does not say about a LoRA that makes a model faster."""
+    if choices.scheduler and choices.steps and choices.guidance is not None:
+        return []
+    titles = " ".join(str(header.metadata.get(key, "")) for key in _TITLES).lower().replace("_", " ")
+    found = _DISTILLED.search(titles)
+    start = f"Its metadata names {found[1]}: if" if found else "If"
+    return [
+        f"{start} it is one of LCM, Lightning, Hyper or Turbo, add scheduler, steps and guidance_scale to its item, as "
+        "its page says."
+    ]

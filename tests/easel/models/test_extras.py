@@ -1,0 +1,207 @@
+"""`easel models add --to`: a LoRA or a ControlNet in the entry of a model, and those that are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from easel.models.extras import insert
+from tests.checkpoints import save_checkpoint
+from tests.easel.models.conftest import Easel
+from tests.easel.models.test_models import LORA, MIT, entry, files_in
+from tests.easel.running import ROOT
+from tests.model_code import tiny
+from tests.model_code.control_files import write_control
+from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
+from tests.model_importer.example import LARGE, TAKEN, write_files
+from tests.model_importer.hub import LFS_BYTES, HubServer, Repository
+from tests.model_importer.site import Site
+
+FILE = lora()
+SHA256 = hashlib.sha256(FILE).hexdigest()
+
+
+@pytest.fixture
+def hub(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub with a model, which has an entry `model` and is not pulled, and a LoRA for it."""
+    files = {**TAKEN, LARGE: tensors(UNET_OF_LORA), "flat.safetensors": FILE}
+    files["large.safetensors"] = lora(rank=LFS_BYTES // 100)
+    with HubServer(Repository(write_files(tmp_path / "hub", files))) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        assert run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence").exit_code == 0
+        yield server
+
+
+@pytest.fixture
+def mine(run: Easel, tmp_path: Path) -> Path:
+    """The entry `mine` of a model folder on this machine."""
+    write_files(tmp_path / "mine", {**stable_diffusion(), UNET: tensors(UNET_OF_LORA)})
+    assert run("add", tmp_path / "mine", "--folder", tmp_path, *MIT).exit_code == 0
+    return tmp_path / "mine.json"
+
+
+def refused(run: Easel, path: Path, *arguments: Any) -> tuple[int, str]:
+    """Return exit code and error of `add`, which leaves the entry as it was."""
+    before, files = path.read_text(), files_in(path.with_suffix(""))
+    result = run("add", *arguments, "--to", path)
+    assert (path.read_text(), files_in(path.with_suffix(""))) == (before, files)
+    return result.exit_code, " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_link_becomes_a_lora_that_pull_brings(run: Easel, hub: HubServer, tmp_path: Path, pulled: bool) -> None:
+    if pulled:
+        assert run("pull", tmp_path / "model").exit_code == 0
+    options = ("--id", "flat", "--scale", 0.5, "--scheduler", "euler", "--steps", 4, "--guidance", 0)
+    with Site(FILE) as site:
+        added = run("add", site.link, "--to", tmp_path / "model", *options)
+        assert (added.exit_code, added.stdout) == (0, f"{tmp_path}/model.json\n"), added.stderr
+        assert entry(tmp_path / "model.json")["loras"] == [
+            {
+                "id": "flat", "sha256": SHA256, "scale": 0.5, "scheduler": "euler", "steps": 4, "guidance_scale": 0,
+                "source": {"kind": "url", "url": site.link},
+            }
+        ]  # fmt: skip
+        assert run("pull", tmp_path / "model").exit_code == 0
+    assert (tmp_path / "model" / "loras" / "flat.safetensors").read_bytes() == FILE
+    assert "would load" in run("check", tmp_path / "model").stdout
+
+
+def test_a_file_of_a_hub_is_pinned(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    for id in ("flat", "other"):
+        added = run("add", "org/model/blob/main/flat.safetensors", "--to", tmp_path / "model", "--id", id)
+        assert added.exit_code == 0, added.stderr
+    flat, other = entry(tmp_path / "model.json")["loras"]
+    source = {"kind": "hub", "repository": "org/model", "revision": "c" * 40, "file": "flat.safetensors"}
+    assert (flat["sha256"], flat["source"], flat["licence"]) == (SHA256, source, "CreativeML OpenRAIL++-M")
+    assert flat | {"id": "other"} == other
+
+
+def test_s3(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="bucket")
+        for name, content in {**stable_diffusion(), UNET: tensors(UNET_OF_LORA)}.items():
+            s3.put_object(Bucket="bucket", Key=f"model/{name}", Body=content)
+        s3.put_object(Bucket="bucket", Key="Flat.safetensors", Body=FILE)
+        run("add", "s3://bucket/model/", "--folder", tmp_path, *MIT)
+        added = run("add", "s3://bucket/Flat.safetensors", "--to", tmp_path / "model")
+        assert added.exit_code == 0, added.stderr
+        source = {"kind": "s3", "uri": "s3://bucket/Flat.safetensors"}
+        assert entry(tmp_path / "model.json")["loras"] == [{"id": "flat", "sha256": SHA256, "source": source}]
+        assert run("add", "s3://bucket/none.safetensors", "--to", tmp_path / "model").exit_code == 3
+
+
+def test_a_local_file_is_copied_beside_a_model_of_this_machine(run: Easel, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "flat.safetensors").write_bytes(FILE)
+    copy = tmp_path / "mine" / "loras" / "flat.safetensors"
+    added = run("add", tmp_path / "flat.safetensors", "--to", mine)
+    assert (added.exit_code, added.stdout) == (0, f"{mine}\n{copy}\n"), added.stderr
+    assert entry(mine)["loras"] == [{"id": "flat", "sha256": SHA256}]
+    assert (copy.read_bytes(), "would load" in run("check", mine).stdout) == (FILE, True)
+    code, why = refused(run, mine, tmp_path / "flat.safetensors")
+    assert (code, "has a LoRA of this id" in why) == (2, True)
+    write_files(tmp_path / "mine", {"loras/near.safetensors": FILE})
+    assert run("add", tmp_path / "mine" / "loras" / "near.safetensors", "--to", mine).stdout == f"{mine}\n"
+
+
+def test_a_controlnet(run: Easel, tmp_path: Path) -> None:
+    pipeline = tiny.stable_diffusion()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    write_control(pipeline.unet, tmp_path / "edges.safetensors")
+    assert run("add", tmp_path / "tiny", "--folder", tmp_path, *MIT).exit_code == 0
+    entry_file = tmp_path / "tiny.json"
+    code, _ = refused(run, entry_file, tmp_path / "edges.safetensors", "--steps", 4)
+    assert code == 1
+    added = run("add", tmp_path / "edges.safetensors", "--to", entry_file, "--scale", 0.5)
+    assert added.exit_code == 0, added.stderr
+    sha256 = hashlib.sha256((tmp_path / "edges.safetensors").read_bytes()).hexdigest()
+    assert entry(entry_file)["controls"] == [{"id": "edges", "sha256": sha256, "scale": 0.5}]
+    assert "would load" in run("check", entry_file).stdout
+
+
+def test_what_does_not_fit_is_refused(run: Easel, mine: Path, hub: HubServer, tmp_path: Path) -> None:
+    write_files(tmp_path, {"wide.safetensors": lora(channels=5), "flat.safetensors": FILE})
+    model = tmp_path / "model.json"
+    code, why = refused(run, mine, tmp_path / "wide.safetensors")
+    assert (code, "does not fit this model" in why) == (1, True)
+    with Site(lora(channels=5)) as site:
+        code, why = refused(run, model, site.link, "--id", "wide")
+        assert (code, "does not fit this model" in why) == (1, True)
+        code, why = refused(run, mine, site.link)
+        assert (code, "only models of a hub or of S3" in why) == (1, True)
+        assert refused(run, model, site.link, "--sha256", "0" * 63)[0] == 1
+    assert refused(run, model, tmp_path / "flat.safetensors")[0] == 2
+    assert refused(run, model, "org/model/blob/main/large.safetensors", "--sha256", "0" * 64)[0] == 2
+    assert refused(run, model, "org/model/blob/main/flat.safetensors", "--scale", 4.1)[0] == 1
+    assert refused(run, model, "org/model/blob/main/flat.safetensors", "--scheduler", "magic")[0] == 1
+    assert refused(run, model, "org/model/blob/main/flat.safetensors", "--side", 512)[0] == 2
+    assert refused(run, model, "org/model")[0] == 2
+    assert refused(run, model, tmp_path / "mine" / UNET)[0] == 2
+
+
+def test_a_checkpoint_can_have_none(run: Easel, checkpoint: Path, hub: HubServer, tmp_path: Path) -> None:
+    write_files(hub.repository.folder, {"single.safetensors": checkpoint.read_bytes()})
+    hub.repository.commit = "d" * 40
+    run("add", "org/model/blob/main/single.safetensors", "--folder", tmp_path, *MIT, "--id", "single")
+    code, why = refused(run, tmp_path / "single.json", "org/model/blob/main/flat.safetensors")
+    assert (code, "single-file checkpoint" in why) == (1, True)
+
+
+def test_options_of_the_other_kind(run: Easel, tmp_path: Path) -> None:
+    assert run("add", tmp_path, "--scale", 1).exit_code == 2
+    assert run("add", tmp_path, "--to", "none").exit_code == 2
+
+
+def test_the_models_of_its_base_are_named(run: Easel, tmp_path: Path) -> None:
+    path = save_checkpoint(LORA, tmp_path / "lora.safetensors")
+    assert "are: lcm-dreamshaper-v7, sd-1.5. They take a file of a hub" in " ".join(run("add", path).stderr.split())
+    with Site(path.read_bytes()) as site:
+        result = run("add", site.link)
+    text = " ".join(result.stderr.split())
+    assert (result.exit_code, "a LoRA for Stable Diffusion 1.x" in text) == (2, True)
+    assert "are: lcm-dreamshaper-v7, sd-1.5." in text
+    assert "--to emoji" in run("add", ROOT / "models/emoji/loras/comic.safetensors").stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "named"),
+    [
+        ({"modelspec.title": "SDXL_Lightning_4step"}, (), "lightning"),
+        ({"ss_output_name": "hyperreal"}, (), "If it is"),
+        ({"ss_output_name": "my-lcm"}, ("--scheduler", "euler", "--steps", 4, "--guidance", 1), ""),
+    ],
+)
+def test_a_distilled_lora_is_not_guessed(
+    run: Easel, mine: Path, tmp_path: Path, metadata: dict[str, str], options: tuple[Any, ...], named: str
+) -> None:
+    layer = "lora_unet_conv_in"
+    shapes = {f"{layer}.lora_down.weight": (2, 4, 3, 3), f"{layer}.lora_up.weight": (8, 2, 1, 1)}
+    (tmp_path / "flat.safetensors").write_bytes(tensors(shapes, metadata))
+    added = run("add", tmp_path / "flat.safetensors", "--to", mine, "--id", "flat", *options)
+    assert (added.exit_code, named in added.stderr, "Turbo" in added.stderr) == (0, True, bool(named))
+    assert ("steps" in entry(mine)["loras"][0]) == bool(options)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("key", ["loras", "controls"])
+def test_the_rest_of_an_entry_keeps_its_form(path: Path, key: str) -> None:
+    text = path.read_text()
+    new, value = insert(text, key, {"id": "熊猫"}), json.loads(text)
+    assert json.loads(new) == value | {key: [*value.get(key, ()), {"id": "熊猫"}]}
+    assert new.startswith(text[: text.rindex("\n  ")].partition('"loras"')[0])
+
+
+def test_an_entry_of_any_form() -> None:
+    for text in ('{"a": 1, "loras" :[ ]}', '{"a": "}]", "loras": []\n}', '{"a": 1}'):
+        assert json.loads(insert(text, "loras", {"id": "b"}))["loras"] == [{"id": "b"}]
