@@ -30,8 +30,8 @@ def error_response(error: EaselError) -> Response:
 
 
 def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
-    """Return what clients read about the images. `infotexts` are those that files with parameters contain, without what
-    only the container knows: revision, licence and the hashes of LoRAs."""
+    """Return what clients read about the images. `infotexts` lack what only files with parameters contain: the model's
+    revision and licence, and the hashes of LoRAs."""
     generation = job.record.request if job.record else without_image(image_request.generation)
     outcome = job.outcome
     seeds, warnings = generation.seeds(), (*image_request.warnings, *(outcome.warnings if outcome else ()))
@@ -68,6 +68,14 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
         "timings": dict(outcome.timings) if outcome else {},
         "warnings": warnings,
     }
+
+
+def with_embedded(info: Mapping[str, Any], files: Sequence[bytes]) -> dict[str, Any]:
+    """Return `info` with the infotexts that the image files contain, if all contain one."""
+    from routes.automatic1111.png_info import read_texts
+
+    texts = [read_texts(file).get("parameters", "") for file in files]
+    return {**info, "infotexts": texts} if texts and all(texts) else dict(info)
 
 
 def images_body(images: Sequence[str], image_request: ImageRequest, details: Mapping[str, Any]) -> str:

@@ -272,6 +272,19 @@ def test_settings_of_one_request(world: World) -> None:
     assert info["warnings"] == ["the model 'other' is not deployed; example was used"]
 
 
+@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize("embeds", [True, False])
+def test_infotexts_are_those_of_the_files(
+    world: World, monkeypatch: pytest.MonkeyPatch, sent: bool, embeds: bool
+) -> None:
+    text, texts = "熊猫\nSteps: 5, Model: example, Model revision: 451f4fe16113, Version: Easel", PngInfo()
+    texts.add_itxt("parameters", text)
+    monkeypatch.setitem(MAGIC, "png", image_file(pnginfo=texts) if embeds else image_file())
+    settings = {"enable_pnginfo": embeds}
+    _, info = generated(world, {**APPLE, "batch_size": 2, "send_images": sent, "override_settings": settings})
+    assert (info["infotexts"] == [text, text], len(info["infotexts"])) == (embeds, 2)
+
+
 def test_images_need_not_be_sent(world: World) -> None:
     answer = post(world, "txt2img", {**APPLE, "send_images": False})
     assert answer["images"] == [] and json.loads(answer["info"])["seed"] == 7
