@@ -17,7 +17,7 @@ from gateway.service import Service
 from jobs.accounting import Accounting
 from jobs.accounts import Account, Amount, Limits, Month, Refusal
 from jobs.announcer import Announcer
-from jobs.lifecycle import Jobs
+from jobs.lifecycle import SUBMIT_GRACE_S, Jobs
 from jobs.outcomes import JobReporter
 from jobs.ports import EndpointState, Progress, Submission, Ticket
 from jobs.records import Outcome, Record
@@ -353,6 +353,18 @@ class World:
         assert response["headers"]["access-control-allow-origin"] == "*"
         assert response["headers"]["x-content-type-options"] == "nosniff"
         return response
+
+    def lose_submission(self, *names: str) -> Ticket:
+        """Let the creator of the last job die before it has submitted it, and wait until a reader of the job does it.
+
+        `names`: other objects of the job that are lost. Returns the job's ticket.
+        """
+        ticket = self.endpoint.submitted.pop()
+        for name in ("request.json", "submitted.json", *names):
+            self.store.delete(ticket.key(name))
+        self.jobs._submissions.clear()  # as in another process
+        self.clock.time += SUBMIT_GRACE_S + 1
+        return ticket
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
         """Return the status and the parsed body."""

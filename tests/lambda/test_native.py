@@ -323,11 +323,7 @@ def test_a_waiting_job_shows_the_hash_of_its_init_image(slow: World) -> None:
 
 def test_a_job_whose_creator_died_is_submitted_with_its_init_image(slow: World) -> None:
     id = slow.call("POST", "/jobs", IMG2IMG)[1]["id"]
-    ticket = slow.endpoint.submitted.pop()
-    for name in ("request.json", "submitted.json"):
-        slow.store.delete(ticket.key(name))
-    slow.jobs._submissions.clear()  # as in another process
-    slow.clock.time += SUBMIT_GRACE_S + 1
+    slow.lose_submission()
     slow.call("GET", f"/jobs/{id}")
     assert slow.endpoint.request(slow.endpoint.submitted[0]).init_image == IMG2IMG["init_image"]
 

@@ -10,7 +10,6 @@ import pytest
 from fakes import PROFILE, World
 
 from contract import CONTROL_COST_PERCENT, Control, ProfileControl
-from jobs.lifecycle import SUBMIT_GRACE_S
 
 CANNY = ProfileControl(id="canny", name="Edges", name_zh="边缘", scale=0.5, preprocess="canny")
 POSE = ProfileControl(id="pose")
@@ -60,11 +59,7 @@ def test_native(world: World) -> None:
 
 def test_a_job_whose_creator_died_is_submitted_with_its_images(slow: World) -> None:
     id = slow.call("POST", "/jobs", BODY)[1]["id"]
-    ticket = slow.endpoint.submitted.pop()
-    for name in ("request.json", "submitted.json"):
-        slow.store.delete(ticket.key(name))
-    slow.jobs._submissions.clear()  # as in another process
-    slow.clock.time += SUBMIT_GRACE_S + 1
+    slow.lose_submission()
     slow.call("GET", f"/jobs/{id}")
     assert slow.endpoint.request(slow.endpoint.submitted[0]).control == SENT
 

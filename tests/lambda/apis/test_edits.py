@@ -12,7 +12,6 @@ from fakes import PROFILE, World, event
 
 import contract
 from contract import EDIT_PIXELS, EDITS
-from jobs.lifecycle import SUBMIT_GRACE_S
 from routes.openapi import document
 
 EDITOR = replace(PROFILE, image_to_image=False, edits=EDITS.maximum, max_pixel_steps=10**9)
@@ -65,11 +64,7 @@ def test_a_waiting_job_shows_hashes_and_the_size_of_the_first(slow: World) -> No
 
 def test_a_job_whose_creator_died_is_submitted_with_its_images(slow: World) -> None:
     id = slow.call("POST", "/jobs", EDIT)[1]["id"]
-    ticket = slow.endpoint.submitted.pop()
-    for name in ("request.json", "submitted.json"):
-        slow.store.delete(ticket.key(name))
-    slow.jobs._submissions.clear()  # as in another process
-    slow.clock.time += SUBMIT_GRACE_S + 1
+    slow.lose_submission()
     slow.call("GET", f"/jobs/{id}")
     assert slow.endpoint.request(slow.endpoint.submitted[0]).images == tuple(IMAGES)
 
@@ -77,13 +72,9 @@ def test_a_job_whose_creator_died_is_submitted_with_its_images(slow: World) -> N
 @pytest.mark.parametrize("damaged", [None, b"", b"\xff\xfe", IMAGES[0].encode(), b"\n"])
 def test_images_that_are_missing_or_damaged_end_the_job(slow: World, damaged: bytes | None) -> None:
     id = slow.call("POST", "/jobs", EDIT)[1]["id"]
-    ticket = slow.endpoint.submitted.pop()
-    for name in ("request.json", "submitted.json", "input-images"):
-        slow.store.delete(ticket.key(name))
+    ticket = slow.lose_submission("input-images")
     if damaged is not None:
         slow.store.objects[ticket.key("input-images")] = damaged
-    slow.jobs._submissions.clear()  # as in another process
-    slow.clock.time += SUBMIT_GRACE_S + 1
     slow.call("GET", f"/jobs/{id}")
     assert slow.call("GET", f"/jobs/{id}")[1]["error"]["code"] == "input_missing"
 
