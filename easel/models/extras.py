@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stacks.config.catalogue import Model
 
 _DISTILLED = re.compile(r"(?<![a-z])(lcm|lightning|hyper(?!.real)|turbo)(?![a-z])")
+_GENERIC = re.compile(r"(pytorch_lora_weights|diffusion_pytorch_model)\b")
 _TITLES = ("modelspec.title", "modelspec.description", "modelspec.tags", "ss_output_name")
 """Keys of a file's metadata in which its author says what it is."""
 
@@ -61,7 +62,7 @@ def add_extra(
         kind = extra_kind(header)
     if kind is None:
         raise refused(text, "it is neither a LoRA nor a ControlNet in a layout that is read", "Add it without --to.")
-    id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or given.name)
+    id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or _name(given))
     place = _place(given, kind, entry, id, text)
     item = _item(given, id, header, choices, scale)
     with model_errors(text):
@@ -70,6 +71,12 @@ def add_extra(
     _check_fit(_parse(new, entry, kind), given.single, kind, id, entry, text, connect)
     copied = _write(new, entry.file, Path(given.fields["checkpoint"]) if place else None, place)
     return Added(kind, id, entry.file, copied, _notes(header, choices) if kind.key == "loras" else [])
+
+
+def _name(given: GivenFile) -> str:
+    """Return the name of the file, or that of its repository where diffusers named the file."""
+    repository: str = given.fields.get("repository", "")
+    return repository.partition("/")[2] if repository and _GENERIC.match(given.name) else given.name
 
 
 def insert(text: str, key: str, item: Mapping[str, Any]) -> str:

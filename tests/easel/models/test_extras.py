@@ -32,6 +32,7 @@ SHA256 = hashlib.sha256(FILE).hexdigest()
 def hub(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub with a model, which has an entry `model` and is not pulled, and a LoRA for it."""
     files = {**TAKEN, LARGE: tensors(UNET_OF_LORA), "flat.safetensors": FILE}
+    files["pytorch_lora_weights.fp16.safetensors"] = FILE
     files["large.safetensors"] = lora(rank=LFS_BYTES // 100)
     with HubServer(Repository(write_files(tmp_path / "hub", files))) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
@@ -82,6 +83,12 @@ def test_a_file_of_a_hub_is_pinned(run: Easel, hub: HubServer, tmp_path: Path) -
     source = {"kind": "hub", "repository": "org/model", "revision": "c" * 40, "file": "flat.safetensors"}
     assert (flat["sha256"], flat["source"], flat["licence"]) == (SHA256, source, "CreativeML OpenRAIL++-M")
     assert flat | {"id": "other"} == other
+
+
+def test_a_file_that_diffusers_named_has_the_name_of_its_repository(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    source = "org/model/blob/main/pytorch_lora_weights.fp16.safetensors"
+    assert run("add", source, "--to", tmp_path / "model").exit_code == 0
+    assert entry(tmp_path / "model.json")["loras"][0]["id"] == "model"
 
 
 def test_s3(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
