@@ -358,6 +358,19 @@ class ProfileControl:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileEmbedding:
+    """A textual-inversion embedding: a prompt that has its token uses it."""
+
+    id: str
+    token: str = ""
+    """What prompts contain; empty: `id`."""
+    name: str = ""
+    """Name that people read; empty: `id`."""
+    name_zh: str = ""
+    """Chinese name; empty: `name`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelProfile:
     """The part of a catalogue entry that requests need: what the model supports and its defaults."""
 
@@ -395,6 +408,8 @@ class ModelProfile:
     """The LoRAs that requests may use."""
     controls: tuple[ProfileControl, ...] = ()
     """The ControlNets that requests may use."""
+    embeddings: tuple[ProfileEmbedding, ...] = ()
+    """The embeddings that prompts may use."""
     edits: int = 0
     """The most images to look at of one request; 0: the model takes none."""
     content: tuple[str, ...] = ()
@@ -428,6 +443,7 @@ def parse_profile(text: str) -> ModelProfile:
     value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
     value["loras"] = tuple(_parse_lora(**lora) for lora in value.get("loras", ()))
     value["controls"] = tuple(ProfileControl(**control) for control in value.get("controls", ()))
+    value["embeddings"] = tuple(ProfileEmbedding(**embedding) for embedding in value.get("embeddings", ()))
     value["content"] = tuple(value.get("content", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
 
@@ -446,13 +462,15 @@ def render_profile(profile: ModelProfile) -> str:
     Without `suggestions`, `subjects` and `presets` it fits into a SageMaker variable: 1,024 characters.
     """
     value = _without_defaults(profile)
-    for name in ("presets", "loras", "controls"):
+    for name in ("presets", "loras", "controls", "embeddings"):
         if items := getattr(profile, name):
             value[name] = [_without_defaults(item) for item in items]
     return dumps(value)
 
 
-def _without_defaults(instance: ModelProfile | Preset | ProfileLora | ProfileControl) -> dict[str, Any]:
+def _without_defaults(
+    instance: ModelProfile | Preset | ProfileLora | ProfileControl | ProfileEmbedding,
+) -> dict[str, Any]:
     value = asdict(instance)
     return {f.name: value[f.name] for f in fields(instance) if value[f.name] != f.default}
 

@@ -48,15 +48,17 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
 
 
 def _encode(request: GenerationRequest, index: int, image: Pixels, model: Model) -> bytes:
-    text = render_infotext(request, index, _origin(request, model)) if request.embed_parameters else ""
+    text = render_infotext(request, index, _origin(request, index, model)) if request.embed_parameters else ""
     return encode_image(image, request.output_format, text)
 
 
-def _origin(request: GenerationRequest, model: Model) -> Origin:
-    """Return what goes into image files beside the request."""
+def _origin(request: GenerationRequest, index: int, model: Model) -> Origin:
+    """Return what goes into the file of image `index` beside the request."""
     hashes = {lora.id: model.loras.short_hash(lora.id) for lora in request.loras or () if model.loras}
+    texts = request.prompt[index // request.num_images_per_prompt], request.negative_prompt or ""
+    embeddings = {found.token: found.short_hash for found in model.embeddings.used(texts)}
     licence = "" if model.profile.licence == "unknown" else model.profile.licence
-    return Origin(model.profile.id, model.revision, licence, hashes)
+    return Origin(model.profile.id, model.revision, licence, hashes, embeddings)
 
 
 def _log_fields(request: GenerationRequest) -> dict[str, object]:

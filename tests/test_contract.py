@@ -709,6 +709,9 @@ def test_a_request_has_its_controls() -> None:
     assert control().control is None
     assert parse({"prompt": "a", "control": []}).control is None
     assert contract.parse_profile(contract.render_profile(WITH_CONTROLS)) == WITH_CONTROLS
+    embeddings = (contract.ProfileEmbedding(id="toy", token="<toy>"), contract.ProfileEmbedding(id="b", name="B"))
+    with_embeddings = dataclasses.replace(UNLIMITED, embeddings=embeddings)
+    assert contract.parse_profile(contract.render_profile(with_embeddings)) == with_embeddings
 
 
 @pytest.mark.parametrize(

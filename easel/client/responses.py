@@ -146,6 +146,7 @@ class Model(_Object):
     loras: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     state: EndpointHealth | None = None
     controls: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
+    embeddings: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     edits: Count = 0
 
 

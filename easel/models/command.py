@@ -91,7 +91,8 @@ def add(
     ] = None,
     sha256: Annotated[str | None, typer.Option(metavar="<hex>", help="SHA-256 of the file behind a link.")] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="ID", help="Model that gets a LoRA or a ControlNet, into its entry.")
+        str | None,
+        typer.Option(metavar="ID", help="Model that gets a LoRA, a ControlNet or an embedding, into its entry."),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Default scale of a LoRA or a ControlNet, with --to.")] = None,
     folder: Annotated[
@@ -100,7 +101,7 @@ def add(
 ) -> None:
     """Read what a model is, and write its catalogue entry. Only settings and headers are read.
 
-    A LoRA or a ControlNet goes into the entry of a model: --to.
+    A LoRA, a ControlNet or an embedding goes into the entry of a model: --to.
     """
     from easel.models.proposal import Choices
 

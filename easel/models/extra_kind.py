@@ -1,4 +1,4 @@
-"""LoRAs and ControlNets among what people give: their base, and the models of the catalogue that they may fit."""
+"""LoRAs, ControlNets and embeddings among what people give: their base, and the models that they may fit."""
 
 from __future__ import annotations
 
@@ -41,14 +41,19 @@ class ExtraKind:
 
 
 def extra_kind(header: Header) -> ExtraKind | None:
-    """Return what kind of LoRA or ControlNet a file is, or None for another file."""
+    """Return what kind of extra a file is, or None for another file."""
     from model_importer.model_folder import ModelFolderError, lora_base
     from model_importer.model_folder.extras.controls import control_base, is_control
+    from model_importer.model_folder.extras.embeddings import embedding_base, is_embedding
     from model_importer.model_folder.loras.base import BASES
 
-    if is_control(header.shapes):
-        name = control_base(header.shapes)
-        return ExtraKind("controls", next((base for base in BASES if BASES[base] == name), "unknown"), name)
+    for key, known, base_of in (
+        ("controls", is_control, control_base),
+        ("embeddings", is_embedding, embedding_base),
+    ):
+        if known(header.shapes):
+            name = base_of(header.shapes)
+            return ExtraKind(key, next((base for base in BASES if BASES[base] == name), "unknown"), name)
     try:
         base = lora_base(header)
     except ModelFolderError:
@@ -57,7 +62,7 @@ def extra_kind(header: Header) -> ExtraKind | None:
 
 
 def check_not_extra(header: Header, text: str, *, local: bool) -> None:
-    """Raise CommandError for a LoRA or a ControlNet, which a model's entry lists. `local`: it is on this machine."""
+    """Raise CommandError for a file that a model's entry lists. `local`: it is on this machine."""
     if (kind := extra_kind(header)) is None:
         return
     raise refused(text, f"it is a {kind.name} for {kind.base_name}, not a model", _advice(kind, text, local=local))
@@ -75,18 +80,15 @@ def _advice(kind: ExtraKind, text: str, *, local: bool) -> str:
 def _candidates(kind: ExtraKind, *, local: bool) -> Iterator[Entry]:
     """Yield the entries whose class and source can take an extra. Its shapes are checked when it is added."""
     from easel.laptop.catalogue import entries
-    from model_importer.model_folder import CONTROL_PIPELINES
+    from model_importer.model_folder import CLIP_PIPELINES, CONTROL_PIPELINES, PIPELINES
     from model_importer.sources import is_checkpoint
 
+    pipelines = {"controls": CONTROL_PIPELINES, "embeddings": CLIP_PIPELINES}.get(kind.key, tuple(PIPELINES))
     with suppress(CommandError):  # of an entry that cannot be read
         for entry in entries():
             source = entry.model.source_fields
             takes = not is_checkpoint(source) and (source["kind"] == "folder") == local
-            if (
-                takes
-                and (kind.key == "loras" or entry.model.pipeline in CONTROL_PIPELINES)
-                and _is_of(entry, kind.base)
-            ):
+            if takes and entry.model.pipeline in pipelines and _is_of(entry, kind.base):
                 yield entry
 
 

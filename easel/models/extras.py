@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stacks.config.catalogue import Model
 
 _DISTILLED = re.compile(r"(?<![a-z])(lcm|lightning|hyper(?!.real)|turbo)(?![a-z])")
-_GENERIC = re.compile(r"(pytorch_lora_weights|diffusion_pytorch_model)\b")
+_GENERIC = re.compile(r"(pytorch_lora_weights|diffusion_pytorch_model|learned_embeds)\b")
 _TITLES = ("modelspec.title", "modelspec.description", "modelspec.tags", "ss_output_name")
 """Keys of a file's metadata in which its author says what it is."""
 
@@ -56,12 +56,12 @@ def add_extra(
     with model_errors(text):
         if not is_single(fields):
             find(fields, text, connect)  # raises for a repository of single files, and names them
-            raise refused(text, "it is a model, not a LoRA or a ControlNet", "Add it without --to.")
+            raise refused(text, "it is a model, not a LoRA, a ControlNet or an embedding", "Add it without --to.")
         given = open_given(fields, text, connect)
         header = given.single.header()
         kind = extra_kind(header)
     if kind is None:
-        raise refused(text, "it is neither a LoRA nor a ControlNet in a layout that is read", "Add it without --to.")
+        raise refused(text, "it is no LoRA, ControlNet or embedding in a layout that is read", "Add it without --to.")
     id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or _name(given))
     place = _place(given, kind, entry, id, text)
     item = _item(given, id, header, choices, scale)

@@ -250,6 +250,7 @@ def _model(profile: ModelProfile, features: list[views.Feature], state: views.En
         presets=[_preset(preset) for preset in profile.presets],
         loras=[_lora(lora) for lora in profile.loras],
         controls=[_control(control) for control in profile.controls],
+        embeddings=[_embedding(embedding) for embedding in profile.embeddings],
         state=state,
         edits=profile.edits,
     )
@@ -291,6 +292,16 @@ def _control(control: contract.ProfileControl) -> views.Control:
         name_in={"zh-CN": control.name_zh or name},
         scale=control.scale,
         preprocess="canny" if control.preprocess else None,
+    )
+
+
+def _embedding(embedding: contract.ProfileEmbedding) -> views.Embedding:
+    name = embedding.name or embedding.id
+    return views.Embedding(
+        id=embedding.id,
+        token=embedding.token or embedding.id,
+        name=name,
+        name_in={"zh-CN": embedding.name_zh or name},
     )
 
 

@@ -85,7 +85,7 @@ def automatic1111() -> dict[str, Any]:
         **{("get", name): (f"The {name}", entries, None)
            for name in ("sd-models", "samplers", "schedulers", "upscalers", "latent-upscale-modes", "sd-vae", "loras")},
         ("get", "scripts"): ("The scripts: none", OBJECT, None),
-        ("get", "embeddings"): ("The embeddings: none", OBJECT, None),
+        ("get", "embeddings"): ("The embeddings", OBJECT, None),
     }  # fmt: skip
     paths: dict[str, Any] = {}
     for (method, name), (summary, schema, body) in table.items():

@@ -250,6 +250,15 @@ class Control(View):
     ]
 
 
+class Embedding(View):
+    """A textual-inversion embedding."""
+
+    id: str
+    token: Annotated[str, Field(description="A prompt or negative prompt that has it uses the embedding")]
+    name: str
+    name_in: Annotated[dict[Literal["zh-CN"], str], Field(description="`name` in other languages")]
+
+
 Feature = Literal[
     "image_to_image", "inpaint", "embed_parameters", "preview", "cancel_running", "webhooks", "weighted_prompts",
     "clip_skip", "hires",
@@ -311,6 +320,7 @@ class Model(View):
     presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
     loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
     controls: Annotated[list[Control], Field(description="ControlNets that requests may use")]
+    embeddings: Annotated[list[Embedding], Field(description="Embeddings that prompts may use")]
     state: EndpointHealth
     edits: Annotated[int, Field(description="The most images to look at (`images`) of one request; 0: none")]
 

@@ -19,6 +19,7 @@ import torch
 
 from contract import EaselError, GenerationRequest, Hires, ModelProfile, prompt_texts, refuse
 from generation.extras.control import ControlInput, Controls, read_control
+from generation.extras.embeddings import NO_EMBEDDINGS, Embeddings
 from generation.extras.lora import Loras
 from generation.gpu_memory import GpuMemory, is_out_of_memory
 from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
@@ -51,6 +52,7 @@ class Model:
     """Commit or hash of the files; empty: it is not known."""
     controls: Controls | None = None
     """The ControlNets of the profile; None: it has none."""
+    embeddings: Embeddings = NO_EMBEDDINGS
     is_cancelled: Callable[[], bool] | None = None
     """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None
@@ -350,7 +352,7 @@ def _create_run(
     if request.hires is not None:
         check_steps(pipeline.scheduler, request.hires.steps, "hires.steps")
         pipeline_class(model.pipeline, "Img2Img", control=control is not None)
-    arguments = prepare_arguments(pipeline, request, *size)
+    arguments = prepare_arguments(pipeline, request, *size, model.embeddings)
     if control is not None:
         more, warnings = control.arguments(size, "control_image" if start else "image")
         arguments = replace(arguments, shared=arguments.shared | more, warnings=(*warnings, *arguments.warnings))

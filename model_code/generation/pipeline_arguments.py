@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import GenerationRequest
+from generation.extras.embeddings import NO_EMBEDDINGS, Embeddings
 from generation.prompt_encoder import PromptEncoder, create_encoder
 from generation.prompt_length import truncation_warnings
 
@@ -21,7 +22,9 @@ class PipelineArguments:
     """Encodes prompts and negative prompt in place of the pipeline; None: the pipeline reads the texts."""
 
 
-def prepare_arguments(pipeline: Any, request: GenerationRequest, width: int, height: int) -> PipelineArguments:
+def prepare_arguments(
+    pipeline: Any, request: GenerationRequest, width: int, height: int, embeddings: Embeddings = NO_EMBEDDINGS
+) -> PipelineArguments:
     """Return the arguments to generate at `width` x `height`, which may differ from the requested size."""
     parameters = inspect.signature(pipeline.__call__).parameters
     shared = {"width": width, "height": height, "num_inference_steps": request.num_inference_steps}
@@ -32,7 +35,7 @@ def prepare_arguments(pipeline: Any, request: GenerationRequest, width: int, hei
     texts = {f"Prompt {number}": prompt for number, prompt in enumerate(request.prompt, start=1)}
     if negative_prompt and not warnings:
         texts["negative_prompt"] = negative_prompt
-    encoder = create_encoder(pipeline, request, negative_prompt)
+    encoder = create_encoder(pipeline, request, negative_prompt, embeddings)
     warnings += encoder.warnings(texts) if encoder else truncation_warnings(pipeline, parameters, texts)
     return PipelineArguments(shared | guidance, negative_prompt, tuple(warnings), encoder)
 

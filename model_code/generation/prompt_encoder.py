@@ -1,4 +1,5 @@
-"""Embeddings of prompts with weights, of more than one input of the text encoder, or of one of its earlier layers.
+"""Embeddings of prompts with weights, with tokens of textual inversion, of more than one input of the text encoder, or
+of one of its earlier layers.
 
 Pipelines take them in place of texts. Only for pipelines whose text encoders are all CLIP's. A prompt of one input
 without weights has exactly the embeddings that the pipeline computes itself.
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from contract import PROMPT_CHUNKS, GenerationRequest, PromptPart, WeightedPrompt, parse_prompt, refuse
+from generation.extras.embeddings import NO_EMBEDDINGS, Embeddings
 from model_folder import CLIP_PIPELINES
 
 _LCM, _, _XL = CLIP_PIPELINES
@@ -21,7 +23,10 @@ _LCM, _, _XL = CLIP_PIPELINES
 
 @dataclass(frozen=True)
 class _Chunk:
-    """One input of a text encoder: tokens, without the special ones, and their weights."""
+    """One input of a text encoder: tokens, without the special ones, and their weights.
+
+    A token of -1 - row is a row in the tables of `Embeddings`.
+    """
 
     tokens: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
@@ -54,20 +59,23 @@ def _encoders(pipeline: Any) -> list[tuple[Any, Any]]:
     return [(tokenizer, encoder) for tokenizer, encoder in pairs if encoder is not None]
 
 
-def create_encoder(pipeline: Any, request: GenerationRequest, negative_prompt: str | None) -> PromptEncoder | None:
+def create_encoder(
+    pipeline: Any, request: GenerationRequest, negative_prompt: str | None, embeddings: Embeddings = NO_EMBEDDINGS
+) -> PromptEncoder | None:
     """Return the encoder of a request's prompts, or None if the pipeline reads the texts itself.
 
     Raises EaselError `not_supported`.
     """
     weighted = request.prompt_syntax == "weighted"
-    if not weighted and request.clip_skip is None:
+    used = embeddings.used([*request.prompt, negative_prompt or ""])
+    if not weighted and request.clip_skip is None and not used:
         return None
     layers = clip_layers(pipeline)
     if layers is None or (request.clip_skip or 1) > layers:
         param = "prompt_syntax" if weighted else "clip_skip"
         message = f"{type(pipeline).__name__} of {layers or 'no'} CLIP layers does not support this {param}"
         refuse("not_supported", param, message, f"Leave out {param}.")
-    return PromptEncoder(pipeline, weighted, request.clip_skip, negative_prompt)
+    return PromptEncoder(pipeline, weighted, request.clip_skip, negative_prompt, embeddings)
 
 
 @dataclass
@@ -79,6 +87,7 @@ class PromptEncoder:
     clip_skip: int | None
     negative_prompt: str | None
     """None: without one. Some pipelines use zeros in place of an empty one's embeddings then."""
+    embeddings: Embeddings = NO_EMBEDDINGS
     _encoded: dict[str, _Embeddings] = field(default_factory=dict, init=False)
 
     def warnings(self, texts: Mapping[str, str]) -> list[str]:
@@ -136,13 +145,22 @@ class PromptEncoder:
         usable = tokenizer.model_max_length - 2  # without the tokens of start and end
         chunks: list[_Chunk] = []
         for section in prompt.sections:
-            ids = [tokenizer(part.text, add_special_tokens=False, verbose=False).input_ids for part in section]
+            ids = [self._ids(part.text, tokenizer) for part in section]
             tokens = [token for part in ids for token in part]
             weights = [part.weight for part, found in zip(section, ids, strict=True) for _ in found]
             starts = range(0, len(tokens), usable)
             chunks += [_Chunk(tuple(tokens[i : i + usable]), tuple(weights[i : i + usable])) for i in starts]
         total = sum(len(chunk.tokens) for chunk in chunks)
         return chunks[: PROMPT_CHUNKS if self.weighted else 1] or [_Chunk()], total
+
+    def _ids(self, text: str, tokenizer: Any) -> list[int]:
+        found: list[int] = []
+        for piece in self.embeddings.split(text):
+            if isinstance(piece, str):
+                found += tokenizer(piece, add_special_tokens=False, verbose=False).input_ids
+            else:
+                found += [-1 - row for row in piece.rows]
+        return found
 
     def _encode_with(self, tokenizer: Any, encoder: Any, prompt: WeightedPrompt) -> _Embeddings:
         chunks, _ = self._chunks(prompt, tokenizer)
@@ -160,7 +178,8 @@ class PromptEncoder:
         length, end, pad = tokenizer.model_max_length, tokenizer.eos_token_id, tokenizer.pad_token_id
         rows = [[tokenizer.bos_token_id, *chunk.tokens, end] for chunk in chunks]
         ids = torch.tensor([[*row, *[pad] * (length - len(row))] for row in rows], device=encoder.device)
-        output = encoder(ids, output_hidden_states=True, **_mask(encoder, rows, length))
+        with self.embeddings.inserted(encoder, ids) as ids:
+            output = encoder(ids, output_hidden_states=True, **_mask(encoder, rows, length))
         if _family(self.pipeline) == _XL:  # trained with the states before the last layer, without its norm
             pooled = output[0][:1] if output[0].ndim == 2 else None
             return _Embeddings(output.hidden_states[-(self.clip_skip or 2)], pooled)

@@ -24,12 +24,14 @@ SAMPLERS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image was generated with. Empty: it is not known. `lora_hashes`: id to AUTOMATIC1111's hash."""
+    """What an image was generated with. Empty: it is not known. `lora_hashes`: id to AUTOMATIC1111's hash,
+    `embedding_hashes`: token to it."""
 
     model: str
     revision: str = ""
     licence: str = ""
     lora_hashes: Mapping[str, str] = field(default_factory=dict)
+    embedding_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> str:
@@ -57,6 +59,7 @@ def render_infotext(request: GenerationRequest, index: int, origin: Origin) -> s
         **_control_settings(request),
         **({"Prompt syntax": request.prompt_syntax} if request.prompt_syntax != PROMPT_SYNTAXES[0] else {}),
         **({"Lora hashes": _hashes(origin.lora_hashes)} if origin.lora_hashes else {}),
+        **({"TI hashes": _hashes(origin.embedding_hashes)} if origin.embedding_hashes else {}),
         "Version": "Easel",
     }
     return "\n".join([*lines, ", ".join(f"{name}: {_quote(value)}" for name, value in settings.items())])

@@ -10,6 +10,7 @@ import torch
 from container_log import log
 from contract import IMAGES, SIDE, EaselError, GenerationRequest, refuse
 from generation.extras.control import Controls
+from generation.extras.embeddings import load_embeddings
 from generation.extras.lora import Loras
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
@@ -36,10 +37,10 @@ def load_model(folder: Path) -> Model:
     family = PIPELINES[checked.index.pipeline]
     hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes, options.dtype)
     pipeline = _load_pipeline(folder, checked, hardware)
-    memory = GpuMemory()
+    profile, memory = model_profile(pipeline, folder, checked), GpuMemory()
     model = Model(
         pipeline,
-        model_profile(pipeline, folder, checked),
+        profile,
         grid=family.grid,
         # Without CUDA, one by one is about as fast, and an image does not depend on the others of its batch.
         batch_size=IMAGES.maximum if hardware.device == "cuda" else 1,
@@ -48,6 +49,7 @@ def load_model(folder: Path) -> Model:
         loras=Loras(folder, pipeline, memory),
         revision=read_revision(folder, checked),
         controls=Controls(folder, pipeline, memory),
+        embeddings=load_embeddings(folder, pipeline, profile.embeddings),
     )
     _warm_up(model)
     log(

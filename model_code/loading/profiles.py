@@ -8,7 +8,16 @@ from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
-from contract import CONTENT, SIDE, SIDE_MULTIPLE, ModelProfile, ProfileControl, ProfileLora, parse_profile
+from contract import (
+    CONTENT,
+    SIDE,
+    SIDE_MULTIPLE,
+    ModelProfile,
+    ProfileControl,
+    ProfileEmbedding,
+    ProfileLora,
+    parse_profile,
+)
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
@@ -24,7 +33,7 @@ class LoadingOptions:
     dtype: str | None = None
     variant: str | None = None
     extras: tuple[str, ...] | None = None
-    """Paths of LoRAs and ControlNets; None: those of the folder."""
+    """Paths of LoRAs, ControlNets and embeddings; None: those of the folder."""
 
 
 def loading_options() -> LoadingOptions:
@@ -67,6 +76,7 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         edits=EDITORS.get(type(pipeline).__name__, 0),
         loras=tuple(ProfileLora(id=id) for id in extra_ids(checked.extras, "loras")),
         controls=tuple(ProfileControl(id=id) for id in extra_ids(checked.extras, "controls")),
+        embeddings=tuple(ProfileEmbedding(id=id) for id in extra_ids(checked.extras, "embeddings")),
         clip_layers=clip_layers(pipeline),
         content=CONTENT[:1] if getattr(pipeline, "safety_checker", None) else (),
     )

@@ -18,6 +18,7 @@ from .classes import (
 from .errors import ModelFolderError
 from .extras import EXTRAS, check_digests, extra_ids, extra_path
 from .extras.controls import check_control, image_channels
+from .extras.embeddings import check_embedding
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
@@ -55,6 +56,7 @@ __all__ = [
     "Weights",
     "check_control",
     "check_digests",
+    "check_embedding",
     "check_folder",
     "check_lora",
     "check_model",

@@ -10,6 +10,7 @@ from typing import Any
 from .classes import PIPELINES, has_weights
 from .errors import ModelFolderError
 from .extras.controls import check_control
+from .extras.embeddings import check_embedding
 from .files import Files, read_settings
 from .index import INDEX_BYTES, INDEX_FILE, Component, ModelIndex, parse_index
 from .loras import Modules, check_lora
@@ -35,7 +36,7 @@ class CheckedModel:
     weights: Mapping[str, Weights]
     """The weights of each part that has some."""
     extras: tuple[str, ...] = ()
-    """Paths of the LoRAs and ControlNets."""
+    """Paths of the LoRAs, ControlNets and embeddings."""
 
 
 def check_model(
@@ -44,8 +45,8 @@ def check_model(
     """Return the files of a model.
 
     `variants` maps parts to variants, and "" to that of the others; None prefers fp16. `pipeline` is the class in the
-    model's entry, `extras` has the paths of its LoRAs and ControlNets. Nothing but settings and the headers of weights
-    is read. Raises ModelFolderError: part, file and what to do.
+    model's entry, `extras` has the paths of its LoRAs, ControlNets and embeddings. Nothing but settings and the headers
+    of weights is read. Raises ModelFolderError: part, file and what to do.
     """
     for path in files.sizes:
         _check_path(path)
@@ -80,6 +81,8 @@ def _check_extras(
     for path in paths:
         if path.startswith("loras/"):
             check_lora(files, path, modules)
+        elif path.startswith("embeddings/"):
+            check_embedding(files, path, index.pipeline, tensors)
         else:
             check_control(files, path, index.pipeline, tensors)
 

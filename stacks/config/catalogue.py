@@ -28,12 +28,12 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
     "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "controls",
-    "licence_url", "suggestions", "subjects", "prompt_tokens", "presets",
+    "embeddings", "licence_url", "suggestions", "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
 """The container needs none of the last keys, from the link of the licence on. It also gets `dtype` and `variant`."""
-_NEEDED = {"id", "scale", "scheduler", "steps", "guidance_scale", "preprocess"}
+_NEEDED = {"id", "token", "scale", "scheduler", "steps", "guidance_scale", "preprocess"}
 _SHOWN = _NEEDED | {"name", "name_zh", "words"}
 """Fields of an extra that a request needs, and those that people see."""
 VARIABLE_BYTES = 1024
@@ -43,6 +43,7 @@ CONTAINER_BYTES = 16 * 1024
 
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
 LORA_SCALE, CONTROL_SCALE, MOST_LORAS, MOST_CONTROLS = (-4, 4), (0, 2), 16, 8
+MOST_EMBEDDINGS = 32
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
@@ -268,6 +269,16 @@ class Control(Extra):
     """What makes its map of an ordinary image, if a request says so; default: requests send maps."""
 
 
+class Embedding(Extra):
+    """A textual-inversion embedding, which a prompt uses by its token."""
+
+    token: (
+        Annotated[str, matches(r"(?=.*\w)[\w<>.-]{1,40}", "1 to 40 letters, digits, and _ . - < >, without spaces")]
+        | None
+    ) = None
+    """What a prompt has where the embedding belongs, in upper or lower case; default: the id."""
+
+
 class Model(_Entry):
     """One entry of the catalogue."""
 
@@ -332,6 +343,8 @@ class Model(_Entry):
     """LoRAs that requests may use."""
     controls: Annotated[tuple[Control, ...], Field(max_length=MOST_CONTROLS)] = ()
     """ControlNets that requests may use."""
+    embeddings: Annotated[tuple[Embedding, ...], Field(max_length=MOST_EMBEDDINGS)] = ()
+    """Textual-inversion embeddings that prompts may use."""
     _allowed: str = PrivateAttr(CONTENT[0])
 
     @model_validator(mode="after")
@@ -346,6 +359,7 @@ class Model(_Entry):
         _check_extras(self)
         _check_loras(self)
         _check_controls(self)
+        _check_embeddings(self)
         _check_length(self)
         return self
 
@@ -500,11 +514,11 @@ def _model_at(location: Location) -> type[BaseModel]:
     if location[0] == "presets" and len(location) > 2:
         return Preset
     if location[0] in EXTRAS and len(location) > 2:
-        kind = Lora if location[0] == "loras" else Control
         if len(location) > 3 and location[2] == "source":
             kinds: Mapping[int | str, type[BaseModel]] = {"url": ExtraLink, "s3": ExtraObject}
             return kinds.get(location[3], ExtraFile)
-        return kind
+        extras: Mapping[str, type[BaseModel]] = {"loras": Lora, "controls": Control, "embeddings": Embedding}
+        return extras[str(location[0])]
     sources: Mapping[int | str, type[BaseModel]] = {
         "hub": HubSource,
         "s3": S3Source,
@@ -631,6 +645,19 @@ def _check_controls(model: Model) -> None:
     if model.controls and model.pipeline not in CONTROL_PIPELINES:
         message = f"controls are for {', '.join(CONTROL_PIPELINES)}; {model.pipeline} takes no ControlNets."
         raise failure("conflict", "controls", message)
+
+
+def _check_embeddings(model: Model) -> None:
+    if model.embeddings and model.pipeline not in CLIP_PIPELINES:
+        message = f"embeddings are for {', '.join(CLIP_PIPELINES)}; {model.pipeline} has other text encoders."
+        raise failure("conflict", "embeddings", message)
+    tokens = [(embedding.token or embedding.id).lower() for embedding in model.embeddings]
+    if repeated := [token for i, token in enumerate(tokens) if token in tokens[:i]]:
+        message = f"embeddings has the token {repeated[0]!r} twice; each needs a token of its own."
+        raise failure("conflict", "embeddings", message)
+    if "break" in tokens:
+        message = "embeddings: the token 'break' is a word of weighted prompts; set another `token`."
+        raise failure("conflict", "embeddings", message)
 
 
 def _is_converted(source: Source) -> bool:

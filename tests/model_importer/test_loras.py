@@ -1,4 +1,4 @@
-"""LoRAs that an import brings."""
+"""LoRAs and embeddings that an import brings."""
 
 from __future__ import annotations
 
@@ -60,6 +60,19 @@ def test_a_lora_of_another_base_is_refused_before_anything_is_written(hub: Stage
     write_files(hub.repository.folder, {FILE: content})
     assert "does not fit this model" in hub.run(source=entry(content))["error"]
     assert [item["Key"] for item in hub.s3.list_objects_v2(Bucket="store")["Contents"]] == ["imports/1.json"]
+
+
+@pytest.mark.parametrize("width", [32, 33])
+def test_an_embedding_is_imported_as_a_lora_is(hub: Stage, width: int) -> None:
+    path, content = "embeddings/toy.safetensors", tensors({"emb_params": (2, width)})
+    encoder = tensors({"text_model.embeddings.token_embedding.weight": (60, 32)})
+    write_files(hub.repository.folder, {path: content, "text_encoder/model.fp16.safetensors": encoder})
+    item = {"id": "toy", "sha256": hashlib.sha256(content).hexdigest()}
+    state = hub.run(source={**SOURCE, "embeddings": [item]})
+    if width == 32:
+        assert hub.released(state["prefix"])[path] == content
+    else:
+        assert f"{path} does not fit this model" in state["error"]
 
 
 def elsewhere(content: bytes, base: dict[str, Any], **source: str) -> dict[str, Any]:

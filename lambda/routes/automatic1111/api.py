@@ -54,7 +54,7 @@ class Automatic1111Api(Api):
             Route("GET", "/sdapi/v1/latent-upscale-modes", _constant([])),
             Route("GET", "/sdapi/v1/sd-vae", _constant([])),
             Route("GET", "/sdapi/v1/loras", self._of_model(views.lora_views)),
-            Route("GET", "/sdapi/v1/embeddings", _constant({"loaded": {}, "skipped": {}})),
+            Route("GET", "/sdapi/v1/embeddings", self._of_model(views.embedding_views)),
         ]
 
     @staticmethod

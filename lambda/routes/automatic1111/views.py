@@ -128,6 +128,12 @@ def lora_views(profile: ModelProfile) -> list[dict[str, Any]]:
     ]
 
 
+def embedding_views(profile: ModelProfile) -> dict[str, Any]:
+    """Return the response of /embeddings. The number and the width of the vectors are not known here."""
+    unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
+    return {"loaded": {found.token or found.id: unknown for found in profile.embeddings}, "skipped": {}}
+
+
 def upscaler_views(profile: ModelProfile) -> list[dict[str, Any]]:
     """Return the response of /upscalers."""
     names = [UPSCALER] if profile.image_to_image else []

@@ -1,4 +1,4 @@
-"""Files beside the model's own that requests may use: `loras/<id>.safetensors`, `controls/<id>.safetensors`."""
+"""Files beside the model's own that requests may use, such as `loras/<id>.safetensors`."""
 
 from .files import EXTRAS, check_digests, extra_ids, extra_path, extra_paths, read_extra
 

@@ -1,4 +1,4 @@
-"""`easel models add --to`: a LoRA or a ControlNet in the entry of a model, and those that are refused."""
+"""`easel models add --to`: a LoRA, a ControlNet or an embedding in the entry of a model, and those that are refused."""
 
 from __future__ import annotations
 
@@ -135,6 +135,23 @@ def test_a_controlnet(run: Easel, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((tmp_path / "edges.safetensors").read_bytes()).hexdigest()
     assert entry(entry_file)["controls"] == [{"id": "edges", "sha256": sha256, "scale": 0.5}]
     assert "would load" in run("check", entry_file).stdout
+
+
+def test_an_embedding(run: Easel, tmp_path: Path) -> None:
+    tiny.stable_diffusion().save_pretrained(tmp_path / "tiny")
+    assert run("add", tmp_path / "tiny", "--folder", tmp_path, *MIT).exit_code == 0
+    entry_file, files = tmp_path / "tiny.json", {"toy": tensors({"emb_params": (2, 32)})}
+    files["wide"] = tensors({"emb_params": (2, 1024)})
+    for name, content in files.items():
+        (tmp_path / f"{name}.safetensors").write_bytes(content)
+    code, error = refused(run, entry_file, tmp_path / "wide.safetensors")
+    assert (code, "have 1024 numbers, and here they have 32" in error) == (1, True)
+    assert refused(run, entry_file, tmp_path / "toy.safetensors", "--scale", 0.5)[0] != 0
+    assert run("add", tmp_path / "toy.safetensors", "--to", entry_file).exit_code == 0
+    assert entry(entry_file)["embeddings"] == [{"id": "toy", "sha256": hashlib.sha256(files["toy"]).hexdigest()}]
+    assert "would load" in run("check", entry_file).stdout
+    alone = run("add", tmp_path / "wide.safetensors", "--folder", tmp_path, *MIT)
+    assert (alone.exit_code, "a textual-inversion embedding for Stable Diffusion 2.x" in alone.stderr) == (2, True)
 
 
 def test_what_does_not_fit_is_refused(run: Easel, mine: Path, hub: HubServer, tmp_path: Path) -> None:

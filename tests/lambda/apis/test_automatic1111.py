@@ -11,7 +11,7 @@ from fakes import MAGIC, PROFILE, ROOT, World, event, owner_of
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from contract import SCHEDULERS, EaselError
+from contract import SCHEDULERS, EaselError, ProfileEmbedding
 from jobs.ports import EndpointState, Progress
 from routes.automatic1111.fields import DEFAULTS, IMAGE_DEFAULTS
 from routes.automatic1111.png_info import parse_infotext, read_texts
@@ -453,6 +453,18 @@ def test_the_model_is_listed_and_can_be_selected(world: World) -> None:
 )  # fmt: skip
 def test_lists_of_what_there_is_not(world: World, path: str, value: Any) -> None:
     assert world.call("GET", f"/sdapi/v1/{path}") == (200, value)
+
+
+def test_embeddings_are_listed_by_token() -> None:
+    world = World(replace(PROFILE, embeddings=(ProfileEmbedding(id="toy", token="<toy>"), ProfileEmbedding(id="bad"))))
+    assert [*world.call("GET", "/sdapi/v1/embeddings")[1]["loaded"]] == ["<toy>", "bad"]
+    request, _ = generated(world, {**SMALL, "prompt": "a <toy> <lora:x:1>"})
+    assert request.prompt == ("a <toy> ",)
+    (model,) = world.call("GET", "/models")[1]["models"]
+    names = [{"name": id, "name_in": {"zh-CN": id}} for id in ("toy", "bad")]
+    assert model["embeddings"] == [
+        {"id": "toy", "token": "<toy>"} | names[0], {"id": "bad", "token": "bad"} | names[1]
+    ]  # fmt: skip
 
 
 def test_the_upscaler_is_listed(world: World) -> None:

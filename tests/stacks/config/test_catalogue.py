@@ -38,7 +38,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
-    "loras", "edits", "content", "controls",
+    "loras", "edits", "content", "controls", "embeddings",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""LoRAs and ControlNets of a catalogue entry."""
+"""LoRAs, ControlNets and embeddings of a catalogue entry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from contract import ProfileControl, ProfileLora, parse_profile
-from stacks.config.catalogue import MOST_CONTROLS, MOST_LORAS, CatalogueError, read_model
+from contract import ProfileControl, ProfileEmbedding, ProfileLora, parse_profile
+from stacks.config.catalogue import MOST_CONTROLS, MOST_EMBEDDINGS, MOST_LORAS, CatalogueError, read_model
 from stacks.config.model_folder import released_files
 from tests.model_files import UNET, UNET_OF_LORA, lora, tensors
 from tests.stacks.assembly import write_model
@@ -130,6 +130,51 @@ def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError):
         read_model("tiny", write_model(tmp_path, controls=many))
     assert len(read_model("tiny", write_model(tmp_path, controls=many[:-1])).controls) == MOST_CONTROLS
+
+
+TOY = {"id": "toy", "sha256": "0" * 64}
+
+
+def test_embeddings_are_described_as_loras_are(tmp_path: Path) -> None:
+    more = {"token": "<Toy>", "name": "Toy", "name_zh": "玩具", "licence": "MIT", "source": SOURCE}
+    model = read_model("tiny", write_model(tmp_path, source=HUB, embeddings=[TOY | more]))
+    found = ProfileEmbedding(id="toy", token="<Toy>", name="Toy", name_zh="玩具")
+    assert parse_profile(model.profile).embeddings == (found,)
+    assert parse_profile(model.container_profile).embeddings == (replace(found, name="", name_zh=""),)
+    assert model.source_fields["embeddings"] == [TOY | {"source": SOURCE}]
+    assert [*model.extra_digests] == ["embeddings/toy.safetensors"]
+
+
+def refused_embeddings(tmp_path: Path, *embeddings: dict[str, Any], **changes: Any) -> tuple[str, str]:
+    with pytest.raises(CatalogueError) as caught:
+        read_model("tiny", write_model(tmp_path, embeddings=[*embeddings], **changes))
+    return caught.value.code, caught.value.key
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a,b", "(a)", "[a]", "a:1", "a\\", "<>", "a" * 41, "a\n"])
+def test_tokens_that_are_refused(tmp_path: Path, token: str) -> None:
+    assert refused_embeddings(tmp_path, TOY | {"token": token}) == ("wrong_form", "embeddings.0.token")
+
+
+@pytest.mark.parametrize("token", ["BREAK", "break"])
+def test_a_word_of_weighted_prompts_is_no_token(tmp_path: Path, token: str) -> None:
+    assert refused_embeddings(tmp_path, TOY | {"token": token}) == ("conflict", "embeddings")
+    assert refused_embeddings(tmp_path, TOY | {"id": "break"}) == ("conflict", "embeddings")
+
+
+def test_a_token_occurs_once_and_an_entry_has_few(tmp_path: Path) -> None:
+    assert refused_embeddings(tmp_path, TOY, TOY | {"token": "b"}) == ("conflict", "embeddings")
+    assert refused_embeddings(tmp_path, TOY, TOY | {"id": "b", "token": "TOY"}) == ("conflict", "embeddings")
+    many = [TOY | {"id": f"e{i}", "token": f"{'a' * 38}{i:02}"} for i in range(MOST_EMBEDDINGS + 1)]
+    refused_embeddings(tmp_path, *many)
+    assert len(read_model("tiny", write_model(tmp_path, embeddings=many[:-1])).embeddings) == MOST_EMBEDDINGS
+
+
+def test_embeddings_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
+    found = refused_embeddings(tmp_path, TOY, pipeline="SanaPipeline", dtype="bfloat16")
+    assert found == ("conflict", "embeddings")
+    assert refused_embeddings(tmp_path, TOY | {"scale": 1.0}) == ("unknown_key", "embeddings.0.scale")
+    assert refused_embeddings(tmp_path, TOY | {"source": SOURCE}) == ("conflict", "embeddings")
 
 
 LINK = {"kind": "url", "url": "https://a.test/1"}

@@ -270,6 +270,28 @@ export interface components {
             hires: components["schemas"]["HiresDefaults"];
         };
         /**
+         * Embedding
+         * @description A textual-inversion embedding.
+         */
+        Embedding: {
+            /** Id */
+            id: string;
+            /**
+             * Token
+             * @description A prompt or negative prompt that has it uses the embedding
+             */
+            token: string;
+            /** Name */
+            name: string;
+            /**
+             * Name In
+             * @description `name` in other languages
+             */
+            name_in: {
+                [key: string]: string;
+            };
+        };
+        /**
          * EndpointHealth
          * @description `asleep`: the next job starts an instance; `broken`: an operator must act.
          */
@@ -596,6 +618,11 @@ export interface components {
              * @description ControlNets that requests may use
              */
             controls: components["schemas"]["Control"][];
+            /**
+             * Embeddings
+             * @description Embeddings that prompts may use
+             */
+            embeddings: components["schemas"]["Embedding"][];
             state: components["schemas"]["EndpointHealth"];
             /**
              * Edits
