@@ -85,7 +85,8 @@ class Dispatcher:
 
     async def _idle(self) -> None:
         try:
-            await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
+            async with asyncio.timeout(IDLE_SECONDS):  # Python 3.11's wait_for can lose a cancellation
+                await self._changed.wait()
         except TimeoutError:
             await self._models.check()
 

@@ -314,6 +314,21 @@ def test_a_cancelled_job_loads_nothing(tmp_path: Path) -> None:
     service.run(work)
 
 
+def test_a_stop_at_the_moment_of_a_change_is_not_lost(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+
+    async def work() -> None:
+        task = asyncio.create_task(service.dispatcher.run())
+        await service.until(lambda: service.served[0].loaded)
+        await asyncio.sleep(0.1)
+        service.dispatcher.notify()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    service.run(work)
+
+
 def test_a_system_that_refuses_processes_for_a_moment_ends_no_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
