@@ -233,7 +233,7 @@ def check_update_and_shell(assembly: Assembly, settings: Settings) -> None:
     resources = assembly.resources("AWS::CloudWatch::Alarm", settings.names.model)
     assert alarms == {id for id in resources if id.startswith("EndpointRollback")}
     dimensions = [{item["Name"] for item in resources[id]["Properties"]["Dimensions"]} for id in alarms]
-    assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code", "model"})] == (
+    assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code"})] == (
         [2, 3] if alarms else [0, 0]
     )
     shell = settings.shell == "on"
