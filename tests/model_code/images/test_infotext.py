@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import piexif
-import piexif.helper
 import pytest
 from PIL import Image
 from sd_parsers import ParserManager
@@ -25,22 +23,13 @@ from loading import revision
 from loading.revision import read_revision
 from model_folder import check_folder
 from stacks.config.catalogue import read_model
+from tests.model_code.images.infotext_reader import read_infotext
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 PROFILE = contract.parse_profile((EXAMPLES / "profile.json").read_text())
 GOLDEN = json.loads((EXAMPLES / "infotext.json").read_text())
 ORIGIN = Origin("emoji", "451f4fe16113", "CreativeML OpenRAIL-M", {"comic": "0123456789ab", "ink": "ba9876543210"})
 Send = Callable[..., Any]
-
-
-def read_infotext(file: bytes) -> str:
-    """Return the infotext as AUTOMATIC1111 reads it."""
-    image = Image.open(io.BytesIO(file))
-    image.load()
-    if image.format == "PNG":
-        return str(image.text["parameters"])  # type: ignore[attr-defined]
-    comment = piexif.load(image.info["exif"])["Exif"][piexif.ExifIFD.UserComment]
-    return str(piexif.helper.UserComment.load(comment))
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])

@@ -68,7 +68,7 @@ def test_the_errors_are_those_of_a_plain_pipeline_in_bfloat16(folder: Path) -> N
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator("cpu").manual_seed(7), dtype=torch.bfloat16)
 
     def plain(dtype: torch.dtype) -> tuple[np.ndarray[Any, Any], torch.Tensor]:
-        pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype)
+        pipeline = StableDiffusionPipeline.from_pretrained(folder).to(dtype)
         pipeline.set_progress_bar_config(disable=True)
         arguments = {"num_inference_steps": 4, "guidance_scale": 4.0, "height": tiny.SIDE, "width": tiny.SIDE}
         latents = pipeline("abc", latents=noise.to(dtype), output_type="latent", **arguments).images

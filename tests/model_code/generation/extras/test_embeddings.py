@@ -23,7 +23,7 @@ from loading.load import load_model
 from model_folder import ModelFolderError
 from tests.model_code import tiny
 from tests.model_code.conftest import PROFILE
-from tests.model_code.images.test_infotext import read_infotext
+from tests.model_code.images.infotext_reader import read_infotext
 
 Send = Callable[..., Any]
 SMALL = {"prompt": "a", "width": 64, "height": 64, "num_inference_steps": 2, "seed": 7, "guidance_scale": 2.0}
