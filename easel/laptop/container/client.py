@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 from contextlib import suppress
@@ -19,6 +20,8 @@ CANCEL_SECONDS = 5.0
 _INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 GRACE_SECONDS = 30.0
 """Time after a job's deadline, which the container keeps itself, until the container counts as stuck."""
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
+"""Errors of this machine, which say nothing about the container."""
 
 
 class ContainerDiedError(Exception):
@@ -49,7 +52,8 @@ class ContainerClient:
     def predict(self, ticket: Ticket, body: bytes) -> bytes:
         """Return the container's response to `body`.
 
-        Raises ContainerDiedError, TimeoutError if the container is stuck, and EaselError for a status other than 200.
+        Raises ContainerDiedError, TimeoutError if the container is stuck, EaselError for a status other than 200, and
+        OSError if this machine is out of files, memory or ports for the moment.
         """
         headers = {"content-type": "application/json", _INFERENCE_ID: ticket.inference_id}
         seconds = json.loads(body).get("deadline_ms", DEADLINE_MS.maximum) / 1000 + GRACE_SECONDS
@@ -58,6 +62,8 @@ class ContainerClient:
         except TimeoutError:
             raise
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+                raise
             raise ContainerDiedError from error
         if status != HTTPStatus.OK:
             raise EaselError("model_error", f"the model responded with status {status}", hint="Read the model's log.")

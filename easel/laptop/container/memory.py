@@ -35,7 +35,7 @@ class Memory:
 
 
 def resident_bytes(pid: int | None) -> int:
-    """Return the resident memory of a process; 0 if it has ended."""
+    """Return the resident memory of a process; 0 if it has ended. Raises OSError."""
     try:
         used: int = psutil.Process(pid).memory_info().rss if pid else 0
     except psutil.Error:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from contract import EaselError, ModelProfile
 from easel.laptop.container.memory import Memory
@@ -115,12 +115,8 @@ class Models:
     async def watch(self) -> None:
         """Measure the memory until cancelled. When it is short, the least recently used of several models leaves."""
         while True:
-            self._measure()
-            loaded = sorted((model for model in self._in_memory() if model.loaded), key=lambda model: model.used_at)
-            idle = [model for model in loaded if model is not self._running]
-            used = self._used()
-            if idle and len(self._in_memory()) > 1 and used > self.memory.room(used):
-                await idle[0].container.stop()
+            with suppress(OSError):  # no file can be opened for the moment: the next measurement follows
+                await self._free_memory()
             await asyncio.sleep(WATCH_SECONDS)
 
     async def stop(self) -> None:
@@ -131,6 +127,15 @@ class Models:
         await asyncio.gather(*(model.container.stop() for model in self.all))
 
     # --- inside ----------------------------------------------------------------------------------
+
+    async def _free_memory(self) -> None:
+        """Stop the least recently used of several models if the memory is short. Raises OSError."""
+        self._measure()
+        loaded = sorted((model for model in self._in_memory() if model.loaded), key=lambda model: model.used_at)
+        idle = [model for model in loaded if model is not self._running]
+        used = self._used()
+        if idle and len(self._in_memory()) > 1 and used > self.memory.room(used):
+            await idle[0].container.stop()
 
     def _next(self, missing: Sequence[str]) -> ServedModel | None:
         """Return the model to start: one of `missing` in this order, or any if none is loaded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from easel.laptop.catalogue import Entry
@@ -65,7 +66,9 @@ class ServedModel:
         return self._peak if self._has_run else max(self._expected, self._peak)
 
     def measure(self) -> None:
-        self._resident = resident_bytes(self.container.pid)
+        """Measure the memory. What was measured before stays if the system refuses the file for a moment."""
+        with suppress(OSError):
+            self._resident = resident_bytes(self.container.pid)
         self._peak = max(self._peak, self._resident)
 
     def state(self) -> EndpointState:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
+import resource
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
+from jobs.ports import Ticket
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
@@ -377,6 +381,47 @@ def test_the_least_recently_used_model_leaves_when_memory_becomes_short(tmp_path
         await service.until(lambda: not service.served[1].in_memory)
         await asyncio.sleep(2 * module.WATCH_SECONDS)
         assert service.served[0].loaded, "the last model stays"
+
+    service.run(work)
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """No file or socket can be opened, as when this process has used up its limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_memory_is_still_watched_after_no_file_could_be_opened(tmp_path: Path) -> None:
+    service = Service(tmp_path, Memory())
+
+    async def work() -> None:
+        for model in (COPY, MODEL):
+            service.submit("a bus", model)
+            await service.until(lambda: not service.waiting())
+        used = service.served[0].resident
+        with no_more_files():
+            await asyncio.sleep(2 * module.WATCH_SECONDS)
+        assert service.served[0].resident == used > 0
+        service.models.memory = Memory(1)
+        await service.until(lambda: not service.served[1].in_memory)
+
+    service.run(work)
+
+
+def test_a_container_lives_on_when_no_file_could_be_opened(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+
+    async def work() -> None:
+        container = service.served[0].container
+        await service.until(lambda: container.loaded)
+        with no_more_files(), pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            container.client.predict(Ticket("a" * 16, "b" * 44), b"{}")
+        assert container.loaded
 
     service.run(work)
 
