@@ -9,6 +9,7 @@ import { i18n, loadMessages } from '@/app/i18n'
 import HelpDialog from '@/dialogs/HelpDialog.vue'
 import ImageDetails from '@/dialogs/ImageDetails.vue'
 import SettingsDialog from '@/dialogs/SettingsDialog.vue'
+import HistoryStrip from '@/history/HistoryStrip.vue'
 import type { HistoryImage } from '@/history/imageStore'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
@@ -16,6 +17,17 @@ import PromptField from '@/request/prompt/PromptField.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
 import { createFakeService, createModel, deferred, PARAMETERS } from './data'
+
+const IMAGE: HistoryImage = {
+  id: 'job-1-0',
+  createdAt: 0,
+  model: 'example',
+  mediaType: 'image/png',
+  parameters: PARAMETERS,
+  seconds: 1,
+  warnings: [],
+  thumbnail: new Blob(),
+}
 
 const models = vi.fn(() => Promise.resolve([createModel()]))
 const service = createFakeService({ models })
@@ -112,16 +124,7 @@ test('warnings of the model are translated', async () => {
     'Something new.',
   ]
   models.mockResolvedValueOnce([createModel({ subjects: ['steam train'], subjects_in: { 'zh-CN': ['蒸汽火车'] } })])
-  const image: HistoryImage = {
-    id: 'job-1-0',
-    createdAt: 0,
-    model: 'example',
-    mediaType: 'image/png',
-    parameters: PARAMETERS,
-    seconds: 1,
-    warnings,
-    thumbnail: new Blob(),
-  }
+  const image: HistoryImage = { ...IMAGE, warnings }
   const { wrapper: details } = await mountWithState(ImageDetails, createAppState(), { image })
   const shownWarnings = () => details.findAll('.warning').map((element) => element.text())
   expect(shownWarnings()).toEqual(warnings)
@@ -154,4 +157,25 @@ test('loaded settings are named if not taken, and what the API would refuse is s
   expect(state.draft.value.seed).not.toBe(-1)
   expect(state.notice.value?.text).toContain(`${en.fields.seed}, Clip skip`)
   expect(wrapper.find('#prompt-error').exists()).toBe(true)
+})
+
+test('the history grows when its end leaves and enters the view before the page looks', async () => {
+  type Callback = (entries: { isIntersecting: boolean }[]) => void
+  const observers = new Map<Element, Callback>()
+  class Observer {
+    disconnect = vi.fn()
+    constructor(private readonly callback: Callback) {}
+    observe = (element: Element) => observers.set(element, this.callback)
+  }
+  vi.stubGlobal('IntersectionObserver', Observer)
+  const state = createAppState()
+  state.history.images.value = Array.from({ length: 500 }, (_, i) => ({ ...IMAGE, id: `job-${i}-0` }))
+  const { wrapper } = await mountWithState(HistoryStrip, state)
+  const [shown, first] = [wrapper.findAll('li').length, wrapper.get('button[aria-current]')]
+  for (const { element } of [wrapper.get('ul + div'), first]) {
+    observers.get(element)?.([{ isIntersecting: false }, { isIntersecting: true }])
+    await flushPromises()
+  }
+  expect(wrapper.findAll('li').length).toBe(2 * shown)
+  expect(first.find('img').exists()).toBe(true)
 })
