@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # they need boto3, which a laptop may lack
 
 Fields = dict[str, Any]
 """The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; or kind, url,
-sha256, licence. A diffusers folder may have lists of `EXTRAS`: id, sha256 and, if it is not beside the model, source:
-kind and repository, revision, file; url; or uri."""
+sha256, licence. All may have lists of `EXTRAS`: id, sha256 and, if it is not beside the model, source: kind and
+repository, revision, file; url; or uri."""
 
 
 class Source(Protocol):
@@ -48,9 +48,10 @@ def open_source(
     fields: Fields, connect: Connect, pool: Executor, progress: Progress, pipeline: str | None = None
 ) -> HubSource | S3Source | CheckpointSource:
     """Return the source that a catalogue entry describes. `pipeline` is the class in the entry."""
-    if is_checkpoint(fields):
-        return CheckpointSource(fields, functools.partial(open_file, fields, connect), pool, progress, pipeline)
     elsewhere = ExtrasElsewhere(fields, connect, pool, progress)
+    if is_checkpoint(fields):
+        opened = functools.partial(open_file, fields, connect)
+        return CheckpointSource(fields, opened, pool, progress, elsewhere, pipeline)
     if fields["kind"] == "s3":
         return S3Source(fields, connect.s3(), progress, pipeline, elsewhere)
     return HubSource(fields, connect.hub, pool, progress, pipeline, elsewhere)
@@ -82,7 +83,7 @@ def open_file(fields: Fields, connect: Connect) -> SingleFile:
 
 
 class ExtrasElsewhere:
-    """The extras of an entry that come from a link or S3 or, for a model of S3, from a hub."""
+    """The extras of an entry that come from a link or S3 or, unless the model is a folder of a hub, from a hub."""
 
     def __init__(self, fields: Fields, connect: Connect, pool: Executor, progress: Progress) -> None:
         self._extras = {path: extra for path, extra in _extras(fields).items() if _is_elsewhere(fields, extra)}
@@ -298,9 +299,10 @@ class SourceFiles:
 
 
 def _is_elsewhere(fields: Fields, extra: Fields) -> bool:
-    """Return whether an extra is no file of a hub: a hub's own source knows the commits of its recorded plan."""
+    """Return whether an extra is not for `HubSource`, which knows the commits of its recorded plan."""
     source = extra.get("source")
-    return source is not None and (source["kind"] != "hub" or fields["kind"] != "hub")
+    of_hub = fields["kind"] == "hub" and not is_checkpoint(fields)
+    return source is not None and not (of_hub and source["kind"] == "hub")
 
 
 def _import_fetched(

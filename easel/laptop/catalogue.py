@@ -13,7 +13,14 @@ from pathlib import Path
 from contract import ModelProfile, parse_profile
 from easel import ROOT
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
-from model_folder import CheckedModel, LocalFiles, ModelFolderError, check_digests, check_folder, read_header
+from model_folder import (
+    CheckedModel,
+    LocalFiles,
+    ModelFolderError,
+    check_digests,
+    check_folder,
+    read_header,
+)
 from stacks.config.catalogue import CatalogueError, FolderSource, Model, entry_path, model_ids, read_model
 
 SMALL_MODEL_BYTES = 256 * 2**20
@@ -43,6 +50,14 @@ class Entry:
                 fix=f"easel models pull {self.model.id}, or choose a model that easel models shows as here",
                 code=ENVIRONMENT,
             )
+        if missing := self.missing_extras:
+            raise CommandError(
+                f"The files of {self.model.id!r} are not all on this machine",
+                where=str(self.path),
+                why=f"{missing[0]} is missing",
+                fix=f"easel models pull {self.model.id}",
+                code=ENVIRONMENT,
+            )
         if error := self._refusal:
             raise CommandError(
                 f"The files of {self.model.id!r} would not load",
@@ -58,6 +73,8 @@ class Entry:
         """Whether `easel up` can run the model, in words."""
         if not self.on_this_machine:
             return "not on this machine"
+        if missing := self.missing_extras:
+            return f"{missing[0]} not on this machine"
         return f"would not load: {self._refusal.message}" if self._refusal else "here"
 
     @property
@@ -66,6 +83,11 @@ class Entry:
             return (self.path / "model_index.json").is_file()
         except OSError:  # a path that is too long, or a folder of another user
             return False
+
+    @property
+    def missing_extras(self) -> list[str]:
+        """Paths of the extras that `easel models pull` has to bring."""
+        return [path for path in self.model.brought_extras if not (self.path / path).is_file()]
 
     @cached_property
     def weights_bytes(self) -> int:

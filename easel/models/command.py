@@ -55,7 +55,7 @@ def list_models() -> None:
         profile, (width, height) = entry.profile, entry.profile.sizes[0]
         line = f"{profile.id:<20}{profile.name:<26}{f'{width}×{height}':<11}{profile.licence:<26}{entry.state}"
         print(printable(line))
-        missing = missing or not entry.on_this_machine
+        missing = missing or not entry.on_this_machine or bool(entry.missing_extras)
     if missing:
         Terminal().print(with_program_name("To download a model that is not on this machine: easel models pull ID"))
 
@@ -143,7 +143,7 @@ def _check_unused(where: str, **options: Any) -> None:
 
 
 def _add_extra(source: str, to: str, choices: Choices, scale: float | None) -> None:
-    """Add a LoRA or a ControlNet to the entry of the model `to`."""
+    """Add a LoRA, a ControlNet or an embedding to the entry of the model `to`."""
     from easel.laptop.catalogue import find
     from easel.models.extras import add_extra
     from easel.models.given_source import parse_source
@@ -157,8 +157,8 @@ def _add_extra(source: str, to: str, choices: Choices, scale: float | None) -> N
     terminal.print(printable(f"{entry.model.id} has the {added.kind.name} {added.id}."))
     for line in added.notes:
         terminal.print(line)
-    is_folder = entry.model.source.kind == "folder"
-    terminal.print(with_program_name(f"Next: easel up --model {to}" if is_folder else f"Next: easel models pull {to}"))
+    is_here = find(to).on_this_machine and not find(to).missing_extras
+    terminal.print(with_program_name(f"Next: easel up --model {to}" if is_here else f"Next: easel models pull {to}"))
 
 
 def _unknowns(pipeline: str, entry: dict[str, Any], choices: Any) -> list[str]:
@@ -225,7 +225,7 @@ def pull(id: Id) -> None:
 def check(id: Id) -> None:
     """Check a model by the rule of the deploy: its files here, or else those of its source."""
     from easel.laptop.catalogue import find
-    from easel.models.findings import model_errors
+    from easel.models.findings import model_errors, origin_of
     from stacks.config.catalogue import CatalogueError
     from stacks.config.model_folder import imported_bytes
 
@@ -236,7 +236,7 @@ def check(id: Id) -> None:
         return
     if entry.model.source.kind == "folder":
         _ = entry.folder  # raises
-    with interruptible(), model_errors(str(getattr(entry.model.source, "uri", id))):
+    with interruptible(), model_errors(origin_of(entry.model)):
         try:
             size = imported_bytes(entry.model, _connect())
         except CatalogueError as error:
@@ -284,7 +284,10 @@ def remove(
 def _unmarked(entry: Entry) -> str:
     """Return why a folder's files are not deleted."""
     from easel.models.pulled import MARKER
+    from stacks.config.catalogue import FolderSource
 
+    if isinstance(entry.model.source, FolderSource) and entry.model.source.checkpoint is None:
+        return "it is the source of the entry"
     return f"{entry.path} has no {MARKER}, which easel models pull writes; before November 2026 it wrote none"
 
 

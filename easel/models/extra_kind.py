@@ -81,13 +81,11 @@ def _candidates(kind: ExtraKind, *, local: bool) -> Iterator[Entry]:
     """Yield the entries whose class and source can take an extra. Its shapes are checked when it is added."""
     from easel.laptop.catalogue import entries
     from model_importer.model_folder import CLIP_PIPELINES, CONTROL_PIPELINES, PIPELINES
-    from model_importer.sources import is_checkpoint
 
     pipelines = {"controls": CONTROL_PIPELINES, "embeddings": CLIP_PIPELINES}.get(kind.key, tuple(PIPELINES))
     with suppress(CommandError):  # of an entry that cannot be read
         for entry in entries():
-            source = entry.model.source_fields
-            takes = not is_checkpoint(source) and (source["kind"] == "folder") == local
+            takes = entry.model.source.kind == "folder" or not local
             if takes and entry.model.pipeline in pipelines and _is_of(entry, kind.base):
                 yield entry
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.printable import printable
 from easel.models.extra_kind import ExtraKind, extra_kind
-from easel.models.findings import find, model_errors
+from easel.models.findings import find, model_errors, origin_of
 from easel.models.given_file import GivenFile, is_single, open_given
 from easel.models.given_source import Fields, refused
 from easel.models.proposal import LICENCES, Choices, slug
@@ -163,17 +163,36 @@ def _check_fit(
     model: Model, single: SingleFile, kind: ExtraKind, id: str, entry: Entry, text: str, connect: Connect
 ) -> None:
     """Raise CommandError if the file does not fit the model: its files here, or else those of its source."""
-    from model_importer.model_folder import LocalFiles, check_model, extra_path
+    from model_importer.checkpoint.source import FilesWithExtras
+    from model_importer.model_folder import check_model, extra_path
     from stacks.config.model_folder import imported_bytes
 
-    s3 = [uri for uri in (text, getattr(model.source, "uri", "")) if uri.startswith("s3://")]
-    with model_errors(s3[0] if s3 else id), _refusals(kind, id):
-        if not entry.on_this_machine:
+    where = text if text.startswith("s3://") else origin_of(model)
+    with model_errors(where if where.startswith("s3://") else id), _refusals(kind, id):
+        files = _files_here(entry)
+        if files is None:
             imported_bytes(model, connect)
             return
         path = extra_path(kind.key, id)
-        files = _WithExtra(LocalFiles(entry.path, links=True), path, single)
-        check_model(files, {"": model.source.variant}, model.pipeline, [path])
+        together = FilesWithExtras(files, {path: (single.file.size, single.fetch)})
+        check_model(together, {"": model.source.variant}, model.pipeline, [path])
+
+
+def _files_here(entry: Entry) -> Files | None:
+    """Return the files of the model, those that `pull` would make of a file of this machine, or None."""
+    from model_importer.checkpoint import convert
+    from model_importer.checkpoint.local import local_file
+    from model_importer.model_folder import LocalFiles
+    from stacks.config.catalogue import FolderSource
+
+    source = entry.model.source
+    if entry.on_this_machine:
+        return LocalFiles(entry.path, links=True)
+    if not isinstance(source, FolderSource):
+        return None
+    if source.checkpoint is None:
+        _ = entry.folder  # raises
+    return convert(local_file(Path(source.checkpoint or "")).header(), source.prediction)
 
 
 @contextmanager
@@ -187,19 +206,6 @@ def _refusals(kind: ExtraKind, id: str) -> Iterator[None]:
     except (ModelFolderError, CatalogueError) as error:
         why, fix = (error.message, error.hint) if isinstance(error, ModelFolderError) else (str(error), "")
         raise CommandError(f"The {kind.name} is refused", where=id, why=why, fix=fix, code=FAILED) from None
-
-
-class _WithExtra:
-    """The files of a model, with one more that is not among them yet."""
-
-    def __init__(self, files: Files, path: str, single: SingleFile) -> None:
-        self._files, self._path, self._single = files, path, single
-        self.sizes = {**files.sizes, path: single.file.size}
-
-    def read(self, path: str, first: int, end: int) -> bytes:
-        if path == self._path:
-            return self._single.fetch(first, end)
-        return self._files.read(path, first, end)
 
 
 def _write(text: str, file: Path, source: Path | None, place: Path | None) -> Path | None:

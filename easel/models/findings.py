@@ -15,6 +15,7 @@ from easel.console.errors import ENVIRONMENT, FAILED, CommandError
 from easel.models.extra_kind import check_not_extra
 from easel.models.given_file import GivenFile, is_single, open_given
 from easel.models.given_source import Fields, refused
+from stacks.config.catalogue import ExtraObject, FolderSource, Model
 
 if TYPE_CHECKING:
     from model_importer.model_folder import CheckedModel, Files
@@ -67,6 +68,15 @@ def model_errors(where: str) -> Iterator[None]:
         ) from None
     except ModelImportError as error:
         raise CommandError("The model cannot be read", where=where, why=str(error), fix="", code=ENVIRONMENT) from None
+
+
+def origin_of(model: Model) -> str:
+    """Return where a model comes from, for `model_errors`: an address of S3 if any of its files is there."""
+    source = model.source
+    stored = [getattr(source, "uri", ""), *(extra.uri for extra in model.extra_sources(ExtraObject))]
+    if isinstance(source, FolderSource):
+        stored.append(str(source.checkpoint or source.path))
+    return next(filter(None, stored), "") or str(getattr(source, "url", "") or getattr(source, "repository", ""))
 
 
 def _check_boto3() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
-from easel.models.findings import model_errors
+from easel.models.findings import model_errors, origin_of
 from easel.models.pulled import add_files, close_work, open_work, plan_of, work_folder
 from stacks.config.catalogue import FolderSource, Model, UrlSource
 
 if TYPE_CHECKING:
+    from model_importer.files import File
     from model_importer.progress import Progress
     from model_importer.sources import Connect, HubSource, S3Source
 
@@ -29,58 +30,52 @@ _TICK_SECONDS = 0.5
 def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
     """Bring the files of the model to its folder, and return the folder. Raises CommandError."""
     source, target = entry.model.source, entry.path
-    if isinstance(source, FolderSource) and source.checkpoint is None:
-        return entry.folder
     if entry.on_this_machine:
-        with model_errors(_where(source)):
-            fetched = _fetch_extras(entry, connect, terminal)
-        terminal.print(f"{entry.model.id} is here already: {target}" + (f", now with {fetched}" if fetched else ""))
+        with model_errors(origin_of(entry.model)):
+            fetched = _fetch_extras(entry, target, connect, terminal)
+        more = f", now with {', '.join(fetched)}" if fetched else ""
+        terminal.print(f"{entry.model.id} is here already: {target}{more}")
         return entry.folder
+    if isinstance(source, FolderSource) and source.checkpoint is None:
+        return entry.folder  # raises
     _check_free(target)
     work = work_folder(target)
-    with model_errors(_where(source)):
+    with model_errors(origin_of(entry.model)):
         if isinstance(source, FolderSource) and source.checkpoint:
             _convert(source.checkpoint, source.prediction, work, terminal)
+            _fetch_extras(entry, work, connect, terminal)
         else:
             _download(entry, connect, work, terminal)
         _finish(entry.model, work, target)
     return target
 
 
-def _fetch_extras(entry: Entry, connect: Connect, terminal: Terminal) -> str:
-    """Download LoRAs and ControlNets that were added to the entry of a model that is here. Return their paths."""
-    from model_importer.download import download
-    from model_importer.model_folder import extra_path
+def _fetch_extras(entry: Entry, folder: Path, connect: Connect, terminal: Terminal) -> list[str]:
+    """Download extras that the folder of the model lacks, if they fit it. Return their paths."""
+    from model_importer.checkpoint.source import FilesWithExtras
+    from model_importer.model_folder import LocalFiles, check_model, extra_path
     from model_importer.sources import ExtrasElsewhere
     from model_importer.stream import RANGES_AHEAD
 
-    missing = [
-        (folder, extra)
-        for folder, found in entry.model.extras.items()
-        for extra in found
-        if extra.source and not (entry.path / extra_path(folder, extra.id)).is_file()
-    ]
-    if not missing:
-        return ""
     fields: dict[str, Any] = {"kind": "folder"}
-    for folder, extra in missing:
-        fields.setdefault(folder, []).append(extra.model_dump(include={"id", "sha256", "source"}))
+    for key, found in entry.model.extras.items():
+        missing = [extra for extra in found if extra.source and not (folder / extra_path(key, extra.id)).is_file()]
+        fields[key] = [extra.model_dump(include={"id", "sha256", "source"}) for extra in missing]
+    if not any(fields[key] for key in entry.model.extras):
+        return []
     with ThreadPoolExecutor(RANGES_AHEAD) as pool, _progress(f"Downloading {entry.model.id}", terminal) as progress:
         extras = ExtrasElsewhere(fields, connect, pool, progress)
-        files = extras.files().values()
-        progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
-        check_space(entry.path, progress.total_bytes)
-        for file in files:
-            download(file, entry.path / file.path, partial(extras.fetch, file), pool, progress)
-            progress.finish_file()
-    add_files(entry.path, [file.path for file in files])
-    return ", ".join(file.path for file in files)
-
-
-def _where(source: Any) -> str:
-    if isinstance(source, FolderSource):
-        return str(source.checkpoint)
-    return str(getattr(source, "uri", "") or getattr(source, "url", "") or source.repository)
+        files = extras.files()
+        readers = {path: (file.size, partial(extras.fetch, file)) for path, file in files.items()}
+        present = FilesWithExtras(LocalFiles(folder, links=True), readers)
+        check_model(present, {"": entry.model.source.variant}, entry.model.pipeline, files)
+        progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files.values())
+        check_space(work_folder(folder), progress.total_bytes)
+        for path, file in files.items():
+            _download_each([file], folder, extras.fetch, pool, progress)
+            if folder == entry.path:
+                add_files(folder, [path])
+    return [*files]
 
 
 def _check_free(target: Path) -> None:
@@ -118,10 +113,12 @@ def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) ->
         if not isinstance(source, CheckpointSource):
             _download_files(source, work, pool, progress)
             return
-        size = source.file.size
-        open_work(work, plan_of([source.file]))
-        check_space(work, 2 * size)
-        progress.total_files, progress.total_bytes = 1, size
+        extras, size = source.extras.values(), source.file.size
+        open_work(work, plan_of([source.file, *extras]))
+        check_space(work, 2 * size + sum(file.size for file in extras))
+        progress.total_files = 1 + len(extras)
+        progress.total_bytes = size + sum(file.size for file in extras)
+        _download_each(extras, work, source.elsewhere.fetch, pool, progress)
         digest = source.write(work)
     if isinstance(model.source, UrlSource) and not model.source.sha256:
         _record_digest(entry.file, digest)
@@ -129,22 +126,32 @@ def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) ->
 
 
 def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolExecutor, progress: Progress) -> None:
-    from model_importer.download import download
     from model_importer.release import MANIFEST
 
     plan = source.resolve()
-    files = plan.files
-    progress.total_files, progress.total_bytes = len(files), sum(file.size for file in files)
-    open_work(work, plan_of(files))
+    progress.total_files, progress.total_bytes = len(plan.files), plan.size
+    open_work(work, plan_of(plan.files))
     check_space(work, progress.total_bytes)
+    _download_each(plan.files, work, source.fetch, pool, progress)
+    (work / MANIFEST).write_text(plan.render(), encoding="utf-8")
+
+
+def _download_each(
+    files: Iterable[File],
+    folder: Path,
+    fetch: Callable[[File, int, int], bytes],
+    pool: ThreadPoolExecutor,
+    progress: Progress,
+) -> None:
+    from model_importer.download import download
+
     for file in files:
-        path = work / file.path
+        path = folder / file.path
         if path.is_file() and path.stat().st_size == file.size:  # checked before it got this name, for the same plan
             progress.finish_file(file.size)
             continue
-        download(file, path, partial(source.fetch, file), pool, progress)
+        download(file, path, partial(fetch, file), pool, progress)
         progress.finish_file()
-    (work / MANIFEST).write_text(plan.render(), encoding="utf-8")
 
 
 def check_space(folder: Path, needed: int) -> None:

@@ -65,26 +65,32 @@ def close_work(work: Path) -> None:
 
 
 def add_files(folder: Path, paths: Iterable[str]) -> None:
-    """Add files to the marker of a complete folder. A folder that `pull` did not make has none."""
-    if (files := _files(folder)) is not None:
-        _write(folder, {**(_read(folder) or {}), "files": sorted({*files, *paths})})
+    """Add files to the marker of a complete folder, of which `pull` may have made no other file."""
+    _write(folder, {**(_read(folder) or {}), "files": sorted({*(_files(folder) or ()), *paths})})
 
 
 def pulled(entry: Entry) -> list[Path]:
-    """Return the folders that `pull` wrote for an entry, or a link to one. A folder that holds the entry is none."""
-    source = entry.model.source
+    """Return the folders that `pull` wrote for an entry, or a link to one. A folder that holds the entry is none.
+
+    Of a folder that is the entry's source only the extras are returned.
+    """
+    source, folder = entry.model.source, entry.path.absolute()
     if isinstance(source, FolderSource) and source.checkpoint is None:
-        return []
-    folder = entry.path.absolute()
+        listed = _files(folder) or ()
+        paths = [folder / path for path in entry.model.brought_extras if path in listed]
+        return [path for path in paths if path.is_file() and path.parent.resolve().is_relative_to(folder.resolve())]
     work = work_folder(folder) if folder.name else folder
     found = [path for path in (folder, work) if _read(path) is not None and not _holds(path, entry.file)]
     return [path for path in found if path == work or _files(path) is not None]
 
 
 def delete(path: Path) -> None:
-    """Delete a link, a work folder, or of a complete folder the files that `pull` wrote. Raises OSError."""
+    """Delete a link, an extra, a work folder, or of a complete folder what `pull` wrote. Raises OSError."""
     if path.is_symlink():
         path.unlink()
+        return
+    if path.is_file():
+        _delete_extra(path)
         return
     files = _files(path)
     if files is None:
@@ -100,6 +106,18 @@ def delete(path: Path) -> None:
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         if folder.is_dir() and not folder.is_symlink() and _is_empty(folder):
             folder.rmdir()
+
+
+def _delete_extra(path: Path) -> None:
+    """Delete one file that the marker of its model's folder lists, and the marker with the last of them."""
+    folder = path.parents[1]
+    path.unlink()
+    if _is_empty(path.parent):
+        path.parent.rmdir()
+    if files := [name for name in _files(folder) or () if (folder / name) != path]:
+        _write(folder, {**(_read(folder) or {}), "files": files})
+    else:
+        (folder / MARKER).unlink()
 
 
 def _files(folder: Path) -> list[str] | None:

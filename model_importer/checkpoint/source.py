@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..download import download
 from ..errors import ModelImportError
 from ..files import File, Plan
-from ..model_folder import Header, ModelFolderError, read_header
+from ..model_folder import Files, Header, ModelFolderError, check_model, read_header
 from ..progress import Progress
 from ..stream import Fetch
 from .convert import Conversion, convert
 
 if TYPE_CHECKING:  # it needs boto3, which a laptop may lack
     from ..bucket import Bucket
+    from ..sources import ExtrasElsewhere
 
 CONVERTED = "converted:1:"
 """Start of the digest of a converted file. The number changes with what the conversion writes."""
@@ -53,8 +54,21 @@ class SingleFile:
         return read_header(self, name)
 
 
+class FilesWithExtras:
+    """Files of a model, with extras that are not among them: path to size and how it is read."""
+
+    def __init__(self, files: Files, extras: Mapping[str, tuple[int, Fetch]]) -> None:
+        self._files, self._extras = files, extras
+        self.sizes = {**files.sizes, **{path: size for path, (size, _) in extras.items()}}
+
+    def read(self, path: str, first: int, end: int) -> bytes:
+        if path in self._extras:
+            return self._extras[path][1](first, end)
+        return self._files.read(path, first, end)
+
+
 class CheckpointSource:
-    """A source that writes the files of a conversion. `open_file` finds the checkpoint."""
+    """A source that writes the files of a conversion, with extras. `open_file` finds the checkpoint."""
 
     def __init__(
         self,
@@ -62,8 +76,10 @@ class CheckpointSource:
         open_file: Callable[[], SingleFile],
         pool: Executor,
         progress: Progress,
+        elsewhere: ExtrasElsewhere,
         pipeline: str | None = None,
     ) -> None:
+        self.elsewhere = elsewhere
         self._fields, self._open, self._pool, self._progress = fields, functools.cache(open_file), pool, progress
         self._pipeline, self._lock = pipeline, threading.Lock()
         self._failure: Exception | None = None
@@ -83,6 +99,15 @@ class CheckpointSource:
         """The checkpoint."""
         return self._open().file
 
+    @functools.cached_property
+    def extras(self) -> Mapping[str, File]:
+        """The extras by their paths. Raises ModelImportError or ModelFolderError: one is missing, or does not fit."""
+        found = self.elsewhere.files()
+        readers = {path: (file.size, functools.partial(self.elsewhere.fetch, file)) for path, file in found.items()}
+        if found:
+            check_model(FilesWithExtras(self.conversion, readers), {"": ""}, self._pipeline, found)
+        return found
+
     def resolve(self) -> Plan:
         single = self._open()
         digest = CONVERTED + single.file.digest
@@ -90,11 +115,14 @@ class CheckpointSource:
             message = f"{single.file.name} has no hash on record, so that nobody could tell a changed file"
             raise ModelImportError(f"{message}. Set `sha256` in the entry's source; `easel models pull` computes it.")
         origin, name = single.file.origin, single.file.name
-        files = (File(path, size, digest, origin, name) for path, size in sorted(self.conversion.sizes.items()))
-        licence = self._fields.get("licence", single.licence)
-        return Plan(self._fields, dict(single.commits), licence, tuple(files))
+        files = [File(path, size, digest, origin, name) for path, size in sorted(self.conversion.sizes.items())]
+        licence, extras = self._fields.get("licence", single.licence), self.extras.values()
+        return Plan(self._fields, {**self.elsewhere.commits(), **single.commits}, licence, (*files, *extras))
 
     def import_file(self, file: File, bucket: Bucket, key: str) -> None:
+        if self.elsewhere.has(file):
+            self.elsewhere.import_file(file, bucket, key)
+            return
         if file.digest != CONVERTED + self._open().file.digest:
             message = (
                 f"{file.name} was replaced after the first deploy of this source. Put another model at another URL"
@@ -122,7 +150,7 @@ class CheckpointSource:
             self._folder.cleanup()
 
     def write(self, folder: Path) -> str:
-        """Fetch the checkpoint and write the model into `folder`. Return the digest of the checkpoint.
+        """Fetch the checkpoint and write the model into `folder`, without extras. Return the checkpoint's digest.
 
         Raises ModelImportError or ModelFolderError.
         """

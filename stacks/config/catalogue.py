@@ -235,8 +235,8 @@ class Extra(_Entry):
     sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
     """Digest of the file. Another file is refused."""
     source: Annotated[ExtraSource | None, BeforeValidator(_with_kind)] = None
-    """Where an import or `easel models pull` gets the file, for a model of a hub or of S3: a file of a hub, a link, or
-    an object of S3; default: it is beside the model's own files."""
+    """Where an import or `easel models pull` gets the file: a file of a hub, a link, or an object of S3; default: it is
+    beside the model's own files, which a single-file checkpoint has not."""
     name: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
     """Name that people read, in English; default: the id."""
     name_zh: Annotated[str, matches(r"\S(.{0,38}\S)?", "1 to 40 characters without spaces around them")] | None = None
@@ -412,6 +412,12 @@ class Model(_Entry):
     def extra_digests(self) -> dict[str, str]:
         """Path of each extra to the sha256 of its file."""
         return {extra_path(folder, extra.id): extra.sha256 for folder, found in self.extras.items() for extra in found}
+
+    @property
+    def brought_extras(self) -> list[str]:
+        """Paths of the extras that have a source."""
+        found = ((folder, extra) for folder, extras in self.extras.items() for extra in extras)
+        return [extra_path(folder, extra.id) for folder, extra in found if extra.source]
 
     def _render(self, keys: tuple[str, ...], extra_keys: set[str], **more: str | None) -> str:
         fields = {key: getattr(self, key) for key in keys} | more
@@ -607,23 +613,20 @@ def _check_presets(model: Model) -> None:
 def _check_extras(model: Model) -> None:
     for key, extras in model.extras.items():
         kind = EXTRAS[key].name
-        if _is_converted(model.source):
-            message = (
-                f"{key} are for models that are diffusers folders, and source is a single-file checkpoint. Convert it "
-                f"with `easel models pull`, put every {kind} into its folder, and make that the source."
-            )
-            raise failure("conflict", key, message)
         ids = [extra.id for extra in extras]
         if repeated := [id for i, id in enumerate(ids) if id in ids[:i]]:
             raise failure("conflict", key, f"{key} has {repeated[0]!r} twice; each needs an id of its own.")
-        for extra in extras:
-            if extra.source and isinstance(model.source, FolderSource):
-                message = (
-                    f"{key}: {extra.id!r} has a source, but only models of a hub or of S3 are imported with one; put "
-                    f"the file at {extra_path(key, extra.id)} beside the model's files and leave `source` out."
-                )
-                raise failure("conflict", key, message)
-    hosts = {urlsplit(link.url).netloc for link in model.extra_sources(ExtraLink)}
+        alone = next((extra.id for extra in extras if not extra.source), "")
+        if alone and _is_converted(model.source):
+            message = (
+                f"{key}: {alone!r} has no source, and beside a single-file checkpoint there is no {kind}; it can be a "
+                "file of a hub, a link, or an object of S3. Set its `source`."
+            )
+            raise failure("conflict", key, message)
+    urls = [link.url for link in model.extra_sources(ExtraLink)]
+    if isinstance(model.source, UrlSource):
+        urls.append(model.source.url)
+    hosts = {urlsplit(url).netloc for url in urls}
     if len(hosts) > 1:
         key = next(iter(model.extras))
         message = f"{key}: links are of {', '.join(sorted(hosts))}; they must be of one host, which gets the token."

@@ -11,6 +11,7 @@ import pytest
 
 from model_importer.model_folder import check_folder
 from tests.checkpoints import original_layout, save_checkpoint, stable_diffusion_1
+from tests.model_files import tensors
 from tests.model_importer.conftest import Stage
 from tests.model_importer.example import write_files
 from tests.model_importer.site import Site
@@ -92,3 +93,60 @@ def test_the_wrong_class_and_pickles_are_refused(stage: Stage, checkpoint: bytes
         with Site(content) as site:
             fields = {"kind": "url", "url": site.link, "sha256": "0" * 64, "licence": "MIT"}
             assert named in stage.run(source=fields)["error"]
+
+
+LORA = "loras/flat.safetensors"
+TOY = tensors({"emb_params": (2, 64)})
+
+
+def with_extras(source: dict[str, Any], lora: bytes, lora_source: dict[str, str]) -> dict[str, Any]:
+    """Return the source with a LoRA, and an embedding of the hub."""
+    toy = {"kind": "hub", "repository": "org/model", "revision": "main", "file": "toy.safetensors"}
+    return {
+        **source,
+        "loras": [{"id": "flat", "sha256": hashlib.sha256(lora).hexdigest(), "source": lora_source}],
+        "embeddings": [{"id": "toy", "sha256": hashlib.sha256(TOY).hexdigest(), "source": toy}],
+    }
+
+
+def lora_of(channels: int) -> bytes:
+    layer = "lora_unet_conv_in"
+    return tensors({f"{layer}.lora_down.weight": (2, channels, 3, 3), f"{layer}.lora_up.weight": (32, 2, 1, 1)})
+
+
+def test_extras_come_from_links_hubs_and_s3(stage: Stage, checkpoint: bytes, tmp_path: Path) -> None:
+    boto3.client("secretsmanager").create_secret(Name="site", SecretString="token-of-site")
+    write_files(stage.repository.folder, {NAME: checkpoint, "toy.safetensors": TOY})
+    lora = lora_of(4)
+    for key, content in ((NAME, checkpoint), ("flat.safetensors", lora)):
+        stage.s3.put_object(Bucket="mine", Key=key, Body=content)
+    hub = {"kind": "hub", "repository": "org/model", "revision": "main", "file": NAME}
+    releases: list[dict[str, bytes]] = []
+    with Site(lora, token="token-of-site") as site:
+        for base, source in (
+            (hub, {"kind": "url", "url": site.link}),
+            (hub, {"kind": "s3", "uri": "s3://mine/flat.safetensors"}),
+            ({"kind": "s3", "uri": f"s3://mine/{NAME}", "licence": "MIT"}, {"kind": "url", "url": site.link}),
+        ):
+            fields = with_extras(base, lora, source)
+            state = stage.run(source=fields, pipeline="StableDiffusionPipeline", model_token_secret="site")
+            assert "error" not in state, state
+            releases.append(released(stage, state, tmp_path / str(len(releases))))
+            assert state["commits"]["org/model"] == stage.repository.commit
+            again = stage.run(source=fields, pipeline="StableDiffusionPipeline", model_token_secret="site")
+            assert again["fetched"] == 0
+        assert site.tokens == {"home": {"Bearer token-of-site"}, "store": {""}}
+    assert releases[0] == releases[1] == releases[2]
+    assert (releases[0][LORA], releases[0]["embeddings/toy.safetensors"]) == (lora, TOY)
+
+
+def test_an_extra_that_does_not_fit_or_is_another_file_is_refused(stage: Stage, checkpoint: bytes) -> None:
+    write_files(stage.repository.folder, {NAME: checkpoint, "toy.safetensors": TOY, "flat.safetensors": lora_of(5)})
+    base = {"kind": "hub", "repository": "org/model", "revision": "main", "file": NAME}
+    stage.s3.put_object(Bucket="mine", Key="flat.safetensors", Body=lora_of(4))
+    for digest_of, source, word in (
+        (lora_of(5), {**base, "file": "flat.safetensors"}, "does not fit this model"),
+        (b"another", {"kind": "s3", "uri": "s3://mine/flat.safetensors"}, "has the sha256"),
+    ):
+        assert word in stage.run(source=with_extras(base, digest_of, source))["error"]
+        assert not any(name.endswith(LORA) for name in stage.released())

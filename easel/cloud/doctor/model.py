@@ -12,9 +12,18 @@ from easel.cloud.doctor.quotas import find_quota
 from easel.console.certificates import UNTRUSTED
 from easel.console.errors import CommandError
 from easel.laptop.origins import connect
-from stacks.config.catalogue import CatalogueError, FolderSource, HubFiles, HubSource, Model, S3Source, UrlSource
+from stacks.config.catalogue import (
+    CatalogueError,
+    ExtraObject,
+    FolderSource,
+    HubFiles,
+    HubSource,
+    Model,
+    S3Source,
+    UrlSource,
+)
 from stacks.config.model_folder import imported_bytes, released_files
-from stacks.config.settings import HUB, Settings
+from stacks.config.settings import Settings
 
 GB = 10**9
 CHECKED = "safetensors only, known classes"
@@ -50,6 +59,8 @@ def _contents(model: Model, finding: Finding, settings: Settings) -> Finding:
     """Return `finding` with the size of the import, or the reason why the import would refuse the model."""
     from model_importer.errors import ModelImportError
 
+    if model.extra_sources(ExtraObject):  # `model_files` looks at them: here no account is known
+        return finding
     try:
         size = imported_bytes(model, connect(settings.hub_url, lambda: None))
     except CatalogueError as error:
@@ -150,9 +161,11 @@ def model_import(account: Account, plan: Plan) -> Finding | None:
 
 @check("model_files", remedy="Correct source.uri in the catalogue entry.")
 def model_files(account: Account, plan: Plan) -> Finding | None:
-    """S3 has the files of a model whose source is a bucket."""
-    if plan.model is None or not isinstance(plan.model.source, S3Source):
+    """S3 has the files of a model whose source is a bucket, and the LoRAs and other extras that are there."""
+    if plan.model is None or isinstance(plan.model.source, FolderSource):
         return None
+    if not isinstance(plan.model.source, S3Source):
+        return _s3_contents(account, plan, plan.model) if plan.model.extra_sources(ExtraObject) else None
     uri = plan.model.source.uri
     needed = uri if uri.endswith(".safetensors") else f"{uri}model_index.json"
     bucket, _, key = needed.removeprefix("s3://").partition("/")
@@ -163,18 +176,18 @@ def model_files(account: Account, plan: Plan) -> Finding | None:
         if error.where in ("404", "NoSuchKey", "NoSuchBucket"):
             return failed(f"{needed} does not exist.")
         raise
-    return _s3_contents(account, plan.model, plan.model.source)
+    return _s3_contents(account, plan, plan.model)
 
 
-def _s3_contents(account: Account, model: Model, source: S3Source) -> Finding:
+def _s3_contents(account: Account, plan: Plan, model: Model) -> Finding:
     from model_importer.errors import ModelImportError
 
     with aws_errors():
         try:
-            size = imported_bytes(model, connect(HUB, lambda: account.client("s3")))
+            size = imported_bytes(model, connect(plan.settings.hub_url, lambda: account.client("s3")))
         except (CatalogueError, ModelImportError) as error:
-            return failed(str(error))
-    return ok(f"{source.uri} has a diffusers pipeline: {CHECKED}, {size / GB:.2f} GB.")
+            return failed(str(error), "" if isinstance(model.source, S3Source) else "Correct the entry.")
+    return ok(f"{getattr(model.source, 'uri', model.id)} has a model: {CHECKED}, {size / GB:.2f} GB.")
 
 
 @check("hub_token", remedy=f"Create the secret: {CREATE_COMMAND}")

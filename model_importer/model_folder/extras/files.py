@@ -58,7 +58,8 @@ def read_extra(files: Files, path: str) -> Header:
     folder = path.partition("/")[0]
     kind = EXTRAS[folder]
     if path not in files.sizes:
-        raise ModelFolderError(f"{path} is missing", f"Put the file there, or remove it from `{folder}` of the entry.")
+        hint = f"Put it there (easel models pull does if its entry has a source), or remove it from `{folder}`."
+        raise ModelFolderError(f"{path} is missing", f"{hint}")
     if files.sizes[path] > kind.max_bytes:
         message = f"{path} is too large: {files.sizes[path]} bytes"
         raise ModelFolderError(message, f"It may have {kind.max_bytes} bytes. {kind.smaller}")

@@ -19,7 +19,7 @@ from stacks.common.grants import allow, allow_listing, allow_objects, service_of
 from stacks.common.logs import Logs
 from stacks.common.nag_suppressions import suppress
 from stacks.common.vpc import allow_interfaces
-from stacks.config.catalogue import ExtraLink, ExtraObject, HubSource, Model, S3Source, UrlSource
+from stacks.config.catalogue import ExtraFile, ExtraLink, ExtraObject, HubSource, Model, S3Source, UrlSource
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, FUNCTION_SECONDS
 from stacks.config.settings import Settings
 
@@ -162,7 +162,7 @@ def _secrets(settings: Settings, model: Model) -> dict[str, str]:
     """Return the secrets with the tokens for the sources: the site of a link must not get that of the hub."""
     from_link = isinstance(model.source, UrlSource)
     secrets = {
-        "token_secret": "" if from_link else settings.hub_token_secret,
+        "token_secret": settings.hub_token_secret if not from_link or model.extra_sources(ExtraFile) else "",
         "model_token_secret": settings.model_token_secret if from_link or model.extra_sources(ExtraLink) else "",
     }
     return {key: secret for key, secret in secrets.items() if secret}

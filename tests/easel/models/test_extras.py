@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused(run: Easel, mine: Path, hub: HubServer, tm
         code, why = refused(run, model, site.link, "--id", "wide")
         assert (code, "does not fit this model" in why) == (1, True)
         code, why = refused(run, mine, site.link)
-        assert (code, "only models of a hub or of S3" in why) == (1, True)
+        assert (code, "does not fit this model" in why) == (1, True)
         assert refused(run, model, site.link, "--sha256", "0" * 63)[0] == 1
     assert refused(run, model, tmp_path / "flat.safetensors")[0] == 2
     assert refused(run, model, "org/model/blob/main/large.safetensors", "--sha256", "0" * 64)[0] == 2
@@ -172,14 +172,6 @@ def test_what_does_not_fit_is_refused(run: Easel, mine: Path, hub: HubServer, tm
     assert refused(run, model, "org/model/blob/main/flat.safetensors", "--side", 512)[0] == 2
     assert refused(run, model, "org/model")[0] == 2
     assert refused(run, model, tmp_path / "mine" / UNET)[0] == 2
-
-
-def test_a_checkpoint_can_have_none(run: Easel, checkpoint: Path, hub: HubServer, tmp_path: Path) -> None:
-    write_files(hub.repository.folder, {"single.safetensors": checkpoint.read_bytes()})
-    hub.repository.commit = "d" * 40
-    run("add", "org/model/blob/main/single.safetensors", "--folder", tmp_path, *MIT, "--id", "single")
-    code, why = refused(run, tmp_path / "single.json", "org/model/blob/main/flat.safetensors")
-    assert (code, "single-file checkpoint" in why) == (1, True)
 
 
 def test_options_of_the_other_kind(run: Easel, tmp_path: Path) -> None:

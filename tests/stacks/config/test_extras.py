@@ -68,7 +68,6 @@ def test_a_release_has_the_files_of_the_entry(tmp_path: Path) -> None:
         ({"steps": 151}, "out_of_range", "loras.0.steps"),
         ({"guidance_scale": 30.5}, "out_of_range", "loras.0.guidance_scale"),
         ({"scheduler": "lcm2"}, "conflict", "loras"),
-        ({"source": SOURCE}, "conflict", "loras"),
         ({"weight": 1}, "unknown_key", "loras.0.weight"),
     ],
 )
@@ -112,7 +111,6 @@ def test_controls_are_described_as_loras_are(tmp_path: Path) -> None:
         ({"scale": -0.01}, "out_of_range", "controls.0.scale"),
         ({"scale": 2.01}, "out_of_range", "controls.0.scale"),
         ({"preprocess": "depth"}, "not_allowed", "controls.0.preprocess"),
-        ({"source": SOURCE}, "conflict", "controls"),
         ({"words": []}, "unknown_key", "controls.0.words"),
     ],
 )
@@ -174,16 +172,21 @@ def test_embeddings_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
     found = refused_embeddings(tmp_path, TOY, pipeline="SanaPipeline", dtype="bfloat16")
     assert found == ("conflict", "embeddings")
     assert refused_embeddings(tmp_path, TOY | {"scale": 1.0}) == ("unknown_key", "embeddings.0.scale")
-    assert refused_embeddings(tmp_path, TOY | {"source": SOURCE}) == ("conflict", "embeddings")
 
 
 LINK = {"kind": "url", "url": "https://a.test/1"}
 OBJECT = {"kind": "s3", "uri": "s3://mine/styles/a.safetensors"}
 PREFIX = {"kind": "s3", "uri": "s3://mine/model/"}
+CHECKPOINTS = [
+    HUB | {"file": "a.safetensors"},
+    {"kind": "s3", "uri": "s3://mine/a.safetensors"},
+    {"kind": "url", "url": "https://a.test/7", "sha256": "0" * 64},
+]
+FOLDERS = [{"kind": "folder", "path": "tiny"}, {"kind": "folder", "path": "tiny", "checkpoint": "a.safetensors"}]
 
 
 @pytest.mark.parametrize("source", [LINK, OBJECT, SOURCE])
-@pytest.mark.parametrize("model", [HUB, PREFIX])
+@pytest.mark.parametrize("model", [HUB, PREFIX, *CHECKPOINTS, *FOLDERS])
 def test_a_file_may_come_from_elsewhere(tmp_path: Path, model: dict[str, str], source: dict[str, str]) -> None:
     found = read_model("tiny", write_model(tmp_path, source=model, loras=[FLAT | {"source": source}]))
     assert found.source_fields["loras"] == [FLAT | {"source": source}]
@@ -209,5 +212,12 @@ def test_a_source_that_cannot_be_is_refused(tmp_path: Path, source: dict[str, st
 
 def test_links_are_of_one_host_which_gets_the_token(tmp_path: Path) -> None:
     other = FLAT | {"id": "other", "source": LINK | {"url": "https://b.test/1"}}
-    error = refusal(tmp_path, FLAT | {"source": LINK}, other, source=HUB)
-    assert (error.code, error.key, "a.test, b.test" in str(error)) == ("conflict", "loras", True)
+    for loras, model in (([FLAT | {"source": LINK}, other], HUB), ([other], CHECKPOINTS[2])):
+        error = refusal(tmp_path, *loras, source=model)
+        assert (error.code, error.key, "a.test, b.test" in str(error)) == ("conflict", "loras", True)
+
+
+@pytest.mark.parametrize("model", CHECKPOINTS)
+def test_beside_a_checkpoint_there_is_no_file(tmp_path: Path, model: dict[str, str]) -> None:
+    error = refusal(tmp_path, FLAT | {"id": "a", "source": OBJECT}, FLAT, source=model)
+    assert (error.code, error.key, "'flat' has no source" in str(error)) == ("conflict", "loras", True)

@@ -14,7 +14,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Annotations, Match, Template
 from aws_cdk.aws_s3 import Bucket
 
-from stacks.config.catalogue import ExtraLink, ExtraObject, Lora, UrlSource, read_model
+from stacks.config.catalogue import ExtraFile, ExtraLink, ExtraObject, Lora, UrlSource, read_model
 from stacks.config.names import CUSTOM_RESOURCE_MINUTES, IMPORT_RESOURCE
 from stacks.config.settings import Settings, SettingsError, parse_settings
 from stacks.model.release.model_import import IMPORT_MINUTES, IMPORTER, QUEUE_MINUTES, ModelImport, _allow_secret
@@ -90,21 +90,23 @@ def test_a_source_gets_its_own_token(source: UrlSource | None, key: str, secret:
     assert [name for name in ("hub-token", "model-token") if f":secret:{name}" in policies] == [secret]
 
 
-def test_extras_of_other_origins_may_be_read() -> None:
+@pytest.mark.parametrize("base", [None, _LINK])
+def test_extras_of_other_origins_may_be_read(base: UrlSource | None) -> None:
     stack, model = cdk.Stack(), read_model("sd-1.5", ROOT)
     link = ExtraLink(kind="url", url="https://a.test/1")
     stored = ExtraObject(kind="s3", uri="s3://mine/styles/a.safetensors")
-    loras = tuple(Lora(id=source.kind, sha256="0" * 64, source=source) for source in (link, stored))
+    file = ExtraFile(repository="a/b", revision="main", file="a.safetensors")
+    loras = tuple(Lora(id=source.kind, sha256="0" * 64, source=source) for source in (link, stored, file))
     ModelImport(
         stack, "Import", bucket=Bucket(stack, "Store"), code="0" * 16,
         settings=Settings(hub_token_secret="hub-token", model_token_secret="model-token"),
-        model=model.model_copy(update={"loras": loras}),
+        model=model.model_copy(update={"loras": loras, "source": base or model.source}),
     )  # fmt: skip
     template = Template.from_stack(stack)
     (imported,) = template.find_resources(IMPORT_RESOURCE).values()
     request = json.loads(imported["Properties"]["Request"])
     assert (request["token_secret"], request["model_token_secret"]) == ("hub-token", "model-token")
-    assert [lora["source"]["kind"] for lora in request["source"]["loras"]] == ["url", "s3"]
+    assert [lora["source"]["kind"] for lora in request["source"]["loras"]] == ["url", "s3", "hub"]
     policies = json.dumps(template.find_resources("AWS::IAM::Policy"))
     assert ":s3:::mine/styles/a.safetensors*" in policies
     assert all(f":secret:{name}" in policies for name in ("hub-token", "model-token"))
