@@ -119,6 +119,8 @@ WEBHOOK_EVENTS: tuple[Literal["start"], Literal["completed"]] = ("start", "compl
 WEBHOOK_FIELDS = ("webhook", "webhook_events")
 """Fields of a request that the container never gets."""
 
+_MODEL_ATTRIBUTE = "model="
+"""Start of the CustomAttributes of a call of the endpoint; then the id of the model."""
 OUTPUT_FORMATS: Mapping[str, str] = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 """Format name to media type; the first is the default. An init_image has one of these formats too."""
 
@@ -192,6 +194,7 @@ ERRORS: Mapping[str, ErrorKind] = {
     "model_loading": ErrorKind(503, "The model is loading", retryable=True),
     "container_died": ErrorKind(503, "The model process died while generating"),
     "endpoint_missing": ErrorKind(503, "The endpoint does not exist"),
+    "model_replaced": ErrorKind(503, "The endpoint serves another model now", retryable=True),
     "over_budget": ErrorKind(503, "The service is stopped, because its budget is used up"),
     "upstream_unavailable": ErrorKind(503, "The endpoint is not available", retryable=True),
     "upstream_unreachable": ErrorKind(503, "The endpoint cannot be reached", retryable=True),
@@ -1293,6 +1296,19 @@ def _check_weights(request: GenerationRequest) -> None:
                 allowed = f"{PROMPT_WEIGHT.minimum} to {PROMPT_WEIGHT.maximum}"
                 hint = "Send smaller weights, fewer brackets, or a backslash before brackets that are text."
                 refuse("out_of_range", param, f"{param} has a part of weight {weight:g}, outside {allowed}", hint)
+
+
+def render_attributes(model: str) -> str:
+    """Return the CustomAttributes of a call of the endpoint: the id of the model that its job belongs to."""
+    return f"{_MODEL_ATTRIBUTE}{model}"
+
+
+def check_attributes(attributes: str, model: str) -> None:
+    """Raise `model_replaced` if a call with these CustomAttributes is for another model than `model`."""
+    wanted = attributes.removeprefix(_MODEL_ATTRIBUTE)
+    if attributes.startswith(_MODEL_ATTRIBUTE) and wanted != model:
+        message = f"the job is for the model {wanted[:80]}, which was replaced; the endpoint serves {model} now"
+        raise EaselError("model_replaced", message, hint="Send the request again.")
 
 
 def render_request(request: GenerationRequest) -> str:

@@ -157,7 +157,7 @@ def _router() -> Router:
     jobs = Jobs(
         store=store,
         reporter=_api_reporter(store, settings.webhook_queue),
-        endpoints={model.profile.id: _endpoint(settings, model.endpoint, store) for model in settings.models},
+        endpoints={model.profile.id: _endpoint(settings, model, store) for model in settings.models},
         accounting=_accounting(),
         clock=_CLOCK,
         ttl_s=settings.ttl_s,
@@ -174,12 +174,12 @@ def _router() -> Router:
     return Router(all_apis(generations))
 
 
-def _endpoint(settings: ApiSettings, name: str, store: BucketStore) -> Endpoint:
+def _endpoint(settings: ApiSettings, model: DeployedModel, store: BucketStore) -> Endpoint:
     endpoint: Endpoint
     if settings.mode == "realtime":
-        endpoint = RealtimeEndpoint(name, settings.runner)
+        endpoint = RealtimeEndpoint(model.endpoint, settings.runner)
     else:
-        endpoint = AsyncEndpoint(name, store, settings.ttl_s)
+        endpoint = AsyncEndpoint(model.endpoint, model.profile.id, store, settings.ttl_s)
     return StoppableEndpoint(endpoint, store, settings.stop_marker) if settings.stop_marker else endpoint
 
 
@@ -199,20 +199,19 @@ def _models() -> tuple[DeployedModel, ...]:
 
 
 @cache
-def _predictor(endpoint: str) -> RealtimePredictor:
-    return RealtimePredictor(endpoint)
+def _predictor(endpoint: str, model: str) -> RealtimePredictor:
+    return RealtimePredictor(endpoint, model)
 
 
 def _run(ticket: Ticket) -> None:
     """Run a job on its model's endpoint. One of a model that is no longer deployed fails."""
     reporter = _worker_reporter()
-    model = reporter.record(ticket).model
-    names = {deployed.profile.id: deployed.endpoint for deployed in _models()}
-    endpoint = names.get(model) if model else next(iter(names.values()))
-    if endpoint is None:
-        reporter.fail(ticket, removed(model))
+    endpoints = {deployed.profile.id: deployed.endpoint for deployed in _models()}
+    model = reporter.record(ticket).model or next(iter(endpoints))
+    if model in endpoints:
+        run_job(ticket, reporter, _predictor(endpoints[model], model), _CLOCK)
     else:
-        run_job(ticket, reporter, _predictor(endpoint), _CLOCK)
+        reporter.fail(ticket, removed(model))
 
 
 def _api_reporter(store: BucketStore, queue: str) -> JobReporter:

@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any
 
 _INFERENCE_ID: ContextVar[str] = ContextVar("inference_id", default="")
-_HEADER = "x-amzn-sagemaker-inference-id"
 _ID_CHARS = 64
 
 
-def set_inference_id(context: Any) -> None:
-    """Log the InferenceId of this request until the next one. `context` is the serving toolkit's."""
-    try:
-        properties = context.request_processor[0].get_request_properties()
-        headers = {name.lower(): value for name, value in properties.items()}
-    except (AttributeError, LookupError, TypeError):
-        headers = {}
-    value = headers.get(_HEADER)
-    _INFERENCE_ID.set(value[:_ID_CHARS] if isinstance(value, str) else "")
+def set_inference_id(inference_id: str) -> None:
+    """Log the InferenceId of this request until the next one."""
+    _INFERENCE_ID.set(inference_id[:_ID_CHARS])
 
 
 def log(event: str, **fields: Any) -> None:

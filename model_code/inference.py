@@ -18,10 +18,21 @@ def model_fn(model_dir: str, context: Any = None) -> Model | NotLoadedError:
 
 def input_fn(body: str | bytes | bytearray, content_type: str, context: Any = None) -> ReceivedRequest | EaselError:
     """Return the request. Only JSON is accepted: the toolkit's own decoder unpickles `application/x-npy`."""
-    set_inference_id(context)
+    headers = _request_headers(context)
+    set_inference_id(headers.get("x-amzn-sagemaker-inference-id", ""))
     if (content_type or "").partition(";")[0].strip().lower() != "application/json":
         return EaselError("unsupported_media_type", "the body is not JSON", hint="Send application/json.")
-    return ReceivedRequest(body if isinstance(body, str) else bytes(body), time.monotonic())
+    attributes = headers.get("x-amzn-sagemaker-custom-attributes", "")
+    return ReceivedRequest(body if isinstance(body, str) else bytes(body), time.monotonic(), attributes)
+
+
+def _request_headers(context: Any) -> dict[str, str]:
+    """Return the headers of a request, by lower-case name, from the serving toolkit's context."""
+    try:
+        headers = context.request_processor[0].get_request_properties()
+        return {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+    except (AttributeError, LookupError, TypeError):
+        return {}
 
 
 def predict_fn(data: ReceivedRequest | EaselError, model: Model | EaselError) -> GenerationResult | EaselError:

@@ -5,7 +5,14 @@ import time
 from dataclasses import dataclass
 
 from container_log import log
-from contract import GenerationRequest, GenerationResult, parameters_of, parse_request, without_image
+from contract import (
+    GenerationRequest,
+    GenerationResult,
+    check_attributes,
+    parameters_of,
+    parse_request,
+    without_image,
+)
 from generation.generate import Model, generate
 from images.files import Pixels, encode_image
 from images.infotext import Origin, render_infotext
@@ -13,14 +20,18 @@ from images.infotext import Origin, render_infotext
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """The body of a request. The deadline counts from `received_at` (time.monotonic())."""
+    """The body of a request, and the custom attributes of its call. The deadline counts from `received_at`
+    (time.monotonic())."""
 
     body: str | bytes
     received_at: float
+    attributes: str = ""
 
 
 def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
-    """Parse, generate and encode. Raises EaselError: a 4xx code for the request, or those of `generate`."""
+    """Parse, generate and encode. Raises EaselError: `model_replaced`, a 4xx code for the request, or those of
+    `generate`."""
+    check_attributes(received.attributes, model.profile.id)
     request = parse_request(received.body, model.profile)
     expires_at = None if request.deadline_ms is None else received.received_at + request.deadline_ms / 1000
     started = time.monotonic()

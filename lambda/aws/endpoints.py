@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from aws.clients import create_client
 from aws.errors import client_config, error_of, is_validation_error, translated
 from aws.store import BucketStore
-from contract import DEADLINE_MS, EaselError
+from contract import DEADLINE_MS, EaselError, render_attributes
 from jobs.ports import EndpointState, Submission, Ticket
 
 CALL_SECONDS = DEADLINE_MS.maximum // 1000 + 60
@@ -72,15 +72,16 @@ def _state(status: str, instances: int) -> EndpointState:
 class AsyncEndpoint:
     """Implements `jobs.ports.Endpoint` by asynchronous inference: SageMaker queues jobs and starts instances.
 
-    `ttl_s`: lifetime of a job. A call expires in SageMaker's queue early enough to end within it.
+    `model`: id of the model that it should serve. `ttl_s`: lifetime of a job. A call expires in SageMaker's queue early
+    enough to end within it.
     """
 
     reports_start = False
     has_previews = False
     stops_jobs = False
 
-    def __init__(self, name: str, store: BucketStore, ttl_s: float) -> None:
-        self._name, self._store, self._watcher = name, store, EndpointWatcher(name)
+    def __init__(self, name: str, model: str, store: BucketStore, ttl_s: float) -> None:
+        self._name, self._model, self._store, self._watcher = name, model, store, EndpointWatcher(name)
         low, high = _TTL_SECONDS
         self._queue_s = int(max(low, min(high, ttl_s - CALL_SECONDS)))
 
@@ -95,6 +96,7 @@ class AsyncEndpoint:
                     EndpointName=self._name,
                     ContentType="application/json",
                     Accept="application/json",
+                    CustomAttributes=render_attributes(self._model),
                     InferenceId=ticket.inference_id,
                     InputLocation=self._store.uri_of(ticket.key("request.json")),
                     InvocationTimeoutSeconds=CALL_SECONDS,
@@ -148,10 +150,10 @@ class RealtimeEndpoint:
 
 
 class RealtimePredictor:
-    """Implements `jobs.ports.Predictor` by real-time inference."""
+    """Implements `jobs.ports.Predictor` by real-time inference. `model`: id of the model that it should serve."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._watcher = name, EndpointWatcher(name)
+    def __init__(self, name: str, model: str) -> None:
+        self._name, self._model, self._watcher = name, model, EndpointWatcher(name)
 
     @cached_property
     def _runtime(self) -> Any:
@@ -164,6 +166,7 @@ class RealtimePredictor:
                     EndpointName=self._name,
                     ContentType="application/json",
                     Accept="application/json",
+                    CustomAttributes=render_attributes(self._model),
                     InferenceId=ticket.inference_id,
                     Body=body,
                 )

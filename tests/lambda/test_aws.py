@@ -282,8 +282,8 @@ def test_an_error_of_sagemaker_has_a_code_and_is_not_retried(
 
 def call(mode: str) -> Any:
     if mode == "async":
-        return AsyncEndpoint("endpoint", BucketStore(BUCKET), 3600).submit(TICKET)
-    return RealtimePredictor("endpoint").predict(TICKET, b'{"prompt":["a"]}')
+        return AsyncEndpoint("endpoint", "small", BucketStore(BUCKET), 3600).submit(TICKET)
+    return RealtimePredictor("endpoint", "small").predict(TICKET, b'{"prompt":["a"]}')
 
 
 def test_a_response_that_is_cut_off(server: Server) -> None:
@@ -316,7 +316,7 @@ def test_missing_credentials_are_a_config_error(server: Server, monkeypatch: pyt
 
 def test_invalid_parameters_are_an_internal_error(server: Server) -> None:
     with pytest.raises(EaselError) as failure:
-        RealtimePredictor("endpoint").predict(TICKET, 7)  # type: ignore[arg-type]
+        RealtimePredictor("endpoint", "small").predict(TICKET, 7)  # type: ignore[arg-type]
     assert (failure.value.code, server.requests) == ("internal", [])
 
 
@@ -332,6 +332,7 @@ def test_the_parameters_of_a_submission(server: Server) -> None:
     assert path == "/endpoints/endpoint/async-invocations"
     assert headers["x-amzn-sagemaker-content-type"] == "application/json"
     assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
+    assert headers["x-amzn-sagemaker-custom-attributes"] == "model=small"
     assert headers["x-amzn-sagemaker-inputlocation"] == f"s3://{BUCKET}/{TICKET.key('request.json')}"
     assert headers["x-amzn-sagemaker-invocationtimeoutseconds"] == str(DEADLINE_MS.maximum // 1000 + 60)
     assert headers["x-amzn-sagemaker-requestttlseconds"] == str(3600 - 960)
@@ -339,7 +340,7 @@ def test_the_parameters_of_a_submission(server: Server) -> None:
 
 @pytest.mark.parametrize(("ttl_s", "queue_s"), [(100, 60), (10**6, 21_600), (2000.5, 1040)])
 def test_the_queue_lifetime_follows_the_job_lifetime(server: Server, ttl_s: float, queue_s: int) -> None:
-    AsyncEndpoint("endpoint", BucketStore(BUCKET), ttl_s).submit(TICKET)
+    AsyncEndpoint("endpoint", "small", BucketStore(BUCKET), ttl_s).submit(TICKET)
     assert server.requests[0][1]["x-amzn-sagemaker-requestttlseconds"] == str(queue_s)
 
 
@@ -350,6 +351,7 @@ def test_the_parameters_of_a_realtime_call(server: Server) -> None:
     assert (path, body) == ("/endpoints/endpoint/invocations", b'{"prompt":["a"]}')
     assert headers["content-type"] == "application/json"
     assert headers["x-amzn-sagemaker-inference-id"] == TICKET.inference_id
+    assert headers["x-amzn-sagemaker-custom-attributes"] == "model=small"
 
 
 def test_the_runner_is_invoked_without_waiting(server: Server) -> None:
@@ -395,7 +397,7 @@ def described(status: str, instances: int) -> dict[str, Any]:
 @pytest.mark.parametrize(("status", "instances", "expected"), STATES)
 def test_the_state_of_an_endpoint(server: Server, status: str, instances: int, expected: str) -> None:
     server.fault = Fault(200, body=described(status, instances))
-    for endpoint in (AsyncEndpoint("e", BucketStore(BUCKET), 3600), RealtimeEndpoint("e", "runner")):
+    for endpoint in (AsyncEndpoint("e", "small", BucketStore(BUCKET), 3600), RealtimeEndpoint("e", "runner")):
         assert endpoint.state().status == expected
         assert (endpoint.state().wake_minutes is not None) == (expected in ("asleep", "starting"))
         assert endpoint.progress(TICKET) is None

@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,17 +188,34 @@ def test_easel_doctor_knows_the_log_lines_of_failed_requests(
     assert (bool(lines), codes) == (True, {code} if code else set())
 
 
+def context_of(**headers: str) -> Any:
+    """Return a context as `sagemaker-huggingface-inference-toolkit` 2.6.0 and MMS 1.1 create it."""
+    properties = {f"X-Amzn-SageMaker-{name.replace('_', '-')}": value for name, value in headers.items()}
+    return SimpleNamespace(request_processor=(SimpleNamespace(get_request_properties=lambda: properties),))
+
+
+@pytest.mark.parametrize("body", ['{"prompt": "a"}', '{"prompt": "a", "model": "replaced"}', "damaged"])
+def test_a_job_of_a_model_that_was_replaced_is_refused(model: Any, body: str) -> None:
+    """Jobs that a deploy finds in the endpoint's queue must not get images of its new model."""
+    data = inference.input_fn(body, "application/json", context_of(Custom_Attributes="model=replaced"))
+    with pytest.raises(EaselError) as failure:
+        parse_response(inference.output_fn(inference.predict_fn(data, model), "application/json"))
+    assert failure.value.code == "model_replaced"
+    assert "replaced" in failure.value.message and model.profile.id in failure.value.message
+
+
+@pytest.mark.parametrize("attributes", ["model={id}", "a=b", ""])
+def test_other_attributes_change_nothing(model: Any, attributes: str) -> None:
+    id = model.profile.id
+    body = json.dumps({"prompt": "a", "width": 64, "height": 64, "num_inference_steps": 1})
+    context = context_of(Custom_Attributes=attributes.format(id=id))
+    data = inference.input_fn(body, "application/json", context)
+    result = parse_response(inference.output_fn(inference.predict_fn(data, model), "application/json"))
+    assert (len(result.generated_images), "model" in result.parameters) == (1, False)
+
+
 def test_log_lines_have_the_inference_id(model: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The serving toolkit's context, as `sagemaker-huggingface-inference-toolkit` 2.6.0 and MMS 1.1 create it."""
-
-    class Processor:
-        def get_request_properties(self) -> dict[str, str]:
-            return {"X-Amzn-SageMaker-Inference-Id": "owner-job", "Content-Type": "application/json"}
-
-    class Context:
-        request_processor = (Processor(),)
-
-    for context in (Context(), None):
+    for context in (context_of(Inference_Id="owner-job"), None):
         data = inference.input_fn('{"prompt": "a", "width": 5}', "application/json", context)
         inference.predict_fn(data, model)
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())

@@ -51,6 +51,7 @@ class Invocation:
     """One request to the model, and its response after `finished` is set."""
 
     inference_id: str | None
+    headers: dict[str, str]
     body: bytes
     content_type: str
     accept: str
@@ -117,8 +118,8 @@ class Container:
         """Return the part of the serving toolkit's context that Easel reads, if `input_fn` takes a context."""
         if len(inspect.signature(code.input_fn).parameters) < 3:
             return []
-        headers = {INFERENCE_ID: invocation.inference_id} if invocation.inference_id else {}
-        return [SimpleNamespace(request_processor=[SimpleNamespace(get_request_properties=lambda: headers)])]
+        processor = SimpleNamespace(get_request_properties=lambda: invocation.headers)
+        return [SimpleNamespace(request_processor=[processor])]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -158,6 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         accept = self.headers.get("Accept", _JSON)
         invocation = Invocation(
             inference_id=self.headers.get(INFERENCE_ID),
+            headers={name: value for name, value in self.headers.items() if name.lower() != SECRET_HEADER},
             body=body,
             content_type=self.headers.get("Content-Type", ""),
             accept=_JSON if accept == "*/*" else accept,

@@ -1182,7 +1182,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1326,7 +1326,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1524,7 +1524,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1655,7 +1655,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1798,7 +1798,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -1939,7 +1939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -2080,7 +2080,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -2209,7 +2209,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -2338,7 +2338,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -2470,7 +2470,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;
@@ -2599,7 +2599,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
+            /** @description `gpu_out_of_memory`: Not enough GPU memory; `model_busy`: The model is busy; `model_loading`: The model is loading; `container_died`: The model process died while generating; `endpoint_missing`: The endpoint does not exist; `model_replaced`: The endpoint serves another model now; `over_budget`: The service is stopped, because its budget is used up; `upstream_unavailable`: The endpoint is not available; `upstream_unreachable`: The endpoint cannot be reached; `disk_full`: No disk space to store the result */
             503: {
                 headers: {
                     "x-request-id": string;

@@ -405,6 +405,7 @@ export default {
     model_loading: 'The model is still loading. Try again in a moment.',
     container_died: 'The model process stopped, usually for lack of memory. Choose fewer images or a smaller size.',
     endpoint_missing: 'The model is paused or was never deployed. The operator has to start it.',
+    model_replaced: 'A deploy replaced the model while the job waited. Generate again.',
     over_budget: "The month's budget is used up, so the service is stopped. The operator has to start it again.",
     upstream_unavailable: 'The model is not available at the moment. Try again soon.',
     upstream_unreachable: 'The model cannot be reached at the moment. Try again soon.',

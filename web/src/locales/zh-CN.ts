@@ -391,6 +391,7 @@ export default {
     model_loading: '模型仍在加载。请稍后重试。',
     container_died: '模型进程停止了，通常是内存不足。请减少张数或尺寸。',
     endpoint_missing: '模型已暂停或尚未部署，需要管理员启动。',
+    model_replaced: '任务等待时，模型被一次部署替换了。请重新生成。',
     over_budget: '本月预算已用完，服务已停止，需要管理员重新启动。',
     upstream_unavailable: '模型暂时不可用。请稍后重试。',
     upstream_unreachable: '暂时无法连接模型。请稍后重试。',
