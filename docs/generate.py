@@ -29,7 +29,7 @@ from stacks.config.catalogue import Model, model_ids, read_model
 from stacks.config.images import DIFFUSERS
 from stacks.config.instances import instance_types
 from stacks.config.prices import PAGE, PRICES_DATE, REGION
-from stacks.config.settings import MODE_DEFAULTS, Settings
+from stacks.config.settings import MODE_DEFAULTS, PER_MODEL, Settings
 from stacks.config.validation import allowed_values
 from stacks.model import budget_stop, idle_guard
 from stacks.model.stack import DEPLOY_ALARM, DEPLOY_TEXT
@@ -102,7 +102,8 @@ def settings_page() -> str:
         by_mode = [f"`{values[key]}` in {mode}" for mode, values in MODE_DEFAULTS.items() if key in values]
         default = ", ".join(by_mode) if by_mode else f"`{field.default}`" if field.default != "" else ""
         rows.append(_row(f"`{key}`", allowed_values(field), default, field.description or ""))
-    return f"{NOTE}\n\n{text.replace('<!-- settings -->', _lines(rows))}"
+    own = ", ".join(f"`{key}`" for key in PER_MODEL)
+    return f"{NOTE}\n\n{text.replace('<!-- settings -->', _lines(rows)).replace('<!-- per model -->', own)}"
 
 
 def models_page() -> str:

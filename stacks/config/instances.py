@@ -63,10 +63,12 @@ def choose_instances(model: Model, settings: Settings) -> Settings:
 
     Raises CatalogueError: a type cannot hold the model, or the fallbacks are not of the same kind.
     """
-    chosen = settings.model_copy(update={"instance_type": instance_for(model, settings.instance_type)})
+    several, settings = len(settings.models) > 1, settings.of(model.id)
+    requested = instance_for(model, settings.instance_type, several=several)
+    chosen = settings.model_copy(update={"instance_type": requested})
     first, *fallbacks = chosen.pool
     for name in fallbacks:
-        instance_for(model, name, "instance_fallbacks")
+        instance_for(model, name, "instance_fallbacks", several=several)
         if has_gpu(name) is not has_gpu(first):
             kinds = ["has a GPU" if has_gpu(item) else "has no GPU" for item in (first, name)]
             raise CatalogueError(
@@ -81,19 +83,23 @@ def choose_instances(model: Model, settings: Settings) -> Settings:
     return chosen
 
 
-def instance_for(model: Model, requested: str, setting: str = "instance_type") -> str:
+def instance_for(model: Model, requested: str, setting: str = "instance_type", *, several: bool = False) -> str:
     """Return `requested`, the value of `setting`, or where it is empty the cheapest type that holds the model.
 
     A type that is not in `FAMILIES` is accepted. Raises CatalogueError: it cannot hold the model; names types that can.
+    `several`: there are other models, so that the error says how this one alone gets a type.
     """
     suitable = instance_types(model)
     if requested and (shortage := _shortage(model, requested)):
         code, reason = shortage
         remedy = f"Set {setting} to {', '.join(suitable)}." if suitable else "No known type can."
+        if several and suitable:
+            remedy = f"{remedy} For this model alone: {setting}={model.id}={suitable[0]}."
         message = f"{requested} cannot hold {model.id}: {reason}. {remedy}"
         raise CatalogueError(message, code=code, key=setting)
     if not requested and not suitable:
-        message = f"No known instance type holds {model.id}. Set instance_type."
+        own = f" For this model alone: {setting}={model.id}=<type>." if several else ""
+        message = f"No known instance type holds {model.id}. Set instance_type.{own}"
         raise CatalogueError(message, code="missing", key=setting)
     return requested or suitable[0]
 

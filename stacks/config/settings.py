@@ -7,15 +7,16 @@ read settings from there: an unknown key that comes from it is ignored, and a se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from stacks.config import forms
 from stacks.config.forms import Mode, Switch, split
 from stacks.config.names import DEFAULT_NAME, Names
-from stacks.config.validation import ConfigError, WholeNumber, explain, failure
+from stacks.config.validation import ConfigError, WholeNumber, explain, failure, nearest
 
 HUB = "https://huggingface.co"
 MOST_MODELS = 8
@@ -26,6 +27,8 @@ MODE_DEFAULTS: dict[Mode, dict[str, int]] = {
     "async": {"min_instances": 0, "queue_minutes": 360, "idle_hours": 0},
     "realtime": {"min_instances": 1, "queue_minutes": 15, "idle_hours": 4},
 }
+PER_MODEL = ("instance_type", "instance_fallbacks", "min_instances", "max_instances", "idle_hours")
+"""Settings that a model can have a value of its own of: `id=value` among the items, which commas separate."""
 
 
 class SettingsError(ConfigError):
@@ -59,8 +62,8 @@ class Settings(BaseModel):
     """`async` queues jobs and scales to zero; `realtime` always keeps an instance. `realtime` is for users who cannot
     wait minutes for the first image."""
     instance_type: forms.AutomaticInstanceType = ""
-    """SageMaker hosting type of the endpoint, with several models of each; empty: for each the cheapest type that holds
-    the model. For users with a quota for another type, or who want a faster GPU."""
+    """SageMaker hosting type of the endpoint; empty: the cheapest type that holds the model. For users with a quota
+    for another type, or who want a faster GPU."""
     instance_fallbacks: forms.InstanceTypes = ""
     """Up to four more types, separated by commas, that SageMaker tries in this order when AWS has no `instance_type`
     free. For regions short of GPUs."""
@@ -181,6 +184,9 @@ class Settings(BaseModel):
     powertools_layer: forms.Layer = ""
     """ARN of a layer with Powertools for AWS Lambda; empty: the public layer. For regions without it."""
 
+    _own: Mapping[str, Settings] = PrivateAttr(default_factory=dict)
+    """Settings of the models with values of their own, by id."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_models(self)
@@ -200,6 +206,15 @@ class Settings(BaseModel):
     def models(self) -> tuple[str, ...]:
         """The entries of `model`; the first is the default."""
         return split(self.model)
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """The ids of the models: an entry has the name of its file."""
+        return tuple(PurePosixPath(name).name.removesuffix(".json") for name in self.models)
+
+    def of(self, model: str) -> Settings:
+        """Return the settings of the endpoint of a model, by its id."""
+        return self._own.get(model, self)
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -249,11 +264,55 @@ def parse_settings(context: Mapping[str, Any], user_context: Mapping[str, Any] |
             if key in Settings.model_fields:
                 raise _misplaced(key, value)
             del values[key]
+    plain, own = _by_model(values)
+    settings = _validate(plain)
+    settings._own = _own_settings(settings, plain, own)
+    return settings
+
+
+def _validate(values: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
         message, code, key = explain(error, lambda _: Settings, kind="setting")
         raise SettingsError(message, code=code, key=key) from None
+
+
+def _by_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:
+    """Return the values for all models, and the values of `PER_MODEL` for single models, by id and key."""
+    plain, own = dict(values), dict[str, dict[str, list[str]]]()
+    for key in PER_MODEL:
+        text = values.get(key)
+        if not isinstance(text, str) or "=" not in text:
+            continue
+        items = [item.partition("=") if "=" in item else ("", "", item) for item in text.split(",")]
+        for id, equals, value in items:
+            if equals:
+                own.setdefault(id, {}).setdefault(key, []).append(value)
+        plain[key] = ",".join(value for _, equals, value in items if not equals)
+        if not plain[key]:
+            del plain[key]
+    return plain, own
+
+
+def _own_settings(
+    settings: Settings, plain: Mapping[str, Any], own: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, Settings]:
+    """Return the settings of the models with values of their own, each checked as those for all are."""
+    found = {}
+    for id, values in own.items():
+        for key, items in values.items():
+            if id not in settings.model_ids:
+                message = f"{key} has a value for {id!r}, which is not in model. {nearest(id, settings.model_ids)}"
+                raise SettingsError(message, code="unknown_model", key=key)
+            if len(items) > 1 and key != "instance_fallbacks":
+                message = f"{key} has {len(items)} values for {id}: {', '.join(items)}. Set one."
+                raise SettingsError(message, code="conflict", key=key)
+        try:
+            found[id] = _validate({**plain, **{key: ",".join(items) for key, items in values.items()}})
+        except SettingsError as error:
+            raise SettingsError(f"For {id}: {error}", code=error.code, key=error.key) from None
+    return found
 
 
 def _misplaced(key: str, value: object) -> SettingsError:

@@ -57,7 +57,7 @@ class ModelStack(cdk.Stack):
         expiry = ReleaseExpiry(self, "ReleaseExpiry", bucket=storage.bucket, uris=uris, log_days=settings.log_days)
         expiry.node.add_dependency(*self.endpoints)
         if settings.endpoint == "on":
-            self._limit_cost(settings, storage)
+            self._limit_cost(settings, choices, storage)
         self._watch_deploy_functions(settings)
         self._add_outputs(settings, choices)
 
@@ -98,10 +98,9 @@ class ModelStack(cdk.Stack):
             guard = IdleGuard(scope, "IdleGuard", endpoint=endpoint, topic=storage.alerts.topic, log_days=days)
             guard.node.add_dependency(wait)
 
-    def _limit_cost(self, settings: Settings, storage: StorageStack) -> None:
-        if hours := settings.idle_hours:
-            action = f"after {hours} h without a request the endpoint is deleted; `easel resume` creates it again"
-            output(self, "IdleGuardDoes", settings.names.in_commands(action))
+    def _limit_cost(self, settings: Settings, choices: Sequence[Choice], storage: StorageStack) -> None:
+        if any(choice.settings.idle_hours for choice in choices):
+            output(self, "IdleGuardDoes", _of_each(choices, _guard))
         if settings.budget_action == "stop":
             stop = BudgetStop(self, "BudgetStop", endpoints=self.endpoints, storage=storage)
             changing = [node for node in self.node.find_all() if isinstance(node, WaitForEndpoint | Scaling)]
@@ -125,10 +124,9 @@ class ModelStack(cdk.Stack):
 
     def _add_outputs(self, settings: Settings, choices: Sequence[Choice]) -> None:
         exists = settings.endpoint == "on"
-        warm, idle = (max(1, settings.min_instances), settings.min_instances) if exists else (0, 0)
         output(self, "Model", ",".join(choice.model.id for choice in choices))
-        output(self, "PriceWarm", _of_each(choices, lambda each: price(each.pool, warm)))
-        output(self, "PriceIdle", _of_each(choices, lambda each: price(each.pool, idle)))
+        output(self, "PriceWarm", _of_each(choices, lambda each: price(each.pool, max(1, each.min_instances) * exists)))
+        output(self, "PriceIdle", _of_each(choices, lambda each: price(each.pool, each.min_instances * exists)))
         output(self, "NextUpdate", _of_each(choices, _next_update))
         if len(choices) > 1:
             names = [f"{endpoint.model}={endpoint.name}" for endpoint in self.endpoints]
@@ -143,6 +141,15 @@ def _of_each(choices: Sequence[Choice], text: Callable[[Settings], str]) -> str:
     if len(choices) == 1:
         return text(choices[0].settings)
     return "; ".join(f"{choice.model.id}: {text(choice.settings)}" for choice in choices)
+
+
+def _guard(settings: Settings) -> str:
+    """Return what the idle guard does."""
+    if not settings.idle_hours:
+        return "the endpoint is never deleted"
+    hours = settings.idle_hours
+    action = f"after {hours} h without a request the endpoint is deleted; `easel resume` creates it again"
+    return settings.names.in_commands(action)
 
 
 def _next_update(settings: Settings) -> str:

@@ -44,7 +44,8 @@ def region(account: Account, plan: Plan) -> Finding:
         return ok(f"{account.region} offers {instance_type} for mode {mode} at {usd}.")
     message = f"{account.region} does not offer {instance_type} for mode {mode}."
     fitting = [name for name in instance_types(plan.model) if name in offered] if plan.model else []
-    return failed(message, f"-c instance_type={fitting[0]}, or another region" if fitting else "")
+    own = f"{plan.model.id}=" if plan.model and plan.others else ""
+    return failed(message, f"-c instance_type={own}{fitting[0]}, or another region" if fitting else "")
 
 
 @check("concurrency", remedy=f"Request an increase: {REQUEST_CONCURRENCY}. Or remove reservations of other functions.")

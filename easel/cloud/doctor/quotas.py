@@ -101,12 +101,14 @@ def _compare(account: Account, name: str, needed: int, *, request: bool) -> Find
 @check("endpoint_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
 def endpoint_quota(account: Account, plan: Plan, *, request: bool) -> Finding:
     """The quota allows max_instances instances of the instance type, of all models with this type together."""
-    return _compare(account, _endpoint_quota(plan.instance_type), needed_instances(plan), request=request)
+    return _compare(
+        account, _endpoint_quota(plan.instance_type), needed_instances(plan, plan.instance_type), request=request
+    )
 
 
-def needed_instances(plan: Plan) -> int:
-    """Return how many instances of the plan's instance type may run: those of all models that have it."""
-    return plan.settings.max_instances * max(1, [each.instance_type for each in plan.each].count(plan.instance_type))
+def needed_instances(plan: Plan, instance_type: str) -> int:
+    """Return how many instances of the type may run: those of all models that have it, also as a fallback."""
+    return sum(each.settings.max_instances for each in plan.each if instance_type in each.settings.pool)
 
 
 @check("notebook_quota", remedy=f"Request an increase: {REQUEST_INCREASE}")
@@ -129,11 +131,12 @@ def fallback_quota(account: Account, plan: Plan, *, request: bool) -> Finding | 
         failed(f"{account.region} does not offer {name} for mode {mode}.", f"Remove {name} from instance_fallbacks.")
         for name in names if offered and name not in offered
     ]  # fmt: skip
-    most = needed_instances(plan)
-    quotas = [_compare(account, _endpoint_quota(name), most, request=request) for name in names]
+    needed = {name: needed_instances(plan, name) for name in names}
+    quotas = [_compare(account, _endpoint_quota(name), most, request=request) for name, most in needed.items()]
     if findings := findings + [finding for finding in quotas if finding.status == "failed"]:
         return failed(" ".join(finding.message for finding in findings), findings[0].remedy)
-    return ok(f"The region offers {', '.join(names)}, and the quotas allow {most} of each.")
+    allowed = ", ".join(f"{most} x {name}" for name, most in needed.items())
+    return ok(f"The region offers {', '.join(names)}, and the quotas allow {allowed}.")
 
 
 @check("update_quota", remedy=f"-c update=plain, or request an increase: {REQUEST_INCREASE}")
@@ -144,7 +147,7 @@ def update_quota(account: Account, plan: Plan, *, request: bool) -> Finding | No
     """
     settings = plan.settings
     first, *others = (find_quota(account, "sagemaker", _endpoint_quota(name)) for name in settings.pool)
-    most = needed_instances(plan)
+    most = needed_instances(plan, plan.instance_type)
     if first is None or first.value < most or settings.endpoint == "off":
         return None
     quotas = [first, *(quota for quota in others if quota and quota.value >= most)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +67,8 @@ class Doctor:
     def _plan_results(self, account: Account) -> Iterator[Result]:
         """Check whether the account and the region allow the planned deploy."""
         plan, request = self.plan, self.request
-        by_type = _by_type(plan)
+        by_type = _firsts(plan, lambda each: each.instance_type)
+        by_fallbacks = _firsts(plan, lambda each: each.settings.pool[1:])
         for each in by_type:
             if each.instance_type:
                 yield from _listed(account_checks.region.try_run(account, each))
@@ -76,8 +77,8 @@ class Doctor:
                 message = "Not checked: no instance type is known, because the model cannot be deployed."
                 yield from (CHECKS[code].result(unknown(message)) for code in ("region", "endpoint_quota"))
         yield from _listed(settings.settings.try_run(account, plan))
-        for quota in (quotas.fallback_quota, quotas.update_quota):
-            for each in by_type:
+        for quota, plans in ((quotas.fallback_quota, by_fallbacks), (quotas.update_quota, by_type)):
+            for each in plans:
                 yield from _listed(quota.try_run(account, each, request=request))
         yield from _listed(quotas.notebook_quota.try_run(account, plan, request=request))
         for check in MODEL_CHECKS:
@@ -117,10 +118,10 @@ class Doctor:
             yield from _listed(endpoint.container_log.try_run(account, deployed))
 
 
-def _by_type(plan: Plan) -> list[Plan]:
-    """Return the first plan of each instance type, each with the plans of all other models."""
-    types = [each.instance_type for each in plan.each]
-    firsts = [each for i, each in enumerate(plan.each) if each.instance_type not in types[:i]]
+def _firsts(plan: Plan, key: Callable[[Plan], object]) -> list[Plan]:
+    """Return the first plan of each value of `key`, each with the plans of all other models."""
+    keys = [key(each) for each in plan.each]
+    firsts = [each for i, each in enumerate(plan.each) if keys[i] not in keys[:i]]
     return [replace(each, others=tuple(other for other in plan.each if other is not each)) for each in firsts]
 
 

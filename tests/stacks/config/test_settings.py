@@ -195,6 +195,61 @@ def test_allowed_values_are_available_for_the_docs() -> None:
     assert {key: values[key] for key in expected} == expected
 
 
+# --- values of one model ---------------------------------------------------------------------------
+
+SEVERAL = {"model": "emoji,path/to/mine,sd-1.5"}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "values"),
+    [
+        ("instance_type", "emoji=ml.m5.large", ("ml.m5.large", "", "")),
+        ("instance_type", "mine=ml.g6.xlarge,ml.g5.xlarge", ("ml.g5.xlarge", "ml.g6.xlarge", "ml.g5.xlarge")),
+        ("instance_type", "ml.g5.xlarge,emoji=", ("", "ml.g5.xlarge", "ml.g5.xlarge")),
+        ("instance_fallbacks", "sd-1.5=ml.g5.xlarge,sd-1.5=ml.g6.xlarge", ("", "", "ml.g5.xlarge,ml.g6.xlarge")),
+        ("max_instances", "mine=3,sd-1.5=100", (1, 3, 100)),
+        ("max_instances", "7,mine=3", (7, 3, 7)),
+        ("max_instances", "7", (7, 7, 7)),
+        ("min_instances", "emoji=1", (1, 0, 0)),
+    ],
+)
+def test_a_model_can_have_its_own_value(key: str, text: str, values: tuple[object, ...]) -> None:
+    settings = parse_settings({**SEVERAL, key: text})
+    assert tuple(getattr(settings.of(id), key) for id in ("emoji", "mine", "sd-1.5")) == values
+    assert settings.of("emoji").models == settings.models
+
+
+def test_values_of_one_model_belong_together() -> None:
+    settings = parse_settings({**SEVERAL, "mode": "realtime", "min_instances": "mine=2", "max_instances": "mine=2"})
+    assert [(settings.of(id).min_instances, settings.of(id).idle_hours) for id in ("emoji", "mine")] == [(1, 4), (2, 4)]
+    assert parse_settings({**SEVERAL, "mode": "realtime", "idle_hours": "mine=0"}).of("mine").idle_hours == 0
+
+
+@pytest.mark.parametrize(
+    ("context", "code", "key", "part"),
+    [
+        ({"instance_type": "sd-15=ml.g5.xlarge"}, "unknown_model", "instance_type", "Did you mean 'sd-1.5'?"),
+        ({"instance_type": "=ml.g5.xlarge"}, "unknown_model", "instance_type", "emoji, mine, sd-1.5"),
+        ({"instance_type": "mine=ml.g5.xlarge,mine=ml.g6.xlarge"}, "conflict", "instance_type", "2 values for mine"),
+        ({"instance_type": "ml.g5.xlarge,ml.g6.xlarge,mine="}, "wrong_form", "instance_type", "ml.g4dn.xlarge"),
+        ({"instance_type": "mine=g5"}, "wrong_form", "instance_type", "For mine: instance_type is 'g5'"),
+        ({"instance_type": "mine=a=b"}, "wrong_form", "instance_type", "For mine: instance_type is 'a=b'"),
+        ({"max_instances": "mine=101"}, "out_of_range", "max_instances", "For mine: max_instances is '101'"),
+        ({"max_instances": "mine="}, "wrong_type", "max_instances", "For mine"),
+        ({"max_instances": "1,2,mine=1"}, "wrong_type", "max_instances", "'1,2'"),
+        ({"min_instances": "mine=2"}, "conflict", "min_instances", "For mine: min_instances 2 is greater"),
+        ({"min_instances": "mine=0", "mode": "realtime"}, "conflict", "min_instances", "For mine"),
+        ({"idle_hours": "mine=1"}, "conflict", "idle_hours", "For mine"),
+        ({"instance_fallbacks": ",".join(["mine=ml.g5.xlarge"] * 5)}, "out_of_range", "instance_fallbacks", "For mine"),
+        ({"queue_minutes": "mine=5"}, "wrong_type", "queue_minutes", "'mine=5'"),
+    ],
+)
+def test_a_value_of_one_model_that_cannot_be_used(context: dict[str, object], code: str, key: str, part: str) -> None:
+    error = refusal({**SEVERAL, **context})
+    assert (error.code, error.key) == (code, key)
+    assert part in str(error)
+
+
 # --- unknown keys and ~/.cdk.json ----------------------------------------------------------------
 
 

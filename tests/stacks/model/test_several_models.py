@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from stacks.config.catalogue import CatalogueError, read_models
+from stacks.config.instances import choose_all
 from stacks.config.names import DEFAULT, Names
 from stacks.config.settings import MOST_MODELS, Settings, SettingsError, parse_settings
 from stacks.model.stack import DEPLOY_ALARM
+from tests.easel.running import ROOT
 from tests.stacks.api.test_functions import models_of
 from tests.stacks.assembly import ENTRY, Assembly, synthesise
 from tests.stacks.model.test_update_rollback import models
@@ -110,6 +112,33 @@ def test_the_most_models_fit_into_a_stack(tmp_path: Path, root: Path) -> None:
     assert max(counts.values()) <= MOST_RESOURCES, counts
     names = {model["endpoint"] for model in models_of(assembly)}
     assert len(names) == MOST_MODELS
+
+
+def test_each_model_can_have_its_own_instance_and_bounds(tmp_path: Path, root: Path) -> None:
+    assembly = deployed(
+        tmp_path, root, "tiny,hub,s3", mode="realtime", instance_type="ml.g5.xlarge,tiny=ml.m5.large",
+        instance_fallbacks="hub=ml.g6.xlarge", min_instances="hub=2", max_instances="4,s3=1", idle_hours="s3=0,9",
+    )  # fmt: skip
+    configs = assembly.properties("AWS::SageMaker::EndpointConfig")
+    variants = [config["ProductionVariants"][0] for config in configs]
+    assert [variant.get("InstanceType") for variant in variants] == ["ml.m5.large", None, "ml.g5.xlarge"]
+    assert [pool["InstanceType"] for pool in variants[1]["InstancePools"]] == ["ml.g5.xlarge", "ml.g6.xlarge"]
+    targets = assembly.properties("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert [(each["MinCapacity"], each["MaxCapacity"]) for each in targets] == [(1, 4), (2, 4), (1, 1)]
+    assert json.dumps(assembly.resources("AWS::Lambda::Function", "EaselModel")).count('"EASEL_IDLE_HOURS": "9"') == 2
+    outputs = assembly.outputs("EaselModel")
+    assert "s3: the endpoint is never deleted" in outputs["IdleGuardDoes"]
+    for part in ("tiny: about 0.115 USD", "2 x ml.g5.xlarge", "s3: about 1.408 USD"):
+        assert part in outputs["PriceIdle"]
+    assert [model.get("usd_per_hour") for model in models_of(assembly)] == [0.115, 1.408, 1.408]
+
+
+def test_a_type_that_cannot_hold_a_model_is_refused_with_how_to_set_its_own(root: Path) -> None:
+    settings = parse_settings({"model": "emoji,sdxl", "instance_type": "ml.m5.large"})
+    with pytest.raises(CatalogueError) as error:
+        choose_all(read_models(settings.models, ROOT), settings)
+    assert (error.value.code, error.value.key) == ("no_gpu", "instance_type")
+    assert "instance_type=sdxl=ml.g" in str(error.value)
 
 
 @pytest.mark.parametrize(

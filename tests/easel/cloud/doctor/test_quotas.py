@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
 
 from easel.cloud.doctor import quotas
 from easel.cloud.doctor.plan import Plan, read_plan
+from easel.cloud.doctor.run import Doctor
 from easel.cloud.stack_state import RECREATE_ENDPOINT
 from tests.easel.cloud.doctor.results import assert_result
 from tests.easel.cloud.fake_aws import REGION, FakeAws
@@ -58,7 +60,20 @@ def test_models_that_share_a_type_share_its_quota(value: float, status: Any) -> 
 
 def test_models_with_other_types_have_quotas_of_their_own() -> None:
     plan = read_plan(["model=emoji,sd-1.5", "max_instances=3"], ROOT)
-    assert [quotas.needed_instances(each) for each in plan.each] == [3, 3]
+    assert [quotas.needed_instances(plan, name) for name in ("ml.m5.large", G4)] == [3, 3]
+
+
+def test_a_model_has_its_own_type_bounds_and_fallbacks() -> None:
+    own = ["instance_type=ml.g5.xlarge,emoji=", "max_instances=sd-1.5=3", "instance_fallbacks=sd-1.5=ml.g6.xlarge"]
+    plan = read_plan(["model=emoji,sd-1.5,sdxl-lcm", *own], ROOT)
+    assert [quotas.needed_instances(plan, name) for name in ("ml.m5.large", G5, G6)] == [1, 4, 3]
+    aws = quota_aws(ml_m5_large=1.0, ml_g5_xlarge=3.0, ml_g6_xlarge=2.0)
+    results = (result for result in Doctor(plan, ROOT)._plan_results(aws.account()) if "_quota" in result.code)
+    found = list(islice(results, 4))
+    assert [(result.code, result.status) for result in found] == [
+        ("endpoint_quota", "ok"), ("endpoint_quota", "failed"), ("fallback_quota", "failed"), ("update_quota", "ok")
+    ]  # fmt: skip
+    assert "4 needed" in found[1].message and "3 needed" in found[2].message
 
 
 def test_a_region_without_the_quota(plan: Plan) -> None:
