@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .names import MOVING_STATES, STOP_MARKER, Names
 from .objects import read_object
 
-SUBJECT = "{prefix}: the budget is used up, the endpoint is stopped"
+SUBJECT = "{prefix}: the budget is used up, {state}"
 TEXT = (
     "The month's budget of {usd} USD for SageMaker is used up. Easel accepts no more jobs. {outcomes} It stays without "
     "instances, also in the next month and after a deploy, until you run: easel resume\n"
@@ -30,6 +30,7 @@ OUTCOMES = {
     "deleted": "being deleted",
     "missing": "not there: it was paused before",
     "moving": "being changed by SageMaker; it is stopped within minutes after that",
+    "failed": "still there: it could not be stopped, which is tried again every five minutes",
 }
 """What became of the endpoint, and how the mail says it."""
 
@@ -42,17 +43,19 @@ def handler(event: Any, context: Any) -> str:
         _create_marker(bucket)
     elif read_object(bucket, STOP_MARKER) is None:
         return "not stopped"
-    outcomes, errors = {}, []
+    outcomes, errors = dict[str, str](), []
     for endpoint in endpoints:
         try:
             outcomes[endpoint] = _stop(endpoint)
             print(f"{endpoint}: {outcomes[endpoint]}")
-        except ClientError as error:  # the others are stopped nevertheless
+        except (BotoCoreError, ClientError) as error:  # the others are stopped nevertheless
+            outcomes[endpoint] = "failed"
             errors.append(error)
-    if errors:
-        raise errors[0]
+            print(f"{endpoint}: {error}")
     if notified:
         _send_mail(outcomes)
+    elif errors:  # not after a mail, or Lambda would repeat the event and the mail with it
+        raise errors[0]
     return ", ".join(outcomes.values())
 
 
@@ -98,10 +101,12 @@ def _suspend_scaling(endpoint: str) -> None:
 
 def _send_mail(outcomes: dict[str, str]) -> None:
     names = Names(os.environ["EASEL_NAME"])
+    failed = [endpoint for endpoint, outcome in outcomes.items() if outcome == "failed"]
+    state = f"{len(failed)} of {len(outcomes)} endpoints not stopped" if failed else "the endpoint is stopped"
     sentences = " ".join(f"The endpoint {endpoint} is {OUTCOMES[outcome]}." for endpoint, outcome in outcomes.items())
     text = TEXT.format(usd=os.environ["EASEL_BUDGET_USD"], outcomes=sentences)
     boto3.client("sns").publish(
         TopicArn=os.environ["EASEL_ALERTS"],
-        Subject=SUBJECT.format(prefix=names.prefix),
+        Subject=SUBJECT.format(prefix=names.prefix, state=state),
         Message=names.in_commands(text),
     )

@@ -8,7 +8,8 @@ same way, and so does the budget; an async endpoint it stops by suspending its a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from easel.cloud.account import Account, aws_errors, is_not_found
@@ -51,9 +52,10 @@ class EndpointSwitch:
     def pause(self) -> str:
         """Delete each endpoint, if it exists and is realtime. Return a sentence about each result.
 
-        Raises CommandError: nothing is deployed, the stack is being changed, AWS refuses, or the wait ends.
+        Raises CommandError: nothing is deployed, the stack is being changed, AWS refuses, or the wait ends. If one of
+        several endpoints fails, the others are paused nevertheless.
         """
-        return "\n".join(dict.fromkeys(self._pause(deployed) for deployed in self._find_endpoints()))
+        return self._each(self._find_endpoints(), self._pause)
 
     def resume(self) -> str:
         """Create each endpoint as deployed, unless it is in service. Return a sentence about each result.
@@ -72,7 +74,22 @@ class EndpointSwitch:
                 code=USAGE,
             )
         was_stopped = end_stop(self._account)
-        return "\n".join(self._resume(deployed, was_stopped=was_stopped) for deployed in endpoints)
+        return self._each(endpoints, partial(self._resume, was_stopped=was_stopped))
+
+    def _each(self, endpoints: Sequence[DeployedEndpoint], action: Callable[[DeployedEndpoint], str]) -> str:
+        """Return what the action says about each endpoint. Raises CommandError at the end, if one or more failed."""
+        results, errors = list[str](), dict[str, CommandError]()
+        for deployed in endpoints:
+            try:
+                results.append(action(deployed))
+            except CommandError as error:
+                errors[deployed.model or deployed.endpoint] = error
+        text = "\n".join(dict.fromkeys(results))
+        if not errors:
+            return text
+        if text:
+            self._terminal.print(with_program_name(self._account.names.in_commands(text)))
+        raise _one_error(errors, len(endpoints))
 
     def _pause(self, deployed: DeployedEndpoint) -> str:
         name, config = deployed.endpoint, self._config(deployed)
@@ -275,6 +292,20 @@ class EndpointSwitch:
             self._sagemaker.update_endpoint_weights_and_capacities(
                 EndpointName=endpoint, DesiredWeightsAndCapacities=[wanted]
             )
+
+
+def _one_error(errors: Mapping[str, CommandError], endpoints: int) -> CommandError:
+    """Return the only error of the only endpoint, or one about all errors, which `errors` has by model."""
+    first, *others = errors.values()
+    if endpoints == 1:
+        return first
+    return CommandError(
+        f"{len(errors)} of {endpoints} endpoints failed",
+        where=", ".join(errors),
+        why="\n".join(f"{model}: {error.what}: {error.why}" for model, error in errors.items()),
+        fix="\n".join(f"{model}: {error.fix}" for model, error in errors.items() if error.fix),
+        code=first.code if all(other.code == first.code for other in others) else FAILED,
+    )
 
 
 def _savings(config: dict[str, Any]) -> str:

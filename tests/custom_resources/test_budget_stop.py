@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 
@@ -146,17 +146,31 @@ def test_a_paused_endpoint_stays_paused(cloud: Cloud) -> None:
     assert "paused before" in cloud.mails()[0]["Message"]
 
 
-def test_a_failed_stop_raises_and_keeps_the_marker(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lambda tries again, then keeps the event; the schedule tries every five minutes, and an alarm is raised."""
+REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "RegisterScalableTarget")
 
-    def refuse(*_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "RegisterScalableTarget")
 
-    monkeypatch.setattr(budget_stop, "_suspend_scaling", refuse)
-    for event in (NOTICE, CHECK):
-        with pytest.raises(ClientError):
-            budget_stop.handler(event, None)
-    assert cloud.is_marked()
+@pytest.mark.parametrize("refusal", [REFUSED, EndpointConnectionError(endpoint_url="x")], ids=["refused", "away"])
+def test_a_failed_stop_is_mailed_and_raises_with_each_check(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    """The schedule tries every five minutes, and each failure of it counts for the alarm."""
+    stop = budget_stop._stop
+
+    def refuse(endpoint: str) -> str:
+        if endpoint == "refused":
+            raise refusal
+        return stop(endpoint)
+
+    monkeypatch.setattr(budget_stop, "_stop", refuse)
+    monkeypatch.setenv("EASEL_ENDPOINTS", f"refused,{ENDPOINT}")
+    assert budget_stop.handler(NOTICE, None) == "failed, stopped"
+    assert (cloud.instances(), cloud.is_marked()) == (0, True)
+    with pytest.raises(type(refusal)):
+        budget_stop.handler(CHECK, None)
+    (mail,) = cloud.mails()
+    assert "1 of 2 endpoints not stopped" in mail["Subject"]
+    for part in ("refused is still there", f"{ENDPOINT} is stopping"):
+        assert part in mail["Message"]
 
 
 def test_an_unreadable_marker_is_no_sign_that_nothing_is_stopped(cloud: Cloud) -> None:

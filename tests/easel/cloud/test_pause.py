@@ -18,7 +18,7 @@ from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.terminal import Terminal
 from stacks.config.names import STOP_MARKER
 from tests.easel.cloud.fake_aws import REGION, client_error
-from tests.easel.cloud.fake_deployment import ARN, CONFIG, NAME, NOW, TEMPLATE, FakeDeployment, stack
+from tests.easel.cloud.fake_deployment import ARN, CONFIG, NAME, NOW, TEMPLATE, FakeDeployment, endpoint_response, stack
 
 
 def error_of(action: Callable[[], str]) -> CommandError:
@@ -339,6 +339,41 @@ def test_resume_restores_the_scaling_of_each_endpoint() -> None:
     calls = aws.calls("application-autoscaling.PutScalingPolicy")
     policies = {call["PolicyName"]: call["ResourceId"].split("/")[1] for call in calls}
     assert policies == {"Policy": NAME, "ModelotherPolicy": SECOND}
+
+
+def refusing_to_delete(endpoint: str) -> FakeDeployment:
+    """Return a deployment of two models whose endpoint of this name AWS refuses to delete."""
+    aws = two_models()
+    responses = {
+        "sagemaker.DeleteEndpoint": (aws.delete, client_error("ThrottlingException", "Rate exceeded")),
+        "sagemaker.DescribeEndpoint": (aws.describe, endpoint_response(CONFIG, "InService")),
+    }
+    for operation, (usual, own) in responses.items():
+        aws.responses[operation] = lambda request, usual=usual, own=own: (
+            own if request["EndpointName"] == endpoint else usual(request)
+        )
+    return aws
+
+
+@pytest.mark.parametrize(("refused", "model"), [(NAME, "first"), (SECOND, "other")])
+def test_pause_goes_on_after_an_endpoint_that_fails(
+    refused: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws = refusing_to_delete(refused)
+    error = error_of(EndpointSwitch(aws.account(), 5, Terminal(), sleep=lambda _: None).pause)
+    (paused,) = {NAME, SECOND} - {refused}
+    assert {call["EndpointName"] for call in aws.calls("sagemaker.DeleteEndpoint")} == {NAME, SECOND}
+    assert (error.what, error.where, error.code) == ("1 of 2 endpoints failed", model, ENVIRONMENT)
+    assert error.why.startswith(f"{model}: ") and "Rate exceeded" in error.why
+    assert f"{paused} is paused." in capsys.readouterr().err
+
+
+def test_resume_reports_every_endpoint_that_fails() -> None:
+    aws = two_models()
+    aws.responses["sagemaker.DescribeEndpoint"] = client_error("AccessDeniedException", "not allowed")
+    error = error_of(EndpointSwitch(aws.account(), 5, Terminal(), sleep=lambda _: None).resume)
+    assert (error.what, error.where, error.code) == ("2 of 2 endpoints failed", "first, other", ENVIRONMENT)
+    assert [line.partition(":")[0] for line in error.why.splitlines()] == ["first", "other"]
 
 
 def test_a_stop_by_the_budget_ends_for_all_models_together() -> None:
