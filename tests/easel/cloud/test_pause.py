@@ -344,14 +344,15 @@ def test_resume_restores_the_scaling_of_each_endpoint() -> None:
 def refusing_to_delete(endpoint: str) -> FakeDeployment:
     """Return a deployment of two models whose endpoint of this name AWS refuses to delete."""
     aws = two_models()
-    responses = {
-        "sagemaker.DeleteEndpoint": (aws.delete, client_error("ThrottlingException", "Rate exceeded")),
-        "sagemaker.DescribeEndpoint": (aws.describe, endpoint_response(CONFIG, "InService")),
-    }
-    for operation, (usual, own) in responses.items():
-        aws.responses[operation] = lambda request, usual=usual, own=own: (
-            own if request["EndpointName"] == endpoint else usual(request)
-        )
+    refusal, in_service = client_error("ThrottlingException", "Rate exceeded"), endpoint_response(CONFIG, "InService")
+
+    def delete(request: Any) -> Any:
+        return refusal if request["EndpointName"] == endpoint else aws.delete(request)
+
+    def describe(request: Any) -> Any:
+        return in_service if request["EndpointName"] == endpoint else aws.describe(request)
+
+    aws.responses |= {"sagemaker.DeleteEndpoint": delete, "sagemaker.DescribeEndpoint": describe}
     return aws
 
 
