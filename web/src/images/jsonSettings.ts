@@ -11,6 +11,7 @@ const NUMBERS: Record<string, NumberName> = {
   cfgscale: 'guidance_scale',
   guidancescale: 'guidance_scale',
   cfg: 'guidance_scale',
+  guidance: 'guidance_scale',
   scale: 'guidance_scale',
   seed: 'seed',
   width: 'width',

@@ -316,7 +316,7 @@ test('the infotext of Fooocus names the schedule as Scheduler', () => {
 describe('JSON of other tools', () => {
   const names = (notTaken: { name: string }[] = []) => notTaken.map(({ name }) => name)
 
-  test('InvokeAI', async () => {
+  test.each(['cfg_scale', 'guidance'])('InvokeAI with %s', async (guidance) => {
     const metadata = {
       app_version: '5.0',
       positive_prompt: 'a cat',
@@ -324,7 +324,7 @@ describe('JSON of other tools', () => {
       width: 512,
       height: 768,
       seed: 5,
-      cfg_scale: 7,
+      [guidance]: 7,
       steps: 20,
       scheduler: 'euler',
       model: { name: 'foo' },
