@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from contract import EaselError
 from easel.cloud.account import Account, aws_errors, is_not_found
 from easel.cloud.doctor.functions import TABLE
 from easel.cloud.outputs import stack_key
-from easel.cloud.stack_state import find_endpoint, newest_resource, resources_of
+from easel.cloud.stack_state import find_endpoints, newest_resource, resources_of
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from jobs.accounting import Usage, usage
 from jobs.accounts import Account as UsageAccount
@@ -35,11 +35,12 @@ class KeyStore(Keys, Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where keys are. `others`: owners without a key, by id. `usd_per_hour`: price of an instance, if it is known."""
+    """Where keys are. `others`: owners without a key, by id. `prices`: USD of an hour of an instance, by model id;
+    that of the only model has an empty one. None: not known."""
 
     store: KeyStore
     others: Mapping[str, str]
-    usd_per_hour: float | None = None
+    prices: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def deployed_place(account: Account) -> Place:
@@ -56,7 +57,7 @@ def deployed_place(account: Account) -> Place:
         why, fix = "it is deployed with api_auth=iam or none, or not deployed", f"npx cdk deploy {api} -c api_auth=key"
         raise CommandError("The API takes no keys", where=api, why=why, fix=fix, code=ENVIRONMENT)
     store = AccountTable(table, account.client("dynamodb"))
-    return Place(store, {owner_of_operator(own): "key of the stack"}, _price(account))
+    return Place(store, {owner_of_operator(own): "key of the stack"}, _prices(account))
 
 
 def _resources(account: Account, stack: str) -> list[dict[str, Any]]:
@@ -69,18 +70,21 @@ def _resources(account: Account, stack: str) -> list[dict[str, Any]]:
         raise
 
 
-def _price(account: Account) -> float | None:
-    """Return the highest price of the endpoint's instance types; None if there is no endpoint, or no price."""
+def _prices(account: Account) -> dict[str, float | None]:
+    """Return the highest price of each endpoint's instance types, by model; nothing if there is no endpoint."""
+    with suppress(CommandError), aws_errors():
+        return {deployed.model: _price(account, deployed.config) for deployed in find_endpoints(account)}
+    return {}
+
+
+def _price(account: Account, config: str) -> float | None:
     from stacks.config.prices import highest_price
 
-    with suppress(CommandError), aws_errors():
-        config = find_endpoint(account).config
-        found = account.client("sagemaker").describe_endpoint_config(EndpointConfigName=config)
-        variants = found["ProductionVariants"]
-        pools = [pool for variant in variants for pool in variant.get("InstancePools", ())]
-        types = {item["InstanceType"] for item in (*variants, *pools) if "InstanceType" in item}
-        return (highest_price(sorted(types)) or None) if types else None
-    return None
+    found = account.client("sagemaker").describe_endpoint_config(EndpointConfigName=config)
+    variants = found["ProductionVariants"]
+    pools = [pool for variant in variants for pool in variant.get("InstancePools", ())]
+    types = {item["InstanceType"] for item in (*variants, *pools) if "InstanceType" in item}
+    return (highest_price(sorted(types)) or None) if types else None
 
 
 def laptop_place(data: Path) -> Place:
@@ -179,13 +183,12 @@ def usage_rows(place: Place) -> list[dict[str, Any]]:
     """Return what each key used today and this month (UTC), and the cost, the most used first."""
     now, names = time.time(), {**place.others, **{key.id: key.name for key in place.store.all()}}
     rows = [
-        _usage_row(owner, names, usage(account, now), place.usd_per_hour)
-        for owner, account in place.store.accounts().items()
+        _usage_row(owner, names, usage(account, now), place.prices) for owner, account in place.store.accounts().items()
     ]
     return sorted(rows, key=lambda row: (-row["gpu_seconds"], row["name"]))
 
 
-def _usage_row(owner: str, names: Mapping[str, str], used: Usage, usd_per_hour: float | None) -> dict[str, Any]:
+def _usage_row(owner: str, names: Mapping[str, str], used: Usage, prices: Mapping[str, float | None]) -> dict[str, Any]:
     return {
         "name": names.get(owner, owner),
         "id": owner,
@@ -195,7 +198,7 @@ def _usage_row(owner: str, names: Mapping[str, str], used: Usage, usd_per_hour: 
         "reserved": used.images_reserved,
         "gpu_seconds": used.gpu_seconds,
         "gpu_seconds_a_month": used.limits.gpu_seconds_a_month,
-        "usd": used.usd(usd_per_hour),
+        "usd": used.usd(prices),
     }
 
 

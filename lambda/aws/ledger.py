@@ -1,7 +1,8 @@
 """Keys and accounts in a DynamoDB table, in which each write is conditional and atomic.
 
 An item has `owner` and `item`: `key` for the key, `2026-11` for a month. A month is one item, so that a reservation and
-its sums change in one write: `d29` holds the images of the 29th, `job-<id>` a reservation.
+its sums change in one write: `d29` holds the images of the 29th, `job-<id>` a reservation, `gpu-<model>` the GPU time
+of a model in milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from contract import EaselError, dumps
 from jobs.accounts import Account, Amount, Limits, Month, Refusal
 
 _KEY_ITEM = "key"
-_JOB = "job-"
+_JOB, _MODEL = "job-", "gpu-"
 
 Item = Mapping[str, Mapping[str, Any]]
 """Attribute to its value in DynamoDB's form, such as `{"N": "1"}`."""
@@ -122,7 +123,7 @@ class AccountTable:
         old = _month(found)
         return False if job in old.open else old.refusal(day, amount, limits) or "images"
 
-    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount) -> bool:
+    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount, model: str) -> bool:
         names = {"#job": _JOB + job, "#day": f"d{day}"}
         values = {
             ":job": {"M": {"images": _number(held.images), "gpu_ms": _number(held.gpu_ms)}},
@@ -131,6 +132,8 @@ class AccountTable:
             ":one": _number(int(used.images > 0)),
         }
         update = "REMOVE #job ADD #day :images, gpu_ms :gpu, jobs :one"
+        if model and used.gpu_ms:
+            names["#model"], values[":used"], update = _MODEL + model, _number(used.gpu_ms), f"{update}, #model :used"
         return self._update(owner, month, update, "#job = :job", names, values) is None
 
     def _update(
@@ -182,6 +185,7 @@ def _month(item: Item) -> Month:
             job: Amount(images=int(held["images"]["N"]), gpu_ms=int(held["gpu_ms"]["N"]))
             for job, held in reservations.items()
         },
+        models={name.removeprefix(_MODEL): int(value["N"]) for name, value in item.items() if name.startswith(_MODEL)},
     )
 
 

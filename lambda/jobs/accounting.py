@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,8 @@ _HINTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What an owner has used, reservations included. `gpu_seconds`: of this month.
+    """What an owner has used, reservations included. `gpu_seconds`: of this month. `model_seconds`: of that the GPU
+    time of jobs that have ended, by the id of their model.
 
     `day_ends_at`, `month_ends_at`: seconds since 1970.
     """
@@ -34,12 +35,24 @@ class Usage:
     images_this_month: int
     images_reserved: int
     gpu_seconds: float
+    model_seconds: Mapping[str, float]
     day_ends_at: float
     month_ends_at: float
 
-    def usd(self, usd_per_hour: float | None) -> float | None:
-        """Return the price of the month's GPU time; None if that of an hour is not known."""
-        return None if usd_per_hour is None else round(self.gpu_seconds * usd_per_hour / 3600, 6)
+    def usd(self, prices: Mapping[str, float | None]) -> float | None:
+        """Return the price of the month's GPU time; None if that of an hour is not known.
+
+        `prices`: USD of an hour by model id; None: not known. Reserved time, and that of models without an entry, has
+        the highest.
+        """
+        known = [price for price in prices.values() if price is not None]
+        highest = max(known) if known and len(known) == len(prices) else None
+        rest = self.gpu_seconds - sum(self.model_seconds.values())
+        parts = [(seconds, prices.get(model, highest)) for model, seconds in self.model_seconds.items()]
+        if rest > 0 or not parts:
+            parts.append((max(0.0, rest), highest))
+        usd = [seconds * price / 3600 for seconds, price in parts if price is not None]
+        return round(sum(usd), 6) if len(usd) == len(parts) else None
 
 
 class Accounting:
@@ -66,16 +79,21 @@ class Accounting:
             return result
         raise _quota_exceeded(result, account.limits, used.days.get(day, 0), images)
 
-    def settle(self, ticket: Ticket, outcome: Outcome | None) -> bool:
-        """Replace a job's reservation by what it used: nothing without images. Return False if it has none."""
+    def settle(self, ticket: Ticket, outcome: Outcome | None, model: str = "") -> bool:
+        """Replace a job's reservation by what it used on its model: nothing without images.
+
+        Return False if it has none.
+        """
         month, day = _period(ticket)
         held = self._ledger.read(ticket.owner, month).months.get(month, Month()).open.get(ticket.id)
-        return held is not None and self._ledger.settle(ticket.owner, month, day, ticket.id, held, _used(outcome))
+        if held is None:
+            return False
+        return self._ledger.settle(ticket.owner, month, day, ticket.id, held, _used(outcome), model)
 
     def on_end(self, record: Record, outcome: Outcome) -> None:
         """Settle a job that has ended. If the ledger fails, the reservation stays until `Jobs` settles it."""
         with suppress(EaselError):
-            self.settle(record.ticket, outcome)
+            self.settle(record.ticket, outcome, record.model)
 
     def open(self, owner: str) -> Sequence[Ticket]:
         """Return the jobs with reservations of this and the last month, the oldest first."""
@@ -100,6 +118,7 @@ def usage(account: Account, now: float) -> Usage:
         images_this_month=sum(month.days.values()),
         images_reserved=sum(amount.images for amount in month.open.values()),
         gpu_seconds=month.gpu_ms / 1000,
+        model_seconds={model: ms / 1000 for model, ms in month.models.items()},
         day_ends_at=(today + timedelta(days=1)).timestamp(),
         month_ends_at=(today.replace(day=1) + timedelta(days=32)).replace(day=1).timestamp(),
     )

@@ -33,13 +33,15 @@ class Amount:
 class Month:
     """The use of a month. Sums include what is reserved. `open`: the reservations, by job id.
 
-    `days`: day of the month to images. `jobs`: how many have ended with images.
+    `days`: day of the month to images. `jobs`: how many have ended with images. `models`: GPU time in milliseconds of
+    the jobs that have ended, by the id of their model; jobs that older versions settled are in no model's.
     """
 
     days: Mapping[int, int] = field(default_factory=dict)
     gpu_ms: int = 0
     jobs: int = 0
     open: Mapping[str, Amount] = field(default_factory=dict)
+    models: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def mean_gpu_ms(self) -> int | None:
@@ -60,12 +62,13 @@ class Month:
         month = self._added(day, amount.images, amount.gpu_ms)
         return replace(month, open={**self.open, job: amount})
 
-    def settled(self, day: int, job: str, used: Amount) -> Month:
-        """Return the month with a reservation replaced by what the job used."""
+    def settled(self, day: int, job: str, used: Amount, model: str) -> Month:
+        """Return the month with a reservation replaced by what the job used on its model, if that is known."""
         held = self.open[job]
         month = self._added(day, used.images - held.images, used.gpu_ms - held.gpu_ms)
         others = {id: amount for id, amount in self.open.items() if id != job}
-        return replace(month, open=others, jobs=self.jobs + (used.images > 0))
+        models = {model: self.models.get(model, 0) + used.gpu_ms} if model and used.gpu_ms else {}
+        return replace(month, open=others, jobs=self.jobs + (used.images > 0), models={**self.models, **models})
 
     def _added(self, day: int, images: int, gpu_ms: int) -> Month:
         days = {**self.days, day: self.days.get(day, 0) + images}
@@ -89,5 +92,8 @@ class Ledger(Protocol):
     def reserve(self, owner: str, month: str, day: int, job: str, amount: Amount, limits: Limits) -> bool | Refusal:
         """Add a reservation within the limits. Return True if it is new, False if the job has one, or what refuses."""
 
-    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount) -> bool:
-        """Replace the reservation `held` of a job by what it used. Return False if it has no such reservation."""
+    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount, model: str) -> bool:
+        """Replace the reservation `held` of a job by what it used on its model; empty: not known.
+
+        Return False if it has no such reservation.
+        """

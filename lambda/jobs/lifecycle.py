@@ -239,14 +239,14 @@ class Jobs:
 
     def _settle(self, ticket: Ticket) -> bool:
         try:
-            outcome = self.get(ticket).outcome
+            job = self.get(ticket)
         except EaselError as error:
             if error.code != "not_found":
                 raise
             return self._accounting.settle(ticket, None)
-        if outcome:
-            self._accounting.settle(ticket, outcome)
-        return outcome is not None
+        if job.outcome:
+            self._accounting.settle(ticket, job.outcome, job.model)
+        return job.outcome is not None
 
     def _damaged_job(self, ticket: Ticket, error: EaselError) -> Job:
         """Return a job whose `job.json` is damaged: failed, unless it was cancelled."""

@@ -160,10 +160,9 @@ class Generations:
         return self.profiles[0]
 
     @property
-    def usd_per_hour(self) -> float | None:
-        """The price of an instance of the most expensive model; None if that of one is not known."""
-        prices = [model.usd_per_hour for model in self.models]
-        return None if None in prices else max(price for price in prices if price is not None)
+    def prices(self) -> dict[str, float | None]:
+        """USD of an hour of an instance, by model id; None: not known."""
+        return {model.profile.id: model.usd_per_hour for model in self.models}
 
     def state(self, model: str = "") -> EndpointState:
         """Return the state of a model's endpoint, by default the first's; `unknown` if it cannot be read."""

@@ -116,7 +116,7 @@ class NativeApi(Api):
                 images_reserved=usage.images_reserved,
                 gpu_seconds_this_month=usage.gpu_seconds,
                 gpu_seconds_a_month=usage.limits.gpu_seconds_a_month,
-                usd_this_month=usage.usd(self._generations.usd_per_hour),
+                usd_this_month=usage.usd(self._generations.prices),
                 day_ends_at=timestamp(usage.day_ends_at),
                 month_ends_at=timestamp(usage.month_ends_at),
             )

@@ -353,8 +353,8 @@ class Usage(View):
     usd_this_month: Annotated[
         float | None,
         Field(
-            description="Price of the GPU time in us-east-1, without idle time, on the most expensive of the models' "
-            "instances; null: not known"
+            description="Price of the GPU time in us-east-1, without idle time, of each model on its own instance. "
+            "What is reserved has the highest price. null: not known"
         ),
     ]
     day_ends_at: Timestamp

@@ -259,13 +259,13 @@ class MemoryLedger:
             self.months[owner, month] = used.reserved(day, job, amount)
             return True
 
-    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount) -> bool:
+    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount, model: str) -> bool:
         self.before_settle()
         with self._lock:
             before = self.months.get((owner, month), Month())
             if before.open.get(job) != held:
                 return False
-            self.months[owner, month] = before.settled(day, job, used)
+            self.months[owner, month] = before.settled(day, job, used, model)
             return True
 
 

@@ -72,13 +72,13 @@ class AccountFolder:
             self._write(owner, replace(file, months={**file.months, month: used.reserved(day, job, amount)}))
             return True
 
-    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount) -> bool:
+    def settle(self, owner: str, month: str, day: int, job: str, held: Amount, used: Amount, model: str) -> bool:
         with self._locked():
             file = self._read(owner)
             before = file.months.get(month, Month())
             if before.open.get(job) != held:
                 return False
-            self._write(owner, replace(file, months={**file.months, month: before.settled(day, job, used)}))
+            self._write(owner, replace(file, months={**file.months, month: before.settled(day, job, used, model)}))
             return True
 
     # --- inside ----------------------------------------------------------------------------------
@@ -132,4 +132,5 @@ def _month(value: dict[str, Any]) -> Month:
         gpu_ms=int(value["gpu_ms"]),
         jobs=int(value["jobs"]),
         open={job: Amount(**amount) for job, amount in value["open"].items()},
+        models={model: int(ms) for model, ms in value.get("models", {}).items()},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,8 +16,10 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from jobs.accounting import month_of
 from jobs.accounts import Limits
 from stacks.config.names import USAGE_SLOT
+from stacks.config.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import FakeAws, client_error
-from tests.easel.cloud.fake_deployment import NOW
+from tests.easel.cloud.fake_deployment import CONFIG, NOW
+from tests.easel.cloud.test_pause import two_models
 
 
 def resource(type: str, id: str, logical: str) -> dict[str, Any]:
@@ -47,8 +50,6 @@ def item(owner: str, name: str, **numbers: int) -> dict[str, Any]:
 
 
 def test_usage_names_each_caller_and_the_most_used_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     month, day = month_of(time.time()), time.gmtime().tm_mday
     _, key = new_key("alice", 0, 8, [])
     stored = {**item(key.id, "key"), "json": {"S": json.dumps(asdict(replace(key, images_a_day=5)))}}
@@ -61,6 +62,36 @@ def test_usage_names_each_caller_and_the_most_used_first(monkeypatch: pytest.Mon
     assert rows[1]["usd"] is None, "there is no endpoint whose price is known"
     assert as_table(rows)[0].split()[:2] == ["name", "id"]
     assert as_table([]) == []
+
+
+def test_usage_of_several_models_has_the_price_of_each() -> None:
+    month = month_of(time.time())
+    aws = two_models()
+    types = {CONFIG: "ml.m5.large", "second": "ml.g5.xlarge"}
+
+    def describe(request: Any) -> Any:
+        variant = {"VariantName": "v", "InstanceType": types[request["EndpointConfigName"]]}
+        return {
+            "ProductionVariants": [variant],
+            "EndpointConfigName": "c",
+            "EndpointConfigArn": "a" * 20,
+            "CreationTime": NOW,
+        }
+
+    models: Any = aws.responses["cloudformation.ListStackResources"]
+
+    def list_resources(request: Any) -> Any:
+        name = request["StackName"]
+        return {"StackResourceSummaries": RESOURCES[name]} if name in RESOURCES else models
+
+    own = {**item(owner_of_operator("own"), month, gpu_ms=7_200_000, jobs=2), "gpu-first": {"N": "3600000"},
+           "gpu-other": {"N": "3600000"}}  # fmt: skip
+    aws.responses |= {
+        "cloudformation.ListStackResources": list_resources, "sagemaker.DescribeEndpointConfig": describe,
+        "dynamodb.Scan": {"Items": [own]},
+    }  # fmt: skip
+    (row,) = usage_rows(deployed_place(aws.account()))
+    assert row["usd"] == pytest.approx(USD_PER_HOUR["ml.m5.large"] + USD_PER_HOUR["ml.g5.xlarge"])
 
 
 def test_a_key_is_written_to_the_table_of_the_deploy() -> None:

@@ -64,21 +64,34 @@ def test_an_owner_without_a_key_and_jobs_has_an_empty_account(ledger: Any) -> No
 def test_a_reservation_is_added_and_replaced_by_what_was_used(ledger: Any) -> None:
     assert reserve(ledger) is True
     assert month(ledger) == Month(days={29: 2}, gpu_ms=1500, open={JOB: HELD})
-    assert ledger.settle(OWNER, MONTH, 29, JOB, HELD, Amount(images=1, gpu_ms=4000)) is True
+    assert ledger.settle(OWNER, MONTH, 29, JOB, HELD, Amount(images=1, gpu_ms=4000), "") is True
     assert month(ledger) == Month(days={29: 1}, gpu_ms=4000, jobs=1)
+
+
+def test_gpu_time_is_added_to_the_model_of_the_job(ledger: Any) -> None:
+    for job, model, gpu_ms in (
+        ("1", "sd-1.5", 400),
+        ("2", "emoji", 30),
+        ("3", "sd-1.5", 5),
+        ("4", "", 1),
+        ("5", "x", 0),
+    ):
+        reserve(ledger, job)
+        assert ledger.settle(OWNER, MONTH, 29, job, HELD, Amount(images=1, gpu_ms=gpu_ms), model) is True
+    assert (month(ledger).models, month(ledger).gpu_ms) == ({"sd-1.5": 405, "emoji": 30}, 436)
 
 
 def test_a_job_without_images_leaves_nothing(ledger: Any) -> None:
     reserve(ledger)
-    assert ledger.settle(OWNER, MONTH, 29, JOB, HELD, Amount()) is True
+    assert ledger.settle(OWNER, MONTH, 29, JOB, HELD, Amount(), "") is True
     assert month(ledger) == Month(days={29: 0}, gpu_ms=0, jobs=0)
 
 
 def test_a_job_reserves_and_settles_once(ledger: Any) -> None:
     assert [reserve(ledger), reserve(ledger)] == [True, False]
-    assert ledger.settle(OWNER, MONTH, 29, JOB, Amount(images=1), Amount()) is False, "another reservation"
-    assert [ledger.settle(OWNER, MONTH, 29, JOB, HELD, HELD) for _ in range(2)] == [True, False]
-    assert ledger.settle(OWNER, "2026-10", 29, JOB, HELD, HELD) is False
+    assert ledger.settle(OWNER, MONTH, 29, JOB, Amount(images=1), Amount(), "") is False, "another reservation"
+    assert [ledger.settle(OWNER, MONTH, 29, JOB, HELD, HELD, "") for _ in range(2)] == [True, False]
+    assert ledger.settle(OWNER, "2026-10", 29, JOB, HELD, HELD, "") is False
     assert month(ledger).days == {29: 2}
 
 

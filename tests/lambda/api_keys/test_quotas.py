@@ -304,6 +304,6 @@ def test_a_settlement_that_was_made_is_not_made_again() -> None:
     ticket = Ticket(OWNER, "0" * 44)
     assert ledger.reserve(OWNER, "2027-01", 1, ticket.id, held, Limits()) is True
     assert ledger.reserve(OWNER, "2027-01", 1, ticket.id, held, Limits()) is False
-    assert ledger.settle(OWNER, "2027-01", 1, ticket.id, held, Amount(images=1)) is True
-    assert ledger.settle(OWNER, "2027-01", 1, ticket.id, held, Amount(images=1)) is False
+    assert ledger.settle(OWNER, "2027-01", 1, ticket.id, held, Amount(images=1), "") is True
+    assert ledger.settle(OWNER, "2027-01", 1, ticket.id, held, Amount(images=1), "") is False
     assert ledger.read(OWNER, "2027-01").months["2027-01"] == Month(days={1: 1}, gpu_ms=0, jobs=1)

@@ -8,9 +8,11 @@ import pytest
 from fakes import PROFILE, World, event
 
 from contract import EaselError, chosen_profile, parameters_of, parse_request
+from jobs.accounting import Usage
+from jobs.accounts import Limits
 from jobs.ports import EndpointState, Ticket
 from jobs.records import read_record
-from routes.generations import Generations, Model
+from routes.generations import Model
 
 SMALL = replace(PROFILE, id="small", name="Small Model", max_side=256, sizes=((256, 256),), steps=3, scheduler="ddim")
 APPLE = {"prompt": "a red apple", "seed": 7}
@@ -231,12 +233,53 @@ def test_an_unusable_choice_is_the_default(world: World, kept: bytes) -> None:
     assert world.call("GET", "/sdapi/v1/options")[1]["sd_model_checkpoint"] == PROFILE.id
 
 
-@pytest.mark.parametrize(("prices", "usd"), [((0.1, 0.5), 0.5), ((0.1, None), None), ((None, None), None)])
-def test_the_price_of_the_gpu_time_is_that_of_the_most_expensive_model(
-    world: World, prices: tuple[float | None, float | None], usd: float | None
+# --- prices ---------------------------------------------------------------------------------------
+
+
+def used(total: float, **models: float) -> Usage:
+    return Usage(limits=Limits(), images_today=0, images_this_month=0, images_reserved=0, gpu_seconds=total,
+                 model_seconds=models, day_ends_at=0, month_ends_at=0)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usage", "prices", "usd"),
+    [
+        (used(3600, a=3600), {"a": 1.0, "b": 5.0}, 1.0),
+        (used(3600, b=3600), {"a": 1.0, "b": 5.0}, 5.0),
+        (used(7200, a=1800, b=3600), {"a": 1.0, "b": 5.0}, 0.5 + 5.0 + 2.5),  # half an hour is reserved
+        (used(3600), {"a": 1.0, "b": 5.0}, 5.0),  # of an older version
+        (used(3600, gone=3600), {"a": 1.0, "b": 5.0}, 5.0),
+        (used(3600, a=3600), {"": 2.0}, 2.0),  # `easel keys` of a deploy with one model
+        (used(3600, a=3600), {"a": 1.0, "b": None}, 1.0),
+        (used(3600, b=3600), {"a": 1.0, "b": None}, None),
+        (used(3601, a=3600), {"a": 1.0, "b": None}, None),
+        (used(0), {"a": None}, None),
+        (used(0), {"a": 1.0}, 0.0),
+        (used(3600, a=3600), {}, None),
+    ],
+)
+def test_gpu_time_has_the_price_of_its_model(usage: Usage, prices: Any, usd: float | None) -> None:
+    assert usage.usd(prices) == usd
+
+
+@pytest.mark.parametrize("ended_by", ["reporter", "usage"])
+def test_the_gpu_time_of_a_job_is_that_of_its_model(
+    world: World, monkeypatch: pytest.MonkeyPatch, ended_by: str
 ) -> None:
-    models = [Model(profile=p, usd_per_hour=usd) for p, usd in zip((PROFILE, SMALL), prices, strict=True)]
-    generations = Generations(
-        jobs=world.jobs, models=models, wait_s=1, deadline_ms=None, webhooks=world.generations.webhooks
-    )
-    assert generations.usd_per_hour == usd
+    """Also if its process died before it could settle, and the next request does."""
+    prices = Model(profile=PROFILE, usd_per_hour=0.36), Model(profile=SMALL, usd_per_hour=3600.0)
+    monkeypatch.setattr(world.generations, "models", prices)
+    if ended_by == "usage":
+        monkeypatch.setattr(world.accounting, "on_end", lambda *_: None)
+    jobs = [world.call("POST", "/jobs", APPLE | model)[1]["id"] for model in ({}, {"model": "small"})]
+    for endpoint in world.endpoints.values():
+        endpoint.generate_all()
+    for job in jobs:
+        world.call("GET", f"/jobs/{job}")
+    world.clock.time += 3600
+    _, body = world.call("GET", "/usage")
+    (month,) = world.ledger.months.values()
+    assert month.models.keys() == {PROFILE.id, "small"}
+    assert sum(month.models.values()) == month.gpu_ms > 0
+    usd = month.models[PROFILE.id] * 0.36 / 3_600_000 + month.models["small"] / 1000
+    assert body["usd_this_month"] == pytest.approx(usd, abs=1e-6)

@@ -800,7 +800,7 @@ export interface components {
             gpu_seconds_a_month: number | null;
             /**
              * Usd This Month
-             * @description Price of the GPU time in us-east-1, without idle time, on the most expensive of the models' instances; null: not known
+             * @description Price of the GPU time in us-east-1, without idle time, of each model on its own instance. What is reserved has the highest price. null: not known
              */
             usd_this_month: number | null;
             /**
