@@ -15,8 +15,11 @@ def prepare_layout(pipeline: Any) -> None:
     """Change the convolutions of a pipeline in bfloat16 on a CPU."""
     denoiser = getattr(pipeline, "unet", None)
     for part in (denoiser, getattr(pipeline, "vae", None)):
+        convolutions: list[Any] = []  # Qwen-Image's autoencoder has others, in three dimensions
         if part is not None:
-            part.to(memory_format=torch.channels_last)
+            convolutions = [module for module in part.modules() if isinstance(module, nn.Conv2d)]
+        for convolution in convolutions:
+            convolution.to(memory_format=torch.channels_last)
     if denoiser is not None and _can_reorder():
         for module in denoiser.modules():
             if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str):

@@ -15,7 +15,7 @@ from contract import GenerationRequest, render_profile
 from generation.generate import generate
 from loading import hardware, layout, load
 from loading.layout import prepare_layout
-from tests.model_code import tiny
+from tests.model_code import every_pipeline, tiny
 from tests.model_code.conftest import PROFILE
 
 REQUEST = GenerationRequest(
@@ -110,3 +110,14 @@ def test_elsewhere_convolutions_stay_as_they_are(
     layer = nn.Sequential(nn.Conv2d(16, 32, 3)).to(torch.bfloat16)
     prepare_layout(SimpleNamespace(unet=layer))
     assert type(layer[0]) is nn.Conv2d
+
+
+@pytest.mark.usefixtures("as_a_large_model")
+def test_an_autoencoder_with_convolutions_in_three_dimensions_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EASEL_MODEL_PROFILE")
+    every_pipeline.PIPELINES["QwenImagePipeline"]().save_pretrained(tmp_path)
+    pipeline = load.load_model(tmp_path).pipeline
+    assert pipeline.vae.dtype == torch.bfloat16
+    assert any(isinstance(module, nn.Conv3d) for module in pipeline.vae.modules())
