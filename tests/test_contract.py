@@ -516,7 +516,7 @@ def test_both_passes_count() -> None:
     body = {"prompt": "a", "num_images_per_prompt": 2, "num_inference_steps": 10, "hires": {"steps": 20}}
     first, second = contract.pixel_steps(512, 512, 10, 2), contract.pixel_steps(1024, 1024, 10, 2)
     exact = dataclasses.replace(UNLIMITED, max_pixel_steps=first + second)
-    assert parse(body, exact).pixel_steps == first + second
+    assert parse(body, exact).pixel_steps(exact) == first + second
     with pytest.raises(contract.EaselError) as error:
         parse(body, dataclasses.replace(exact, max_pixel_steps=first + second - 1))
     assert error.value.code == "job_too_large"
@@ -754,9 +754,55 @@ def test_controls_count_in_the_budget_of_both_passes(count: int) -> None:
     profile = dataclasses.replace(WITH_CONTROLS, image_to_image=True)
     body = {"prompt": "a", "control": [{**POSE, "id": id} for id in ("c0", "c1")[:count]], "hires": {"strength": 1}}
     work = (512 * 512 + 1024 * 1024) * 20 * (100 + count * contract.CONTROL_COST_PERCENT) // 100
-    assert parse(body, dataclasses.replace(profile, max_pixel_steps=work)).pixel_steps == work
+    assert parse(body, dataclasses.replace(profile, max_pixel_steps=work)).pixel_steps(profile) == work
     with pytest.raises(contract.EaselError, match=str(work)):
         parse(body, dataclasses.replace(profile, max_pixel_steps=work - 1))
+
+
+@pytest.mark.parametrize("percent", [15, 100])
+def test_controls_count_as_the_profile_says(percent: int) -> None:
+    work = 512 * 512 * 20 * (100 + percent) // 100
+    profile = dataclasses.replace(WITH_CONTROLS, control_cost_percent=percent, max_pixel_steps=work)
+    assert parse({"prompt": "a", "control": [POSE]}, profile).pixel_steps(profile) == work
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "control": [POSE]}, dataclasses.replace(profile, max_pixel_steps=work - 1))
+    assert caught.value.code == "job_too_large"
+
+
+MASKED = {"init_image": png(), "mask_image": png()}
+
+
+@pytest.mark.parametrize(
+    ("without", "fields", "param"),
+    [
+        ("init_image", {"init_image": png()}, "control"),
+        ("mask_image", MASKED, "control"),
+        ("mask_image", {"init_image": png_of(64, 64), "outpaint": {"left": 64}}, "control"),
+        ("strength", {**MASKED, "strength": 0.99}, "strength"),
+        ("hires", {"hires": {}}, "hires"),
+        ("range", {"control": [{**POSE, "start": 0.01}]}, "control[0].start"),
+        ("range", {"control": [{**POSE, "end": 0.99}]}, "control[0].end"),
+    ],
+)
+def test_what_a_model_does_not_take_together_with_control(without: str, fields: dict[str, Any], param: str) -> None:
+    profile = dataclasses.replace(WITH_CONTROLS, image_to_image=True)
+    limited = dataclasses.replace(profile, control_without=(without,))
+    body = {"prompt": "a", "control": [POSE], **fields}
+    assert parse(body, profile).control is not None
+    with pytest.raises(contract.EaselError) as caught:
+        parse(body, limited)
+    assert (caught.value.code, caught.value.param) == ("not_supported", param)
+    if "control" not in fields:
+        assert parse({"prompt": "a", **fields}, limited).control is None
+    assert contract.parse_profile(contract.render_profile(limited)) == limited
+
+
+def test_a_model_may_take_one_control() -> None:
+    single = dataclasses.replace(WITH_CONTROLS, most_controls=1)
+    assert parse({"prompt": "a", "control": [POSE]}, single).control is not None
+    with pytest.raises(contract.EaselError) as caught:
+        parse({"prompt": "a", "control": [POSE, {**POSE, "id": "c0"}]}, single)
+    assert (caught.value.code, caught.value.param) == ("out_of_range", "control")
 
 
 def test_all_files_of_a_request_count_together() -> None:

@@ -176,7 +176,7 @@ def test_images_count_in_the_budget(count: int) -> None:
     images, work = [png_of(64, 64)] * count, (64 * 64 + count * EDIT_PIXELS) * 20 * 2
     exact, less = (dataclasses.replace(EDITOR, max_pixel_steps=limit) for limit in (work, work - 1))
     request = parse(images, exact, num_images_per_prompt=2, num_inference_steps=20)
-    assert request.pixel_steps == contract.without_image(request).pixel_steps == work
+    assert request.pixel_steps(exact) == contract.without_image(request).pixel_steps(exact) == work
     error = refusal(images, less, num_images_per_prompt=2, num_inference_steps=20)
     assert error.code == "job_too_large"
     assert str(EDIT_PIXELS) in error.hint

@@ -83,7 +83,11 @@ CONTROL_RANGE = FloatBound(0, 1)
 """Part of the steps at which a ControlNet starts and ends."""
 CONTROL_FIELDS = ("id", "image", "scale", "start", "end", "preprocess")
 CONTROL_COST_PERCENT = 35
-"""What each ControlNet adds to the work of a job: at every step it computes the first half of a UNet once more."""
+"""What each ControlNet adds to the work of a job, unless the profile has another value: at every step it computes the
+first half of a UNet once more."""
+CONTROL_WITHOUT = ("init_image", "mask_image", "strength", "hires", "range")
+"""What a model may not take together with control: an init_image without a mask; a mask or margins; a strength below 1;
+hires; a start and an end."""
 PREPROCESSORS = ("canny",)
 """What can be made here of a control image, if it is not a map yet."""
 PROMPT_SYNTAXES = ("plain", "weighted")
@@ -411,6 +415,12 @@ class ModelProfile:
     """The LoRAs that requests may use."""
     controls: tuple[ProfileControl, ...] = ()
     """The ControlNets that requests may use."""
+    most_controls: int = CONTROLS.maximum
+    """ControlNets of one request."""
+    control_cost_percent: int = CONTROL_COST_PERCENT
+    """What each ControlNet adds to the work of a job."""
+    control_without: tuple[str, ...] = ()
+    """Items of `CONTROL_WITHOUT` that the model does not take together with control."""
     embeddings: tuple[ProfileEmbedding, ...] = ()
     """The embeddings that prompts may use."""
     edits: int = 0
@@ -446,6 +456,7 @@ def parse_profile(text: str) -> ModelProfile:
     value["presets"] = tuple(_parse_preset(**preset) for preset in value.get("presets", ()))
     value["loras"] = tuple(_parse_lora(**lora) for lora in value.get("loras", ()))
     value["controls"] = tuple(ProfileControl(**control) for control in value.get("controls", ()))
+    value["control_without"] = tuple(value.get("control_without", ()))
     value["embeddings"] = tuple(ProfileEmbedding(**embedding) for embedding in value.get("embeddings", ()))
     value["content"] = tuple(value.get("content", ()))
     return ModelProfile(**{field.name: value[field.name] for field in fields(ModelProfile) if field.name in value})
@@ -591,10 +602,10 @@ class GenerationRequest:
             return self.width, self.height
         return _scaled_side(self.width, self.hires.scale), _scaled_side(self.height, self.hires.scale)
 
-    @property
-    def pixel_steps(self) -> int:
-        """Work of the request, both passes together."""
-        count, more = self.image_count, (len(self.loras or ()), len(self.control or ()))
+    def pixel_steps(self, profile: ModelProfile) -> int:
+        """Return the work of the request, both passes together."""
+        controls = len(self.control or ()) * profile.control_cost_percent
+        count, more = self.image_count, (len(self.loras or ()), controls)
         work = pixel_steps(self.width, self.height, self.steps, count, *more, len(self.images or ()))
         if self.hires is None:
             return work
@@ -614,13 +625,14 @@ def _scaled_side(side: int, scale: float) -> int:
 
 
 def pixel_steps(
-    width: int, height: int, steps: int, count: int, loras: int = 0, controls: int = 0, edits: int = 0
+    width: int, height: int, steps: int, count: int, loras: int = 0, control_percent: int = 0, edits: int = 0
 ) -> int:
     """Return the work of a job for `count` images; the time per pixel-step depends on model and machine.
 
-    `edits`: number of images to look at. The model reads them anew at each step.
+    `control_percent`: what all ControlNets together add. `edits`: number of images to look at. The model reads them
+    anew at each step.
     """
-    percent = 100 + LORA_COST_PERCENT * loras + CONTROL_COST_PERCENT * controls
+    percent = 100 + LORA_COST_PERCENT * loras + control_percent
     return (width * height + EDIT_PIXELS * edits) * steps * count * percent // 100
 
 
@@ -720,6 +732,7 @@ def _check_together(request: GenerationRequest, profile: ModelProfile) -> None:
     _check_files(request)
     if request.images and request.control:
         refuse("not_supported", "control", "control has no effect on images", "Leave out one of the two.")
+    _check_control(request, profile)
     _check_weights(request)
     _check_margins(request)
     _check_size(request, profile)
@@ -750,8 +763,29 @@ def _lora(value: Mapping[str, Any], lora: ProfileLora) -> Lora:
 
 def _control(value: Any, profile: ModelProfile) -> tuple[Control, ...] | None:
     example = '[{"id": "%s", "image": "<base64>"}]'
-    found = _listed(value, "control", "ControlNet", profile, profile.controls, CONTROLS, CONTROL_FIELDS, example)
+    bound = Bound(CONTROLS.minimum, profile.most_controls)
+    found = _listed(value, "control", "ControlNet", profile, profile.controls, bound, CONTROL_FIELDS, example)
     return tuple(_one_control(f"control[{i}]", *pair) for i, pair in enumerate(found)) or None
+
+
+def _check_control(request: GenerationRequest, profile: ModelProfile) -> None:
+    """Refuse what the model does not take together with control."""
+    if not request.control:
+        return
+    partial = [(f"control[{i}]", item) for i, item in enumerate(request.control)]
+    sent = {
+        "init_image": "control" if request.init_image and not request.has_mask else "",
+        "mask_image": "control" if request.has_mask else "",
+        "strength": "strength" if request.strength not in (None, STRENGTH.maximum) else "",
+        "hires": "hires" if request.hires else "",
+        "range": next((f"{name}.start" for name, item in partial if item.start > CONTROL_RANGE.minimum), "")
+        or next((f"{name}.end" for name, item in partial if item.end < CONTROL_RANGE.maximum), ""),
+    }
+    what = {"mask_image": "mask_image and no margins", "strength": "strength below 1", "range": "start and no end"}
+    for name in CONTROL_WITHOUT:
+        if name in profile.control_without and sent[name]:
+            message = f"{profile.name} takes no {what.get(name, name)} together with control"
+            refuse("not_supported", sent[name], message, "Leave out one of the two.")
 
 
 def _one_control(param: str, value: Mapping[str, Any], control: ProfileControl) -> Control:
@@ -1192,7 +1226,7 @@ def _check_size(request: GenerationRequest, profile: ModelProfile) -> None:
         width, height = request.result_size
         message = f"hires.scale makes an image of {width}x{height}; a side has at most {largest} pixels"
         refuse("out_of_range", "hires.scale", message, "Send a smaller scale, width or height.")
-    requested = request.pixel_steps
+    requested = request.pixel_steps(profile)
     if requested > profile.max_pixel_steps:
         message = f"width x height x steps x images is {requested}; the maximum is {profile.max_pixel_steps}"
         hint = "Request fewer images, fewer steps or a smaller size."

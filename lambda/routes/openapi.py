@@ -157,7 +157,7 @@ def _budget(profile: ModelProfile) -> str:
         f"width x height x steps x images is at most {profile.max_pixel_steps}; with an init_image only the steps "
         "that run count: num_inference_steps x strength. With hires, those of both passes count together. "
         f"Each LoRA adds {contract.LORA_COST_PERCENT} % to the product, each ControlNet "
-        f"{contract.CONTROL_COST_PERCENT} %, and each of images {contract.EDIT_PIXELS} to width x height."
+        f"{profile.control_cost_percent} %, and each of images {contract.EDIT_PIXELS} to width x height."
     )
 
 
@@ -177,8 +177,14 @@ def _control(profile: ModelProfile) -> dict[str, Any]:
         "end": {**part, "description": "Part of the steps until which it has an effect, after start"},
         "preprocess": {"type": "string", "enum": list(contract.PREPROCESSORS)},
     }
+    if "range" in profile.control_without:
+        fields |= {
+            "start": {"enum": [contract.CONTROL_RANGE.minimum]},
+            "end": {"enum": [contract.CONTROL_RANGE.maximum]},
+        }
     ids = [control.id for control in profile.controls]
-    return _listed(ids, fields, ("image",), contract.CONTROLS, "Each ControlNet at most once")
+    bound = Bound(contract.CONTROLS.minimum, profile.most_controls)
+    return _listed(ids, fields, ("image",), bound, "Each ControlNet at most once")
 
 
 def _listed(

@@ -10,6 +10,7 @@ from gateway.problem_details import View
 
 PromptSyntax = Literal["plain", "weighted"]
 Content = Literal["refuse", "flag"]
+ControlWithout = Literal["init_image", "mask_image", "strength", "hires", "range"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Timestamp = Annotated[str, Field(description="ISO 8601, UTC", examples=["2026-11-23T08:00:00.000Z"])]
 Link = Annotated[str, Field(description="Absolute, or a path relative to the API's base URL")]
@@ -320,6 +321,13 @@ class Model(View):
     presets: Annotated[list[Preset], Field(description="Named settings to offer to users")]
     loras: Annotated[list[Lora], Field(description="LoRAs that requests may use")]
     controls: Annotated[list[Control], Field(description="ControlNets that requests may use")]
+    control_without: Annotated[
+        list[ControlWithout],
+        Field(
+            description="What the model does not take together with control. init_image: one without a mask; "
+            "mask_image: a mask or margins; strength: one below 1; range: a start or an end of a ControlNet"
+        ),
+    ]
     embeddings: Annotated[list[Embedding], Field(description="Embeddings that prompts may use")]
     state: EndpointHealth
     edits: Annotated[int, Field(description="The most images to look at (`images`) of one request; 0: none")]

@@ -296,6 +296,8 @@ class _Run:
         arguments = self.start.arguments(range(self.images_done, self.images_done + size))
         if isinstance(self.start, EditInput):
             return arguments
+        if "strength" not in inspect.signature(self.pipeline.__call__).parameters:
+            return arguments
         return {**arguments, "strength": pipeline_strength(self.model.pipeline, self.request)}
 
     def _on_step_end(self, pipeline: Any, index: int, size: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,6 +347,8 @@ def _create_run(
 ) -> _Run:
     """Return the run of a request, or of one of its passes, at `size`."""
     class_ = _pipeline_class(model, start, control=control is not None)
+    if control is not None and isinstance(start, InpaintInput):
+        control.check_mask(model.pipeline)
     checker = create_checker(model.pipeline, request)
     own = ({"safety_checker": checker} if checker else {}) | (control.component if control else {})
     pipeline = request_pipeline(model.pipeline, request.scheduler, class_, **own)
@@ -354,7 +358,7 @@ def _create_run(
         pipeline_class(model.pipeline, "Img2Img", control=control is not None)
     arguments = prepare_arguments(pipeline, request, *size, model.embeddings)
     if control is not None:
-        more, warnings = control.arguments(size, "control_image" if start else "image")
+        more, warnings = control.arguments(size, inspect.signature(pipeline.__call__).parameters)
         arguments = replace(arguments, shared=arguments.shared | more, warnings=(*warnings, *arguments.warnings))
     return _Run(model, request, size, pipeline, arguments, start, control, expires_at, checker=checker)
 

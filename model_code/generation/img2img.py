@@ -59,6 +59,8 @@ def pipeline_class(pipeline: Any, kind: Kind, *, control: bool = False) -> Any:
     name = type(pipeline).__name__
     variant = name.replace("Pipeline", f"{'ControlNet' if control else ''}{kind}Pipeline")
     known = (not kind or name in PIPELINES) and (not control or name in CONTROL_PIPELINES)
+    if control and known:
+        known = _PARAMS[kind] not in CONTROL_PIPELINES[name].without
     if not known or not hasattr(diffusers, variant):
         param = "control" if control else _PARAMS[kind]
         message = f"{name} of diffusers {diffusers.__version__} takes no {param}"

@@ -21,7 +21,7 @@ from contract import (
 from generation.img2img import PIPELINES
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
-from model_folder import EDITORS, EXTRAS, CheckedModel, extra_ids, extra_path
+from model_folder import CONTROL_PIPELINES, EDITORS, EXTRAS, CheckedModel, extra_ids, extra_path
 
 _DEFAULT_SIDE = 1024
 
@@ -76,9 +76,24 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         edits=EDITORS.get(type(pipeline).__name__, 0),
         loras=tuple(ProfileLora(id=id) for id in extra_ids(checked.extras, "loras")),
         controls=tuple(ProfileControl(id=id) for id in extra_ids(checked.extras, "controls")),
+        **_control_support(type(pipeline).__name__),
         embeddings=tuple(ProfileEmbedding(id=id) for id in extra_ids(checked.extras, "embeddings")),
         clip_layers=clip_layers(pipeline),
         content=CONTENT[:1] if getattr(pipeline, "safety_checker", None) else (),
+    )
+
+
+def _control_support(pipeline: str) -> dict[str, Any]:
+    """Return the fields of a profile about what goes with ControlNets."""
+    family = CONTROL_PIPELINES.get(pipeline)
+    return (
+        {
+            "most_controls": family.most,
+            "control_cost_percent": family.cost_percent,
+            "control_without": family.without,
+        }
+        if family
+        else {}
     )
 
 

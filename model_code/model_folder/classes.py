@@ -154,8 +154,30 @@ FOR_INPAINTING: Mapping[str, str] = {
 }
 """What an index of a checkpoint for inpainting may name, to the class that it is loaded as. Its UNet has inputs for the
 mask and the masked image beside those for the latents."""
-CONTROL_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""Those for which diffusers has pipelines with ControlNets that are a copy of the UNet's first half."""
+
+
+@dataclass(frozen=True)
+class ControlFamily:
+    """What the pipelines with ControlNets of a class can do."""
+
+    network: str = "ControlNetModel"
+    """The class of a ControlNet."""
+    most: int = 2
+    """ControlNets at once."""
+    cost_percent: int = 35
+    """What each ControlNet adds to the work of a step: an upper bound for those that are published."""
+    without: tuple[str, ...] = ()
+    """What does not go with ControlNets: items of the contract's `CONTROL_WITHOUT`."""
+
+
+CONTROL_PIPELINES: Mapping[str, ControlFamily] = {
+    "FluxPipeline": ControlFamily("FluxControlNetModel"),
+    "QwenImagePipeline": ControlFamily("QwenImageControlNetModel", 1, 15, ("init_image", "mask_image", "hires")),
+    "StableDiffusionPipeline": ControlFamily(),
+    "StableDiffusionXLPipeline": ControlFamily(),
+    "ZImagePipeline": ControlFamily("ZImageControlNetModel", 1, 100, ("init_image", "strength", "hires", "range")),
+}
+"""Those for which diffusers has pipelines with ControlNets."""
 
 _OF_DIFFUSERS = ("Autoencoder", "Scheduler", "Transformer2DModel", "UNet2D")
 _SAFETY_CHECKER = "StableDiffusionSafetyChecker"

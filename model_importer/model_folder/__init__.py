@@ -13,12 +13,14 @@ from .classes import (
     EDITORS,
     PIPELINES,
     WITHOUT_IMAGES,
+    ControlFamily,
     PipelineFamily,
 )
 from .errors import ModelFolderError
 from .extras import EXTRAS, check_digests, extra_ids, extra_path
 from .extras.controls import check_control, image_channels
 from .extras.embeddings import check_embedding
+from .extras.transformer_controls import GUIDANCE, REFINER, block_count, image_inputs
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
@@ -36,13 +38,16 @@ __all__ = [
     "CONTROL_PIPELINES",
     "EDITORS",
     "EXTRAS",
+    "GUIDANCE",
     "INDEX_FILE",
     "JSON_BYTES",
     "PIPELINES",
+    "REFINER",
     "VOCABULARY_FILE",
     "WITHOUT_IMAGES",
     "CheckedModel",
     "Component",
+    "ControlFamily",
     "Files",
     "Header",
     "LocalFiles",
@@ -54,6 +59,7 @@ __all__ = [
     "Target",
     "Tensor",
     "Weights",
+    "block_count",
     "check_control",
     "check_digests",
     "check_embedding",
@@ -63,6 +69,7 @@ __all__ = [
     "extra_ids",
     "extra_path",
     "image_channels",
+    "image_inputs",
     "lora_base",
     "max_bytes",
     "parse_index",

@@ -22,13 +22,22 @@ from pydantic import (
     model_validator,
 )
 
-from model_importer.model_folder import CLIP_PIPELINES, CONTROL_PIPELINES, EDITORS, EXTRAS, PIPELINES, extra_path
+from model_importer.model_folder import (
+    CLIP_PIPELINES,
+    CONTROL_PIPELINES,
+    EDITORS,
+    EXTRAS,
+    PIPELINES,
+    ControlFamily,
+    extra_path,
+)
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
     "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "controls",
-    "embeddings", "licence_url", "suggestions", "subjects", "prompt_tokens", "presets",
+    "most_controls", "control_cost_percent", "control_without", "embeddings", "licence_url", "suggestions", "subjects",
+    "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -44,6 +53,7 @@ CONTAINER_BYTES = 16 * 1024
 SIDES, STEPS, GUIDANCE = (64, 2048), (1, 150), (0, 30)
 LORA_SCALE, CONTROL_SCALE, MOST_LORAS, MOST_CONTROLS = (-4, 4), (0, 2), 16, 8
 MOST_EMBEDDINGS = 32
+CONTROLS, CONTROL_COST_PERCENT = 2, 35
 SCHEDULERS = (
     "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_karras", "euler", "euler_a", "heun", "lcm", "lms", "pndm", "unipc",
     "flow_euler", "flow_heun",
@@ -373,6 +383,28 @@ class Model(_Entry):
     def content(self) -> tuple[str, ...]:
         """What requests may choose for images that the safety checker flags; empty: the model has none."""
         return CONTENT[: CONTENT.index(self._allowed) + 1] if self.safety_checker else ()
+
+    @property
+    def most_controls(self) -> int | None:
+        """ControlNets of one request; None: the contract's."""
+        family = self._control_family
+        return family.most if family and family.most != CONTROLS else None
+
+    @property
+    def control_cost_percent(self) -> int | None:
+        """What each ControlNet adds to the work of a job; None: the contract's."""
+        family = self._control_family
+        return family.cost_percent if family and family.cost_percent != CONTROL_COST_PERCENT else None
+
+    @property
+    def control_without(self) -> tuple[str, ...]:
+        """What does not go together with control."""
+        family = self._control_family
+        return family.without if family else ()
+
+    @property
+    def _control_family(self) -> ControlFamily | None:
+        return CONTROL_PIPELINES.get(self.pipeline) if self.controls else None
 
     @property
     def profile(self) -> str:

@@ -148,7 +148,7 @@ def _qwen_config(layers: int = 2) -> Any:
     )
 
 
-def z_image() -> Any:
+def z_image(layers: int = 1) -> Any:
     """A transformer that predicts flow. Width and height are multiples of 16."""
     from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
     from transformers import Qwen3Model
@@ -159,7 +159,7 @@ def z_image() -> Any:
         all_f_patch_size=(1,),
         in_channels=16,
         dim=32,
-        n_layers=1,
+        n_layers=layers,
         n_refiner_layers=1,
         n_heads=2,
         n_kv_heads=2,

@@ -72,6 +72,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     presets: [],
     loras: [],
     controls: [],
+    control_without: [],
     embeddings: [],
     edits: 0,
     state: READY,

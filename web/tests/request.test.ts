@@ -211,6 +211,21 @@ describe('controls', () => {
     expect(resolveSettings(draft, MODEL).control).toEqual([])
   })
 
+  test('are left out with what the model does not take together with them', () => {
+    const hires = { scale: 2, strength: 0.5, steps: 4 }
+    const draft = createDraft({ control: [control('edges', { start: 0.5 })], hires, strength: 0.5 })
+    const features: Model['features'] = ['image_to_image', 'inpaint', 'hires']
+    const limited = createModel({ ...model, features, control_without: ['init_image', 'strength', 'hires', 'range'] })
+    const part = { edit: { ...emptyEdit(), margins: { left: 64, right: 0, top: 0, bottom: 0 } } }
+    expect(resolveSettings(draft, limited)).toMatchObject({ control: [control('edges')], hires: null })
+    expect(resolveSettings(draft, limited, { edit: null })).toMatchObject({ control: [], strength: 0.5 })
+    expect(resolveSettings(draft, limited, part)).toMatchObject({ control: [control('edges')], strength: 1 })
+    const textOnly = createModel({ ...limited, control_without: ['init_image', 'mask_image'] })
+    expect(resolveSettings(draft, textOnly, part).control).toEqual([])
+    expect(resolveSettings(createDraft({ hires }), limited).hires).toMatchObject(hires)
+    expect(applyParameters(createDraft(), { control: draft.control }, limited)).toEqual(['control'])
+  })
+
   test('cost what the API counts', () => {
     const draft = createDraft({ num_inference_steps: 10, control: [control('edges'), control('depth')] })
     const cost = (512 * 512 * 10 * (100 + 2 * model.bounds.control_cost_percent)) / 100

@@ -9,7 +9,6 @@ from typing import Any
 from contract import (
     CONTROL_RANGE,
     CONTROL_SCALE,
-    CONTROLS,
     PREPROCESSORS,
     EaselError,
     FloatBound,
@@ -49,9 +48,10 @@ def set_control(lenient: LenientFields, sent: Mapping[str, Any]) -> None:
     if not isinstance(units, list) or not all(isinstance(unit, dict) for unit in units):
         refuse("wrong_type", _WHERE, f"{_WHERE}.args must be a list of objects", "Send a list of units.")
     enabled = [unit for unit in units if unit.get("enabled", True) and _used(lenient, unit)]
-    if len(enabled) > CONTROLS.maximum:
-        lenient.ignore(f"units of {_WHERE} after the first {CONTROLS.maximum}")
-    lenient.fields["control"] = [_unit(lenient, unit) for unit in enabled[: CONTROLS.maximum]]
+    most = lenient.profile.most_controls
+    if len(enabled) > most:
+        lenient.ignore(f"units of {_WHERE} after the first {most}")
+    lenient.fields["control"] = [_unit(lenient, unit) for unit in enabled[:most]]
 
 
 def _used(lenient: LenientFields, unit: Mapping[str, Any]) -> bool:

@@ -1,12 +1,12 @@
-"""ControlNets of a request: networks that steer a UNet by an image, such as edges or a pose.
+"""ControlNets of a request: networks that steer a UNet or a transformer by an image, such as edges or a pose.
 
-They are loaded for the request and dropped after it, into a pipeline of its own: the loaded pipeline never has one. The
-structure of a ControlNet is that of the UNet's first half, so that its file of weights is enough.
+They are loaded for the request and dropped after it, into a pipeline of its own: the loaded pipeline never has one.
+Their structure follows from that of the model and from their own tensors, so that their file of weights is enough.
 """
 
 import base64
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,28 @@ from typing import Any
 import torch
 from PIL import Image
 
-from contract import INIT_IMAGE_PIXELS, Control
+from contract import INIT_IMAGE_PIXELS, Control, refuse
 from generation.extras.reading import reading
 from generation.gpu_memory import GpuMemory
 from generation.img2img import fit
 from images.canny import find_edges
 from images.init_image import DecodedImage, decode_init_image
-from model_folder import LocalFiles, check_control, extra_path, image_channels
+from model_folder import (
+    CONTROL_PIPELINES,
+    GUIDANCE,
+    REFINER,
+    LocalFiles,
+    block_count,
+    check_control,
+    extra_path,
+    image_channels,
+    image_inputs,
+)
+
+Weights = dict[str, torch.Tensor]
+
+_PATCH = 4
+"""Latents in a patch of Z-Image."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +52,30 @@ class ControlInput:
         """The component of a pipeline."""
         return {"controlnet": self.nets[0] if len(self.nets) == 1 else [*self.nets]}
 
-    def arguments(self, size: tuple[int, int], image: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return the pipeline's arguments to generate at `size`, and warnings.
-
-        `image` is the name of the argument for the images.
-        """
+    def arguments(self, size: tuple[int, int], parameters: Container[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the pipeline's arguments to generate at `size`, and warnings. `parameters`: those that it has."""
         fitted = [fit(found, *size, param=_param(i)) for i, found in enumerate(self.images)]
         maps = [_map(control, found.image) for control, found in zip(self.requested, fitted, strict=True)]
         arguments: dict[str, list[Any]] = {
-            image: maps,
+            "control_image" if "control_image" in parameters else "image": maps,
             "controlnet_conditioning_scale": [control.scale for control in self.requested],
             "control_guidance_start": [control.start for control in self.requested],
             "control_guidance_end": [control.end for control in self.requested],
+            "control_mode": [None] * len(maps),  # FLUX: some pipelines use no ControlNet without one mode for each
         }
-        single = {name: values[0] for name, values in arguments.items()} if len(maps) == 1 else arguments
+        known = {name: values for name, values in arguments.items() if name in parameters}
+        single = {name: values[0] for name, values in known.items()} if len(maps) == 1 else known
         return single, tuple(warning for found in fitted for warning in found.warnings)
+
+    def check_mask(self, pipeline: Any) -> None:
+        """Refuse a mask for a ControlNet of Z-Image that has no inputs for it, as version 1."""
+        for control, net in zip(self.requested, self.nets, strict=True):
+            inputs = net.config.get("control_in_dim")
+            if inputs is not None and inputs == pipeline.transformer.config.in_channels:
+                message = f"the ControlNet {control.id!r} takes no mask"
+                refuse(
+                    "not_supported", "mask_image", message, "Leave out the mask, or use version 2 of the ControlNet."
+                )
 
 
 def read_control(requested: Sequence[Control] | None) -> ControlInput | None:
@@ -83,6 +107,7 @@ class Controls:
     def loaded(self, requested: Sequence[Control]) -> Iterator[tuple[Any, ...]]:
         """Provide the ControlNets until the end of the block. Raises EaselError: those of `reading`."""
         nets = tuple(self._load(control.id, number) for number, control in enumerate(requested))
+        _check_together(nets)
         size = sum(tensor.nbytes for net in nets for tensor in net.parameters())
         with self.memory.holding(size):
             yield nets
@@ -90,27 +115,85 @@ class Controls:
     def _load(self, id: str, number: int) -> Any:
         from safetensors.torch import load_file
 
-        path, unet = extra_path("controls", id), self.pipeline.unet
+        path, part = extra_path("controls", id), _backbone(self.pipeline)
+        backbone = getattr(self.pipeline, part)
         with reading(path, f"control[{number}].id", self.memory):
-            parts = {"unet": _shapes(unet), "vae": _shapes(self.pipeline.vae)}
+            parts = {part: _shapes(backbone.state_dict()), "vae": _shapes(self.pipeline.vae.state_dict())}
             files = LocalFiles(self.folder, links=True)
-            header = check_control(files, path, type(self.pipeline).__name__, parts)
-            weights = load_file(self.folder / path, device=str(unet.device))
-            net = create_controlnet(unet, image_channels(header.shapes))
+            check_control(files, path, type(self.pipeline).__name__, parts)
+            weights = load_file(self.folder / path, device=str(backbone.device))
+            net = create_controlnet(self.pipeline, weights)
             net.load_state_dict(weights, assign=True)
-            return net.to(unet.device, unet.dtype).eval().requires_grad_(False)
+            return net.to(backbone.device, backbone.dtype).eval().requires_grad_(False)
 
 
-def create_controlnet(unet: Any, channels: tuple[int, ...]) -> Any:
-    """Return a ControlNet of a UNet, without weights. `channels`: those of its layers for the image."""
-    from diffusers import ControlNetModel
+def _check_together(nets: Sequence[Any]) -> None:
+    """Refuse two of FLUX that differ in whether the guidance is an input: their pipeline looks at the first alone."""
+    if len({net.config.get("guidance_embeds") for net in nets}) > 1:
+        message = "one of the two ControlNets has the guidance as an input, and the other has not"
+        refuse("not_supported", "control[1].id", message, "Send one of the two.")
 
-    accepted = inspect.signature(ControlNetModel.__init__).parameters
-    config = {name: value for name, value in unet.config.items() if name in accepted}
-    config |= {"in_channels": unet.config.out_channels, "conditioning_embedding_out_channels": channels}
+
+def create_controlnet(pipeline: Any, weights: Weights) -> Any:
+    """Return the ControlNet of a pipeline that has these weights, without them. Weights that it does not use go."""
+    import diffusers
+
+    network = CONTROL_PIPELINES[type(pipeline).__name__].network
+    backbone = getattr(pipeline, _backbone(pipeline))
+    class_ = getattr(diffusers, network)
+    accepted = inspect.signature(class_.__init__).parameters
+    config = {name: value for name, value in backbone.config.items() if name in accepted}
     with torch.device("meta"):
-        return ControlNetModel(**config)
+        net = class_(**config | _SETTINGS[network](backbone.config, weights))
+    if network == "QwenImageControlNetModel":
+        net.pos_embed = backbone.pos_embed  # it has tensors that are no weights
+    return net
 
 
-def _shapes(part: Any) -> Mapping[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in part.state_dict().items()}
+def _backbone(pipeline: Any) -> str:
+    return "unet" if hasattr(pipeline, "unet") else "transformer"
+
+
+def _of_unet(config: Any, weights: Weights) -> dict[str, Any]:
+    channels = image_channels(_shapes(weights))
+    return {"in_channels": config.out_channels, "conditioning_embedding_out_channels": channels}
+
+
+def _of_flux(config: Any, weights: Weights) -> dict[str, Any]:
+    return {
+        "num_layers": block_count(weights, "transformer_blocks"),
+        "num_single_layers": block_count(weights, "single_transformer_blocks"),
+        "guidance_embeds": any(name.startswith(GUIDANCE) for name in weights),
+    }
+
+
+def _of_qwen_image(config: Any, weights: Weights) -> dict[str, Any]:
+    return {"num_layers": block_count(weights, "transformer_blocks")}
+
+
+def _of_z_image(config: Any, weights: Weights) -> dict[str, Any]:
+    """The files do not say which layers they add to. Those that are published are spread evenly."""
+    count, before = block_count(weights, "control_layers"), weights.get(f"{REFINER}.0.before_proj.weight")
+    if before is not None and not before.any():  # version 2.0 has these weights and does not use them
+        for name in [name for name in weights if name.startswith(f"{REFINER}.")]:
+            del weights[name]
+    refiner = "control_layers" if not block_count(weights, REFINER) else None if before is None else REFINER
+    return {
+        "control_layers_places": [*range(0, config.n_layers, config.n_layers // count)][:count],
+        "control_refiner_layers_places": [*range(min(config.n_refiner_layers, count))],
+        "control_in_dim": image_inputs("ZImageControlNetModel", _shapes(weights)) // _PATCH,
+        "add_control_noise_refiner": refiner,
+    }
+
+
+_SETTINGS: Mapping[str, Callable[[Any, Weights], dict[str, Any]]] = {
+    "ControlNetModel": _of_unet,
+    "FluxControlNetModel": _of_flux,
+    "QwenImageControlNetModel": _of_qwen_image,
+    "ZImageControlNetModel": _of_z_image,
+}
+"""Class of a ControlNet to what returns its settings that are not those of the part that it copies."""
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> Mapping[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

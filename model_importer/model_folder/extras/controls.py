@@ -1,10 +1,15 @@
-"""Whether a ControlNet fits a UNet: it is a copy of the UNet's first half, with a network for its image before it."""
+"""Whether a ControlNet fits a model.
+
+That of a UNet is a copy of the UNet's first half, with a network for its image before it. Those of transformers are in
+`transformer_controls`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import NoReturn
 
 from ..classes import CONTROL_PIPELINES
 from ..errors import ModelFolderError
@@ -12,24 +17,25 @@ from ..files import Files
 from ..loras.base import BASES, CROSS_ATTENTION
 from ..safetensors_header import Header
 from .files import read_extra
+from .transformer_controls import LAYOUTS, Tensors, control_network, transformer_base, transformer_tensors, unused_kind
 
-Tensors = Mapping[str, tuple[int, ...]]
-"""Name to shape."""
 Parts = Mapping[str, Tensors]
 """The tensors of each part of a pipeline."""
 
 _COPIED = re.compile(r"(conv_in|time_embedding\.(?!cond_proj)|add_embedding|class_embedding|down_blocks|mid_block)\b.*")
 """Tensors of a UNet that its ControlNets have, too."""
+_OF_UNET = "ControlNetModel"
 _IMAGE = "controlnet_cond_embedding"
 _COLORS = 3
 _DTYPES = ("BF16", "F16", "F32", "F64")
 _OTHERS = {
     "task_embedding": "a ControlNet Union", "lora_controlnet": "a Control-LoRA", "control_model.": "",
     "input_blocks.": "", "zero_convs.": "", "adapter.": "a T2I-Adapter", "ip_adapter": "an IP-Adapter",
-    "controlnet_blocks.": "a ControlNet of a transformer, such as FLUX",
-    "control_layers.": "a ControlNet of a transformer, such as Z-Image",
+    "pos_embed_input.": "a ControlNet of Stable Diffusion 3",
+    "controlnet_blocks.": "a ControlNet of another transformer",
 }  # fmt: skip
 """Part of a tensor's name to what has it; empty: a ControlNet in its original layout."""
+_BASES = (*(BASES[base] for base in CROSS_ATTENTION.values()), *map(transformer_base, LAYOUTS))
 _ORIGINAL = "It is in the original layout. Use the file that diffusers saved, diffusion_pytorch_model.safetensors."
 
 
@@ -42,13 +48,19 @@ def check_control(files: Files, path: str, pipeline: str, parts: Parts) -> Heade
         message = f"{path} cannot be used: {pipeline} takes no ControlNets"
         raise ModelFolderError(message, f"These do: {', '.join(CONTROL_PIPELINES)}.")
     header = read_extra(files, path)
-    shapes = header.shapes
+    shapes, network = header.shapes, CONTROL_PIPELINES[pipeline].network
     if not is_control(shapes):
         raise _no_control(path, shapes)
-    expected = dict(_expected(parts["unet"], shapes))
-    if problem := _problem(shapes, expected) or _image_problem(shapes, parts):
-        hint = f"It is for {control_base(shapes)}. Use one that was trained for this model or for its base."
-        raise ModelFolderError(f"{path} does not fit this model: {problem}", hint)
+    if control_class(shapes) != network:
+        _refuse_base(path, shapes, "it is for another kind of model")
+    if network == _OF_UNET:
+        problem = _problem(shapes, dict(_expected(parts["unet"], shapes))) or _image_problem(shapes, parts)
+    elif hint := unused_kind(network, shapes, parts["transformer"]):
+        raise ModelFolderError(f"{path} is a ControlNet that cannot be used", hint)
+    else:
+        problem = _problem(shapes, transformer_tensors(network, parts["transformer"], shapes))
+    if problem:
+        _refuse_base(path, shapes, problem)
     for name, tensor in header.tensors.items():
         if tensor.dtype not in _DTYPES:
             message = f"{path} has a tensor of the dtype {tensor.dtype}, {name[:120]}"
@@ -56,13 +68,25 @@ def check_control(files: Files, path: str, pipeline: str, parts: Parts) -> Heade
     return header
 
 
+def _refuse_base(path: str, shapes: Tensors, problem: str) -> NoReturn:
+    hint = f"It is for {control_base(shapes)}. Use one that was trained for this model or for its base."
+    raise ModelFolderError(f"{path} does not fit this model: {problem}", hint)
+
+
 def is_control(shapes: Tensors) -> bool:
     """Return whether a file is a ControlNet as diffusers saves it."""
-    return f"{_IMAGE}.conv_in.weight" in shapes
+    return control_class(shapes) is not None
+
+
+def control_class(shapes: Tensors) -> str | None:
+    """Return the class of a ControlNet; None: it is another file."""
+    return _OF_UNET if f"{_IMAGE}.conv_in.weight" in shapes else control_network(shapes)
 
 
 def control_base(shapes: Tensors) -> str:
     """Return the base of a ControlNet, as people read it."""
+    if network := control_network(shapes):
+        return transformer_base(network)
     width = next((shape[-1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), None)
     return BASES.get(CROSS_ATTENTION.get(width or 0, ""), "another model")
 
@@ -83,7 +107,7 @@ def _no_control(path: str, shapes: Tensors) -> ModelFolderError:
         return ModelFolderError(f"{path} is not a ControlNet as diffusers saves it: {shown}", _ORIGINAL)
     hint = f"This is {kind}, which Easel does not use. " if kind else ""
     message = f"{path} has no tensors of a ControlNet, but {shown}"
-    return ModelFolderError(message, f"{hint}Use a ControlNet of Stable Diffusion 1.x, 2.x or XL.")
+    return ModelFolderError(message, f"{hint}Use a ControlNet of {', '.join(_BASES)}.")
 
 
 def _expected(unet: Tensors, shapes: Tensors) -> Iterator[tuple[str, tuple[int, ...]]]:

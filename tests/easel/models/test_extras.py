@@ -17,7 +17,7 @@ from tests.checkpoints import save_checkpoint
 from tests.easel.models.conftest import Easel
 from tests.easel.models.test_models import LORA, MIT, entry, files_in
 from tests.easel.running import ROOT
-from tests.model_code import tiny
+from tests.model_code import every_pipeline, tiny
 from tests.model_code.control_files import write_control
 from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
 from tests.model_importer.example import LARGE, TAKEN, write_files
@@ -135,6 +135,23 @@ def test_a_controlnet(run: Easel, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((tmp_path / "edges.safetensors").read_bytes()).hexdigest()
     assert entry(entry_file)["controls"] == [{"id": "edges", "sha256": sha256, "scale": 0.5}]
     assert "would load" in run("check", entry_file).stdout
+
+
+def test_a_controlnet_of_a_transformer(run: Easel, tmp_path: Path) -> None:
+    pipeline = tiny.flux()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    write_control(pipeline.transformer, tmp_path / "edges.safetensors")
+    write_control(every_pipeline.qwen_image().transformer, tmp_path / "other.safetensors")
+    assert run("add", tmp_path / "tiny", "--folder", tmp_path, *MIT).exit_code == 0
+    entry_file = tmp_path / "tiny.json"
+    code, why = refused(run, entry_file, tmp_path / "other.safetensors")
+    assert (code, "It is for Qwen-Image." in why) == (1, True)
+    added = run("add", tmp_path / "edges.safetensors", "--to", entry_file)
+    assert added.exit_code == 0, added.stderr
+    assert [control["id"] for control in entry(entry_file)["controls"]] == ["edges"]
+    assert "would load" in run("check", entry_file).stdout
+    alone = run("add", tmp_path / "edges.safetensors", "--folder", tmp_path, *MIT)
+    assert (alone.exit_code, "a ControlNet for FLUX.1" in " ".join(alone.stderr.split())) == (2, True)
 
 
 def test_an_embedding(run: Easel, tmp_path: Path) -> None:

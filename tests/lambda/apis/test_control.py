@@ -85,7 +85,21 @@ def test_the_list_of_models_has_them(world: World) -> None:
     ]
     assert model["bounds"]["controls"] == {"minimum": 1, "maximum": 2}
     assert model["bounds"]["control_scale"] == {"minimum": 0, "maximum": 2}
-    assert model["bounds"]["control_cost_percent"] == CONTROL_COST_PERCENT
+    assert (model["bounds"]["control_cost_percent"], model["control_without"]) == (CONTROL_COST_PERCENT, [])
+
+
+def test_the_list_of_models_says_what_goes_with_them() -> None:
+    limits: dict[str, Any] = {"most_controls": 1, "control_cost_percent": 15, "control_without": ("hires", "range")}
+    world = World(replace(WITH_CONTROLS, **limits))
+    (model,) = world.call("GET", "/models")[1]["models"]
+    assert model["bounds"]["controls"] == {"minimum": 1, "maximum": 1}
+    assert (model["bounds"]["control_cost_percent"], model["control_without"]) == (15, ["hires", "range"])
+    schema = world.call("GET", "/openapi.json")[1]["components"]["schemas"]["GenerationRequest"]
+    assert schema["properties"]["control"]["oneOf"][0]["maxItems"] == 1
+    status, body = world.call("POST", "/generate", {**BODY, "control": BODY["control"][:1]})
+    assert (status, body["code"], body["error"]["param"]) == (400, "not_supported", "control[0].end")
+    unit = {"model": "pose", "image": IMAGES[0]}
+    assert json.loads(world.call("POST", "/sdapi/v1/txt2img", units(unit, unit))[1]["info"])["warnings"]
 
 
 def units(*args: Any, **fields: Any) -> dict[str, Any]:

@@ -211,6 +211,8 @@ def test_the_table_has_classes_for_inpainting() -> None:
         pipeline = type(name, (), {})()
         kinds: tuple[img2img.Kind, ...] = ("Img2Img", "Inpaint")
         found = [img2img.pipeline_class(pipeline, kind) for kind in kinds]
-        if name in CONTROL_PIPELINES:
-            found += [img2img.pipeline_class(pipeline, kind, control=True) for kind in ("", *kinds)]
+        if family := CONTROL_PIPELINES.get(name):
+            fields: dict[img2img.Kind, str] = {"": "", "Img2Img": "init_image", "Inpaint": "mask_image"}
+            taken = [kind for kind in fields if fields[kind] not in family.without]
+            found += [img2img.pipeline_class(pipeline, kind, control=True) for kind in taken]
         assert all(issubclass(class_, diffusers.DiffusionPipeline) for class_ in found)

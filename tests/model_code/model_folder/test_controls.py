@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from model_folder import ModelFolderError, check_folder
 from model_folder.extras import EXTRAS, read_extra
-from tests.model_code import tiny
+from tests.model_code import every_pipeline, tiny
 from tests.model_code.control_files import write_control
 from tests.model_files import tensors
 
@@ -56,6 +56,10 @@ def shrink(name: str) -> Change:
     return lambda weights: weights.update({name: weights[name][:1].clone()})
 
 
+def setting(name: str, tensor: torch.Tensor) -> Change:
+    return lambda weights: weights.update({name: tensor})
+
+
 def without(name: str) -> Change:
     return lambda weights: weights.pop(name)
 
@@ -82,7 +86,8 @@ def test_what_does_not_fit_is_refused_by_name(model: Path, change: Change, word:
     [
         ("control_model.input_blocks.0.0.weight", "original layout"),
         ("task_embedding", "ControlNet Union"),
-        ("controlnet_blocks.0.weight", "FLUX"),
+        ("controlnet_blocks.0.weight", "another transformer"),
+        ("pos_embed_input.proj.weight", "Stable Diffusion 3"),
         ("conv_in.weight", "Use a ControlNet of Stable Diffusion"),
     ],
 )
@@ -104,13 +109,108 @@ def test_the_base_of_another_control_is_named(tmp_path: Path) -> None:
     assert "attn2" in caught.value.message and "Stable Diffusion 1.x" in caught.value.hint
 
 
-def test_a_pipeline_that_takes_none_is_named(tmp_path: Path) -> None:
-    from tests.model_code import every_pipeline
+# --- transformers --------------------------------------------------------------------------------
 
-    every_pipeline.PIPELINES["FluxPipeline"]().save_pretrained(tmp_path)
+TRANSFORMERS = {"FluxPipeline": "FLUX.1", "QwenImagePipeline": "Qwen-Image", "ZImagePipeline": "Z-Image"}
+
+
+@pytest.fixture(scope="module", params=TRANSFORMERS)
+def transformer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with the ControlNet `edges`."""
+    folder: Path = tmp_path_factory.mktemp("models") / request.param
+    pipeline = every_pipeline.PIPELINES[request.param]()
+    pipeline.save_pretrained(folder)
+    write_control(pipeline.transformer, folder / PATH)
+    return folder
+
+
+def test_what_diffusers_saves_for_a_transformer_is_accepted(transformer: Path) -> None:
+    assert check_folder(transformer, extras=[PATH]).extras == (PATH,)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("FluxPipeline", {"num_single_layers": 1}),
+        ("FluxPipeline", {"guidance_embeds": False}),
+        ("ZImagePipeline", {"add_control_noise_refiner": None, "control_in_dim": 16}),
+        ("ZImagePipeline", {"add_control_noise_refiner": "control_layers"}),
+    ],
+)
+def test_all_kinds_of_a_transformer_are_accepted(tmp_path: Path, family: str, changes: dict[str, Any]) -> None:
+    pipeline = every_pipeline.PIPELINES[family]()
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / PATH, **changes)
+    assert check_folder(tmp_path, extras=[PATH]).extras == (PATH,)
+
+
+NAMES = {
+    "FluxPipeline": ("transformer_blocks.0.attn.to_q.weight", "context_embedder.bias", "controlnet_blocks.0.weight"),
+    "QwenImagePipeline": ("transformer_blocks.0.attn.to_q.weight", "txt_in.bias", "controlnet_blocks.0.weight"),
+    "ZImagePipeline": (
+        "control_layers.0.attention.to_q.weight",
+        "control_all_x_embedder.2-1.bias",
+        "control_layers.0.after_proj.weight",
+    ),
+}
+"""A tensor of a copied block, and two of other layers."""
+
+
+def test_tensors_of_a_transformer_that_do_not_fit_are_named(transformer: Path) -> None:
+    names = NAMES[transformer.name]
+    for name in names:
+        assert f"{name} has the shape" in refusal(transformer, shrink(name)).message
+        assert f"it has no {name}" in refusal(transformer, without(name)).message
+        integers = load_file(transformer / PATH)[name].int()
+        assert "dtype I32" in refusal(transformer, setting(name, integers)).message
+    for other in (names[0].replace(".0.", ".1.", 1), "other.weight"):
+        error = refusal(transformer, setting(other, torch.zeros(32, 32)))
+        assert f"there is no {other}" in error.message
+        assert f"It is for {TRANSFORMERS[transformer.name]}." in error.hint
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "word"),
+    [
+        ("FluxPipeline", "controlnet_mode_embedder.weight", "union"),
+        ("FluxPipeline", "input_hint_block.conv_in.weight", "XLabs"),
+        ("FluxPipeline", "controlnet_x_embedder.weight", "for inpainting"),
+        ("QwenImagePipeline", "controlnet_x_embedder.weight", "for inpainting"),
+    ],
+)
+def test_kinds_that_are_not_used_are_named(tmp_path: Path, family: str, name: str, word: str) -> None:
+    pipeline = every_pipeline.PIPELINES[family]()
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / PATH)
+    assert word in refusal(tmp_path, lambda weights: weights.update({name: torch.zeros(32, 20)})).hint
+
+
+@pytest.mark.parametrize("other", TRANSFORMERS)
+def test_a_control_for_another_family_is_named(model: Path, transformer: Path, other: str, tmp_path: Path) -> None:
+    write_control(every_pipeline.PIPELINES[other]().transformer, tmp_path / PATH)
+    for folder in {model, *([] if transformer.name == other else [transformer])}:
+        kept = (folder / PATH).read_bytes()
+        (folder / PATH).write_bytes((tmp_path / PATH).read_bytes())
+        with pytest.raises(ModelFolderError) as caught:
+            check_folder(folder, extras=[PATH])
+        (folder / PATH).write_bytes(kept)
+        assert "does not fit this model" in caught.value.message
+        assert f"It is for {TRANSFORMERS[other]}." in caught.value.hint
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 2, 2)])
+def test_shapes_of_any_rank_are_refused(transformer: Path, shape: tuple[int, ...]) -> None:
+    image = (
+        "control_all_x_embedder.2-1.weight" if transformer.name == "ZImagePipeline" else "controlnet_x_embedder.weight"
+    )
+    assert image in refusal(transformer, lambda weights: weights.update({image: torch.zeros(shape)})).message
+
+
+def test_a_pipeline_that_takes_none_is_named(tmp_path: Path) -> None:
+    every_pipeline.PIPELINES["SanaPipeline"]().save_pretrained(tmp_path)
     (tmp_path / "controls").mkdir()
     (tmp_path / PATH).write_bytes(tensors({"a": (1,)}))
-    with pytest.raises(ModelFolderError, match="FluxPipeline takes no ControlNets"):
+    with pytest.raises(ModelFolderError, match="SanaPipeline takes no ControlNets"):
         check_folder(tmp_path, extras=[PATH])
 
 

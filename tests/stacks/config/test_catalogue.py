@@ -39,6 +39,7 @@ HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
     "loras", "edits", "content", "controls", "embeddings",
+    "most_controls", "control_cost_percent", "control_without",
 }  # fmt: skip
 
 

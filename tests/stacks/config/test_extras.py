@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from contract import ProfileControl, ProfileEmbedding, ProfileLora, parse_profile
+from contract import (
+    CONTROL_COST_PERCENT,
+    CONTROL_WITHOUT,
+    CONTROLS,
+    ProfileControl,
+    ProfileEmbedding,
+    ProfileLora,
+    parse_profile,
+)
+from model_importer.model_folder import CONTROL_PIPELINES, ControlFamily
 from stacks.config.catalogue import MOST_CONTROLS, MOST_EMBEDDINGS, MOST_LORAS, CatalogueError, read_model
 from stacks.config.model_folder import released_files
 from tests.model_files import UNET, UNET_OF_LORA, lora, tensors
@@ -118,6 +127,20 @@ def test_controls_that_are_refused(tmp_path: Path, change: dict[str, Any], code:
     with pytest.raises(CatalogueError) as caught:
         read_model("tiny", write_model(tmp_path, controls=[CANNY | change]))
     assert (caught.value.code, caught.value.key) == (code, key)
+
+
+@pytest.mark.parametrize("pipeline", CONTROL_PIPELINES)
+def test_the_profile_says_what_goes_with_controls(tmp_path: Path, pipeline: str) -> None:
+    family, changes = CONTROL_PIPELINES[pipeline], {"pipeline": pipeline, "dtype": "bfloat16", "safety_checker": False}
+    model = read_model("tiny", write_model(tmp_path, controls=[CANNY], **changes))
+    for text in (model.profile, model.container_profile):
+        profile = parse_profile(text)
+        found = profile.most_controls, profile.control_cost_percent, profile.control_without
+        assert found == (family.most, family.cost_percent, family.without)
+        assert {*profile.control_without} <= {*CONTROL_WITHOUT}
+    assert "control" not in read_model("tiny", write_model(tmp_path, **changes)).profile
+    default = ControlFamily()
+    assert (default.most, default.cost_percent) == (CONTROLS.maximum, CONTROL_COST_PERCENT)
 
 
 def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:

@@ -619,6 +619,11 @@ export interface components {
              */
             controls: components["schemas"]["Control"][];
             /**
+             * Control Without
+             * @description What the model does not take together with control. init_image: one without a mask; mask_image: a mask or margins; strength: one below 1; range: a start or an end of a ControlNet
+             */
+            control_without: ("init_image" | "mask_image" | "strength" | "hires" | "range")[];
+            /**
              * Embeddings
              * @description Embeddings that prompts may use
              */

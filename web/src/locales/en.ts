@@ -88,6 +88,7 @@ export default {
     note: 'Adds detail, without the repeated subjects of one pass at that size.',
     result: 'The image will have {width} × {height} pixels.',
     withoutInit: 'Not together with an init image.',
+    withoutControl: 'This model does not take it together with a ControlNet.',
     scale: 'Times the size',
     strength: 'How much the second pass changes',
     steps: 'Steps of the second pass',
@@ -126,6 +127,7 @@ export default {
     start: 'Start of {name} (part of the steps)',
     end: 'End of {name} (part of the steps)',
     withoutEdits: 'Not together with pictures for the prompt. Remove those to use it.',
+    withoutInit: 'This model does not take it together with an init image. Remove that to use it.',
   },
   edits: {
     add: 'Add pictures',

@@ -82,6 +82,7 @@ export default {
     note: '增加细节，又不会像直接生成大图那样重复主体。',
     result: '图片将有 {width} × {height} 像素。',
     withoutInit: '不能和初始图片一起使用。',
+    withoutControl: '此模型不能同时使用它和 ControlNet。',
     scale: '放大倍数',
     strength: '第二遍改变多少',
     steps: '第二遍的步数',
@@ -120,6 +121,7 @@ export default {
     start: '{name} 的起点（步数的比例）',
     end: '{name} 的终点（步数的比例）',
     withoutEdits: '不能和提示词的图片一起使用。要使用它，请先移除那些图片。',
+    withoutInit: '此模型不能同时使用它和初始图片。要使用它，请先移除初始图片。',
   },
   edits: {
     add: '添加图片',

@@ -1,7 +1,7 @@
 import { failure, type Failure } from '@/api/failure'
 import type { ChosenControl, ChosenLora, Feature, GenerationRequest, Model, Parameters, Preset } from '@/api/types'
 import type { ImageSize } from '@/images/canvas'
-import { acceptsControls, availableControls } from '@/control/controls'
+import { acceptsControls, isWithoutControl, usableControls } from '@/control/controls'
 import { editSize } from '@/edits/editSize'
 import { hasMargins, type Edit, type Margins } from '@/inpaint/edit'
 import type { EncodedStart } from '@/inpaint/encodeStart'
@@ -124,6 +124,9 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
   const steps = stepRange(model, scheduler)
   const defaultSteps = Math.max(steps.minimum, Math.min(steps.maximum, defaults.num_inference_steps))
   const num_inference_steps = within(draft.num_inference_steps, steps, defaultSteps)
+  const control = usableControls(draft.control, model, start)
+  const isWithout = (name: 'strength' | 'hires') => control.length > 0 && isWithoutControl(name, model)
+  const strength = within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength)
   const hires = draft.hires && { ...draft.hires, steps: draft.hires.steps ?? num_inference_steps }
   const size = start?.sources?.[0] ? editSize(start.sources[0], model) : defaults
   const clipSkip = hasFeature(model, 'clip_skip') ? bounds.clip_skip : null
@@ -137,11 +140,14 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
     guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
     scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
-    strength: within(draft.strength, bounds.strength, start?.edit ? PART_STRENGTH : defaults.strength),
+    strength: isWithout('strength') ? bounds.strength.maximum : strength,
     loras,
-    control: start?.sources ? [] : availableControls(draft.control, model),
+    control,
     clip_skip: isInteger(draft.clip_skip ?? NaN, clipSkip ?? NOTHING) ? draft.clip_skip : null,
-    hires: hires && !start && hasFeature(model, 'hires') && isHires(hires, model, steps) ? hires : null,
+    hires:
+      hires && !start && !isWithout('hires') && hasFeature(model, 'hires') && isHires(hires, model, steps)
+        ? hires
+        : null,
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import generation.extras.control
 from contract import ProfileLora
@@ -23,13 +24,18 @@ from generation.generate import Model
 from images.canny import find_edges
 from loading import hardware, layout
 from loading.load import load_model
-from tests.model_code import lora_files, tiny
-from tests.model_code.control_files import write_control
+from model_folder import CONTROL_PIPELINES
+from tests.model_code import every_pipeline, lora_files, tiny
+from tests.model_code.control_files import create_control, write_control
 
 Send = Callable[..., Any]
 SMALL = {"prompt": "a", "width": 64, "height": 64, "num_inference_steps": 2, "seed": 7, "guidance_scale": 2.0}
-PIPELINES = {"StableDiffusionPipeline": tiny.stable_diffusion, "StableDiffusionXLPipeline": tiny.stable_diffusion_xl}
 NAMES = ("first", "second")
+TEXT_TO_IMAGE = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
+"""Those whose pipeline calls the images for the ControlNets `image`."""
+CONFIG = {"add_control_noise_refiner", "control_in_dim", "control_layers_places"}
+SAMPLED = {"FluxPipeline", "QwenImagePipeline"}
+"""Those whose pipeline takes noise for the latents of these images before that of the generated image."""
 
 
 def disc(side: int = 64, color: str = "white") -> Image.Image:
@@ -53,17 +59,18 @@ def no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EASEL_MODEL_PROFILE", raising=False)
 
 
-@pytest.fixture(scope="module", params=PIPELINES)
+@pytest.fixture(scope="module", params=CONTROL_PIPELINES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a pipeline with two ControlNets and a LoRA."""
     folder: Path = tmp_path_factory.mktemp("models") / request.param
-    pipeline = PIPELINES[request.param]()
+    torch.manual_seed(0)
+    pipeline = every_pipeline.PIPELINES[request.param]()
     pipeline.save_pretrained(folder)
     for seed, name in enumerate(NAMES):
-        write_control(pipeline.unet, folder / f"controls/{name}.safetensors", seed=seed)
+        write_control(lora_files.backbone(pipeline), folder / f"controls/{name}.safetensors", seed=seed)
     (folder / "loras").mkdir()
-    shapes = lora_files.shapes(pipeline.unet, "lora_unet")
-    save_file(lora_files.matrices(shapes), folder / "loras/style.safetensors")
+    strength = 20 if "Qwen" in request.param else 1
+    lora_files.by_peft(pipeline, folder / "loras/style.safetensors", strength=strength)
     return folder
 
 
@@ -86,23 +93,27 @@ def pixels(response: Any) -> Any:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))).astype(int)
 
 
-def with_diffusers(model: Model, folder: Path, names: tuple[str, ...], image: Any, **arguments: Any) -> Any:
+def with_diffusers(model: Model, names: tuple[str, ...], image: Any, **arguments: Any) -> Any:
     """Return what diffusers generates with ControlNets that it made itself from the UNet."""
-    nets = []
-    for name in names:
-        net = diffusers.ControlNetModel.from_unet(
-            model.pipeline.unet, conditioning_embedding_out_channels=(4, 4, 8, 8), load_weights_from_unet=False
-        )
-        net.load_state_dict(load_file(folder / f"controls/{name}.safetensors"))
-        nets.append(net.eval())
-    kind = type(model.pipeline).__name__.replace("Pipeline", "ControlNetPipeline")
-    components = dict(model.pipeline.components)
+    config = {name: arguments.pop(name) for name in [*arguments] if name in CONFIG}
+    seeds = {"seed": 1} if config else {}
+    nets = [
+        create_control(lora_files.backbone(model.pipeline), **{"seed": NAMES.index(name)} | seeds, **config)
+        for name in names
+    ]
+    name = type(model.pipeline).__name__
+    class_ = getattr(diffusers, name.replace("Pipeline", "ControlNetPipeline"))
+    components = dict(model.pipeline.components) | {"controlnet": nets if len(nets) > 1 else nets[0]}
     components["scheduler"] = type(components["scheduler"]).from_config(components["scheduler"].config)
-    pipeline = getattr(diffusers, kind)(**components, controlnet=nets if len(nets) > 1 else nets[0])
+    accepted = inspect.signature(class_.__init__).parameters
+    pipeline = class_(**{key: part for key, part in components.items() if key in accepted})
     pipeline.set_progress_bar_config(disable=True)
+    guidance = "true_cfg_scale" if "Qwen" in name else "guidance_scale"
+    arguments |= {"negative_prompt": [" "]} if "Qwen" in name else {}
     output = pipeline(
-        prompt=["a"], image=image, width=64, height=64, num_inference_steps=2, guidance_scale=2.0, output_type="np",
-        generator=torch.Generator("cpu").manual_seed(7), **arguments,
+        prompt=["a"], width=64, height=64, num_inference_steps=2, output_type="np",
+        generator=torch.Generator("cpu").manual_seed(7),
+        **{"image" if name in TEXT_TO_IMAGE else "control_image": image, guidance: 2.0}, **arguments,
     )  # fmt: skip
     return (output.images[0] * 255).round().astype(int)
 
@@ -115,20 +126,25 @@ def test_controls_and_loras_take_the_layout_of_a_cpu_with_bfloat16(
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
     model = load_model(folder)
     plain = send(model, **SMALL)["generated_images"]
-    assert all(m.weight.is_mkldnn for m in model.pipeline.unet.modules() if isinstance(m, torch.nn.Conv2d))
+    modules = lora_files.backbone(model.pipeline).modules()
+    assert all(module.weight.is_mkldnn for module in modules if isinstance(module, torch.nn.Conv2d))
     for extra in ({"control": [use()]}, {"loras": [{"id": "style"}]}):
         assert send(model, **SMALL, **extra)["generated_images"] != plain
     assert send(model, **SMALL)["generated_images"] == plain
 
 
-def test_it_generates_what_diffusers_does(send: Send, model: Model, folder: Path) -> None:
+def test_it_generates_what_diffusers_does(send: Send, model: Model) -> None:
+    scale = {"controlnet_conditioning_scale": 1.0}
     plain = pixels(send(model, **SMALL))
     steered = pixels(send(model, **SMALL, control=[use()]))
     assert np.abs(steered - plain).max() > 2
-    assert np.abs(steered - with_diffusers(model, folder, ("first",), disc())).max() <= 1
+    assert np.abs(steered - with_diffusers(model, ("first",), disc(), **scale)).max() <= 1
+    if model.profile.most_controls == 1:
+        assert send(model, **SMALL, control=[use(), use("second")])["error"]["code"] == "out_of_range"
+        return
     both = pixels(send(model, **SMALL, control=[use(scale=0.5), use("second", start=0.5)]))
     expected = with_diffusers(
-        model, folder, NAMES, [disc()] * 2, controlnet_conditioning_scale=[0.5, 1.0],
+        model, NAMES, [disc()] * 2, controlnet_conditioning_scale=[0.5, 1.0],
         control_guidance_start=[0.0, 0.5], control_guidance_end=[1.0, 1.0],
     )  # fmt: skip
     assert np.abs(both - expected).max() <= 1
@@ -138,7 +154,8 @@ def test_nothing_stays_after_a_request(send: Send, model: Model, monkeypatch: py
     before = send(model, **SMALL)["generated_images"]
     steered = send(model, **SMALL, control=[use()])["generated_images"]
     assert before != steered
-    assert send(model, **SMALL, control=[use(scale=0)])["generated_images"] == before
+    if type(model.pipeline).__name__ not in SAMPLED:
+        assert send(model, **SMALL, control=[use(scale=0)])["generated_images"] == before
     assert send(model, **SMALL)["generated_images"] == before
     cancelled = replace(model, is_cancelled=lambda: True)
     assert send(cancelled, **SMALL, control=[use()])["error"]["code"] == "cancelled"
@@ -154,32 +171,54 @@ def test_nothing_stays_after_a_request(send: Send, model: Model, monkeypatch: py
     assert "controlnet" not in model.pipeline.components
 
 
-def test_it_goes_with_a_lora_an_image_a_mask_and_a_second_pass(send: Send, model: Model) -> None:
-    profile = replace(model.profile, loras=(ProfileLora(id="style"),))
-    model, image = replace(model, profile=profile), encoded(disc(color="red"))
-    mask = Image.new("L", (64, 64), 0)
-    mask.paste(255, (0, 0, 32, 64))
-    for fields in (
-        {"loras": [{"id": "style"}]},
-        {"init_image": image, "strength": 0.5},
-        {"init_image": image, "mask_image": encoded(mask.convert("RGB"))},
-        {"init_image": image, "outpaint": {"left": 64}},
-        {"hires": {"scale": 1.5, "strength": 1}},
-        {"prompt": "(a:1.3) b", "prompt_syntax": "weighted"},
-    ):
-        sent: dict[str, Any] = {**SMALL, **fields}
-        if "outpaint" in fields:
-            del sent["width"], sent["height"]
-        plain, steered = pixels(send(model, **sent)), pixels(send(model, **sent, control=[use(), use("second")]))
-        assert plain.shape == steered.shape
-        assert np.abs(plain - steered).max() > 2, fields
-        assert (pixels(send(model, **sent)) == plain).all()
+def mask_of(width: int) -> Image.Image:
+    mask = Image.new("RGB", (64, 64), "black")
+    mask.paste((255, 255, 255), (0, 0, width, 64))
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("feature", "fields"),
+    [
+        ("loras", {"loras": [{"id": "style"}]}),
+        ("init_image", {"init_image": encoded(disc(color="red")), "strength": 0.5}),
+        ("mask_image", {"init_image": encoded(disc(color="red")), "mask_image": encoded(mask_of(32))}),
+        ("strength", {"init_image": encoded(disc(color="red")), "mask_image": encoded(mask_of(32)), "strength": 0.5}),
+        ("mask_image", {"init_image": encoded(disc(color="red")), "outpaint": {"left": 64}}),
+        ("hires", {"hires": {"scale": 1.5, "strength": 1}}),
+        ("weights", {"prompt": "(a:1.3) b", "prompt_syntax": "weighted"}),
+    ],
+)
+def test_it_goes_with_other_features(send: Send, model: Model, feature: str, fields: dict[str, Any]) -> None:
+    model = replace(model, profile=replace(model.profile, loras=(ProfileLora(id="style"),)))
+    if feature == "weights" and model.profile.clip_layers is None:
+        return
+    sent: dict[str, Any] = {**SMALL, **fields}
+    if "outpaint" in fields:
+        del sent["width"], sent["height"]
+    control = [use(), use("second")][: model.profile.most_controls]
+    plain, response = send(model, **sent), send(model, **sent, control=control)
+    without = model.profile.control_without
+    if feature in without or (feature == "strength" and "mask_image" in without):
+        assert response["error"]["code"] == "not_supported"
+    else:
+        assert np.abs(pixels(plain) - (steered := pixels(response))).max() > 2
         if "mask_image" in fields:
             assert (steered[:, 32:] == np.asarray(disc(color="red"))[:, 32:]).all()
+    assert send(model, **sent)["generated_images"] == plain["generated_images"]
+
+
+def test_a_start_and_an_end(send: Send, model: Model) -> None:
+    whole, late = (send(model, **SMALL, control=[use(start=start)]) for start in (0, 0.5))
+    if "range" in model.profile.control_without:
+        assert (late["error"]["code"], late["error"]["param"]) == ("not_supported", "control[0].start")
+        assert send(model, **SMALL, control=[use(end=0.5)])["error"]["param"] == "control[0].end"
+    else:
+        assert late["generated_images"] != whole["generated_images"]
 
 
 def test_an_image_does_not_depend_on_the_others(send: Send, model: Model) -> None:
-    control = [use(), use("second")]
+    control = [use(), use("second")][: model.profile.most_controls]
     several = send(replace(model, batch_size=4), **SMALL, num_images_per_prompt=3, control=control)
     alone = [send(model, **{**SMALL, "seed": 7 + i}, control=control)["generated_images"][0] for i in range(3)]
     images = [pixels({"generated_images": [image]}) for image in several["generated_images"]]
@@ -195,11 +234,60 @@ def test_edges_can_be_found_here(send: Send, model: Model) -> None:
     assert warning.startswith("control[0].image has 128x64 pixels")
 
 
+def test_two_of_flux_have_the_guidance_alike(send: Send, tmp_path: Path) -> None:
+    pipeline = every_pipeline.PIPELINES["FluxPipeline"]()
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / "controls/first.safetensors", num_single_layers=1)
+    write_control(pipeline.transformer, tmp_path / "controls/second.safetensors", guidance_embeds=False)
+    model = load_model(tmp_path)
+    plain = send(model, **SMALL)["generated_images"]
+    error = send(model, **SMALL, control=[use(), use("second")])["error"]
+    assert (error["code"], error["param"]) == ("not_supported", "control[1].id")
+    for name in NAMES:
+        assert send(model, **SMALL, control=[use(name)])["generated_images"] != plain
+    assert send(model, **SMALL)["generated_images"] == plain
+
+
+Z_IMAGE: dict[str, dict[str, Any]] = {
+    "1": {"add_control_noise_refiner": None, "control_in_dim": 16},
+    "2.0": {"add_control_noise_refiner": "control_layers"},
+    "2.1": {"add_control_noise_refiner": "control_noise_refiner"},
+}
+
+
+@pytest.mark.parametrize("version", Z_IMAGE)
+def test_versions_of_z_image(send: Send, tmp_path: Path, version: str) -> None:
+    pipeline = tiny.z_image(layers=4)
+    pipeline.save_pretrained(tmp_path)
+    changes = Z_IMAGE[version] | {"control_layers_places": [0, 2]}
+    net = write_control(pipeline.transformer, tmp_path / "controls/first.safetensors", **changes)
+    if version == "2.0":  # the original file has blocks that are not used
+        unused = create_control(pipeline.transformer, **changes | Z_IMAGE["2.1"]).state_dict()
+        unused |= {name: torch.zeros_like(tensor) for name, tensor in unused.items() if "before_proj" in name}
+        save_file({**unused, **net.state_dict()}, tmp_path / "controls/second.safetensors")
+    model = load_model(tmp_path)
+    steered = pixels(send(model, **SMALL, control=[use()]))
+    assert (
+        np.abs(steered - with_diffusers(model, ("first",), disc(), controlnet_conditioning_scale=1.0, **changes)).max()
+        <= 1
+    )
+    if version == "2.0":
+        assert (pixels(send(model, **SMALL, control=[use("second")])) == steered).all()
+    image = encoded(disc(color="red"))
+    masked = send(model, **SMALL, control=[use()], init_image=image, mask_image=encoded(mask_of(32)))
+    if version == "1":
+        assert (masked["error"]["code"], masked["error"]["param"]) == ("not_supported", "mask_image")
+    else:
+        assert (pixels(masked)[:, 32:] == np.asarray(disc(color="red"))[:, 32:]).all()
+
+
 def test_a_damaged_image_is_refused_before_anything_is_loaded(send: Send, model: Model) -> None:
     whole = base64.b64decode(encoded(disc()))
     damaged = base64.b64encode(whole[:60]).decode()
-    error = send(model, **SMALL, control=[use(), use("second", image=damaged)])["error"]
-    assert (error["code"], error["param"]) == ("bad_image", "control[1].image")
+    control = [use(), use("second")][: model.profile.most_controls]
+    control[-1]["image"] = damaged
+    error = send(model, **SMALL, control=control)["error"]
+    assert (error["code"], error["param"]) == ("bad_image", f"control[{len(control) - 1}].image")
 
 
 def test_a_file_that_was_replaced_is_an_error(send: Send, model: Model, folder: Path, tmp_path: Path) -> None:
@@ -220,5 +308,5 @@ def test_a_pipeline_without_controlnets_refuses_them() -> None:
     from generation.img2img import pipeline_class
 
     with pytest.raises(EaselError) as caught:
-        pipeline_class(type("FluxPipeline", (), {})(), "", control=True)
+        pipeline_class(type("SanaPipeline", (), {})(), "", control=True)
     assert (caught.value.code, caught.value.param) == ("not_supported", "control")
