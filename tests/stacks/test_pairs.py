@@ -59,6 +59,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
         {},
         {"instance_type": "ml.g5.xlarge"},
         {"instance_type": "ml.g5.xlarge", "instance_fallbacks": "ml.g6.xlarge"},
+        {"instance_type": "ml.g5.xlarge,hub=ml.g6.xlarge", "instance_fallbacks": "hub=ml.g5.xlarge"},
     ),
     "gpu_host": ({}, {"gpu_host": "al2023"}),
     "throttle": ({}, {"throttle_rate": "5", "daily_quota": "77"}),
@@ -69,7 +70,7 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
     "webhooks": ({}, {"webhooks": "on"}),
     "content": ({}, {"content": "flag"}),
     "alert_email": ({}, {"alert_email": "you@example.com"}),
-    "model": ({}, {"model": "hub"}, {"model": "s3"}),
+    "model": ({}, {"model": "hub"}, {"model": "s3"}, {"model": "tiny,hub"}),
     "hub_url": ({}, {"hub_url": "https://hub.example.org"}),
     "hub_token_secret": ({}, {"hub_token_secret": "hub-token"}),
     "model_token_secret": ({}, {"model_token_secret": "model-token"}),
@@ -104,19 +105,19 @@ FACTORS: Mapping[str, tuple[dict[str, str], ...]] = {
 
 
 def is_refused(row: Row) -> bool:
-    """Return whether the settings exclude each other: what is not in a region, or a site where none can be."""
+    """Return whether the settings exclude each other: what is not in a region, a site where none can be, or a value of
+    a model that is not deployed."""
     china = row.get("region") == {"region": "cn-north-1"}
     no_page = bool(row.get("region") or row.get("api_auth") == {"api_auth": "iam"})
     site_on, site_off = row.get("site") == {"site": "on"}, row.get("site") == {"site": "off"}
     front = (site_on and no_page) or (row.get("waf") == {"waf": GLOBAL} and (no_page or site_off))
     no_sign_in = bool(row.get("sign_in")) and (no_page or site_off or bool(row.get("api_auth")))
     no_budgets = bool(row.get("region") and "budget_action" in row.get("budget_usd", {}))
-    return (
-        front
-        or no_sign_in
-        or no_budgets
-        or (china and row.get("model") == {"model": "hub"} and row.get("hub_url") == {})
-    )
+    has_hub = "hub" in row.get("model", {}).get("model", "")
+    needs_hub = "hub=" in row.get("instance_type", {}).get("instance_type", "")
+    no_model = needs_hub and not has_hub and "model" in row
+    no_hub = china and (has_hub or needs_hub) and row.get("hub_url") == {}
+    return front or no_sign_in or no_budgets or no_model or no_hub
 
 
 def pairs(row: Row) -> set[Any]:
@@ -183,25 +184,34 @@ def test_templates_match_the_settings(row: Row, tmp_path: Path, catalogue: Path)
     site = not why_no_site(settings, region)
     assert (settings.names.site in assembly.templates) is site
     account = images.ACCOUNTS[region] if region else "FindInMap"
-    assert account in json.dumps(assembly.only("AWS::SageMaker::Model")["PrimaryContainer"]["Image"])
+    models = assembly.properties("AWS::SageMaker::Model")
+    assert len(models) == len(settings.models)
+    assert all(account in json.dumps(model["PrimaryContainer"]["Image"]) for model in models)
 
 
 # --- one check for each group of settings --------------------------------------------------------
 
 
+def configs(assembly: Assembly, settings: Settings) -> Iterator[tuple[dict[str, Any], Settings]]:
+    """Yield the endpoint configuration and the settings of each model."""
+    found = assembly.properties("AWS::SageMaker::EndpointConfig")
+    for config, id in zip(found, settings.models, strict=True):
+        yield config, settings.of(id)
+
+
 def check_endpoint(assembly: Assembly, settings: Settings) -> None:
-    config = assembly.only("AWS::SageMaker::EndpointConfig")
-    (variant,) = config["ProductionVariants"]
-    assert ("AsyncInferenceConfig" in config) is (settings.mode == "async")
-    pools = [(pool["Priority"], pool["InstanceType"]) for pool in variant.get("InstancePools", ())]
-    assert pools == (list(enumerate(settings.pool, 1)) if settings.instance_fallbacks else [])
-    assert variant.get("InstanceType") == (None if pools else settings.instance_type or "ml.m5.large")
+    for config, own in configs(assembly, settings):
+        (variant,) = config["ProductionVariants"]
+        assert ("AsyncInferenceConfig" in config) is (settings.mode == "async")
+        pools = [(pool["Priority"], pool["InstanceType"]) for pool in variant.get("InstancePools", ())]
+        assert pools == (list(enumerate(own.pool, 1)) if own.instance_fallbacks else [])
+        assert variant.get("InstanceType") == (None if pools else own.instance_type or "ml.m5.large")
+        assert variant["InitialInstanceCount"] == max(1, settings.min_instances)
     targets = assembly.resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
     bounds = [(resource["Properties"]["MinCapacity"], resource["Properties"]["MaxCapacity"]) for resource in targets]
-    exists = settings.endpoint == "on"
-    assert bounds == [(settings.min_instances, settings.max_instances)] * exists
-    assert len(assembly.resources("AWS::SageMaker::Endpoint")) == exists
-    assert variant["InitialInstanceCount"] == max(1, settings.min_instances)
+    count = len(settings.models) * (settings.endpoint == "on")
+    assert bounds == [(settings.min_instances, settings.max_instances)] * count
+    assert len(assembly.resources("AWS::SageMaker::Endpoint")) == count
 
 
 def check_authentication(assembly: Assembly, settings: Settings) -> None:
@@ -227,21 +237,27 @@ def check_limits(assembly: Assembly, settings: Settings) -> None:
 
 def check_update_and_shell(assembly: Assembly, settings: Settings) -> None:
     endpoints = assembly.properties("AWS::SageMaker::Endpoint")
-    deployment = endpoints[0].get("DeploymentConfig", {}) if endpoints else {}
-    assert bool(deployment) is (settings.update == "blue_green" and settings.endpoint == "on")
-    alarms = {alarm["AlarmName"]["Ref"] for alarm in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])}
     resources = assembly.resources("AWS::CloudWatch::Alarm", settings.names.model)
-    assert alarms == {id for id in resources if id.startswith("EndpointRollback")}
-    dimensions = [{item["Name"] for item in resources[id]["Properties"]["Dimensions"]} for id in alarms]
-    assert [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, {"service", "code"})] == (
-        [2, 3] if alarms else [0, 0]
-    )
+    alarms: set[str] = set()
+    for endpoint, model in zip(endpoints, settings.models, strict=False):
+        deployment = endpoint.get("DeploymentConfig", {})
+        assert bool(deployment) is (settings.update == "blue_green")
+        named = deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])
+        alarms = {alarm["AlarmName"]["Ref"] for alarm in named}
+        first = model == settings.models[0]
+        start = "EndpointRollback" if first else f"Model{model}EndpointRollback"
+        assert alarms == {id for id in resources if id.startswith(start)}
+        dimensions = [{item["Name"] for item in resources[id]["Properties"]["Dimensions"]} for id in alarms]
+        jobs = {"service", "code"} if first else {"service", "code", "model"}
+        counts = [dimensions.count(names) for names in ({"EndpointName", "VariantName"}, jobs)]
+        assert counts == ([2, 3] if alarms else [0, 0])
     shell = settings.shell == "on"
-    (variant,) = assembly.only("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
-    assert variant.get("EnableSSMAccess", False) is shell
-    assert assembly.only("AWS::SageMaker::Model")["EnableNetworkIsolation"] is not shell
+    for config, _ in configs(assembly, settings):
+        assert config["ProductionVariants"][0].get("EnableSSMAccess", False) is shell
+    for served in assembly.properties("AWS::SageMaker::Model"):
+        assert served["EnableNetworkIsolation"] is not shell
     policies = json.dumps(assembly.resources("AWS::IAM::Policy", settings.names.model))
-    assert policies.count("ssmmessages:") == (4 if shell else 0)
+    assert policies.count("ssmmessages:") == (4 * len(settings.models) if shell else 0)
     assert ("cloudwatch:DescribeAlarms" in policies) is bool(alarms)
     outputs = assembly.outputs(settings.names.model)
     assert ("ShellCommand" in outputs) is (shell and bool(endpoints))
@@ -256,7 +272,8 @@ def check_costs(assembly: Assembly, settings: Settings) -> None:
     assert [budget["BudgetLimit"]["Amount"] for budget in budgets] == amounts
     guards = assembly.resources("AWS::Events::Rule", settings.names.model)
     stops = settings.budget_action == "stop"
-    assert len(guards) == (bool(settings.idle_hours) + stops) * (settings.endpoint == "on")
+    idle = len(settings.models) * bool(settings.idle_hours)
+    assert len(guards) == (idle + stops) * (settings.endpoint == "on")
     mails = assembly.properties("AWS::SNS::Subscription", settings.names.storage)
     assert [mail["Endpoint"] for mail in mails] == [settings.alert_email] * bool(settings.alert_email)
     functions = assembly.properties("AWS::Lambda::Function", settings.names.api)
@@ -298,9 +315,14 @@ def check_retention(assembly: Assembly, settings: Settings) -> None:
     assert bucket["DeletionPolicy"] == ("Delete" if settings.removal == "destroy" else "Retain")
 
 
+def imported(settings: Settings) -> list[str]:
+    """Return the models that are not in a folder."""
+    return [model for model in settings.models if model != "tiny"]
+
+
 def check_source(assembly: Assembly, settings: Settings) -> None:
     imports = assembly.resources("Custom::EaselImport")
-    assert len(imports) == (settings.model != "tiny")
+    assert len(imports) == len(imported(settings))
     for resource in imports.values():
         assert settings.hub_url in json.dumps(resource)
         assert settings.hub_token_secret in json.dumps(resource)
@@ -345,8 +367,8 @@ def check_firewall(assembly: Assembly, settings: Settings) -> None:
 
 def check_network(assembly: Assembly, settings: Settings) -> None:
     network = {"Subnets": SUBNETS.split(","), "SecurityGroupIds": [GROUP]}
-    config = assembly.only("AWS::SageMaker::Model").get("VpcConfig")
-    assert config == (network if settings.subnets else None)
+    for model in assembly.properties("AWS::SageMaker::Model"):
+        assert model.get("VpcConfig") == (network if settings.subnets else None)
     for project in assembly.resources("AWS::CodeBuild::Project").values():
         config = project["Properties"].get("VpcConfig")
         assert config == ({**network, "VpcId": settings.vpc_id} if settings.vpc_id else None)
@@ -355,8 +377,9 @@ def check_network(assembly: Assembly, settings: Settings) -> None:
         for id, policy in assembly.resources("AWS::IAM::Policy").items()
         if "ec2:CreateNetworkInterface" in json.dumps(policy)
     }
-    users = [True, settings.notebook == "on", bool(settings.vpc_id) and settings.model != "tiny"]
-    assert len(roles) == sum(users) * bool(settings.subnets)
+    imports = len(imported(settings)) * bool(settings.vpc_id)
+    users = len(settings.models) + imports + (settings.notebook == "on")
+    assert len(roles) == users * bool(settings.subnets)
     for function in assembly.resources("AWS::Lambda::Function").values():
         assert "VpcConfig" not in function["Properties"]
 
@@ -372,11 +395,11 @@ def check_kms_key(assembly: Assembly, settings: Settings) -> None:
         for resource in assembly.resources(kind).values()
     }
     assert found == {key}
-    config = assembly.only("AWS::SageMaker::EndpointConfig")
-    output = config.get("AsyncInferenceConfig", {}).get("OutputConfig", {"KmsKeyId": key})
-    assert output.get("KmsKeyId", "") == key
-    disk = "" if settings.instance_type == "ml.g5.xlarge" else key
-    assert config.get("KmsKeyId", "") == disk
+    for config, own in configs(assembly, settings):
+        output = config.get("AsyncInferenceConfig", {}).get("OutputConfig", {"KmsKeyId": key})
+        assert output.get("KmsKeyId", "") == key
+        disk = "" if own.instance_type.startswith("ml.g") else key
+        assert config.get("KmsKeyId", "") == disk
     assert ("kms:" in json.dumps(assembly.resources("AWS::IAM::Policy"))) is bool(key)
 
 
