@@ -43,12 +43,15 @@ class Meter:
         state.charged_at = now
 
     def use(self, instances: int) -> None:
-        """Count this many instances from now on."""
+        """Count this many instances of each model from now on."""
         self.charge()
         self._state.instances = instances
 
     def check(self, minutes: float = 0, instances: int = 0) -> None:
-        """Check that `instances` may run for some more minutes. Raises CommandError: not within the limit."""
+        """Check that `instances` of each model may run for some more minutes.
+
+        Raises CommandError: that is not within the limit.
+        """
         self.charge()
         state = self._state
         needed = (minutes * instances + CLEAN_UP_MINUTES) / 60 * state.usd_per_hour

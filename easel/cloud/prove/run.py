@@ -174,6 +174,12 @@ class Run:
             images, warnings, timings = self.images(job), job.warnings, job.timings
         return Generated(images, warnings, timings, time.monotonic() - began, reply.status)
 
+    def generate_each(self, minutes: float = 10, **more: Any) -> dict[str, Generated]:
+        """Generate images with every model, by its id. The first is not named, as it is the default."""
+        first, *others = self.state.models
+        found = {first: self.generate(minutes, **more)}
+        return found | {model: self.generate(minutes, model=model, **more) for model in others}
+
     def finish(self, id: str, minutes: float = 10, *, succeed: bool = True) -> JobState:
         """Return a job once it has ended. Raises CommandError: it did not succeed, unless it need not."""
         job = self.wait("Waiting for the image", lambda: self._ended(id), minutes)

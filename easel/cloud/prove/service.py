@@ -119,6 +119,3 @@ class Service:
             raise to_command_error(refuse_connection(url, error)) from None
         seconds = time.monotonic() - began
         return Reply(where, response.status_code, response.headers, response.content, seconds)
-
-    def endpoint_status(self) -> str:
-        return str(self.call("GET", "/health").expect(200).json["endpoint"]["status"])

@@ -66,25 +66,28 @@ def _begin(context: Sequence[str], region: str | None, usd: float | None) -> tup
     number = _number(account)
     chosen = _choose_model(account, context)
     plan = read_plan([*chosen, f"name={account.names.name}"], ROOT)
-    if plan.others:
-        why = "the limit of the costs is for the endpoint of one"
-        raise CommandError(
-            "easel prove takes one model", where="-c model", why=why, fix="Leave out the others.", code=USAGE
-        )
-    if plan.model is None:
-        raise CommandError(
-            "The model cannot be deployed",
-            where="-c model",
-            why=plan.model_error,
-            fix="easel models lists the models",
-            code=USAGE,
-        )
-    price = max(map(price_of, plan.settings.pool))
+    ids = _ids(plan)
+    price = sum(max(map(price_of, each.settings.pool)) for each in plan.each)
     limit = _agree(account, number, plan, price, usd)
     return account, State(
         name=account.names.name, region=account.region, account=_digest(number), context=chosen, limit_usd=limit,
-        usd_per_hour=price, model=plan.model.id, instance_type=plan.instance_type,
+        usd_per_hour=price, model=",".join(ids), instance_type=_types(plan),
     )  # fmt: skip
+
+
+def _ids(plan: Plan) -> list[str]:
+    """Return the ids of the models. Raises CommandError: one cannot be deployed."""
+    for each in plan.each:
+        if each.model is None:
+            fix = "easel models lists the models"
+            raise CommandError(
+                "The model cannot be deployed", where="-c model", why=each.model_error, fix=fix, code=USAGE
+            )
+    return [each.model.id for each in plan.each if each.model]
+
+
+def _types(plan: Plan) -> str:
+    return ", ".join(dict.fromkeys(each.instance_type for each in plan.each))
 
 
 def _check_settings(context: Sequence[str]) -> None:
@@ -115,7 +118,7 @@ def _agree(account: Account, number: str, plan: Plan, price: float, usd: float |
     estimate = sum(step.minutes * step.instances for step in STEPS) / 60 * price
     print(
         f"easel prove deploys {plan.settings.model} as {account.names.name} into account {number[:4]}…{number[-4:]}, "
-        f"{account.region}, on {plan.instance_type} at {price:.4g} USD an hour. It usually takes "
+        f"{account.region}, on {_types(plan)} at {price:.4g} USD an hour. It usually takes "
         f"{minutes / 60:.1f} hours and costs about {estimate:.2f} USD. At the end, at a failure, at the limit and at "
         "Ctrl-C it removes everything.",
         flush=True,

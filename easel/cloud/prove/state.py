@@ -31,7 +31,8 @@ class Outcome:
 class State:
     """One run. `deployed` is the variant in the account; `exists`: there may be something to remove.
 
-    `usd` was spent until `charged_at` (epoch seconds); since then `instances` may run.
+    `usd` was spent until `charged_at` (epoch seconds); since then `instances` of each model may run. `usd_per_hour`:
+    of an instance of each model. `model`: their ids with commas between them, the default first.
     """
 
     name: str
@@ -49,6 +50,10 @@ class State:
     instances: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     finished: bool = False
+
+    @property
+    def models(self) -> list[str]:
+        return self.model.split(",")
 
     def done(self, step: str) -> bool:
         """Return whether the step needs no further attempt."""

@@ -13,7 +13,7 @@ from easel.cloud.prove.run import Facts, Run
 class Step:
     """One step. `variant` must be deployed before `action`. `minutes` is how long it usually takes on AWS.
 
-    At most `instances` are billed meanwhile.
+    At most `instances` of each model are billed meanwhile.
     """
 
     code: str

@@ -18,7 +18,7 @@ from easel.cloud.leftovers.scan import Scan, scan
 from easel.cloud.prove.actions.observations import role_names, seen, trace
 from easel.cloud.prove.releases import SETTINGS
 from easel.cloud.prove.run import Facts, Run
-from easel.cloud.stack_state import find_endpoint, resources_of
+from easel.cloud.stack_state import find_endpoints, resources_of
 from easel.console.errors import CommandError
 from stacks.config.names import endpoint_log_group
 
@@ -39,8 +39,10 @@ def doctor(run: Run) -> Facts:
 def inspect(run: Run) -> Facts:
     """`easel doctor` finds nothing wrong in what is deployed. Logs of container and functions are read."""
     facts = _doctor(run, "async")
-    lines = [line for _, line in last_lines(run.account, endpoint_log_group(find_endpoint(run.account).endpoint))]
-    facts["container's log"] = f"{len(lines)} lines, {sum('inference_id' in line for line in lines)} with inference_id"
+    for deployed in find_endpoints(run.account):
+        lines = [line for _, line in last_lines(run.account, endpoint_log_group(deployed.endpoint))]
+        count = sum("inference_id" in line for line in lines)
+        facts[f"container's log {deployed.model}".rstrip()] = f"{len(lines)} lines, {count} with inference_id"
     facts |= seen("names of roles", lambda: role_names(run)) | seen("trace", lambda: trace(run))
     return facts | _function_reports(run)
 

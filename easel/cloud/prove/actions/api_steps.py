@@ -21,11 +21,14 @@ PAGE_MINUTES = 15.0
 
 
 def generate(run: Run) -> Facts:
-    """POST /generate returns an image, the same again for the same seed, and nothing without a key."""
+    """POST /generate returns an image of each model, the same again for the same seed, and nothing without a key."""
     refused = run.service.call("POST", "/generate", REQUEST, key=False).expect(401)
-    first, second = run.generate(START_MINUTES), run.generate()
+    each = run.generate_each(START_MINUTES)
+    first, second = each.pop(run.state.models[0]), run.generate()
     run.keep("generate", first.images[0])
-    return {
+    for model, generated in each.items():
+        run.keep(f"generate-{model}", generated.images[0])
+    return {model: str(generated) for model, generated in each.items()} | {
         "without a key": f"{refused.status} {refused.json['code']}",
         "first": str(first),
         "second": str(second),
@@ -44,11 +47,11 @@ def jobs(run: Run) -> Facts:
     listed = [item["id"] for item in service.call("GET", "/jobs").expect(200).json["jobs"]]
     _hold(created[0] in listed, "GET /jobs", "the newest job is not listed")
     cancelled = _cancel(run)
-    models = service.call("GET", "/models").expect(200).json["models"]
+    models = ", ".join(model["id"] for model in service.call("GET", "/models").expect(200).json["models"])
     paths = service.call("GET", "/openapi.json").expect(200).json["paths"]
     images = f"{len(sizes)} of {sum(sizes)} bytes"
     limits = seen("a body of 11 MB", lambda: large_body(run)) | seen("requests at once", lambda: burst(run))
-    return limits | {"images": images, "cancelled": cancelled, "model": models[0]["id"], "paths": str(len(paths))}
+    return limits | {"images": images, "cancelled": cancelled, "models": models, "paths": str(len(paths))}
 
 
 def _cancel(run: Run) -> str:
@@ -95,14 +98,19 @@ def _long_requests() -> list[dict[str, object]]:
 
 def image_to_image(run: Run) -> Facts:
     """A request with an initial image generates another image."""
-    (model,) = run.service.call("GET", "/models").expect(200).json["models"]
-    if "image_to_image" not in model["features"]:
-        return {"not tried": "the model has no image to image"}
-    (first,) = run.generate().images
-    changed = run.generate(init_image=base64.b64encode(first).decode(), strength=0.5)
-    _hold(changed.images != [first], "POST /generate", "the image is the initial image")
-    run.keep("image_to_image", changed.images[0])
-    return {"response": str(changed)}
+    first, *others = run.service.call("GET", "/models").expect(200).json["models"]
+    able = {model["id"]: more for model, more in [(first, {}), *((model, {"model": model["id"]}) for model in others)]
+            if "image_to_image" in model["features"]}  # fmt: skip
+    if not able:
+        return {"not tried": "no model has image to image"}
+    facts = {}
+    for model, more in able.items():
+        (image,) = run.generate(**more).images
+        changed = run.generate(init_image=base64.b64encode(image).decode(), strength=0.5, **more)
+        _hold(changed.images != [image], "POST /generate", f"the image of {model} is the initial image")
+        run.keep(f"image_to_image-{model}" if more else "image_to_image", changed.images[0])
+        facts[model] = str(changed)
+    return facts
 
 
 def page(run: Run) -> Facts:

@@ -14,7 +14,7 @@ from easel.cloud.prove.actions.observations import processor, scalable_target, s
 from easel.cloud.prove.releases import MARK
 from easel.cloud.prove.run import Facts, Run
 from easel.cloud.prove.service import REPORT, REQUEST
-from easel.cloud.stack_state import find_endpoint
+from easel.cloud.stack_state import find_endpoint, find_endpoints
 from easel.console.errors import CommandError
 
 SLEEP_MINUTES, WAKE_MINUTES, SWITCH_MINUTES = 90.0, 45.0, 45
@@ -23,39 +23,57 @@ ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
 
 
 def sleep(run: Run) -> Facts:
-    """Without requests the endpoint scales to zero."""
+    """Without requests every endpoint scales to zero."""
     began = time.monotonic()
-    run.wait("Waiting until the endpoint sleeps", lambda: run.service.endpoint_status() == "asleep", SLEEP_MINUTES)
+    run.wait("Waiting until the endpoint sleeps", lambda: _all_asleep(run), SLEEP_MINUTES)
     run.meter.use(0)
-    facts = {"asleep after": f"{(time.monotonic() - began) / 60:.1f} min"}
+    facts = {"asleep after": _minutes_since(began)}
     return facts | seen("processors in a minute", lambda: processor(run))
 
 
 def wake(run: Run) -> Facts:
-    """A job wakes the endpoint."""
-    if run.service.endpoint_status() != "asleep":
+    """A job wakes the endpoint of its model."""
+    if not _all_asleep(run):
         sleep(run)
     run.meter.use(1)
     began = time.monotonic()
+    jobs = {model: run.service.api.submit({**REQUEST, "model": model}).id for model in run.state.models[1:]}
     generated = run.generate(WAKE_MINUTES)
-    return {"response": str(generated.status), "image after": f"{(time.monotonic() - began) / 60:.1f} min"}
+    facts = {"response": str(generated.status), "image after": _minutes_since(began)}
+    for model, job in jobs.items():
+        run.finish(job, WAKE_MINUTES)
+        facts[f"image of {model} after"] = _minutes_since(began)
+    return facts
+
+
+def _all_asleep(run: Run) -> bool:
+    models = run.service.call("GET", "/health").expect(200).json["models"]
+    return all(state["status"] == "asleep" for state in models.values())
+
+
+def _minutes_since(began: float) -> str:
+    return f"{(time.monotonic() - began) / 60:.1f} min"
 
 
 def update(run: Run) -> Facts:
     """A deploy of other code is served at the same address."""
-    generated = run.generate()
-    if MARK not in generated.warnings:
-        raise CommandError(
-            "The old release responds", where="POST /generate", why="its images have no mark",
-            fix="easel doctor compares the endpoint's configuration with the deployed one",
-        )  # fmt: skip
-    return {"response": f"{generated.status} by the new release"}
+    each = run.generate_each()
+    for model, generated in each.items():
+        if MARK not in generated.warnings:
+            raise CommandError(
+                "The old release responds", where="POST /generate", why=f"the images of {model} have no mark",
+                fix="easel doctor compares the endpoint's configuration with the deployed one",
+            )  # fmt: skip
+    return {model: f"{generated.status} by the new release" for model, generated in each.items()}
 
 
 def realtime(run: Run) -> Facts:
     """A deploy with mode=realtime replaces the endpoint, and images come in one response."""
-    generated = run.generate()
-    return {"response": str(generated)}
+    return _responses(run)
+
+
+def _responses(run: Run) -> Facts:
+    return {model: str(generated) for model, generated in run.generate_each().items()}
 
 
 def crowd(run: Run) -> Facts:
@@ -87,30 +105,31 @@ def rollback(run: Run) -> Facts:
     if (status := run.stack_statuses().get(name)) != ROLLED_BACK:
         raise run.refusal(f"{name} is {status} and not {ROLLED_BACK}")
     reason = first_failure(run.account, name)
-    checked = endpoint_check.run(run.account, find_endpoint(run.account))
-    if checked and checked.status == "failed":
-        raise CommandError("The endpoint did not roll back", where=name, why=checked.message, fix=checked.remedy)
-    run.generate()
+    for deployed in find_endpoints(run.account):
+        checked = endpoint_check.run(run.account, deployed)
+        if checked and checked.status == "failed":
+            raise CommandError("The endpoint did not roll back", where=name, why=checked.message, fix=checked.remedy)
+    run.generate_each()
     responses = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
     return {"AWS": reason, "responses meanwhile": responses}
 
 
 def pause(run: Run) -> Facts:
-    """`easel pause` deletes the endpoint; a job then says that it is missing."""
+    """`easel pause` deletes every endpoint; a job then says that it is missing."""
     name = find_endpoint(run.account).endpoint
     EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).pause()
     run.meter.use(0)
-    job = run.finish(run.service.api.submit(REQUEST).id, succeed=False)
-    code = job.error.code if job.error else job.status
-    if code != "endpoint_missing":
-        why = f"the job ended with {code}"
-        raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=REPORT)
+    for request in (REQUEST, *({**REQUEST, "model": model} for model in run.state.models[1:])):
+        job = run.finish(run.service.api.submit(request).id, succeed=False)
+        code = job.error.code if job.error else job.status
+        if code != "endpoint_missing":
+            why = f"the job ended with {code}"
+            raise CommandError("A paused endpoint is not missing", where="POST /jobs", why=why, fix=REPORT)
     return {"job": code} | seen("autoscaling", lambda: scalable_target(run, name))
 
 
 def resume(run: Run) -> Facts:
-    """`easel resume` creates the endpoint again, and it generates."""
+    """`easel resume` creates every endpoint again, and each generates."""
     run.meter.use(1)
     EndpointSwitch(run.account, SWITCH_MINUTES, run.progress).resume()
-    generated = run.generate()
-    return {"response": str(generated)}
+    return _responses(run)

@@ -15,6 +15,7 @@ from easel.cloud.prove import start
 from easel.cloud.prove.state import FILE, State, load
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from stacks.config.names import DEFAULT, Names
+from stacks.config.prices import USD_PER_HOUR
 from tests.easel.cloud.fake_aws import ACCOUNT, REGION, FakeAws
 from tests.easel.cloud.prove.fake_run import new_state
 
@@ -77,6 +78,21 @@ def test_without_a_quota_for_gpus_the_embedded_model_runs_on_a_cpu(aws: FakeAws,
     assert state.instance_type.startswith("ml.m5.") or state.instance_type.startswith("ml.c")
     assert 0 < state.usd_per_hour < 0.3
     assert Names(state.name).stacks
+
+
+def test_with_several_models_an_hour_costs_an_instance_of_each(aws: FakeAws, tmp_path: Path) -> None:
+    settings = ("model=emoji,sd-1.5,sdxl-lcm", "instance_type=sdxl-lcm=ml.g5.xlarge")
+    assert prove(tmp_path, *settings, usd=20.0) == 0
+    (state,) = RecordingRunner.states
+    assert state.models == ["emoji", "sd-1.5", "sdxl-lcm"]
+    assert state.instance_type == "ml.m5.large, ml.g4dn.xlarge, ml.g5.xlarge"
+    prices = [USD_PER_HOUR[name] for name in state.instance_type.split(", ")]
+    assert state.usd_per_hour == pytest.approx(sum(prices))
+
+
+def test_each_of_several_models_must_be_deployable(aws: FakeAws, tmp_path: Path) -> None:
+    error = error_of(tmp_path, "model=emoji,gone")
+    assert (error.code, "'gone'" in error.why) == (USAGE, True)
 
 
 def test_with_a_quota_for_gpus_the_default_model_runs(aws: FakeAws, tmp_path: Path) -> None:

@@ -115,14 +115,14 @@ def test_a_key_that_does_not_do_what_it_should_is_found(
 
 
 def test_initial_image_that_comes_back_is_found(run: Run) -> None:
-    reply(run, "GET /models", (200, {"models": [{"features": ["image_to_image"]}]}))
+    reply(run, "GET /models", (200, {"models": [{"id": "emoji", "features": ["image_to_image"]}]}))
     reply(run, "POST /generate", generated(), generated())
     with pytest.raises(CommandError):
         api_steps.image_to_image(run)
 
 
 def test_steps_that_do_not_apply_are_not_tried(run: Run) -> None:
-    reply(run, "GET /models", (200, {"models": [{"features": []}]}))
+    reply(run, "GET /models", (200, {"models": [{"id": "emoji", "features": []}]}))
     assert NOT_TRIED in api_steps.image_to_image(run)
     assert NOT_TRIED in api_steps.page(run)
 
@@ -153,9 +153,76 @@ def test_a_cancel_that_is_refused_otherwise_is_found(run: Run) -> None:
 
 def test_old_release_after_an_update_is_found(run: Run) -> None:
     reply(run, "POST /generate", generated(MARK), generated())
-    assert "new release" in endpoint_steps.update(run)["response"]
+    assert "new release" in endpoint_steps.update(run)["emoji"]
     with pytest.raises(CommandError):
         endpoint_steps.update(run)
+
+
+# --- several models ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(run: Run) -> Run:
+    run.state.model = "emoji,other"
+    return run
+
+
+def asked_models(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Return a list that gets the model of each later request."""
+    models: list[str | None] = []
+    call = run.service.call
+
+    def note(method: str, path: str, body: Any = None, **more: Any) -> Reply:
+        if body is not None:
+            models.append(body.get("model"))
+        return call(method, path, body, **more)
+
+    monkeypatch.setattr(run.service, "call", note)
+    return models
+
+
+def test_every_model_generates(several: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = asked_models(several, monkeypatch)
+    reply(several, "POST /generate", problem(401, "unauthorized"), *[generated()] * 3)
+    facts = api_steps.generate(several)
+    assert (models, "other" in facts) == ([None, None, "other", None], True)
+    assert sorted(file.name for file in several.folder.glob("*.png")) == ["generate-other.png", "generate.png"]
+
+
+def test_an_old_release_of_one_model_is_found(several: Run) -> None:
+    reply(several, "POST /generate", generated(MARK), generated())
+    with pytest.raises(CommandError) as caught:
+        endpoint_steps.update(several)
+    assert "other" in caught.value.why
+
+
+def test_every_model_sleeps_and_wakes(several: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [("ready", "ready"), ("asleep", "ready"), ("asleep", "asleep")]
+    healths = [(200, {"models": {id: {"status": s} for id, s in zip("ab", each, strict=True)}}) for each in states]
+    reply(several, "GET /health", *healths)
+    monkeypatch.setattr(endpoint_steps, "processor", lambda _: "")
+    endpoint_steps.sleep(several)
+    assert next(several.service.replies["GET /health"], None) is None  # type: ignore[attr-defined]
+    sent: list[Any] = []
+
+    def submit(request: Any) -> Any:
+        sent.append(request["model"])
+        return job("queued")
+
+    several.service.api = SimpleNamespace(submit=submit, job=lambda _: job("succeeded"))  # type: ignore[assignment]
+    reply(several, "GET /health", healths[-1])
+    reply(several, "POST /generate", generated())
+    assert {"image after", "image of other after"} <= endpoint_steps.wake(several).keys()
+    assert sent == ["other"]
+
+
+def test_every_paused_endpoint_must_be_missing(several: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_steps, "EndpointSwitch", lambda *_: SimpleNamespace(pause=lambda: ""))
+    ended = iter([job("failed", "endpoint_missing"), job("succeeded")])
+    several.service.api = SimpleNamespace(submit=lambda _: job("queued"), job=lambda _: next(ended))  # type: ignore[assignment]
+    monkeypatch.setattr(endpoint_steps, "find_endpoint", lambda _: SimpleNamespace(endpoint="e"))
+    with pytest.raises(CommandError, match="not missing"):
+        endpoint_steps.pause(several)
 
 
 def let_crowd_end(run: Run, code: str) -> None:
