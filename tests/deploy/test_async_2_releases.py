@@ -78,6 +78,25 @@ def test_model_from_the_hub_is_served_at_the_same_address(
     assert manifest["commits"] == {"org/model": repository.commit}
 
 
+@pytest.mark.parametrize(("model", "code"), [(MODEL, "model_replaced"), (OTHER_MODEL, None)])
+def test_a_call_that_waited_for_the_model_before_is_refused(
+    async_account: Deployment, imported: Completed, model: str, code: str | None
+) -> None:
+    """As SageMaker delivers it after the deploy: with the attributes that the API sent before."""
+    assert imported.returncode == 0
+    account, key = async_account.account, f"jobs/queued-{model}/request.json"
+    outputs, s3 = account.outputs(), account.client("s3")
+    s3.put_object(Bucket=outputs["BucketName"], Key=key, Body=json.dumps(REQUEST).encode())
+    called = account.client("sagemaker-runtime").invoke_endpoint_async(
+        EndpointName=outputs["EndpointName"], ContentType="application/json", CustomAttributes=f"model={model}",
+        InputLocation=f"s3://{outputs['BucketName']}/{key}",
+    )  # fmt: skip
+    output = called["OutputLocation"].removeprefix(f"s3://{outputs['BucketName']}/")
+    wait_until(lambda: s3.list_objects_v2(Bucket=outputs["BucketName"], Prefix=output)["KeyCount"], 600)
+    response = json.loads(s3.get_object(Bucket=outputs["BucketName"], Key=output)["Body"].read())
+    assert response.get("error", {}).get("code") == code
+
+
 def test_only_the_unused_release_expires(async_account: Deployment, imported: Completed) -> None:
     """The newest releases stay: CloudFormation may have to roll back to one. test_own_3_expiry.py applies the rule."""
     assert imported.returncode == 0

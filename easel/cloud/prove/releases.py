@@ -16,6 +16,8 @@ _original_predict_fn = predict_fn
 
 def predict_fn(data, model):
     result = _original_predict_fn(data, model)
+    if isinstance(result, Exception):
+        return result
     return dataclasses.replace(result, warnings=(*result.warnings, {MARK!r}))
 """
 FAILING = """
