@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.printable import printable
+from easel.models.control_folder import control_file
 from easel.models.extra_kind import ExtraKind, extra_kind
 from easel.models.findings import find, model_errors, origin_of
 from easel.models.given_file import GivenFile, is_single, open_given
@@ -54,6 +55,7 @@ def add_extra(
     in use, or its shapes do not fit the model.
     """
     with model_errors(text):
+        fields = control_file(fields, text, connect)
         if not is_single(fields):
             find(fields, text, connect)  # raises for a repository of single files, and names them
             raise refused(text, "it is a model, not a LoRA, a ControlNet or an embedding", "Add it without --to.")

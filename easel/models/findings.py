@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, CommandError
+from easel.models.control_folder import control_file
 from easel.models.extra_kind import check_not_extra
 from easel.models.given_file import GivenFile, is_single, open_given
 from easel.models.given_source import Fields, refused
@@ -93,6 +94,7 @@ def _check_boto3() -> None:
 def find(fields: Fields, text: str, connect: Connect) -> Findings:
     """Return what the source contains. `text` is the source as it was given. Raises CommandError."""
     with model_errors(text):
+        fields = control_file(fields, text, connect)
         if is_single(fields):
             return _single_file(open_given(fields, text, connect), text)
         if fields["kind"] == "hub":

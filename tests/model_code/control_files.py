@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 def create_control(backbone: Any, *, seed: int = 1, **changes: Any) -> Any:
     """Return a ControlNet of a UNet or a transformer, without zeros, so that it has an effect."""
     torch.manual_seed(seed)
+    warnings.filterwarnings("ignore", "`FluxPosEmbed` is deprecated")  # by diffusers; pytest restores the filters
     net = {
         "UNet2DConditionModel": _of_unet,
         "FluxTransformer2DModel": _of_flux,

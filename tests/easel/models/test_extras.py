@@ -18,7 +18,7 @@ from tests.easel.models.conftest import Easel
 from tests.easel.models.test_models import LORA, MIT, entry, files_in
 from tests.easel.running import ROOT
 from tests.model_code import every_pipeline, tiny
-from tests.model_code.control_files import write_control
+from tests.model_code.control_files import create_control, write_control
 from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
 from tests.model_importer.example import LARGE, TAKEN, write_files
 from tests.model_importer.hub import LFS_BYTES, HubServer, Repository
@@ -152,6 +152,38 @@ def test_a_controlnet_of_a_transformer(run: Easel, tmp_path: Path) -> None:
     assert "would load" in run("check", entry_file).stdout
     alone = run("add", tmp_path / "edges.safetensors", "--folder", tmp_path, *MIT)
     assert (alone.exit_code, "a ControlNet for FLUX.1" in " ".join(alone.stderr.split())) == (2, True)
+
+
+def test_a_folder_of_a_controlnet(run: Easel, tmp_path: Path) -> None:
+    pipeline = tiny.flux()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    create_control(pipeline.transformer).save_pretrained(tmp_path / "edges")
+    assert run("add", tmp_path / "tiny", "--folder", tmp_path, *MIT).exit_code == 0
+    entry_file, folder = tmp_path / "tiny.json", tmp_path / "edges"
+    alone = run("add", folder, "--folder", tmp_path, *MIT)
+    assert (alone.exit_code, "a ControlNet for FLUX.1" in " ".join(alone.stderr.split())) == (2, True)
+    (folder / "config.json").write_text('{"_class_name": "SD3ControlNetModel"}')
+    code, why = refused(run, entry_file, folder)
+    assert (code, "it is a SD3ControlNetModel" in why) == (2, True)
+    (folder / "config.json").write_text('{"_class_name": "FluxControlNetModel"}')
+    assert run("add", folder, "--to", entry_file).exit_code == 0
+    assert [control["id"] for control in entry(entry_file)["controls"]] == ["edges"]
+    assert "would load" in run("check", entry_file).stdout
+    (folder / "diffusion_pytorch_model.safetensors").rename(folder / "diffusion_pytorch_model-00001-of-2.safetensors")
+    code, why = refused(run, entry_file, folder, "--id", "other")
+    assert (code, "it has no diffusion_pytorch_model.safetensors" in why) == (2, True)
+    for places in ([0, 5, 10, 15, 20, 25], [*range(0, 30, 2)], [0, 10, 20], [0, 1], [], None):
+        config = {"_class_name": "ZImageControlNetModel", "control_layers_places": places}
+        (folder / "config.json").write_text(json.dumps(config))
+        code, why = refused(run, entry_file, folder, "--id", "other")
+        assert (code, "adds to the layers" in why) == (2, places in ([0, 1], [], None))
+
+
+def test_a_repository_of_a_controlnet(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    create_control(tiny.flux().transformer).save_pretrained(tmp_path / "control")
+    hub.repository.folder = tmp_path / "control"
+    result = run("add", "org/model", "--folder", tmp_path, *MIT)
+    assert (result.exit_code, "a ControlNet for FLUX.1" in " ".join(result.stderr.split())) == (2, True), result.stderr
 
 
 def test_an_embedding(run: Easel, tmp_path: Path) -> None:
