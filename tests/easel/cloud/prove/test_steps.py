@@ -167,7 +167,7 @@ def several(run: Run) -> Run:
     return run
 
 
-def asked_models(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+def requested_models(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Return a list that gets the model of each later request."""
     models: list[str | None] = []
     call = run.service.call
@@ -182,7 +182,7 @@ def asked_models(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 def test_every_model_generates(several: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = asked_models(several, monkeypatch)
+    models = requested_models(several, monkeypatch)
     reply(several, "POST /generate", problem(401, "unauthorized"), *[generated()] * 3)
     facts = api_steps.generate(several)
     assert (models, "other" in facts) == ([None, None, "other", None], True)
