@@ -13,6 +13,7 @@ import HistoryStrip from '@/history/HistoryStrip.vue'
 import type { HistoryImage } from '@/history/imageStore'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
+import EmbeddingChips from '@/request/prompt/EmbeddingChips.vue'
 import PromptField from '@/request/prompt/PromptField.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
@@ -64,6 +65,24 @@ test('a typed seed is locked, and the lock button unlocks it', async () => {
   expect(state.draft.value).toMatchObject({ seed: 42, seedLocked: true })
   await wrapper.find('[aria-pressed=true]').trigger('click')
   expect(state.draft.value).toMatchObject({ seed: 42, seedLocked: false })
+})
+
+test('the chip of an embedding inserts its token where the user was, and takes it away', async () => {
+  const names = { name: 'Bad hands', name_in: { 'zh-CN': '坏手' } }
+  const model = createModel({ embeddings: [{ id: 'hands', token: 'bad-hands', ...names }] })
+  const { state, wrapper } = await mountWithState(EmbeddingChips, undefined, { model })
+  const chip = wrapper.get('.pill')
+  expect([chip.text(), chip.attributes('title')]).toEqual(['Bad hands', 'bad-hands'])
+  state.draft.value.prompt = 'a cat'
+  await chip.trigger('click')
+  expect([state.draft.value.prompt, chip.attributes('aria-pressed')]).toEqual(['a cat, bad-hands', 'true'])
+  await chip.trigger('click')
+  expect([state.draft.value.prompt, chip.attributes('aria-pressed')]).toEqual(['a cat', 'false'])
+  const negative = Object.assign(document.createElement('textarea'), { id: 'negative_prompt' })
+  document.body.append(negative)
+  negative.focus()
+  await chip.trigger('click')
+  expect(state.draft.value).toMatchObject({ prompt: 'a cat', negative_prompt: 'bad-hands' })
 })
 
 test('a random seed is within the model’s bounds', async () => {

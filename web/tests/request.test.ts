@@ -14,6 +14,7 @@ import {
 import { toControls } from '@/control/controls'
 import { hiresSize } from '@/request/hires'
 import { estimateTokens } from '@/request/prompt/estimateTokens'
+import { hasToken, withoutToken, withToken } from '@/request/prompt/tokens'
 import { aspectRatio } from '@/request/fields/aspectRatio'
 import { emptyEdit, hasMask, type Edit, type MaskStep } from '@/inpaint/edit'
 import { decodedBytes, firstWithin } from '@/inpaint/encodeStart'
@@ -402,4 +403,36 @@ test.each([
   ['masterpiece, 8k', 5],
 ])('%j has about %d tokens', (text, tokens) => {
   expect(estimateTokens(text)).toBe(tokens)
+})
+
+describe('tokens of embeddings', () => {
+  test.each([
+    ['a TOY car', 'toy', true],
+    ['a toys', 'toy', false],
+    ['an atoy', 'toy', false],
+    ['a<cat-toy>b', '<cat-toy>', true],
+    ['bad-hands.', 'bad-hands', true],
+    ['badxhands', 'bad.hands', false],
+    ['', 'toy', false],
+  ])('%j has %j: %s', (text, token, found) => {
+    expect(hasToken(text, token)).toBe(found)
+  })
+
+  test.each([
+    ['', 'toy'],
+    ['a cat', 'a cat, toy'],
+  ])('inserted into %j: %j', (text, inserted) => {
+    expect(withToken(text, 'toy')).toBe(inserted)
+    expect(withoutToken(inserted, 'toy')).toBe(text)
+  })
+
+  test.each([
+    ['toy, a cat', 'a cat'],
+    ['a toy cat', 'a cat'],
+    ['a cat, (toy:1.3), red', 'a cat, red'],
+    ['(a cat, Toy)', '(a cat)'],
+    ['  toys ', '  toys '],
+  ])('removed from %j: %j', (text, removed) => {
+    expect(withoutToken(text, 'toy')).toBe(removed)
+  })
 })

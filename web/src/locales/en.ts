@@ -83,6 +83,10 @@ export default {
     words: 'Add to the prompt:',
     full: 'A request has at most {count}.',
   },
+  embeddings: {
+    title: 'Embeddings',
+    note: 'Adds a word that the model has learned to the prompt, or to the negative prompt if you were there.',
+  },
   hires: {
     use: 'Second pass at a larger size',
     note: 'Adds detail, without the repeated subjects of one pass at that size.',

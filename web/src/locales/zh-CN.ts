@@ -77,6 +77,10 @@ export default {
     loadedExcept: '这个模型不完全支持此预设，以下各项使用默认值：{names}。',
   },
   loras: { scale: '{name} 的强度', words: '加入提示词：', full: '一次请求最多 {count} 个。' },
+  embeddings: {
+    title: '嵌入词',
+    note: '把模型学过的词加入提示词；如果刚才在填写反向提示词，就加入反向提示词。',
+  },
   hires: {
     use: '再以更大的尺寸生成一遍',
     note: '增加细节，又不会像直接生成大图那样重复主体。',
