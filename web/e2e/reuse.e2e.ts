@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
@@ -23,10 +23,13 @@ import {
   screenshot,
 } from './browser'
 
+const PYTHON = process.env.PYTHON ?? 'python3'
+
 const PROGRAMS = {
   curl: { command: 'bash', file: 'generate.sh' },
-  Python: { command: process.env.PYTHON ?? 'python3', file: 'generate.py' },
+  Python: { command: PYTHON, file: 'generate.py' },
   JavaScript: { command: 'node', file: 'generate.mjs' },
+  CLI: { command: 'bash', file: 'easel.sh' },
 }
 
 /** Run the code that the page copies, in all languages, and return the generated files by language. */
@@ -34,8 +37,10 @@ async function runCopiedCode(page: Page, folder: string): Promise<Map<string, Bu
   const files = new Map<string, Buffer>()
   for (const [language, { command, file }] of Object.entries(PROGRAMS)) {
     await writeFile(join(folder, file), await copyCode(page, language))
-    await promisify(execFile)(command, [file], { cwd: folder })
-    const result = join(folder, 'image.png')
+    const env = { ...process.env, PATH: `${dirname(PYTHON)}:${process.env.PATH ?? ''}` }
+    await promisify(execFile)(command, [file], { cwd: folder, env })
+    const [written] = language === 'CLI' ? await readdir(join(folder, 'out')) : []
+    const result = join(folder, written === undefined ? 'image.png' : join('out', written))
     files.set(language, await readFile(result))
     await rm(result)
   }

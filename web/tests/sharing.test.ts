@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { renderSnippet, SNIPPET_LANGUAGES } from '@/stage/codeSnippets'
+import { renderSnippet, SNIPPET_LANGUAGES } from '@/stage/snippets/codeSnippets'
 import { fromFragment, toShareLink } from '@/stage/shareLink'
 import { PARAMETERS } from './data'
 
@@ -43,10 +43,13 @@ test('a link names the images that it does not hold', () => {
   expect(names).toEqual(['Model', 'init_image', 'mask_image', 'outpaint'])
 })
 
-test.each(SNIPPET_LANGUAGES)('the %s snippet reads the API key from the environment if one is needed', (language) => {
-  expect(renderSnippet(language, 'https://x.example', PARAMETERS, false)).not.toContain('EASEL_KEY')
-  expect(renderSnippet(language, 'https://x.example', PARAMETERS, true)).toContain('EASEL_KEY')
-})
+test.each(['curl', 'python', 'javascript'] as const)(
+  'the %s snippet reads the API key from the environment if one is needed',
+  (language) => {
+    expect(renderSnippet(language, 'https://x.example', PARAMETERS, false)).not.toContain('EASEL_KEY')
+    expect(renderSnippet(language, 'https://x.example', PARAMETERS, true)).toContain('EASEL_KEY')
+  },
+)
 
 test.each(SNIPPET_LANGUAGES)('the %s snippet reads the init image alone if there is no mask', (language) => {
   const code = renderSnippet(language, 'https://x.example', { ...PARAMETERS, strength: 0.5 }, false)

@@ -236,6 +236,7 @@ export default {
     useAsInitImage: 'Use as init image',
     downloadInit: 'Download the init image',
     downloadMask: 'Download the mask',
+    downloadPictures: 'Download the pictures',
     copyParameters: 'Copy parameters',
     copyLink: 'Copy link',
     copyCode: 'Copy as {language}',

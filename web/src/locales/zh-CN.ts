@@ -227,6 +227,7 @@ export default {
     useAsInitImage: '用作初始图片',
     downloadInit: '下载初始图片',
     downloadMask: '下载蒙版',
+    downloadPictures: '下载所用图片',
     copyParameters: '复制参数',
     copyLink: '复制链接',
     copyCode: '复制为 {language}',

@@ -2,9 +2,9 @@ import { baseUrl } from '@/api/service'
 import { OWN } from '@/api/useConnection'
 import type { AppState } from '@/app/appState'
 import { i18n } from '@/app/i18n'
-import type { HistoryImage } from '@/history/imageStore'
+import type { HistoryImage, InputKind } from '@/history/imageStore'
 import { renderInfotext } from '@/images/infotext'
-import { INPUT_FILES, renderSnippet, type SnippetLanguage } from './codeSnippets'
+import { inputFile, inputKinds, renderSnippet, type SnippetLanguage } from './snippets/codeSnippets'
 import { copyImage, copyText, downloadImage, saveFile } from './saveImage'
 import { toShareLink } from './shareLink'
 
@@ -55,15 +55,21 @@ export function useImageActions({
     if (file) await addEditImages([file])
   }
 
-  async function downloadInput(kind: keyof typeof INPUT_FILES, image: HistoryImage) {
+  async function downloadInput(kind: InputKind, image: HistoryImage) {
     const file = await history.input(kind, image)
-    if (file) saveFile(file, INPUT_FILES[kind])
+    if (file) saveFile(file, inputFile(kind))
+  }
+
+  /** Download the images that an image looked at, and those of its controls. */
+  async function downloadPictures(image: HistoryImage) {
+    for (const kind of inputKinds(image.parameters)) if (/\d/.test(kind)) await downloadInput(kind, image)
   }
 
   return {
     useAsInitImage,
     addEditImage,
     downloadInput,
+    downloadPictures,
     download: (image: HistoryImage) => downloadImage(history, image),
     copyImage: async ({ id }: HistoryImage) => {
       const file = await history.file(id)
