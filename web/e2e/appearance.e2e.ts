@@ -5,16 +5,12 @@ import { describe, expect, test } from 'vitest'
 import en from '../src/locales/en'
 import zh from '../src/locales/zh-CN'
 import { EASEL, STAGE_IMAGE, button, fixturePath, generate, modelLoaded, openPage, screenshot } from './browser'
+import { MODEL_STATES, offerModels, type State } from './states/models'
 
 const JOB = { id: 'f'.repeat(44), status: 'running', message: 'The image is being generated.', images: [], error: null }
 
 /** A small JPEG in base64. */
 const PREVIEW = readFileSync(fixturePath('chinese.jpg')).toString('base64')
-
-interface State {
-  name: string
-  enter: (page: Page) => Promise<unknown>
-}
 
 const WIDTHS = [
   [360, 740],
@@ -24,6 +20,7 @@ const WIDTHS = [
   [1920, 1080],
 ] as const
 const DESKTOP = { width: 1280, height: 900 }
+const PHONE = { width: 390, height: 844 }
 
 /** `make screenshots`: each state in each width, and not in the desktop's alone. */
 const ALL_WIDTHS = Boolean(process.env.EASEL_SCREENSHOTS)
@@ -217,13 +214,36 @@ async function look(page: Page, name: string) {
   await screenshot(page, name)
   expect(await misplaced(page), name).toEqual([])
   if (!ALL_WIDTHS) return
-  const fullPage = !(await page.locator('dialog[open]').count())
   for (const [width, height] of WIDTHS) {
     await page.setViewportSize({ width, height })
-    await screenshot(page, `${name}-${width}`, { fullPage })
+    await screenshot(page, `${name}-${width}`, await wholePage(page))
     expect(await misplaced(page), `${name} at ${width}`).toEqual([])
   }
   await page.setViewportSize(DESKTOP)
+}
+
+/** Enter states one after the other, and look at each in both themes. `prefix`: of the names of screenshots. */
+async function lookAt(page: Page, states: State[], prefix: string) {
+  for (const { name, enter } of states) {
+    await enter(page)
+    await look(page, `${prefix}-light-${name}`)
+    expect(await accessibilityViolations(page), name).toEqual([])
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await page.locator('html.dark').waitFor()
+    await screenshot(page, `${prefix}-dark-${name}`)
+    if (ALL_WIDTHS) {
+      await page.setViewportSize(PHONE)
+      await screenshot(page, `${prefix}-dark-${name}-${PHONE.width}`, await wholePage(page))
+      await page.setViewportSize(DESKTOP)
+    }
+    expect(await accessibilityViolations(page, COLOUR_RULES), `${name}, dark`).toEqual([])
+    await page.emulateMedia({ colorScheme: 'light' })
+  }
+}
+
+/** The options of a screenshot of the whole page, unless a dialog covers it. */
+async function wholePage(page: Page): Promise<{ fullPage: boolean }> {
+  return { fullPage: !(await page.locator('dialog[open]').count()) }
 }
 
 async function openAdvancedSettings(page: Page): Promise<void> {
@@ -313,16 +333,13 @@ describe.each(['en-US', 'zh-CN'])('%s', (locale) => {
   test('every state is accessible in both themes, and fits', TIMEOUT, async () => {
     const page = await openPage({ locale, expected: /ERR_FAILED/ })
     expect(await page.locator('html').getAttribute('lang')).toBe(locale === 'zh-CN' ? 'zh-CN' : 'en')
-    for (const { name, enter } of STATES) {
-      await enter(page)
-      await look(page, `${locale}-light-${name}`)
-      expect(await accessibilityViolations(page), name).toEqual([])
-      await page.emulateMedia({ colorScheme: 'dark' })
-      await page.locator('html.dark').waitFor()
-      await screenshot(page, `${locale}-dark-${name}`)
-      expect(await accessibilityViolations(page, COLOUR_RULES), `${name}, dark`).toEqual([])
-      await page.emulateMedia({ colorScheme: 'light' })
-    }
+    await lookAt(page, STATES, locale)
+  })
+
+  test('every state of models that have everything is accessible in both themes, and fits', TIMEOUT, async () => {
+    const page = await openPage({ locale, expected: /ERR_FAILED/ })
+    await offerModels(page)
+    await lookAt(page, MODEL_STATES, locale)
   })
 
   test('on a phone: no horizontal scroll, and controls are large enough', async () => {

@@ -135,8 +135,7 @@ export default {
   },
   edits: {
     add: 'Add pictures',
-    note: 'Say in the prompt what to do with them: “make it an oil painting”.',
-    most: 'At most {count}.',
+    note: 'Say in the prompt what to do with them: “make it an oil painting”. At most {count}.',
     item: 'Picture {number}',
     remove: 'Remove picture {number}',
     earlier: 'Move picture {number} forward',
