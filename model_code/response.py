@@ -2,7 +2,9 @@
 
 import base64
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from container_log import log
 from contract import (
@@ -55,21 +57,28 @@ def respond(received: ReceivedRequest, model: Model) -> GenerationResult:
         timings=timings,
         warnings=generation.warnings,
         flagged=generation.flagged,
+        origin=_known(_origin(shown, shown.prompt, model)),
     )
 
 
 def _encode(request: GenerationRequest, index: int, image: Pixels, model: Model) -> bytes:
-    text = render_infotext(request, index, _origin(request, index, model)) if request.embed_parameters else ""
+    prompt = request.prompt[index // request.num_images_per_prompt]
+    text = render_infotext(request, index, _origin(request, [prompt], model)) if request.embed_parameters else ""
     return encode_image(image, request.output_format, text)
 
 
-def _origin(request: GenerationRequest, index: int, model: Model) -> Origin:
-    """Return what goes into the file of image `index` beside the request."""
+def _origin(request: GenerationRequest, prompts: Iterable[str], model: Model) -> Origin:
+    """Return what goes into the files of prompts beside the request."""
     hashes = {lora.id: model.loras.short_hash(lora.id) for lora in request.loras or () if model.loras}
-    texts = request.prompt[index // request.num_images_per_prompt], request.negative_prompt or ""
-    embeddings = {found.token: found.short_hash for found in model.embeddings.used(texts)}
+    used = model.embeddings.used([*prompts, request.negative_prompt or ""])
+    embeddings = {found.token: found.short_hash for found in used}
     licence = "" if model.profile.licence == "unknown" else model.profile.licence
     return Origin(model.profile.id, model.revision, licence, hashes, embeddings)
+
+
+def _known(origin: Origin) -> dict[str, Any]:
+    """Return what is known of an origin, but for the model, which the job names."""
+    return {name: value for name, value in asdict(origin).items() if value and name != "model"}
 
 
 def _log_fields(request: GenerationRequest) -> dict[str, object]:

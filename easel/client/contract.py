@@ -1398,12 +1398,15 @@ class GenerationResult:
     warnings: tuple[str, ...] = field(default=())
     flagged: tuple[bool, ...] = field(default=())
     """Whether the safety checker flagged each image; empty: none."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What the images were generated with: `revision` and `licence` of the model, `lora_hashes` and
+    `embedding_hashes` (name to hash). What is not known is missing."""
 
 
 def render_result(result: GenerationResult) -> str:
-    """Return the container's JSON response for a success. It has `flagged` only if an image is."""
+    """Return the container's JSON response for a success. It has `flagged` and `origin` only if they say something."""
     value = {f.name: getattr(result, f.name) for f in fields(result)}
-    return dumps(value if result.flagged else {name: item for name, item in value.items() if name != "flagged"})
+    return dumps({name: item for name, item in value.items() if item or name not in ("flagged", "origin")})
 
 
 def render_error(error: EaselError) -> str:
@@ -1436,6 +1439,10 @@ def _result(value: dict[str, Any]) -> GenerationResult:
     flagged = tuple(value.get("flagged", ()))
     if flagged and (len(flagged) != len(images) or not all(type(flag) is bool for flag in flagged)):
         raise ValueError("not one flag for each image")
+    origin = dict(value.get("origin", {}))
+    texts = [text for item in origin.values() for text in (item.values() if isinstance(item, dict) else [item])]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("origin has something that is no text")
     return GenerationResult(
         generated_images=images,
         seeds=seeds,
@@ -1443,4 +1450,5 @@ def _result(value: dict[str, Any]) -> GenerationResult:
         timings=dict(value["timings"]),
         warnings=tuple(value.get("warnings", ())),
         flagged=flagged,
+        origin=origin,
     )

@@ -122,6 +122,7 @@ class JobReporter:
             parameters=result.parameters,
             timings={**result.timings, "job_s": round(elapsed(self._clock, record), 3)},
             warnings=result.warnings,
+            origin=result.origin,
         )
 
 
@@ -160,7 +161,7 @@ def _check_json(result: GenerationResult) -> None:
     numbers = all(type(seconds) in (int, float) and 0 <= seconds < 1e9 for seconds in result.timings.values())
     texts = all(type(warning) is str for warning in result.warnings)
     try:
-        dumps([result.parameters, result.timings, result.warnings]).encode()
+        dumps([result.parameters, result.timings, result.warnings, result.origin]).encode()
     except ValueError:
         numbers = False
     if not (numbers and texts):

@@ -72,6 +72,8 @@ class Outcome:
     timings: Mapping[str, Seconds] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     error: Mapping[str, str | None] | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """As of a `GenerationResult`."""
 
     @classmethod
     def failed(cls, error: EaselError, completed_at: float) -> Outcome:

@@ -113,6 +113,14 @@ FLAGGED = "a red rag"
 """The prompt whose images the safety checker of the fake container flags."""
 
 
+FROM_ORIGIN = "a red flag"
+"""The prompt with whose images the fake container sends `ORIGIN`."""
+ORIGIN: dict[str, Any] = {
+    "revision": "451f4fe16113", "licence": "MIT", "lora_hashes": {"flat": "0123456789ab"},
+    "embedding_hashes": {"toy": "ba9876543210"},
+}  # fmt: skip
+
+
 def response_to(request: GenerationRequest, size: int = 0) -> bytes:
     """Return the response of a healthy container, with images of the right format and of at least `size` bytes."""
     image = MAGIC[request.output_format] + bytes(size)
@@ -124,6 +132,7 @@ def response_to(request: GenerationRequest, size: int = 0) -> bytes:
         flagged=tuple(prompt == FLAGGED for prompt in request.prompt for _ in range(request.num_images_per_prompt))
         if FLAGGED in request.prompt
         else (),
+        origin=ORIGIN if FROM_ORIGIN in request.prompt else {},
     )
     return contract.render_result(result).encode()
 

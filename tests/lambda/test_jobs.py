@@ -319,6 +319,8 @@ GOOD = json.loads(response_to(REQUEST))
         json.dumps({**GOOD, "timings": {"generate_s": 10**400}}).encode(),
         json.dumps({**GOOD, "timings": {"generate_s": "1"}}).encode(),
         json.dumps({**GOOD, "warnings": [1]}).encode(),
+        json.dumps({**GOOD, "origin": {"lora_hashes": {"flat": 1}}}).encode(),
+        json.dumps({**GOOD, "origin": {"revision": "\ud800"}}).encode(),
         json.dumps({**GOOD, "parameters": {"x": float("inf")}}).encode(),
         json.dumps({**GOOD, "parameters": {"x": "\ud800"}}).encode(),
     ],

@@ -144,9 +144,6 @@ class Automatic1111Api(Api):
         if images is None:
             hint = f"GET /jobs/{job.ticket.id} returns links to them; request fewer images at a time."
             raise EaselError("images_too_large", "the images are too large for one response", hint=hint)
-        if image_request.generation.embed_parameters:
-            files = [base64.b64decode(image) for image in images] or self._generations.files(job)
-            info = views.with_embedded(info, files)
         return Response(200, views.images_body(images, image_request, info))
 
     def _filtered(self, record: Record, image_request: ImageRequest) -> Response:

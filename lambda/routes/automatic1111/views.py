@@ -30,12 +30,12 @@ def error_response(error: EaselError) -> Response:
 
 
 def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
-    """Return what clients read about the images. `infotexts` lack what only files with parameters contain: the model's
-    revision and licence, and the hashes of LoRAs."""
+    """Return what clients read about the images. `infotexts` are those that files with parameters would contain."""
     generation = job.record.request if job.record else without_image(image_request.generation)
     outcome = job.outcome
     seeds, warnings = generation.seeds(), (*image_request.warnings, *(outcome.warnings if outcome else ()))
     sampler, schedule = sampler_of(generation.scheduler)
+    origin = Origin(model, **(outcome.origin if outcome else {}))
     return {
         "prompt": generation.prompt[0],
         "all_prompts": list(generation.prompt) * len(seeds),
@@ -58,7 +58,7 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
         "denoising_strength": generation.hires.strength if generation.hires else generation.strength,
         "extra_generation_params": {"Schedule type": schedule, **hires_settings(generation)},
         "index_of_first_image": 0,
-        "infotexts": [render_infotext(generation, index, Origin(model)) for index in range(len(seeds))],
+        "infotexts": [render_infotext(generation, index, origin) for index in range(len(seeds))],
         "styles": [],
         "job_timestamp": _timestamp(job),
         "clip_skip": generation.clip_skip or 1,
@@ -68,14 +68,6 @@ def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
         "timings": dict(outcome.timings) if outcome else {},
         "warnings": warnings,
     }
-
-
-def with_embedded(info: Mapping[str, Any], files: Sequence[bytes]) -> dict[str, Any]:
-    """Return `info` with the infotexts that the image files contain, if all contain one."""
-    from routes.automatic1111.png_info import read_texts
-
-    texts = [read_texts(file).get("parameters", "") for file in files]
-    return {**info, "infotexts": texts} if texts and all(texts) else dict(info)
 
 
 def images_body(images: Sequence[str], image_request: ImageRequest, details: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from fakes import MAGIC, PROFILE, ROOT, World, event, owner_of
+from fakes import FROM_ORIGIN, MAGIC, ORIGIN, PROFILE, ROOT, World, event, owner_of
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -272,17 +272,13 @@ def test_settings_of_one_request(world: World) -> None:
     assert info["warnings"] == ["the model 'other' is not deployed; example was used"]
 
 
-@pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("embeds", [True, False])
-def test_infotexts_are_those_of_the_files(
-    world: World, monkeypatch: pytest.MonkeyPatch, sent: bool, embeds: bool
-) -> None:
-    text, texts = "熊猫\nSteps: 5, Model: example, Model revision: 451f4fe16113, Version: Easel", PngInfo()
-    texts.add_itxt("parameters", text)
-    monkeypatch.setitem(MAGIC, "png", image_file(pnginfo=texts) if embeds else image_file())
+def test_infotexts_name_what_images_were_generated_with(world: World, embeds: bool) -> None:
     settings = {"enable_pnginfo": embeds}
-    _, info = generated(world, {**APPLE, "batch_size": 2, "send_images": sent, "override_settings": settings})
-    assert (info["infotexts"] == [text, text], len(info["infotexts"])) == (embeds, 2)
+    _, info = generated(world, {**APPLE, "prompt": FROM_ORIGIN, "override_settings": settings})
+    found = parse_infotext(info["infotexts"][0])
+    assert (found["Model revision"], found["Model licence"]) == (ORIGIN["revision"], "MIT")
+    assert (found["Lora hashes"], found["TI hashes"]) == ("flat: 0123456789ab", "toy: ba9876543210")
 
 
 def test_images_need_not_be_sent(world: World) -> None:

@@ -156,6 +156,8 @@ def test_files_name_the_revision_the_licence_and_the_loras(
         text = read_infotext(base64.b64decode(response["generated_images"][0]))
         assert f", Model: emoji, Model revision: {model.revision}, Model licence: MIT, " in text
         assert text.endswith(f', Lora hashes: "comic: {short}", Version: Easel')
+        origin = {"revision": model.revision, "licence": "MIT", "lora_hashes": {"comic": short}}
+        assert response["origin"] == origin
     plain = send(model, **fields)
     assert "Lora hashes" not in read_infotext(base64.b64decode(plain["generated_images"][0]))
 
