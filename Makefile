@@ -94,8 +94,8 @@ mirror:  ## copy the files that two code roots share: the contract, the rules of
 
 page: web/dist/index.html  ## build the page for a deploy
 
-synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates; needs no account
-	npx cdk synth --quiet
+synth: $(VENV)/cloud node_modules page  ## write the CloudFormation templates and check them; needs no account
+	CDK_VALIDATION=true npx cdk synth --quiet
 	@echo "The templates are valid. Next: $(BIN)/easel doctor"
 
 emulator: $(VENV)/dev node_modules  ## start an emulated AWS account, to try a deploy without an account

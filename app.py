@@ -153,7 +153,8 @@ def limit_roles(app: cdk.App, policy: str) -> None:
 
 
 def main() -> None:
-    app = cdk.App()
+    # Two thirds of the time of a synth. The tests check the templates of all settings, and `make synth` the user's.
+    app = cdk.App(builtin_cloud_formation_validation=os.environ.get("CDK_VALIDATION") == "true")
     account, region = (os.environ.get(f"CDK_DEFAULT_{name}") for name in ("ACCOUNT", "REGION"))
     env = cdk.Environment(account=account, region=region)
     try:

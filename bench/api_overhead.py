@@ -23,7 +23,7 @@ import httpx
 from bench.laptop import ROOT, machine, report, service
 
 REQUESTS = 200
-TARGETS = {"median_ms": 25.0, "authorizer_ms": 5.0}
+TARGETS = {"median_ms": 10.0, "authorizer_ms": 5.0}
 
 
 def measure(url: str, requests: int) -> list[float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.laptop import ROOT, machine, report
 
-TARGETS = {"cold_s": 25.0, "warm_s": 25.0}
+TARGETS = {"cold_s": 12.0, "warm_s": 12.0}
 
 
 def node_only_path(folder: Path) -> Path:

@@ -8,15 +8,11 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from html import escape
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
-
-import uvicorn
+from typing import TYPE_CHECKING, Any
 
 from contract import EaselError
-from easel import ROOT
 from easel.console.errors import CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
@@ -26,32 +22,17 @@ from easel.laptop.container.models import Models
 from easel.laptop.container.process import PING_SECONDS
 from easel.laptop.container.served_model import ServedModel
 from easel.laptop.dispatcher import Dispatcher
-from easel.laptop.gateway.access import Access
-from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.handler_pool import Handler, HandlerPool
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 from easel.laptop.webhook_rules import parse_rules
 from jobs.outcomes import announce_nothing
 
+if TYPE_CHECKING:
+    from easel.laptop.gateway.server import Server
+
 MAX_REFUSALS = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-WELCOME = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Easel</title>
-<h1>Easel is running</h1>
-<pre>{curl}</pre>
-<p><a href="openapi.json">The API</a></p>
-</html>
-"""
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the supervisor has more to stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Supervisor:
@@ -64,7 +45,8 @@ class Supervisor:
         self._handlers = HandlerPool(self._make_handler)
         self._rules = parse_rules(settings.webhooks)
         self._dispatcher = self._make_dispatcher()
-        self._server = self._make_server()
+        self._server: Server | None = None
+        self._stopping = False
         self._failure: BaseException | None = None
         self._refusals: set[str] = set()
 
@@ -78,7 +60,9 @@ class Supervisor:
         try:
             await self._start_handlers()
             self._start_webhooks()
-            await self._server.serve(sockets=[listener])
+            self._server = await asyncio.to_thread(self._make_server)
+            if not self._stopping:
+                await self._server.serve(sockets=[listener])
         finally:
             self._handlers.stop()
             for task in tasks:
@@ -99,7 +83,9 @@ class Supervisor:
             self._stop()
 
     def _stop(self) -> None:
-        self._server.should_exit = True
+        self._stopping = True
+        if self._server:
+            self._server.should_exit = True
         self._handlers.stop()
 
     async def _start_handlers(self) -> None:
@@ -162,31 +148,10 @@ class Supervisor:
             announce=self._data.announce if self._rules else announce_nothing,
         )
 
-    def _make_server(self) -> _Server:
-        gateway = Gateway(
-            handlers=self._handlers,
-            signer=self._data.signer(),
-            files=self._data.files,
-            page=ROOT / "web" / "dist",
-            policy="; ".join((ROOT / "web" / "content-security-policy.txt").read_text().splitlines()),
-            welcome=WELCOME.format(curl=escape(self._settings.curl)),
-            access=Access(self._settings.key, self._data.accounts),
-            loopback=self._settings.loopback,
-            public=self._settings.public,
-            on_refused=self._report_refusal,
-        )
-        config = uvicorn.Config(
-            gateway.app(),
-            http=LimitedProtocol,
-            ws="none",
-            proxy_headers=False,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        return _Server(config)
+    def _make_server(self) -> Server:
+        from easel.laptop.gateway.server import make_server  # here, so that the model loads meanwhile
+
+        return make_server(self._settings, self._data, self._handlers, self._report_refusal)
 
     def _make_handler(self, clock: InterruptibleClock) -> Handler:
         from easel.laptop.api_handler import make_handler  # here, so that the model loads meanwhile

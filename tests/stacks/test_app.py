@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 from tests.conftest import ROOT
 
 ALLOWED = {
@@ -65,6 +66,26 @@ def test_findings_stop_a_deploy() -> None:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     assert context["@aws-cdk/core:validateAgainstDefaultRules"] is True
     assert context["@aws-cdk/core:target-partitions"] == ["aws", "aws-cn", "aws-us-gov"]
+
+
+@pytest.mark.parametrize(("variable", "validated"), [(None, False), ("false", False), ("true", True)])
+def test_templates_are_validated_on_request(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, validated: bool
+) -> None:
+    created: list[dict[str, bool]] = []
+
+    def create(**options: bool) -> None:
+        created.append(options)
+        sys.exit()
+
+    monkeypatch.setattr(app.cdk, "App", create)
+    monkeypatch.delenv("CDK_VALIDATION", raising=False)
+    if variable:
+        monkeypatch.setenv("CDK_VALIDATION", variable)
+    with pytest.raises(SystemExit):
+        app.main()
+    assert created == [{"builtin_cloud_formation_validation": validated}]
+    assert "CDK_VALIDATION=true npx cdk synth" in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import hmac
 import importlib
 import inspect
@@ -221,7 +222,10 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     _log("serving", port=server.server_port)
     sys.path.insert(0, str(arguments.code_dir or arguments.model_dir / "code"))
-    container.run(importlib.import_module("inference"), arguments.model_dir)
+    gc.disable()  # collections while PyTorch is imported find nothing
+    code = importlib.import_module("inference")
+    gc.enable()
+    container.run(code, arguments.model_dir)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """Loading of model folders. Everything that could run code is refused before diffusers is imported."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -151,6 +152,25 @@ def test_a_refused_folder_costs_no_import(copy: Path) -> None:
     command = [sys.executable, "-c", program, str(copy)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "model_code", check=True)
     assert ended.stdout.split() == ["ModelFolderError", "False"]
+
+
+def test_the_garbage_collector_waits_for_the_imports(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enabled, original = [], load._import_diffusers
+
+    def import_diffusers() -> Any:
+        enabled.append(gc.isenabled())
+        return original()
+
+    monkeypatch.setattr(load, "_import_diffusers", import_diffusers)
+    load.load_model(copy)
+    assert enabled == [False]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 100_000
+
+    monkeypatch.setattr(load, "_import_diffusers", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load.load_model(copy)
+    assert gc.isenabled()
 
 
 def test_known_schedulers_are_those_of_the_contract() -> None:
