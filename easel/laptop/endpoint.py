@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from easel.laptop.container.served_model import ServedModel
 from easel.laptop.storage.queue import Queue
@@ -35,4 +37,5 @@ class LaptopEndpoint:
             self._model.container.client.cancel(ticket)
 
     def state(self) -> EndpointState:
-        return self._model.state()
+        state, seconds = self._model.state(), len(self._queue.waiting()) * self._model.job_seconds
+        return replace(state, busy_seconds=math.ceil(seconds)) if state.status == "ready" and seconds else state

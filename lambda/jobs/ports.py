@@ -105,11 +105,13 @@ class EndpointState:
 
     `status`: `ready`, `asleep` (the next job starts an instance), `starting` or `broken` (an operator must act).
     `detail`: a sentence for people. `wake_minutes`: usual time until the endpoint is ready (from, to).
+    `busy_seconds`: about how long the jobs that run and wait take together; None: unknown.
     """
 
     status: str
     detail: str = ""
     wake_minutes: tuple[int, int] | None = None
+    busy_seconds: int | None = None
 
 
 class Endpoint(Protocol):

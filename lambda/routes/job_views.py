@@ -139,7 +139,9 @@ def _message(status: str, job: Job, state: EndpointState, reports_start: bool) -
         return f"The model is starting for this job; that usually takes {low} to {high} minutes."
     if state.status in ("starting", "broken") or (state.status == "asleep" and state.detail):
         return state.detail or f"The model is {state.status}."
-    return "The job is waiting." if reports_start else "The job is waiting or running."
+    waiting = "The job is waiting." if reports_start else "The job is waiting or running."
+    together = f" All jobs that wait or run take about {state.busy_seconds} s together."
+    return waiting if state.busy_seconds is None else waiting + together
 
 
 def _end_message(job: Job, outcome: Outcome, reports_start: bool) -> str:

@@ -147,8 +147,9 @@ class NativeApi(Api):
         return self._generations.accept(request, generation, sent, webhook)
 
     def _state(self, model: Model) -> views.EndpointHealth:
-        state = self._generations.state(model.profile.id)
-        return views.EndpointHealth(**asdict(state), usd_per_hour=model.usd_per_hour)
+        state = asdict(self._generations.state(model.profile.id))
+        del state["busy_seconds"]  # in the messages of jobs
+        return views.EndpointHealth(**state, usd_per_hour=model.usd_per_hour)
 
     def _features(self, profile: ModelProfile) -> list[views.Feature]:
         features: dict[views.Feature, bool] = {

@@ -183,6 +183,11 @@ def test_a_started_job_is_running(slow: World) -> None:
         (EndpointState("starting", "Loading."), True, "Loading."),
         (EndpointState("broken"), True, "The model is broken."),
         (EndpointState("ready"), True, "The job is waiting."),
+        (
+            EndpointState("ready", busy_seconds=9),
+            True,
+            "The job is waiting. All jobs that wait or run take about 9 s together.",
+        ),
         (EndpointState("ready"), False, "The job is waiting or running."),
     ],
 )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aws_cdk
 import pytest
 
 import app
@@ -78,7 +79,7 @@ def test_templates_are_validated_on_request(
         created.append(options)
         sys.exit()
 
-    monkeypatch.setattr(app.cdk, "App", create)
+    monkeypatch.setattr(aws_cdk, "App", create)
     monkeypatch.delenv("CDK_VALIDATION", raising=False)
     if variable:
         monkeypatch.setenv("CDK_VALIDATION", variable)

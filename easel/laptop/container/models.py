@@ -90,12 +90,12 @@ class Models:
     @contextmanager
     def running(self, model: ServedModel) -> Iterator[None]:
         """Keep the model in memory while the block runs a job on it."""
-        self._running = model
+        self._running, began = model, time.monotonic()
         try:
             yield
         finally:
             self._running = None
-            model.note_job()
+            model.note_job(time.monotonic() - began)
 
     async def note_death(self, model: ServedModel) -> None:
         """End a process that does not respond any more."""

@@ -15,6 +15,8 @@ MAX_FAILED_STARTS = 3
 """Starts in a row that may fail."""
 MAX_PAUSE_SECONDS = 30.0
 """Longest pause before the next start."""
+LAST_JOB_SHARE = 0.2
+"""Share of the last job in the mean time of jobs."""
 
 
 def expected_bytes(entry: Entry) -> int:
@@ -40,6 +42,8 @@ class ServedModel:
         """When the oldest job began to wait until other models leave for it, on the monotonic clock."""
         self.failures, self.failure, self.gave_up = 0, "", False
         """Failed starts in a row, why the last one failed, and whether the jobs that wait have to fail."""
+        self.job_seconds = 0.0
+        """Mean time of its last jobs; 0 before the first."""
         self.needs_all_memory = False
         """True after it died while others were loaded: the next time they leave before."""
 
@@ -95,9 +99,10 @@ class ServedModel:
         self.failures, self.failure, self.needs_all_memory = self.failures + 1, why, not alone
         self.next_start = time.monotonic() + min(0.2 * 2**self.failures, MAX_PAUSE_SECONDS)
 
-    def note_job(self) -> None:
+    def note_job(self, seconds: float) -> None:
         """Record that a job ended."""
         self.measure()
+        self.job_seconds += (seconds - self.job_seconds) * (LAST_JOB_SHARE if self.job_seconds else 1)
         self._has_run, self.used_at = True, time.monotonic()
 
     def last_line(self) -> str:

@@ -1,6 +1,7 @@
 """Jobs through the whole service: order, idempotency, progress, cancellation."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,6 +37,16 @@ def test_jobs_run_in_the_order_of_submission(laptop: Laptop) -> None:
     laptop.outcome(ids[-1])
     journal = [line.partition("-")[2] for line in (laptop.data / "journal").read_text().split()]
     assert [id for id in journal if id in ids] == ids
+
+
+def test_a_job_that_waits_for_others_has_the_expected_time(laptop: Laptop) -> None:
+    laptop.outcome(laptop.submit())  # so that there is a measured time
+    running, waiting = laptop.submit("slow 60"), laptop.submit()
+    wait_for(lambda: laptop.job(running)["status"] == "running")
+    assert re.search(r" take about [1-9]\d* s ", laptop.job(waiting)["message"])
+    for id in (waiting, running):
+        laptop.http.delete(f"/jobs/{id}")
+    assert laptop.outcome(running)["status"] == "cancelled"
 
 
 def test_cancel_ends_a_queued_job_and_stops_a_running_one(laptop: Laptop) -> None:
