@@ -39,7 +39,7 @@ def root_client(name: str) -> Any:
 
 
 def count_metric(metric: str, dimensions: dict[str, str]) -> None:
-    """Add one to a metric. MiniStack evaluates its alarms at each request, and ignores dimensions."""
+    """Add one to a metric. MiniStack evaluates its alarms at each request."""
     pairs = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     datum = {"MetricName": metric, "Dimensions": pairs, "Value": 1.0, "Unit": "Count"}
     root_client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])

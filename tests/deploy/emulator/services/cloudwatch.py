@@ -1,16 +1,27 @@
-"""Alarms on a sum of one metric's dimensions, such as the errors of several functions.
+"""Alarms on the metric of some dimensions, and on a sum of one metric's dimensions, such as the errors of several
+functions.
 
 MiniStack 1.5.33 takes alarms on one metric only, and ignores dimensions: to it the metric without them is the sum.
 """
 
+from types import FunctionType
 from typing import Any
 
+from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 
 def install() -> None:
-    """Accept `Metrics` whose expression adds up metrics that differ in their dimensions only."""
-    record = provisioners._cw_metric_alarm_record
+    """Let an alarm with dimensions see no others. Accept `Metrics` whose expression adds up metrics that differ in
+    their dimensions only."""
+    evaluate, record = cloudwatch._evaluate_alarm, provisioners._cw_metric_alarm_record
+
+    def evaluate_own(alarm: dict[str, Any]) -> None:
+        dimensions = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm.get("Dimensions") or []))
+        own = {key: points for key, points in cloudwatch._metrics.items() if dimensions in ("", key[2])}
+        FunctionType(evaluate.__code__, {**evaluate.__globals__, "_metrics": own})(alarm)
+
+    cloudwatch._evaluate_alarm = evaluate_own
 
     def record_of_sum(name: str, properties: dict[str, Any]) -> Any:
         return record(name, without_math(properties) if "Metrics" in properties else properties)
