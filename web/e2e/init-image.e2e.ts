@@ -363,3 +363,28 @@ test('a picture controls the image: chosen, weighted, sent, and back with "Reuse
   await generate(page)
   expect(sent.at(-1)).toMatchObject({ control })
 })
+
+test('what a model does not take together with a ControlNet is hidden, or a note says so', async () => {
+  const page = await openPage()
+  await page.route(/\/models$/, async (route) => {
+    const body = await (await route.fetch()).json()
+    const entry = { name_in: {}, scale: 0.8, preprocess: null }
+    const names = ['Edges', 'Pose']
+    body.models[0].controls = names.map((name) => ({ ...entry, id: name.toLowerCase(), name }))
+    body.models[0].control_without = ['init_image', 'mask_image', 'hires', 'range']
+    body.models[0].bounds.controls.maximum = 1
+    await route.fulfill({ json: body })
+  })
+  await page.reload()
+  await modelLoaded(page)
+  const panel = page.getByRole('group', { name: en.fields.control })
+  await panel.getByRole('button', { name: 'Edges', exact: true }).click()
+  await panel.getByRole('spinbutton').waitFor()
+  expect(await panel.getByRole('spinbutton').count()).toBe(1)
+  expect(await panel.getByRole('button', { name: 'Pose' }).getAttribute('aria-disabled')).toBe('true')
+  await openAdvanced(page)
+  await page.getByText(en.hires.withoutControl).waitFor()
+  expect(await page.getByRole('checkbox', { name: en.hires.use }).isDisabled()).toBe(true)
+  await drop(page, await readFile(fixturePath('bare.png')), 'a.png', 'image/png')
+  await panel.getByText(en.control.withoutInit).waitFor()
+})
