@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from ministack import app
+from ministack.core import router
 from ministack.services import ssm
 
 from .aws_api import identity
@@ -31,6 +33,12 @@ from .services.budgets import Budgets
 
 LAYER = "/aws/service/powertools/python/x86_64/python3.13/3.37.0"
 """AWS's public parameter with the ARN of the Powertools layer. Here the functions' interpreter has its modules."""
+
+MISSING_SERVICES = frozenset({"pricing", "servicequotas"})
+"""Services that `easel` calls and nobody plays. MiniStack would read the descriptions of every service to know them."""
+
+# Each assumed role has a session of botocore of its own, which would read the services' descriptions again.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 @functools.cache
@@ -103,6 +111,7 @@ def install_extensions() -> None:
     cloudfront.route_to_gateway(int(os.environ["GATEWAY_PORT"]))
     cloudfront.allow_emulated_s3(int(os.environ["GATEWAY_PORT"]))
     ssm._PUBLIC_AMI_PARAMETERS[LAYER] = f"arn:aws:lambda:{REGION}:017000801446:layer:AWSLambdaPowertools:1"
+    router._KNOWN_AWS_SERVICE_NAMES = MISSING_SERVICES
     app._port_is_bindable = lambda *_: False  # prevents listening on port 443 too
 
 

@@ -43,6 +43,12 @@ def authorize(
 
 def assume_role(role_arn: str, principal: str) -> boto3.Session:
     """Return the session that a service gets for a role that trusts it. Raises ServiceError."""
+    keys = _create_keys(role_arn, principal)
+    return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], REGION)
+
+
+def _create_keys(role_arn: str, principal: str) -> dict[str, str]:
+    """Return the keys of an assumed role, always the same for a role and a service. Raises ServiceError."""
     name = role_arn.rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(ACCOUNT, None, name)
     if role is None or not _trusts(role, principal):
@@ -52,16 +58,16 @@ def assume_role(role_arn: str, principal: str) -> boto3.Session:
     access_key = f"ASIA{digest[:16].upper()}"
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/SageMaker"
     sts.register_session(access_key, {"Arn": arn, "UserId": f"{name}:SageMaker", **keys})
-    return boto3.Session(access_key, keys["SecretAccessKey"], keys["SessionToken"], REGION)
+    return {"AccessKeyId": access_key, **keys}
 
 
 def check_permissions(role_arn: str, permissions: Sequence[Permission], principal: str) -> None:
     """Check what a service does in the name of a role. Raises ServiceError at the first denied action."""
-    keys = assume_role(role_arn, principal).get_credentials().get_frozen_credentials()
+    access_key = _create_keys(role_arn, principal)["AccessKeyId"]
     responses.set_request_account_id(ACCOUNT)
     for action, resource, context in permissions:
         service = action.partition(":")[0]
-        if enforce(keys.access_key, action, service, REGION, resource_arn=resource, service_context=context):
+        if enforce(access_key, action, service, REGION, resource_arn=resource, service_context=context):
             message = f"User: {role_arn} is not authorized to perform: {action} on resource: {resource}"
             raise ServiceError("ValidationException", message)
 
