@@ -27,7 +27,18 @@ from .sagemaker.control_plane import SageMaker
 from .sagemaker.endpoint import StateHold
 from .sagemaker.notebooks import Notebooks
 from .sagemaker.runtime import Runtime
-from .services import apigateway, cloudfront, cloudwatch, codebuild, cognito, kms, lambda_logs, log_streams, s3_missing
+from .services import (
+    apigateway,
+    cloudfront,
+    cloudwatch,
+    codebuild,
+    cognito,
+    kms,
+    lambda_logs,
+    lambda_start,
+    log_streams,
+    s3_missing,
+)
 from .services.autoscaling import AutoScaling
 from .services.budgets import Budgets
 
@@ -101,6 +112,7 @@ def install_extensions() -> None:
     kms.install()
     s3_missing.install()
     lambda_logs.install()
+    lambda_start.install(os.environ["FUNCTION_PYTHON"])
     log_streams.install()
     conditions.install()
     stack_deletion.StackDeletion().install()

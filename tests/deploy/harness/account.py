@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import ssl
 import subprocess
@@ -33,7 +34,7 @@ from tests.stacks.registry import render_handlers
 
 START_SECONDS = 60
 CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
-FORKED = str(DEPLOY_TESTS / "harness" / "forked_container.py")
+FORKS = str(DEPLOY_TESTS / "harness" / "forks.py")
 SHORT_WAITS = DEPLOY_TESTS / "harness" / "short_waits"
 """Shortens the poll intervals of the CDK and of the functions: nothing here takes minutes."""
 EMULATED = {
@@ -68,28 +69,38 @@ class Account:
             "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "LAMBDA_EXECUTOR": "local", "HUB_URL": hub_url, "NODE_PATH": str(NODE_SDK), "TMPDIR": str(folder),
             "HOLD": str(folder / "hold"), "REGISTRY": str(folder / "registry.json"), "PYTHONPATH": str(SHORT_WAITS),
+            "FUNCTION_PYTHON": str(folder / "python"),
         }  # fmt: skip
         (folder / "hold").mkdir()
         (folder / "registry.json").write_text(render_handlers())
+        write_function_program(folder)
 
     def __enter__(self) -> Self:
-        program = (PYTHON, "-IS", FORKED, str(self.folder), *CONTAINER)
+        program = (PYTHON, "-IS", FORKS, str(self.folder), *CONTAINER)
         command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.sagemaker_port), *program)
         self.log = (self.folder / "emulator.log").open("wb")
         self.process = subprocess.Popen(
             command, cwd=DEPLOY_TESTS, env=self.emulator_variables, stdin=subprocess.PIPE, stdout=self.log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        self.containers = subprocess.Popen(
-            (PYTHON, "-P", FORKED, str(self.folder)), env=self.variables | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE, stdout=self.log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        self.containers = self._start_forks(
+            self.folder, "container", PYTHON, self.variables | {"PYTHONPATH": str(ROOT)}
+        )
+        self.functions = self._start_forks(
+            self.folder / "functions", "function", str(EMULATOR_PYTHON), self.emulator_variables
+        )
         try:
             self._wait_until_healthy()
         except RuntimeError:
             self.__exit__()
             raise
         return self
+
+    def _start_forks(self, folder: Path, kind: str, python: str, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            (python, "-P", FORKS, str(folder), kind), env=variables, stdin=subprocess.PIPE, stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def _wait_until_healthy(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -104,7 +115,7 @@ class Account:
 
     def __exit__(self, *_: object) -> None:
         """Stop the emulator and its process group, which has every process that it started."""
-        for process in (self.process, self.containers):
+        for process in (self.process, self.containers, self.functions):
             assert process.stdin
             process.stdin.close()
             try:
@@ -205,6 +216,14 @@ class Account:
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
         stacks = [stack for stack in stacks if stack["StackName"] in names.stacks]
         return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
+
+
+def write_function_program(folder: Path) -> None:
+    """Write the program that runs a function's script in a fork."""
+    (folder / "functions").mkdir()
+    program, run = folder / "python", shlex.join((PYTHON, "-IS", FORKS, str(folder / "functions")))
+    program.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
+    program.chmod(0o755)
 
 
 @dataclass(frozen=True)
