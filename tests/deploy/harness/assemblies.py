@@ -50,7 +50,7 @@ def synthesise(output: Path, mode: str, code: Path = MODEL_CODE, catalogue: Path
     sign_in = "cognito" if site == "on" and "site" not in more else "off"
     settings = {**SETTINGS, "model": model, "mode": mode, "site": site, "sign_in": sign_in, **more}
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    root = cdk.App(outdir=str(output), context=flags | settings)
+    root = cdk.App(outdir=str(output), context=flags | settings, builtin_cloud_formation_validation=False)
     app.create_stacks(root, root=catalogue, code=code, env=cdk.Environment(account=ACCOUNT, region=REGION))
     root.synth()
     return output
