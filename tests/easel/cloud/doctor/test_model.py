@@ -20,7 +20,7 @@ import pytest
 from easel.cloud.doctor import model
 from easel.cloud.doctor.plan import Plan, read_plan
 from model_folder import PIPELINES
-from stacks.config.catalogue import HubSource, Model, S3Source, UrlSource, read_model
+from stacks.config.catalogue import ExtraObject, HubSource, Lora, Model, S3Source, UrlSource, read_model
 from stacks.config.model_folder import CONTENT_HELP
 from tests.easel.cloud.doctor.conftest import RunDoctor
 from tests.easel.cloud.doctor.results import assert_result
@@ -309,3 +309,16 @@ def test_a_model_behind_a_link(sdxl: Plan, monkeypatch: pytest.MonkeyPatch) -> N
         assert_result(model.model.run(plan), "failed", "damaged or truncated", remedy="entry")
         site.status = 404
         assert_result(model.model.run(plan), "unknown", "was removed")
+
+
+def test_an_extra_in_s3_is_read_with_the_account(sdxl: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's own files are elsewhere."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    stored = ExtraObject(kind="s3", uri="s3://mine/a/flat.safetensors")
+    lora = Lora(id="flat", sha256="0" * 64, source=stored)
+    with Site(b"no model") as site:
+        plan = with_model(sdxl, source=UrlSource(url=site.link, sha256="0" * 64), loras=(lora,))
+        assert_result(model.model.run(plan), "ok", "licence")
+        assert site.requests == []
+        found = model.model_files.run(in_s3({}).account(), plan)
+        assert_result(found, "failed", "damaged or truncated", remedy="entry")
