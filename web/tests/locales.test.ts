@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { joinSentences } from '@/app/i18n'
 import en from '@/locales/en'
 import zh from '@/locales/zh-CN'
 
@@ -41,4 +42,9 @@ test('every error code of the contract has a text', () => {
   )
   expect(codes.length).toBeGreaterThan(40)
   expect(codes.filter((code = '') => !(code in en.errors))).toEqual([])
+})
+
+test('sentences are joined as their language does', () => {
+  expect(joinSentences(['One.', 'Two.'])).toBe('One. Two.')
+  expect(joinSentences(['一。', '二。'])).toBe('一。二。')
 })

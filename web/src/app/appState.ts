@@ -22,7 +22,7 @@ import { applyParameters, applyPreset, hasFeature, toRequest, type Start } from 
 import { useDraft } from '@/request/useDraft'
 import { useInitImage } from '@/request/useInitImage'
 import { usePresets } from '@/request/usePresets'
-import { i18n } from './i18n'
+import { i18n, joinSentences } from './i18n'
 import { useNotice } from './useNotice'
 
 export type DialogName = 'settings' | 'help' | 'lightbox' | 'openedImage' | 'copy' | 'presets' | 'inpaint'
@@ -193,7 +193,7 @@ export function createAppState() {
     const { edits, bounds } = model.value
     const limits = { count: edits, side: bounds.width.minimum, times: MAX_PROPORTION }
     const refusals = await editImages.add(files, model.value)
-    if (refusals.length) showNotice(refusals.map((refusal) => t(`edits.${refusal}`, limits)).join(' '))
+    if (refusals.length) showNotice(joinSentences(refusals.map((refusal) => t(`edits.${refusal}`, limits))))
   }
 
   function reuseSeed({ parameters }: HistoryImage) {

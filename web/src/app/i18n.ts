@@ -20,6 +20,9 @@ export function browserLanguage(): Language {
   return /^zh/i.test(tag) ? 'zh-CN' : 'en'
 }
 
+/** Join sentences of one language. Chinese has no space between them. */
+export const joinSentences = (sentences: string[]) => sentences.join(' ').replaceAll('。 ', '。')
+
 export async function loadMessages(language: Language): Promise<void> {
   if (language !== 'zh-CN') return
   const { default: messages } = await import('@/locales/zh-CN')
