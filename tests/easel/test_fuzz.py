@@ -4,9 +4,11 @@ import os
 from typing import Any
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.schemas import BaseSchema
 
 from easel.laptop.catalogue import find
 from routes.openapi import document
@@ -17,10 +19,15 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 PATHS = ["/generate", "/jobs", "/jobs/x", f"/jobs/{'0' * 44}/events", "/files/x", "/models", "/health", "/openapi.json"]
 
 
-schema = schemathesis.openapi.from_dict(document((find(MODEL).profile,)))
+@pytest.fixture
+def documented(lazy_schemas: None) -> BaseSchema:
+    return schemathesis.openapi.from_dict(document((find(MODEL).profile,)))
 
 
-@schema.parametrize()
+# From a fixture: the cases of each operation are written by the worker that runs them, and not while it collects.
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("laptop")  # for the group: schemathesis requests the test's fixtures while it runs
+@schemathesis.pytest.from_fixture("documented").parametrize()
 @settings(FAST, max_examples=20)
 def test_documented_requests_never_fail(laptop: Laptop, case: schemathesis.Case[Any]) -> None:
     response = case.call(base_url=laptop.url, timeout=30)

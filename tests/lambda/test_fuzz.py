@@ -12,6 +12,7 @@ import schemathesis
 from fakes import ROOT, UNLIMITED, World, event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks
 
 import contract
@@ -167,14 +168,6 @@ def wsgi(world: World) -> Any:
     return application
 
 
-# The schema of a request has up to four conditions, and schemathesis gives up on their product: each world has three.
-WEBHOOKS = World(replace(UNLIMITED, max_side=512, schedulers=("ddim", "dpmpp_2m")), auth="none")
-FEWER_STEPS = World(replace(UNLIMITED, max_side=512, schedulers=("ddim", "lcm")), auth="none", rules=None)
-schema, few_steps = (schemathesis.openapi.from_wsgi("/openapi.json", wsgi(world)) for world in (WEBHOOKS, FEWER_STEPS))
-
-
-@few_steps.hook
-@schema.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip 20.0 for an integer: JSON Schema accepts it and the contract does not."""
     if not isinstance(body, dict):
@@ -186,8 +179,6 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     return not any(isinstance(number, float) for number in numbers)
 
 
-@few_steps.hook
-@schema.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
     """Replace images by valid images, and margins by what fits into the size: a schema cannot describe them."""
     if not isinstance(body, dict):
@@ -223,15 +214,43 @@ LENIENT: list[Any] = [checks.negative_data_rejection, checks.positive_data_accep
 """Compatible APIs accept more than they document, and refuse jobs that are too large as a whole."""
 
 
+def described(**changes: Any) -> BaseSchema:
+    """Return the document of an API. A request's schema has up to four conditions.
+
+    Schemathesis gives up on the product of four: each of the two worlds has three.
+    """
+    rules = {"rules": changes.pop("rules")} if "rules" in changes else {}
+    world = World(replace(UNLIMITED, max_side=512, **changes), auth="none", **rules)
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", wsgi(world))
+    schema.hook(filter_body)
+    schema.hook(map_body)
+    return schema
+
+
+@pytest.fixture
+def webhooks(lazy_schemas: None) -> BaseSchema:
+    return described(schedulers=("ddim", "dpmpp_2m"))
+
+
+@pytest.fixture
+def few_steps(lazy_schemas: None) -> BaseSchema:
+    return described(schedulers=("ddim", "lcm"), rules=None)
+
+
+# From fixtures: the cases of each operation are written by the worker that runs them, and not while it collects.
+with_webhooks, with_few_steps = map(schemathesis.pytest.from_fixture, ("webhooks", "few_steps"))
+
+
 @pytest.mark.slow
-@schema.parametrize()
+@pytest.mark.timeout(900)
+@with_webhooks.parametrize()
 @settings(QUICK, max_examples=50)
 def test_the_api_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(excluded_checks=LENIENT if case.operation.path.startswith(COMPATIBLE) else None)
 
 
 @pytest.mark.slow
-@few_steps.include(method="POST", path=["/generate", "/jobs"]).parametrize()
+@with_few_steps.include(method="POST", path=["/generate", "/jobs"]).parametrize()
 @settings(QUICK, max_examples=50)
 def test_a_model_that_allows_few_steps_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:
     case.body = map_body(None, case.body)  # schemathesis leaves out this hook where it combines fields
