@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import botocore.hooks
 import botocore.session
 import pytest
 from _pytest.nodeid import NodeId
@@ -66,8 +67,11 @@ LONGEST_FIRST = (
 # Torch's threads spin while they wait: in two workers on two cores they would take the processor from each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Each test of AWS has a session of botocore of its own, which would read the services' descriptions again.
+# Each test of AWS has a session and clients of botocore of its own. Each would read the services' descriptions again,
+# and inspect the signatures of 150 handlers of events.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+_accepts_kwargs = functools.lru_cache(1000)(botocore.hooks.accepts_kwargs)
+botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -184,7 +188,7 @@ def page(packages: None) -> None:
     newest = max(path.stat().st_mtime for path in [*sources, WEB / "index.html", WEB / "vite.config.ts"])
     with alone():
         if not built.exists() or built.stat().st_mtime < newest:
-            npm("run", "build", seconds=600)
+            npm("exec", "--", "vite", "build", "--logLevel", "warn", seconds=600)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from constructs import Construct
 from stacks.config.names import SIGN_IN_SCOPE
 from stacks.users.stack import UsersStack
 
-ACCESS = cdk.Duration.minutes(15)
+ACCESS_MINUTES = 15
 """How long an access token works after a sign-out, or after the user was disabled in the pool."""
-SESSION = cdk.Duration.hours(12)
+SESSION_HOURS = 12
 """Time after which people sign in again."""
 
 
@@ -40,9 +40,9 @@ class SignInClient(Construct):
             explicit_auth_flows=["ALLOW_REFRESH_TOKEN_AUTH"],  # no sign-in beside the hosted page
             prevent_user_existence_errors="ENABLED",
             enable_token_revocation=True,
-            access_token_validity=ACCESS.to_minutes(),
-            id_token_validity=ACCESS.to_minutes(),
-            refresh_token_validity=SESSION.to_hours(),
+            access_token_validity=ACCESS_MINUTES,
+            id_token_validity=ACCESS_MINUTES,
+            refresh_token_validity=SESSION_HOURS,
             token_validity_units=cognito.CfnUserPoolClient.TokenValidityUnitsProperty(
                 access_token="minutes", id_token="minutes", refresh_token="hours"
             ),

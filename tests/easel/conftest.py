@@ -1,10 +1,15 @@
 """Fixtures for all tests of `easel`."""
 
+import functools
 from collections.abc import Iterator
 
 import pytest
+import typer.testing
 
 from tests.easel.running import Laptop
+
+# Each invocation in a test would build all commands again.
+typer.testing._get_command = functools.cache(typer.testing._get_command)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -179,7 +179,7 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     return not any(isinstance(number, float) for number in numbers)
 
 
-def map_body(context: schemathesis.HookContext, body: Any) -> Any:
+def map_body(context: schemathesis.HookContext | None, body: Any) -> Any:
     """Replace images by valid images, and margins by what fits into the size: a schema cannot describe them."""
     if not isinstance(body, dict):
         return body

@@ -272,18 +272,23 @@ FORGED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", FORGED)
-def test_an_invalid_message_is_ignored(cloud: Cloud, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_message_is_ignored(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
     """One log line without the contents, no exception (Lambda would retry), and the next record is handled."""
-    ticket, other = cloud.submit(), cloud.submit()
-    good = success(other, cloud.put("async-output/2.out", response_to(REQUEST)))
-    caplog.clear()
-    handlers.finalizer(sns(FORGED[name](success(ticket, f"s3://{BUCKET}/async-output/none")), good), None)
-    ignored, ended = caplog.records
-    assert (ignored.message, ignored.levelname, ended.message) == ("ignored", "WARNING", "job")
-    assert vars(ignored)["reason"]
-    assert "secret" not in str(vars(ignored))
-    assert (cloud.job(ticket)["status"], cloud.job(other)["status"]) == ("queued", "succeeded")
+    ticket = cloud.submit()
+    message = success(ticket, f"s3://{BUCKET}/async-output/none")
+    for name, forge in FORGED.items():
+        with subtests.test(name):
+            other = cloud.submit()
+            good = success(other, cloud.put("async-output/2.out", response_to(REQUEST)))
+            caplog.clear()
+            handlers.finalizer(sns(forge(message), good), None)
+            ignored, ended = caplog.records
+            assert (ignored.message, ignored.levelname, ended.message) == ("ignored", "WARNING", "job")
+            assert vars(ignored)["reason"]
+            assert "secret" not in str(vars(ignored))
+            assert (cloud.job(ticket)["status"], cloud.job(other)["status"]) == ("queued", "succeeded")
 
 
 def test_a_record_that_is_not_of_sns_is_ignored(cloud: Cloud) -> None:

@@ -99,9 +99,9 @@ export async function modelLoaded(page: Page): Promise<void> {
   await page.locator('input[name=size]').first().waitFor({ state: 'attached' })
 }
 
-/** Save a screenshot in out/, for people to look at. */
+/** Save a screenshot in out/, for people to look at, if EASEL_SCREENSHOTS is set (`make screenshots`). */
 export async function screenshot(page: Page, name: string, options: { fullPage?: boolean } = {}): Promise<void> {
-  await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, ...options })
+  if (process.env.EASEL_SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, ...options })
 }
 
 /** Generate an image and wait for the end of the job. */

@@ -13,7 +13,6 @@ import authorizer
 from stacks.config.names import SIGN_IN_SCOPE, USAGE_SLOTS
 from stacks.config.regions import why_no_site
 from stacks.config.settings import Settings, SettingsError, parse_settings
-from stacks.site.sign_in import ACCESS
 from tests.stacks.assembly import Assembly, flat
 
 CLOUDFRONT = "https://['Distribution830FAC52', 'DomainName']/"
@@ -51,12 +50,14 @@ def test_the_domain_is_of_this_stack_alone_and_has_no_reserved_word(own: Assembl
 
 
 def test_the_page_is_a_public_client_with_a_code_and_no_other_way_to_tokens(own: Assembly) -> None:
+    from stacks.site.sign_in import ACCESS_MINUTES  # importing the CDK starts Node
+
     client = own.only(CLIENT)
     assert (client["GenerateSecret"], client["AllowedOAuthFlows"]) == (False, ["code"])
     assert client["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
     assert SIGN_IN_SCOPE in client["AllowedOAuthScopes"]
     assert "aws.cognito.signin.user.admin" not in client["AllowedOAuthScopes"]
-    assert client["AccessTokenValidity"] == ACCESS.to_minutes()
+    assert client["AccessTokenValidity"] == ACCESS_MINUTES
     assert client["SupportedIdentityProviders"] == ["COGNITO"]
 
 
