@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.inference import __main__ as program
 from bench.inference import measure, report
 from bench.inference.machine import quantiles
 
@@ -27,9 +28,12 @@ def run(tmp_path: Path, *options: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_one_command_measures_variants_in_turns(tmp_path: Path) -> None:
-    found = run(tmp_path, "--case", "sd-1.5", "sdxl", "--variant", "B0", "B1", "Easel", "--repeats", "2")
-    assert [case["case"]["model"] for case in found["cases"]] == ["sd-1.5", "sdxl"]
+    """The cases of `make bench-gpu`, on a CPU and with other sizes."""
+    found = run(tmp_path, "--case", *program.GPU_RUN, "--variant", "B0", "B1", "Easel", "--repeats", "2")
+    assert [case["case"]["model"] for case in found["cases"]] == ["sd-1.5", "sd-1.5", "sdxl", "sd-1.5", "sd-1.5"]
+    assert [case["case"]["images"] for case in found["cases"]] == [1, 1, 1, 2, 2]
     for case in found["cases"]:
         rows = case["rows"]
         assert list(rows) == ["B0", "B1", "Easel", "B1 again"]
@@ -41,14 +45,21 @@ def test_one_command_measures_variants_in_turns(tmp_path: Path) -> None:
     assert found["tail"][0]["ratio"] > 0 and found["date"] and found["machine"]["processor"]
 
 
-@pytest.mark.slow
-def test_what_a_gpu_must_show_runs_on_a_cpu(tmp_path: Path) -> None:
-    """Make runs the same command on a GPU, with other sizes."""
+def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `make bench-gpu` choose the cases that only a GPU can show."""
+
+    def parse(*options: str) -> tuple[list[str], list[str], float]:
+        monkeypatch.setattr(sys, "argv", ["bench", *options])
+        found = program._arguments()
+        return found.case, found.variant, found.minutes
+
     makefile = (ROOT / "Makefile").read_text()
     line = next(line for line in makefile.splitlines() if "-m bench.inference --gpu" in line)
     options = line.partition("-m bench.inference ")[2].replace("$(ARGS)", "").split()
-    found = run(tmp_path, *options, "--repeats", "1", "--variant", "B1")
-    assert [case["case"]["images"] for case in found["cases"]] == [1, 1, 1, 2, 2]
+    assert parse(*options) == (program.GPU_RUN, list(program.VARIANTS), program.GPU_MINUTES)
+    assert parse("--case", "sdxl", "sd-1.5", "--variant", "B1") == (["sdxl", "sd-1.5"], ["B1"], 60)
+    with pytest.raises(SystemExit):
+        parse("--variant", "B0")
 
 
 def test_ratios_stay_in_their_tier() -> None:
