@@ -70,7 +70,7 @@ def make_handler(
         data.queue,
         store=store,
         reporter=JobReporter(store=store, clock=clock, on_end=on_end, announce=announce),
-        endpoints={model.id: LaptopEndpoint(data.queue, model, on_submit) for model in models},
+        endpoints={model.id: LaptopEndpoint(data.queue, model, models, on_submit) for model in models},
         accounting=accounting,
         clock=clock,
         ttl_s=JOB_TTL_SECONDS,

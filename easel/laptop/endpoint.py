@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from easel.laptop.container.served_model import ServedModel
@@ -12,14 +12,19 @@ from jobs.ports import EndpointState, Progress, Submission, Ticket
 
 
 class LaptopEndpoint:
-    """Queues jobs, calls `on_submit` for each, asks the process for progress, and stops it."""
+    """Queues jobs, calls `on_submit` for each, asks the process for progress, and stops it.
+
+    `models`: all that take jobs from the queue.
+    """
 
     reports_start = True
     has_previews = True
     stops_jobs = True
 
-    def __init__(self, queue: Queue, model: ServedModel, on_submit: Callable[[], None]) -> None:
-        self._queue, self._model, self._on_submit = queue, model, on_submit
+    def __init__(
+        self, queue: Queue, model: ServedModel, models: Sequence[ServedModel], on_submit: Callable[[], None]
+    ) -> None:
+        self._queue, self._model, self._models, self._on_submit = queue, model, models, on_submit
 
     def submit(self, ticket: Ticket) -> Submission:
         self._queue.put(ticket, self._model.id)
@@ -37,5 +42,11 @@ class LaptopEndpoint:
             self._model.container.client.cancel(ticket)
 
     def state(self) -> EndpointState:
-        state, seconds = self._model.state(), len(self._queue.waiting()) * self._model.job_seconds
-        return replace(state, busy_seconds=math.ceil(seconds)) if state.status == "ready" and seconds else state
+        state = self._model.state()
+        return replace(state, busy_seconds=self._busy_seconds()) if state.status == "ready" else state
+
+    def _busy_seconds(self) -> int | None:
+        """Return about how long the jobs of all models take, which run one after another; None: unknown."""
+        means = {model.id: model.job_seconds for model in self._models}
+        seconds = [means.get(id, 0) for _, id in self._queue.waiting()]
+        return math.ceil(sum(seconds)) if seconds and all(seconds) else None

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -87,6 +88,19 @@ def test_a_model_is_loaded_by_its_first_job(tmp_path: Path) -> None:
         assert any(message.startswith("The model is loading: about ") for message in messages)
         assert laptop.states() == {MODEL: "ready", COPY: "ready"}
         assert laptop.containers() == 2
+
+
+@pytest.mark.laptop
+def test_the_expected_time_counts_each_job_as_one_of_its_model(tmp_path: Path) -> None:
+    with TwoModels(tmp_path) as laptop:
+        laptop.outcome(laptop.submit("slow 2", model=COPY))
+        laptop.outcome(laptop.submit())
+        running, waiting = laptop.submit("slow 60", model=COPY), laptop.submit()
+        wait_for(lambda: laptop.job(running)["status"] == "running")
+        found = re.search(r" take about (\d+) s ", laptop.job(waiting)["message"])
+        assert found and int(found[1]) > 2
+        for id in (waiting, running):
+            laptop.http.delete(f"/jobs/{id}")
 
 
 @pytest.mark.laptop
