@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -42,7 +42,7 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
     work = work_folder(target)
     with model_errors(origin_of(entry.model)):
         if isinstance(source, FolderSource) and source.checkpoint:
-            _convert(source.checkpoint, source.prediction, work, terminal)
+            _convert(source.checkpoint, source.prediction, entry.model.extra_digests, work, terminal)
             _fetch_extras(entry, work, connect, terminal)
         else:
             _download(entry, connect, work, terminal)
@@ -90,14 +90,14 @@ def _check_free(target: Path) -> None:
         )
 
 
-def _convert(checkpoint: Path, prediction: Any, work: Path, terminal: Terminal) -> None:
+def _convert(checkpoint: Path, prediction: Any, extras: Mapping[str, str], work: Path, terminal: Terminal) -> None:
     from model_importer.checkpoint import convert
     from model_importer.checkpoint.local import local_file
     from model_importer.checkpoint.source import write_conversion
 
     with terminal.spinner(f"Converting {checkpoint.name}"):
         conversion = convert(local_file(checkpoint).header(), prediction)
-        open_work(work, f"{checkpoint.absolute()} {checkpoint.stat().st_mtime_ns}")
+        open_work(work, json.dumps([str(checkpoint.absolute()), checkpoint.stat().st_mtime_ns, extras]))
         check_space(work, sum(conversion.sizes.values()))
         write_conversion(conversion, checkpoint, work)
 

@@ -26,9 +26,10 @@ NAME = "panda.safetensors"
 TOY, WIDE = tensors({"emb_params": (2, 64)}), tensors({"emb_params": (2, 32)})
 
 
-def flat(channels: int = 4) -> bytes:
+def flat(channels: int = 4, version: str = "1") -> bytes:
     layer = "lora_unet_conv_in"
-    return tensors({f"{layer}.lora_down.weight": (2, channels, 3, 3), f"{layer}.lora_up.weight": (32, 2, 1, 1)})
+    shapes = {f"{layer}.lora_down.weight": (2, channels, 3, 3), f"{layer}.lora_up.weight": (32, 2, 1, 1)}
+    return tensors(shapes, {"version": version})
 
 
 @pytest.fixture(scope="session")
@@ -146,3 +147,24 @@ def test_a_file_of_this_machine_waits_for_the_folder(run: Easel, origins: Path, 
     assert run("pull", model).exit_code == 0
     assert run("add", origins.parent / "flat.safetensors", "--to", model).exit_code == 0
     assert "would load" in run("check", model).stdout
+
+
+def test_what_an_interrupted_pull_left_is_not_taken_for_an_extra_of_a_changed_entry(
+    run: Easel, origins: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = add_base(run, "file", checkpoint, origins)
+    before = entry(origins / "base.json")
+    for content, ends in ((flat(), False), (flat(version="2"), True)):
+        with Site(content) as site, monkeypatch.context() as patch:
+            if not ends:
+                patch.setattr("easel.models.pull._finish", interrupt)
+            source = {"kind": "url", "url": site.link}
+            lora = {"id": "flat", "sha256": hashlib.sha256(content).hexdigest(), "source": source}
+            (origins / "base.json").write_text(json.dumps(before | {"loras": [lora]}))
+            assert (run("pull", model).exit_code == 0) == ends
+    assert (model / "loras/flat.safetensors").read_bytes() == content
+    assert find(str(model)).state == "here"
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
