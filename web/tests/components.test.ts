@@ -11,8 +11,10 @@ import ImageDetails from '@/dialogs/ImageDetails.vue'
 import SettingsDialog from '@/dialogs/SettingsDialog.vue'
 import HistoryStrip from '@/history/HistoryStrip.vue'
 import type { HistoryImage } from '@/history/imageStore'
+import { emptyEdit } from '@/inpaint/edit'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
+import InitImageField from '@/request/InitImageField.vue'
 import EmbeddingChips from '@/request/prompt/EmbeddingChips.vue'
 import PromptField from '@/request/prompt/PromptField.vue'
 import SeedField from '@/request/fields/SeedField.vue'
@@ -197,4 +199,18 @@ test('the history grows when its end leaves and enters the view before the page 
   }
   expect(wrapper.findAll('li').length).toBe(2 * shown)
   expect(first.find('img').exists()).toBe(true)
+})
+
+test('the strength is not offered where a control fixes it', async () => {
+  const control = { id: 'pose', name: 'Pose', name_in: {}, scale: 1, preprocess: null }
+  const features: Model['features'] = ['image_to_image', 'inpaint']
+  models.mockResolvedValueOnce([createModel({ features, controls: [control], control_without: ['strength'] })])
+  const { state, wrapper } = await mountWithState(InitImageField)
+  state.initImage.file.value = new File(['image'], 'a.png', { type: 'image/png' })
+  await vi.waitFor(() => expect(wrapper.find('#strength').exists()).toBe(true), 4000)
+  state.draft.value.control = [{ id: 'pose', scale: 1, start: 0, end: 1 }]
+  state.inpaint.edit.value = { ...emptyEdit(), margins: { left: 64, right: 0, top: 0, bottom: 0 } }
+  await flushPromises()
+  expect(state.settings.value?.strength).toBe(1)
+  expect(wrapper.find('#strength').exists()).toBe(false)
 })
