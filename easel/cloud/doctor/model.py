@@ -14,6 +14,8 @@ from easel.console.errors import CommandError
 from easel.laptop.origins import connect
 from stacks.config.catalogue import (
     CatalogueError,
+    ExtraFile,
+    ExtraLink,
     ExtraObject,
     FolderSource,
     HubFiles,
@@ -181,13 +183,26 @@ def model_files(account: Account, plan: Plan) -> Finding | None:
 
 def _s3_contents(account: Account, plan: Plan, model: Model) -> Finding:
     from model_importer.errors import ModelImportError
+    from model_importer.sources import open_file
 
+    source, stored = model.source, model.extra_sources(ExtraObject)
+    origins = connect(plan.settings.hub_url, lambda: account.client("s3"))
+    remedy = "" if isinstance(source, S3Source) else "Correct the entry."
+    links = bool(model.extra_sources(ExtraFile)) or bool(model.extra_sources(ExtraLink))
+    others = links or not isinstance(source, S3Source)
     with aws_errors():
         try:
-            size = imported_bytes(model, connect(plan.settings.hub_url, lambda: account.client("s3")))
-        except (CatalogueError, ModelImportError) as error:
-            return failed(str(error), "" if isinstance(model.source, S3Source) else "Correct the entry.")
-    return ok(f"{getattr(model.source, 'uri', model.id)} has a model: {CHECKED}, {size / GB:.2f} GB.")
+            for extra in stored:
+                open_file(extra.model_dump(), origins)
+        except ModelImportError as error:
+            return failed(str(error), "Correct the entry.")
+        try:
+            size = imported_bytes(model, origins)
+        except CatalogueError as error:
+            return failed(str(error), remedy)
+        except ModelImportError as error:  # the account may reach what this machine does not, or has the token
+            return unknown(f"{model.id} cannot be checked from here: {error}") if others else failed(str(error), remedy)
+    return ok(f"{getattr(source, 'uri', model.id)} has a model: {CHECKED}, {size / GB:.2f} GB.")
 
 
 @check("hub_token", remedy=f"Create the secret: {CREATE_COMMAND}")

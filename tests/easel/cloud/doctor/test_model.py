@@ -28,6 +28,7 @@ from tests.easel.cloud.fake_aws import REGION, FakeAws, client_error
 from tests.easel.cloud.fake_deployment import NOW, healthy_deployment
 from tests.easel.running import ROOT
 from tests.easel.tls import write_certificate
+from tests.model_files import lora as lora_file
 from tests.model_files import stable_diffusion
 from tests.model_importer.example import write_files
 from tests.model_importer.hub import HubServer, Repository
@@ -320,5 +321,9 @@ def test_an_extra_in_s3_is_read_with_the_account(sdxl: Plan, monkeypatch: pytest
         plan = with_model(sdxl, source=UrlSource(url=site.link, sha256="0" * 64), loras=(lora,))
         assert_result(model.model.run(plan), "ok", "licence")
         assert site.requests == []
-        found = model.model_files.run(in_s3({}).account(), plan)
-        assert_result(found, "failed", "damaged or truncated", remedy="entry")
+        missing = model.model_files.run(in_s3({}).account(), plan)
+        assert_result(missing, "failed", "a/flat.safetensors does not exist", remedy="entry")
+        account = in_s3({"flat.safetensors": lora_file()}).account()
+        assert_result(model.model_files.run(account, plan), "failed", "damaged or truncated", remedy="entry")
+        site.status = 404
+        assert_result(model.model_files.run(account, plan), "unknown", "was removed")
