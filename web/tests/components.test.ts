@@ -17,6 +17,7 @@ import GenerateBar from '@/request/GenerateBar.vue'
 import InitImageField from '@/request/InitImageField.vue'
 import EmbeddingChips from '@/request/prompt/EmbeddingChips.vue'
 import PromptField from '@/request/prompt/PromptField.vue'
+import FieldError from '@/request/fields/FieldError.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
 import { createFakeService, createModel, deferred, PARAMETERS } from './data'
@@ -213,4 +214,16 @@ test('the strength is not offered where a control fixes it', async () => {
   await flushPromises()
   expect(state.settings.value?.strength).toBe(1)
   expect(wrapper.find('#strength').exists()).toBe(false)
+})
+
+test('a refusal of what a model does not take names the field in Chinese, too', async () => {
+  const state = createAppState()
+  const { wrapper } = await mountWithState(FieldError, state, { id: 'control-error', fields: ['control'] })
+  const refused = failure('request', 'not_supported', 'control[1].id')
+  state.generation.failure.value = { ...refused, detail: 'the ControlNets differ' }
+  await loadMessages('zh-CN')
+  i18n.global.locale.value = 'zh-CN'
+  await flushPromises()
+  expect(wrapper.text()).toContain('该模型不支持ControlNet')
+  i18n.global.locale.value = 'en'
 })

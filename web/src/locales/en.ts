@@ -374,7 +374,8 @@ export default {
     unknown_value: '{field} has a value that this model does not accept.',
     bad_text: '{field} contains characters that cannot be used.',
     bad_image: 'This image cannot be used. Select a complete PNG, WebP or JPEG that is not animated.',
-    not_supported: 'This model generates from text only. Remove the init image.',
+    not_supported:
+      '{field} is not supported by this model, or not together with the other settings. Leave out one of the two.',
     job_too_large: 'The job is too large. Choose fewer images, fewer steps or a smaller size.',
     images_too_large: 'The images are too large for one response. Choose fewer images or a smaller size.',
     bad_header: 'A header could not be used. Reload the page.',

@@ -360,7 +360,7 @@ export default {
     unknown_value: '这个模型不接受{field}的值。',
     bad_text: '{field}含有无法使用的字符。',
     bad_image: '这张图片无法使用。请选择完整的、非动画的 PNG、WebP 或 JPEG。',
-    not_supported: '该模型只能根据文字生成。请移除初始图片。',
+    not_supported: '该模型不支持{field}，或不能与其他设置同时使用。请去掉其中一项。',
     job_too_large: '任务太大。请减少张数、步数或尺寸。',
     images_too_large: '图片太大，一次响应放不下。请减少张数或尺寸。',
     bad_header: '请求头无法使用。请刷新页面。',
