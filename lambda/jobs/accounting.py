@@ -47,7 +47,7 @@ class Usage:
         """
         known = [price for price in prices.values() if price is not None]
         highest = max(known) if known and len(known) == len(prices) else None
-        rest = self.gpu_seconds - sum(self.model_seconds.values())
+        rest = round(self.gpu_seconds - sum(self.model_seconds.values()), 3)
         parts = [(seconds, prices.get(model, highest)) for model, seconds in self.model_seconds.items()]
         if rest > 0 or not parts:
             parts.append((max(0.0, rest), highest))

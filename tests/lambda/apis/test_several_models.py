@@ -251,6 +251,7 @@ def used(total: float, **models: float) -> Usage:
         (used(3600, gone=3600), {"a": 1.0, "b": 5.0}, 5.0),
         (used(3600, a=3600), {"": 2.0}, 2.0),  # `easel keys` of a deploy with one model
         (used(3600, a=3600), {"a": 1.0, "b": None}, 1.0),
+        (used(0.8, a=0.7, b=0.1), {"a": 9.0, "b": 9.0, "c": None}, 0.002),  # no rest of 1e-16 s
         (used(3600, b=3600), {"a": 1.0, "b": None}, None),
         (used(3601, a=3600), {"a": 1.0, "b": None}, None),
         (used(0), {"a": None}, None),
