@@ -415,7 +415,7 @@ describe('tokens of embeddings', () => {
     ['badxhands', 'bad.hands', false],
     ['', 'toy', false],
   ])('%j has %j: %s', (text, token, found) => {
-    expect(hasToken(text, token)).toBe(found)
+    expect(hasToken(text, token, [token])).toBe(found)
   })
 
   test.each([
@@ -423,7 +423,7 @@ describe('tokens of embeddings', () => {
     ['a cat', 'a cat, toy'],
   ])('inserted into %j: %j', (text, inserted) => {
     expect(withToken(text, 'toy')).toBe(inserted)
-    expect(withoutToken(inserted, 'toy')).toBe(text)
+    expect(withoutToken(inserted, 'toy', ['toy'])).toBe(text)
   })
 
   test.each([
@@ -433,6 +433,12 @@ describe('tokens of embeddings', () => {
     ['(a cat, Toy)', '(a cat)'],
     ['  toys ', '  toys '],
   ])('removed from %j: %j', (text, removed) => {
-    expect(withoutToken(text, 'toy')).toBe(removed)
+    expect(withoutToken(text, 'toy', ['toy'])).toBe(removed)
+  })
+
+  test('a token that is a part of another is found only where the other is not', () => {
+    const tokens = ['bad', 'bad-hands']
+    expect(hasToken('(Bad-hands:1.2)', 'bad', tokens)).toBe(false)
+    expect(withoutToken('(bad:0.8), (bad-hands:1.2), bad', 'bad', tokens)).toBe('(bad-hands:1.2)')
   })
 })
