@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import easel.laptop  # noqa: F401  (lambda/ and model_code/ on the path)
 from aws.errors import translate
-from contract import EaselError, parse_response
+from contract import EaselError, parse_response, render_attributes
 from tests.deploy.harness.environment import ROOT
 from tests.model_code.noise import TOLERANCE
 from tests.parity import environment
@@ -69,13 +69,19 @@ def large_response(server: ImageServer, variables: Variables) -> Result:
 
 
 def inference_id(server: ImageServer, variables: Variables) -> Result:
-    """The log line of a generation has the InferenceId of its request; custom attributes change nothing."""
+    """The log line of a generation has the InferenceId of its request; unknown custom attributes change nothing."""
     headers = {"X_Amzn_SageMaker_Inference_Id": "parity-1", "X_Amzn_SageMaker_Custom_Attributes": "a=b"}
     response = server.request(SHORT, **headers)
     end = time.monotonic() + LOG_SECONDS
     while (logged := _log_line(server, "generated").get("inference_id")) is None and time.monotonic() < end:
         time.sleep(0.1)
     return (response.status, logged) == (200, "parity-1"), f"{response.status}, inference_id {logged}"
+
+
+def replaced_model(server: ImageServer, variables: Variables) -> Result:
+    """A call whose custom attributes name another model is refused as `model_replaced`."""
+    response = server.request(SHORT, X_Amzn_SageMaker_Custom_Attributes=render_attributes("another"))
+    return _code(response) == "model_replaced", f"{response.status} {_code(response)}"
 
 
 def concurrent_requests(server: ImageServer, variables: Variables) -> Result:
@@ -134,7 +140,7 @@ def sigterm(server: ImageServer, variables: Variables) -> Result:
 
 
 CHECKS: tuple[Callable[[ImageServer, Variables], Result], ...] = (
-    limits, threads, inference_id, concurrent_requests, full_queue, dead_worker, sigterm,
+    limits, threads, inference_id, replaced_model, concurrent_requests, full_queue, dead_worker, sigterm,
 )  # fmt: skip
 
 
