@@ -103,7 +103,7 @@ def test_an_invalid_entry_hides_no_other_entry(tmp_path: Path, monkeypatch: pyte
     [
         ("typer", ["models"]),
         ("httpx", ["generate", "a"]),
-        ("uvicorn", ["up"]),
+        ("psutil", ["up"]),
         ("boto3", ["outputs"]),
         ("botocore", ["pause"]),
     ],
