@@ -15,7 +15,7 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.models.findings import model_errors, origin_of
-from easel.models.pulled import add_files, close_work, open_work, plan_of, work_folder
+from easel.models.pulled import add_files, close_work, is_pulled, open_work, plan_of, work_folder
 from stacks.config.catalogue import FolderSource, Model, UrlSource
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
     source, target = entry.model.source, entry.path
     if entry.on_this_machine:
         with model_errors(origin_of(entry.model)):
+            _delete_outdated(entry)
             fetched = _fetch_extras(entry, target, connect, terminal)
         more = f", now with {', '.join(fetched)}" if fetched else ""
         terminal.print(f"{entry.model.id} is here already: {target}{more}")
@@ -48,6 +49,23 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
             _download(entry, connect, work, terminal)
         _finish(entry.model, work, target)
     return target
+
+
+def _delete_outdated(entry: Entry) -> None:
+    """Delete extras that `pull` wrote and whose entry now has another sha256.
+
+    Raises ModelFolderError if such a file is not from `pull`.
+    """
+    from model_importer.model_folder import ModelFolderError, check_digests
+
+    for path in entry.model.brought_extras:
+        if (entry.path / path).is_file():
+            try:
+                check_digests(entry.path, {path: entry.model.extra_digests[path]})
+            except ModelFolderError:
+                if not is_pulled(entry.path, path):
+                    raise
+                (entry.path / path).unlink()
 
 
 def _fetch_extras(entry: Entry, folder: Path, connect: Connect, terminal: Terminal) -> list[str]:

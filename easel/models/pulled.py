@@ -69,6 +69,11 @@ def add_files(folder: Path, paths: Iterable[str]) -> None:
     _write(folder, {**(_read(folder) or {}), "files": sorted({*(_files(folder) or ()), *paths})})
 
 
+def is_pulled(folder: Path, path: str) -> bool:
+    """Return whether `pull` wrote the file `path` of a complete folder."""
+    return path in (_files(folder) or ())
+
+
 def pulled(entry: Entry) -> list[Path]:
     """Return the folders that `pull` wrote for an entry, or a link to one. A folder that holds the entry is none.
 
@@ -76,8 +81,7 @@ def pulled(entry: Entry) -> list[Path]:
     """
     source, folder = entry.model.source, entry.path.absolute()
     if isinstance(source, FolderSource) and source.checkpoint is None:
-        listed = _files(folder) or ()
-        paths = [folder / path for path in entry.model.brought_extras if path in listed]
+        paths = [folder / path for path in entry.model.brought_extras if is_pulled(folder, path)]
         return [path for path in paths if path.is_file() and path.parent.resolve().is_relative_to(folder.resolve())]
     work = work_folder(folder) if folder.name else folder
     found = [path for path in (folder, work) if _read(path) is not None and not _holds(path, entry.file)]

@@ -114,10 +114,10 @@ FLAGGED = "a red rag"
 
 
 FROM_ORIGIN = "a red flag"
-"""The prompt with whose images the fake container sends `ORIGIN`."""
+"""The prompt with whose images the fake container sends `ORIGIN`, with a key that only newer APIs know."""
 ORIGIN: dict[str, Any] = {
     "revision": "451f4fe16113", "licence": "MIT", "lora_hashes": {"flat": "0123456789ab"},
-    "embedding_hashes": {"toy": "ba9876543210"},
+    "embedding_hashes": {"toy": "ba9876543210"}, "newer": "a",
 }  # fmt: skip
 
 

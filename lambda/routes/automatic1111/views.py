@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,13 +30,19 @@ def error_response(error: EaselError) -> Response:
     return Response(common_status(error, invalid=422), dumps(body), headers=headers)
 
 
+def _origin(model: str, values: Mapping[str, Any]) -> Origin:
+    """Return what is known of the images' origin. Keys of a newer container are left out."""
+    names = {field.name for field in fields(Origin)} - {"model"}
+    return Origin(model, **{name: value for name, value in values.items() if name in names})
+
+
 def info(job: Job, image_request: ImageRequest, model: str) -> dict[str, Any]:
     """Return what clients read about the images. `infotexts` are those that files with parameters would contain."""
     generation = job.record.request if job.record else without_image(image_request.generation)
     outcome = job.outcome
     seeds, warnings = generation.seeds(), (*image_request.warnings, *(outcome.warnings if outcome else ()))
     sampler, schedule = sampler_of(generation.scheduler)
-    origin = Origin(model, **(outcome.origin if outcome else {}))
+    origin = _origin(model, outcome.origin if outcome else {})
     return {
         "prompt": generation.prompt[0],
         "all_prompts": list(generation.prompt) * len(seeds),

@@ -479,6 +479,27 @@ def test_pull_brings_a_lora_that_was_added_later(run: Easel, hub: HubServer, tmp
     assert not (tmp_path / "model").exists()
 
 
+def test_pull_replaces_a_lora_whose_entry_has_changed(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    """If `pull` wrote it: a file of the user's own stays."""
+    write_files(hub.repository.folder, {LARGE: tensors(UNET_OF_LORA)})
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    assert run("pull", tmp_path / "model").exit_code == 0
+    file = tmp_path / "model" / "loras" / "flat.safetensors"
+    for content in (lora(rank=4), lora(rank=8)):
+        with Site(content) as site:
+            source = {"kind": "url", "url": site.link}
+            flat = {"id": "flat", "sha256": hashlib.sha256(content).hexdigest(), "source": source}
+            (tmp_path / "model.json").write_text(json.dumps(entry(tmp_path / "model.json") | {"loras": [flat]}))
+            assert run("pull", tmp_path / "model").exit_code == 0
+        assert file.read_bytes() == content
+    marker = tmp_path / "model" / ".easel-pulled"
+    marker.write_text(json.dumps({"files": ["model_index.json"]}))
+    file.write_bytes(lora(rank=4))
+    refused = run("pull", tmp_path / "model")
+    assert (refused.exit_code, "loras/flat.safetensors" in refused.stderr) == (1, True)
+    assert file.read_bytes() == lora(rank=4)
+
+
 def test_pull_refuses_another_lora_than_the_entrys(run: Easel, hub: HubServer, tmp_path: Path) -> None:
     write_files(hub.repository.folder, {LARGE: tensors(UNET_OF_LORA)})
     run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
