@@ -162,5 +162,5 @@ def _accepted_format(request: Request) -> str:
 
 
 def _header(text: str) -> str:
-    """Return a text as a header can carry it."""
-    return re.sub(r"[^\x20-\x7e]+", " ", text.encode("ascii", "backslashreplace").decode())[:1000]
+    """Return a text as a header can carry it: without control characters, and without spaces at its ends."""
+    return re.sub(r"[^\x20-\x7e]+", " ", text.encode("ascii", "backslashreplace").decode())[:1000].strip()

@@ -56,7 +56,7 @@ class LenientFields:
 
     def ignore(self, name: str, reason: str = "it is not supported here") -> None:
         """Warn about a field that has no effect."""
-        self.warnings.append(f"{name} was ignored: {reason}")
+        self.warnings.append(f"{name.strip() or repr(name)} was ignored: {reason}")
 
     def text(self, field: str, value: Any, name: str) -> None:
         """Set a prompt. Other APIs than the native take no list."""

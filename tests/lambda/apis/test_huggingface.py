@@ -74,6 +74,13 @@ def test_parameters_become_those_of_the_model() -> None:
     assert headers["x-warnings"].count(";") == 4 and headers["x-warnings"].isascii()
 
 
+@pytest.mark.parametrize(("name", "shown"), [("", "''"), (" a ", "a"), ("\n雾", "\\u96fe")])
+def test_warnings_are_valid_headers_whatever_the_name_of_a_parameter(world: World, name: str, shown: str) -> None:
+    """HTTP allows no space at the ends: the laptop's server would close the connection without a response."""
+    _, headers = sent(world, TEXT, {"inputs": "a", "parameters": {name: [None]}})
+    assert headers["x-warnings"] == f"{shown} was ignored: it is not supported here"
+
+
 def test_fields_about_prompts_are_those_of_the_native_api(world: World) -> None:
     parameters = {"prompt_syntax": "weighted", "clip_skip": 2, "hires": {"scale": 1.5}}
     request, headers = sent(world, TEXT, {"inputs": "(a:1.3)", "parameters": parameters})

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -401,13 +401,19 @@ def test_the_least_recently_used_model_leaves_when_memory_becomes_short(tmp_path
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """No file or socket can be opened, as when this process has used up its limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    """No file or socket can be opened, since this process has used up its limit. Those that are open stay usable."""
+    limits, opened = resource.getrlimit(resource.RLIMIT_NOFILE), list[int]()
+    highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
     try:
+        with suppress(OSError):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for number in opened:
+            os.close(number)
 
 
 def test_the_memory_is_still_watched_after_no_file_could_be_opened(tmp_path: Path) -> None:
