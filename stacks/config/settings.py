@@ -279,7 +279,10 @@ def _validate(values: Mapping[str, Any]) -> Settings:
 
 
 def _by_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:
-    """Return the values for all models, and the values of `PER_MODEL` for single models, by id and key."""
+    """Return the values for all models, and the values of `PER_MODEL` for single models, by id and key.
+
+    Raises SettingsError.
+    """
     plain, own = dict(values), dict[str, dict[str, list[str]]]()
     for key in PER_MODEL:
         text = values.get(key)
@@ -289,9 +292,12 @@ def _by_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict
         for id, equals, value in items:
             if equals:
                 own.setdefault(id, {}).setdefault(key, []).append(value)
-        plain[key] = ",".join(value for _, equals, value in items if not equals)
-        if not plain[key]:
-            del plain[key]
+        for_all = [value for _, equals, value in items if not equals]
+        if "" in for_all:
+            raise SettingsError(f"{key} is {text!r}, with an empty item. Remove a comma.", code="wrong_form", key=key)
+        del plain[key]
+        if for_all:
+            plain[key] = ",".join(for_all)
     return plain, own
 
 

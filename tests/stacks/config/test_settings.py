@@ -232,6 +232,7 @@ def test_values_of_one_model_belong_together() -> None:
         ({"instance_type": "=ml.g5.xlarge"}, "unknown_model", "instance_type", "emoji, mine, sd-1.5"),
         ({"instance_type": "mine=ml.g5.xlarge,mine=ml.g6.xlarge"}, "conflict", "instance_type", "2 values for mine"),
         ({"instance_type": "ml.g5.xlarge,ml.g6.xlarge,mine="}, "wrong_form", "instance_type", "ml.g4dn.xlarge"),
+        ({"instance_type": "mine=ml.g5.xlarge,"}, "wrong_form", "instance_type", "Remove a comma."),
         ({"instance_type": "mine=g5"}, "wrong_form", "instance_type", "For mine: instance_type is 'g5'"),
         ({"instance_type": "mine=a=b"}, "wrong_form", "instance_type", "For mine: instance_type is 'a=b'"),
         ({"max_instances": "mine=101"}, "out_of_range", "max_instances", "For mine: max_instances is '101'"),
