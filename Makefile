@@ -20,6 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 JOBS ?= 4
 # Where the environment forbids bytecode, each worker would compile and rewrite every test module again.
 PYTEST := PYTHONIOENCODING=utf-8 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS)
+RERUN = { [ $$? = 1 ] && $(BIN)/python -m tests.rerun; }
 FAST := not clients and not browser and not deploy and not notebook and not laptop and not cdk and not slow
 
 help:  ## list the targets
@@ -29,10 +30,10 @@ up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127
 	@exec $(BIN)/easel up $(ARGS)
 
 test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print the coverage
-	$(PYTEST) -m "not clients" --cov --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) -m "not clients" --cov --cov-report=term:skip-covered $(ARGS) || $(RERUN)
 
 test-clients: $(VENV)/dev  ## run clients of OpenAI and others, pinned; installs them once into .cache/clients
-	$(PYTEST) -n 0 -m clients tests/clients $(ARGS)
+	$(PYTEST) -n 0 -m clients tests/clients $(ARGS) || $(RERUN)
 
 test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: two and a half minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)

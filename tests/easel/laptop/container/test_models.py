@@ -7,13 +7,12 @@ import errno
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
-from jobs.ports import Ticket
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
@@ -399,51 +397,13 @@ def test_the_least_recently_used_model_leaves_when_memory_becomes_short(tmp_path
     service.run(work)
 
 
-@contextmanager
-def no_more_files() -> Iterator[None]:
-    """No file or socket can be opened, since this process has used up its limit. Those that are open stay usable."""
-    limits, opened = resource.getrlimit(resource.RLIMIT_NOFILE), list[int]()
-    highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
-    try:
-        with suppress(OSError):
-            while True:
-                opened.append(os.open(os.devnull, os.O_RDONLY))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for number in opened:
-            os.close(number)
-
-
-def test_the_memory_is_still_watched_after_no_file_could_be_opened(tmp_path: Path) -> None:
-    service = Service(tmp_path, Memory())
-
-    async def work() -> None:
-        for model in (COPY, MODEL):
-            service.submit("a bus", model)
-            await service.until(lambda: not service.waiting())
-        used = service.served[0].resident
-        with no_more_files():
-            await asyncio.sleep(2 * module.WATCH_SECONDS)
-        assert service.served[0].resident == used > 0
-        service.models.memory = Memory(1)
-        await service.until(lambda: not service.served[1].in_memory)
-
-    service.run(work)
-
-
-def test_a_container_lives_on_when_no_file_could_be_opened(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-
-    async def work() -> None:
-        container = service.served[0].container
-        await service.until(lambda: container.loaded)
-        with no_more_files(), pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
-            container.client.predict(Ticket("a" * 16, "b" * 44), b"{}")
-        assert container.loaded
-
-    service.run(work)
+def test_no_file_can_be_opened() -> None:
+    """The tests of `no_more_files.py` run in a process of their own, since other tests' threads open files too."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    program = Path(__file__).with_name("no_more_files.py")
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", str(program)]
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_expected_memory_is_measured_after_the_first_job(tmp_path: Path) -> None:
