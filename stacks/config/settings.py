@@ -7,7 +7,8 @@ read settings from there: an unknown key that comes from it is ignored, and a se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -192,7 +193,6 @@ class Settings(BaseModel):
         _check_models(self)
         _check_network(self)
         _check_domain(self)
-        _check_instances(self)
         _check_budget(self)
         _check_sign_in(self)
         _check_cloud9(self)
@@ -267,6 +267,9 @@ def parse_settings(context: Mapping[str, Any], user_context: Mapping[str, Any] |
     plain, own = _by_model(values)
     settings = _validate(plain)
     settings._own = _own_settings(settings, plain, own)
+    for id in settings.model_ids:
+        with _naming(id if own else ""):
+            _check_instances(settings.of(id))
     return settings
 
 
@@ -304,7 +307,7 @@ def _by_model(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict
 def _own_settings(
     settings: Settings, plain: Mapping[str, Any], own: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> dict[str, Settings]:
-    """Return the settings of the models with values of their own, each checked as those for all are."""
+    """Return the settings of the models with values of their own. Raises SettingsError."""
     found = {}
     for id, values in own.items():
         for key, items in values.items():
@@ -314,11 +317,20 @@ def _own_settings(
             if len(items) > 1 and key != "instance_fallbacks":
                 message = f"{key} has {len(items)} values for {id}: {', '.join(items)}. Set one."
                 raise SettingsError(message, code="conflict", key=key)
-        try:
+        with _naming(id):
             found[id] = _validate({**plain, **{key: ",".join(items) for key, items in values.items()}})
-        except SettingsError as error:
-            raise SettingsError(f"For {id}: {error}", code=error.code, key=error.key) from None
     return found
+
+
+@contextmanager
+def _naming(id: str) -> Iterator[None]:
+    """Let an error name the model `id`, unless that is empty."""
+    try:
+        yield
+    except SettingsError as error:
+        if not id:
+            raise
+        raise SettingsError(f"For {id}: {error}", code=error.code, key=error.key) from None
 
 
 def _misplaced(key: str, value: object) -> SettingsError:
@@ -363,18 +375,19 @@ def _check_domain(settings: Settings) -> None:
 
 
 def _check_instances(settings: Settings) -> None:
+    """Check the settings of one endpoint: values for all that every model replaces are of none. Raises SettingsError."""
     if (count := len(settings.pool) - 1) >= MAX_POOL:
         message = f"instance_fallbacks has {count} types; it can have {MAX_POOL - 1}."
-        raise failure("out_of_range", "instance_fallbacks", message)
+        raise SettingsError(message, code="out_of_range", key="instance_fallbacks")
     if settings.min_instances > settings.max_instances:
         message = f"min_instances {settings.min_instances} is greater than max_instances {settings.max_instances}."
-        raise failure("conflict", "min_instances", message)
+        raise SettingsError(message, code="conflict", key="min_instances")
     if settings.mode == "realtime" and settings.min_instances == 0:
         message = "A realtime endpoint cannot scale to zero. Set min_instances=1 or mode=async."
-        raise failure("conflict", "min_instances", message)
+        raise SettingsError(message, code="conflict", key="min_instances")
     if settings.mode == "async" and settings.idle_hours:
         message = "idle_hours is for mode=realtime. In async, min_instances=0 scales the endpoint to zero."
-        raise failure("conflict", "idle_hours", message)
+        raise SettingsError(message, code="conflict", key="idle_hours")
 
 
 def _check_budget(settings: Settings) -> None:

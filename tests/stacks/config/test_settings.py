@@ -223,6 +223,11 @@ def test_values_of_one_model_belong_together() -> None:
     settings = parse_settings({**SEVERAL, "mode": "realtime", "min_instances": "mine=2", "max_instances": "mine=2"})
     assert [(settings.of(id).min_instances, settings.of(id).idle_hours) for id in ("emoji", "mine")] == [(1, 4), (2, 4)]
     assert parse_settings({**SEVERAL, "mode": "realtime", "idle_hours": "mine=0"}).of("mine").idle_hours == 0
+    bounds = {"min_instances": "2", "max_instances": ",".join(f"{id}=3" for id in ("emoji", "mine", "sd-1.5"))}
+    settings = parse_settings({**SEVERAL, **bounds})  # the 1 of max_instances is of no model
+    assert {(settings.of(id).min_instances, settings.of(id).max_instances) for id in settings.model_ids} == {(2, 3)}
+    idle = {"min_instances": "0,emoji=1,mine=1,sd-1.5=1", "mode": "realtime"}
+    assert parse_settings({**SEVERAL, **idle}).of("mine").min_instances == 1
 
 
 @pytest.mark.parametrize(
@@ -239,6 +244,12 @@ def test_values_of_one_model_belong_together() -> None:
         ({"max_instances": "mine="}, "wrong_type", "max_instances", "For mine"),
         ({"max_instances": "1,2,mine=1"}, "wrong_type", "max_instances", "'1,2'"),
         ({"min_instances": "mine=2"}, "conflict", "min_instances", "For mine: min_instances 2 is greater"),
+        (
+            {"min_instances": "2", "max_instances": "emoji=3,mine=3"},
+            "conflict",
+            "min_instances",
+            "For sd-1.5: min_instances 2 is greater than max_instances 1",
+        ),
         ({"min_instances": "mine=0", "mode": "realtime"}, "conflict", "min_instances", "For mine"),
         ({"idle_hours": "mine=1"}, "conflict", "idle_hours", "For mine"),
         ({"instance_fallbacks": ",".join(["mine=ml.g5.xlarge"] * 5)}, "out_of_range", "instance_fallbacks", "For mine"),
