@@ -9,6 +9,9 @@ from typing import Any
 
 from .errors import DigestMismatchError
 
+MANIFEST = "release.json"
+"""File of a release: its plan."""
+
 
 @dataclass(frozen=True)
 class File:

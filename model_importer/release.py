@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .bucket import RELEASES, Bucket
-from .files import File, Plan
+from .files import MANIFEST, File, Plan
 from .progress import Progress
 from .sources import Source
 from .stream import PIECE
 
 RECORDS = "sources/"
 """Prefix of the plans, one for each source."""
-MANIFEST = "release.json"
 _PARALLEL_FILES = 8
 
 

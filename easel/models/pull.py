@@ -144,7 +144,7 @@ def _download(entry: Entry, connect: Connect, work: Path, terminal: Terminal) ->
 
 
 def _download_files(source: HubSource | S3Source, work: Path, pool: ThreadPoolExecutor, progress: Progress) -> None:
-    from model_importer.release import MANIFEST
+    from model_importer.files import MANIFEST
 
     plan = source.resolve()
     progress.total_files, progress.total_bytes = len(plan.files), plan.size

@@ -259,6 +259,21 @@ def test_s3_without_the_packages_of_aws(run: Easel, tmp_path: Path, monkeypatch:
     assert (added.exit_code, "requirements.txt" in added.stderr) == (3, True)
 
 
+def test_a_laptop_without_the_packages_of_aws(hub: HubServer, checkpoint: Path, tmp_path: Path) -> None:
+    """In processes of their own: other tests have imported boto3 into this one."""
+    program = "import sys; sys.modules.update(boto3=None, botocore=None); from easel.cli import app; app()"
+
+    def run(*arguments: str | Path) -> str:
+        command = [sys.executable, "-W", "error", "-c", program, "models", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    for source, id in (("org/model", "repository"), (str(checkpoint), "file")):
+        run("add", source, "--folder", tmp_path, "--id", id, *MIT, "--licence-url", "https://a.test/licence")
+        assert run("pull", tmp_path / id) == f"{tmp_path / id}\n"
+        assert "would load" in run("check", tmp_path / id)
+        assert f"{tmp_path / id}.json" in run("remove", tmp_path / id, "--yes")
+
+
 def test_a_folder_is_used_where_it_is(run: Easel, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", stable_diffusion())
     assert run("add", folder, "--folder", tmp_path / "entries", *MIT).exit_code == 0
