@@ -51,15 +51,34 @@ def _is_ridge(dx: _Array, dy: _Array, size: _Array) -> _Mask:
 
 
 def _connected(strong: _Mask, weak: _Mask) -> _Mask:
-    """Return the strong pixels, and the weak ones that a path of weak pixels connects with them."""
-    rows, columns = weak.shape
-    open_, edges = np.pad(weak, 1), np.pad(strong, 1)
-    width = columns + 2
-    neighbours = np.array([row * width + column for row in (-1, 0, 1) for column in (-1, 0, 1)])
-    flat_open, flat_edges = open_.ravel() & ~edges.ravel(), edges.ravel()
-    frontier = np.flatnonzero(flat_edges)
-    while frontier.size:
-        reached = np.unique(frontier[:, None] + neighbours)
-        frontier = reached[flat_open[reached]]
-        flat_edges[frontier], flat_open[frontier] = True, False
-    return flat_edges.reshape(rows + 2, width)[1:-1, 1:-1]
+    """Return the weak pixels that a path of weak pixels connects with a strong one. Strong pixels are weak, too."""
+    count = int(np.count_nonzero(weak))
+    numbers = np.full((weak.shape[0] + 1, weak.shape[1] + 2), -1, np.int32)
+    pixels = numbers[:-1, 1:-1]
+    pixels[weak] = np.arange(count)
+    beside = (numbers[:-1, 2:], numbers[1:, :-2], numbers[1:, 1:-1], numbers[1:, 2:])
+    both = [(pixels >= 0) & (found >= 0) for found in beside]
+    first = np.concatenate([pixels[pair] for pair in both])
+    second = np.concatenate([found[pair] for found, pair in zip(beside, both, strict=True)])
+    reached = np.zeros(count, np.bool_)
+    roots = _roots(count, first, second)
+    reached[roots[pixels[strong]]] = True
+    edges = np.zeros_like(weak)
+    edges[weak] = reached[roots]
+    return edges
+
+
+def _roots(count: int, first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return for each of `count` items the smallest that pairs of `first` and `second` connect with it.
+
+    It takes a few rounds, however long the paths are. Pixel by pixel along them, an image made for it takes minutes.
+    """
+    roots = np.arange(count, dtype=np.int32)
+    while first.size:
+        np.minimum.at(roots, np.maximum(first, second), np.minimum(first, second))
+        while not np.array_equal(roots, nearer := roots[roots]):
+            roots = nearer
+        first, second = roots[first], roots[second]
+        apart = first != second
+        first, second = first[apart], second[apart]
+    return roots
