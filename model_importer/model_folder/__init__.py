@@ -20,7 +20,7 @@ from .errors import ModelFolderError
 from .extras import EXTRAS, check_digests, extra_ids, extra_path
 from .extras.controls import check_control, image_channels
 from .extras.embeddings import check_embedding
-from .extras.transformer_controls import GUIDANCE, REFINER, block_count, image_inputs
+from .extras.transformer_controls import GUIDANCE, REFINER, Z_IMAGE_PATCH, block_count, image_inputs
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
@@ -45,6 +45,7 @@ __all__ = [
     "REFINER",
     "VOCABULARY_FILE",
     "WITHOUT_IMAGES",
+    "Z_IMAGE_PATCH",
     "CheckedModel",
     "Component",
     "ControlFamily",

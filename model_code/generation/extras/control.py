@@ -25,6 +25,7 @@ from model_folder import (
     CONTROL_PIPELINES,
     GUIDANCE,
     REFINER,
+    Z_IMAGE_PATCH,
     LocalFiles,
     block_count,
     check_control,
@@ -34,9 +35,6 @@ from model_folder import (
 )
 
 Weights = dict[str, torch.Tensor]
-
-_PATCH = 4
-"""Latents in a patch of Z-Image."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def _of_z_image(config: Any, weights: Weights) -> dict[str, Any]:
     return {
         "control_layers_places": [*range(0, config.n_layers, config.n_layers // count)][:count],
         "control_refiner_layers_places": [*range(min(config.n_refiner_layers, count))],
-        "control_in_dim": image_inputs("ZImageControlNetModel", _shapes(weights)) // _PATCH,
+        "control_in_dim": image_inputs("ZImageControlNetModel", _shapes(weights)) // Z_IMAGE_PATCH,
         "add_control_noise_refiner": refiner,
     }
 

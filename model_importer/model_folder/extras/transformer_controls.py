@@ -19,7 +19,7 @@ GUIDANCE = "time_text_embed.guidance_embedder."
 """Begin of FLUX's tensors for a guidance that is an input, which a ControlNet has or not."""
 REFINER = "control_noise_refiner"
 """Z-Image's blocks before the others, which a ControlNet has or not."""
-_PATCH = 4
+Z_IMAGE_PATCH = 4
 """Latents in a patch of Z-Image."""
 
 
@@ -126,7 +126,7 @@ def transformer_tensors(network: str, transformer: Tensors, shapes: Tensors) -> 
     width, latents = _matrix(transformer, layout.embedder)
     for blocks in layout.blocks:
         found |= dict(_copies(blocks, width, transformer, shapes))
-    with_mask = 2 * latents + _PATCH
+    with_mask = 2 * latents + Z_IMAGE_PATCH
     inputs = with_mask if network == _Z_IMAGE and image_inputs(network, shapes) == with_mask else latents
     return found | _layer(layout.image, width, inputs)
 
