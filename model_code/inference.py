@@ -47,7 +47,8 @@ def predict_fn(data: ReceivedRequest | EaselError, model: Model | EaselError) ->
         return respond(data, model)
     except EaselError as error:
         log("refused", code=error.code)
-        return error.with_traceback(None)  # the frames would keep the tensors of the failed request alive
+        error.__context__ = None  # its frames, and those of the traceback, keep the tensors of the failed request alive
+        return error.with_traceback(None)
     except Exception as error:
         log_exception(error)
         message = f"the model failed ({type(error).__name__})"

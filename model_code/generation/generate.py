@@ -123,7 +123,8 @@ def _read_start(
 @contextmanager
 def _extras(model: Model, request: GenerationRequest) -> Iterator[ControlInput | None]:
     """Apply LoRAs, and provide ControlNets with their images, until the end of the block."""
-    control = read_control(request.control)
+    passes = (request, *([second_request(request, request.hires)] if request.hires else ()))
+    control = read_control(request.control, [generation_size(model, each) for each in passes])
     with ExitStack() as until_the_end:
         if control and model.controls:
             nets = until_the_end.enter_context(model.controls.loaded(control.requested))

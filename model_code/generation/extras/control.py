@@ -8,19 +8,18 @@ import base64
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from contract import INIT_IMAGE_PIXELS, Control, refuse
 from generation.extras.reading import reading
 from generation.gpu_memory import GpuMemory
-from generation.img2img import fit
+from generation.img2img import InitImage, fit
 from images.canny import find_edges
-from images.init_image import DecodedImage, decode_init_image
+from images.init_image import decode_init_image
 from model_folder import (
     CONTROL_PIPELINES,
     GUIDANCE,
@@ -39,10 +38,10 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class ControlInput:
-    """The ControlNets of a request, and their images as sent."""
+    """The ControlNets of a request, and for each size, (width, height), of its passes their images."""
 
     requested: tuple[Control, ...]
-    images: tuple[DecodedImage, ...]
+    images: Mapping[tuple[int, int], tuple[InitImage, ...]]
     nets: tuple[Any, ...] = ()
 
     @property
@@ -52,8 +51,7 @@ class ControlInput:
 
     def arguments(self, size: tuple[int, int], parameters: Container[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the pipeline's arguments to generate at `size`, and warnings. `parameters`: those that it has."""
-        fitted = [fit(found, *size, param=_param(i)) for i, found in enumerate(self.images)]
-        maps = [_map(control, found.image) for control, found in zip(self.requested, fitted, strict=True)]
+        maps = [found.image for found in self.images[size]]
         arguments: dict[str, list[Any]] = {
             "control_image" if "control_image" in parameters else "image": maps,
             "controlnet_conditioning_scale": [control.scale for control in self.requested],
@@ -63,7 +61,7 @@ class ControlInput:
         }
         known = {name: values for name, values in arguments.items() if name in parameters}
         single = {name: values[0] for name, values in known.items()} if len(maps) == 1 else known
-        return single, tuple(warning for found in fitted for warning in found.warnings)
+        return single, tuple(warning for found in self.images[size] for warning in found.warnings)
 
     def check_mask(self, pipeline: Any) -> None:
         """Refuse a mask for a ControlNet of Z-Image that has no inputs for it, as version 1."""
@@ -76,21 +74,23 @@ class ControlInput:
                 )
 
 
-def read_control(requested: Sequence[Control] | None) -> ControlInput | None:
-    """Decode the images of a request. Raises EaselError: those of `decode_init_image`."""
+def read_control(requested: Sequence[Control] | None, sizes: Sequence[tuple[int, int]]) -> ControlInput | None:
+    """Decode the images of a request, and fit them to the `sizes` of its passes. Those that were sent can be larger.
+
+    Raises EaselError: those of `decode_init_image`.
+    """
     if not requested:
         return None
-    files = [base64.b64decode(control.image) for control in requested]
-    images = (decode_init_image(file, INIT_IMAGE_PIXELS, _param(i)) for i, file in enumerate(files))
-    return ControlInput(tuple(requested), tuple(images))
+    found = [_prepare(control, f"control[{i}].image", sizes) for i, control in enumerate(requested)]
+    return ControlInput(tuple(requested), {size: tuple(images[size] for images in found) for size in sizes})
 
 
-def _param(number: int) -> str:
-    return f"control[{number}].image"
-
-
-def _map(control: Control, image: Image.Image) -> Image.Image:
-    return find_edges(image) if control.preprocess == "canny" else image
+def _prepare(control: Control, param: str, sizes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], InitImage]:
+    decoded = decode_init_image(base64.b64decode(control.image), INIT_IMAGE_PIXELS, param)
+    fitted = {size: fit(decoded, *size, param=param) for size in sizes}
+    if control.preprocess == "canny":
+        return {size: replace(image, image=find_edges(image.image)) for size, image in fitted.items()}
+    return fitted
 
 
 @dataclass

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import inspect
 import io
+import json
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,9 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 import generation.extras.control
-from contract import ProfileLora
+import inference
+from contract import EaselError, ProfileLora
+from generation.extras.control import ControlInput
 from generation.generate import Model
 from images.canny import find_edges
 from loading import hardware, layout
@@ -303,8 +308,39 @@ def test_a_file_that_was_replaced_is_an_error(send: Send, model: Model, folder: 
     assert "error" not in send(changed, **SMALL, control=[use("second")])
 
 
+def test_an_error_keeps_nothing_of_a_request_in_memory(loaded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[weakref.ref[Any]] = []
+    create = generation.extras.control.create_controlnet
+
+    def fail(pipeline: Any, weights: dict[str, torch.Tensor]) -> Any:
+        alive.extend([weakref.ref(create(pipeline, weights)), *map(weakref.ref, weights.values())])
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(generation.extras.control, "create_controlnet", fail)
+    body = json.dumps({**SMALL, "control": [use()]})
+    error = inference.predict_fn(inference.input_fn(body, "application/json"), loaded)
+    assert isinstance(error, EaselError)
+    assert error.code == "gpu_out_of_memory"
+    assert alive
+    assert [found() for found in alive if found() is not None] == []
+
+
+def test_images_larger_than_a_pass_are_not_kept(send: Send, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[set[tuple[int, int]]] = []
+    arguments = ControlInput.arguments
+
+    def watch(self: ControlInput, size: tuple[int, int], parameters: Any) -> Any:
+        images = (found for found in gc.get_objects() if isinstance(found, Image.Image))
+        sizes.append({image.size for image in images if image.size == (832, 832)})
+        return arguments(self, size, parameters)
+
+    monkeypatch.setattr(ControlInput, "arguments", watch)
+    large = {**use(), "image": encoded(disc(832))}
+    assert "error" not in send(model, **SMALL, control=[large])
+    assert sizes == [set()]
+
+
 def test_a_pipeline_without_controlnets_refuses_them() -> None:
-    from contract import EaselError
     from generation.img2img import pipeline_class
 
     with pytest.raises(EaselError) as caught:
