@@ -51,7 +51,8 @@ class HandlerPool:
         A handler whose caller is cancelled runs to its end before it takes another event.
         """
         try:
-            handler = await asyncio.wait_for(self._idle.get(), BUSY_SECONDS)
+            async with asyncio.timeout(BUSY_SECONDS):  # Python 3.11's wait_for can lose a cancellation
+                handler = await self._idle.get()
         except TimeoutError:
             raise BusyError from None
         if self._stopped:

@@ -102,7 +102,8 @@ class ContainerProcess:
             with suppress(ProcessLookupError):
                 process.terminate()
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):  # Python 3.11's wait_for can lose a cancellation
+                    await process.wait()
             if process is self._process:
                 await self.kill()
 
