@@ -21,5 +21,6 @@ def server() -> Iterator[EmulatorServer]:
 def setup(server: EmulatorServer, tmp_path: Path) -> Iterator[SageMakerSetup]:
     setup = SageMakerSetup(server, tmp_path)
     yield setup
+    setup.auto_scaling.stop()
     for endpoint in list(setup.control.endpoints.values()):
         endpoint.stop()

@@ -30,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         if body == b"die": os._exit(1)
-        time.sleep(behaviour.get("sleep", 0))
+        while "until" in behaviour and not pathlib.Path(behaviour["until"]).exists(): time.sleep(0.02)
         self.send(behaviour.get("status", 200), self.headers.get("x-amzn-sagemaker-inference-id", "").encode() + body)
     def send(self, status, body):
         self.send_response(status); self.send_header("content-length", str(len(body))); self.end_headers()
@@ -38,7 +38,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
-"""Returns the inference id and the body. behaviour.json of the model sets `exit`, `sleep` and `status`."""
+"""Returns the inference id and the body. behaviour.json of the model sets `exit`, `status` and `until`, a path.
+
+It responds when there is a file.
+"""
 SOURCE = {"S3Uri": "s3://store/releases/1/", "S3DataType": "S3Prefix", "CompressionType": "None"}
 BEHAVIOUR = "releases/1/code/behaviour.json"
 
@@ -103,8 +106,8 @@ class SageMakerSetup:
             lambda metric, _: self.counted.append(metric),
         )
         runtime = Runtime(self.control.endpoints, lambda: self.now)
-        scaling = AutoScaling(self.control.endpoints, runtime.backlog, folder / "Scaling")
-        services = [Service("sagemaker", self.control), Service("application-autoscaling", scaling)]
+        self.auto_scaling = AutoScaling(self.control.endpoints, runtime.backlog, folder / "Scaling")
+        services = [Service("sagemaker", self.control), Service("application-autoscaling", self.auto_scaling)]
         server.router = Router(Service("sagemaker-runtime", runtime), services, self.roles.authorize)
         self.error = server.error
         self.sagemaker, self.runtime, self.scaling = server.clients.values()
@@ -174,7 +177,7 @@ class SageMakerSetup:
 
     def notification(self) -> tuple[str, dict[str, Any]]:
         """Return topic and message of the next notification."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self.store.published and time.monotonic() < end:
             time.sleep(0.05)
         return self.store.published.pop()

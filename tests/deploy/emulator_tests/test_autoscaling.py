@@ -52,6 +52,7 @@ def test_an_endpoint_scales_to_zero_and_wakes_while_a_test_lets_it(setup: SageMa
     with setup.hold("Scaling"):
         while instances():
             time.sleep(0.05)
+        setup.scaling.register_scalable_target(**TARGET, SuspendedState={"DynamicScalingInSuspended": True})
         setup.invoke_async(b"in")
         assert setup.notification()[0] == "SuccessTopic"
     assert instances() == 1

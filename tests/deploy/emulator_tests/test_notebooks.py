@@ -3,6 +3,8 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +49,13 @@ class NotebookSetup:
     def describe(self) -> dict[str, Any]:
         return dict(self.sagemaker.describe_notebook_instance(**NAME))
 
+    @contextmanager
+    def held(self, status: str) -> Iterator[None]:
+        """Keep instances in a state of transition."""
+        (self.hold / status).touch()
+        yield
+        (self.hold / status).unlink()
+
     def error(self, operation: str, **parameters: Any) -> str:
         """Return the message of an error response."""
         return str(self.server.error("sagemaker", operation, **parameters)["Error"]["Message"])
@@ -61,23 +70,24 @@ def test_instance_stops_before_it_is_deleted(setup: NotebookSetup) -> None:
     assert setup.create() == "InService"
     error = setup.error("delete_notebook_instance", **NAME)
     assert error.startswith("Status (InService) not in ([Stopped, Failed]). Unable to transition to (Deleting) for")
-    setup.sagemaker.stop_notebook_instance(**NAME)
-    assert setup.describe()["NotebookInstanceStatus"] == "Stopping"
-    assert "Stopping" in setup.error("stop_notebook_instance", **NAME)
+    with setup.held("Stopping"):
+        setup.sagemaker.stop_notebook_instance(**NAME)
+        assert setup.describe()["NotebookInstanceStatus"] == "Stopping"
+        assert "Stopping" in setup.error("stop_notebook_instance", **NAME)
     assert setup.wait_until_settled() == "Stopped"
-    setup.sagemaker.delete_notebook_instance(**NAME)
-    assert setup.describe()["NotebookInstanceStatus"] == "Deleting"
-    assert setup.error("create_notebook_instance", **NAME, InstanceType="ml.t3.medium", RoleArn=ROLE)
+    with setup.held("Deleting"):
+        setup.sagemaker.delete_notebook_instance(**NAME)
+        assert setup.describe()["NotebookInstanceStatus"] == "Deleting"
+        assert setup.error("create_notebook_instance", **NAME, InstanceType="ml.t3.medium", RoleArn=ROLE)
     while setup.sagemaker.list_notebook_instances()["NotebookInstances"]:
         time.sleep(0.02)
     assert setup.error("describe_notebook_instance", **NAME)
 
 
 def test_url_needs_a_running_instance(setup: NotebookSetup) -> None:
-    (setup.hold / "Pending").touch()
-    setup.sagemaker.create_notebook_instance(**NAME, InstanceType="ml.t3.medium", RoleArn=ROLE)
-    assert "Pending" in setup.error("create_presigned_notebook_instance_url", **NAME)
-    (setup.hold / "Pending").unlink()
+    with setup.held("Pending"):
+        setup.sagemaker.create_notebook_instance(**NAME, InstanceType="ml.t3.medium", RoleArn=ROLE)
+        assert "Pending" in setup.error("create_presigned_notebook_instance_url", **NAME)
     assert setup.wait_until_settled() == "InService"
     url = setup.sagemaker.create_presigned_notebook_instance_url(**NAME)["AuthorizedUrl"]
     assert url.startswith("https://mine.notebook.us-east-1.sagemaker.aws?authToken=")
@@ -106,8 +116,9 @@ def test_instance_without_its_role_fails_and_can_be_started_again(setup: Noteboo
     assert setup.create(role=role) == "Failed"
     assert role in setup.describe()["FailureReason"]
     assert "Failed" in setup.error("stop_notebook_instance", **NAME)
-    setup.sagemaker.start_notebook_instance(**NAME)
-    assert setup.describe()["NotebookInstanceStatus"] == "Pending"
+    with setup.held("Pending"):
+        setup.sagemaker.start_notebook_instance(**NAME)
+        assert setup.describe()["NotebookInstanceStatus"] == "Pending"
     assert setup.wait_until_settled() == "Failed"
     setup.sagemaker.delete_notebook_instance(**NAME)
 

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,13 +37,17 @@ def test_container_that_dies_restarts(setup: SageMakerSetup) -> None:
     assert setup.invoke()["Body"] == b"x"
 
 
-def test_requests_beyond_the_queue_are_refused_at_once(setup: SageMakerSetup) -> None:
-    setup.create_endpoint(queue="1", sleep=1)
+def test_requests_beyond_the_queue_are_refused_at_once(setup: SageMakerSetup, tmp_path: Path) -> None:
+    setup.create_endpoint(queue="1", until=str(tmp_path / "go"))
+    fleet = setup.control.endpoints["Endpoint"].fleet
+    assert fleet
     with ThreadPoolExecutor() as pool:
         accepted = [pool.submit(setup.invoke) for _ in range(2)]
-        time.sleep(0.5)
+        while fleet.queue_slots._value:
+            time.sleep(0.02)
         error = setup.invoke_error()
         assert not any(future.done() for future in accepted)
+        (tmp_path / "go").touch()
         assert [future.result()["Body"] for future in accepted] == [b"x", b"x"]
     assert (error["OriginalStatusCode"], setup.counted) == (503, ["Invocation5XXErrors"])
     assert setup.invoke()["Body"] == b"x"
@@ -79,13 +84,17 @@ def test_async_output_is_stored_and_published(setup: SageMakerSetup) -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "body", "reason"),
-    [({"status": 400}, b"bad", "client error (400)"), ({}, b"die", "(500)"), ({"sleep": 3}, b"slow", "timed out")],
+    [
+        ({"status": 400}, b"bad", "client error (400)"),
+        ({}, b"die", "(500)"),
+        ({"until": "/nonexistent"}, b"slow", "timed out"),
+    ],
 )
 def test_async_failure_is_stored_and_published(
     setup: SageMakerSetup, behaviour: dict[str, Any], body: bytes, reason: str
 ) -> None:
     setup.create_endpoint(asynchronous=True, **behaviour)
-    accepted = setup.invoke_async(body, InvocationTimeoutSeconds=1)
+    accepted = setup.invoke_async(body, InvocationTimeoutSeconds=1 if "until" in behaviour else 60)
     topic, message = setup.notification()
     assert (topic, message["invocationStatus"], message["inferenceId"]) == ("ErrorTopic", "Failed", "owner-1")
     assert reason in message["failureReason"]
@@ -99,11 +108,12 @@ def test_missing_async_input_is_a_failure(setup: SageMakerSetup) -> None:
     assert "NoSuchKey" in setup.notification()[1]["failureReason"]
 
 
-def test_expired_async_invocation_is_dropped(setup: SageMakerSetup) -> None:
-    setup.create_endpoint(asynchronous=True, sleep=0.5)
+def test_expired_async_invocation_is_dropped(setup: SageMakerSetup, tmp_path: Path) -> None:
+    setup.create_endpoint(asynchronous=True, until=str(tmp_path / "go"))
     setup.invoke_async(b"first")
     setup.invoke_async(b"late", RequestTTLSeconds=60, InferenceId="owner-2")
     setup.now += 61
+    (tmp_path / "go").touch()
     assert setup.notification()[1]["inferenceId"] == "owner-1"
     time.sleep(1)
     assert setup.store.published == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION, Service, ServiceError
+from tests.deploy.emulator.sagemaker.control_plane import TIME_SCALE
 from tests.deploy.emulator_tests.sagemaker_setup import SageMakerSetup
 from tests.deploy.emulator_tests.server import ROLE
 
@@ -152,10 +153,13 @@ def test_deletion_needs_the_execution_role(setup: SageMakerSetup) -> None:
     assert "assume role" in error["Error"]["Message"]
 
 
-WATCHED = {
-    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "Refusing"}, {"AlarmName": "Crashing"}]},
-    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}},
-}
+def watched(seconds: int) -> dict[str, Any]:
+    """Return the configuration of an update that two alarms watch for `seconds` of the emulator."""
+    traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": seconds * TIME_SCALE}
+    return {
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "Refusing"}, {"AlarmName": "Crashing"}]},
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic},
+    }
 
 
 @pytest.mark.parametrize("own_alarm", [True, False])
@@ -163,7 +167,8 @@ def test_alarm_rolls_a_watched_update_back(setup: SageMakerSetup, own_alarm: boo
     setup.create_endpoint()
     setup.create_config("Second")
     setup.set_behaviour(status=400)
-    setup.sagemaker.update_endpoint(EndpointName="Endpoint", EndpointConfigName="Second", DeploymentConfig=WATCHED)
+    update = watched(60 if own_alarm else 3)
+    setup.sagemaker.update_endpoint(EndpointName="Endpoint", EndpointConfigName="Second", DeploymentConfig=update)
     while setup.sagemaker.describe_endpoint(EndpointName="Endpoint")["EndpointConfigName"] != "Second":
         time.sleep(0.05)
     assert setup.status == "Updating"

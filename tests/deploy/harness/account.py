@@ -32,7 +32,7 @@ from tests.deploy.harness.environment import (
 )
 from tests.stacks.registry import render_handlers
 
-START_SECONDS = 60
+START_SECONDS = 180
 CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
 FORKS = str(DEPLOY_TESTS / "harness" / "forks.py")
 SHORT_WAITS = DEPLOY_TESTS / "harness" / "short_waits"
@@ -106,7 +106,7 @@ class Account:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=2, context=self.tls).close()
+                urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=10, context=self.tls).close()
             except OSError:
                 time.sleep(0.1)
             else:

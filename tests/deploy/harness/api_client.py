@@ -66,7 +66,7 @@ class ApiClient:
         url = urllib.parse.urlsplit(link)
         return self.fetch("GET", f"{url.path}?{url.query}", host=url.netloc)
 
-    def wait_for_job(self, path: str, seconds: float = 60) -> Any:
+    def wait_for_job(self, path: str, seconds: float = 180) -> Any:
         """Return the job at `path` once it has ended."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

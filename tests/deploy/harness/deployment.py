@@ -103,7 +103,7 @@ def finish_module(process: subprocess.Popen[str], stdin: str = "", seconds: int 
     return stdout
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

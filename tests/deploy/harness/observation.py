@@ -59,7 +59,7 @@ def find_log_line(deployment: Deployment, handler: str, **fields: str) -> dict[s
         matching[:] = [line for line in lines if fields.items() <= line.items()]
         return matching != []
 
-    wait_until(logged, seconds=60)
+    wait_until(logged)
     (line,) = matching
     return line
 
@@ -81,13 +81,13 @@ def check_budget(deployment: Deployment) -> str:
     return str(json.loads(response["Payload"].read()))
 
 
-def kill_container_at_work(deployment: Deployment, seconds: float = 30) -> None:
+def kill_container_at_work(deployment: Deployment, seconds: float = 180) -> None:
     """Kill the container while it generates."""
     container = deployment.account.container()
     port = int(container.cmdline()[container.cmdline().index("--port") + 1])
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/progress")
         step = json.loads(connection.getresponse().read())["step"]
         connection.close()

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-DRAIN_SECONDS = 5
+DRAIN_SECONDS = 30
 
 
 class ContainerLog:

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import boto3
 
@@ -128,7 +129,10 @@ class SageMaker:
     def list_endpoints(self, parameters: Parameters) -> Parameters:
         keys = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
         names = [record["EndpointName"] for record in self.endpoint_records.matching(parameters)]
-        described = [self._describe(name) for name in names if name in self.endpoints]
+        described = []
+        for name in names:
+            with suppress(ServiceError, KeyError):  # it has just been deleted
+                described.append(self._describe(name))
         return {"Endpoints": [{key: endpoint[key] for key in keys} for endpoint in described]}
 
     def _describe(self, name: str) -> Parameters:

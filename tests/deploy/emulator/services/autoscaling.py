@@ -33,13 +33,17 @@ class AutoScaling:
 
     def __init__(self, endpoints: Mapping[str, Endpoint], backlog: Mapping[str, int], switch: Path) -> None:
         self.endpoints, self.backlog, self.switch = endpoints, backlog, switch
-        threading.Thread(target=self._scale_all, daemon=True).start()
         self.targets: dict[Key, Parameters] = {}
         self.policies: dict[tuple[Key, str], Parameters] = {}
+        self._stopped = threading.Event()
+        threading.Thread(target=self._scale_all, daemon=True).start()
+
+    def stop(self) -> None:
+        """Scale no more."""
+        self._stopped.set()
 
     def _scale_all(self) -> None:
-        while True:
-            time.sleep(SCALING_SECONDS)
+        while not self._stopped.wait(SCALING_SECONDS):
             if self.switch.exists():
                 for key, target in list(self.targets.items()):
                     endpoint = self.endpoints.get(key[1].split("/")[1])
