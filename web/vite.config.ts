@@ -45,5 +45,11 @@ export default defineConfig({
     port: 5173,
     proxy: { '/api': { target, changeOrigin: true, rewrite: (path) => path.replace(/^\/api/, '') } },
   },
-  test: { environment: 'happy-dom', include: ['tests/**/*.test.ts'], server: { deps: { inline: ['element-plus'] } } },
+  test: {
+    environment: 'happy-dom',
+    include: ['tests/**/*.test.ts'],
+    server: { deps: { inline: ['element-plus'] } },
+    testTimeout: 60_000, // of a busy machine
+    hookTimeout: 60_000,
+  },
 })
