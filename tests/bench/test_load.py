@@ -18,7 +18,7 @@ HANDLERS = 8
 def test_requests_beyond_the_bound_are_refused_with_a_time(tmp_path: Path) -> None:
     async def measure(url: str) -> list[load.Result]:
         async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
-            return await load.arrive(http, rate=40, seconds=1, unit=0.3)
+            return await load.arrive(http, rate=40, seconds=1, unit=0.6)
 
     with Laptop(tmp_path) as laptop:
         results = asyncio.run(measure(laptop.url))

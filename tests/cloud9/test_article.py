@@ -99,7 +99,7 @@ def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
                 yield match[0]
                 break
         vite.terminate()
-        vite.wait(10)
+        vite.wait(60)
 
 
 @in_chromium

@@ -243,7 +243,7 @@ def test_a_response_has_a_limit(api: EaselApi, loopback: Loopback, monkeypatch: 
         api.generate(REQUEST)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 def test_certificates_that_are_a_pipe_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ca.pem"
     os.mkfifo(path)

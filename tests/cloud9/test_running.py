@@ -67,7 +67,7 @@ def test_image_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
     gunicorn = [*GUNICORN, "--bind", f"127.0.0.1:{port}", "--timeout", "900", "app:create_app()"]
     command = gunicorn if server == "gunicorn" else [*APP, "--port", str(port)]
     with running(command, url, tmp_path / "log", EASEL_URL=easel_url, EASEL_KEY="the-key"):
-        assert 'max="1024" step="8"' in httpx.get(url).text
+        assert 'max="1024" step="8"' in httpx.get(url, timeout=60).text
         form = {"inputContent": (None, "a red apple"), "width": (None, "256"), "length": (None, "128")}
         response = httpx.post(f"{url}/predictor", files=form, timeout=120)
     assert response.status_code == 200
@@ -82,8 +82,8 @@ def test_image_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
 def test_other_host_names_are_rejected(tmp_path: Path) -> None:
     port = free_port()
     with running([*APP, "--port", str(port)], f"http://127.0.0.1:{port}", tmp_path / "log"):
-        assert httpx.get(f"http://127.0.0.1:{port}", headers={"host": "rebound.example"}).status_code == 400
-        assert httpx.get(f"http://localhost:{port}").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}", headers={"host": "rebound.example"}, timeout=60).status_code == 400
+        assert httpx.get(f"http://localhost:{port}", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])

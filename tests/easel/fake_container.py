@@ -1,7 +1,8 @@
 """A container without a model. It serves the routes of easel/laptop/container/server.py.
 
-The prompt `slow <seconds>` takes that long, in ten steps. `die` kills the process. `fail <code>` responds with that
-error code. Each request adds its inference id to the file FAKE_JOURNAL. /ping is 503 for FAKE_LOAD_SECONDS.
+The prompt `slow <seconds>` takes that long, in ten steps, and `until <path>` until there is a file. `die` kills the
+process. `fail <code>` responds with that error code. Each request adds its inference id to the file FAKE_JOURNAL.
+/ping is 503 for FAKE_LOAD_SECONDS.
 With the file FAKE_REQUESTS each request is added to it as JSON, images have their size, and progress has a preview.
 It uses FAKE_MEGABYTES of memory. The model FAKE_BROKEN does not start; with the file FAKE_GPU only one model can run.
 """
@@ -18,6 +19,7 @@ import struct
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,11 @@ def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     if command == "fail":
         return {"error": {"code": argument, "message": "as requested", "hint": "", "param": None}}
-    for step in range(10 if command == "slow" else 0):
+    for step, seconds in enumerate(_pauses(command, argument)):
         RUNNING.update(inference_id=inference_id, step=step + 1, steps=10)
         if size:
             RUNNING["preview"] = base64.b64encode(png(step)).decode()
-        time.sleep(float(argument) / 10)
+        time.sleep(seconds)
         if inference_id in CANCELLED:
             return {"error": {"code": "cancelled", "message": "the job was cancelled", "hint": "", "param": None}}
     count = len(request["prompt"]) * request.get("num_images_per_prompt", 1)
@@ -66,6 +68,14 @@ def generate(request: dict[str, Any], inference_id: str) -> dict[str, Any]:
         "timings": {"generate_s": 0.0},
         "warnings": [],
     }
+
+
+def _pauses(command: str, argument: str) -> Iterator[float]:
+    """Return the seconds of each step."""
+    if command == "slow":
+        yield from [float(argument.split()[0]) / 10] * 10
+    while command == "until" and not Path(argument).exists():
+        yield 0.02
 
 
 def _record(request: dict[str, Any]) -> tuple[int, int] | tuple[()]:

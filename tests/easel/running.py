@@ -27,7 +27,11 @@ ENDED = ("succeeded", "failed", "cancelled")
 EASEL = (sys.executable, "-m", "easel")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+SECONDS = 60.0
+"""Longest wait for anything on a busy machine."""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """Return the result of `condition` as soon as it is true."""
     end = time.monotonic() + seconds
     while not (result := condition()):
@@ -45,7 +49,7 @@ class Laptop:
     def __init__(self, data: Path, *options: str, container: str = FAKE, before: str = "", **variables: str) -> None:
         self.data, self.port, self.output = data, free_port(), ""
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.http = self.client()
         self._command = [*EASEL, "up", "--port", str(self.port), "--data", str(data), *options]
         self._command += ["--container", container, *(() if "--model" in options else ("--model", MODEL))]
         if before:
@@ -54,8 +58,7 @@ class Laptop:
 
     def __enter__(self) -> Self:
         self.start()
-        wait_for(lambda: "Ready" in self.output or self.process.poll() is not None, 60)
-        assert self.process.poll() is None, self.output
+        self.wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,7 +70,18 @@ class Laptop:
             self._command, cwd=ROOT, env=self._variables, stderr=subprocess.PIPE, start_new_session=True
         )
         self.output = ""
-        threading.Thread(target=self._read_output, daemon=True).start()
+        self._reader = threading.Thread(target=self._read_output, daemon=True)
+        self._reader.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it has printed everything that it prints at its start."""
+        wait_for(lambda: "Press Ctrl-C" in self.output or self.process.poll() is not None, 2 * SECONDS)
+        assert self.process.poll() is None, self.output
+
+    def client(self) -> httpx.Client:
+        """Return a client that uses no connection which the service may close at the same moment."""
+        limits = httpx.Limits(keepalive_expiry=1)
+        return httpx.Client(base_url=self.url, timeout=SECONDS, limits=limits, trust_env=False)
 
     def _read_output(self) -> None:
         assert self.process.stderr
@@ -85,20 +99,21 @@ class Laptop:
     def container(self) -> psutil.Process:
         """Return the container's process as soon as it runs."""
 
-        def find() -> psutil.Process | None:
-            return next((process for process in self.processes() if CONTAINER in _command(process)), None)
-
-        process: psutil.Process = wait_for(find)
+        (process, *_) = wait_for(self.container_processes)
         return process
+
+    def container_processes(self) -> list[psutil.Process]:
+        return [process for process in self.processes() if CONTAINER in _command(process)]
 
     def stop(self, number: signal.Signals) -> int:
         """Send the signal to `easel up` only, check that all of its processes end, and return the exit code."""
         processes = self.processes()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(10)
-        _, alive = psutil.wait_procs(processes, 10)
+        code = self.process.wait(SECONDS)
+        _, alive = psutil.wait_procs(processes, SECONDS)
         assert not alive, f"still running: {[process.cmdline() for process in alive]}"
+        self._reader.join(SECONDS)  # the last lines, and nobody reads a pipe while it is closed
         if self.process.stderr:
             self.process.stderr.close()
         return code
@@ -113,7 +128,7 @@ class Laptop:
         job: dict[str, Any] = self.http.get(f"/jobs/{id}").json()
         return job
 
-    def outcome(self, id: str, seconds: float = 30) -> dict[str, Any]:
+    def outcome(self, id: str, seconds: float = SECONDS) -> dict[str, Any]:
         """Return the job when it has ended."""
         job: dict[str, Any] = wait_for(lambda: (job := self.job(id))["status"] in ENDED and job, seconds)
         return job

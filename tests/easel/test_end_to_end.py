@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from contract import render_profile
 from easel.laptop.catalogue import find
-from tests.easel.running import EASEL, MODEL, ROOT, Laptop, wait_for
+from tests.easel.running import EASEL, ENDED, MODEL, ROOT, Laptop, wait_for
 
 REQUEST: dict[str, Any] = {
     "prompt": ["a red apple", "a bus"],
@@ -43,7 +43,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 @pytest.fixture(scope="module")
 def generated(real: Laptop) -> dict[str, Any]:
-    response = real.http.post("/generate", json=REQUEST, timeout=60)
+    response = real.http.post("/generate", json=REQUEST, timeout=120)
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
@@ -110,7 +110,7 @@ def test_an_image_can_start_the_next_and_keeps_its_parameters(real: Laptop, tmp_
 
 def test_a_lora_changes_the_style_of_its_request_alone(real: Laptop, generated: dict[str, Any]) -> None:
     def generate(**changes: Any) -> list[str]:
-        response = real.http.post("/generate", json={**REQUEST, **changes}, timeout=60)
+        response = real.http.post("/generate", json={**REQUEST, **changes}, timeout=120)
         assert response.status_code == 200, response.text
         images: list[str] = response.json()["generated_images"]
         return images
@@ -130,7 +130,7 @@ def test_a_lora_changes_the_style_of_its_request_alone(real: Laptop, generated: 
 
 def test_one_id_links_the_logs_of_api_and_container(real: Laptop) -> None:
     """From the response's `x-request-id` to the container's line about the images."""
-    request = real.http.post("/generate", json=REQUEST, timeout=60).headers["x-request-id"]
+    request = real.http.post("/generate", json=REQUEST, timeout=120).headers["x-request-id"]
     (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
     lines = logged(real, "model-emoji", "event", "generated")
     assert [line["images"] for line in lines if line["inference_id"] == accepted["inference_id"]] == [2]
@@ -154,19 +154,25 @@ def test_progress_has_steps_and_previews(real: Laptop) -> None:
             previews.add(job["progress"]["preview"])
         return bool(job["status"] == "succeeded")
 
-    wait_for(ended, 90)
+    wait_for(ended, 120)
     assert len(steps) >= 3
     assert {total for _, total in steps} == {40}
     assert len(previews) >= 3
     assert Image.open(io.BytesIO(base64.b64decode(previews.pop()))).format == "JPEG"
 
 
-def test_a_model_that_is_killed_during_a_job_generates_again(real: Laptop, generated: dict[str, Any]) -> None:
+def submitted_and_running(real: Laptop) -> str | None:
+    """Return the id of a job while its model runs, or None if it ended before that was seen."""
     id = real.submit(**REQUEST)
-    wait_for(lambda: real.job(id)["progress"], 60)
+    job = wait_for(lambda: ((job := real.job(id))["progress"] and job) or (job["status"] in ENDED and job))
+    return id if job["progress"] else None
+
+
+def test_a_model_that_is_killed_during_a_job_generates_again(real: Laptop, generated: dict[str, Any]) -> None:
+    id = wait_for(lambda: submitted_and_running(real), 120)
     with contextlib.suppress(ProcessLookupError):
         real.container().kill()
-    job = real.outcome(id, 90)
+    job = real.outcome(id, 120)
     assert (job["status"], job["error"]) == ("succeeded", None)
     files = [real.http.get(image["url"]).content for image in job["images"]]
     assert base64_of(files) == generated["generated_images"]

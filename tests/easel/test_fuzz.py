@@ -30,7 +30,7 @@ def documented(lazy_schemas: None) -> BaseSchema:
 @schemathesis.pytest.from_fixture("documented").parametrize()
 @settings(FAST, max_examples=20)
 def test_documented_requests_never_fail(laptop: Laptop, case: schemathesis.Case[Any]) -> None:
-    response = case.call(base_url=laptop.url, timeout=30)
+    response = case.call(base_url=laptop.url, timeout=60)
     assert response.status_code < 500, response.text
     assert response.status_code == 204 or response.headers["content-type"]
 

@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, headers, body))
         fault = self.server.fault
         if fault.behaviour == "hang":
-            self.server.released.wait(10)
+            self.server.released.wait(60)
         if fault.behaviour in ("hang", "close"):
             self.close_connection = True
             return

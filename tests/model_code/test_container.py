@@ -21,6 +21,8 @@ from contract import render_profile
 from tests.model_code.conftest import PROFILE
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 60.0
+"""Longest wait for anything on a busy machine."""
 
 # Responds with its arguments. `"wait"` in a body blocks until the file `go` exists, `"fail"` raises.
 INFERENCE = """
@@ -57,7 +59,7 @@ class RunningContainer:
         self.process, self.port = process, port
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
@@ -73,7 +75,7 @@ class RunningContainer:
         return self.call("GET", "/ping")[0]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
@@ -152,7 +154,7 @@ def test_cancel_ends_the_request_of_its_id(container: RunningContainer) -> None:
         assert container.call("POST", "/cancel", b"", X_Amzn_SageMaker_Inference_Id="another")[0] == 200, name
     for header, thread in zip(headers, threads, strict=True):
         assert container.call("POST", "/cancel", b"", **header)[0] == 200
-        thread.join(20)
+        thread.join(SECONDS)
         assert not thread.is_alive()
 
 
@@ -196,7 +198,7 @@ def test_ping_is_503_for_an_unhealthy_model(container: RunningContainer) -> None
     ],
 )
 def test_malformed_requests_get_an_error_status(container: RunningContainer, head: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=SECONDS) as client:
         client.sendall(head)
         response = client.recv(4096)
     assert response.startswith(b"HTTP/1.1 %d " % status)
@@ -205,7 +207,7 @@ def test_malformed_requests_get_an_error_status(container: RunningContainer, hea
 
 
 def test_a_client_may_disconnect(container: RunningContainer, release: Path) -> None:
-    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=SECONDS) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
         wait_until(lambda: json.loads(container.call("GET", "/progress")[1])["step"] == 3)
     (release / "go").touch()
@@ -214,11 +216,11 @@ def test_a_client_may_disconnect(container: RunningContainer, release: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_during_a_request(container: RunningContainer, number: signal.Signals) -> None:
-    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", container.port), timeout=SECONDS) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\n\r\nwait")
         wait_until(lambda: json.loads(container.call("GET", "/progress")[1])["step"] == 3)
         container.process.send_signal(number)
-        assert container.process.wait(10) == 0
+        assert container.process.wait(SECONDS) == 0
 
 
 def test_it_ends_with_its_parent(release: Path) -> None:
@@ -251,7 +253,7 @@ def test_it_ends_if_the_model_does_not_load(
     serve: Callable[..., RunningContainer], release: Path, failure: str
 ) -> None:
     (release / failure).touch()
-    assert serve("--model-dir", str(release), "--port", "0").process.wait(10) == 1
+    assert serve("--model-dir", str(release), "--port", "0").process.wait(SECONDS) == 1
 
 
 @pytest.mark.slow

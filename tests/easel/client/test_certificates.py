@@ -87,7 +87,7 @@ NO_FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("variable", CA_VARIABLES)
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_what_is_no_file_is_not_read(run_generate: Generate, tmp_path: Path, variable: str, kind: str) -> None:

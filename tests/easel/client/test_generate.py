@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from typer.testing import Result
 
 from contract import INIT_IMAGE_BYTES
 from tests.easel.client.fake_api import DONE, FILES, ID, IMAGES, FakeApi, job
-from tests.easel.running import EASEL, ROOT, Laptop, wait_for
+from tests.easel.running import EASEL, ROOT, SECONDS, Laptop, wait_for
 
 START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * (8).to_bytes(4, "big")
 """The beginning of a PNG of 8×8 pixels: as much as is checked before sending."""
@@ -84,7 +83,7 @@ def in_a_terminal(api: Api, at: Path, **variables: str) -> tuple[int, str]:
             break
         output += chunk
     os.close(controller)
-    return process.wait(20), output.decode()
+    return process.wait(SECONDS), output.decode()
 
 
 def test_output_on_a_terminal(api: Api, tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_signal_cancels_the_job(api: Api, tmp_path: Path, number: int, code: i
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(api.received) >= 3)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == code
     assert errors.splitlines() == ["Queued.", "Cancelled."]
     assert [request.path for request in api.received if request.method == "DELETE"] == [f"/jobs/{ID}"]
@@ -118,7 +117,7 @@ def refuse_to_cancel(self: FakeApi) -> None:
 
 def hang(self: FakeApi) -> None:
     self.keep(None)
-    time.sleep(15)
+    self.rfile.read(1)  # until the client has gone
 
 
 @pytest.mark.parametrize(("cancel", "signals"), [(refuse_to_cancel, 1), (hang, 2)], ids=["it runs", "second Ctrl-C"])
@@ -133,7 +132,7 @@ def test_a_job_that_goes_on_is_named(
     for _ in range(signals):
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: process.poll() is not None or any(request.method == "DELETE" for request in api.received))
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, "Traceback" in errors) == (143, False)
     assert f"GET {api.url}/jobs/{ID}" in errors.splitlines()[-1]
 

@@ -200,10 +200,10 @@ DRIPS = {
 
 
 def drip(handler: FakeApi, start: bytes, drop: bytes) -> None:
-    """Send `drop` again and again, for 10 seconds: the timeout from byte to byte never ends."""
+    """Send `drop` again and again, for a minute: the timeout from byte to byte never ends."""
     with suppress(OSError):
         handler.wfile.write(start)
-        for _ in range(200):
+        for _ in range(1200):
             handler.wfile.write(drop)
             time.sleep(0.05)
 
@@ -219,7 +219,7 @@ def test_a_response_that_drips_is_not_read(
     done = run_generate("--url", api.url)
     check(done, folder)
     assert done.exit_code == 3
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -330,7 +330,7 @@ def raw_server(response: bytes) -> Iterator[str]:
                     connection = listener.accept()[0]
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(OSError):  # the client may have gone
                     connection.recv(65_536)
                     connection.sendall(response)
 

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +201,7 @@ def test_a_wait_ends_and_the_job_goes_on(api: Api, call: CallClient) -> None:
     began = time.monotonic()
     with pytest.raises(WaitTimeoutError) as caught:
         call(lambda easel: easel.generate("a", timeout=0.2))
-    assert 0.1 < time.monotonic() - began < 5
+    assert 0.1 < time.monotonic() - began < 60
     assert (caught.value.job_id, caught.value.retryable) == (ID, True)
     assert isinstance(caught.value, TimeoutError)
     assert not [request for request in api.received if request.method == "DELETE"]
@@ -229,17 +231,19 @@ def test_ctrl_c_and_a_cancelled_task_cancel_the_job(api: Api, monkeypatch: pytes
 
 
 def test_a_task_that_is_cancelled_while_it_creates_a_job_cancels_the_job(api: Api) -> None:
-    submit = api.do_POST
+    submit, started, cancelled = api.do_POST, threading.Event(), threading.Event()
 
     def slow(self: FakeApi) -> None:
-        time.sleep(0.3)
+        started.set()
+        cancelled.wait(60)
         submit(self)
 
     async def main() -> None:
         async with AsyncEasel(api.url) as easel:
             task = asyncio.create_task(easel.generate("a"))
-            await asyncio.sleep(0.15)
+            await asyncio.to_thread(started.wait)
             task.cancel()
+            cancelled.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
 
@@ -444,9 +448,10 @@ def test_a_response_that_is_too_large_or_too_slow(api: Api, call: CallClient, mo
 
     def drip(self: FakeApi) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(10):
-            self.wfile.write(b" ")
-            time.sleep(0.05)
+        with suppress(OSError):
+            for _ in range(1000):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
 
     api.do_POST = drip  # type: ignore[method-assign]
     with pytest.raises(InvalidResponseError, match="longer"):

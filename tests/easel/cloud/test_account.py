@@ -93,7 +93,7 @@ def test_a_file_without_certificates_is_named(
     assert (caught.value.code, caught.value.where) == (ENVIRONMENT, f"{variable}={file}")
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle in ~/.aws/config"])
 @pytest.mark.parametrize("create", [os.mkfifo, os.mkdir])
 def test_certificates_that_are_no_file_are_not_read(

@@ -15,7 +15,7 @@ import pytest
 
 from easel.laptop.container.client import ContainerClient
 from easel.laptop.settings import SECRET_HEADER, SECRET_VARIABLE
-from tests.easel.running import ROOT, Laptop, wait_for
+from tests.easel.running import ROOT, SECONDS, Laptop, wait_for
 
 SECRET = "0123456789abcdef"
 INFERENCE = """
@@ -53,7 +53,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def status(port: int, method: str, path: str, **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, b"{}" if method == "POST" else None, sent)
@@ -94,7 +94,7 @@ def test_without_a_secret_it_serves_as_sagemaker_does(start: Start) -> None:
 
 def test_the_model_code_does_not_see_the_secret(start: Start) -> None:
     port = start(SECRET)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     connection.request("POST", "/invocations", b"{}", {SECRET_HEADER: SECRET})
     assert connection.getresponse().read() == b"False"
     connection.close()

@@ -31,7 +31,7 @@ from easel.laptop.storage.accounts import AccountFolder
 from easel.laptop.storage.queue import Queue
 from easel.laptop.storage.store import FolderStore
 from jobs.ports import Ticket
-from tests.easel.running import FAKE, MODEL, ROOT, Laptop, wait_for
+from tests.easel.running import FAKE, MODEL, ROOT, SECONDS, Laptop, wait_for
 
 TICKET = Ticket("a" * 16, "b" * 44)
 HALF = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
@@ -45,7 +45,7 @@ def responses_of(laptop: Laptop, count: int, stack: ExitStack) -> list[bytes]:
     opened = []
     for _ in range(count):
         with suppress(OSError):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", laptop.port), timeout=5))
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", laptop.port), timeout=SECONDS))
             connection.sendall(HALF)
             opened.append(connection)
     received = []
@@ -131,7 +131,7 @@ def test_an_error_of_a_moment_ends_no_job(
         working.cancel()
         await models.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), SECONDS))
     assert len(caplog.records) == 1
 
 

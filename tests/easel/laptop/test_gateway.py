@@ -240,7 +240,7 @@ async def _polls_after_disconnect(handlers: Handlers) -> int:
     while len(handlers.events) < 3:
         await asyncio.sleep(0.01)
     disconnected.set()
-    await asyncio.wait_for(serving, 2)
+    await asyncio.wait_for(serving, 60)
     before = len(handlers.events)
     await asyncio.sleep(0.1)
     return len(handlers.events) - before

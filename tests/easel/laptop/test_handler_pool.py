@@ -49,7 +49,7 @@ def run(test: Test, size: int = 2, make: Callable[[InterruptibleClock], Handler]
         finally:
             pool.stop()
 
-    asyncio.run(asyncio.wait_for(running(), 30))
+    asyncio.run(asyncio.wait_for(running(), 60))
 
 
 async def all_busy(pool: HandlerPool) -> None:
@@ -106,25 +106,36 @@ def test_the_handler_of_a_cancelled_event_is_used_again_only_when_it_is_free(mon
             await asyncio.wait_for(pool.call("sleep"), 0.1)
         with pytest.raises(BusyError):
             await pool.call(5)
+        monkeypatch.setattr(handler_pool, "BUSY_SECONDS", 20)
         pool.wake()
-        await asyncio.sleep(0.05)
         assert (await pool.call(5))[0] == 5
 
     run(test, size=1)
 
 
 def test_stop_ends_waiting_handlers() -> None:
+    started = threading.Event()
+
+    def make(clock: InterruptibleClock) -> Handler:
+        handle = make_handler(clock)
+
+        def note_start(event: Any) -> Any:
+            started.set()
+            return handle(event)
+
+        return note_start
+
     async def test(pool: HandlerPool) -> None:
         asleep = asyncio.create_task(pool.call("sleep"))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(started.wait)
         began = time.monotonic()
         pool.stop()
         assert await asleep == "upstream_unavailable"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20, "the handler would sleep for 30 s"
         with pytest.raises(BusyError):
             await pool.call(1)
 
-    run(test)
+    run(test, make=make)
 
 
 def test_a_handler_that_cannot_be_made_is_an_error_of_start() -> None:
@@ -149,6 +160,7 @@ class Echo:
 
 def test_threads_do_not_mix_up_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Powertools keeps the current event in a class attribute. A pause before it reads the event provokes a mix-up."""
+    monkeypatch.setattr(handler_pool, "BUSY_SECONDS", 50)
     resolve = APIGatewayRestResolver._resolve
 
     def resolve_late(self: APIGatewayRestResolver) -> Any:

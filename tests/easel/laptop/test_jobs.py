@@ -3,12 +3,13 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from tests.easel.running import ENDED, Laptop, wait_for
+from tests.easel.running import ENDED, SECONDS, Laptop, wait_for
 
 
 def invocations(laptop: Laptop, id: str) -> int:
@@ -20,7 +21,7 @@ def test_an_idempotency_key_makes_one_job_in_all_handlers(laptop: Laptop) -> Non
     def send(seed: int) -> httpx.Response:
         body = {"prompt": "a red apple", "seed": seed}
         return httpx.post(
-            f"{laptop.url}/jobs", json=body, headers={"idempotency-key": "click"}, timeout=30, trust_env=False
+            f"{laptop.url}/jobs", json=body, headers={"idempotency-key": "click"}, timeout=SECONDS, trust_env=False
         )
 
     with ThreadPoolExecutor(6) as pool:
@@ -62,7 +63,7 @@ def test_cancel_ends_a_queued_job_and_stops_a_running_one(laptop: Laptop) -> Non
 def stream(url: str, stop_after: int | None = None) -> list[dict[str, Any]]:
     """Return the events of a job until it ends, or the first `stop_after`."""
     events: list[dict[str, Any]] = []
-    with httpx.stream("GET", url, timeout=30, trust_env=False) as response:
+    with httpx.stream("GET", url, timeout=SECONDS, trust_env=False) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         for line in response.iter_lines():
             if line.startswith("data: "):
@@ -73,7 +74,7 @@ def stream(url: str, stop_after: int | None = None) -> list[dict[str, Any]]:
 
 
 def test_events_follow_a_job_to_its_end(laptop: Laptop) -> None:
-    id = laptop.submit("slow 2")
+    id = laptop.submit("slow 4")
     events = stream(f"{laptop.url}/jobs/{id}/events")
     assert [job["status"] in ENDED for job in events] == [False] * (len(events) - 1) + [True]
     steps = [job["progress"]["step"] for job in events if job["progress"]]
@@ -83,27 +84,29 @@ def test_events_follow_a_job_to_its_end(laptop: Laptop) -> None:
     assert [job["status"] for job in stream(f"{laptop.url}/jobs/{id}/events")] == ["succeeded"]
 
 
-def test_the_connection_of_a_client_that_disconnects_is_closed(laptop: Laptop) -> None:
+def test_the_connection_of_a_client_that_disconnects_is_closed(laptop: Laptop, tmp_path: Path) -> None:
     def connections() -> int:
         sockets = psutil.Process(laptop.process.pid).net_connections()
         return sum(socket.status == "ESTABLISHED" and socket.laddr.port == laptop.port for socket in sockets)
 
     laptop.http.close()
-    laptop.http = httpx.Client(base_url=laptop.url, timeout=30, trust_env=False)
+    laptop.http = laptop.client()
     wait_for(lambda: connections() == 0)
-    id = httpx.post(f"{laptop.url}/jobs", json={"prompt": "slow 2"}, trust_env=False).json()["id"]
+    body = {"prompt": f"until {tmp_path}/go"}
+    id = httpx.post(f"{laptop.url}/jobs", json=body, timeout=SECONDS, trust_env=False).json()["id"]
     assert len(stream(f"{laptop.url}/jobs/{id}/events", stop_after=1)) == 1
-    wait_for(lambda: connections() == 0, 2)
+    wait_for(lambda: connections() == 0)
+    (tmp_path / "go").touch()
     assert laptop.outcome(id)["status"] == "succeeded"
 
 
-def test_waiting_requests_leave_the_api_responsive(laptop: Laptop) -> None:
+def test_waiting_requests_leave_the_api_responsive(laptop: Laptop, tmp_path: Path) -> None:
     """Six requests wait for a job. The seventh is refused, and requests that do not wait are served."""
-    blocker = laptop.submit("slow 3")
+    blocker = laptop.submit(f"until {tmp_path}/go")
 
     def generate(seed: int) -> httpx.Response:
         body = {"prompt": "a red apple", "seed": seed}
-        return httpx.post(f"{laptop.url}/generate", json=body, timeout=60, trust_env=False)
+        return httpx.post(f"{laptop.url}/generate", json=body, timeout=2 * SECONDS, trust_env=False)
 
     def waiting() -> int:
         jobs = laptop.http.get("/jobs").json()["jobs"]
@@ -116,6 +119,7 @@ def test_waiting_requests_leave_the_api_responsive(laptop: Laptop) -> None:
         assert laptop.job(blocker)["status"] == "running"
         assert (refused.status_code, refused.json()["code"]) == (429, "too_busy")
         assert laptop.http.get("/health").status_code == 200
+        (tmp_path / "go").touch()
         assert [response.status_code for response in responses] == [200] * 6
 
 

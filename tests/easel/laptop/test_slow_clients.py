@@ -20,7 +20,7 @@ from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import HandlerPool
 from easel.laptop.storage.accounts import AccountFolder
-from tests.easel.running import wait_for
+from tests.easel.running import SECONDS, wait_for
 
 TIMEOUT = 0.5
 LARGE = "x" * 2**24
@@ -61,7 +61,7 @@ def address(server: uvicorn.Server) -> tuple[str, int]:
 
 def stalled(server: uvicorn.Server, start: bytes) -> socket.socket:
     """Return a connection that has sent only `start`."""
-    connection = socket.create_connection(address(server), timeout=5)
+    connection = socket.create_connection(address(server), timeout=SECONDS)
     connection.sendall(start)
     return connection
 
@@ -86,7 +86,7 @@ def receive_all(connection: socket.socket) -> bytes:
 def test_headers_have_a_time_limit(server: uvicorn.Server, start: bytes) -> None:
     began = time.monotonic()
     assert receive_all(stalled(server, start)) == b""
-    assert TIMEOUT * 0.8 < time.monotonic() - began < 4
+    assert TIMEOUT * 0.8 < time.monotonic() - began < 9, "the limit of the fixture, and not 10 s"
 
 
 def test_headers_of_the_second_request_have_a_time_limit(server: uvicorn.Server) -> None:
@@ -104,8 +104,8 @@ def test_the_body_has_a_time_limit(server: uvicorn.Server) -> None:
 
 def test_reading_the_response_has_a_time_limit(server: uvicorn.Server) -> None:
     connection = stalled(server, b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    wait_for(lambda: server.server_state.connections)
-    wait_for(lambda: not server.server_state.connections, 5)
+    assert connection.recv(1)
+    wait_for(lambda: not server.server_state.connections)
     connection.close()
 
 
@@ -122,12 +122,13 @@ def test_invalid_http_is_refused(server: uvicorn.Server) -> None:
 def test_three_hundred_stalled_clients_do_not_delay_others(
     server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "BODY_SECONDS", 60)
+    monkeypatch.setattr(gateway, "BODY_SECONDS", 300)
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 300)
     host, port = address(server)
     with ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(stalled(server, POST + b"content-length: 10\r\n\r\n{"))
         wait_for(lambda: len(server.server_state.connections) == 300)
-        assert httpx.get(f"http://{host}:{port}/models", trust_env=False, timeout=30).text == "fine"
+        assert httpx.get(f"http://{host}:{port}/models", trust_env=False, timeout=SECONDS).text == "fine"
         assert len(server.server_state.connections) >= 300
-    wait_for(lambda: not server.server_state.connections, 10)
+    wait_for(lambda: not server.server_state.connections)

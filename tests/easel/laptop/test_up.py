@@ -19,7 +19,7 @@ import pytest
 from easel.laptop.catalogue import find
 from easel.laptop.public_url import PublicUrl
 from easel.laptop.settings import Settings
-from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, free_port, wait_for
+from tests.easel.running import EASEL, FAKE, MODEL, ROOT, SECONDS, Laptop, free_port, wait_for
 
 pytestmark = pytest.mark.laptop
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.laptop
 def start_error(*options: str, data: Path) -> tuple[int, str]:
     """Return the exit code and the output of an `easel up` that does not start."""
     command = [*EASEL, "up", "--port", str(free_port()), "--container", FAKE, "--data", str(data), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * SECONDS)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 
@@ -66,13 +66,13 @@ def test_on_a_terminal_the_log_of_requests_goes_to_a_file(tmp_path: Path) -> Non
     try:
         while b"Press Ctrl-C" not in output:
             output += os.read(controller, 4096)
-        httpx.get(f"http://127.0.0.1:{port}/models", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/models", timeout=SECONDS, trust_env=False)
         process.send_signal(signal.SIGINT)
         while b"Stopped." not in output:
             output += os.read(controller, 4096)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
         os.close(controller)
     assert b"Loading Emoji" in output
     assert b"/models" not in output
@@ -85,7 +85,7 @@ def test_results_survive_a_fast_restart(tmp_path: Path) -> None:
         image = laptop.http.get(laptop.outcome(id)["images"][0]["url"]).content
     began = time.monotonic()
     with Laptop(tmp_path) as laptop:
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 55, "the port is free at once, and not after a minute"
         job = laptop.job(id)
         assert job["status"] == "succeeded"
         assert laptop.http.get(job["images"][0]["url"]).content == image
@@ -96,11 +96,11 @@ def test_results_survive_a_fast_restart(tmp_path: Path) -> None:
 def test_a_signal_ends_every_process_during_work(tmp_path: Path, number: signal.Signals) -> None:
     with Laptop(tmp_path) as laptop:
         for _ in range(3):
-            laptop.submit("slow 20")
+            laptop.submit("slow 60")
         wait_for(lambda: len(laptop.processes()) >= 2)
         began = time.monotonic()
         code = laptop.stop(number)
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 40, "the jobs would take three minutes"
         assert code == (0 if number != signal.SIGKILL else -signal.SIGKILL)
         assert ("Stopped." in laptop.output) == (code == 0)
         with pytest.raises(httpx.ConnectError):
@@ -110,14 +110,14 @@ def test_a_signal_ends_every_process_during_work(tmp_path: Path, number: signal.
 def test_a_request_that_waits_for_a_job_gets_a_response_at_the_stop(tmp_path: Path) -> None:
     with Laptop(tmp_path) as laptop, httpx.Client(trust_env=False) as http:
         with socket.create_connection(("127.0.0.1", laptop.port)) as connection:
-            body = b'{"prompt": "slow 20"}'
+            body = b'{"prompt": "slow 100"}'
             head = f"POST /generate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
             connection.sendall(head.encode() + b"content-type: application/json\r\n\r\n" + body)
             wait_for(lambda: any(job["status"] == "running" for job in http.get(f"{laptop.url}/jobs").json()["jobs"]))
             laptop.process.send_signal(signal.SIGTERM)
-            connection.settimeout(10)
+            connection.settimeout(SECONDS)
             assert connection.recv(2**16).startswith(b"HTTP/1.1 503 ")
-        assert laptop.process.wait(10) == 0
+        assert laptop.process.wait(SECONDS) == 0
 
 
 def test_ctrl_c_stops_the_start(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_an_api_that_does_not_start(tmp_path: Path) -> None:
     data = tmp_path / "data"
     laptop = Laptop(data, PYTHONPATH=str(tmp_path))
     laptop.start()
-    assert laptop.process.wait(20) == 1
+    assert laptop.process.wait(SECONDS) == 1
     wait_for(lambda: str(data / "api.log") in laptop.output)
     laptop.stop(signal.SIGTERM)
     assert "broken on purpose" in laptop.output
@@ -279,5 +279,6 @@ def test_the_root_is_html(laptop: Laptop) -> None:
 
 def test_memory_without_the_model_is_small(laptop: Laptop) -> None:
     """The HTTP server and the API. The model has its own limit in bench/laptop.py."""
-    processes = [process for process in laptop.processes() if CONTAINER not in process.cmdline()]
+    containers = laptop.container_processes()
+    processes = [process for process in laptop.processes() if process not in containers]
     assert sum(process.memory_info().rss for process in processes) < 200 * 2**20

@@ -191,7 +191,7 @@ def test_ctrl_c_ends_a_pull_at_once(run: Easel, hub: HubServer, tmp_path: Path) 
     assert process.stderr and "Downloading" in process.stderr.readline()
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    assert "Interrupted" in process.communicate(timeout=10)[1]
+    assert "Interrupted" in process.communicate(timeout=60)[1]
     hub.repository.stall_from = None
     assert process.returncode == 130
 

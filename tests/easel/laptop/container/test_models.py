@@ -34,7 +34,7 @@ from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
 from tests.easel.laptop.test_up import start_error
-from tests.easel.running import CONTAINER, EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
+from tests.easel.running import EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
 COPY = "copy"
 """Id of a second model with the same files."""
@@ -68,7 +68,7 @@ class TwoModels(Laptop):
         return {model["id"]: model["state"]["status"] for model in self.http.get("/models").json()["models"]}
 
     def containers(self) -> int:
-        return sum(CONTAINER in process.cmdline() for process in self.processes())
+        return len(self.container_processes())
 
 
 def test_a_model_is_loaded_by_its_first_job(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_two_real_models_in_the_memory_of_one(tmp_path: Path) -> None:
             job = laptop.outcome(laptop.submit(seed=7, num_inference_steps=4, model=model), 120)
             assert (job["status"], job["model"], job["parameters"]["model"]) == ("succeeded", model, model)
             images[model].append(laptop.http.get(job["images"][0]["url"]).content)
-            assert sum(CONTAINER in process.cmdline() for process in laptop.processes()) == 1
+            assert len(laptop.container_processes()) == 1
     assert images[MODEL][0] == images[MODEL][1] != images[COPY][0]
 
 
@@ -256,7 +256,7 @@ class Service:
         event["requestContext"] = {"authorizer": {"owner": "0" * 16}}
         assert self._handler(event)["statusCode"] == 202
 
-    def run(self, work: Callable[[], Coroutine[Any, Any, None]], seconds: float = 60) -> None:
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]], seconds: float = 120) -> None:
         """Run the dispatcher until `work` has ended."""
 
         async def main() -> None:
@@ -282,7 +282,7 @@ class Service:
 
 def test_the_model_of_an_older_job_gets_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of the loaded model keep coming. The other model's job runs after a turn all the same."""
-    monkeypatch.setattr(module, "TURN_SECONDS", 1.0)
+    monkeypatch.setattr(module, "TURN_SECONDS", 3.0)
     service = Service(tmp_path)
 
     async def work() -> None:
@@ -297,13 +297,14 @@ def test_the_model_of_an_older_job_gets_its_turn(tmp_path: Path, monkeypatch: py
                 younger += 1
             await asyncio.sleep(0.02)
         assert younger >= 3, "the loaded model works on until then"
-        assert 1 <= time.monotonic() - began < 10
+        assert 3 <= time.monotonic() - began < 60
         await service.until(lambda: not service.waiting())
 
     service.run(work)
 
 
-def test_without_jobs_a_model_leaves_at_once(tmp_path: Path) -> None:
+def test_without_jobs_a_model_leaves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_SECONDS", 200.0)
     service = Service(tmp_path)
 
     async def work() -> None:
@@ -339,7 +340,7 @@ def test_a_stop_at_the_moment_of_a_change_is_not_lost(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         service.dispatcher.notify()
         task.cancel()
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=60)
         assert task.cancelled()
 
     service.run(work)

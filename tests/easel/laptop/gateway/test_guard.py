@@ -11,7 +11,7 @@ from contract import EaselError
 from easel.console.errors import CommandError
 from easel.laptop.public_url import PublicUrl
 from tests.easel.laptop.test_gateway import Handlers, client, send
-from tests.easel.running import Laptop
+from tests.easel.running import SECONDS, Laptop, wait_for
 
 PUBLIC = "https://easel.example/studio/"
 
@@ -134,7 +134,7 @@ def test_each_refusal_is_reported() -> None:
 
 
 def exchange(laptop: Laptop, text: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", laptop.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", laptop.port), timeout=SECONDS) as connection:
         connection.sendall(text)
         return connection.recv(4096)
 
@@ -175,5 +175,7 @@ def test_the_terminal_shows_a_refused_host_once(laptop: Laptop) -> None:
     for _ in range(3):
         exchange(laptop, b"GET / HTTP/1.1\r\nhost: once.example\r\n\r\n")
         exchange(laptop, b"GET / HTTP/1.1\r\nhost: a\x1b]0;b\x07\r\n\r\n")
+    exchange(laptop, b"GET / HTTP/1.1\r\nhost: last.example\r\n\r\n")
+    wait_for(lambda: "--public-url https://last.example/" in laptop.output)
     assert laptop.output.count("--public-url https://once.example/") == 1
     assert "\x1b" not in laptop.output

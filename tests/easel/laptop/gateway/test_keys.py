@@ -46,7 +46,7 @@ def send(laptop: Laptop, method: str, path: str, headers: Any, body: Any = None)
         busy = response.status_code == 429 and response.json()["code"] == "too_busy"
         return None if busy else response
 
-    found: httpx.Response = wait_for(attempt, 60)
+    found: httpx.Response = wait_for(attempt)
     return found
 
 
@@ -113,7 +113,7 @@ def test_fifty_requests_at_once_share_ten_images_exactly(laptop: Laptop) -> None
     assert (len(accepted), len(refused)) == (10, 40)
     assert {(item.json()["code"], item.headers["x-should-retry"]) for item in refused} == {("quota_exceeded", "false")}
     ids = [laptop_job["id"], *(response.json()["id"] for response in accepted)]
-    wait_for(lambda: all(send(laptop, "GET", f"/jobs/{id}", key).json()["status"] == "succeeded" for id in ids), 60)
+    wait_for(lambda: all(send(laptop, "GET", f"/jobs/{id}", key).json()["status"] == "succeeded" for id in ids))
     usage = send(laptop, "GET", "/usage", key).json()
     assert (usage["images_today"], usage["images_a_day"], usage["images_reserved"]) == (12, 12, 0)
     (row,) = (row for row in json.loads(keys(laptop.data, "usage", "--json"))["keys"] if row["name"] == "crowd")
@@ -127,7 +127,7 @@ def test_a_killed_service_counts_each_job_once(tmp_path: Path) -> None:
         laptop.stop(signal.SIGKILL)
         laptop.__enter__()
         wait_for(lambda: all(laptop.http.get(f"/jobs/{id}", headers=key).json()["status"] == "succeeded"
-                             for id in created), 30)  # fmt: skip
+                             for id in created))  # fmt: skip
         usage = laptop.http.get("/usage", headers=key).json()
         assert (usage["images_today"], usage["images_reserved"]) == (2, 0)
         assert laptop.http.post("/jobs", json=APPLE, headers=key).status_code == 429

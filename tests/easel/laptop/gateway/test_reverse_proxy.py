@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.easel.reverse_proxy import PREFIX, reverse_proxy
-from tests.easel.running import Laptop, wait_for
+from tests.easel.running import SECONDS, Laptop, wait_for
 
 PUBLIC = f"http://easel.example{PREFIX}/"
 FROM_PAGE = {"origin": "http://easel.example", "sec-fetch-site": "same-origin", "content-type": "application/json"}
@@ -27,7 +27,7 @@ def fetch(port: int, method: str, url: str, body: Any = None) -> tuple[int, http
     """Send what a browser sends from the page at PUBLIC."""
     parts = urlsplit(url)
     assert parts.hostname == "easel.example"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     content = json.dumps(body).encode() if body else None
     connection.request(method, target, content, {**FROM_PAGE, "host": "easel.example"})
