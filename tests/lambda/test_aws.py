@@ -41,8 +41,8 @@ def store() -> Iterator[BucketStore]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(endpoints, "_SUBMIT_SECONDS", 1.5)
-    monkeypatch.setattr(endpoints, "_REALTIME_SECONDS", 1.5)
+    monkeypatch.setattr(endpoints, "_SUBMIT_SECONDS", 50)
+    monkeypatch.setattr(endpoints, "_REALTIME_SECONDS", 50)
     with serve() as running:
         for service in SERVICES:
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", running.url)
@@ -270,9 +270,12 @@ FAULTS = [
 @pytest.mark.parametrize(("fault", "code"), [pytest.param(fault, code, id=name) for name, fault, code in FAULTS])
 @pytest.mark.parametrize("mode", ["async", "realtime"])
 def test_an_error_of_sagemaker_has_a_code_and_is_not_retried(
-    server: Server, fault: Fault, code: str, mode: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, fault: Fault, code: str, mode: str
 ) -> None:
     server.fault = fault
+    if fault.behaviour == "hang":
+        monkeypatch.setattr(endpoints, "_SUBMIT_SECONDS", 1)
+        monkeypatch.setattr(endpoints, "_REALTIME_SECONDS", 1)
     with pytest.raises(EaselError) as failure:
         call(mode)
     assert failure.value.code == code

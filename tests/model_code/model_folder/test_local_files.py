@@ -73,6 +73,7 @@ def test_a_hostile_file_is_refused_by_name_at_once(folder: Path, check: str, kin
     program = (
         "import resource, sys, pathlib\n"
         "resource.setrlimit(resource.RLIMIT_AS, (400_000_000,) * 2)\n"
+        f"resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS},) * 2)\n"
         "from model_folder import *\n"
         f"try: {CHECKS[check].__name__}(pathlib.Path(sys.argv[1]))\n"
         "except ModelFolderError as error: print(error)\n"
@@ -85,7 +86,7 @@ def test_a_hostile_file_is_refused_by_name_at_once(folder: Path, check: str, kin
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         cwd=ROOT / "model_code",
         check=True,
-        timeout=SECONDS,
+        timeout=12 * SECONDS,
     )
     harmless = name == "unet/x" and kind in ("300 MB", "header of 100 MB", "folder")  # not a file of the model
     assert harmless or name == "vocabulary.json" or name.rpartition("/")[2] in ended.stdout
@@ -96,10 +97,10 @@ def test_a_hostile_file_is_refused_by_name_at_once(folder: Path, check: str, kin
 @pytest.mark.slow
 def test_a_large_json_file_is_not_parsed(folder: Path) -> None:
     (folder / "unet/config.json").write_text("[" * 300_000_000)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ModelFolderError, match=r"unet/config\.json is too large"):
         select_local_files(folder)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_link_to_another_part_is_followed_by_the_container_only(folder: Path) -> None:
