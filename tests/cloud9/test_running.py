@@ -45,7 +45,7 @@ def running(command: list[str], url: str, log: Path, **variables: str) -> Iterat
 
 def responds(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return httpx.get(url, timeout=10).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -45,7 +45,7 @@ def account(async_account: Deployment) -> Iterator[Account]:
     cloudformation = account.client("cloudformation")
     for name in account.stack_statuses().keys() & {OWN, "Payroll"}:
         cloudformation.delete_stack(StackName=name)
-        wait_until(lambda name=name: name not in account.stack_statuses(), seconds=30)  # type: ignore[misc]
+        wait_until(lambda name=name: name not in account.stack_statuses())  # type: ignore[misc]
 
 
 def create(account: Account, stack: str, kind: str, properties: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def create(account: Account, stack: str, kind: str, properties: dict[str, Any]) 
     cloudformation.create_stack(
         StackName=stack, TemplateBody=template, RoleARN=EXECUTION_ROLE, Capabilities=["CAPABILITY_IAM"]
     )
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while account.stack_statuses()[stack].endswith("_IN_PROGRESS") and time.monotonic() < end:
         time.sleep(0.1)
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]

@@ -76,7 +76,7 @@ def workflow(async_account: Deployment) -> Iterator[Workflow]:
     cloudformation = account.client("cloudformation")
     template = (folder / f"{STACK}.json").read_text()
     cloudformation.create_stack(StackName=STACK, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
-    wait_until(lambda: account.stack_statuses()[STACK] == "CREATE_COMPLETE", seconds=30)
+    wait_until(lambda: account.stack_statuses()[STACK] == "CREATE_COMPLETE")
     (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     settings = folder / "test.txt"
     values = {"name": "easel", **SETTINGS, "mode": "async", "site": "on", "sign_in": "cognito"}

@@ -26,7 +26,7 @@ def asleep(async_account: Deployment) -> None:
 def test_endpoint_without_instances_is_asleep(async_account: Deployment) -> None:
     assert async_account.endpoint()["ProductionVariants"][0]["CurrentInstanceCount"] == 0
     # the API caches the state for 5 s
-    wait_until(lambda: async_account.api.call("GET", "/health").json["endpoint"]["status"] == "asleep", seconds=20)
+    wait_until(lambda: async_account.api.call("GET", "/health").json["endpoint"]["status"] == "asleep")
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ class Instance:
         }
 
     def run(self, *command: str, stdin: str = "") -> Completed:
-        return subprocess.run(command, env=self.variables, input=stdin, text=True, capture_output=True, timeout=60)
+        return subprocess.run(command, env=self.variables, input=stdin, text=True, capture_output=True, timeout=180)
 
     def run_hook(self, hook: str, **folders: Path) -> None:
         """Run a script of the lifecycle configuration, with other folders in place of the instance's."""

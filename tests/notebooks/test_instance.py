@@ -95,7 +95,7 @@ class Instance:
         arguments = ("--hours", hours, "--jupyter", self.jupyter, "--metadata", str(metadata))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return subprocess.run(
-            [sys.executable, file, *arguments], env=environment | variables, capture_output=True, text=True, timeout=60
+            [sys.executable, file, *arguments], env=environment | variables, capture_output=True, text=True, timeout=180
         )  # fmt: skip
 
 

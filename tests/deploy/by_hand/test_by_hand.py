@@ -40,7 +40,7 @@ def variables() -> Iterator[Path]:
         file = Path(next(line for line in lines if line.startswith(". "))[2:])
         yield file
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     assert process.returncode == 0
     assert not file.parent.exists()
 

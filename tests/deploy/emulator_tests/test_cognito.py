@@ -68,5 +68,5 @@ def test_managed_login_is_unavailable_to_a_client_without_a_branding(account: Ac
     client = account.client("cognito-idp").create_user_pool_client(UserPoolId=pool, **CLIENT)["UserPoolClient"]
     query = {"client_id": client["ClientId"], "response_type": "code", "scope": "openid", "redirect_uri": ADDRESS}
     with pytest.raises(HTTPError) as caught:
-        urlopen(f"{account.url}/oauth2/authorize?{urlencode(query)}", context=account.tls, timeout=20)
+        urlopen(f"{account.url}/oauth2/authorize?{urlencode(query)}", context=account.tls, timeout=60)
     assert (caught.value.code, b"unavailable" in caught.value.read()) == (400, True)

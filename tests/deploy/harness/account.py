@@ -240,7 +240,7 @@ class CdkCommand:
     def interrupt(self) -> None:
         """Send Ctrl-C and wait for the end."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        self.process.wait(120)
 
     def wait(self, seconds: int = 600) -> subprocess.CompletedProcess[str]:
         """Return exit status and output once it has ended."""

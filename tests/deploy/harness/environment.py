@@ -88,7 +88,9 @@ def create_certificate(folder: Path) -> tuple[Path, Path]:
     options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
     subject = ("-subj", "/CN=localhost", "-addext", names)
     files = ("-out", str(certificate), "-keyout", str(key))
-    subprocess.run(("openssl", "req", "-x509", *options, *subject, *files), check=True, capture_output=True, timeout=30)
+    subprocess.run(
+        ("openssl", "req", "-x509", *options, *subject, *files), check=True, capture_output=True, timeout=120
+    )
     return certificate, key
 
 

@@ -139,7 +139,7 @@ def test_models_health_and_jobs_of_a_running_service(laptop: Laptop) -> None:
     with Easel(laptop.url) as easel:
         model, health = easel.models()[0], easel.health()
         job = easel.jobs.create("slow 1")
-        generation = job.wait(30)
+        generation = job.wait(60)
         assert generation.images[0].pil().format == "PNG"
         assert generation.job_id in [found.id for found in easel.jobs.list(5)]
         assert easel.jobs.wait(job.id).job_id == job.id
