@@ -23,7 +23,7 @@ from tests.model_files import safetensors
 from tests.model_importer.example import LARGE, SOURCE, TAKEN, write_files
 from tests.model_importer.hub import HubServer, Repository
 
-pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(1800)]
 
 READ, WRITE = "kms:Decrypt", "kms:GenerateDataKey"
 

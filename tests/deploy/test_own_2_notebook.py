@@ -20,7 +20,7 @@ from tests.deploy.harness.environment import PYTHON, ROOT
 from tests.notebooks import sagemaker_sdk
 from tests.notebooks.execution import run_cells
 
-pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(1800)]
 
 IDLE_HOURS = 13
 """More than idle_stop.py allows without a response of Jupyter."""

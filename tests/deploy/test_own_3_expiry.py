@@ -12,7 +12,7 @@ from tests.deploy.harness.constants import MARK, REQUEST
 from tests.deploy.harness.inventory import inventory
 from tests.deploy.harness.storage import is_expiring, open_bucket, releases
 
-pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(1800)]
 
 UNUSED, CONFIGURED, NEWEST = ("releases/0a/", "releases/0b/", "releases/0c/")
 """Releases made by hand, in this order. An endpoint configuration names the second."""

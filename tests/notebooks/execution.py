@@ -23,7 +23,7 @@ def run(environment: Mapping[str, str], **settings: str) -> Any:
     cell.source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
     (cell,) = (cell for cell in notebook.cells if GRID in cell.source)
     cell.source = cell.source.replace(GRID, "(2, 4)")
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
     client.execute(env=environment)
     return notebook
 
@@ -34,7 +34,7 @@ def run_cells(environment: Mapping[str, str], *ids: str, **settings: str) -> Any
     cells = {cell.id: cell for cell in notebook.cells}
     notebook.cells = [copy.deepcopy(cells[f"cell-{id}"]) for id in ("01", "02", *ids)]
     notebook.cells[0].source += "".join(f"\n{name} = {value!r}" for name, value in settings.items())
-    options = {"timeout": 120, "allow_errors": True, "resources": {"metadata": {"path": str(NOTEBOOK.parent)}}}
+    options = {"timeout": 300, "allow_errors": True, "resources": {"metadata": {"path": str(NOTEBOOK.parent)}}}
     NotebookClient(notebook, **options).execute(env=environment)
     return notebook
 

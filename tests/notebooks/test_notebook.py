@@ -37,14 +37,14 @@ def check(notebook: Any) -> None:
     assert all(line.endswith("left: none") for line in left)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_laptop() -> None:
     """A proxy variable has no effect on requests to this machine."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     check(run(environment | {"ALL_PROXY": "http://127.0.0.1:1"}))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_cells_run_twice_and_the_clean_up_at_any_time(tmp_path: Path) -> None:
     """The clean-up before anything was created, after the release, and twice after the running endpoint."""
     twice = ("02", "04", "06", "08", "08", "12", "12", "16", "16", "18", "20", "20", "31", "31")
@@ -61,7 +61,7 @@ def code_cells() -> list[Any]:
     return [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_step_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run each cell alone in a namespace without the others, and with the two cells at the top."""
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -94,7 +94,7 @@ def test_the_client_generates_with_a_running_easel(monkeypatch: pytest.MonkeyPat
     assert image in shown
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_sagemaker_sdk_on_the_laptop(tmp_path: Path) -> None:
     """The proxy of the environment has no effect, and no process or folder is left."""
     environment = sagemaker_sdk.variables() | {"TMPDIR": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:1"}
@@ -136,7 +136,7 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("mode", ["async", "realtime"])
 def test_emulated_aws(account: Account, role: str, mode: str) -> None:
     variables = account.variables | account.sagemaker_variables | {"AWS_DEFAULT_REGION": ""}  # AWS_REGION is enough
@@ -145,7 +145,7 @@ def test_emulated_aws(account: Account, role: str, mode: str) -> None:
     assert account.client("sagemaker").list_models()["Models"] == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_sagemaker_sdk_on_emulated_aws(account: Account, role: str) -> None:
     variables = account.variables | account.sagemaker_variables | sagemaker_sdk.variables(account.variables)
     settings = sagemaker_sdk.SETTINGS | {"TARGET": "aws", "MODE": "async", "ROLE_ARN": role}

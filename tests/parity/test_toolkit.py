@@ -69,7 +69,7 @@ def run_toolkit(release: Path, variables: dict[str, str], folder: Path) -> tuple
     requests.write_text(json.dumps([(m.name, m.content_type, m.body.decode("latin-1")) for m in SENT]))
     command = [sys.executable, "-P", str(WORKER), str(release), str(requests), str(responses)]
     own = {**user_environment(), "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1", **variables}
-    ended = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=240)
+    ended = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=500)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     received = (
         Response(status, content_type, body.encode("latin-1"), 0)

@@ -19,7 +19,7 @@ BROWSER_TESTS = sorted({path.name.removesuffix(".e2e.ts") for path in WEB.glob("
 
 @pytest.mark.slow
 def test_units(packages: None) -> None:
-    npm("test", seconds=280)
+    npm("test", seconds=500)
 
 
 def test_first_load_is_small(page: None) -> None:

@@ -30,13 +30,13 @@ def ports(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
             process.terminate()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("keeps", [True, False], ids=["keeps host and path", "strips the path, own host"])
 def test_the_page_works(ports: tuple[int, int], chromium: str, keeps: bool) -> None:
     port, target = ports
     with reverse_proxy(target, keep_host=keeps, keep_path=keeps, port=port):
         npm(
-            *("run", "e2e", "--", "proxy.e2e.ts"), seconds=240,
+            *("run", "e2e", "--", "proxy.e2e.ts"), seconds=600,
             EASEL_URL=f"http://{HOST}:{port}{PREFIX}/", CHROMIUM=chromium,
             CHROMIUM_ARGUMENTS=f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
         )  # fmt: skip

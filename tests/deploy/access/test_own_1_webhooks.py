@@ -16,7 +16,7 @@ from tests.deploy.harness.constants import REQUEST
 from tests.deploy.harness.deployment import wait_until
 from tests.deploy.harness.storage import open_bucket
 
-pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("own_account"), pytest.mark.timeout(1800)]
 
 PUBLIC, PRIVATE = "93.184.215.14", "10.0.0.5"
 URL = "https://hooks.example.com/hook?token=secret"

@@ -50,7 +50,7 @@ def test_a_terminal_bootstraps_and_checks_the_account(variables: Path) -> None:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     result = subprocess.run(
         ("bash", "-c", SCRIPT, "bash", str(variables)), cwd=ROOT, env=user_environment() | {"PATH": path}, text=True,
-        capture_output=True, timeout=240,
+        capture_output=True, timeout=500,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     *report, status, policy = result.stdout.splitlines()

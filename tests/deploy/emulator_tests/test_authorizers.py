@@ -15,7 +15,7 @@ from tests.deploy.emulator.aws_api.service import ACCOUNT, REGION
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.environment import set_up
 
-pytestmark = [pytest.mark.xdist_group("gateway_account"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("gateway_account"), pytest.mark.timeout(900)]
 
 SLOT = "a-value-of-twenty-characters"
 CODE = f"""

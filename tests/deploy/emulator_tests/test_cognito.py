@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.environment import set_up
 
-pytestmark = [pytest.mark.xdist_group("gateway_account"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("gateway_account"), pytest.mark.timeout(900)]
 
 ADDRESS = "https://page.example.com/"
 CLIENT: dict[str, Any] = {
