@@ -23,7 +23,7 @@ from tests.deploy.emulator.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
-READY_SECONDS = 120
+READY_SECONDS = 300
 """Longest start of Easel on a busy machine."""
 
 MARKERS = {

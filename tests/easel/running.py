@@ -75,7 +75,7 @@ class Laptop:
 
     def wait_until_ready(self) -> None:
         """Wait until it has printed everything that it prints at its start."""
-        wait_for(lambda: "Press Ctrl-C" in self.output or self.process.poll() is not None, 2 * SECONDS)
+        wait_for(lambda: "Press Ctrl-C" in self.output or self.process.poll() is not None, 5 * SECONDS)
         assert self.process.poll() is None, self.output
 
     def client(self) -> httpx.Client:
