@@ -26,6 +26,9 @@ WEB = ROOT / "web"
 READY_SECONDS = 300
 """Longest start of Easel on a busy machine."""
 
+CHROMIUM = ("chromium-headless-shell", "chromium")
+"""Names of Chromium, as a command and as Debian's package. Without windows it opens a page in a third of the time."""
+
 MARKERS = {
     "chromium": "browser",
     "easel": "laptop",
@@ -195,16 +198,24 @@ def page(packages: None) -> None:
 def chromium() -> str:
     """Path of Chromium, installed where root can install Debian's package."""
     with alone():
-        found = shutil.which("chromium")
+        found = _find_chromium()
         if not found and shutil.which("apt-get") and os.geteuid() == 0:
-            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
-            for command in (["apt-get", "update", "-qq"], install):
-                subprocess.run(command, check=True, timeout=900)
-            found = shutil.which("chromium")
+            subprocess.run(["apt-get", "update", "-qq"], check=True, timeout=900)
+            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "fonts-noto-cjk"]
+            for name in CHROMIUM:
+                if not subprocess.run([*install, name], timeout=900).returncode:
+                    break
+            found = _find_chromium()
     if not found:
-        pytest.fail("The tests in a browser need Chromium: install it, for instance `sudo apt-get install chromium`.")
+        pytest.fail(
+            f"The tests in a browser need Chromium: install it, for instance `sudo apt-get install {CHROMIUM[0]}`."
+        )
     os.environ["CHROMIUM"] = found
     return found
+
+
+def _find_chromium() -> str | None:
+    return next((path for name in CHROMIUM if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,13 @@ function recordAnnouncements() {
     }
   }
   class RecordedNotification extends Notification {
+    /** In Chromium's headless shell it stays "denied", whatever the browser grants. */
+    static override permission: NotificationPermission = 'default'
+
+    static override async requestPermission() {
+      return (this.permission = await super.requestPermission())
+    }
+
     constructor(title: string, options?: NotificationOptions) {
       super(title, options)
       record.push(`${title}: ${options?.body ?? ''}`)
