@@ -78,7 +78,7 @@ def track_finished_latents(scheduler: Any) -> Callable[[], torch.Tensor | None]:
     def step(model_output: Any, timestep: Any, sample: Any, *args: Any, return_dict: bool = True, **named: Any) -> Any:
         output = original_step(model_output, timestep, sample, *args, return_dict=True, **named)
         latest[0] = _finished_latents(scheduler, output, model_output, sample)
-        return output if return_dict else (output.prev_sample,)
+        return output if return_dict else output.to_tuple()
 
     scheduler.step = step
     return lambda: latest[0]
@@ -87,7 +87,7 @@ def track_finished_latents(scheduler: Any) -> Callable[[], torch.Tensor | None]:
 def _finished_latents(
     scheduler: Any, output: Any, model_output: torch.Tensor, sample: torch.Tensor
 ) -> torch.Tensor | None:
-    prediction: torch.Tensor | None = getattr(output, "pred_original_sample", None)
+    prediction: torch.Tensor | None = getattr(output, "pred_original_sample", getattr(output, "denoised", None))
     if scheduler.config.get("algorithm_type") == "dpmsolver++" or scheduler.config.get("predict_x0"):
         prediction = scheduler.model_outputs[-1]
     elif prediction is None and type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler":

@@ -21,6 +21,7 @@ from stacks.config.catalogue import read_model
 from tests.conftest import ROOT
 from tests.model_code import fakes, tiny
 from tests.model_code.conftest import PROFILE
+from tests.model_code.every_pipeline import latent_consistency_model
 
 Send = Callable[..., Any]
 
@@ -86,19 +87,30 @@ def test_latents_of_another_layout_have_no_preview() -> None:
     assert projection.render(torch.full((1, 16, 8, 8), torch.nan), 64, 64) is not None  # black, not an error
 
 
-@pytest.mark.parametrize("family", [tiny.stable_diffusion_xl, tiny.z_image, tiny.flux])
-def test_every_family_has_previews(family: Callable[[], Any]) -> None:
-    scheduler = "euler" if family is tiny.stable_diffusion_xl else "flow_euler"
+@pytest.mark.parametrize(
+    ("family", "scheduler"),
+    [
+        (tiny.stable_diffusion_xl, "euler"),
+        (latent_consistency_model, "lcm"),
+        (tiny.z_image, "flow_euler"),
+        (tiny.flux, "flow_euler"),
+    ],
+)
+def test_every_family_has_previews(family: Callable[[], Any], scheduler: str) -> None:
     profile = replace(PROFILE, scheduler=scheduler, schedulers=(scheduler,))
     model = generate.Model(family(), profile, grid=16, batch_size=1, memory=GpuMemory())
     model.pipeline.set_progress_bar_config(disable=True)
     request = GenerationRequest(
         prompt=("a",), width=96, height=64, num_inference_steps=3, guidance_scale=4.0, seed=7, scheduler=scheduler
     )
-    generate.generate(model, request, None)
+    for part in model.pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval()  # T5 has dropout
+    (before,) = generate.generate(model, request, None).images
     seen: list[str] = []
     model.on_preview = seen.append
-    generate.generate(model, request, None)
+    (after,) = generate.generate(model, request, None).images
+    assert (before == after).all()
     assert [decode(preview).size for preview in seen] == [(6, 4) if family is tiny.flux else (12, 8)] * 3
 
 
