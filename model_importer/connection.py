@@ -98,7 +98,7 @@ class Connection(ABC):
 
     def _no_ranges(self, url: str, name: str, found: str) -> ModelImportError:
         return ModelImportError(
-            f"{self._host(url)} does not send ranges of {name}: {found}. Set {self._advice.hub} to a mirror that does."
+            f"{self._host(url)} does not send ranges of {name}: {found}. Instead, {self._detour()}."
         )
 
     def _redirect_url(self, url: str, target: str) -> str:
@@ -111,7 +111,7 @@ class Connection(ABC):
         if scheme not in ("https", urllib.parse.urlsplit(self.url).scheme):
             shown = target.partition("?")[0][:200]  # the query may have a signature
             raise ModelImportError(
-                f"{self._host(url)} redirects to {shown!r}, which is not an HTTPS URL. Check {self._advice.hub}."
+                f"{self._host(url)} redirects to {shown!r}, which is not an HTTPS URL. Instead, {self._detour()}."
             )
         return absolute
 
@@ -134,9 +134,12 @@ class Connection(ABC):
         reason = type(getattr(error, "reason", None) or error).__name__
         return ModelImportError(
             f"{self._host(url)} cannot be reached or closes the connection, {TRIES} times in a row ({reason}). "
-            f"{self._advice.again}: what has arrived is kept. If the host is blocked, use a mirror "
-            f"({self._advice.hub})."
+            f"{self._advice.again}: what has arrived is kept. If the host is blocked, {self._detour()}."
         )
+
+    def _detour(self) -> str:
+        """Return where else the files may be had."""
+        return f"use a mirror ({self._advice.hub})"
 
     def _is_home(self, url: str) -> bool:
         return urllib.parse.urlsplit(url)[:2] == urllib.parse.urlsplit(self.url)[:2]

@@ -56,8 +56,8 @@ class Url(Connection):
             raise ModelImportError(f"{message}; a sign-in page means that it needs a token ({self._advice.access}).")
         if response.status != 206 or found is None or is_encoded(response):
             raise ModelImportError(
-                f"{self._host(url)} does not send ranges of its files (HTTP {response.status}). Download the file "
-                "with a browser and use the local copy, or put it into S3."
+                f"{self._host(url)} does not send ranges of its files (HTTP {response.status}). Instead, "
+                f"{self._detour()}."
             )
         self._target = url
         digest = f"sha256:{sha256}" if sha256 else f"unknown:{response.headers.get('ETag', '')[:200]}"
@@ -75,6 +75,9 @@ class Url(Connection):
             return _description(json.loads(body), parts, urllib.parse.parse_qs(parts.query))
         except (ModelImportError, urllib3.exceptions.HTTPError, *MALFORMED):
             return Description()
+
+    def _detour(self) -> str:
+        return "download the file with a browser and use the local copy, or put it into S3"
 
     def _file_url(self, file: File, fresh: bool = False) -> str:
         if fresh or not self._target:

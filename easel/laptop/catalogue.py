@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from contract import ModelProfile, parse_profile
 from easel import ROOT
@@ -155,6 +156,14 @@ def find(model: str) -> Entry:
             f"The model {model!r} cannot be read",
             where="models/",
             why=str(error),
-            fix="easel models",
+            fix=f"Add it first: easel models add {quote(model)}" if _is_source(model) else "easel models",
             code=USAGE,
         ) from None
+
+
+def _is_source(text: str) -> bool:
+    """Return whether a text names a model folder or a checkpoint, not an entry."""
+    try:
+        return (Path(text) / "model_index.json").is_file() or (text.endswith(".safetensors") and Path(text).is_file())
+    except (OSError, ValueError):
+        return False

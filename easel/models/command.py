@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +37,22 @@ app = typer.Typer(
     ),
 )
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id in the catalogue, or path of an entry.", show_default=False)]
+To = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Model that gets a LoRA, a ControlNet or an embedding, into its entry."),
+]
+Prediction = Annotated[
+    Literal["epsilon", "v_prediction"] | None,
+    typer.Option(metavar="<name>", help="epsilon or v_prediction: what a checkpoint of Stable Diffusion 2 predicts."),
+]
+Words = Annotated[
+    list[str] | None, typer.Option(metavar="<words>", help="Trigger words of a LoRA, with --to; can be repeated.")
+]
+Token = Annotated[str | None, typer.Option(help="What a prompt has for an embedding, with --to; default: the id.")]
+Preprocess = Annotated[
+    Literal["canny"] | None,
+    typer.Option(metavar="<name>", help="canny for a ControlNet of edges, with --to: requests may send photos."),
+]
 
 
 @app.callback()
@@ -45,7 +62,7 @@ def models(context: typer.Context) -> None:
         list_models()
 
 
-@app.command("list")
+@app.command("list", short_help="List the models, and whether they are here.")
 def list_models() -> None:
     """List the models of the catalogue, and whether they are on this machine."""
     from easel.laptop.catalogue import entries
@@ -86,15 +103,13 @@ def add(
     guidance: Annotated[float | None, typer.Option(min=0, max=30, help="Default guidance scale.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Default scheduler.")] = None,
     side: Annotated[int | None, typer.Option(min=64, max=2048, help="Pixels that the model is trained for.")] = None,
-    prediction: Annotated[
-        str | None, typer.Option(help="epsilon or v_prediction: what a checkpoint of Stable Diffusion 2 predicts.")
-    ] = None,
+    prediction: Prediction = None,
     sha256: Annotated[str | None, typer.Option(metavar="<hex>", help="SHA-256 of the file behind a link.")] = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Model that gets a LoRA, a ControlNet or an embedding, into its entry."),
-    ] = None,
+    to: To = None,
     scale: Annotated[float | None, typer.Option(help="Default scale of a LoRA or a ControlNet, with --to.")] = None,
+    words: Words = None,
+    token: Token = None,
+    preprocess: Preprocess = None,
     folder: Annotated[
         Path, typer.Option(metavar="<dir>", help="Where the entry is written.", show_default="models/")
     ] = ROOT / "models",
@@ -106,12 +121,13 @@ def add(
     from easel.models.proposal import Choices
 
     choices = Choices(id, name, licence, licence_url, steps, guidance, scheduler, side, prediction, sha256)
+    of_extra = {"scale": scale, "words": words or None, "token": token, "preprocess": preprocess}
     if to is not None:
         elsewhere = None if folder == ROOT / "models" else folder
         _check_unused("with --to", licence_url=licence_url, side=side, prediction=prediction, folder=elsewhere)
-        _add_extra(source, to, choices, scale)
+        _add_extra(source, to, choices, of_extra)
     else:
-        _check_unused("without --to", scale=scale)
+        _check_unused("without --to", **of_extra)
         _add_model(source, choices, folder)
 
 
@@ -142,7 +158,7 @@ def _check_unused(where: str, **options: Any) -> None:
         raise typer.BadParameter(f"it has no effect {where}; leave it out", param_hint=given[0])
 
 
-def _add_extra(source: str, to: str, choices: Choices, scale: float | None) -> None:
+def _add_extra(source: str, to: str, choices: Choices, values: Mapping[str, Any]) -> None:
     """Add a LoRA, a ControlNet or an embedding to the entry of the model `to`."""
     from easel.laptop.catalogue import find
     from easel.models.extras import add_extra
@@ -150,7 +166,7 @@ def _add_extra(source: str, to: str, choices: Choices, scale: float | None) -> N
 
     entry, terminal = find(to), Terminal()
     with interruptible(), terminal.spinner("Reading the headers"):
-        added = add_extra(parse_source(source, _hub_url()), source, entry, choices, scale, _connect())
+        added = add_extra(parse_source(source, _hub_url()), source, entry, choices, values, _connect())
     print(entry.file)
     if added.copied:
         print(added.copied)
@@ -200,6 +216,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @app.command(
+    short_help="Download a model, and convert a checkpoint.",
     epilog=with_program_name("""\b
 Examples:
   easel models pull sd-1.5
@@ -209,7 +226,7 @@ Examples:
 If it is interrupted, run it again: it continues in the middle of a file. Every file is checked against the hash on
 record. Exit codes: 0 the files are here, 1 the model is refused, 2 usage error, 3 source or disk not available.
 """)
-    + _ENVIRONMENT
+    + _ENVIRONMENT,
 )
 def pull(id: Id) -> None:
     """Download the files of a model that would be loaded, and convert a single-file checkpoint."""
@@ -221,7 +238,17 @@ def pull(id: Id) -> None:
     Terminal().print(with_program_name(f"Next: easel up --model {id}"))
 
 
-@app.command()
+@app.command(
+    short_help="Check whether a model would load.",
+    epilog=with_program_name("""\b
+Examples:
+  easel models check mine
+
+\b
+Exit codes: 0 it would load, 1 it is refused, 2 usage error, 3 its files are damaged, not here, or cannot be reached.
+""")
+    + _ENVIRONMENT,
+)
 def check(id: Id) -> None:
     """Check a model by the rule of the deploy: its files here, or else those of its source."""
     from easel.laptop.catalogue import find
@@ -244,7 +271,17 @@ def check(id: Id) -> None:
     print(printable(f"{entry.model.id}: would load, {size / 1e9:.2f} GB, not on this machine"))
 
 
-@app.command()
+@app.command(
+    short_help="Delete an entry, and what `pull` downloaded.",
+    epilog=with_program_name("""\b
+Examples:
+  easel models remove sd-1.5 --files    # frees the disk; easel models pull brings them again
+  easel models remove mine
+
+\b
+Exit codes: 0 deleted, 1 there is nothing to delete or nobody confirmed it, 2 usage error, 3 it cannot be deleted.
+"""),
+)
 def remove(
     id: Id,
     files_only: Annotated[

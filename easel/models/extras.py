@@ -1,4 +1,4 @@
-"""`easel models add SOURCE --to ID`: a LoRA or a ControlNet becomes an item of a model's entry."""
+"""`easel models add SOURCE --to ID`: a LoRA, a ControlNet or an embedding becomes an item of a model's entry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
@@ -46,11 +47,11 @@ class Added:
 
 
 def add_extra(
-    fields: Fields, text: str, entry: Entry, choices: Choices, scale: float | None, connect: Connect
+    fields: Fields, text: str, entry: Entry, choices: Choices, values: Mapping[str, Any], connect: Connect
 ) -> Added:
-    """Write a LoRA or a ControlNet into the entry of a model.
+    """Write a LoRA, a ControlNet or an embedding into the entry of a model, with the `values` that are not None.
 
-    Of both only headers are read, and the whole file where nothing else says its digest. `text` is the source as it
+    Only headers are read, and the whole file where nothing else says its digest. `text` is the source as it
     was given. Nothing is written if this raises CommandError: it is another file, the entry cannot have it, its id is
     in use, or its shapes do not fit the model.
     """
@@ -66,13 +67,13 @@ def add_extra(
         raise refused(text, "it is no LoRA, ControlNet or embedding in a layout that is read", "Add it without --to.")
     id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or _name(given))
     place = _place(given, kind, entry, id, text)
-    item = _item(given, id, header, choices, scale)
+    item = _item(given, id, header, choices, values)
     with model_errors(text):
         item["sha256"] = _digest(given, choices, text)
     new = insert(entry.file.read_text(encoding="utf-8"), kind.key, item)
     _check_fit(_parse(new, entry, kind), given.single, kind, id, entry, text, connect)
     copied = _write(new, entry.file, Path(given.fields["checkpoint"]) if place else None, place)
-    return Added(kind, id, entry.file, copied, _notes(header, choices) if kind.key == "loras" else [])
+    return Added(kind, id, entry.file, copied, _notes(kind, item, header, choices))
 
 
 def _name(given: GivenFile) -> str:
@@ -106,15 +107,21 @@ def _place(given: GivenFile, kind: ExtraKind, entry: Entry, id: str, text: str) 
         return None
     if not isinstance(entry.model.source, FolderSource):
         why = f"the files of {entry.model.id} come from {entry.model.source.kind}, and this one is on your machine"
-        raise refused(text, why, "Give a file of a hub, a link, or an object of S3.")
-    place = entry.folder / extra_path(kind.key, id)  # raises if the model is not here
+        fix = "Give a file of a hub, a link, or an object of S3."
+        if entry.on_this_machine:
+            add = f"easel models add {quote(str(entry.path))} --id my-{entry.model.id}"
+            fix = f"{fix} Or make a model of your copy: {add}, and add the file to that."
+        raise refused(text, why, fix)
+    if not entry.on_this_machine:
+        _ = entry.folder  # raises
+    place = entry.path / extra_path(kind.key, id)
     if place.exists() and not place.samefile(given.fields["checkpoint"]):
         why = f"{place} is another file"
         raise CommandError("This id cannot be used", where=id, why=why, fix="Choose another: --id …", code=USAGE)
     return place
 
 
-def _item(given: GivenFile, id: str, header: Header, choices: Choices, scale: float | None) -> dict[str, Any]:
+def _item(given: GivenFile, id: str, header: Header, choices: Choices, values: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("kind", "repository", "revision", "file", "url", "uri")
     source = {key: given.fields[key] for key in keys if key in given.fields}
     stated = choices.licence or header.metadata.get("modelspec.license") or given.licence
@@ -122,7 +129,7 @@ def _item(given: GivenFile, id: str, header: Header, choices: Choices, scale: fl
     more = {
         "name": choices.name,
         "licence": licence or None,
-        "scale": scale,
+        **values,
         "scheduler": choices.scheduler,
         "steps": choices.steps,
         "guidance_scale": choices.guidance,
@@ -171,7 +178,7 @@ def _check_fit(
 
     where = text if text.startswith("s3://") else origin_of(model)
     with model_errors(where if where.startswith("s3://") else id), _refusals(kind, id):
-        files = _files_here(entry)
+        files = _files_to_read(entry, connect)
         if files is None:
             imported_bytes(model, connect)
             return
@@ -180,16 +187,22 @@ def _check_fit(
         check_model(together, {"": model.source.variant}, model.pipeline, [path])
 
 
-def _files_here(entry: Entry) -> Files | None:
-    """Return the files of the model, those that `pull` would make of a file of this machine, or None."""
+def _files_to_read(entry: Entry, connect: Connect) -> Files | None:
+    """Return the files of the model, or those that `pull` would make of a file that is here or has no hash on record.
+
+    None: an import finds them.
+    """
     from model_importer.checkpoint import convert
     from model_importer.checkpoint.local import local_file
     from model_importer.model_folder import LocalFiles
-    from stacks.config.catalogue import FolderSource
+    from model_importer.sources import open_file
+    from stacks.config.catalogue import FolderSource, UrlSource
 
     source = entry.model.source
     if entry.on_this_machine:
         return LocalFiles(entry.path, links=True)
+    if isinstance(source, UrlSource) and source.sha256 is None:
+        return convert(open_file(entry.model.source_fields, connect).header(), source.prediction)
     if not isinstance(source, FolderSource):
         return None
     if source.checkpoint is None:
@@ -230,8 +243,12 @@ def _write(text: str, file: Path, source: Path | None, place: Path | None) -> Pa
     return copied
 
 
-def _notes(header: Header, choices: Choices) -> list[str]:
-    """Return what the entry does not say about a LoRA that makes a model faster."""
+def _notes(kind: ExtraKind, item: Mapping[str, Any], header: Header, choices: Choices) -> list[str]:
+    """Return the token of an embedding, or what the entry does not say about a LoRA that makes a model faster."""
+    if kind.key == "embeddings":
+        return [f"A prompt uses it by its token: {item.get('token', item['id'])}"]
+    if kind.key == "controls":
+        return []
     if choices.scheduler and choices.steps and choices.guidance is not None:
         return []
     titles = " ".join(str(header.metadata.get(key, "")) for key in _TITLES).lower().replace("_", " ")

@@ -15,7 +15,7 @@ from easel.console.errors import ENVIRONMENT, CommandError
 from easel.console.terminal import Terminal
 from easel.laptop.catalogue import Entry
 from easel.models.findings import model_errors, origin_of
-from easel.models.pulled import add_files, close_work, is_pulled, open_work, plan_of, work_folder
+from easel.models.pulled import add_files, close_work, is_pulled, lock_work, open_work, plan_of, work_folder
 from stacks.config.catalogue import FolderSource, Model, UrlSource
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def pull(entry: Entry, connect: Connect, terminal: Terminal) -> Path:
         return entry.folder  # raises
     _check_free(target)
     work = work_folder(target)
-    with model_errors(origin_of(entry.model)):
+    with lock_work(work), model_errors(origin_of(entry.model)):
         if isinstance(source, FolderSource) and source.checkpoint:
             _convert(source.checkpoint, source.prediction, entry.model.extra_digests, work, terminal)
             _fetch_extras(entry, work, connect, terminal)

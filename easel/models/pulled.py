@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +35,32 @@ def work_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.pull")
 
 
+@contextmanager
+def lock_work(work: Path) -> Iterator[None]:
+    """Keep other runs of `pull` out of the work folder. Raises CommandError if one is in it."""
+    lock = -1
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock = os.open(work, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        fix = "Wait until it has ended."
+        why = "another easel models pull writes into it"
+        raise CommandError(
+            "This model is being pulled already", where=str(work), why=why, fix=fix, code=ENVIRONMENT
+        ) from None
+    except OSError:  # `open_work` says why, or this file system has no locks
+        pass
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it has files, or is the model's folder now
+            work.rmdir()
+        if lock >= 0:
+            os.close(lock)
+
+
 def open_work(work: Path, plan: str) -> None:
     """Make the work folder, without what another plan left in it. Raises CommandError if `pull` did not make it."""
     marker = _read(work)
@@ -45,7 +74,8 @@ def open_work(work: Path, plan: str) -> None:
         )
     try:
         if marker is not None and marker.get("plan") != plan:
-            shutil.rmtree(work)
+            for path in work.iterdir():  # not the folder, which is locked
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         work.mkdir(parents=True, exist_ok=True)
         _write(work, {"plan": plan})
     except OSError as error:

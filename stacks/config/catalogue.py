@@ -669,7 +669,8 @@ def _check_loras(model: Model) -> None:
     for lora in model.loras:
         scheduler = lora.scheduler or model.scheduler
         if scheduler not in model.schedulers:
-            message = f"loras: {lora.id!r} has {scheduler!r}; schedulers has {', '.join(model.schedulers)}."
+            known = ", ".join(model.schedulers)
+            message = f"loras: {lora.id!r} has {scheduler!r}, which is not in schedulers: {known}. Add it there."
             raise failure("conflict", "loras", message)
         if lora.steps and lora.steps > (limit := _most_steps(model, scheduler)):
             message = f"loras: {lora.id!r} has {lora.steps} steps; {scheduler} allows {STEPS[0]} to {limit}."

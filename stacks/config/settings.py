@@ -375,7 +375,7 @@ def _check_domain(settings: Settings) -> None:
 
 
 def _check_instances(settings: Settings) -> None:
-    """Check the settings of one endpoint: values for all that every model replaces are of none. Raises SettingsError."""
+    """Raise SettingsError if the values of one endpoint do not go together."""
     if (count := len(settings.pool) - 1) >= MAX_POOL:
         message = f"instance_fallbacks has {count} types; it can have {MAX_POOL - 1}."
         raise SettingsError(message, code="out_of_range", key="instance_fallbacks")

@@ -138,6 +138,8 @@ def _expected(details: ErrorDetails, field: FieldInfo | None) -> str:
         return "a list with at least one item"
     if field and _CODES.get(type_) in ("not_allowed", "out_of_range") and (allowed := allowed_values(field)):
         return allowed
+    if type_ == "literal_error":  # of a field that may be null
+        return str(context["expected"]).replace("'", "")
     return _TYPES.get(type_.partition("_")[0], "of another type")
 
 

@@ -98,6 +98,14 @@ def test_error_statuses(site: Site, status: int, named: str) -> None:
     assert "t0ken" not in str(caught.value)
 
 
+def test_a_mirror_of_the_hub_is_no_advice_for_a_link() -> None:
+    with Site(CONTENT) as site:
+        url = Url(site.link)
+    with pytest.raises(ModelImportError, match="cannot be reached") as caught:
+        url.file()
+    assert ("browser" in str(caught.value), "hub_url" in str(caught.value)) == (True, False)
+
+
 def test_without_a_token_the_error_says_so(site: Site) -> None:
     site.token = "secret"
     with pytest.raises(ModelImportError, match=r"no token was sent \(model_token_secret\)"):

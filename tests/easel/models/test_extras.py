@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from easel.laptop.catalogue import find
 from easel.models.extras import insert
 from tests.checkpoints import save_checkpoint
 from tests.easel.models.conftest import Easel
@@ -112,14 +113,37 @@ def test_s3(run: Easel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_local_file_is_copied_beside_a_model_of_this_machine(run: Easel, mine: Path, tmp_path: Path) -> None:
     (tmp_path / "flat.safetensors").write_bytes(FILE)
     copy = tmp_path / "mine" / "loras" / "flat.safetensors"
-    added = run("add", tmp_path / "flat.safetensors", "--to", mine)
+    added = run("add", tmp_path / "flat.safetensors", "--to", mine, "--words", "flat style", "--words", "bold")
     assert (added.exit_code, added.stdout) == (0, f"{mine}\n{copy}\n"), added.stderr
-    assert entry(mine)["loras"] == [{"id": "flat", "sha256": SHA256}]
+    assert entry(mine)["loras"] == [{"id": "flat", "sha256": SHA256, "words": ["flat style", "bold"]}]
     assert (copy.read_bytes(), "would load" in run("check", mine).stdout) == (FILE, True)
     code, why = refused(run, mine, tmp_path / "flat.safetensors")
     assert (code, "has a LoRA of this id" in why) == (2, True)
     write_files(tmp_path / "mine", {"loras/near.safetensors": FILE})
     assert run("add", tmp_path / "mine" / "loras" / "near.safetensors", "--to", mine).stdout == f"{mine}\n"
+
+
+def test_a_local_file_of_a_model_of_a_hub_needs_a_copy_of_the_model(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    (tmp_path / "flat.safetensors").write_bytes(FILE)
+    _, why = refused(run, tmp_path / "model.json", tmp_path / "flat.safetensors")
+    assert "copy" not in why
+    assert run("pull", tmp_path / "model").exit_code == 0
+    code, why = refused(run, tmp_path / "model.json", tmp_path / "flat.safetensors")
+    assert (code, f"easel models add {tmp_path}/model --id my-model" in why) == (2, True)
+    copy = ("--folder", tmp_path, *MIT, "--id", "my-model")
+    assert run("add", tmp_path / "model", *copy).exit_code == 0
+    assert run("add", tmp_path / "flat.safetensors", "--to", tmp_path / "my-model").exit_code == 0
+    assert "would load" in run("check", tmp_path / "my-model").stdout
+
+
+def test_a_local_file_while_another_is_not_pulled(run: Easel, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "near.safetensors").write_bytes(FILE)
+    with Site(FILE) as site:
+        assert run("add", site.link, "--to", mine, "--id", "far").exit_code == 0
+        added = run("add", tmp_path / "near.safetensors", "--to", mine)
+        assert (added.exit_code, "easel models pull" in added.stderr) == (0, True), added.stderr
+        assert run("pull", mine).exit_code == 0
+    assert find(str(mine)).state == "here"
 
 
 def test_a_controlnet(run: Easel, tmp_path: Path) -> None:
@@ -130,10 +154,11 @@ def test_a_controlnet(run: Easel, tmp_path: Path) -> None:
     entry_file = tmp_path / "tiny.json"
     code, _ = refused(run, entry_file, tmp_path / "edges.safetensors", "--steps", 4)
     assert code == 1
-    added = run("add", tmp_path / "edges.safetensors", "--to", entry_file, "--scale", 0.5)
+    added = run("add", tmp_path / "edges.safetensors", "--to", entry_file, "--scale", 0.5, "--preprocess", "canny")
     assert added.exit_code == 0, added.stderr
     sha256 = hashlib.sha256((tmp_path / "edges.safetensors").read_bytes()).hexdigest()
-    assert entry(entry_file)["controls"] == [{"id": "edges", "sha256": sha256, "scale": 0.5}]
+    control = {"id": "edges", "sha256": sha256, "scale": 0.5, "preprocess": "canny"}
+    assert entry(entry_file)["controls"] == [control]
     assert "would load" in run("check", entry_file).stdout
 
 
@@ -196,8 +221,12 @@ def test_an_embedding(run: Easel, tmp_path: Path) -> None:
     code, error = refused(run, entry_file, tmp_path / "wide.safetensors")
     assert (code, "have 1024 numbers, and here they have 32" in error) == (1, True)
     assert refused(run, entry_file, tmp_path / "toy.safetensors", "--scale", 0.5)[0] != 0
-    assert run("add", tmp_path / "toy.safetensors", "--to", entry_file).exit_code == 0
-    assert entry(entry_file)["embeddings"] == [{"id": "toy", "sha256": hashlib.sha256(files["toy"]).hexdigest()}]
+    for options, token in (([], "toy"), (["--id", "toy-2", "--token", "<toy>"], "<toy>")):
+        added = run("add", tmp_path / "toy.safetensors", "--to", entry_file, *options)
+        assert (added.exit_code, f"token: {token}\n" in added.stderr) == (0, True), added.stderr
+    sha256 = hashlib.sha256(files["toy"]).hexdigest()
+    second = {"id": "toy-2", "sha256": sha256, "token": "<toy>"}
+    assert entry(entry_file)["embeddings"] == [{"id": "toy", "sha256": sha256}, second]
     assert "would load" in run("check", entry_file).stdout
     alone = run("add", tmp_path / "wide.safetensors", "--folder", tmp_path, *MIT)
     assert (alone.exit_code, "a textual-inversion embedding for Stable Diffusion 2.x" in alone.stderr) == (2, True)

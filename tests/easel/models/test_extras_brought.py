@@ -121,6 +121,17 @@ def test_a_checkpoint_behind_a_link(run: Easel, origins: Path, checkpoint: Path)
     assert "would load" in run("check", origins / "base").stdout
 
 
+def test_a_checkpoint_behind_a_link_without_a_hash(run: Easel, origins: Path, checkpoint: Path) -> None:
+    with Site(checkpoint.read_bytes()) as site:
+        assert run("add", site.link, "--folder", origins, *MIT, "--id", "base").exit_code == 0
+        added = run("add", "org/model/blob/main/toy.safetensors", "--to", origins / "base")
+        assert added.exit_code == 0, added.stderr
+        refused = run("add", "org/model/blob/main/wide.safetensors", "--to", origins / "base")
+        assert (refused.exit_code, "here they have 64" in " ".join(refused.stderr.split())) == (1, True)
+        assert run("pull", origins / "base").exit_code == 0
+    assert (origins / "base/embeddings/toy.safetensors").read_bytes() == TOY
+
+
 @pytest.mark.parametrize("base", ["hub", "file", "folder"])
 def test_one_that_does_not_fit_is_refused_before_it_is_downloaded(
     run: Easel, origins: Path, checkpoint: Path, base: str

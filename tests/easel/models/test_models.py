@@ -22,7 +22,7 @@ from easel.laptop.catalogue import find
 from easel.models import proposal
 from easel.models.given_source import parse_source
 from easel.models.pull import check_space
-from easel.models.pulled import MARKER
+from easel.models.pulled import MARKER, lock_work
 from generation.img2img import PIPELINES as IMAGE_TO_IMAGE
 from model_importer.model_folder import PIPELINES, check_folder
 from model_importer.stream import PIECE
@@ -183,6 +183,16 @@ def test_a_pull_leaves_a_folder_that_it_did_not_make(run: Easel, hub: HubServer,
     assert run("pull", tmp_path / "model").exit_code == 0
 
 
+def test_a_second_pull_leaves_the_first_alone(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
+    work = tmp_path / ".model.pull"
+    with lock_work(work):
+        refused = run("pull", tmp_path / "model")
+        assert (refused.exit_code, str(work) in refused.stderr, work.is_dir()) == (3, True, True)
+    assert not work.exists()
+    assert run("pull", tmp_path / "model").exit_code == 0
+
+
 def test_ctrl_c_ends_a_pull_at_once(run: Easel, hub: HubServer, tmp_path: Path) -> None:
     run("add", "org/model", "--folder", tmp_path, "--licence-url", "https://a.test/licence")
     hub.repository.stall_from = 0
@@ -260,7 +270,7 @@ def test_s3_without_the_packages_of_aws(run: Easel, tmp_path: Path, monkeypatch:
 
 
 def test_a_laptop_without_the_packages_of_aws(hub: HubServer, checkpoint: Path, tmp_path: Path) -> None:
-    """In processes of their own: other tests have imported boto3 into this one."""
+    """In processes of their own, because other tests have imported boto3."""
     program = "import sys; sys.modules.update(boto3=None, botocore=None); from easel.cli import app; app()"
 
     def run(*arguments: str | Path) -> str:
@@ -276,6 +286,8 @@ def test_a_laptop_without_the_packages_of_aws(hub: HubServer, checkpoint: Path, 
 
 def test_a_folder_is_used_where_it_is(run: Easel, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", stable_diffusion())
+    unknown = run("check", folder)
+    assert (unknown.exit_code, f"easel models add {folder}" in " ".join(unknown.stderr.split())) == (2, True)
     assert run("add", folder, "--folder", tmp_path / "entries", *MIT).exit_code == 0
     assert find(str(tmp_path / "entries" / "mine")).folder == folder
     assert run("pull", tmp_path / "entries" / "mine").stdout == f"{folder}\n"
