@@ -40,11 +40,11 @@ def results(
     options = ("--reporter=json", f"--outputFile={report}")
     variables = {"EASEL_URL": easel, "CHROMIUM": chromium, "PYTHON": sys.executable}
     with contextlib.suppress(pytest.fail.Exception):  # each test reports its own file
-        npm("run", "e2e", "--", *(f"{name}.e2e.ts" for name in names), *options, seconds=900, **variables)
+        npm("run", "e2e", "--", *(f"{name}.e2e.ts" for name in names), *options, seconds=1800, **variables)
     return {Path(result["name"]).name: result for result in json.loads(report.read_text("utf-8"))["testResults"]}
 
 
-@pytest.mark.timeout(960)
+@pytest.mark.timeout(1860)
 @pytest.mark.parametrize("name", BROWSER_TESTS)
 def test_in_chromium(results: dict[str, Any], name: str) -> None:
     result = results[f"{name}.e2e.ts"]

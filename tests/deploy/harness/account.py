@@ -204,8 +204,12 @@ class Account:
 
     def container(self) -> psutil.Process:
         """Return the newest process that serves a model."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return max((child for child in children if CONTAINER[1] in child.cmdline()), key=psutil.Process.create_time)
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a function has just ended
+                if CONTAINER[1] in child.cmdline():
+                    found.append(child)
+        return max(found, key=psutil.Process.create_time)
 
     def stack_statuses(self) -> dict[str, str]:
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
