@@ -1,9 +1,10 @@
-import { AxiosError } from 'axios'
+import axios, { AxiosError, type AxiosAdapter } from 'axios'
 import { describe, expect, test } from 'vitest'
 import { toFailure } from '@/api/failure'
 import { subjectsIn, suggestionsIn } from '@/api/modelTexts'
-import { baseUrl, folderOf } from '@/api/service'
-import { createModel, responseError } from './data'
+import { baseUrl, createService, folderOf } from '@/api/service'
+import { emptyDraft, pixelSteps, resolveSettings, toRequest, validate } from '@/request/draft'
+import { createFirstModel, createModel, responseError } from './data'
 
 test.each([
   [' ', '/api'],
@@ -18,6 +19,35 @@ test.each([
   ['https://example.com/easel/index.html', 'https://example.com/easel/'],
 ])('the folder of the page %s is %s', (page, folder) => {
   expect(folderOf(page)).toBe(folder)
+})
+
+async function modelsOf(data: unknown) {
+  const adapter: AxiosAdapter = (config) =>
+    Promise.resolve({ data, status: 200, statusText: 'OK', headers: {}, config })
+  const { adapter: own } = axios.defaults
+  axios.defaults.adapter = adapter
+  const service = createService({ url: 'https://x.example', key: '' })
+  axios.defaults.adapter = own
+  return service.models()
+}
+
+test('a model of this version is read as it is', async () => {
+  const model = createModel({ edits: 3, features: ['hires'], content: ['flag'], prompt_tokens: 38 })
+  expect(await modelsOf({ models: [model] })).toEqual([model])
+})
+
+test('what an older API leaves out is a feature that its model does not have', async () => {
+  const [model] = await modelsOf({ models: [createFirstModel()] })
+  if (!model) throw new Error('no model')
+  const lists = ['content', 'presets', 'loras', 'controls', 'control_without', 'embeddings'] as const
+  expect(lists.map((name) => model[name])).toEqual(lists.map(() => []))
+  expect([model.edits, model.prompt_tokens, model.bounds.clip_skip]).toEqual([0, null, null])
+  const draft = { ...emptyDraft(), prompt: 'a', loras: [{ id: 'comic', scale: 1 }], clip_skip: 2 }
+  const settings = resolveSettings({ ...draft, hires: { scale: 2, strength: 0.5, steps: 4 } }, model)
+  expect(settings).toMatchObject({ loras: [], control: [], clip_skip: null, hires: null })
+  expect(pixelSteps(settings, model, null)).toBe(512 * 512 * 20)
+  expect(validate(settings, model, null)).toBeNull()
+  expect(toRequest(draft, model, null)).toMatchObject({ prompt: 'a', width: 512 })
 })
 
 describe('failures', () => {

@@ -4,6 +4,7 @@ import type { Component } from 'vue'
 import type * as serviceModule from '@/api/service'
 import type { Model } from '@/api/types'
 import { failure } from '@/api/failure'
+import { readModel } from '@/api/readModel'
 import { appStateKey, createAppState } from '@/app/appState'
 import { i18n, loadMessages } from '@/app/i18n'
 import HelpDialog from '@/dialogs/HelpDialog.vue'
@@ -15,12 +16,14 @@ import { emptyEdit } from '@/inpaint/edit'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
 import InitImageField from '@/request/InitImageField.vue'
+import RequestPanel from '@/request/RequestPanel.vue'
 import EmbeddingChips from '@/request/prompt/EmbeddingChips.vue'
 import PromptField from '@/request/prompt/PromptField.vue'
 import FieldError from '@/request/fields/FieldError.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
-import { createFakeService, createModel, deferred, PARAMETERS } from './data'
+import StageView from '@/stage/StageView.vue'
+import { createFakeService, createFirstModel, createModel, deferred, PARAMETERS } from './data'
 
 const IMAGE: HistoryImage = {
   id: 'job-1-0',
@@ -226,4 +229,15 @@ test('a refusal of what a model does not take names the field in Chinese, too', 
   await flushPromises()
   expect(wrapper.text()).toContain('该模型不支持ControlNet')
   i18n.global.locale.value = 'en'
+})
+
+test('the page works with the models of the first version of the API', async () => {
+  models.mockResolvedValue([readModel(createFirstModel()), readModel({ ...createFirstModel(), id: 'other' })])
+  const { state, wrapper } = await mountWithState(RequestPanel)
+  await vi.dynamicImportSettled()
+  expect(wrapper.findAll('#model option').map((option) => option.text())).toEqual(['Example · ready', 'Example'])
+  await wrapper.find('textarea').setValue('a red apple')
+  expect(state.settings.value).toMatchObject({ prompt: 'a red apple', num_inference_steps: 20 })
+  const { wrapper: stage } = await mountWithState(StageView, state)
+  expect(stage.text()).toContain('a red apple')
 })

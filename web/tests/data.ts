@@ -1,5 +1,6 @@
 import { AxiosError, AxiosHeaders } from 'axios'
 import { vi } from 'vitest'
+import type { SentModel } from '@/api/readModel'
 import type { Service } from '@/api/service'
 import type { EndpointHealth, Health, Job, Model, Parameters } from '@/api/types'
 
@@ -77,6 +78,40 @@ export function createModel(changes: Partial<Model> = {}): Model {
     edits: 0,
     state: READY,
     ...changes,
+  }
+}
+
+/** A model as the first version of the API returned it. */
+export function createFirstModel(): SentModel {
+  const { id, name, licence, licence_url, sizes, defaults, bounds, schedulers, formats, features, upscales } =
+    createModel()
+  const { suggestions, subjects, subjects_in } = createModel()
+  const { width, height, num_images_per_prompt, num_inference_steps, guidance_scale, scheduler } = defaults
+  const { output_format, strength, embed_parameters } = defaults
+  return {
+    ...{ id, name, licence, licence_url, sizes, schedulers, formats, features, upscales },
+    ...{ suggestions, subjects, subjects_in },
+    defaults: {
+      ...{ width, height, num_images_per_prompt, num_inference_steps, guidance_scale, scheduler },
+      ...{ output_format, strength, embed_parameters },
+    },
+    bounds: {
+      width: bounds.width,
+      height: bounds.height,
+      side_multiple: bounds.side_multiple,
+      prompts: bounds.prompts,
+      prompt_chars: bounds.prompt_chars,
+      negative_prompt_chars: bounds.negative_prompt_chars,
+      images: bounds.images,
+      num_inference_steps: bounds.num_inference_steps,
+      guidance_scale: bounds.guidance_scale,
+      seed: bounds.seed,
+      deadline_ms: bounds.deadline_ms,
+      strength: bounds.strength,
+      init_image_bytes: bounds.init_image_bytes,
+      init_image_pixels: bounds.init_image_pixels,
+      max_pixel_steps: bounds.max_pixel_steps,
+    },
   }
 }
 

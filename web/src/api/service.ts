@@ -1,7 +1,8 @@
 import axios, { isAxiosError, type AxiosInstance } from 'axios'
 import type { Session } from '@/sign-in/config'
 import { SignedOutError } from './failure'
-import type { GenerationRequest, Health, Job, Model, Models } from './types'
+import { readModel, type SentModel } from './readModel'
+import type { GenerationRequest, Health, Job, Model } from './types'
 
 /** Address and key of the API. An empty url means the folder of the page, which a reverse proxy may move. */
 export interface Connection {
@@ -46,9 +47,9 @@ export function createService(connection: Connection, session: Session | null = 
 
   return {
     models: async () => {
-      const { data } = await http.get<Models>('/models')
+      const { data } = await http.get<{ models: SentModel[] }>('/models')
       if (!data.models.length) throw new Error('GET /models returned no model')
-      return data.models
+      return data.models.map(readModel)
     },
     health: async () => (await http.get<Health>('/health')).data,
     submit: async (request, idempotencyKey) =>

@@ -9,8 +9,8 @@ export type EndpointHealth = Schemas['EndpointHealth']
 export type Health = Omit<Schemas['Health'], 'models'> & { models?: Record<string, EndpointHealth> }
 export type Job = Schemas['Job']
 export type JobError = Schemas['JobError']
-export type Model = Schemas['Model']
-export type Models = Schemas['Models']
+/** An older API has the state of its one model in the health alone. */
+export type Model = Omit<Schemas['Model'], 'state'> & { state?: EndpointHealth }
 export type Preset = Schemas['Preset']
 export type Problem = Schemas['Problem']
 export type Size = Schemas['Size']
