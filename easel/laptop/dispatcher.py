@@ -42,6 +42,7 @@ class Dispatcher:
         self._reporter = JobReporter(store=store, clock=clock, on_end=accounting.on_end, announce=announce)
         self._changed = asyncio.Event()
         models.on_change = self.notify
+        queue.adopt(models.all[0].id)
 
     def notify(self) -> None:
         """Look at the queue now."""

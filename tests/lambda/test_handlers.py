@@ -437,6 +437,23 @@ def test_the_runner_fails_jobs_of_a_model_that_was_removed(cloud: Cloud, environ
     assert (job["model"], job["status"], job["error"]["code"]) == ("b", "failed", "endpoint_missing")
 
 
+def test_the_runner_gives_a_job_of_an_older_version_to_the_default_model(
+    cloud: Cloud, environ: pytest.MonkeyPatch
+) -> None:
+    environ.setenv("EASEL_MODE", "realtime")
+    environ.setenv("EASEL_MODELS", models_file(("a", "endpoint-a"), ("b", "endpoint-b")))
+    ticket = cloud.submit()
+    record = json.loads(cloud.s3.get_object(Bucket=BUCKET, Key=ticket.key("job.json"))["Body"].read())
+    assert record.pop("model") == "a"
+    cloud.put(ticket.key("job.json"), json.dumps(record).encode())
+    cloud.server.fault = Fault(200, body=response_to(REQUEST))
+    handlers.runner({"owner": ticket.owner, "id": ticket.id}, None)
+    assert cloud.job(ticket)["status"] == "succeeded"
+    assert [path for path, _, _ in cloud.server.requests if path.startswith("/endpoints/")] == [
+        "/endpoints/endpoint-a/invocations"
+    ]
+
+
 def test_the_runner_variable_is_required_in_realtime_mode_only(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
     environ.delenv("EASEL_RUNNER")
     assert handlers.api(event("GET", "/health"), None)["statusCode"] == 200

@@ -14,7 +14,7 @@ MAX_QUEUED = 100
 """Jobs that may wait for one model. Each can hold 8 MB on the disk."""
 
 
-_NAME = re.compile(r"(\d{12})-([0-9a-f]{16}-[0-9a-f]{44})-([a-z0-9][a-z0-9._-]{0,39})", re.ASCII)
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{16}-[0-9a-f]{44})(?:-([a-z0-9][a-z0-9._-]{0,39}))?", re.ASCII)
 
 
 class Queue:
@@ -29,6 +29,11 @@ class Queue:
         numbered = sorted(filter(None, map(_parse, folder.iterdir())), key=lambda entry: entry[0])
         self._files = {ticket: (model, file) for _, ticket, model, file in numbered}
         self._last = numbered[-1][0] if numbered else 0
+
+    def adopt(self, model: str) -> None:
+        """Let the model run the jobs that an older version queued, which named none."""
+        with self._lock:
+            self._files = {ticket: (named or model, file) for ticket, (named, file) in self._files.items()}
 
     def check_room(self, model: str) -> None:
         """Raise `too_busy` if no further job may wait for the model."""
@@ -66,7 +71,10 @@ class Queue:
 
 
 def _parse(file: Path) -> tuple[int, Ticket, str, Path] | None:
-    """Return number, job, model and path of a file of the queue, or None for others: a folder could not be removed."""
+    """Return number, job, model and path of a file of the queue, or None for others: a folder could not be removed.
+
+    The model is empty in a name that an older version gave.
+    """
     match = _NAME.fullmatch(file.name) if file.is_symlink() or not file.is_dir() else None
     ticket = Ticket.parse(match[2]) if match else None
-    return (int(match[1]), ticket, match[3], file) if match and ticket else None
+    return (int(match[1]), ticket, match[3] or "", file) if match and ticket else None

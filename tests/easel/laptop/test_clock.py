@@ -72,6 +72,16 @@ def test_what_is_no_file_of_a_job_is_not_in_the_queue(tmp_path: Path) -> None:
     assert queue.waiting() == [(ticket(2), MODEL)]
 
 
+def test_a_job_that_an_older_version_queued_is_for_the_default_model(tmp_path: Path) -> None:
+    (tmp_path / f"{1:012d}-{ticket(1).inference_id}").touch()
+    Queue(tmp_path).put(ticket(2), "other")
+    queue = Queue(tmp_path)
+    queue.adopt(MODEL)
+    assert queue.waiting() == [(ticket(1), MODEL), (ticket(2), "other")]
+    queue.remove(ticket(1))
+    assert Queue(tmp_path).waiting() == [(ticket(2), "other")]
+
+
 def test_crashes_are_counted_across_restarts(tmp_path: Path) -> None:
     Queue(tmp_path).put(ticket(1), MODEL)
     assert [Queue(tmp_path).record_crash(ticket(1)) for _ in range(2)] == [1, 2]
