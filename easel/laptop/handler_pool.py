@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,15 +20,25 @@ KEPT_FREE = 2
 Handler = Callable[[Any], Any]
 
 
+RECENT = 6
+"""Responses by which the pool estimates when a handler will be free."""
+SHORTEST, LONGEST, UNKNOWN = 1, 60, 5
+"""Seconds: the range of the estimate, and what it is before the first response."""
+
+
 class BusyError(Exception):
-    """Raised when no handler is free."""
+    """Raised when no handler is free. `seconds`: until one usually is."""
+
+    def __init__(self, seconds: int = UNKNOWN) -> None:
+        self.seconds = seconds
 
 
 class HandlerPool:
     """A pool of `size` handlers, each with its own clock. The methods are for one event loop."""
 
     def __init__(self, make_handler: Callable[[InterruptibleClock], Handler], size: int = 8) -> None:
-        self._make_handler, self._size, self._waiting, self._stopped = make_handler, size, 0, False
+        self._make_handler, self._size, self._stopped = make_handler, size, False
+        self._waiting, self._took = list[float](), deque[float](maxlen=RECENT)
         self._clocks = [InterruptibleClock() for _ in range(size)]
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="handler")
         self._idle: asyncio.LifoQueue[Handler] = asyncio.LifoQueue()
@@ -37,13 +50,23 @@ class HandlerPool:
 
     async def call_and_wait(self, event: Any) -> Any:
         """Return the response to an event that may wait for a job. Raises BusyError."""
-        if self._waiting >= self._size - KEPT_FREE:
-            raise BusyError
-        self._waiting += 1
+        if len(self._waiting) >= self._size - KEPT_FREE:
+            raise BusyError(self._seconds_left())
+        began = time.monotonic()
+        self._waiting.append(began)
         try:
-            return await self.call(event)
+            response = await self.call(event)
+            self._took.append(time.monotonic() - began)
+            return response
         finally:
-            self._waiting -= 1
+            self._waiting.remove(began)
+
+    def _seconds_left(self) -> int:
+        """Return when the oldest waiting event usually has its response, by the longest time of recent ones."""
+        if not self._took:
+            return UNKNOWN
+        left = self._waiting[0] + max(self._took) - time.monotonic()
+        return max(SHORTEST, min(LONGEST, math.ceil(left)))
 
     async def call(self, event: Any) -> Any:
         """Return the response to an event. Raises BusyError.

@@ -65,6 +65,14 @@ class MethodNotAllowedError(EaselError):
         super().__init__("method_not_allowed", "this route does not have this method", hint=f"Use {self.allowed}.")
 
 
+class RetryLaterError(EaselError):
+    """A retryable error that knows the seconds after which a client may retry."""
+
+    def __init__(self, code: str, message: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(code, message, hint=f"Send the request again in {seconds} s.")
+
+
 def problem_response(error: EaselError, path: str, request_id: str) -> Response:
     """Return the response to an error in the form of the native API."""
     body = problem(error, path, request_id).model_dump_json()
@@ -73,6 +81,8 @@ def problem_response(error: EaselError, path: str, request_id: str) -> Response:
 
 def retry_after_s(error: EaselError) -> int | None:
     """Return the seconds after which the client may retry, or None if it should not."""
+    if isinstance(error, RetryLaterError):
+        return error.seconds
     return _RETRY_AFTER_S.get(error.code, 10) if error.kind.retryable else None
 
 

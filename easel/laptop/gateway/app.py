@@ -39,7 +39,7 @@ from easel.laptop.gateway.problems import (
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import BusyError, HandlerPool
 from easel.laptop.public_url import PublicUrl
-from gateway.problem_details import MethodNotAllowedError
+from gateway.problem_details import MethodNotAllowedError, RetryLaterError
 
 BODY_SECONDS = 30.0
 POLL_SECONDS = 0.25
@@ -175,9 +175,8 @@ class Gateway:
         call = self.handlers.call_and_wait if waits(event["httpMethod"], event["path"]) else self.handlers.call
         try:
             output = await call(event)
-        except BusyError:
-            hint = "Send the request again in a moment."
-            raise EaselError("too_busy", "too many requests are running", hint=hint) from None
+        except BusyError as error:
+            raise RetryLaterError("too_busy", "too many requests are running", error.seconds) from None
         return self._with_links(request, output)
 
     def _with_links(self, request: Request, output: Any) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,10 +93,32 @@ def test_bodies_are_limited() -> None:
 
 
 def test_busy_handlers_are_too_busy() -> None:
-    response = send(client(Handlers(BusyError())))
+    response = send(client(Handlers(BusyError(17))))
     assert (response.status_code, response.json()["code"]) == (429, "too_busy")
-    assert response.headers["retry-after"]
+    assert (response.headers["retry-after"], response.json()["retry_after_s"]) == ("17", 17)
     assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/hf/text-to-image", lambda body: body["error"]),
+        ("/v1/images/generations", lambda body: body["error"]["message"]),
+        ("/v1/predictions", lambda body: body["detail"]),
+        ("/sdapi/v1/txt2img", lambda body: body["detail"]),
+        ("/generate", lambda body: body["detail"]),
+    ],
+)
+def test_the_gateways_own_errors_have_the_form_of_the_api_at_their_path(path: str, text: Callable[[Any], Any]) -> None:
+    large = send(client(Handlers()), "POST", path, content=b"x" * (BODY_BYTES.maximum + 1))
+    busy = send(client(Handlers(BusyError(17))), "POST", path, content=b"{}")
+    foreign = send(client(Handlers()), "POST", path, content=b"{}", headers={"origin": "https://evil.example"})
+    keyless = send(client(Handlers(), key="right"), "POST", path, content=b"{}")
+    responses = {"too large": large, "requests are running": busy, "evil.example": foreign, "key": keyless}
+    assert [response.status_code for response in responses.values()] == [413, 429, 403, 401]
+    for part, response in responses.items():
+        assert part in text(response.json())
+    assert busy.headers["retry-after"] == "17"
 
 
 @pytest.mark.parametrize("output", [{"statusCode": "x"}, None])

@@ -98,6 +98,30 @@ def test_waiting_events_leave_two_handlers_free() -> None:
     run(test, size=3)
 
 
+def test_a_refused_event_learns_when_a_handler_is_usually_free() -> None:
+    async def test(pool: HandlerPool) -> None:
+        async def refusal() -> int:
+            with pytest.raises(BusyError) as busy:
+                await pool.call_and_wait("sleep")
+            return busy.value.seconds
+
+        first = asyncio.create_task(pool.call_and_wait("sleep"))
+        await asyncio.sleep(0.01)
+        assert await refusal() == handler_pool.UNKNOWN
+        pool.wake()
+        await first
+        pool._took.extend([9.0, 20.5, 0.1])
+        second = asyncio.create_task(pool.call_and_wait("sleep"))
+        await asyncio.sleep(0.01)
+        assert 18 <= await refusal() <= 21
+        pool._waiting[0] -= 1000
+        assert await refusal() == 1
+        pool._waiting[0] += 1000
+        second.cancel()
+
+    run(test, size=3)
+
+
 def test_the_handler_of_a_cancelled_event_is_used_again_only_when_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler_pool, "BUSY_SECONDS", 0.1)
 
