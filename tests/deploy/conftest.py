@@ -21,6 +21,7 @@ from tests.deploy.harness.account import Account
 from tests.deploy.harness.constants import MODEL, REQUEST
 from tests.deploy.harness.deployment import Deployment, deploy_first, finish_module, start_module
 from tests.deploy.harness.environment import ROOT, set_up
+from tests.deploy.harness.project_forks import forked, project_forks
 from tests.model_importer.hub import HubServer, Repository
 
 
@@ -52,8 +53,9 @@ def expected_images(other_model: Path, tmp_path_factory: pytest.TempPathFactory)
     generated = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "generated.txt"
     with FileLock(f"{generated}.lock"):
         if not generated.exists():
-            command = start_module("tests.deploy.harness.generate_locally", MODEL, str(other_model))
-            generated.write_text(finish_module(command, json.dumps(REQUEST)))
+            module = ("tests.deploy.harness.generate_locally", MODEL, str(other_model))
+            with project_forks():
+                generated.write_text(finish_module(start_module(*module, python=forked()), json.dumps(REQUEST)))
     return [
         decode_images(json.loads(line)) for line in generated.read_text().splitlines() if '"generated_images"' in line
     ]

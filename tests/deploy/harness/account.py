@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shlex
 import signal
 import ssl
 import subprocess
@@ -30,13 +29,11 @@ from tests.deploy.harness.environment import (
     create_certificate,
     user_environment,
 )
+from tests.deploy.harness.project_forks import PROGRAM, SHORT_WAITS, forked, project_forks, write_program
 from tests.stacks.registry import render_handlers
 
 START_SECONDS = 180
 CONTAINER = ("-m", "easel.laptop.container.server", "--model-dir", "{model_dir}", "--port", "{port}")
-FORKS = str(DEPLOY_TESTS / "harness" / "forks.py")
-SHORT_WAITS = DEPLOY_TESTS / "harness" / "short_waits"
-"""Shortens the poll intervals of the CDK and of the functions: nothing here takes minutes."""
 EMULATED = {
     "sagemaker": "SAGEMAKER", "sagemaker-runtime": "SAGEMAKER_RUNTIME", "budgets": "BUDGETS",
     "application-autoscaling": "APPLICATION_AUTO_SCALING",
@@ -73,34 +70,29 @@ class Account:
         }  # fmt: skip
         (folder / "hold").mkdir()
         (folder / "registry.json").write_text(render_handlers())
-        write_function_program(folder)
+        (folder / "functions").mkdir()
+        write_program(folder / "python", PYTHON, "-IS", PROGRAM, str(folder / "functions"))
+        self.clients: dict[str, Any] = {}
+        self.running = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        program = (PYTHON, "-IS", FORKS, str(self.folder), *CONTAINER)
-        command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.sagemaker_port), *program)
+        self.running.enter_context(project_forks())
+        command = (str(EMULATOR_PYTHON), "-m", "emulator", str(self.sagemaker_port), *forked(*CONTAINER))
         self.log = (self.folder / "emulator.log").open("wb")
         self.process = subprocess.Popen(
             command, cwd=DEPLOY_TESTS, env=self.emulator_variables, stdin=subprocess.PIPE, stdout=self.log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-        self.containers = self._start_forks(
-            self.folder, "container", PYTHON, self.variables | {"PYTHONPATH": str(ROOT)}
-        )
-        self.functions = self._start_forks(
-            self.folder / "functions", "function", str(EMULATOR_PYTHON), self.emulator_variables
-        )
+        self.functions = subprocess.Popen(
+            (EMULATOR_PYTHON, "-P", PROGRAM, self.folder / "functions", "function"), env=self.emulator_variables,
+            stdin=subprocess.PIPE, stdout=self.log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
         try:
             self._wait_until_healthy()
         except RuntimeError:
             self.__exit__()
             raise
         return self
-
-    def _start_forks(self, folder: Path, kind: str, python: str, variables: dict[str, str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            (python, "-P", FORKS, str(folder), kind), env=variables, stdin=subprocess.PIPE, stdout=self.log,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
 
     def _wait_until_healthy(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -115,7 +107,7 @@ class Account:
 
     def __exit__(self, *_: object) -> None:
         """Stop the emulator and its process group, which has every process that it started."""
-        for process in (self.process, self.containers, self.functions):
+        for process in (self.process, self.functions):
             assert process.stdin
             process.stdin.close()
             try:
@@ -125,6 +117,7 @@ class Account:
                 process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.running.close()
         self.log.close()
 
     def log_tail(self, size: int = 4000) -> str:
@@ -132,11 +125,13 @@ class Account:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the account's root user."""
-        url = self.sagemaker_url if service in EMULATED else self.url
-        return boto3.client(
-            service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test",
-            verify=str(self.certificate),
-        )  # fmt: skip
+        if service not in self.clients:
+            url = self.sagemaker_url if service in EMULATED else self.url
+            self.clients[service] = boto3.client(
+                service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test",
+                verify=str(self.certificate),
+            )  # fmt: skip
+        return self.clients[service]
 
     def start_cdk(self, *arguments: str) -> "CdkCommand":
         """Start the CDK command line."""
@@ -171,8 +166,8 @@ class Account:
     def easel(self, *arguments: str, seconds: int = 300) -> subprocess.CompletedProcess[str]:
         """Run `easel` as the user who deployed."""
         return subprocess.run(
-            self.easel_command(*arguments), cwd=ROOT, env=self.easel_variables, text=True, capture_output=True,
-            timeout=seconds,
+            forked(*self.easel_command(*arguments)[1:]), cwd=ROOT, env=self.easel_variables, text=True,
+            capture_output=True, timeout=seconds,
         )  # fmt: skip
 
     def easel_command(self, *arguments: str) -> tuple[str, ...]:
@@ -220,14 +215,6 @@ class Account:
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
         stacks = [stack for stack in stacks if stack["StackName"] in names.stacks]
         return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
-
-
-def write_function_program(folder: Path) -> None:
-    """Write the program that runs a function's script in a fork."""
-    (folder / "functions").mkdir()
-    program, run = folder / "python", shlex.join((PYTHON, "-IS", FORKS, str(folder / "functions")))
-    program.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
-    program.chmod(0o755)
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,10 @@ def deploy_first(account: Account, assemblies: Path, hub: HubServer, *synthesis:
     return Deployment(account, baseline, assemblies, hub)
 
 
-def start_module(*command: str) -> subprocess.Popen[str]:
+def start_module(*command: str, python: tuple[str, ...] = (PYTHON,)) -> subprocess.Popen[str]:
     """Start a module of the project."""
     return subprocess.Popen(
-        (PYTHON, "-m", *command), cwd=ROOT, env=PROJECT_VARIABLES, text=True, stdin=subprocess.PIPE,
+        (*python, "-m", *command), cwd=ROOT, env=PROJECT_VARIABLES, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
