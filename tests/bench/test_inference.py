@@ -13,6 +13,7 @@ import pytest
 from bench.inference import __main__ as program
 from bench.inference import measure, report
 from bench.inference.machine import quantiles
+from tests.deploy.harness.project_forks import forked, forked_children, project_forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,9 +21,10 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path: Path, *options: str) -> dict[str, Any]:
     """Run the command without network, and return what it wrote."""
     file = tmp_path / "result.json"
-    command = [sys.executable, "-m", "bench.inference", "--tiny", "--models", str(tmp_path), "--output", str(file)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "https_proxy": "http://127.0.0.1:9"}
-    subprocess.run([*command, *options], cwd=ROOT, check=True, env=environment, capture_output=True)
+    command = forked("-m", "bench.inference", "--tiny", "--models", str(tmp_path), "--output", str(file))
+    environment = {**os.environ, **forked_children(), "https_proxy": "http://127.0.0.1:9"}
+    with project_forks():
+        subprocess.run([*command, *options], cwd=ROOT, check=True, env=environment, capture_output=True)
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
