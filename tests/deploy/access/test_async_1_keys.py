@@ -37,7 +37,7 @@ def send(api: ApiClient, method: str, path: str, headers: dict[str, str], body: 
         found[:] = [api.fetch(method, api.base + path, body, **headers)]
         return found[0].status != 429 or found[0].json["code"] != "throttled"
 
-    wait_until(is_answered, seconds=60)
+    wait_until(is_answered)
     return found[0]
 
 
