@@ -13,7 +13,7 @@ import pytest
 from bench.inference import __main__ as program
 from bench.inference import measure, report
 from bench.inference.machine import quantiles
-from tests.deploy.harness.project_forks import forked, forked_children, project_forks
+from tests.deploy.harness.forks.project import forked, forked_children, project_forks
 
 ROOT = Path(__file__).parents[2]
 

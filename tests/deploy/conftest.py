@@ -21,7 +21,7 @@ from tests.deploy.harness.account import Account
 from tests.deploy.harness.constants import MODEL, REQUEST
 from tests.deploy.harness.deployment import Deployment, deploy_first, finish_module, start_module
 from tests.deploy.harness.environment import ROOT, set_up
-from tests.deploy.harness.project_forks import forked, project_forks
+from tests.deploy.harness.forks.project import forked, project_forks
 from tests.model_importer.hub import HubServer, Repository
 
 

@@ -3,10 +3,14 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.deploy.harness.deployment import wait_until
 from tests.deploy.harness.environment import DEPLOY_TESTS, ROOT, MissingToolError, set_up
+from tests.deploy.harness.forks import project
 
 
 def pins(name: str) -> dict[str, str]:
@@ -35,3 +39,24 @@ def test_every_pin_is_exact() -> None:
         package = json.loads((folder / "package.json").read_text())
         versions = {**package.get("dependencies", {}), **package.get("devDependencies", {})}.values()
         assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
+
+
+def test_the_process_that_forks_lives_as_long_as_somebody_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "FOLDER", tmp_path)
+
+    def processes() -> list[int]:
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if str(tmp_path) in (process.info["cmdline"] or ())
+        ]
+
+    for _ in range(2):
+        with project.project_forks():
+            (first,) = processes()
+            with project.project_forks():
+                assert processes() == [first]
+            assert processes() == [first]
+        wait_until(lambda: processes() == [])

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from tests.deploy.harness.environment import ROOT
-from tests.deploy.harness.project_forks import forked, forked_children
+from tests.deploy.harness.forks.project import forked, forked_children
 
 NOTEBOOK = ROOT / "notebooks/stable_diffusion.ipynb"
 GRID = "(4, 10, 20)"

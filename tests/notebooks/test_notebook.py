@@ -17,7 +17,7 @@ from PIL import Image
 from notebooks.render import render_output
 from tests.deploy.harness.account import Account
 from tests.deploy.harness.environment import ROOT, set_up
-from tests.deploy.harness.project_forks import project_forks
+from tests.deploy.harness.forks.project import project_forks
 from tests.notebooks import sagemaker_sdk
 from tests.notebooks.execution import NOTEBOOK, printed_text, run, run_cells, shown_images
 

@@ -29,7 +29,7 @@ from tests.deploy.harness.environment import (
     create_certificate,
     user_environment,
 )
-from tests.deploy.harness.project_forks import PROGRAM, SHORT_WAITS, forked, project_forks, write_program
+from tests.deploy.harness.forks.project import PROGRAM, SHORT_WAITS, forked, project_forks, write_program
 from tests.stacks.registry import render_handlers
 
 START_SECONDS = 180

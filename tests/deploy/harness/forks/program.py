@@ -1,9 +1,9 @@
 """Run Python in a fork of a process that has the libraries: their imports take seconds of a processor.
 
-    python forks.py FOLDER function                 the process that forks, until its standard input closes
-    python forks.py FOLDER project                  starts the process that forks, until nobody writes to FOLDER/users
-    python forks.py FOLDER -m MODULE ARGUMENTS…     as `python -m MODULE ARGUMENTS…`, in a fork
-    python forks.py FOLDER SCRIPT                   as `python SCRIPT`, in a fork
+    python program.py FOLDER function               the process that forks, until its standard input closes
+    python program.py FOLDER project                starts the process that forks, until nobody writes to FOLDER/users
+    python program.py FOLDER -m MODULE ARGUMENTS…   as `python -m MODULE ARGUMENTS…`, in a fork
+    python program.py FOLDER SCRIPT                 as `python SCRIPT`, in a fork
 
 The last two have the fork's input, output and exit status, and the fork ends with them. FORKED_PYTHON in their
 environment replaces `sys.executable`. FOLDER has the socket between the two. The project's libraries are imported for
@@ -76,7 +76,7 @@ def has_ended(pipe: int) -> bool:
 def fork_on_request(listener: socket.socket, import_libraries: Callable[[], None], users: int) -> int:
     """Fork for each request, until nobody can write to `users`."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
-    while users not in select.select([listener, users], [], [])[0]:
+    while users not in select.select([listener.fileno(), users], [], [])[0]:
         connection, _ = listener.accept()
         import_libraries()
         gc.freeze()  # a collection in a fork would write to, and so copy, the memory that it shares

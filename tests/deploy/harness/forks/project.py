@@ -1,4 +1,4 @@
-"""The process of forks.py with the project's libraries, one for all accounts and notebooks of a checkout."""
+"""The process of program.py with the project's libraries, one for all accounts and notebooks of a checkout."""
 
 import fcntl
 import os
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.deploy.harness import forks
 from tests.deploy.harness.environment import CACHE, PYTHON, ROOT, user_environment
+from tests.deploy.harness.forks import program
 
-PROGRAM = forks.__file__
+PROGRAM = program.__file__
 FOLDER = CACHE / "forks"
-SHORT_WAITS = Path(PROGRAM).parent / "short_waits"
+SHORT_WAITS = Path(PROGRAM).parents[1] / "short_waits"
 """Shortens the poll intervals of the CDK, of the functions and of `easel`: nothing in an account takes minutes."""
 START_SECONDS = 180
 
@@ -40,7 +40,7 @@ def write_program(file: Path, *command: str) -> Path:
 def project_forks() -> Iterator[None]:
     """Keep the process running meanwhile. It starts with its first user, of any test run, and ends with the last."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / forks.LOCK).open("w") as lock:
+    with (FOLDER / program.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         user = _join()
         if user is None:
@@ -54,7 +54,7 @@ def project_forks() -> Iterator[None]:
 def _join() -> int | None:
     """Return an open pipe to the running process; None if there is none."""
     try:
-        return os.open(FOLDER / forks.USERS, os.O_WRONLY | os.O_NONBLOCK)
+        return os.open(FOLDER / program.USERS, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:  # no pipe, or nobody reads it
         return None
 
