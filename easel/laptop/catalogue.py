@@ -37,6 +37,12 @@ class Entry:
     """The entry itself."""
 
     @property
+    def argument(self) -> str:
+        """What names the entry in a command, quoted for a shell: its id, or the path of an entry elsewhere."""
+        is_inside = self.file.absolute().parent == ROOT / "models"
+        return self.model.id if is_inside else quote(str(self.file.with_suffix("")))
+
+    @property
     def profile(self) -> ModelProfile:
         return parse_profile(self.model.profile)
 
@@ -48,7 +54,7 @@ class Entry:
                 f"The files of {self.model.id!r} are not on this machine",
                 where=str(self.path),
                 why="model_index.json is missing",
-                fix=f"easel models pull {self.model.id}, or choose a model that easel models shows as here",
+                fix=f"easel models pull {self.argument}, or choose a model that easel models shows as here",
                 code=ENVIRONMENT,
             )
         if missing := self.missing_extras:
@@ -56,7 +62,7 @@ class Entry:
                 f"The files of {self.model.id!r} are not all on this machine",
                 where=str(self.path),
                 why=f"{missing[0]} is missing",
-                fix=f"easel models pull {self.model.id}",
+                fix=f"easel models pull {self.argument}",
                 code=ENVIRONMENT,
             )
         if error := self._refusal:
@@ -156,9 +162,15 @@ def find(model: str) -> Entry:
             f"The model {model!r} cannot be read",
             where="models/",
             why=str(error),
-            fix=f"Add it first: easel models add {quote(model)}" if _is_source(model) else "easel models",
+            fix=_fix_of_name(model),
             code=USAGE,
         ) from None
+
+
+def _fix_of_name(model: str) -> str:
+    if "," in model:
+        return "Name one model at a time. easel up takes --model several times."
+    return f"Add it first: easel models add {quote(model)}" if _is_source(model) else "easel models"
 
 
 def _is_source(text: str) -> bool:

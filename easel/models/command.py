@@ -148,7 +148,7 @@ def _add_model(source: str, choices: Choices, folder: Path) -> None:
     for line in _unknowns(found.pipeline, entry, choices):
         terminal.print(line)
     pulled = entry["source"]["kind"] != "folder" or "checkpoint" in entry["source"]
-    name = entry["id"] if folder == ROOT / "models" else str(folder / entry["id"])
+    name = entry["id"] if folder == ROOT / "models" else quote(str(folder / entry["id"]))
     terminal.print(with_program_name(f"Next: easel models pull {name}" if pulled else f"Next: easel up --model {name}"))
 
 
@@ -174,7 +174,8 @@ def _add_extra(source: str, to: str, choices: Choices, values: Mapping[str, Any]
     for line in added.notes:
         terminal.print(line)
     is_here = find(to).on_this_machine and not find(to).missing_extras
-    terminal.print(with_program_name(f"Next: easel up --model {to}" if is_here else f"Next: easel models pull {to}"))
+    command = "easel up --model" if is_here else "easel models pull"
+    terminal.print(with_program_name(f"Next: {command} {entry.argument}"))
 
 
 def _unknowns(pipeline: str, entry: dict[str, Any], choices: Any) -> list[str]:
@@ -235,7 +236,7 @@ def pull(id: Id) -> None:
 
     entry = find(id)
     print(pull_files(entry, _connect(), Terminal()))  # a signal ends the process at once: the next run continues
-    Terminal().print(with_program_name(f"Next: easel up --model {id}"))
+    Terminal().print(with_program_name(f"Next: easel up --model {entry.argument}"))
 
 
 @app.command(

@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from easel import ROOT
 from easel.console.errors import USAGE, CommandError
 from easel.console.printable import printable
 from easel.models.findings import Findings
@@ -188,7 +190,9 @@ def entry_path(id: str, folder: Path) -> Path:
     """Return the file of the entry `id`. Raises CommandError: the id has a slash, or there is such an entry."""
     path = folder / f"{id}.json"
     if "/" in id or path.exists():
-        why = "it has a slash" if "/" in id else f"{path} exists"
-        fix = f"Choose another: --id …, or first: easel models remove {id}"
+        why, fix = "it has a slash", "Choose another: --id …"
+        if "/" not in id:
+            name = id if folder == ROOT / "models" else quote(str(folder / id))
+            why, fix = f"{path} exists", f"{fix}, or first: easel models remove {name}"
         raise CommandError("This id cannot be used", where=id, why=why, fix=fix, code=USAGE)
     return path

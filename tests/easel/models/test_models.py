@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -181,6 +183,17 @@ def test_a_pull_leaves_a_folder_that_it_did_not_make(run: Easel, hub: HubServer,
     assert (refused.exit_code, str(work) in refused.stderr, files_in(work)) == (3, True, {"notes.txt"})
     (work / "notes.txt").unlink()
     assert run("pull", tmp_path / "model").exit_code == 0
+
+
+def test_the_commands_that_are_named_find_an_entry_elsewhere(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my models"
+    commands = [run("add", checkpoint, "--folder", folder, *MIT).stderr]
+    commands += [run("add", checkpoint, "--folder", folder, *MIT).stderr, run("check", folder / "panda").stderr]
+    commands += [run("pull", folder / "panda").stderr]
+    for text, words in zip(commands, ("models pull", "models remove", "models pull", "up --model"), strict=True):
+        found = re.search(rf"easel {words} (.+)", " ".join(text.split()))
+        assert found and find(shlex.split(found[1])[0].rstrip(",")).file == folder / "panda.json", text
+    assert "easel up takes --model several times" in run("check", "emoji,sd-1.5").stderr
 
 
 def test_a_second_pull_leaves_the_first_alone(run: Easel, hub: HubServer, tmp_path: Path) -> None:
