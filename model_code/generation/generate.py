@@ -325,7 +325,7 @@ class _Run:
         finished = self.finished_latents()
         preview = self.model.projection.render(latents if finished is None else finished, width, height)
         if preview is not None:
-            cell = width // preview.shape[1]
+            cell = max(1, width // preview.shape[1])
             size = max(1, self.request.width // cell), max(1, self.request.height // cell)
             on_preview(encode_preview(_resize(preview, *size, self.model.profile)))
 
