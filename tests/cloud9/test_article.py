@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from tests.cloud9.images import image_in, png
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-in_chromium = pytest.mark.usefixtures("packages", "chromium")
 
 
 class FakeBackend:
@@ -57,9 +56,24 @@ def run_node(script: str, *arguments: str) -> Any:
     return json.loads(process.stdout)
 
 
-def submit_in_chromium(url: str, **options: Any) -> Any:
+@pytest.fixture(scope="module")
+def submit(packages: None, chromium: str) -> Iterator[Callable[..., Any]]:
+    """Submit the form of a page in Chromium, and return what the page shows."""
     defaults = {"locale": "en-US", "script": True, "width": 900, "sizes": ["512", "256"], "page": "form"}
-    return run_node("browser.mjs", url, json.dumps({**defaults, **options}))
+    command = ["node", str(HERE / "browser.mjs"), str(ROOT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def send(url: str, **options: Any) -> Any:
+            assert process.stdin and process.stdout
+            process.stdin.write(json.dumps({"url": url, **defaults, **options}) + "\n")
+            process.stdin.flush()
+            shown = json.loads(process.stdout.readline())
+            assert "failure" not in shown, shown["failure"]
+            return shown
+
+        yield send
+        assert process.stdin
+        process.stdin.close()  # ends it
 
 
 def size_of(uri: str) -> tuple[int, int]:
@@ -102,20 +116,18 @@ def vite_url(flask_url: str, tmp_path: Path) -> Iterator[str]:
         vite.wait(60)
 
 
-@in_chromium
-def test_t2i_vue(vite_url: str) -> None:
-    result = submit_in_chromium(vite_url, page="t2iweb", prompt="A cute panda is sitting on the sofa")
+def test_t2i_vue(submit: Callable[..., Any], vite_url: str) -> None:
+    result = submit(vite_url, page="t2iweb", prompt="A cute panda is sitting on the sofa")
     assert size_of(result["src"]) == (512, 256)
     assert result["box"]["width"] == 512
 
 
-@in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 @pytest.mark.parametrize(("locale", "language"), [("en-US", "en"), ("zh-CN", "zh")], ids=["en", "zh"])
-def test_form_in_chromium(flask_url: str, script: bool, locale: str, language: str) -> None:
+def test_form_in_chromium(submit: Callable[..., Any], flask_url: str, script: bool, locale: str, language: str) -> None:
     text, (window, size) = TEXTS[language], {"en": (360, (512, 256)), "zh": (1280, (512, 1024))}[language]
     options = {"width": window, "sizes": [str(side) for side in size]}
-    result = submit_in_chromium(flask_url, locale=locale, script=script, prompt=text["example"], **options)
+    result = submit(flask_url, locale=locale, script=script, prompt=text["example"], **options)
     assert result["button"] == text["submit"]
     assert size_of(result["src"]) == size
     assert result["box"]["width"] < result["page_width"] == window
@@ -125,10 +137,9 @@ def test_form_in_chromium(flask_url: str, script: bool, locale: str, language: s
     assert result["errors"] == []
 
 
-@in_chromium
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-def test_problem_in_chromium(flask_url: str, script: bool) -> None:
-    result = submit_in_chromium(flask_url, script=script, prompt="fail")
+def test_problem_in_chromium(submit: Callable[..., Any], flask_url: str, script: bool) -> None:
+    result = submit(flask_url, script=script, prompt="fail")
     assert result["src"] is None
     assert TEXTS["en"]["problems"]["quota_exceeded"][0] in result["text"]
     assert result["errors"] == []
