@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import ROOT, npm, wait_until_ready
-from tests.deploy.emulator.ports import free_port
+from tests.conftest import npm
 from tests.easel.reverse_proxy import PREFIX, reverse_proxy
+from tests.easel.running import Laptop, free_port
 
 HOST = "easel.example"
 
@@ -18,16 +16,10 @@ HOST = "easel.example"
 @pytest.fixture(scope="module")
 def ports(page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     """The ports of a proxy that does not run yet, and of the Easel that is to be behind it."""
-    port, target, data = free_port(), free_port(), tmp_path_factory.mktemp("proxied")
-    log = data / "up.log"
-    command = [sys.executable, "-m", "easel", "up", "--port", str(target), "--data", str(data / "jobs")]
-    command += ["--public-url", f"http://{HOST}:{port}{PREFIX}/"]
-    with log.open("w") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
-        try:
-            wait_until_ready(process, log)
-            yield port, target
-        finally:
-            process.terminate()
+    port, data = free_port(), tmp_path_factory.mktemp("proxied")
+    url = f"http://{HOST}:{port}{PREFIX}/"
+    with Laptop(data / "jobs", "--public-url", url, FAKE_REQUESTS=str(data / "requests")) as laptop:
+        yield port, laptop.port
 
 
 @pytest.mark.timeout(900)

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import en from '../src/locales/en'
 import {
   EASEL,
-  PROMPT,
   STAGE_IMAGE,
   button,
   chooseMenuItem,
@@ -15,12 +14,15 @@ import {
   openPage,
 } from './browser'
 
+/** A prompt with which the fake container takes that many seconds, in ten steps with previews. */
+const SLOW = 'slow 2'
+
 test('behind a proxy, below a path, the page does all that it does without one', async () => {
-  const page = await openPage({ steps: 80 })
+  const page = await openPage()
   const requests: string[] = []
   page.on('request', (request) => requests.push(request.url()))
   const preview = page.getByAltText(en.progress.preview).waitFor({ state: 'attached' })
-  await generate(page)
+  await generate(page, SLOW)
   await preview
   expect(await page.locator(STAGE_IMAGE).evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(0)
   expect((await download(page)).bytes.subarray(1, 4).toString()).toBe('PNG')
@@ -37,7 +39,7 @@ test('behind a proxy, below a path, the page does all that it does without one',
   const link = await page.locator('#prompt').inputValue()
   expect(link.startsWith(`${EASEL}#`)).toBe(true)
   const other = await openPage({ steps: null, at: link })
-  expect(await other.locator('#prompt').inputValue()).toBe(PROMPT)
+  expect(await other.locator('#prompt').inputValue()).toBe(SLOW)
 
   await drop(other, await readFile(fixturePath('chinese.webp')), 'a.webp', 'image/webp')
   await button(other, en.drop.load).click()
