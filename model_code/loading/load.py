@@ -1,5 +1,6 @@
 """Loading of a model folder that the check accepts."""
 
+import functools
 import gc
 import inspect
 import os
@@ -119,9 +120,14 @@ def _without_collector() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # later there may be the remains of a model that did not load
-            gc.freeze()
+        _freeze_once()
         gc.enable()
+
+
+@functools.cache
+def _freeze_once() -> None:
+    """Later there may be the remains of a model that did not load."""
+    gc.freeze()
 
 
 def _warm_up(model: Model) -> None:
