@@ -63,7 +63,9 @@ GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 LONGEST_FIRST = (
     "async_account", "prove_account", "realtime_account", "browser", "cdk", "laptop", "own_account",
     "tests/notebooks/test_notebook.py", "tests/model_code/loading/test_every_folder.py",
-    "tests/model_code/generation/test_every_scheduler.py",
+    "tests/model_code/generation/test_every_scheduler.py", "tests/model_code/generation/extras/test_control.py",
+    "tests/model_code/generation/extras/test_lora.py", "tests/lambda/apis/test_odd_values.py",
+    "tests/model_code/images/test_edit_images.py", "tests/lambda/test_handlers.py",
 )  # fmt: skip
 """Order of the groups: a long one that starts last would keep one worker busy alone."""
 
@@ -90,7 +92,18 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(50_000, 20, 20)  # most objects of a test are freed without the collector
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """After each file keep what its tests imported out of later collections."""
+    result = yield
+    if not nextitem or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+    return result
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
