@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from contract import ModelProfile, render_profile
 from tests.model_code import fakes, tiny
+
+# Two threads that share the operations of a tiny model wait for each other longer than one computes.
+torch.set_num_threads(1)
 
 PROFILE = ModelProfile(
     id="tiny",
