@@ -276,11 +276,12 @@ def test_an_invalid_message_is_ignored(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     """One log line without the contents, no exception (Lambda would retry), and the next record is handled."""
-    ticket = cloud.submit()
+    ticket, other = cloud.submit(), cloud.submit()
     message = success(ticket, f"s3://{BUCKET}/async-output/none")
     for name, forge in FORGED.items():
         with subtests.test(name):
-            other = cloud.submit()
+            cloud.s3.delete_object(Bucket=BUCKET, Key=other.key("outcome.json"))
+            assert cloud.job(other)["status"] == "queued"
             good = success(other, cloud.put("async-output/2.out", response_to(REQUEST)))
             caplog.clear()
             handlers.finalizer(sns(forge(message), good), None)
