@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from easel.cli import app
+from easel.client.connection import trusted_certificates
 from tests.checkpoints import original_layout, save_checkpoint, stable_diffusion_1
 from tests.conftest import skip_waits
 
 Easel = Callable[..., Result]
+shared_certificates = functools.cache(trusted_certificates)
+"""Reading 150 certificates takes longer than many a test, whose servers have none."""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch) -> Easel:
     """Run `easel models` with arguments, without a terminal, and return its result."""
     skip_waits(monkeypatch, "easel", "model_importer")
+    monkeypatch.setattr("easel.client.connection.trusted_certificates", shared_certificates)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     for name in ("HF_TOKEN", "EASEL_MODEL_TOKEN", "EASEL_MODEL_TOKEN_HOST", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
