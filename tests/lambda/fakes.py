@@ -1,6 +1,7 @@
 """Implementations of `jobs.ports` for tests, and the API built on them."""
 
 import base64
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -332,9 +333,8 @@ class World:
             webhooks=Webhooks(self.store, self.clock.now, rules, reports_start=reports_start),
         )
         self.apis = all_apis(self.generations)
-        router = Router(self.apis)
         self.service = Service(
-            lambda: router,
+            functools.cache(lambda: Router(self.apis)),
             auth=lambda: auth,
             steady=self.clock.steady,
             now=self.clock.now,
