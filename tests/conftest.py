@@ -50,9 +50,9 @@ FOLDERS = {
 }
 """Folder or file of tests/ to the marker of its tests."""
 UNMEASURED = (
-    "deploy", "easel/test_fuzz.py", "lambda/test_fuzz.py", "model_code/generation/test_every_scheduler.py",
-    "model_code/loading/test_every_folder.py", "models", "notebooks", "parity", "stacks/test_every_template.py",
-    "stacks/test_pairs.py", "web",
+    "deploy", "easel/test_fuzz.py", "lambda/apis/test_odd_values.py", "lambda/test_fuzz.py",
+    "model_code/generation/test_every_scheduler.py", "model_code/loading/test_every_folder.py", "models", "notebooks",
+    "parity", "stacks/test_every_template.py", "stacks/test_pairs.py", "web",
 )  # fmt: skip
 """Folders and files of tests/ whose tests go many times through code that the tests of its room measure.
 
