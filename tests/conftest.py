@@ -98,9 +98,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """After each file keep what its tests imported out of later collections."""
+    """After a file with many objects keep what its tests imported out of later collections."""
     result = yield
-    if not nextitem or nextitem.path != item.path:
+    if (not nextitem or nextitem.path != item.path) and any(gc.get_count()[1:]):
         gc.collect()
         gc.freeze()
     return result
