@@ -40,11 +40,11 @@ def test_a_faint_line_is_an_edge_as_far_as_a_bright_point_connects_it(bright: bo
     image = Image.new("RGB", (200, 200))
     rows = range(10, 190, 12)
     corners = [(x, y) for i, y in enumerate(rows) for x in ((10, 190) if i % 2 == 0 else (190, 10))]
-    draw = ImageDraw.Draw(image)
-    draw.line(corners, fill=(32, 32, 32), width=3)
-    draw.line([(60, 194), (140, 194)], fill=(32, 32, 32), width=3)
+    canvas = ImageDraw.Draw(image)
+    canvas.line(corners, fill=(32, 32, 32), width=3)
+    canvas.line([(60, 194), (140, 194)], fill=(32, 32, 32), width=3)
     if bright:
-        draw.rectangle((8, 8, 14, 12), fill="white")
+        canvas.rectangle((8, 8, 14, 12), fill="white")
     edges = np.asarray(find_edges(image))[..., 0] > 0
     assert [bool(edges[y - 3 : y + 4, 20:180].any(axis=0).all()) for y in rows] == [bright] * len(rows)
     assert not edges[192:].any()
