@@ -138,9 +138,10 @@ def _agree(account: Account, number: str, plan: Plan, price: float, usd: float |
 
 def _reopen(state: State, context: Sequence[str], region: str | None) -> Account:
     """Open the account of an unfinished run. Raises CommandError: another account or other settings."""
-    if context or region not in (None, state.region):
+    same = state.context in ([*context], [*context, f"model={EMBEDDED_MODEL}"])
+    if (context and not same) or region not in (None, state.region):
         why = f"the run {state.name} in {state.region} is unfinished and goes on with its own settings"
-        fix = "easel prove without -c and --region goes on; easel prove --clean-up ends it"
+        fix = "easel prove without -c and --region, or with the same, goes on; easel prove --clean-up ends it"
         raise CommandError("Another run is unfinished", where="-c, --region", why=why, fix=fix, code=USAGE)
     account = open_account(state.region, Names(state.name))
     if _digest(_number(account)) != state.account:

@@ -70,7 +70,7 @@ def _doctor(run: Run, variant: str) -> Facts:
     results = list(Doctor(read_plan(context, ROOT), ROOT).results(run.state.region))
     if failed := [result for result in results if result.status == "failed" and result.code not in OWN_STEPS]:
         raise _finding(failed)
-    unknown = [result.code for result in results if result.status == "unknown"]
+    unknown = dict.fromkeys(result.code for result in results if result.status == "unknown")
     facts = {"ok": str(sum(result.status == "ok" for result in results))}
     return facts | ({"unknown": ", ".join(unknown)} if unknown else {})
 

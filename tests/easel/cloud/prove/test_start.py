@@ -136,6 +136,8 @@ def test_an_unfinished_run_goes_on_with_its_settings(aws: FakeAws, tmp_path: Pat
     name = RecordingRunner.states[0].name
     prove(tmp_path, usd=9.0)
     assert (RecordingRunner.states[1].name, RecordingRunner.states[1].limit_usd) == (name, 9.0)
+    prove(tmp_path, *RecordingRunner.states[0].context)
+    assert RecordingRunner.states[2].name == name
     assert "--clean-up" in error_of(tmp_path, "model=sdxl").fix
     assert error_of(tmp_path, region="us-west-2").code == USAGE
     prove(tmp_path, clean_up=True)

@@ -341,7 +341,8 @@ def test_what_is_left_is_named_with_the_command_that_shows_it(run: Run, monkeypa
 
 
 def test_failed_check_of_the_doctor_stops_the_run_with_its_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = [Result("ok", "fine", code="node"), Result("unknown", "not checked", code="region")]
+    unchecked = [Result("unknown", "not checked", code="region") for _ in range(2)]  # two models
+    results = [Result("ok", "fine", code="node"), *unchecked]
     monkeypatch.setattr(account_steps, "Doctor", lambda *_: SimpleNamespace(results=lambda _: iter(results)))
     assert account_steps.doctor(run) == {"ok": "1", "unknown": "region"}
     results.append(Result("failed", "no page", "make page", code="page"))
