@@ -16,6 +16,8 @@ from tests.deploy.harness.environment import ROOT, set_up
 
 PROFILE = "you"
 """The profile of docs/tutorials/first-deploy.md, so that its commands can be typed as they are."""
+QUIET_SECONDS = 60
+"""Time without requests after which an asynchronous endpoint scales to zero: a twentieth of AWS's."""
 GUIDE = """\
 Ready: account {account} in {region}. Waiting takes a twentieth of the time.
 
@@ -41,6 +43,7 @@ def main() -> None:
         Account(Path(folder)) as account,
         proxy(account.port) as proxy_url,
     ):
+        (account.folder / "hold" / "Scaling").write_text(str(QUIET_SECONDS))
         file = write_variables(account, proxy_url)
         print(GUIDE.format(account=ACCOUNT, region=REGION, file=file, proxy=proxy_url, folder=folder), flush=True)
         with contextlib.suppress(KeyboardInterrupt):

@@ -113,8 +113,8 @@ class SageMakerSetup:
         self.sagemaker, self.runtime, self.scaling = server.clients.values()
 
     @contextmanager
-    def hold(self, status: str) -> Iterator[None]:
-        (self.folder / status).touch()
+    def hold(self, status: str, text: str = "") -> Iterator[None]:
+        (self.folder / status).write_text(text)
         yield
         (self.folder / status).unlink()
 

@@ -56,3 +56,17 @@ def test_an_endpoint_scales_to_zero_and_wakes_while_a_test_lets_it(setup: SageMa
         setup.invoke_async(b"in")
         assert setup.notification()[0] == "SuccessTopic"
     assert instances() == 1
+
+
+def test_an_endpoint_stays_awake_for_the_quiet_time_of_the_switch(setup: SageMakerSetup) -> None:
+    setup.create_endpoint(asynchronous=True)
+    setup.scaling.register_scalable_target(**TARGET, MinCapacity=0, MaxCapacity=1)
+
+    def instances() -> int:
+        return int(setup.wait_until_settled()["ProductionVariants"][0]["CurrentInstanceCount"])
+
+    began = time.monotonic()
+    with setup.hold("Scaling", "3"):
+        while instances():
+            time.sleep(0.05)
+    assert time.monotonic() - began >= 3

@@ -27,8 +27,8 @@ def key_of(parameters: Parameters) -> Key:
 class AutoScaling:
     """Keeps targets and policies of `endpoints`, whose waiting invocations are in `backlog`.
 
-    While the file `switch` exists, an endpoint that may scale to zero does so when nothing waits, and wakes for a
-    request. A policy's metric and cooldown do not matter.
+    While the file `switch` exists, an endpoint that may scale to zero does so when nothing has waited for the seconds
+    in the file (empty: at once), and wakes for a request. A policy's metric and cooldown do not matter.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint], backlog: Mapping[str, int], switch: Path) -> None:
@@ -36,6 +36,7 @@ class AutoScaling:
         self.targets: dict[Key, Parameters] = {}
         self.policies: dict[tuple[Key, str], Parameters] = {}
         self._stopped = threading.Event()
+        self.busy_at: dict[str, float] = {}
         threading.Thread(target=self._scale_all, daemon=True).start()
 
     def stop(self) -> None:
@@ -44,14 +45,28 @@ class AutoScaling:
 
     def _scale_all(self) -> None:
         while not self._stopped.wait(SCALING_SECONDS):
-            if self.switch.exists():
+            quiet_seconds = self._quiet_seconds()
+            if quiet_seconds is not None:
                 for key, target in list(self.targets.items()):
                     endpoint = self.endpoints.get(key[1].split("/")[1])
                     if endpoint and endpoint.fleet and endpoint.status == "InService" and not target["MinCapacity"]:
-                        self._scale(endpoint, endpoint.fleet.instances, target["SuspendedState"])
+                        self._scale(endpoint, endpoint.fleet.instances, target["SuspendedState"], quiet_seconds)
 
-    def _scale(self, endpoint: Endpoint, instances: int, suspended: Parameters) -> None:
-        wanted = 1 if self.backlog.get(endpoint.name) else 0
+    def _quiet_seconds(self) -> float | None:
+        """Return the seconds in the switch; None: there is no switch."""
+        try:
+            return float(self.switch.read_text() or 0)
+        except FileNotFoundError:
+            return None
+
+    def _scale(self, endpoint: Endpoint, instances: int, suspended: Parameters, quiet_seconds: float) -> None:
+        waits = bool(self.backlog.get(endpoint.name))
+        if waits or not instances:
+            self.busy_at[endpoint.name] = time.monotonic()
+        quiet = time.monotonic() - self.busy_at.setdefault(endpoint.name, time.monotonic())
+        if not waits and quiet < quiet_seconds:
+            return
+        wanted = int(waits)
         direction = "Out" if wanted > instances else "In"
         if wanted != instances and not suspended.get(f"DynamicScaling{direction}Suspended"):
             endpoint.scale(wanted)
