@@ -282,6 +282,7 @@ def test_s3_without_the_packages_of_aws(run: Easel, tmp_path: Path, monkeypatch:
     assert (added.exit_code, "requirements.txt" in added.stderr) == (3, True)
 
 
+@pytest.mark.slow
 def test_a_laptop_without_the_packages_of_aws(hub: HubServer, checkpoint: Path, tmp_path: Path) -> None:
     """In processes of their own, because other tests have imported boto3."""
     program = "import sys; sys.modules.update(boto3=None, botocore=None); from easel.cli import app; app()"
