@@ -33,6 +33,7 @@ class ServedModel:
         self._expected = expected_bytes(entry)
         self._loaded_bytes = entry.weights_bytes + LIBRARIES_BYTES
         self._load_seconds, self._resident, self._peak, self._has_run = 0.0, 0, 0, False
+        self._load_peak = 0
         self.loading = False
         self.used_at = 0.0
         """When it was loaded, or its last job ended, on the monotonic clock."""
@@ -74,13 +75,14 @@ class ServedModel:
         with suppress(OSError):
             self._resident = resident_bytes(self.container.pid)
         self._peak = max(self._peak, self._resident)
+        self._load_peak = max(self._load_peak, self._resident) if self.loading else 0
 
     def state(self) -> EndpointState:
         if self.loaded:
             return EndpointState("ready")
         last = f" That took {self._load_seconds:.0f} s the last time." if self._load_seconds else ""
         if self.loading or 0 < self.failures < MAX_FAILED_STARTS:
-            percent = min(90, 10 * (10 * self.resident // self._loaded_bytes))
+            percent = min(90, 10 * (10 * self._load_peak // self._loaded_bytes))
             return EndpointState("starting", f"The model is loading: about {percent} %.{last}")
         if self.failures:
             return EndpointState("broken", f"The model does not start: {self.failure}.")

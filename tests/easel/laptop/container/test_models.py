@@ -27,7 +27,8 @@ from easel.laptop.api_handler import make_handler
 from easel.laptop.catalogue import find
 from easel.laptop.clock import InterruptibleClock
 from easel.laptop.container import models as module
-from easel.laptop.container.memory import Memory
+from easel.laptop.container import served_model
+from easel.laptop.container.memory import LIBRARIES_BYTES, Memory
 from easel.laptop.container.models import Models
 from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
@@ -419,6 +420,19 @@ def test_the_expected_memory_is_measured_after_the_first_job(tmp_path: Path) -> 
         assert 10**7 < model.needed == model.resident < expected_bytes(entry)
 
     service.run(work)
+
+
+def test_the_progress_of_loading_does_not_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process frees memory while it loads, and a machine that is short of memory takes some away."""
+    entry = find(MODEL)
+    model, all_bytes = ServedModel("fake", entry, tmp_path / "log"), entry.weights_bytes + LIBRARIES_BYTES
+    seen = []
+    for loading, share in ((True, 0.65), (True, 0.4), (True, 0.85), (False, 0.85), (True, 0.25)):
+        model.loading = loading
+        monkeypatch.setattr(served_model, "resident_bytes", lambda _, share=share: int(share * all_bytes))
+        model.measure()
+        seen += [model.state().detail] if loading else []
+    assert seen == [f"The model is loading: about {percent} %." for percent in (60, 60, 80, 20)]
 
 
 @pytest.mark.parametrize("spare", [-1, 0])
