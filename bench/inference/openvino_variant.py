@@ -24,6 +24,8 @@ class OpenVino(Careful):
         if device != "cpu":
             raise ImportError("OpenVINO is compared on CPUs only")
         sys.path.append(str(PACKAGES))
+        # On import it would report its use to its vendor, unless the module that sends the report is missing.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import openvino
 
         self.openvino, self.cache = openvino, folder.parent / f"{folder.name}-openvino"
@@ -45,12 +47,21 @@ class OpenVino(Careful):
         ov = self.openvino
         file = self.cache / f"{name}-{self.case.side}-{self.case.images}.xml"
         if not file.exists():
-            shapes = [tuple(value.shape) for value in inputs]
-            ov.save_model(ov.convert_model(module(), example_input=inputs, input=shapes), file)
+            ov.save_model(_convert(ov, module(), inputs), file)
         precision = "bf16" if str(self.dtype) == "torch.bfloat16" else "f32"
         options = {"INFERENCE_PRECISION_HINT": precision, "CACHE_DIR": str(self.cache)}
         compiled = ov.Core().compile_model(file, "CPU", options)
         return lambda *values: compiled([value.numpy() for value in values])[0]
+
+
+def _convert(ov: Any, module: Any, inputs: tuple[Any, ...]) -> Any:
+    """Return the graph for these inputs. Weights of 16 bits stay so, and the tracer does not check itself."""
+    from openvino.frontend.pytorch.patch_model import __make_16bit_traceable as keep_16_bits
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    keep_16_bits(module.eval().requires_grad_(False))
+    decoder = TorchScriptPythonDecoder(module, example_input=inputs, trace_kwargs={"check_trace": False})
+    return ov.convert_model(decoder, example_input=inputs, input=[tuple(value.shape) for value in inputs])
 
 
 def _inputs(torch: Any, pipeline: Any, rows: int, side: int) -> tuple[Any, ...]:
@@ -64,12 +75,12 @@ def _inputs(torch: Any, pipeline: Any, rows: int, side: int) -> tuple[Any, ...]:
 
 
 def _positional(torch: Any, unet: Any) -> Any:
-    """Return the UNet, in float32, with inputs by position: the conversion can read neither bfloat16 nor mappings."""
+    """Return the UNet with inputs by position: the conversion cannot read mappings."""
 
     class Positional(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.unet = unet.float()
+            self.unet = unet
 
         def forward(self, sample: Any, timestep: Any, texts: Any, *added: Any) -> Any:
             conditions = dict(zip(("text_embeds", "time_ids"), added, strict=True)) if added else None
@@ -79,12 +90,12 @@ def _positional(torch: Any, unet: Any) -> Any:
 
 
 def _decoder(torch: Any, vae: Any) -> Any:
-    """Return the decoder in float32."""
+    """Return the decoder as a module."""
 
     class Decoder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.vae = vae.float()
+            self.vae = vae
 
         def forward(self, latents: Any) -> Any:
             return self.vae.decode(latents, return_dict=False)[0]
