@@ -14,7 +14,7 @@ import {
   openPage,
 } from './browser'
 
-/** A prompt with which the fake container takes that many seconds, in ten steps with previews. */
+/** A prompt with which the fake container takes two seconds, in ten steps with previews: no test misses the job. */
 const SLOW = 'slow 2'
 
 test('behind a proxy, below a path, the page does all that it does without one', async () => {
@@ -52,8 +52,8 @@ test('behind a proxy, below a path, the page does all that it does without one',
 test('below a path the service worker keeps the page, and nothing of the API or of other paths', async () => {
   // Without HTTPS, only names of this machine have a service worker.
   const address = EASEL.replace(/\/\/[^:/]+/, '//127.0.0.1')
-  const page = await openPage({ steps: 1, at: address, serviceWorkers: 'allow', expected: /Failed to load resource/ })
-  await generate(page)
+  const page = await openPage({ at: address, serviceWorkers: 'allow', expected: /Failed to load resource/ })
+  await generate(page, SLOW)
   const { scope, kept } = await page.evaluate(async () => {
     const registration = await navigator.serviceWorker.ready
     const caching = await Promise.all((await caches.keys()).map((name) => caches.open(name)))
