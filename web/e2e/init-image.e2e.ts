@@ -167,6 +167,9 @@ test('on a phone the page scrolls to the preview, and stays there if a control l
   expect(await page.evaluate(isStageInView)).toBe(true)
   expect(await progressHidesPreview(page)).toBe(false)
   await screenshot(page, 'preview-phone')
+  await button(page, en.generate.cancel).click()
+  await idle(page)
+  await expect.poll(async () => (await newestJob()).status).toBe('cancelled')
 })
 
 test.each(['png', 'webp', 'jpeg'])('the page reads the parameters that the server writes into a %s', async (format) => {

@@ -136,9 +136,13 @@ test('a running job continues after a reload', async () => {
 test('the last image stays, dimmed, while the next is generated', async () => {
   const page = await openPage()
   await generate(page)
+  let release = () => {}
+  const released = new Promise<void>((resolve) => (release = resolve))
+  await page.route(`${EASEL}/jobs`, (route) => released.then(() => route.continue()))
   await page.keyboard.press('Control+Enter')
   await page.locator(`${STAGE_IMAGE}.dimmed`).waitFor()
   await screenshot(page, 'running-over-last')
+  release()
   await idle(page)
 })
 
