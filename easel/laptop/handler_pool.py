@@ -82,7 +82,12 @@ class HandlerPool:
             raise BusyError
         response = asyncio.get_running_loop().run_in_executor(self._threads, handler, event)
         response.add_done_callback(lambda _: self._idle.put_nowait(handler))
-        return await asyncio.shield(response)
+        try:
+            return await asyncio.shield(response)
+        except asyncio.CancelledError:
+            if response.cancelled():  # by `stop`, before a thread took it; the caller goes on
+                raise BusyError from None
+            raise
 
     def wake(self) -> None:
         """Make handlers that wait for a job look again."""

@@ -162,6 +162,22 @@ def test_stop_ends_waiting_handlers() -> None:
     run(test, make=make)
 
 
+def test_stop_refuses_an_event_that_no_thread_has_taken() -> None:
+    release = threading.Event()
+
+    async def test(pool: HandlerPool) -> None:
+        pool._threads.submit(release.wait)
+        waiting = asyncio.create_task(pool.call(1))
+        while not pool._threads._work_queue.qsize():
+            await asyncio.sleep(0.01)
+        pool.stop()
+        with pytest.raises(BusyError):
+            await waiting
+        release.set()
+
+    run(test, size=1)
+
+
 def test_a_handler_that_cannot_be_made_is_an_error_of_start() -> None:
     def make(clock: InterruptibleClock) -> Handler:
         raise ImportError("broken")
