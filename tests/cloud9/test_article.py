@@ -50,7 +50,7 @@ def run_node(script: str, *arguments: str) -> Any:
         ["node", str(HERE / script), str(ROOT), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)

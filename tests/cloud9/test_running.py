@@ -69,7 +69,7 @@ def test_image_end_to_end(easel_url: str, server: str, tmp_path: Path) -> None:
     with running(command, url, tmp_path / "log", EASEL_URL=easel_url, EASEL_KEY="the-key"):
         assert 'max="1024" step="8"' in httpx.get(url, timeout=60).text
         form = {"inputContent": (None, "a red apple"), "width": (None, "256"), "length": (None, "128")}
-        response = httpx.post(f"{url}/predictor", files=form, timeout=120)
+        response = httpx.post(f"{url}/predictor", files=form, timeout=400)
     assert response.status_code == 200
     image = image_in(response.text)
     assert image.size == (256, 128)

@@ -35,7 +35,7 @@ def test_the_examples_run(language: str, easel: str, tmp_path: Path) -> None:
     command = {"sh": "bash", "python": sys.executable, "js": "node"}[language]
     environment = {**os.environ, "EASEL_URL": f"{easel}/", "EASEL_KEY": ""}
     done = subprocess.run(
-        [command, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [command, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "apple.png").read_bytes().startswith(b"\x89PNG")

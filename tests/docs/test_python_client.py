@@ -19,7 +19,7 @@ def test_the_examples_run(easel: str, tmp_path: Path) -> None:
     program = "\n".join(re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "EASEL_URL": easel, "EASEL_KEY": ""}
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"apple-7.png", "apple-8.png"}
     assert "succeeded (7,)" in done.stdout

@@ -119,6 +119,6 @@ def test_a_signal_during_the_imports_is_one_line(
     )
     variables = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     command = [sys.executable, "-m", "easel", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stderr.splitlines()[-1:]) == (128 + number, ["Interrupted."])
     assert "Traceback" not in done.stderr

@@ -34,7 +34,7 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*EASEL, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*EASEL, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 @pytest.mark.laptop

@@ -43,7 +43,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 @pytest.fixture(scope="module")
 def generated(real: Laptop) -> dict[str, Any]:
-    response = real.http.post("/generate", json=REQUEST, timeout=120)
+    response = real.http.post("/generate", json=REQUEST, timeout=400)
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
@@ -110,7 +110,7 @@ def test_an_image_can_start_the_next_and_keeps_its_parameters(real: Laptop, tmp_
 
 def test_a_lora_changes_the_style_of_its_request_alone(real: Laptop, generated: dict[str, Any]) -> None:
     def generate(**changes: Any) -> list[str]:
-        response = real.http.post("/generate", json={**REQUEST, **changes}, timeout=120)
+        response = real.http.post("/generate", json={**REQUEST, **changes}, timeout=400)
         assert response.status_code == 200, response.text
         images: list[str] = response.json()["generated_images"]
         return images
@@ -130,7 +130,7 @@ def test_a_lora_changes_the_style_of_its_request_alone(real: Laptop, generated: 
 
 def test_one_id_links_the_logs_of_api_and_container(real: Laptop) -> None:
     """From the response's `x-request-id` to the container's line about the images."""
-    request = real.http.post("/generate", json=REQUEST, timeout=120).headers["x-request-id"]
+    request = real.http.post("/generate", json=REQUEST, timeout=400).headers["x-request-id"]
     (accepted,) = (line for line in logged(real, "api", "message", "accepted") if line["request_id"] == request)
     lines = logged(real, "model-emoji", "event", "generated")
     assert [line["images"] for line in lines if line["inference_id"] == accepted["inference_id"]] == [2]

@@ -227,7 +227,7 @@ def run(code: str, **more: str) -> Any:
     """Run Python code with the functions' import root, and return the JSON that it prints last."""
     path = os.pathsep.join(map(str, (ROOT / "lambda", Path(__file__).parent)))
     env = os.environ | VARIABLES | {"PYTHONPATH": path} | more
-    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 

@@ -89,7 +89,7 @@ def create_certificate(folder: Path) -> tuple[Path, Path]:
     subject = ("-subj", "/CN=localhost", "-addext", names)
     files = ("-out", str(certificate), "-keyout", str(key))
     subprocess.run(
-        ("openssl", "req", "-x509", *options, *subject, *files), check=True, capture_output=True, timeout=120
+        ("openssl", "req", "-x509", *options, *subject, *files), check=True, capture_output=True, timeout=400
     )
     return certificate, key
 

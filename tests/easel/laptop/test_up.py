@@ -27,7 +27,7 @@ pytestmark = pytest.mark.laptop
 def start_error(*options: str, data: Path) -> tuple[int, str]:
     """Return the exit code and the output of an `easel up` that does not start."""
     command = [*EASEL, "up", "--port", str(free_port()), "--container", FAKE, "--data", str(data), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * SECONDS)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=5 * SECONDS)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 

@@ -186,7 +186,7 @@ def test_standard_output_is_the_protocols_alone(laptop: Laptop, tmp_path: Path) 
         process.stdin.flush()
         if "id" in message:
             lines.append(json.loads(process.stdout.readline()))
-    rest, errors = process.communicate(timeout=120)
+    rest, errors = process.communicate(timeout=400)
     assert (process.returncode, rest, "noise" in errors) == (0, "", True), errors
     assert [line["id"] for line in lines] == [1, 2]
 
@@ -194,14 +194,14 @@ def test_standard_output_is_the_protocols_alone(laptop: Laptop, tmp_path: Path) 
 def test_without_the_package(tmp_path: Path) -> None:
     (tmp_path / "mcp.py").write_text("raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    done = subprocess.run([*EASEL, "mcp"], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*EASEL, "mcp"], env=environment, capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (3, "", False)
     assert "requirements-mcp.txt" in done.stderr
 
 
 def test_the_command_line_starts_without_the_package() -> None:
     code = "import sys, easel.cli; sys.exit('mcp' in sys.modules or 'httpx' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=400).returncode == 0
 
 
 # --- images --------------------------------------------------------------------------------------

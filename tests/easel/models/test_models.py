@@ -59,7 +59,7 @@ def test_a_checkpoint_becomes_a_model_that_generates(run: Easel, checkpoint: Pat
     container = "easel.laptop.container.server"
     with Laptop(tmp_path / "data", "--model", str(tmp_path / "panda"), container=container) as laptop:
         request = {"prompt": "a panda", "num_inference_steps": 2, "width": 64, "height": 64, "seed": 1}
-        response = laptop.http.post("/generate", json=request, timeout=120)
+        response = laptop.http.post("/generate", json=request, timeout=400)
         assert response.status_code == 200, response.text
         assert len(response.json()["images"]) == 1
 
