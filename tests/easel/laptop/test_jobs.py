@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -60,24 +61,36 @@ def test_cancel_ends_a_queued_job_and_stops_a_running_one(laptop: Laptop) -> Non
     assert (invocations(laptop, waiting), invocations(laptop, running)) == (0, 1)
 
 
-def stream(url: str, stop_after: int | None = None) -> list[dict[str, Any]]:
-    """Return the events of a job until it ends, or the first `stop_after`."""
-    events: list[dict[str, Any]] = []
+Events = list[dict[str, Any]]
+
+
+def stream(url: str, stop_after: int | None = None, on_event: Callable[[Events], None] = lambda _: None) -> Events:
+    """Return the events of a job until it ends, or the first `stop_after`. `on_event` gets those until then."""
+    events: Events = []
     with httpx.stream("GET", url, timeout=SECONDS, trust_env=False) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         for line in response.iter_lines():
             if line.startswith("data: "):
                 events.append(json.loads(line.removeprefix("data: ")))
+                on_event(events)
             if stop_after and len(events) >= stop_after:
                 break
     return events
 
 
-def test_events_follow_a_job_to_its_end(laptop: Laptop) -> None:
-    id = laptop.submit("slow 4")
-    events = stream(f"{laptop.url}/jobs/{id}/events")
+def steps_of(events: Events) -> list[int]:
+    return [job["progress"]["step"] for job in events if job["progress"]]
+
+
+def test_events_follow_a_job_to_its_end(laptop: Laptop, tmp_path: Path) -> None:
+    def finish(events: Events) -> None:
+        if len(steps_of(events)) >= 3:
+            (tmp_path / "go").touch()
+
+    id = laptop.submit(f"until {tmp_path}/go")
+    events = stream(f"{laptop.url}/jobs/{id}/events", on_event=finish)
     assert [job["status"] in ENDED for job in events] == [False] * (len(events) - 1) + [True]
-    steps = [job["progress"]["step"] for job in events if job["progress"]]
+    steps = steps_of(events)
     assert len(steps) >= 3
     assert steps == sorted(set(steps))
     assert events[-1]["images"]
