@@ -70,8 +70,8 @@ def test_cancel_a_waiting_job(async_account: Deployment) -> None:
     api, jobs = async_account.api, list[Any]()
 
     def cancelled() -> bool:
-        steps = ({"num_inference_steps": 20}, {})
-        jobs[:] = [api.call("POST", "/jobs", {**REQUEST, **more}).json for more in steps]
+        bodies = ({**REQUEST, "num_inference_steps": 20}, REQUEST)
+        jobs[:] = [api.call("POST", "/jobs", body).json for body in bodies]
         response = api.call("DELETE", jobs[1]["urls"]["cancel"])
         if response.status != 200:
             assert_problem(response, 409, "job_finished")
