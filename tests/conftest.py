@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,8 @@ UNMEASURED = (
 
 The measurement doubles the time of Python code; their fixtures are measured. Processes that tests start are not.
 """
+MEASURED_CASES = 4
+"""Parameter sets of a test whose coverage is measured. Others take mostly the same lines."""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 """Marker to the group of tests that one worker runs, so that their session fixtures are built once."""
 LONGEST_FIRST = (
@@ -138,7 +141,12 @@ def _coverage_markers(path: Path) -> frozenset[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add markers and groups, and sort the groups. Tests without a group go by file."""
+    cases = Counter[str]()
     for item in items:
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        if cases[test] > MEASURED_CASES:
+            item.add_marker("no_cover")
         shared = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
         for name in {*shared, *_folder_markers(item.path), *_coverage_markers(item.path)}:
             item.add_marker(name)
