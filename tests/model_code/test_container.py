@@ -260,7 +260,7 @@ def test_it_ends_if_the_model_does_not_load(
 def test_the_real_code_generates_the_same_images_as_predict_fn(
     serve: Callable[..., RunningContainer], folder: Path, model: Any, send: Callable[..., Any]
 ) -> None:
-    variables = {"EASEL_MODEL_PROFILE": render_profile(PROFILE)}
+    variables = {"EASEL_MODEL_PROFILE": render_profile(PROFILE), "OMP_NUM_THREADS": "1"}  # as here
     container = serve("--model-dir", str(folder), "--code-dir", str(ROOT / "model_code"), "--port", "0", **variables)
     wait_until(lambda: container.ping() == 200, seconds=240)
     body = {"prompt": ["a", "b"], "seed": 7, "scheduler": "euler_a", "width": 128}

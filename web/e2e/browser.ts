@@ -123,7 +123,8 @@ export async function idle(page: Page): Promise<void> {
 
 export const button = (page: Page, name: string) => page.getByRole('button', { name })
 
-export const openAdvanced = (page: Page) => button(page, en.advanced.title).click()
+/** Open the advanced settings by a key: a click may miss while the page still moves what is above them. */
+export const openAdvanced = (page: Page) => button(page, en.advanced.title).press('Enter')
 
 /** Choose an item of the image's menu. */
 export async function chooseMenuItem(page: Page, name: string): Promise<void> {

@@ -3,14 +3,13 @@
 import fcntl
 import os
 import socket
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 FIRST, LAST = 20_000, 32_767
 """Below the ports that Linux and macOS give to clients: none of these takes a port before its program listens."""
-COUNTER = Path(tempfile.gettempdir()) / f"easel-tests-{os.getuid()}.port"
-"""The last port that any process of this machine has taken: two that start at the same time get different ports."""
+COUNTER = Path(f"/tmp/easel-tests-{os.getuid()}.port")
+"""The last port that a process of this user has taken, whatever its TMPDIR: no two get the same."""
 
 
 def free_port() -> int:
