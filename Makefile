@@ -35,7 +35,7 @@ test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print
 test-clients: $(VENV)/dev  ## run clients of OpenAI and others, pinned; installs them once into .cache/clients
 	$(PYTEST) -n 0 -m clients tests/clients $(ARGS) || $(RERUN)
 
-test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: two and a half minutes on two cores
+test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: two minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)
 
 screenshots: $(VENV)/dev web/dist/index.html  ## write screenshots of every state of the page, in five widths, to web/out/

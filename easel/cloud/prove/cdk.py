@@ -77,7 +77,7 @@ class Cdk:
         logs.mkdir(parents=True, exist_ok=True)
         program = self._root / "node_modules" / ".bin" / "cdk"
         try:
-            log = logs / f"{time.time():.1f}-{arguments[0]}.log"
+            log = logs / f"{time.time():.6f}-{arguments[0]}.log"
             with log.open("wb") as file:
                 process = subprocess.Popen(
                     (str(program), *arguments, *OPTIONS), cwd=self._root, env=self._environment, stdout=file,
