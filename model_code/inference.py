@@ -1,5 +1,6 @@
 """The four functions that the serving toolkit calls. Errors are returned: an exception would become status 400."""
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,10 @@ def predict_fn(data: ReceivedRequest | EaselError, model: Model | EaselError) ->
     except EaselError as error:
         log("refused", code=error.code)
         error.__context__ = None  # its frames, and those of the traceback, keep the tensors of the failed request alive
-        return error.with_traceback(None)
+        failure = error.with_traceback(None)
+        if failure.code == "gpu_out_of_memory":
+            gc.collect()  # on Python 3.12 the frames are in a cycle
+        return failure
     except Exception as error:
         log_exception(error)
         message = f"the model failed ({type(error).__name__})"
