@@ -18,6 +18,7 @@ from bench.inference.cases import ROOT, Case, model_folder
 from bench.inference.measure import Workers, measure
 from bench.inference.report import table
 from bench.inference.tail import measure_tail
+from bench.inference.worker import WorkerError
 from bench.laptop import machine
 
 VARIANTS = ("B0", "B1", "B2", "OpenVINO", "Easel")
@@ -63,6 +64,8 @@ def main() -> None:
             print(table(result), flush=True)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except WorkerError as error:
+        sys.exit(str(error))
     finally:
         workers.close()
     print(file)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,24 @@ class Worker:
     def request(self, **message: Any) -> dict[str, Any]:
         """Send a message and return the response. Raises WorkerError."""
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            lines = self._process.communicate()[1].strip().splitlines() or ["it ended"]
-            raise WorkerError(lines[-1])
+            raise WorkerError(self._end())
         value: dict[str, Any] = json.loads(line)
         if "error" in value:
             raise WorkerError(value["error"])
         return value
+
+    def _end(self) -> str:
+        """Return why the process ended."""
+        assert self._process.stderr
+        lines = self._process.stderr.read().strip().splitlines() or ["it ended"]
+        if self._process.wait() != -signal.SIGKILL:
+            return lines[-1]
+        return f"{self.variant} was killed, perhaps because memory was short. Compare fewer at once: --variant B1 Easel"
 
     def unload(self) -> None:
         """Free the memory of the model."""

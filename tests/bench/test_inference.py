@@ -13,6 +13,7 @@ import pytest
 from bench.inference import __main__ as program
 from bench.inference import measure, report
 from bench.inference.machine import quantiles
+from bench.inference.worker import Worker, WorkerError
 from tests.deploy.harness.forks.project import forked, forked_children, project_forks
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,15 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse("--case", "sdxl", "sd-1.5", "--variant", "B1") == (["sdxl", "sd-1.5"], ["B1"], 60)
     with pytest.raises(SystemExit):
         parse("--variant", "B0")
+
+
+def test_a_variant_that_was_killed_says_what_to_do() -> None:
+    worker = Worker("B1", "cpu")
+    worker._process.kill()
+    worker._process.wait()
+    with pytest.raises(WorkerError, match=r"B1 was killed, .* Compare fewer at once"):
+        worker.request(do="machine")
+    worker.close()
 
 
 def test_ratios_stay_in_their_tier() -> None:
