@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -273,10 +273,11 @@ def check(id: Id) -> None:
 
 
 @app.command(
-    short_help="Delete an entry, and what `pull` downloaded.",
+    short_help="Delete an entry or an item of it, and what `pull` downloaded.",
     epilog=with_program_name("""\b
 Examples:
   easel models remove sd-1.5 --files    # frees the disk; easel models pull brings them again
+  easel models remove sd-1.5 --extra style
   easel models remove mine
 
 \b
@@ -288,6 +289,9 @@ def remove(
     files_only: Annotated[
         bool, typer.Option("--files", help="Delete only what `pull` downloaded; keep the entry.")
     ] = False,
+    extra: Annotated[
+        str | None, typer.Option(metavar="ID", help="Delete only this LoRA, ControlNet or embedding of the model.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete the entry of a model and the files that `pull` downloaded. Files of your own stay."""
@@ -295,17 +299,16 @@ def remove(
     from easel.models.pulled import delete, pulled
 
     entry = find(id)
+    if extra is not None:
+        _remove_extra(entry, extra, files_only=files_only, yes=yes)
+        return
     folders = pulled(entry)
     paths = [*folders, *([] if files_only else [entry.file])]
     if not paths:
         why = _unmarked(entry) if entry.path.exists() else "easel models pull wrote no file of it"
         fix = f"Delete it yourself, if nothing in it is yours: rm -r {quote(str(entry.path))}"
         raise CommandError("There is nothing to delete", where=id, why=why, fix=fix if entry.path.exists() else "")
-    if not yes:
-        if not sys.stdin.isatty():
-            why = "there is no terminal to ask you"
-            raise CommandError("Nothing was deleted", where=", ".join(map(str, paths)), why=why, fix="Add --yes.")
-        typer.confirm(printable(f"Delete {', '.join(map(str, paths))}?"), abort=True, err=True)
+    _confirm(paths, yes=yes)
     for path in paths:  # the entry last: without it nothing finds the folders
         try:
             delete(path) if path in folders else path.unlink()
@@ -317,6 +320,29 @@ def remove(
             Terminal().print(f"{path} stays, with the files that easel models pull did not write.")
     if entry.path.exists() and entry.path.absolute() not in folders:
         Terminal().print(f"{entry.path} stays: {_unmarked(entry)}. If nothing in it is yours, delete it yourself.")
+
+
+def _remove_extra(entry: Entry, name: str, *, files_only: bool, yes: bool) -> None:
+    """Delete an extra of a model: its item of the entry, and its file if `pull` wrote it."""
+    from easel.models.extra_removal import plan_removal
+
+    removal = plan_removal(entry, name, files_only=files_only)
+    _confirm(removal.parts, yes=yes)
+    for part in removal.run():
+        print(part)
+    for line in removal.notes:
+        Terminal().print(line)
+
+
+def _confirm(parts: Sequence[object], *, yes: bool) -> None:
+    """Ask whether to delete. Raises CommandError without a terminal, and Abort for a no."""
+    if yes:
+        return
+    shown = ", ".join(map(str, parts))
+    if not sys.stdin.isatty():
+        why = "there is no terminal to ask you"
+        raise CommandError("Nothing was deleted", where=shown, why=why, fix="Add --yes.")
+    typer.confirm(printable(f"Delete {shown}?"), abort=True, err=True)
 
 
 def _unmarked(entry: Entry) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.printable import printable
 from easel.models.control_folder import control_file
+from easel.models.entry_text import insert
 from easel.models.extra_kind import ExtraKind, extra_kind
 from easel.models.findings import find, model_errors, origin_of
 from easel.models.given_file import GivenFile, is_single, open_given
@@ -80,19 +80,6 @@ def _name(given: GivenFile) -> str:
     """Return the name of the file, or that of its repository where diffusers named the file."""
     repository: str = given.fields.get("repository", "")
     return repository.partition("/")[2] if repository and _GENERIC.match(given.name) else given.name
-
-
-def insert(text: str, key: str, item: Mapping[str, Any]) -> str:
-    """Return the text of an entry with an item more in the list `key`. The rest keeps its form."""
-    line = f"    {json.dumps(item, ensure_ascii=False)}\n  ]"
-    decoder, at = json.JSONDecoder(), text.index("{") + 1
-    while match := re.compile(r'[\s,]*(?=")').match(text, at):
-        name, at = decoder.raw_decode(text, match.end())
-        start = at + len(text[at:]) - len(text[at:].lstrip().removeprefix(":").lstrip())
-        value, at = decoder.raw_decode(text, start)
-        if name == key:
-            return f"{text[: at - 1].rstrip()}{',' if value else ''}\n{line}{text[at:]}"
-    return f'{text[: text.rindex("}")].rstrip()},\n  "{key}": [\n{line}\n}}\n'
 
 
 def _place(given: GivenFile, kind: ExtraKind, entry: Entry, id: str, text: str) -> Path | None:

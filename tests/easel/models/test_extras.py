@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from easel.laptop.catalogue import find
-from easel.models.extras import insert
+from easel.models.entry_text import insert, remove
 from tests.checkpoints import save_checkpoint
 from tests.easel.models.conftest import Easel
 from tests.easel.models.test_models import LORA, MIT, entry, files_in
@@ -298,4 +298,20 @@ def test_the_rest_of_an_entry_keeps_its_form(path: Path, key: str) -> None:
 
 def test_an_entry_of_any_form() -> None:
     for text in ('{"a": 1, "loras" :[ ]}', '{"a": "}]", "loras": []\n}', '{"a": 1}'):
-        assert json.loads(insert(text, "loras", {"id": "b"}))["loras"] == [{"id": "b"}]
+        new = insert(text, "loras", {"id": "b"})
+        assert json.loads(new)["loras"] == [{"id": "b"}]
+        assert json.loads(remove(new, "loras", "b")) == {"a": json.loads(text)["a"]}
+
+
+@pytest.mark.parametrize("place", ['{%s, "a": 1}', '{ "a": 1 ,\n%s}', '{"z": [], %s,"a": {"loras": 1}}'])
+def test_an_item_leaves_an_entry(place: str) -> None:
+    items = '[{"id": "a", "x": "]"},\n {"id": "b"} , {"id":"c"}]'
+    text = place % f'"loras" : {items}'
+    for id in "abc":
+        left = [item for item in json.loads(items) if item["id"] != id]
+        new = remove(text, "loras", id)
+        assert json.loads(new) == json.loads(text) | {"loras": left}
+        assert new.startswith(text.partition("[{")[0]) and new.endswith(text.rpartition("}]")[2])
+    for id in "ab":
+        text = remove(text, "loras", id)
+    assert json.loads(remove(text, "loras", "c")) == {k: v for k, v in json.loads(text).items() if k != "loras"}

@@ -179,3 +179,49 @@ def test_what_an_interrupted_pull_left_is_not_taken_for_an_extra_of_a_changed_en
 
 def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_an_extra_leaves_its_model(run: Easel, origins: Path, checkpoint: Path) -> None:
+    """The file that `pull` wrote goes with its item; one of the user's own stays."""
+    model = add_base(run, "folder", checkpoint, origins)
+    own = origins / "own.safetensors"
+    own.write_bytes(flat(version="2"))
+    for source, id in (
+        ("org/model/blob/main/toy.safetensors", "toy"),
+        ("s3://mine/edges.safetensors", "edges"),
+        (own, "own"),
+    ):
+        assert run("add", source, "--to", model, "--id", id).exit_code == 0
+    assert run("pull", model).exit_code == 0
+    before = (model.with_suffix(".json")).read_text()
+    assert "--yes" in run("remove", model, "--extra", "toy").stderr
+    assert (
+        run("remove", model, "--extra", "own", "--files", "--yes").exit_code,
+        model.with_suffix(".json").read_text(),
+    ) == (1, before)
+    kept = run("remove", model, "--extra", "edges", "--files", "--yes")
+    assert (kept.exit_code, kept.stdout) == (0, f"{model}/controls/edges.safetensors\n")
+    assert find(str(model)).state == "controls/edges.safetensors not on this machine"
+    removed = run("remove", model, "--extra", "controls/edges", "--yes")
+    assert (removed.exit_code, removed.stdout) == (0, f"controls/edges of {model}.json\n")
+    removed = run("remove", model, "--extra", "toy", "--yes")
+    assert removed.stdout == f"embeddings/toy of {model}.json\n{model}/embeddings/toy.safetensors\n"
+    assert not (model / "embeddings").exists() and not (model / ".easel-pulled").exists()
+    removed = run("remove", model, "--extra", "own", "--yes")
+    assert (removed.exit_code, removed.stdout) == (0, f"loras/own of {model}.json\n")
+    assert (
+        "loras/own.safetensors stays" in removed.stderr.replace("\n", "") and (model / "loras/own.safetensors").exists()
+    )
+    assert not entry(model.with_suffix(".json")).keys() & {"loras", "controls", "embeddings"}
+
+
+def test_an_extra_that_cannot_leave(run: Easel, origins: Path, checkpoint: Path) -> None:
+    model = add_base(run, "folder", checkpoint, origins)
+    unknown = run("remove", model, "--extra", "toy", "--yes")
+    assert (unknown.exit_code, "no LoRA, no ControlNet" in unknown.stderr) == (2, True)
+    for source in ("org/model/blob/main/toy.safetensors", "s3://mine/edges.safetensors"):
+        assert run("add", source, "--to", model, "--id", "both").exit_code == 0
+    several = run("remove", model, "--extra", "both", "--yes")
+    assert (several.exit_code, "--extra controls/both" in several.stderr) == (2, True)
+    assert run("remove", model, "--extra", "embeddings/both", "--yes").exit_code == 0
+    assert run("remove", model, "--extra", "both", "--yes").exit_code == 0
