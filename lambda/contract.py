@@ -362,6 +362,8 @@ class ProfileControl:
     """The scale of a request that sets none."""
     preprocess: str | None = None
     """The item of `PREPROCESSORS` that makes its map of an ordinary image; None: maps are sent."""
+    inputs: str | None = None
+    """What its tensors do not say about its inputs; None: they say all."""
 
 
 @dataclass(frozen=True, kw_only=True)

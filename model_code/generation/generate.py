@@ -124,10 +124,10 @@ def _read_start(
 def _extras(model: Model, request: GenerationRequest) -> Iterator[ControlInput | None]:
     """Apply LoRAs, and provide ControlNets with their images, until the end of the block."""
     passes = (request, *([second_request(request, request.hires)] if request.hires else ()))
-    control = read_control(request.control, [generation_size(model, each) for each in passes])
+    control = read_control(request.control, [generation_size(model, each) for each in passes], model.profile)
     with ExitStack() as until_the_end:
         if control and model.controls:
-            nets = until_the_end.enter_context(model.controls.loaded(control.requested))
+            nets = until_the_end.enter_context(model.controls.loaded(control))
             control = replace(control, nets=nets)
         if model.loras:
             until_the_end.enter_context(model.loras.applied(request.loras))
@@ -351,7 +351,7 @@ def _create_run(
     if control is not None and isinstance(start, InpaintInput):
         control.check_mask(model.pipeline)
     checker = create_checker(model.pipeline, request)
-    own = ({"safety_checker": checker} if checker else {}) | (control.component if control else {})
+    own = ({"safety_checker": checker} if checker else {}) | (control.components(model.pipeline) if control else {})
     pipeline = request_pipeline(model.pipeline, request.scheduler, class_, **own)
     check_steps(pipeline.scheduler, request.num_inference_steps)
     if request.hires is not None:

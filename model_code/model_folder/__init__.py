@@ -20,7 +20,15 @@ from .errors import ModelFolderError
 from .extras import EXTRAS, check_digests, extra_ids, extra_path
 from .extras.controls import check_control, image_channels
 from .extras.embeddings import check_embedding
-from .extras.transformer_controls import GUIDANCE, REFINER, Z_IMAGE_PATCH, block_count, image_inputs
+from .extras.transformer_controls import (
+    GUIDANCE,
+    REFINER,
+    Z_IMAGE_PATCH,
+    block_count,
+    image_inputs,
+    reads_text,
+    second_attentions,
+)
 from .files import Files
 from .index import INDEX_FILE, Component, ModelIndex, parse_index
 from .json_files import JSON_BYTES, max_bytes, parse_settings
@@ -79,6 +87,8 @@ __all__ = [
     "read_header",
     "read_shapes",
     "read_vocabulary",
+    "reads_text",
+    "second_attentions",
     "select_local_files",
     "weights_stem",
 ]

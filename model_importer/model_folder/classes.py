@@ -168,16 +168,21 @@ class ControlFamily:
     """What each ControlNet adds to the work of a step: an upper bound for those that are published."""
     without: tuple[str, ...] = ()
     """What does not go with ControlNets: items of the contract's `CONTROL_WITHOUT`."""
+    inputs: tuple[str, ...] = ()
+    """Values of the key `inputs`, which an entry's ControlNets must have; empty: their tensors say all."""
 
 
 CONTROL_PIPELINES: Mapping[str, ControlFamily] = {
     "FluxPipeline": ControlFamily("FluxControlNetModel"),
     "QwenImagePipeline": ControlFamily("QwenImageControlNetModel", 1, 15, ("init_image", "mask_image", "hires")),
+    "StableDiffusion3Pipeline": ControlFamily(
+        "SD3ControlNetModel", 2, 105, ("init_image", "mask_image", "hires"), ("zeros", "text", "text-raw")
+    ),
     "StableDiffusionPipeline": ControlFamily(),
     "StableDiffusionXLPipeline": ControlFamily(),
     "ZImagePipeline": ControlFamily("ZImageControlNetModel", 1, 100, ("init_image", "strength", "hires", "range")),
 }
-"""Those whose ControlNets Easel loads. The tensors of those for Stable Diffusion 3 say too little."""
+"""Those whose ControlNets Easel loads."""
 
 _OF_DIFFUSERS = ("Autoencoder", "Scheduler", "Transformer2DModel", "UNet2D")
 _SAFETY_CHECKER = "StableDiffusionSafetyChecker"

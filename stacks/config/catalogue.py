@@ -277,6 +277,8 @@ class Control(Extra):
     """The scale of a request that sets none."""
     preprocess: Literal["canny"] | None = None
     """What makes its map of an ordinary image, if a request says so; default: requests send maps."""
+    inputs: str | None = None
+    """An item of its family's `inputs`, if that has any: what its tensors do not say."""
 
 
 class Embedding(Extra):
@@ -414,7 +416,7 @@ class Model(_Entry):
     @property
     def container_profile(self) -> str:
         """JSON for the container: what a request needs, and how the model is loaded."""
-        return self._render(CONTAINER_PROFILE, _NEEDED, dtype=self.dtype, variant=self.source.variant)
+        return self._render(CONTAINER_PROFILE, _NEEDED | {"inputs"}, dtype=self.dtype, variant=self.source.variant)
 
     @property
     def source_fields(self) -> dict[str, Any]:
@@ -681,6 +683,16 @@ def _check_controls(model: Model) -> None:
     if model.controls and model.pipeline not in CONTROL_PIPELINES:
         message = f"controls are for {', '.join(CONTROL_PIPELINES)}; {model.pipeline} takes no ControlNets."
         raise failure("conflict", "controls", message)
+    for control in model.controls:
+        allowed = CONTROL_PIPELINES[model.pipeline].inputs
+        if allowed and control.inputs not in allowed:
+            message = (
+                f"controls: {control.id!r} must have inputs, one of {', '.join(allowed)} (docs/how-to/control.md)."
+            )
+            raise failure("not_allowed" if control.inputs else "missing", "controls", message)
+        if control.inputs and not allowed:
+            message = f"controls: {control.id!r} has inputs, which those of {model.pipeline} do not need. Remove it."
+            raise failure("conflict", "controls", message)
 
 
 def _check_embeddings(model: Model) -> None:

@@ -17,11 +17,15 @@ def create_control(backbone: Any, *, seed: int = 1, **changes: Any) -> Any:
         "UNet2DConditionModel": _of_unet,
         "FluxTransformer2DModel": _of_flux,
         "QwenImageTransformer2DModel": _of_qwen_image,
+        "SD3Transformer2DModel": _of_sd3,
         "ZImageTransformer2DModel": _of_z_image,
     }[type(backbone).__name__](backbone, changes)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if name.startswith("controlnet_") or name.split(".")[-2] in ("after_proj", "before_proj"):
+            if name.startswith(("controlnet_", "pos_embed_input.")) or name.split(".")[-2] in (
+                "after_proj",
+                "before_proj",
+            ):
                 parameter.normal_(std=0.5)
     return net.eval()
 
@@ -55,6 +59,20 @@ def _of_qwen_image(transformer: Any, changes: dict[str, Any]) -> Any:
 
     settings = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
     return QwenImageControlNetModel.from_config(settings | {"num_layers": 1} | changes)
+
+
+STABILITY: dict[str, Any] = {
+    "joint_attention_dim": None, "use_pos_embed": False, "pos_embed_type": None, "pos_embed_max_size": None,
+    "force_zeros_for_pooled_projection": False, "dual_attention_layers": (), "qk_norm": None,
+}  # fmt: skip
+"""What Stability AI's ControlNets of Stable Diffusion 3.5 Large have: they do not read the prompt."""
+
+
+def _of_sd3(transformer: Any, changes: dict[str, Any]) -> Any:
+    from diffusers import SD3ControlNetModel
+
+    settings = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+    return SD3ControlNetModel.from_config(settings | {"num_layers": 1} | changes)
 
 
 def _of_z_image(transformer: Any, changes: dict[str, Any]) -> Any:

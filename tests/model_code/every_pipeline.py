@@ -345,24 +345,24 @@ def sana() -> Any:
     return SanaPipeline(transformer=transformer, vae=autoencoder, scheduler=_flow_scheduler(shift=3.0), **_gemma())
 
 
-def stable_diffusion_3() -> Any:
+def stable_diffusion_3(**changes: Any) -> Any:
     from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     transformer = SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
-        in_channels=4,
-        out_channels=4,
-        num_layers=1,
+        in_channels=16,
+        out_channels=16,
         attention_head_dim=8,
         num_attention_heads=4,
         caption_projection_dim=32,
         joint_attention_dim=64,
         pooled_projection_dim=64,
+        **{"num_layers": 2} | changes,
     )
     return StableDiffusion3Pipeline(
         transformer=transformer,
-        vae=_autoencoder(),
+        vae=_autoencoder(16),
         scheduler=_flow_scheduler(),
         **_clip(projection=True),
         **_numbered(2, _clip(projection=True)),

@@ -1,7 +1,8 @@
 """ControlNets of a request: networks that steer a UNet or a transformer by an image, such as edges or a pose.
 
 They are loaded for the request and dropped after it, into a pipeline of its own: the loaded pipeline never has one.
-Their structure follows from that of the model and from their own tensors, so that their file of weights is enough.
+Their structure follows from that of the model and from their own tensors, so that their file of weights is enough;
+those of Stable Diffusion 3 also need the `inputs` of the model's entry.
 """
 
 import base64
@@ -14,7 +15,8 @@ from typing import Any
 
 import torch
 
-from contract import INIT_IMAGE_PIXELS, Control, refuse
+from contract import INIT_IMAGE_PIXELS, Control, ModelProfile, refuse
+from generation.extras.map_encoder import MapEncoder, raw_map
 from generation.extras.reading import reading
 from generation.gpu_memory import GpuMemory
 from generation.img2img import InitImage, fit
@@ -26,11 +28,14 @@ from model_folder import (
     REFINER,
     Z_IMAGE_PATCH,
     LocalFiles,
+    ModelFolderError,
     block_count,
     check_control,
     extra_path,
     image_channels,
     image_inputs,
+    reads_text,
+    second_attentions,
 )
 
 Weights = dict[str, torch.Tensor]
@@ -42,16 +47,19 @@ class ControlInput:
 
     requested: tuple[Control, ...]
     images: Mapping[tuple[int, int], tuple[InitImage, ...]]
+    inputs: tuple[str | None, ...]
+    """Those of the profile, for each ControlNet."""
     nets: tuple[Any, ...] = ()
 
-    @property
-    def component(self) -> dict[str, Any]:
-        """The component of a pipeline."""
-        return {"controlnet": self.nets[0] if len(self.nets) == 1 else [*self.nets]}
+    def components(self, pipeline: Any) -> dict[str, Any]:
+        """Return the components of a pipeline that are not those of the loaded `pipeline`."""
+        vae = {"vae": MapEncoder(pipeline.vae)} if any(self.inputs) else {}
+        return {"controlnet": self.nets[0] if len(self.nets) == 1 else [*self.nets], **vae}
 
     def arguments(self, size: tuple[int, int], parameters: Container[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the pipeline's arguments to generate at `size`, and warnings. `parameters`: those that it has."""
-        maps = [found.image for found in self.images[size]]
+        pairs = zip(self.images[size], self.inputs, strict=True)
+        maps = [raw_map(found.image) if inputs == "text-raw" else found.image for found, inputs in pairs]
         arguments: dict[str, list[Any]] = {
             "control_image" if "control_image" in parameters else "image": maps,
             "controlnet_conditioning_scale": [control.scale for control in self.requested],
@@ -74,7 +82,9 @@ class ControlInput:
                 )
 
 
-def read_control(requested: Sequence[Control] | None, sizes: Sequence[tuple[int, int]]) -> ControlInput | None:
+def read_control(
+    requested: Sequence[Control] | None, sizes: Sequence[tuple[int, int]], profile: ModelProfile
+) -> ControlInput | None:
     """Decode the images of a request, and fit them to the `sizes` of its passes. Those that were sent can be larger.
 
     Raises EaselError: those of `decode_init_image`.
@@ -82,7 +92,9 @@ def read_control(requested: Sequence[Control] | None, sizes: Sequence[tuple[int,
     if not requested:
         return None
     found = [_prepare(control, f"control[{i}].image", sizes) for i, control in enumerate(requested)]
-    return ControlInput(tuple(requested), {size: tuple(images[size] for images in found) for size in sizes})
+    inputs = {control.id: control.inputs for control in profile.controls}
+    images = {size: tuple(images[size] for images in found) for size in sizes}
+    return ControlInput(tuple(requested), images, tuple(inputs[control.id] for control in requested))
 
 
 def _prepare(control: Control, param: str, sizes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], InitImage]:
@@ -102,15 +114,16 @@ class Controls:
     memory: GpuMemory
 
     @contextmanager
-    def loaded(self, requested: Sequence[Control]) -> Iterator[tuple[Any, ...]]:
+    def loaded(self, control: ControlInput) -> Iterator[tuple[Any, ...]]:
         """Provide the ControlNets until the end of the block. Raises EaselError: those of `reading`."""
-        nets = tuple(self._load(control.id, number) for number, control in enumerate(requested))
+        found = enumerate(zip(control.requested, control.inputs, strict=True))
+        nets = tuple(self._load(item.id, inputs, number) for number, (item, inputs) in found)
         _check_together(nets)
         size = sum(tensor.nbytes for net in nets for tensor in net.parameters())
         with self.memory.holding(size):
             yield nets
 
-    def _load(self, id: str, number: int) -> Any:
+    def _load(self, id: str, inputs: str | None, number: int) -> Any:
         from safetensors.torch import load_file
 
         path, part = extra_path("controls", id), _backbone(self.pipeline)
@@ -119,20 +132,51 @@ class Controls:
             parts = {part: _shapes(backbone.state_dict()), "vae": _shapes(self.pipeline.vae.state_dict())}
             files = LocalFiles(self.folder, links=True)
             check_control(files, path, type(self.pipeline).__name__, parts)
+            _check_inputs(path, inputs, type(self.pipeline).__name__)
             weights = load_file(self.folder / path, device=str(backbone.device))
-            net = create_controlnet(self.pipeline, weights)
+            net = create_controlnet(self.pipeline, weights, inputs)
             net.load_state_dict(weights, assign=True)
-            return net.to(backbone.device, backbone.dtype).eval().requires_grad_(False)
+            net = net.to(backbone.device, backbone.dtype).eval().requires_grad_(False)
+            _share_positions(net, backbone)
+            return net
+
+
+def _check_inputs(path: str, inputs: str | None, pipeline: str) -> None:
+    """Raise ModelFolderError if neither the file nor the model's entry says what a ControlNet's inputs are."""
+    known = CONTROL_PIPELINES[pipeline].inputs
+    if known and inputs not in known:
+        hint = f"Add `inputs` to it in the entry: {', '.join(known)} (docs/how-to/control.md)."
+        raise ModelFolderError(f"{path} does not say what its inputs are, nor does an entry of the model", hint)
+
+
+def _share_positions(net: Any, backbone: Any) -> None:
+    """Give a ControlNet whose file has no layer for positions that of the transformer."""
+    if type(net).__name__ == "QwenImageControlNetModel":
+        net.pos_embed = backbone.pos_embed  # it has tensors that are no weights
+    elif net.config.get("use_pos_embed") is False:  # the pipeline would make a copy for every request
+        net.pos_embed = backbone.pos_embed
+        net.register_to_config(use_pos_embed=True)
+
+
+_ALIKE = {
+    "guidance_embeds": "one of the two ControlNets has the guidance as an input, and the other has not",
+    "force_zeros_for_pooled_projection": "one of the two ControlNets has the inputs zeros, and the other has not",
+    "joint_attention_dim": "one of the two ControlNets reads the prompt, and the other does not",
+}
+"""Settings of FLUX.1's and Stable Diffusion 3's ControlNets that their pipelines read of the first alone."""
 
 
 def _check_together(nets: Sequence[Any]) -> None:
-    """Refuse two of FLUX that differ in whether the guidance is an input: their pipeline looks at the first alone."""
-    if len({net.config.get("guidance_embeds") for net in nets}) > 1:
-        message = "one of the two ControlNets has the guidance as an input, and the other has not"
-        refuse("not_supported", "control[1].id", message, "Send one of the two.")
+    """Refuse two that a pipeline would use as if they were of one kind."""
+    problem = next((_ALIKE[name] for name in _ALIKE if len({net.config.get(name) for net in nets}) > 1), "")
+    blocks = {net.config.num_layers for net in nets if type(net).__name__ == "SD3ControlNetModel"}
+    if len(blocks) > 1:  # the pipeline would leave out some of the larger ControlNet
+        problem = problem or "the two ControlNets have different numbers of blocks"
+    if problem:
+        refuse("not_supported", "control[1].id", problem, "Send one of the two.")
 
 
-def create_controlnet(pipeline: Any, weights: Weights) -> Any:
+def create_controlnet(pipeline: Any, weights: Weights, inputs: str | None) -> Any:
     """Return the ControlNet of a pipeline that has these weights, without them. Weights that it does not use go."""
     import diffusers
 
@@ -143,8 +187,8 @@ def create_controlnet(pipeline: Any, weights: Weights) -> Any:
     config = {name: value for name, value in backbone.config.items() if name in accepted}
     with torch.device("meta"):
         net = class_(**config | _SETTINGS[network](backbone.config, weights))
-    if network == "QwenImageControlNetModel":
-        net.pos_embed = backbone.pos_embed  # it has tensors that are no weights
+    if inputs is not None:
+        net.register_to_config(force_zeros_for_pooled_projection=inputs == "zeros")
     return net
 
 
@@ -169,6 +213,15 @@ def _of_qwen_image(config: Any, weights: Weights) -> dict[str, Any]:
     return {"num_layers": block_count(weights, "transformer_blocks")}
 
 
+def _of_sd3(config: Any, weights: Weights) -> dict[str, Any]:
+    more = {} if reads_text(weights) else {"joint_attention_dim": None, "use_pos_embed": False}
+    return {
+        "num_layers": block_count(weights, "transformer_blocks"),
+        "dual_attention_layers": second_attentions(weights),
+        **more,
+    }
+
+
 def _of_z_image(config: Any, weights: Weights) -> dict[str, Any]:
     """The files do not say which layers they add to. Those that are published are spread evenly."""
     count, before = block_count(weights, "control_layers"), weights.get(f"{REFINER}.0.before_proj.weight")
@@ -188,6 +241,7 @@ _SETTINGS: Mapping[str, Callable[[Any, Weights], dict[str, Any]]] = {
     "ControlNetModel": _of_unet,
     "FluxControlNetModel": _of_flux,
     "QwenImageControlNetModel": _of_qwen_image,
+    "SD3ControlNetModel": _of_sd3,
     "ZImageControlNetModel": _of_z_image,
 }
 """Class of a ControlNet to what returns its settings that are not those of the part that it copies."""

@@ -31,7 +31,6 @@ _DTYPES = ("BF16", "F16", "F32", "F64")
 _OTHERS = {
     "task_embedding": "a ControlNet Union", "lora_controlnet": "a Control-LoRA", "control_model.": "",
     "input_blocks.": "", "zero_convs.": "", "adapter.": "a T2I-Adapter", "ip_adapter": "an IP-Adapter",
-    "pos_embed_input.": "a ControlNet of Stable Diffusion 3",
     "controlnet_blocks.": "a ControlNet of another transformer",
 }  # fmt: skip
 """Part of a tensor's name to what has it; empty: a ControlNet in its original layout."""

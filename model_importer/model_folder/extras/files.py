@@ -26,7 +26,7 @@ class Extra:
 
 EXTRAS: Mapping[str, Extra] = {
     "loras": Extra("LoRA", 2 * 2**30, "Use one of a smaller rank."),  # those of rank 128 for FLUX have 1.3 GB
-    "controls": Extra("ControlNet", 8 * 2**30, "Use one in float16."),  # those of Z-Image have 6.7 GB
+    "controls": Extra("ControlNet", 10 * 2**30, "Use one in float16."),  # SD 3.5 in float32: 8.6 and 9.9 GB
     "embeddings": Extra("textual-inversion embedding", 4 * 2**20, "Use one of fewer vectors."),  # SDXL: at most 1.2 MB
 }
 """Folder, which is also the key in a catalogue entry, to the kind of its files."""

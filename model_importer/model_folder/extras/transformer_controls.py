@@ -1,4 +1,4 @@
-"""The tensors of ControlNets of transformers: FLUX.1, Qwen-Image and Z-Image.
+"""The tensors of ControlNets of transformers: FLUX.1, Qwen-Image, Stable Diffusion 3 and Z-Image.
 
 Each is a copy of some of the transformer's blocks, with a layer for the image before, and layers for what it adds to
 the transformer after them.
@@ -49,7 +49,11 @@ class _Layout:
 
 _BLOCKS = _Blocks("transformer_blocks", "transformer_blocks", "controlnet_blocks.{}")
 _SINGLE_BLOCKS = _Blocks("single_transformer_blocks", "single_transformer_blocks", "controlnet_single_blocks.{}")
-_Z_IMAGE = "ZImageControlNetModel"
+_SD3, _Z_IMAGE = "SD3ControlNetModel", "ZImageControlNetModel"
+_OF_TEXT = (
+    r"(context_embedder|pos_embed)\..*|transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.(add|to_add|norm)_).*"
+)
+"""What Stability AI's ControlNets of Stable Diffusion 3.5 Large lack, which do not read the prompt."""
 LAYOUTS: Mapping[str, _Layout] = {
     "FluxControlNetModel": _Layout(
         "flux", ("controlnet_x_embedder.weight", "context_embedder.weight", "x_embedder.weight"),
@@ -60,6 +64,10 @@ LAYOUTS: Mapping[str, _Layout] = {
         "qwen-image", ("controlnet_x_embedder.weight", "txt_norm.weight", "img_in.weight"),
         "controlnet_x_embedder", "img_in", r"(time_text_embed\.timestep_embedder|txt_norm|img_in|txt_in)\..*",
         (_BLOCKS,),
+    ),
+    _SD3: _Layout(
+        "sd-3", ("pos_embed_input.proj.weight", "time_text_embed.timestep_embedder.linear_1.weight"),
+        "pos_embed_input.proj", "pos_embed.proj", r"(time_text_embed|context_embedder|pos_embed)\..*", (_BLOCKS,),
     ),
     _Z_IMAGE: _Layout(
         "z-image", ("control_all_x_embedder.2-1.weight", "control_layers.0.before_proj.weight"),
@@ -75,6 +83,8 @@ _UNUSED = {
     "controlnet_mode_embedder.": "It is a union whose mode a request would have to choose. Use one for a single kind "
     "of map, or a union without modes, such as FLUX.1-dev-ControlNet-Union-Pro-2.0.",
     "input_hint_block.": "It is of XLabs' kind, which reads pixels. Use one that reads latents, such as InstantX's.",
+    "transformer_blocks.0.attn.qkv.": "It is in the original layout. Use the file that diffusers saved, such as "
+    "that of stable-diffusion-3.5-large-controlnet-canny.",
 }
 """Begin of a tensor's name to what to do about ControlNets that have it."""
 _FOR_INPAINTING = "It is for inpainting. Use one for maps, such as edges or a pose; a mask_image needs no ControlNet."
@@ -105,14 +115,25 @@ def image_inputs(network: str, shapes: Tensors) -> int:
 
 
 def _matrix(tensors: Tensors, layer: str) -> tuple[int, int]:
-    """Return outputs and inputs of a layer; (0, 0): it has no matrix."""
+    """Return outputs and inputs of a linear or a convolutional layer; (0, 0): it is neither."""
     shape = tensors.get(f"{layer}.weight", ())
-    return (shape[0], shape[1]) if len(shape) == 2 else (0, 0)
+    return (shape[0], shape[1]) if len(shape) in (2, 4) else (0, 0)
 
 
 def block_count(tensors: Iterable[str], name: str) -> int:
     """Return the number of blocks `name.0`, `name.1` and so on."""
     return len({key.split(".")[1] for key in tensors if key.startswith(f"{name}.")})
+
+
+def reads_text(weights: Iterable[str]) -> bool:
+    """Return whether a ControlNet of Stable Diffusion 3 reads the prompt."""
+    return "context_embedder.weight" in weights
+
+
+def second_attentions(tensors: Iterable[str]) -> tuple[int, ...]:
+    """Return the numbers of the blocks with a second attention, as some of Stable Diffusion 3.5 Medium have."""
+    found = (re.fullmatch(r"transformer_blocks\.(\d{1,4})\.attn2\.to_q\.weight", name) for name in tensors)
+    return tuple(sorted(int(match[1]) for match in found if match))
 
 
 def transformer_tensors(network: str, transformer: Tensors, shapes: Tensors) -> dict[str, tuple[int, ...]]:
@@ -126,9 +147,12 @@ def transformer_tensors(network: str, transformer: Tensors, shapes: Tensors) -> 
     width, latents = _matrix(transformer, layout.embedder)
     for blocks in layout.blocks:
         found |= dict(_copies(blocks, width, transformer, shapes))
+    if network == _SD3 and not reads_text(shapes):
+        found = {name: shape for name, shape in found.items() if not re.fullmatch(_OF_TEXT, name)}
     with_mask = 2 * latents + Z_IMAGE_PATCH
     inputs = with_mask if network == _Z_IMAGE and image_inputs(network, shapes) == with_mask else latents
-    return found | _layer(layout.image, width, inputs)
+    kernel = transformer.get(f"{layout.embedder}.weight", ())[2:]
+    return found | _layer(layout.image, width, inputs, *kernel)
 
 
 def _copies(
@@ -137,8 +161,10 @@ def _copies(
     most, count = block_count(transformer, blocks.copied), block_count(shapes, blocks.name)
     count = most if count and blocks.name == REFINER else min(count, most)
     adds = blocks.name != REFINER or f"{REFINER}.0.after_proj.weight" in shapes
+    twice, twice_here = second_attentions(transformer), second_attentions(shapes)
     for number in range(count):
-        first = f"{blocks.copied}.0."
+        like = next((other for other in range(most) if (other in twice) == (number in twice_here)), 0)
+        first = f"{blocks.copied}.{like}."
         copied = ((name.removeprefix(first), shape) for name, shape in transformer.items() if name.startswith(first))
         yield from ((f"{blocks.name}.{number}.{name}", shape) for name, shape in copied)
         if adds:
@@ -147,5 +173,5 @@ def _copies(
         yield from _layer(f"{blocks.name}.0.before_proj", width, width).items()
 
 
-def _layer(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+def _layer(name: str, outputs: int, inputs: int, *kernel: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs, *kernel), f"{name}.bias": (outputs,)}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from model_folder import ModelFolderError, check_folder
 from model_folder.extras import EXTRAS, read_extra
 from tests.model_code import every_pipeline, tiny
-from tests.model_code.control_files import write_control
+from tests.model_code.control_files import STABILITY, write_control
 from tests.model_files import tensors
 
 PATH = "controls/edges.safetensors"
@@ -87,7 +87,6 @@ def test_what_does_not_fit_is_refused_by_name(model: Path, change: Change, word:
         ("control_model.input_blocks.0.0.weight", "original layout"),
         ("task_embedding", "ControlNet Union"),
         ("controlnet_blocks.0.weight", "another transformer"),
-        ("pos_embed_input.proj.weight", "Stable Diffusion 3"),
         ("conv_in.weight", "Use a ControlNet of Stable Diffusion"),
     ],
 )
@@ -111,7 +110,12 @@ def test_the_base_of_another_control_is_named(tmp_path: Path) -> None:
 
 # --- transformers --------------------------------------------------------------------------------
 
-TRANSFORMERS = {"FluxPipeline": "FLUX.1", "QwenImagePipeline": "Qwen-Image", "ZImagePipeline": "Z-Image"}
+TRANSFORMERS = {
+    "FluxPipeline": "FLUX.1",
+    "QwenImagePipeline": "Qwen-Image",
+    "StableDiffusion3Pipeline": "Stable Diffusion 3",
+    "ZImagePipeline": "Z-Image",
+}
 
 
 @pytest.fixture(scope="module", params=TRANSFORMERS)
@@ -120,7 +124,8 @@ def transformer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder: Path = tmp_path_factory.mktemp("models") / request.param
     pipeline = every_pipeline.PIPELINES[request.param]()
     pipeline.save_pretrained(folder)
-    write_control(pipeline.transformer, folder / PATH)
+    all_blocks = {"num_layers": 2} if request.param == "StableDiffusion3Pipeline" else {}
+    write_control(pipeline.transformer, folder / PATH, **all_blocks)
     return folder
 
 
@@ -133,6 +138,7 @@ def test_what_diffusers_saves_for_a_transformer_is_accepted(transformer: Path) -
     [
         ("FluxPipeline", {"num_single_layers": 1}),
         ("FluxPipeline", {"guidance_embeds": False}),
+        ("StableDiffusion3Pipeline", STABILITY),
         ("ZImagePipeline", {"add_control_noise_refiner": None, "control_in_dim": 16}),
         ("ZImagePipeline", {"add_control_noise_refiner": "control_layers"}),
     ],
@@ -147,6 +153,11 @@ def test_all_kinds_of_a_transformer_are_accepted(tmp_path: Path, family: str, ch
 NAMES = {
     "FluxPipeline": ("transformer_blocks.0.attn.to_q.weight", "context_embedder.bias", "controlnet_blocks.0.weight"),
     "QwenImagePipeline": ("transformer_blocks.0.attn.to_q.weight", "txt_in.bias", "controlnet_blocks.0.weight"),
+    "StableDiffusion3Pipeline": (
+        "transformer_blocks.0.ff_context.net.2.weight",
+        "pos_embed.proj.bias",
+        "controlnet_blocks.0.weight",
+    ),
     "ZImagePipeline": (
         "control_layers.0.attention.to_q.weight",
         "control_all_x_embedder.2-1.bias",
@@ -163,7 +174,8 @@ def test_tensors_of_a_transformer_that_do_not_fit_are_named(transformer: Path) -
         assert f"it has no {name}" in refusal(transformer, without(name)).message
         integers = load_file(transformer / PATH)[name].int()
         assert "dtype I32" in refusal(transformer, setting(name, integers)).message
-    for other in (names[0].replace(".0.", ".1.", 1), "other.weight"):
+    count = 2 if transformer.name == "StableDiffusion3Pipeline" else 1
+    for other in (names[0].replace(".0.", f".{count}.", 1), "other.weight"):
         error = refusal(transformer, setting(other, torch.zeros(32, 32)))
         assert f"there is no {other}" in error.message
         assert f"It is for {TRANSFORMERS[transformer.name]}." in error.hint
@@ -176,6 +188,8 @@ def test_tensors_of_a_transformer_that_do_not_fit_are_named(transformer: Path) -
         ("FluxPipeline", "input_hint_block.conv_in.weight", "XLabs"),
         ("FluxPipeline", "controlnet_x_embedder.weight", "for inpainting"),
         ("QwenImagePipeline", "controlnet_x_embedder.weight", "for inpainting"),
+        ("StableDiffusion3Pipeline", "pos_embed_input.proj.weight", "for inpainting"),
+        ("StableDiffusion3Pipeline", "transformer_blocks.0.attn.qkv.weight", "original layout"),
     ],
 )
 def test_kinds_that_are_not_used_are_named(tmp_path: Path, family: str, name: str, word: str) -> None:
@@ -183,6 +197,26 @@ def test_kinds_that_are_not_used_are_named(tmp_path: Path, family: str, name: st
     pipeline.save_pretrained(tmp_path)
     write_control(pipeline.transformer, tmp_path / PATH)
     assert word in refusal(tmp_path, lambda weights: weights.update({name: torch.zeros(32, 20)})).hint
+
+
+def test_the_blocks_of_stable_diffusion_3_5_medium_differ(tmp_path: Path) -> None:
+    twice: dict[str, Any] = {"dual_attention_layers": (0,), "qk_norm": "rms_norm"}
+    pipeline = every_pipeline.stable_diffusion_3(num_layers=3, **twice)
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / PATH, num_layers=2)
+    assert check_folder(tmp_path, extras=[PATH]).extras == (PATH,)
+    for changes in (STABILITY, STABILITY | {"num_layers": 3}):
+        write_control(pipeline.transformer, tmp_path / PATH, **changes)
+        assert check_folder(tmp_path, extras=[PATH]).extras == (PATH,)
+    for first, other in (
+        (pipeline, every_pipeline.stable_diffusion_3()),
+        (every_pipeline.stable_diffusion_3(), pipeline),
+    ):
+        first.save_pretrained(tmp_path)
+        write_control(other.transformer, tmp_path / PATH)
+        with pytest.raises(ModelFolderError, match=r"transformer_blocks\.0\.") as caught:
+            check_folder(tmp_path, extras=[PATH])
+        assert "It is for Stable Diffusion 3." in caught.value.hint
 
 
 @pytest.mark.parametrize("other", TRANSFORMERS)
@@ -200,9 +234,8 @@ def test_a_control_for_another_family_is_named(model: Path, transformer: Path, o
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 2, 2)])
 def test_shapes_of_any_rank_are_refused(transformer: Path, shape: tuple[int, ...]) -> None:
-    image = (
-        "control_all_x_embedder.2-1.weight" if transformer.name == "ZImagePipeline" else "controlnet_x_embedder.weight"
-    )
+    others = {"StableDiffusion3Pipeline": "pos_embed_input.proj", "ZImagePipeline": "control_all_x_embedder.2-1"}
+    image = f"{others.get(transformer.name, 'controlnet_x_embedder')}.weight"
     assert image in refusal(transformer, lambda weights: weights.update({image: torch.zeros(shape)})).message
 
 

@@ -132,7 +132,10 @@ def test_controls_that_are_refused(tmp_path: Path, change: dict[str, Any], code:
 @pytest.mark.parametrize("pipeline", CONTROL_PIPELINES)
 def test_the_profile_says_what_goes_with_controls(tmp_path: Path, pipeline: str) -> None:
     family, changes = CONTROL_PIPELINES[pipeline], {"pipeline": pipeline, "dtype": "bfloat16", "safety_checker": False}
-    model = read_model("tiny", write_model(tmp_path, controls=[CANNY], **changes))
+    inputs: dict[str, Any] = {"inputs": family.inputs[0]} if family.inputs else {}
+    model = read_model("tiny", write_model(tmp_path, controls=[CANNY | inputs], **changes))
+    assert parse_profile(model.container_profile).controls == (ProfileControl(id="canny", **inputs),)
+    assert parse_profile(model.profile).controls == (ProfileControl(id="canny"),)
     for text in (model.profile, model.container_profile):
         profile = parse_profile(text)
         found = profile.most_controls, profile.control_cost_percent, profile.control_without
@@ -151,6 +154,22 @@ def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError):
         read_model("tiny", write_model(tmp_path, controls=many))
     assert len(read_model("tiny", write_model(tmp_path, controls=many[:-1])).controls) == MOST_CONTROLS
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "inputs", "code", "key"),
+    [
+        ("StableDiffusion3Pipeline", {}, "missing", "controls"),
+        ("StableDiffusion3Pipeline", {"inputs": "prompt"}, "not_allowed", "controls"),
+        ("FluxPipeline", {"inputs": "text"}, "conflict", "controls"),
+    ],
+)
+def test_the_inputs_of_controls_are_stated_where_nothing_else_says_them(
+    tmp_path: Path, pipeline: str, inputs: dict[str, str], code: str, key: str
+) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        read_model("tiny", write_model(tmp_path, controls=[CANNY | inputs], pipeline=pipeline, dtype="bfloat16"))
+    assert (caught.value.code, caught.value.key) == (code, key)
 
 
 TOY = {"id": "toy", "sha256": "0" * 64}

@@ -18,27 +18,30 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 import generation.extras.control
 import inference
-from contract import EaselError, ProfileLora
+from contract import EaselError, ProfileLora, render_profile
 from generation.extras.control import ControlInput
+from generation.extras.map_encoder import MapEncoder
 from generation.generate import Model
 from images.canny import find_edges
 from loading import hardware, layout
 from loading.load import load_model
 from model_folder import CONTROL_PIPELINES
 from tests.model_code import every_pipeline, lora_files, tiny
-from tests.model_code.control_files import create_control, write_control
+from tests.model_code.control_files import STABILITY, create_control, write_control
 
 Send = Callable[..., Any]
 SMALL = {"prompt": "a", "width": 64, "height": 64, "num_inference_steps": 2, "seed": 7, "guidance_scale": 2.0}
 NAMES = ("first", "second")
 TEXT_TO_IMAGE = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
 """Those whose pipeline calls the images for the ControlNets `image`."""
-CONFIG = {"add_control_noise_refiner", "control_in_dim", "control_layers_places"}
+CONFIG = {"add_control_noise_refiner", "control_in_dim", "control_layers_places", "num_layers", *STABILITY}
 SAMPLED = {"FluxPipeline", "QwenImagePipeline"}
 """Those whose pipeline takes noise for the latents of these images before that of the generated image."""
 
@@ -83,7 +86,14 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def loaded(folder: Path) -> Model:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("EASEL_MODEL_PROFILE", raising=False)
-        return load_model(folder)
+        return with_inputs(load_model(folder))
+
+
+def with_inputs(model: Model, *inputs: str) -> Model:
+    """Return the model with the inputs of its ControlNets, as from an entry; default: the first value for both."""
+    values = inputs or CONTROL_PIPELINES[type(model.pipeline).__name__].inputs[:1] * 2 or (None, None)
+    controls = tuple(replace(item, inputs=own) for item, own in zip(model.profile.controls, values, strict=True))
+    return replace(model, profile=replace(model.profile, controls=controls))
 
 
 @pytest.fixture
@@ -115,11 +125,14 @@ def with_diffusers(model: Model, names: tuple[str, ...], image: Any, **arguments
     pipeline.set_progress_bar_config(disable=True)
     guidance = "true_cfg_scale" if "Qwen" in name else "guidance_scale"
     arguments |= {"negative_prompt": [" "]} if "Qwen" in name else {}
-    output = pipeline(
-        prompt=["a"], width=64, height=64, num_inference_steps=2, output_type="np",
-        generator=torch.Generator("cpu").manual_seed(7),
-        **{"image" if name in TEXT_TO_IMAGE else "control_image": image, guidance: 2.0}, **arguments,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        if "Diffusion3" in name:  # it takes a sample that no seed decides
+            patch.setattr(DiagonalGaussianDistribution, "sample", DiagonalGaussianDistribution.mode)
+        output = pipeline(
+            prompt=["a"], width=64, height=64, num_inference_steps=2, output_type="np",
+            generator=torch.Generator("cpu").manual_seed(7),
+            **{"image" if name in TEXT_TO_IMAGE else "control_image": image, guidance: 2.0}, **arguments,
+        )  # fmt: skip
     return (output.images[0] * 255).round().astype(int)
 
 
@@ -129,9 +142,9 @@ def test_controls_and_loras_take_the_layout_of_a_cpu_with_bfloat16(
 ) -> None:
     monkeypatch.setattr(hardware, "SMALL_MODEL_BYTES", 0)
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
-    model = load_model(folder)
+    model = with_inputs(load_model(folder))
     plain = send(model, **SMALL)["generated_images"]
-    modules = lora_files.backbone(model.pipeline).modules()
+    modules = getattr(model.pipeline, "unet", torch.nn.Module()).modules()
     assert all(module.weight.is_mkldnn for module in modules if isinstance(module, torch.nn.Conv2d))
     for extra in ({"control": [use()]}, {"loras": [{"id": "style"}]}):
         assert send(model, **SMALL, **extra)["generated_images"] != plain
@@ -253,6 +266,79 @@ def test_two_of_flux_have_the_guidance_alike(send: Send, tmp_path: Path) -> None
     assert send(model, **SMALL)["generated_images"] == plain
 
 
+SD3: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "InstantX": ("zeros", {}, {"num_layers": 1}),
+    "trained with the prompt": ("text", {}, {"force_zeros_for_pooled_projection": False}),
+    "Stability AI": ("text", {"qk_norm": "rms_norm"}, STABILITY),
+    "Stability AI, edges": ("text-raw", {"qk_norm": "rms_norm"}, STABILITY),
+    "3.5 Medium": ("zeros", {"num_layers": 3, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}, {"num_layers": 2}),
+}
+"""Kinds of ControlNets of Stable Diffusion 3: their inputs, and what the model and the ControlNet have."""
+RAW_DISC = VaeImageProcessor(do_normalize=False).preprocess(disc()) * 255 * 0.5 + 0.5
+"""The map as the page of Stability AI's ControlNet for edges prepares it."""
+
+
+@pytest.mark.parametrize("kind", SD3)
+def test_kinds_of_stable_diffusion_3(send: Send, tmp_path: Path, kind: str) -> None:
+    inputs, of_model, changes = SD3[kind]
+    pipeline = every_pipeline.stable_diffusion_3(**of_model)
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / "controls/first.safetensors", **changes)
+    model = with_inputs(load_model(tmp_path), inputs)
+    image = RAW_DISC if inputs == "text-raw" else disc()
+    expected = with_diffusers(model, ("first",), image, controlnet_conditioning_scale=1.0, **changes)
+    plain, found = (send(model, **SMALL, **more)["generated_images"] for more in ({}, {"control": [use()]}))
+    assert np.abs(pixels({"generated_images": found}) - expected).max() <= 1
+    for other in {"zeros", "text", "text-raw"} - {inputs}:
+        assert send(with_inputs(model, other), **SMALL, control=[use()])["generated_images"] != found
+    assert send(model, **SMALL, control=[use(scale=0)])["generated_images"] == plain
+    assert send(model, **SMALL)["generated_images"] == plain
+
+
+def test_inputs_that_nothing_says_are_not_guessed(send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = every_pipeline.stable_diffusion_3()
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / "controls/first.safetensors")
+    model = load_model(tmp_path)
+    error = send(model, **SMALL, control=[use()])["error"]
+    assert (error["code"], error["param"]) == ("config_error", "control[0].id")
+    assert "zeros, text, text-raw" in error["hint"]
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(with_inputs(model, "text").profile))
+    assert "error" not in send(load_model(tmp_path), **SMALL, control=[use()])
+
+
+def test_the_latents_of_a_map_are_those_of_the_vae_in_use() -> None:
+    vae, maps = diffusers.AutoencoderTiny().eval(), torch.full((3, 3, 64, 64), 0.5)
+    found = MapEncoder(vae).encode(maps).latent_dist.sample()
+    assert torch.allclose(found, vae.encode(maps).latents, atol=1e-5)
+
+
+def test_two_of_stable_diffusion_3(send: Send, tmp_path: Path) -> None:
+    pipeline = every_pipeline.stable_diffusion_3(num_layers=3)
+    pipeline.save_pretrained(tmp_path)
+    files = [tmp_path / f"controls/{name}.safetensors" for name in NAMES]
+    for file in files:
+        write_control(pipeline.transformer, file, **STABILITY)
+    model = with_inputs(load_model(tmp_path), "text-raw", "text")
+    both = [use(scale=0.5), use("second", end=0.5)]
+    expected = with_diffusers(
+        model, NAMES, [RAW_DISC, disc()], controlnet_conditioning_scale=[0.5, 1.0],
+        control_guidance_start=[0.0, 0.0], control_guidance_end=[1.0, 0.5], **STABILITY,
+    )  # fmt: skip
+    assert np.abs(pixels(send(model, **SMALL, control=both)) - expected).max() <= 1
+    reads: dict[str, Any] = {"force_zeros_for_pooled_projection": False}
+    for inputs, first, second in (
+        (("zeros", "text"), STABILITY, STABILITY),
+        (("text", "text"), STABILITY, reads),
+        (("text", "text"), reads, reads | {"num_layers": 2}),
+    ):
+        for file, changes in zip(files, (first, second), strict=True):
+            write_control(pipeline.transformer, file, **changes)
+        error = send(with_inputs(model, *inputs), **SMALL, control=both)["error"]
+        assert (error["code"], error["param"]) == ("not_supported", "control[1].id")
+        assert "error" not in send(with_inputs(model, *inputs), **SMALL, control=both[1:])
+
+
 Z_IMAGE: dict[str, dict[str, Any]] = {
     "1": {"add_control_noise_refiner": None, "control_in_dim": 16},
     "2.0": {"add_control_noise_refiner": "control_layers"},
@@ -312,8 +398,8 @@ def test_an_error_keeps_nothing_of_a_request_in_memory(loaded: Model, monkeypatc
     alive: list[weakref.ref[Any]] = []
     create = generation.extras.control.create_controlnet
 
-    def fail(pipeline: Any, weights: dict[str, torch.Tensor]) -> Any:
-        alive.extend([weakref.ref(create(pipeline, weights)), *map(weakref.ref, weights.values())])
+    def fail(pipeline: Any, weights: dict[str, torch.Tensor], inputs: str | None) -> Any:
+        alive.extend([weakref.ref(create(pipeline, weights, inputs)), *map(weakref.ref, weights.values())])
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(generation.extras.control, "create_controlnet", fail)
