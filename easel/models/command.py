@@ -53,6 +53,12 @@ Preprocess = Annotated[
     Literal["canny"] | None,
     typer.Option(metavar="<name>", help="canny for a ControlNet of edges, with --to: requests may send photos."),
 ]
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="<name>", help="zeros, text or text-raw: what a ControlNet of Stable Diffusion 3 reads, with --to."
+    ),
+]
 
 
 @app.callback()
@@ -110,6 +116,7 @@ def add(
     words: Words = None,
     token: Token = None,
     preprocess: Preprocess = None,
+    inputs: Inputs = None,
     folder: Annotated[
         Path, typer.Option(metavar="<dir>", help="Where the entry is written.", show_default="models/")
     ] = ROOT / "models",
@@ -121,7 +128,7 @@ def add(
     from easel.models.proposal import Choices
 
     choices = Choices(id, name, licence, licence_url, steps, guidance, scheduler, side, prediction, sha256)
-    of_extra = {"scale": scale, "words": words or None, "token": token, "preprocess": preprocess}
+    of_extra = {"scale": scale, "words": words or None, "token": token, "preprocess": preprocess, "inputs": inputs}
     if to is not None:
         elsewhere = None if folder == ROOT / "models" else folder
         _check_unused("with --to", licence_url=licence_url, side=side, prediction=prediction, folder=elsewhere)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.printable import printable
-from easel.models.control_folder import control_file
+from easel.models.control_folder import control_file, control_inputs
 from easel.models.entry_text import insert
 from easel.models.extra_kind import ExtraKind, extra_kind
 from easel.models.findings import find, model_errors, origin_of
@@ -65,6 +65,9 @@ def add_extra(
         kind = extra_kind(header)
     if kind is None:
         raise refused(text, "it is no LoRA, ControlNet or embedding in a layout that is read", "Add it without --to.")
+    if kind.key == "controls":
+        inputs = control_inputs(fields, header.shapes, entry.model.pipeline, values.get("inputs"), text)
+        values = {**values, "inputs": inputs}
     id = choices.id or slug(choices.name or header.metadata.get("modelspec.title") or _name(given))
     place = _place(given, kind, entry, id, text)
     item = _item(given, id, header, choices, values)

@@ -19,7 +19,7 @@ from tests.easel.models.conftest import Easel
 from tests.easel.models.test_models import LORA, MIT, entry, files_in
 from tests.easel.running import ROOT
 from tests.model_code import every_pipeline, tiny
-from tests.model_code.control_files import create_control, write_control
+from tests.model_code.control_files import STABILITY, create_control, write_control
 from tests.model_files import UNET, UNET_OF_LORA, lora, stable_diffusion, tensors
 from tests.model_importer.example import LARGE, TAKEN, write_files
 from tests.model_importer.hub import LFS_BYTES, HubServer, Repository
@@ -171,6 +171,7 @@ def test_a_controlnet_of_a_transformer(run: Easel, tmp_path: Path) -> None:
     entry_file = tmp_path / "tiny.json"
     code, why = refused(run, entry_file, tmp_path / "other.safetensors")
     assert (code, "It is for Qwen-Image." in why) == (1, True)
+    assert refused(run, entry_file, tmp_path / "edges.safetensors", "--inputs", "zeros")[0] == 1
     added = run("add", tmp_path / "edges.safetensors", "--to", entry_file)
     assert added.exit_code == 0, added.stderr
     assert [control["id"] for control in entry(entry_file)["controls"]] == ["edges"]
@@ -187,9 +188,9 @@ def test_a_folder_of_a_controlnet(run: Easel, tmp_path: Path) -> None:
     entry_file, folder = tmp_path / "tiny.json", tmp_path / "edges"
     alone = run("add", folder, "--folder", tmp_path, *MIT)
     assert (alone.exit_code, "a ControlNet for FLUX.1" in " ".join(alone.stderr.split())) == (2, True)
-    (folder / "config.json").write_text('{"_class_name": "SD3ControlNetModel"}')
+    (folder / "config.json").write_text('{"_class_name": "SparseControlNetModel"}')
     code, why = refused(run, entry_file, folder)
-    assert (code, "it is a SD3ControlNetModel" in why) == (2, True)
+    assert (code, "it is a SparseControlNetModel" in why) == (2, True)
     (folder / "config.json").write_text('{"_class_name": "FluxControlNetModel"}')
     assert run("add", folder, "--to", entry_file).exit_code == 0
     assert [control["id"] for control in entry(entry_file)["controls"]] == ["edges"]
@@ -202,6 +203,46 @@ def test_a_folder_of_a_controlnet(run: Easel, tmp_path: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config))
         code, why = refused(run, entry_file, folder, "--id", "other")
         assert (code, "adds to the layers" in why) == (2, places in ([0, 1], [], None))
+
+
+def test_the_inputs_of_a_controlnet_of_stable_diffusion_3(run: Easel, hub: HubServer, tmp_path: Path) -> None:
+    pipeline = every_pipeline.stable_diffusion_3()
+    pipeline.save_pretrained(tmp_path / "tiny")
+    assert run("add", tmp_path / "tiny", "--folder", tmp_path, *MIT).exit_code == 0
+    entry_file, folder = tmp_path / "tiny.json", tmp_path / "edges"
+    create_control(pipeline.transformer).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    zeros = "force_zeros_for_pooled_projection"
+    for number, (changes, inputs) in enumerate(
+        [
+            ({zeros: False}, "text"),
+            ({zeros: True}, "zeros"),
+            ({"_class_name": "ControlNetSD3Model", zeros: ...}, "zeros"),
+        ]
+    ):
+        saved = {key: value for key, value in (config | changes).items() if value is not ...}
+        (folder / "config.json").write_text(json.dumps(saved))
+        added = run("add", folder, "--to", entry_file, "--id", f"edges-{number}")
+        assert added.exit_code == 0, added.stderr
+        assert entry(entry_file)["controls"][-1]["inputs"] == inputs
+    assert "would load" in run("check", entry_file).stdout
+    hub.repository.folder = folder
+    assert run("add", "org/model", "--to", entry_file, "--id", "far").exit_code == 0
+    far = entry(entry_file)["controls"][-1]
+    assert (far["inputs"], far["source"]["repository"]) == ("zeros", "org/model")
+    code, why = refused(run, entry_file, folder, "--id", "edges", "--inputs", "text")
+    assert (code, "--inputs to zeros:" in why) == (2, True)
+    file = folder / "diffusion_pytorch_model.safetensors"
+    code, why = refused(run, entry_file, file, "--id", "edges")
+    assert (code, "--inputs to zeros or text or text-raw:" in why) == (2, True)
+    assert run("add", file, "--to", entry_file, "--id", "file", "--inputs", "zeros").exit_code == 0
+    create_control(pipeline.transformer, **STABILITY).save_pretrained(folder)
+    code, why = refused(run, entry_file, folder, "--id", "edges")
+    assert (code, "--inputs to text or text-raw:" in why) == (2, True)
+    assert run("add", folder, "--to", entry_file, "--id", "raw", "--inputs", "text-raw").exit_code == 0
+    write_control(tiny.flux().transformer, tmp_path / "flux.safetensors")
+    code, why = refused(run, entry_file, tmp_path / "flux.safetensors", "--inputs", "zeros")
+    assert (code, "it is for FLUX.1" in why) == (2, True)
 
 
 def test_a_repository_of_a_controlnet(run: Easel, hub: HubServer, tmp_path: Path) -> None:
