@@ -35,6 +35,20 @@ test('an error of the API is shown at its field', async () => {
   await screenshot(page, 'error-field')
 })
 
+test('on a phone the error of a field stays in view, although the stage was about to be shown', async () => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, reducedMotion: 'no-preference' } as const
+  const page = await openPage({ expected: /400/, ...phone })
+  await page.locator('#prompt').fill('a (panda:25)')
+  await page.getByLabel(en.prompt.weighted).check()
+  await button(page, en.generate.label).tap()
+  const error = page.locator('#prompt-error')
+  await error.waitFor()
+  await page.waitForTimeout(1500) // longer than a smooth scroll
+  const top = await error.evaluate((element) => element.getBoundingClientRect().top)
+  expect(top).toBeGreaterThan(0)
+  expect(top).toBeLessThan(844)
+})
+
 test('a network error, a busy model and a wrong key are reported differently', async () => {
   const page = await openPage({ expected: /Failed to load|ERR_/ })
   await page.route(`${EASEL}/jobs`, (route) => route.abort())
