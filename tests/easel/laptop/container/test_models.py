@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
+from contract import EaselError
 from easel.client import BadRequestError, Easel
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.laptop import up
@@ -34,6 +36,7 @@ from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
+from loading.load_errors import NotLoadedError
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
@@ -448,3 +451,10 @@ def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(CommandError) as caught:
         up.find_models(settings)
     assert (caught.value.code, MODEL in caught.value.what) == (ENVIRONMENT, True)
+
+
+def test_the_reason_of_a_failed_start_names_no_class(tmp_path: Path) -> None:
+    error = NotLoadedError(EaselError("model_error", "the VAE is damaged"), tmp_path, 0)
+    log = tmp_path / "model.log"
+    log.write_text("".join(traceback.format_exception(error)))
+    assert ServedModel(FAKE, find(MODEL), log).last_line() == "the VAE is damaged"
