@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import DigestMismatchError, ModelImportError
 from .files import File
 from .progress import Progress
-from .stream import PIECE, Fetch, Stream
+from .stream import SMALL_PIECE, Fetch, Stream
 
 
 def download(file: File, path: Path, fetch: Fetch, pool: Executor, progress: Progress) -> str:
@@ -44,12 +44,12 @@ def _complete(file: File, part: Path, fetch: Fetch, pool: Executor, progress: Pr
             written.seek(first)
             return written.read(end - first)
 
-        stream = Stream(file, fetch, pool, progress.add_fetched, present, read)
+        stream = Stream(file, fetch, pool, progress.add_fetched, present, read, SMALL_PIECE)
         try:
             target.seek(present)
             stream.skip(present)
             progress.add_present(present)
-            for data in iter(lambda: stream.read(PIECE), b""):
+            for data in iter(lambda: stream.read(SMALL_PIECE), b""):
                 target.write(data)
         finally:
             stream.close()

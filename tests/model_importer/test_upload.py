@@ -171,6 +171,26 @@ def test_a_stream_fetches_a_bounded_number_of_ranges_ahead(monkeypatch: pytest.M
     assert len(fetched) <= stream.RANGES_AHEAD
 
 
+@pytest.mark.parametrize(("speed", "largest"), [(0.9e6, 1), (6e6, 4), (100e6, 16)])
+def test_ranges_are_smaller_on_a_slow_connection(monkeypatch: pytest.MonkeyPatch, speed: float, largest: int) -> None:
+    """The first is small, so that progress shows soon, and an interruption loses seconds."""
+    mib, now, sizes = 1024 * 1024, [1.0], list[int]()
+    monkeypatch.setattr("model_importer.stream.monotonic", lambda: now[0])
+
+    def fetch(first: int, end: int) -> bytes:
+        sizes.append(end - first)
+        now[0] += (end - first) / speed
+        return bytes(end - first)
+
+    file = File("a", 150 * mib, "unknown:", "", "a")
+    with ThreadPoolExecutor(1) as pool:
+        opened = stream.Stream(file, fetch, pool, lambda _: None, smallest=stream.SMALL_PIECE)
+        assert sum(len(data) for data in iter(functools.partial(opened.read, mib), b"")) == file.size
+    assert sizes[0] == mib and max(sizes) <= largest * mib
+    assert max(sizes) > (largest - 2) * mib
+    assert {size % mib for size in sizes} == {0}
+
+
 def test_ranges_ahead_do_not_exceed_the_connections() -> None:
     assert stream.RANGES_AHEAD <= connection.CONNECTIONS
 

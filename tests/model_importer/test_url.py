@@ -54,11 +54,13 @@ def test_an_interrupted_download_continues(tmp_path: Path) -> None:
         with pytest.raises(ModelImportError, match="6 times"):
             fetch(Url(site.link), tmp_path / "file", hashlib.sha256(content).hexdigest())
         (part,) = tmp_path.iterdir()
-        assert part.name.endswith(".part") and part.stat().st_size == PIECE
+        kept = part.stat().st_size
+        assert part.name.endswith(".part") and kept >= PIECE
         site.cut_after = None
         site.requests.clear()
         fetch(Url(site.link), tmp_path / "file", hashlib.sha256(content).hexdigest())
-        assert f"bytes=0-{PIECE - 1}" not in {range for _, _, range in site.requests}
+        ranges = [range for _, _, range in site.requests if range != "bytes=0-0"]
+        assert min(int(range.removeprefix("bytes=").split("-")[0]) for range in ranges) == kept
     assert (tmp_path / "file").read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
