@@ -2,11 +2,12 @@ import { flushPromises, mount } from '@vue/test-utils'
 import { beforeEach, expect, test, vi } from 'vitest'
 import type { Component } from 'vue'
 import type * as serviceModule from '@/api/service'
-import type { Model } from '@/api/types'
+import type { Job, Model } from '@/api/types'
 import { failure } from '@/api/failure'
 import { readModel } from '@/api/readModel'
 import { appStateKey, createAppState } from '@/app/appState'
 import { i18n, loadMessages } from '@/app/i18n'
+import DropTarget from '@/dialogs/DropTarget.vue'
 import HelpDialog from '@/dialogs/HelpDialog.vue'
 import ImageDetails from '@/dialogs/ImageDetails.vue'
 import SettingsDialog from '@/dialogs/SettingsDialog.vue'
@@ -23,7 +24,15 @@ import FieldError from '@/request/fields/FieldError.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
 import StageView from '@/stage/StageView.vue'
-import { createFakeService, createFirstModel, createModel, deferred, PARAMETERS } from './data'
+import {
+  createFakeService,
+  createFinishedJob,
+  createFirstModel,
+  createHealth,
+  createModel,
+  deferred,
+  PARAMETERS,
+} from './data'
 
 const IMAGE: HistoryImage = {
   id: 'job-1-0',
@@ -106,6 +115,36 @@ test('the prompt shows its characters and, if it is long, its tokens', async () 
   expect(wrapper.text()).toContain(i18n.global.t('prompt.long', { tokens: 80, model: 'Example', limit: 75 }))
 })
 
+test('a long prompt offers to read the rest, without brackets in it', async () => {
+  models.mockResolvedValueOnce([createModel({ features: ['weighted_prompts'] })])
+  const { state, wrapper } = await mountWithState(PromptField)
+  const weights = () => wrapper.find('.weights input')
+  state.draft.value.prompt = 'word'
+  await flushPromises()
+  expect(weights().exists()).toBe(false)
+  state.draft.value.prompt = 'word '.repeat(80)
+  await flushPromises()
+  expect(wrapper.text()).toContain(en.prompt.inParts)
+  await weights().setValue(true)
+  expect(state.draft.value.weighted).toBe(true)
+  expect(wrapper.text()).not.toContain(en.prompt.inParts)
+})
+
+test('files that are no pictures, and pictures that are too many, are not left out in silence', async () => {
+  const { state } = await mountWithState(DropTarget)
+  const drop = async (...types: string[]) => {
+    state.showNotice('')
+    const files = types.map((type, i) => new File(['x'], `${i}`, { type }))
+    window.dispatchEvent(Object.assign(new Event('drop'), { dataTransfer: { types: ['Files'], files } }))
+    await vi.dynamicImportSettled()
+    await flushPromises()
+    return state.notice.value?.text
+  }
+  expect(await drop('text/plain')).toBe(en.edits.unreadable)
+  expect(await drop('image/png', 'image/png')).toBe(en.drop.first)
+  expect(await drop('image/png')).not.toBe(en.drop.first)
+})
+
 test('a failure without a field is shown above the button, one with a field is not', async () => {
   const { state, wrapper } = await mountWithState(GenerateBar)
   state.generation.failure.value = failure('service', 'blank_output')
@@ -146,13 +185,16 @@ test('warnings of the model are translated', async () => {
     'Emoji generates 128x128; the image was scaled to 512x512.',
     'Emoji generates 128x128; the image was scaled to 512x256, and its edges were extended to fill it.',
     'This model knows 2 subjects and found none of them in the prompt; the nearest: steam train.',
+    'control[0].image has 800x600 pixels; it was cropped to the proportions of 128x128.',
+    'Prompt 1 has a bracket that is not closed: it counts to the end of the prompt.',
     'Something new.',
   ]
   models.mockResolvedValueOnce([createModel({ subjects: ['steam train'], subjects_in: { 'zh-CN': ['蒸汽火车'] } })])
   const image: HistoryImage = { ...IMAGE, warnings }
   const { wrapper: details } = await mountWithState(ImageDetails, createAppState(), { image })
   const shownWarnings = () => details.findAll('.warning').map((element) => element.text())
-  expect(shownWarnings()).toEqual(warnings)
+  const asInPage = warnings.map((text) => text.replace('control[0].image', en.fields.control))
+  expect(shownWarnings()).toEqual(asInPage)
   await loadMessages('zh-CN')
   i18n.global.locale.value = 'zh-CN'
   await flushPromises()
@@ -160,6 +202,8 @@ test('warnings of the model are translated', async () => {
     'Emoji 生成 128x128 的图片，已缩放到 512x512。',
     'Emoji 生成 128x128 的图片，已缩放到 512x256，并延伸边缘补满画面。',
     '此模型认识 2 种事物，提示词中一种也没有找到。最接近的是：蒸汽火车。',
+    'ControlNet：800x600 像素，已按 128x128 的比例裁剪。',
+    '第 1 条提示词有一个括号没有闭合，它一直作用到提示词末尾。',
     'Something new.',
   ])
   i18n.global.locale.value = 'en'
@@ -229,6 +273,40 @@ test('a refusal of what a model does not take names the field in Chinese, too', 
   await flushPromises()
   expect(wrapper.text()).toContain('该模型不支持ControlNet')
   i18n.global.locale.value = 'en'
+})
+
+test('a refused weight is named in Chinese, too', async () => {
+  const state = createAppState()
+  const { wrapper } = await mountWithState(FieldError, state, { id: 'prompt-error', fields: ['prompt'] })
+  const refused = failure('request', 'out_of_range', 'prompt')
+  state.generation.failure.value = { ...refused, detail: 'prompt has a part of weight 25, outside -10 to 10' }
+  await loadMessages('zh-CN')
+  i18n.global.locale.value = 'zh-CN'
+  await flushPromises()
+  expect(wrapper.text()).toContain('提示词中有一处权重为 25，允许 -10 到 10。')
+  i18n.global.locale.value = 'en'
+})
+
+test('the model’s state is asked for as a job goes on, until the model is ready', async () => {
+  let status: 'asleep' | 'starting' | 'ready' = 'asleep'
+  vi.mocked(service.health).mockImplementation(() => {
+    const endpoint = { ...createHealth().endpoint, status }
+    return Promise.resolve({ ...createHealth(), endpoint, models: { example: endpoint } })
+  })
+  const state = createAppState()
+  await flushPromises()
+  expect(state.health.value?.status).toBe('asleep')
+  const job = deferred<Job>()
+  vi.mocked(service.job).mockReturnValueOnce(job.promise)
+  status = 'starting'
+  void state.generation.start({ prompt: 'a red apple' })
+  await flushPromises()
+  expect(state.health.value?.status).toBe('starting')
+  status = 'ready'
+  job.resolve(createFinishedJob())
+  await vi.waitFor(() => {
+    expect(state.health.value?.status).toBe('ready')
+  })
 })
 
 test('the page works with the models of the first version of the API', async () => {

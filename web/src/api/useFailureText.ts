@@ -1,5 +1,12 @@
 import { useI18n } from 'vue-i18n'
+import en from '@/locales/en'
 import type { Failure } from './failure'
+import { fieldKey, toPattern } from './textPattern'
+
+const REFUSALS = Object.entries(en.refusals).map(([name, text]) => ({
+  key: `refusals.${name}`,
+  pattern: toPattern(text),
+}))
 
 /**
  * Describe a failure in the page's language. The API's own message is English and is shown on the English page, but not
@@ -10,12 +17,21 @@ export function useFailureText() {
 
   return ({ code, detail, hint, param }: Failure): string => {
     const key = `errors.${code}`
-    const name = `fields.${param?.split(/[.[]/)[0]}`
+    const name = fieldKey(param ?? '')
     const field = param && i18n.te(name) ? i18n.t(name) : ''
     if (!detail || code === 'unauthorized' || (i18n.locale.value !== 'en' && i18n.te(key)))
-      return i18n.t(i18n.te(key) ? key : 'errors.internal', { field })
+      return refusal(detail, field) ?? i18n.t(i18n.te(key) ? key : 'errors.internal', { field })
     const message = param && field ? detail.replace(param, field) : detail
     return [message, hint].filter(Boolean).map(toSentence).join(' ')
+  }
+
+  /** Return the translation of what the API says, where the page has one. */
+  function refusal(detail: string | undefined, field: string): string | null {
+    for (const { key, pattern } of REFUSALS) {
+      const match = pattern.exec(detail ?? '')
+      if (match) return i18n.t(key, { ...match.groups, field })
+    }
+    return null
   }
 }
 

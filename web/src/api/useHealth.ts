@@ -6,8 +6,11 @@ import type { EndpointHealth, Health, Model } from './types'
 const CALM_MS = 60_000
 const CHANGING_MS = 10_000
 
-/** Whether the models are ready, asleep or starting. Asked while the page is visible, more often while that changes. */
-export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>, model: Ref<Model | null>) {
+/**
+ * Whether the models are ready, asleep or starting. Asked while the page is visible, more often while that changes.
+ * `step`: what the current job does; while the model is not ready, each step may tell of another state.
+ */
+export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>, model: Ref<Model | null>, step: Ref<string>) {
   const response = shallowRef<Health | null>(null)
   /** The state of the chosen model. */
   const health = computed(() => (model.value && stateOf(model.value)) ?? response.value?.endpoint ?? null)
@@ -32,6 +35,9 @@ export function useHealth(service: Ref<Service>, isWaiting: Ref<boolean>, model:
 
   watch(service, ask, { immediate: true })
   watch([visibility, isWaiting], askIfDue)
+  watch(step, () => {
+    if (health.value?.status !== 'ready') void ask()
+  })
   useIntervalFn(askIfDue, CHANGING_MS)
   useEventListener(window, 'online', () => void ask())
   return { health, stateOf }

@@ -98,7 +98,8 @@ export function createAppState() {
   const busy = computed(() => generation.phase.value !== 'idle')
   const { job, startedAt, failure: generationFailure } = generation
   const announcement = useAnnouncement({ job, startedAt, busy })
-  const { health, stateOf } = useHealth(service, busy, model)
+  const step = computed(() => `${generation.phase.value} ${job.value?.message.replace(/\d+/g, '') ?? ''}`)
+  const { health, stateOf } = useHealth(service, busy, model, step)
   watch(health, (state) => {
     if (state && !model.value) void loadModel()
   })

@@ -41,8 +41,9 @@ export function useImageFiles({ model, addEditImages, initImage, dialog, showNot
   /** Several files are images to look at, where the model has those; else the first is opened. */
   async function openImages(files: Blob[]) {
     const [first] = files
-    if (files.length > 1 && model.value?.edits) await addEditImages(files)
-    else if (first) await openImage(first)
+    if (files.length > 1 && model.value?.edits) return addEditImages(files)
+    if (first) await openImage(first)
+    if (files.length > 1) showNotice(i18n.global.t('drop.first'))
   }
 
   return { openedImage, openImage, openImages }

@@ -49,6 +49,7 @@ export default {
   prompt: {
     placeholder: 'A cute panda is sitting on the sofa',
     long: 'About {tokens} tokens. {model} reads only the first {limit}.',
+    inParts: 'With the switch below it reads the rest, too, in parts.',
     weighted: 'Weigh words: (word:1.3), [word], BREAK',
     syntax: 'Read as plain words here, without special meaning: {syntax}',
   },
@@ -264,6 +265,7 @@ export default {
   },
   drop: {
     here: 'Drop the image here',
+    first: 'One picture at a time: the first was taken.',
     title: 'This picture contains its settings',
     load: 'Load parameters',
     source: 'Stored by: {source}',
@@ -299,13 +301,19 @@ export default {
   warnings: {
     extended: '{model} generates {own}; the image was scaled to {requested}, and its edges were extended to fill it.',
     scaled: '{model} generates {own}; the image was scaled to {requested}.',
-    cropped: 'init_image has {own} pixels; it was cropped to the proportions of {requested}.',
+    cropped: '{field} has {own} pixels; it was cropped to the proportions of {requested}.',
     truncated: 'Prompt {number} has {tokens} tokens; this model reads the first {usable}.',
     negativeTruncated: 'negative_prompt has {tokens} tokens; this model reads the first {usable}.',
     unknownSubjectNear: 'This model knows {count} subjects and found none of them in the prompt; the nearest: {names}.',
     unknownSubject: 'This model knows {count} subjects and found none of them in the prompt.',
     negativeIgnored: 'This model takes no negative_prompt; it was ignored.',
     negativeWithoutEffect: 'negative_prompt has no effect at a guidance_scale of 1 or less.',
+    unclosed: 'Prompt {number} has a bracket that is not closed: it counts to the end of the prompt.',
+    negativeUnclosed: 'negative_prompt has a bracket that is not closed: it counts to the end of the prompt.',
+  },
+  /** The API's own English texts, for which its code alone says too little. */
+  refusals: {
+    weight: '{field} has a part of weight {weight}, outside {minimum} to {maximum}',
   },
   help: {
     title: 'Keyboard',

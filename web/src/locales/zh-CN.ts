@@ -47,6 +47,7 @@ export default {
   prompt: {
     placeholder: '一只可爱的熊猫坐在沙发上',
     long: '约 {tokens} 个词元。{model} 只读取前 {limit} 个。',
+    inParts: '打开下面的开关，其余部分也会分段读取。',
     weighted: '读取权重：(word:1.3)、[word]、BREAK',
     syntax: '在这里按普通文字读取，没有特殊含义：{syntax}',
   },
@@ -255,6 +256,7 @@ export default {
   },
   drop: {
     here: '把图片拖放到这里',
+    first: '一次只能用一张图片：已采用第一张。',
     title: '这张图片包含它的设置',
     load: '载入参数',
     source: '写入工具：{source}',
@@ -289,13 +291,19 @@ export default {
   warnings: {
     extended: '{model} 生成 {own} 的图片，已缩放到 {requested}，并延伸边缘补满画面。',
     scaled: '{model} 生成 {own} 的图片，已缩放到 {requested}。',
-    cropped: '初始图片为 {own} 像素，已按 {requested} 的比例裁剪。',
+    cropped: '{field}：{own} 像素，已按 {requested} 的比例裁剪。',
     truncated: '第 {number} 条提示词有 {tokens} 个词元，此模型只读取前 {usable} 个。',
     negativeTruncated: '反向提示词有 {tokens} 个词元，此模型只读取前 {usable} 个。',
     unknownSubjectNear: '此模型认识 {count} 种事物，提示词中一种也没有找到。最接近的是：{names}。',
     unknownSubject: '此模型认识 {count} 种事物，提示词中一种也没有找到。',
     negativeIgnored: '此模型不支持反向提示词，已忽略。',
     negativeWithoutEffect: '引导强度不超过 1 时，反向提示词不起作用。',
+    unclosed: '第 {number} 条提示词有一个括号没有闭合，它一直作用到提示词末尾。',
+    negativeUnclosed: '反向提示词有一个括号没有闭合，它一直作用到提示词末尾。',
+  },
+  refusals: {
+    weight:
+      '{field}中有一处权重为 {weight}，允许 {minimum} 到 {maximum}。请减小权重，或减少括号；作为文字的括号前面加反斜杠。',
   },
   help: {
     title: '键盘快捷键',
