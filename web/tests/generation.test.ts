@@ -137,7 +137,9 @@ test('after a lost connection the jobs are kept, and followed again', async () =
   expect(generation.failure.value?.kind).toBe('network')
   expect(generation.phase.value).toBe('idle')
   job.mockResolvedValue(createFinishedJob())
-  await generation.retry()
+  const followed = generation.retry()
+  expect(generation.failure.value).toBeNull()
+  await followed
   expect(onImages).toHaveBeenCalledOnce()
   expect(service.submit).toHaveBeenCalledOnce()
 })

@@ -84,6 +84,7 @@ export function useGeneration(service: Ref<Service>, { onAccepted, onImages, onC
 
   /** Repeat what failed: a submission, or following the jobs. */
   async function retry() {
+    failure.value = null
     await repeat()
   }
 
