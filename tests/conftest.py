@@ -59,8 +59,8 @@ UNMEASURED = (
 
 The measurement doubles the time of Python code; their fixtures are measured. Processes that tests start are not.
 """
-MEASURED_CASES = 4
-"""Parameter sets of a test whose coverage is measured. Others take mostly the same lines."""
+MEASURED_CASES = 2
+"""Parameter sets of a test whose coverage is measured. Others, and Hypothesis' examples, take mostly the same lines."""
 GROUPS = {"browser": "browser", "cdk": "cdk", "laptop": "laptop"}
 """Marker to the group of tests that one worker runs, so that their session fixtures are built once."""
 LONGEST_FIRST = (
@@ -145,7 +145,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         test = item.nodeid.partition("[")[0]
         cases[test] += 1
-        if cases[test] > MEASURED_CASES:
+        if cases[test] > MEASURED_CASES or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")
         shared = [marker for fixture, marker in MARKERS.items() if fixture in getattr(item, "fixturenames", ())]
         for name in {*shared, *_folder_markers(item.path), *_coverage_markers(item.path)}:

@@ -28,7 +28,7 @@ def documented(lazy_schemas: None) -> BaseSchema:
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("laptop")  # for the group: schemathesis requests the test's fixtures while it runs
 @schemathesis.pytest.from_fixture("documented").parametrize()
-@settings(FAST, max_examples=20)
+@settings(FAST, max_examples=10)
 def test_documented_requests_never_fail(laptop: Laptop, case: schemathesis.Case[Any]) -> None:
     response = case.call(base_url=laptop.url, timeout=60)
     assert response.status_code < 500, response.text

@@ -244,7 +244,7 @@ with_webhooks, with_few_steps = map(schemathesis.pytest.from_fixture, ("webhooks
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @with_webhooks.parametrize()
-@settings(QUICK, max_examples=50)
+@settings(QUICK, max_examples=30)
 def test_the_api_matches_its_openapi_document(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(excluded_checks=LENIENT if case.operation.path.startswith(COMPATIBLE) else None)
 

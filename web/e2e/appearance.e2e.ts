@@ -228,6 +228,7 @@ async function lookAt(page: Page, states: State[], prefix: string) {
     await enter(page)
     await look(page, `${prefix}-light-${name}`)
     expect(await accessibilityViolations(page), name).toEqual([])
+    if (!ALL_WIDTHS && !prefix.startsWith('en')) continue // colours are those of every language
     await page.emulateMedia({ colorScheme: 'dark' })
     await page.locator('html.dark').waitFor()
     await screenshot(page, `${prefix}-dark-${name}`)

@@ -2,7 +2,6 @@ import { mkdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import en from '../src/locales/en'
 
 export const EASEL = process.env.EASEL_URL ?? 'http://127.0.0.1:7860'
@@ -26,27 +25,25 @@ const ARGUMENTS = [
 ]
 const SCREENSHOTS = fileURLToPath(new URL('../out/', import.meta.url))
 
-let browser: Browser
+let browser: Browser | undefined
 let consoleErrors: string[] = []
 
-beforeAll(async () => {
+/** Open the browser, which all files of tests share. It ends with the process. */
+export async function openBrowser(): Promise<Browser> {
   mkdirSync(SCREENSHOTS, { recursive: true })
   // In the C locale Chromium does not find a file whose path has an accent.
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ARGUMENTS,
-    env: { ...process.env, LC_ALL: 'C.UTF-8' },
-  })
-})
+  const env = { ...process.env, LC_ALL: 'C.UTF-8' }
+  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS, env })
+  return browser
+}
 
-afterAll(() => browser.close())
-
-afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()))
+/** Close the pages, and return the console errors that no test expected. */
+export async function closePages(): Promise<string[]> {
+  await Promise.all((browser?.contexts() ?? []).map((context) => context.close()))
   const errors = consoleErrors
   consoleErrors = []
-  expect(errors).toEqual([])
-})
+  return errors
+}
 
 interface PageOptions extends BrowserContextOptions {
   /** Console errors that the test causes. */
@@ -62,7 +59,9 @@ interface PageOptions extends BrowserContextOptions {
 /** Open the page in a new browser context. An unexpected console error fails the test. */
 export async function openPage(options: PageOptions = {}): Promise<Page> {
   const { expected, steps = 4, at = '', storage = {}, ...contextOptions } = options
-  const context = await browser.newContext({
+  const context = await (
+    await openBrowser()
+  ).newContext({
     viewport: { width: 1280, height: 900 },
     locale: 'en-US',
     permissions: ['clipboard-read', 'clipboard-write'],

@@ -120,13 +120,13 @@ async function noise(page: Page): Promise<Buffer> {
 }
 
 test('during generation the preview is visible, and nothing moves', async () => {
-  const page = await openPage({ steps: 150 })
+  const page = await openPage({ steps: 60 })
   const positions = () =>
     page
       .locator('.mat, .bar, .panel, .progress')
       .evaluateAll((elements) => elements.map((element) => JSON.stringify(element.getBoundingClientRect())))
   await startGeneration(page)
-  await page.getByText(/^Step \d+ of 150$/).waitFor()
+  await page.getByText(/^Step \d+ of 60$/).waitFor()
   const before = await positions()
   const preview = page.getByAltText(en.progress.preview)
   await preview.waitFor()

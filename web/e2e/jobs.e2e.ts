@@ -35,7 +35,7 @@ async function hashOnServer(url: string): Promise<string> {
 }
 
 test('the page shows and downloads the generated file', async () => {
-  const page = await openPage({ steps: 100 })
+  const page = await openPage({ steps: 40 })
   await page.keyboard.type(PROMPT)
   await page.keyboard.press('Control+Enter')
   await page.getByRole('progressbar').waitFor()
@@ -125,7 +125,7 @@ test('images and settings survive a reload', async () => {
 })
 
 test('a running job continues after a reload', async () => {
-  const page = await openPage({ steps: 150 })
+  const page = await openPage({ steps: 40 })
   await startGeneration(page)
   await page.waitForFunction(() => localStorage.getItem('easel.jobs')?.includes('id'))
   await page.reload()

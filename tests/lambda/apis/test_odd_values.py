@@ -12,8 +12,7 @@ from contract import REQUEST_FIELDS, ProfileLora
 from routes.automatic1111.fields import DEFAULTS, IMAGE_DEFAULTS
 from routes.replicate.inputs import NAMES
 
-NUMBERS = (1e200, -1e200, 1e308, -1e308, 5e-324, 10**400, -(10**400))
-SENT: list[Any] = [*NUMBERS, *map(str, NUMBERS), "1" * 40, "nan", "-inf", "1e999"]
+SENT: list[Any] = [1e200, -1e308, 5e-324, 10**400, -(10**400), "1e308", str(10**400), "1" * 40, "nan", "-inf", "1e999"]
 PAIRS = [("batch_size", "n_iter"), ("width", "height"), ("hr_resize_x", "hr_resize_y"), ("hr_scale", "steps")]
 NESTED = {
     "hires": ("scale", "strength", "steps"), "outpaint": ("left",), "target_size": ("width", "height"),
