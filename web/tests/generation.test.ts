@@ -144,11 +144,15 @@ test('after a lost connection the jobs are kept, and followed again', async () =
   expect(service.submit).toHaveBeenCalledOnce()
 })
 
-test('a failed job sets the failure', async () => {
+test('a failed job sets the failure, and a retry sends it again', async () => {
   const error = { code: 'blank_output', status: 500, message: 'blank', hint: 'Try another seed.', param: null }
-  const { generation } = setUp({ job: vi.fn(() => Promise.resolve(createJob({ status: 'failed', error }))) })
+  const { generation, service } = setUp({ job: vi.fn(() => Promise.resolve(createJob({ status: 'failed', error }))) })
   await generation.start(REQUEST)
   expect(generation.failure.value).toMatchObject({ kind: 'service', code: 'blank_output', hint: error.hint })
+  await generation.retry()
+  const sent = vi.mocked(service.submit).mock.calls
+  expect(sent.map(([request]) => request)).toEqual([REQUEST, REQUEST])
+  expect(new Set(sent.map(([, key]) => key)).size).toBe(2)
 })
 
 test('a retry keeps the idempotency key after a network error, and else takes a new key', async () => {

@@ -19,6 +19,8 @@ interface StoredJob {
 export interface PendingJob extends StoredJob {
   job: Job
   controller: AbortController
+  /** What was sent, if this page sent it. */
+  request?: GenerationRequest
 }
 
 interface Hooks {
@@ -70,6 +72,7 @@ export function useGeneration(service: Ref<Service>, { onAccepted, onImages, onC
     try {
       const accepted = await service.value.submit(request, idempotencyKey)
       const entry = add(accepted, { id: accepted.id, startedAt: Date.now() })
+      entry.request = request
       onAccepted(accepted, request)
       if (signal.aborted) return await cancelPending(entry)
     } catch (error) {
@@ -177,13 +180,19 @@ export function useGeneration(service: Ref<Service>, { onAccepted, onImages, onC
       if (isWaiting) entry.startedAt = Date.now()
       isWaiting = true
       const problem = await followPending(entry)
-      if (problem) failure.value = problem
+      if (problem) fail(problem, entry.request)
       if (problem && isOutside(problem)) {
         repeat = follow
         current.value = null
         return
       }
     }
+  }
+
+  /** Show why a job failed. `request`: what sends it again. */
+  function fail(problem: Failure, request?: GenerationRequest) {
+    failure.value = problem
+    if (request) repeat = () => start(request)
   }
 
   async function followPending(entry: PendingJob): Promise<Failure | null> {
