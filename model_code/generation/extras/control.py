@@ -169,8 +169,8 @@ _ALIKE = {
 def _check_together(nets: Sequence[Any]) -> None:
     """Refuse two that a pipeline would use as if they were of one kind."""
     problem = next((_ALIKE[name] for name in _ALIKE if len({net.config.get(name) for net in nets}) > 1), "")
-    blocks = {net.config.num_layers for net in nets if type(net).__name__ == "SD3ControlNetModel"}
-    if len(blocks) > 1:  # the pipeline would leave out some of the larger ControlNet
+    pairs = {tuple(net.config.get(name) for name in ("num_layers", "num_single_layers")) for net in nets}
+    if len(pairs) > 1:  # the pipeline would leave out some of the larger ControlNet
         problem = problem or "the two ControlNets have different numbers of blocks"
     if problem:
         refuse("not_supported", "control[1].id", problem, "Send one of the two.")

@@ -252,15 +252,18 @@ def test_edges_can_be_found_here(send: Send, model: Model) -> None:
     assert warning.startswith("control[0].image has 128x64 pixels")
 
 
-def test_two_of_flux_have_the_guidance_alike(send: Send, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "why"), [({"guidance_embeds": False}, "guidance"), ({"num_single_layers": 0}, "blocks")]
+)
+def test_two_of_flux_are_alike(send: Send, tmp_path: Path, changes: dict[str, Any], why: str) -> None:
     pipeline = every_pipeline.PIPELINES["FluxPipeline"]()
     pipeline.save_pretrained(tmp_path)
     write_control(pipeline.transformer, tmp_path / "controls/first.safetensors", num_single_layers=1)
-    write_control(pipeline.transformer, tmp_path / "controls/second.safetensors", guidance_embeds=False)
+    write_control(pipeline.transformer, tmp_path / "controls/second.safetensors", **{"num_single_layers": 1} | changes)
     model = load_model(tmp_path)
     plain = send(model, **SMALL)["generated_images"]
     error = send(model, **SMALL, control=[use(), use("second")])["error"]
-    assert (error["code"], error["param"]) == ("not_supported", "control[1].id")
+    assert (error["code"], error["param"], why in error["message"]) == ("not_supported", "control[1].id", True)
     for name in NAMES:
         assert send(model, **SMALL, control=[use(name)])["generated_images"] != plain
     assert send(model, **SMALL)["generated_images"] == plain
