@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['e2e/**/*.e2e.ts'],
-    setupFiles: ['e2e/setup.ts'],
+    setupFiles: ['vitest.e2e.setup.ts'],
     fileParallelism: false,
     isolate: false, // one browser for all files: each start takes a second
     testTimeout: 120_000,

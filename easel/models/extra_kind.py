@@ -20,7 +20,7 @@ _PIPELINES = {
     "sd-1": ("StableDiffusionPipeline", "LatentConsistencyModelPipeline"), "sd-2": ("StableDiffusionPipeline",),
     "sdxl": ("StableDiffusionXLPipeline",), "sd-3": ("StableDiffusion3Pipeline",), "flux": ("FluxPipeline",),
     "flux-2": ("Flux2KleinPipeline", "Flux2Pipeline"), "z-image": ("ZImagePipeline",),
-    "qwen-image": ("QwenImagePipeline", "QwenImageEditPlusPipeline"),
+    "qwen-image": ("QwenImagePipeline", "QwenImageEditPlusPipeline"), "sana": ("SanaPipeline",),
 }  # fmt: skip
 """Base to the classes of its models."""
 

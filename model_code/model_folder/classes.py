@@ -175,6 +175,7 @@ class ControlFamily:
 CONTROL_PIPELINES: Mapping[str, ControlFamily] = {
     "FluxPipeline": ControlFamily("FluxControlNetModel"),
     "QwenImagePipeline": ControlFamily("QwenImageControlNetModel", 1, 15, ("init_image", "mask_image", "hires")),
+    "SanaPipeline": ControlFamily("SanaControlNetModel", 1, 40, ("init_image", "mask_image", "hires", "range")),
     "StableDiffusion3Pipeline": ControlFamily(
         "SD3ControlNetModel", 2, 105, ("init_image", "mask_image", "hires"), ("zeros", "text", "text-raw")
     ),

@@ -18,6 +18,7 @@ def create_control(backbone: Any, *, seed: int = 1, **changes: Any) -> Any:
         "FluxTransformer2DModel": _of_flux,
         "QwenImageTransformer2DModel": _of_qwen_image,
         "SD3Transformer2DModel": _of_sd3,
+        "SanaTransformer2DModel": _of_sana,
         "ZImageTransformer2DModel": _of_z_image,
     }[type(backbone).__name__](backbone, changes)
     with torch.no_grad():
@@ -73,6 +74,13 @@ def _of_sd3(transformer: Any, changes: dict[str, Any]) -> Any:
 
     settings = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
     return SD3ControlNetModel.from_config(settings | {"num_layers": 1} | changes)
+
+
+def _of_sana(transformer: Any, changes: dict[str, Any]) -> Any:
+    from diffusers import SanaControlNetModel
+
+    settings = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+    return SanaControlNetModel.from_config(settings | {"num_layers": 1} | changes)
 
 
 def _of_z_image(transformer: Any, changes: dict[str, Any]) -> Any:

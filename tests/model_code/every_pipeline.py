@@ -309,14 +309,14 @@ def qwen_image_edit_plus() -> Any:
     )
 
 
-def sana() -> Any:
+def sana(**changes: Any) -> Any:
     from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
 
     transformer = SanaTransformer2DModel(
         patch_size=1,
         in_channels=4,
         out_channels=4,
-        num_layers=1,
+        num_layers=2,
         num_attention_heads=2,
         attention_head_dim=4,
         num_cross_attention_heads=2,
@@ -324,6 +324,7 @@ def sana() -> Any:
         cross_attention_dim=8,
         caption_channels=8,
         sample_size=16,  # the pipeline generates at 512 and scales; with 32 at 1024
+        **changes,
     )
     blocks = ("ResBlock", "EfficientViTBlock")
     autoencoder = AutoencoderDC(

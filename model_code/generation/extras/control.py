@@ -187,6 +187,8 @@ def create_controlnet(pipeline: Any, weights: Weights, inputs: str | None) -> An
     config = {name: value for name, value in backbone.config.items() if name in accepted}
     with torch.device("meta"):
         net = class_(**config | _SETTINGS[network](backbone.config, weights))
+    if network == "SanaControlNetModel":  # computed, and in no file
+        net.patch_embed.pos_embed = backbone.patch_embed.pos_embed
     if inputs is not None:
         net.register_to_config(force_zeros_for_pooled_projection=inputs == "zeros")
     return net
@@ -202,24 +204,19 @@ def _of_unet(config: Any, weights: Weights) -> dict[str, Any]:
 
 
 def _of_flux(config: Any, weights: Weights) -> dict[str, Any]:
-    return {
-        "num_layers": block_count(weights, "transformer_blocks"),
+    return _of_blocks(config, weights) | {
         "num_single_layers": block_count(weights, "single_transformer_blocks"),
         "guidance_embeds": any(name.startswith(GUIDANCE) for name in weights),
     }
 
 
-def _of_qwen_image(config: Any, weights: Weights) -> dict[str, Any]:
+def _of_blocks(config: Any, weights: Weights) -> dict[str, Any]:
     return {"num_layers": block_count(weights, "transformer_blocks")}
 
 
 def _of_sd3(config: Any, weights: Weights) -> dict[str, Any]:
     more = {} if reads_text(weights) else {"joint_attention_dim": None, "use_pos_embed": False}
-    return {
-        "num_layers": block_count(weights, "transformer_blocks"),
-        "dual_attention_layers": second_attentions(weights),
-        **more,
-    }
+    return _of_blocks(config, weights) | {"dual_attention_layers": second_attentions(weights)} | more
 
 
 def _of_z_image(config: Any, weights: Weights) -> dict[str, Any]:
@@ -240,7 +237,8 @@ def _of_z_image(config: Any, weights: Weights) -> dict[str, Any]:
 _SETTINGS: Mapping[str, Callable[[Any, Weights], dict[str, Any]]] = {
     "ControlNetModel": _of_unet,
     "FluxControlNetModel": _of_flux,
-    "QwenImageControlNetModel": _of_qwen_image,
+    "QwenImageControlNetModel": _of_blocks,
+    "SanaControlNetModel": _of_blocks,
     "SD3ControlNetModel": _of_sd3,
     "ZImageControlNetModel": _of_z_image,
 }

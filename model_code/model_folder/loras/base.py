@@ -12,7 +12,7 @@ from .modules import split_name
 BASES = {
     "sd-1": "Stable Diffusion 1.x", "sd-2": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL",
     "sd-3": "Stable Diffusion 3", "flux": "FLUX.1", "flux-2": "FLUX.2",
-    "qwen-image": "Qwen-Image", "z-image": "Z-Image",
+    "qwen-image": "Qwen-Image", "sana": "Sana", "z-image": "Z-Image",
 }  # fmt: skip
 """Base to the name that people read."""
 CROSS_ATTENTION = {768: "sd-1", 1024: "sd-2", 2048: "sdxl"}

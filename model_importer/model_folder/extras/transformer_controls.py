@@ -1,4 +1,4 @@
-"""The tensors of ControlNets of transformers: FLUX.1, Qwen-Image, Stable Diffusion 3 and Z-Image.
+"""The tensors of ControlNets of transformers: FLUX.1, Qwen-Image, Sana, Stable Diffusion 3 and Z-Image.
 
 Each is a copy of some of the transformer's blocks, with a layer for the image before, and layers for what it adds to
 the transformer after them.
@@ -49,7 +49,7 @@ class _Layout:
 
 _BLOCKS = _Blocks("transformer_blocks", "transformer_blocks", "controlnet_blocks.{}")
 _SINGLE_BLOCKS = _Blocks("single_transformer_blocks", "single_transformer_blocks", "controlnet_single_blocks.{}")
-_SD3, _Z_IMAGE = "SD3ControlNetModel", "ZImageControlNetModel"
+_SANA, _SD3, _Z_IMAGE = "SanaControlNetModel", "SD3ControlNetModel", "ZImageControlNetModel"
 _OF_TEXT = (
     r"(context_embedder|pos_embed)\..*|transformer_blocks\.\d+\.(norm1_context|ff_context|attn\.(add|to_add|norm)_).*"
 )
@@ -64,6 +64,10 @@ LAYOUTS: Mapping[str, _Layout] = {
         "qwen-image", ("controlnet_x_embedder.weight", "txt_norm.weight", "img_in.weight"),
         "controlnet_x_embedder", "img_in", r"(time_text_embed\.timestep_embedder|txt_norm|img_in|txt_in)\..*",
         (_BLOCKS,),
+    ),
+    _SANA: _Layout(
+        "sana", ("input_block.weight", "caption_norm.weight"),
+        "input_block", "patch_embed.proj", r"(patch_embed|time_embed|caption_projection|caption_norm)\..*", (_BLOCKS,),
     ),
     _SD3: _Layout(
         "sd-3", ("pos_embed_input.proj.weight", "time_text_embed.timestep_embedder.linear_1.weight"),
@@ -106,7 +110,7 @@ def unused_kind(network: str, shapes: Tensors, transformer: Tensors) -> str:
         return hint
     layout = LAYOUTS[network]
     inputs, latents = image_inputs(network, shapes), _matrix(transformer, layout.embedder)[1]
-    return _FOR_INPAINTING if network != _Z_IMAGE and inputs > latents else ""
+    return _FOR_INPAINTING if network not in (_SANA, _Z_IMAGE) and inputs > latents else ""
 
 
 def image_inputs(network: str, shapes: Tensors) -> int:
@@ -152,6 +156,8 @@ def transformer_tensors(network: str, transformer: Tensors, shapes: Tensors) -> 
     with_mask = 2 * latents + Z_IMAGE_PATCH
     inputs = with_mask if network == _Z_IMAGE and image_inputs(network, shapes) == with_mask else latents
     kernel = transformer.get(f"{layout.embedder}.weight", ())[2:]
+    if network == _SANA:  # its layer for the image is behind the embedder
+        inputs, kernel = width, ()
     return found | _layer(layout.image, width, inputs, *kernel)
 
 

@@ -113,9 +113,14 @@ def test_the_base_of_another_control_is_named(tmp_path: Path) -> None:
 TRANSFORMERS = {
     "FluxPipeline": "FLUX.1",
     "QwenImagePipeline": "Qwen-Image",
+    "SanaPipeline": "Sana",
     "StableDiffusion3Pipeline": "Stable Diffusion 3",
     "ZImagePipeline": "Z-Image",
 }
+
+
+TWO_BLOCKS = ("SanaPipeline", "StableDiffusion3Pipeline")
+"""Those whose transformer has two blocks here; the others have one."""
 
 
 @pytest.fixture(scope="module", params=TRANSFORMERS)
@@ -124,7 +129,7 @@ def transformer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder: Path = tmp_path_factory.mktemp("models") / request.param
     pipeline = every_pipeline.PIPELINES[request.param]()
     pipeline.save_pretrained(folder)
-    all_blocks = {"num_layers": 2} if request.param == "StableDiffusion3Pipeline" else {}
+    all_blocks = {"num_layers": 2} if request.param in TWO_BLOCKS else {}
     write_control(pipeline.transformer, folder / PATH, **all_blocks)
     return folder
 
@@ -153,6 +158,7 @@ def test_all_kinds_of_a_transformer_are_accepted(tmp_path: Path, family: str, ch
 NAMES = {
     "FluxPipeline": ("transformer_blocks.0.attn.to_q.weight", "context_embedder.bias", "controlnet_blocks.0.weight"),
     "QwenImagePipeline": ("transformer_blocks.0.attn.to_q.weight", "txt_in.bias", "controlnet_blocks.0.weight"),
+    "SanaPipeline": ("transformer_blocks.0.attn1.to_q.weight", "patch_embed.proj.bias", "controlnet_blocks.0.weight"),
     "StableDiffusion3Pipeline": (
         "transformer_blocks.0.ff_context.net.2.weight",
         "pos_embed.proj.bias",
@@ -174,7 +180,7 @@ def test_tensors_of_a_transformer_that_do_not_fit_are_named(transformer: Path) -
         assert f"it has no {name}" in refusal(transformer, without(name)).message
         integers = load_file(transformer / PATH)[name].int()
         assert "dtype I32" in refusal(transformer, setting(name, integers)).message
-    count = 2 if transformer.name == "StableDiffusion3Pipeline" else 1
+    count = 2 if transformer.name in TWO_BLOCKS else 1
     for other in (names[0].replace(".0.", f".{count}.", 1), "other.weight"):
         error = refusal(transformer, setting(other, torch.zeros(32, 32)))
         assert f"there is no {other}" in error.message
@@ -234,16 +240,20 @@ def test_a_control_for_another_family_is_named(model: Path, transformer: Path, o
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 2, 2)])
 def test_shapes_of_any_rank_are_refused(transformer: Path, shape: tuple[int, ...]) -> None:
-    others = {"StableDiffusion3Pipeline": "pos_embed_input.proj", "ZImagePipeline": "control_all_x_embedder.2-1"}
+    others = {
+        "SanaPipeline": "input_block",
+        "StableDiffusion3Pipeline": "pos_embed_input.proj",
+        "ZImagePipeline": "control_all_x_embedder.2-1",
+    }
     image = f"{others.get(transformer.name, 'controlnet_x_embedder')}.weight"
     assert image in refusal(transformer, lambda weights: weights.update({image: torch.zeros(shape)})).message
 
 
 def test_a_pipeline_that_takes_none_is_named(tmp_path: Path) -> None:
-    every_pipeline.PIPELINES["SanaPipeline"]().save_pretrained(tmp_path)
+    every_pipeline.PIPELINES["Lumina2Pipeline"]().save_pretrained(tmp_path)
     (tmp_path / "controls").mkdir()
     (tmp_path / PATH).write_bytes(tensors({"a": (1,)}))
-    with pytest.raises(ModelFolderError, match="SanaPipeline takes no ControlNets"):
+    with pytest.raises(ModelFolderError, match="Lumina2Pipeline takes no ControlNets"):
         check_folder(tmp_path, extras=[PATH])
 
 

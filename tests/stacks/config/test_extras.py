@@ -148,7 +148,7 @@ def test_the_profile_says_what_goes_with_controls(tmp_path: Path, pipeline: str)
 
 def test_controls_need_a_pipeline_that_takes_them(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError) as caught:
-        read_model("tiny", write_model(tmp_path, controls=[CANNY], pipeline="SanaPipeline", dtype="bfloat16"))
+        read_model("tiny", write_model(tmp_path, controls=[CANNY], pipeline="Lumina2Pipeline", dtype="bfloat16"))
     assert (caught.value.code, caught.value.key) == ("conflict", "controls")
     many = [CANNY | {"id": f"c{i}"} for i in range(MOST_CONTROLS + 1)]
     with pytest.raises(CatalogueError):

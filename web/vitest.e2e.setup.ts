@@ -1,5 +1,5 @@
 import { afterEach, expect } from 'vitest'
-import { closePages } from './browser'
+import { closePages } from './e2e/browser'
 
 afterEach(async () => {
   expect(await closePages()).toEqual([])
