@@ -10,9 +10,11 @@ from PIL import Image
 
 from contract import GenerationRequest, parse_profile
 from generation import generate, img2img, pipeline_arguments, prompt_length
+from generation.prompt_encoder import PromptEncoder
 from generation.vocabulary import Vocabulary
 from stacks.config.catalogue import read_model
 from tests.conftest import ROOT, WEB
+from tests.model_code import tiny
 
 REQUEST = GenerationRequest(
     prompt=("a",), width=512, height=512, num_inference_steps=1, guidance_scale=1, seed=7, scheduler="ddim",
@@ -52,6 +54,8 @@ def model_warnings() -> dict[str, str]:
     ((unknown,), (near,)) = vocabulary.advice(["木琴"]), vocabulary.advice(["a fast train"])
     (ignored,) = pipeline_arguments._negative_prompt({}, REQUEST, False)[1]
     (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
+    encoder = PromptEncoder(tiny.stable_diffusion(), True, None, None)
+    unclosed, negative_unclosed = encoder.warnings({"Prompt 1": "(a", "negative_prompt": "(b"})
     return {
         "extended": extended,
         "scaled": scaled,
@@ -62,6 +66,8 @@ def model_warnings() -> dict[str, str]:
         "unknownSubjectNear": near,
         "negativeIgnored": ignored,
         "negativeWithoutEffect": without_effect,
+        "unclosed": unclosed,
+        "negativeUnclosed": negative_unclosed,
     }
 
 
