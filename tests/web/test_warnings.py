@@ -1,14 +1,16 @@
-"""The page recognises the model's warnings by their English text: its patterns match what model_code writes."""
+"""The page recognises warnings and refusals by their English text: its patterns match what model_code writes."""
 
 import base64
 import io
+import json
 import re
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from contract import GenerationRequest, parse_profile
+from contract import EaselError, GenerationRequest, parse_profile, parse_request
 from generation import generate, img2img, pipeline_arguments, prompt_length
 from generation.prompt_encoder import PromptEncoder
 from generation.vocabulary import Vocabulary
@@ -23,7 +25,7 @@ REQUEST = GenerationRequest(
 
 
 def test_patterns_of_the_page_match_the_warnings() -> None:
-    patterns = page_patterns()
+    patterns = page_patterns("warnings")
     warnings = model_warnings()
     assert set(warnings) == set(patterns)
     for name, warning in warnings.items():
@@ -31,10 +33,18 @@ def test_patterns_of_the_page_match_the_warnings() -> None:
         assert matching[:1] == [name], warning
 
 
-def page_patterns() -> dict[str, re.Pattern[str]]:
-    """Return the `warnings` of the English locale as patterns, in their order."""
+def test_patterns_of_the_page_match_the_refusals() -> None:
+    body = {"prompt": "a (cat:25)", "prompt_syntax": "weighted"}
+    with pytest.raises(EaselError) as caught:
+        parse_request(json.dumps(body), parse_profile(read_model("emoji", ROOT).profile))
+    (pattern,) = page_patterns("refusals").values()
+    assert pattern.fullmatch(caught.value.message)
+
+
+def page_patterns(part: str) -> dict[str, re.Pattern[str]]:
+    """Return a part of the English locale as patterns, in their order."""
     source = (WEB / "src/locales/en.ts").read_text("utf-8")
-    section = source.partition("  warnings: {")[2].partition("\n  },")[0]
+    section = source.partition(f"  {part}: {{")[2].partition("\n  },")[0]
     texts = re.findall(r"(\w+):\s+'([^']+)'", section)
     return {name: re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text))) for name, text in texts}
 
