@@ -335,7 +335,8 @@ def _remove_extra(entry: Entry, name: str, *, files_only: bool, yes: bool) -> No
 
     removal = plan_removal(entry, name, files_only=files_only)
     _confirm(removal.parts, yes=yes)
-    for part in removal.run():
+    removal.run()
+    for part in removal.parts:
         print(part)
     for line in removal.notes:
         Terminal().print(line)

@@ -1,15 +1,27 @@
-"""The lists of extras in the text of an entry. What is not changed keeps its form."""
+"""The text of an entry: its lists of extras, of which what is not changed keeps its form, and its file."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 _DECODER = json.JSONDecoder()
 _TO_NAME = re.compile(r'[\s,]*(?=")')
 _TO_ITEM = re.compile(r"[\s,]*(?=[^\s,\]])")
+
+
+def write(file: Path, text: str) -> None:
+    """Replace the file of an entry at once, or leave it as it is. Raises OSError."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except BaseException:  # an interruption, too
+        part.unlink(missing_ok=True)
+        raise
 
 
 def insert(text: str, key: str, item: Mapping[str, Any]) -> str:

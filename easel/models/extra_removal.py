@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from easel.console.errors import ENVIRONMENT, USAGE, CommandError
 from easel.laptop.catalogue import Entry
-from easel.models.entry_text import remove
+from easel.models import entry_text
 from easel.models.pulled import delete, is_pulled
 from model_importer.model_folder import EXTRAS, extra_path
 
@@ -29,21 +28,18 @@ class Removal:
         item = [] if self.text is None else [f"{self.item} of {self.entry.file}"]
         return [*item, *([str(self.downloaded)] if self.downloaded else [])]
 
-    def run(self) -> Iterator[str]:
-        """Delete, and yield each part after it is gone. Raises CommandError."""
+    def run(self) -> None:
+        """Delete. Raises CommandError."""
         path = self.entry.file
         try:
             if self.text is not None:  # first: a model without the file of an item would not start
-                part = path.with_name(f".{path.name}.part")
-                part.write_text(self.text, encoding="utf-8")
-                part.replace(path)
+                entry_text.write(path, self.text)
             if self.downloaded:
                 path = self.downloaded
                 delete(path)
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise CommandError("It cannot be deleted", where=str(path), why=why, fix="", code=ENVIRONMENT) from None
-        yield from self.parts
 
 
 def plan_removal(entry: Entry, name: str, *, files_only: bool) -> Removal:
@@ -58,7 +54,7 @@ def plan_removal(entry: Entry, name: str, *, files_only: bool) -> Removal:
     if files_only and not downloaded:
         why = f"easel models pull wrote no file {path}"
         raise CommandError("There is nothing to delete", where=name, why=why, fix="Leave out --files.")
-    text = None if files_only else remove(entry.file.read_text(encoding="utf-8"), key, id)
+    text = None if files_only else entry_text.remove(entry.file.read_text(encoding="utf-8"), key, id)
     stays = path.is_file() and not downloaded
     notes = [f"{path} stays: easel models pull did not write it. Delete it yourself."] if stays else []
     return Removal(entry, f"{key}/{id}", text, downloaded, notes)

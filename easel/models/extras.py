@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from easel.console.errors import ENVIRONMENT, FAILED, USAGE, CommandError
 from easel.console.printable import printable
+from easel.models import entry_text
 from easel.models.control_folder import control_file, control_inputs
-from easel.models.entry_text import insert
 from easel.models.extra_kind import ExtraKind, extra_kind
 from easel.models.findings import find, model_errors, origin_of
 from easel.models.given_file import GivenFile, is_single, open_given
@@ -73,7 +73,7 @@ def add_extra(
     item = _item(given, id, header, choices, values)
     with model_errors(text):
         item["sha256"] = _digest(given, choices, text)
-    new = insert(entry.file.read_text(encoding="utf-8"), kind.key, item)
+    new = entry_text.insert(entry.file.read_text(encoding="utf-8"), kind.key, item)
     _check_fit(_parse(new, entry, kind), given.single, kind, id, entry, text, connect)
     copied = _write(new, entry.file, Path(given.fields["checkpoint"]) if place else None, place)
     return Added(kind, id, entry.file, copied, _notes(kind, item, header, choices))
@@ -215,17 +215,15 @@ def _refusals(kind: ExtraKind, id: str) -> Iterator[None]:
 
 def _write(text: str, file: Path, source: Path | None, place: Path | None) -> Path | None:
     """Write the entry at once, after the copy of a file beside the model. Return the copy, if it was not there."""
-    part = file.with_name(f".{file.name}.part")
     copied = place if source and place and not place.exists() else None
     try:
         if source and copied:
             copied.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, copied)
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        entry_text.write(file, text)
     except BaseException as error:  # an interruption, too
-        for path in filter(None, (part, copied)):
-            path.unlink(missing_ok=True)
+        if copied:
+            copied.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
         why = str(error.strerror)

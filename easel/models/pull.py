@@ -199,13 +199,12 @@ def _finish(model: Model, work: Path, target: Path) -> None:
 
 
 def _record_digest(file: Path, digest: str) -> None:
+    from easel.models.entry_text import write
     from easel.models.proposal import render
 
     entry = json.loads(file.read_text(encoding="utf-8"))
     entry["source"]["sha256"] = digest
-    new = file.with_suffix(".new")
-    new.write_text(render(entry), encoding="utf-8")
-    new.replace(file)
+    write(file, render(entry))
 
 
 @contextmanager

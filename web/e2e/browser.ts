@@ -29,7 +29,7 @@ let browser: Browser | undefined
 let consoleErrors: string[] = []
 
 /** Open the browser, which all files of tests share. It ends with the process. */
-export async function openBrowser(): Promise<Browser> {
+async function openBrowser(): Promise<Browser> {
   mkdirSync(SCREENSHOTS, { recursive: true })
   // In the C locale Chromium does not find a file whose path has an accent.
   const env = { ...process.env, LC_ALL: 'C.UTF-8' }
@@ -59,9 +59,8 @@ interface PageOptions extends BrowserContextOptions {
 /** Open the page in a new browser context. An unexpected console error fails the test. */
 export async function openPage(options: PageOptions = {}): Promise<Page> {
   const { expected, steps = 4, at = '', storage = {}, ...contextOptions } = options
-  const context = await (
-    await openBrowser()
-  ).newContext({
+  const shared = await openBrowser()
+  const context = await shared.newContext({
     viewport: { width: 1280, height: 900 },
     locale: 'en-US',
     permissions: ['clipboard-read', 'clipboard-write'],

@@ -183,22 +183,16 @@ def interrupt(*_: Any) -> None:
 
 def test_an_extra_leaves_its_model(run: Easel, origins: Path, checkpoint: Path) -> None:
     """The file that `pull` wrote goes with its item; one of the user's own stays."""
-    model = add_base(run, "folder", checkpoint, origins)
-    own = origins / "own.safetensors"
+    model, own = add_base(run, "folder", checkpoint, origins), origins / "own.safetensors"
     own.write_bytes(flat(version="2"))
-    for source, id in (
-        ("org/model/blob/main/toy.safetensors", "toy"),
-        ("s3://mine/edges.safetensors", "edges"),
-        (own, "own"),
-    ):
+    sources = {"toy": "org/model/blob/main/toy.safetensors", "edges": "s3://mine/edges.safetensors", "own": own}
+    for id, source in sources.items():
         assert run("add", source, "--to", model, "--id", id).exit_code == 0
     assert run("pull", model).exit_code == 0
-    before = (model.with_suffix(".json")).read_text()
+    before = model.with_suffix(".json").read_text()
     assert "--yes" in run("remove", model, "--extra", "toy").stderr
-    assert (
-        run("remove", model, "--extra", "own", "--files", "--yes").exit_code,
-        model.with_suffix(".json").read_text(),
-    ) == (1, before)
+    assert run("remove", model, "--extra", "own", "--files", "--yes").exit_code == 1
+    assert model.with_suffix(".json").read_text() == before
     kept = run("remove", model, "--extra", "edges", "--files", "--yes")
     assert (kept.exit_code, kept.stdout) == (0, f"{model}/controls/edges.safetensors\n")
     assert find(str(model)).state == "controls/edges.safetensors not on this machine"
@@ -209,9 +203,8 @@ def test_an_extra_leaves_its_model(run: Easel, origins: Path, checkpoint: Path) 
     assert not (model / "embeddings").exists() and not (model / ".easel-pulled").exists()
     removed = run("remove", model, "--extra", "own", "--yes")
     assert (removed.exit_code, removed.stdout) == (0, f"loras/own of {model}.json\n")
-    assert (
-        "loras/own.safetensors stays" in removed.stderr.replace("\n", "") and (model / "loras/own.safetensors").exists()
-    )
+    assert "loras/own.safetensors stays" in removed.stderr.replace("\n", "")
+    assert (model / "loras" / "own.safetensors").exists()
     assert not entry(model.with_suffix(".json")).keys() & {"loras", "controls", "embeddings"}
 
 
