@@ -142,6 +142,7 @@ test('files that are no pictures, and pictures that are too many, are not left o
   }
   expect(await drop('text/plain')).toBe(en.edits.unreadable)
   expect(await drop('image/png', 'image/png')).toBe(en.drop.first)
+  expect(await drop('text/plain', 'image/png')).toBe(en.drop.first)
   expect(await drop('image/png')).not.toBe(en.drop.first)
 })
 
@@ -319,4 +320,20 @@ test('the page works with the models of the first version of the API', async () 
   expect(state.settings.value).toMatchObject({ prompt: 'a red apple', num_inference_steps: 20 })
   const { wrapper: stage } = await mountWithState(StageView, state)
   expect(stage.text()).toContain('a red apple')
+})
+
+test('after a refusal of something unknown, what the model has is loaded again', async () => {
+  const comic = { id: 'comic', name: 'Comic', name_in: {}, scale: 1, words: [], licence: '', licence_url: '' }
+  const defaults = { scheduler: null, num_inference_steps: null, guidance_scale: null }
+  models.mockResolvedValueOnce([createModel({ loras: [{ ...comic, ...defaults }] })])
+  const { state } = await mountWithState(RequestPanel)
+  expect(state.model.value?.loras.map(({ id }) => id)).toEqual(['comic'])
+  state.generation.failure.value = failure('request', 'unknown_value', 'loras[0].id')
+  await flushPromises()
+  expect(state.model.value?.loras).toEqual([])
+  expect(state.visibleFailure.value?.code).toBe('unknown_value')
+  models.mockRejectedValueOnce(new Error('offline'))
+  state.generation.failure.value = failure('request', 'unknown_value', 'model')
+  await flushPromises()
+  expect(state.model.value?.id).toBe('example')
 })

@@ -31,8 +31,8 @@ describe('the images to look at', () => {
   test('are added up to the model’s limit, moved and removed', async () => {
     const onFirst = vi.fn()
     const edits = useEditImages(onFirst)
-    expect(await edits.add([file('100x100'), file('200x200')], MODEL)).toEqual([])
-    expect(await edits.add([file('300x300'), file('400x400')], MODEL)).toEqual(['full'])
+    expect(await edits.add([file('100x100'), file('200x200')], MODEL)).toEqual(new Map())
+    expect(await edits.add([file('300x300'), file('400x400')], MODEL)).toEqual(new Map([['full', []]]))
     expect(onFirst).toHaveBeenCalledTimes(1)
     const keys = edits.images.value.map(({ key }) => key)
     expect(edits.move(keys[2] ?? 0, -1)).toBe(1)
@@ -44,8 +44,14 @@ describe('the images to look at', () => {
 
   test('are refused if they are unreadable, too small or too long', async () => {
     const edits = useEditImages(() => undefined)
-    expect(await edits.add([file('text'), file('63x64'), file('64x513')], MODEL)).toEqual(['unreadable', 'proportions'])
-    expect(await edits.add([file('64x64'), file('64x512')], MODEL)).toEqual([])
+    const named = (size: string) => new File([size], `${size}.png`)
+    expect(await edits.add([file('text'), named('63x64'), named('64x513')], MODEL)).toEqual(
+      new Map([
+        ['unreadable', []],
+        ['proportions', ['63x64.png', '64x513.png']],
+      ]),
+    )
+    expect(await edits.add([file('64x64'), file('64x512')], MODEL)).toEqual(new Map())
     expect(sizes(edits)).toEqual(['64x64', '64x512'])
   })
 

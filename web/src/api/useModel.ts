@@ -35,6 +35,13 @@ export function useModel(service: Ref<Service>) {
     )
   }
 
+  /** Load the models again, which may have changed. Without a response the known ones stay. */
+  async function reloadModels() {
+    const thisLoad = ++latestLoad
+    const loaded = await service.value.models().catch(() => null)
+    if (loaded && thisLoad === latestLoad) models.value = loaded
+  }
+
   watch(service, loadModel, { immediate: true })
-  return { models, model, chosen, modelFailure, loadModel }
+  return { models, model, chosen, modelFailure, loadModel, reloadModels }
 }

@@ -48,7 +48,7 @@ const MAX_SHOWN_NAMES = 12
 export function createAppState() {
   const { t } = i18n.global
   const { connection, service, session } = useConnection()
-  const { models, model, chosen, modelFailure, loadModel } = useModel(service)
+  const { models, model, chosen, modelFailure, loadModel, reloadModels } = useModel(service)
   const inpaint = useEdit()
   const initImage = useInitImage(() => {
     inpaint.reset()
@@ -105,6 +105,8 @@ export function createAppState() {
   })
   watch(generationFailure, (problem) => {
     if (problem) announcement.announce(t('announce.failed'))
+    // The model, or what it had, may be gone since the page was loaded.
+    if (problem?.code === 'unknown_value') void reloadModels()
   })
   const visibleFailure = computed(
     () => generation.failure.value ?? (showsValidation.value ? validationFailure.value : null) ?? modelFailure.value,
@@ -193,8 +195,12 @@ export function createAppState() {
     if (!model.value) return
     const { edits, bounds } = model.value
     const limits = { count: edits, side: bounds.width.minimum, times: MAX_PROPORTION }
-    const refusals = await editImages.add(files, model.value)
-    if (refusals.length) showNotice(joinSentences(refusals.map((refusal) => t(`edits.${refusal}`, limits))))
+    const refused = await editImages.add(files, model.value)
+    const sentences = [...refused].map(([refusal, names]) => {
+      const text = t(`edits.${refusal}`, limits)
+      return files.length > 1 && names.length ? t('edits.named', { names: names.join(', '), text }) : text
+    })
+    if (sentences.length) showNotice(joinSentences(sentences))
   }
 
   function reuseSeed({ parameters }: HistoryImage) {
@@ -233,7 +239,7 @@ export function createAppState() {
     const files = await Promise.all(Array.from({ length: count }, (_, i) => history.input(`edit-${i}`, image)))
     const found = files.filter((file) => file !== undefined)
     if (!model.value || found.length < count || count > model.value.edits) return false
-    return !(await editImages.replace(found, model.value)).length
+    return !(await editImages.replace(found, model.value)).size
   }
 
   /** Take the images of the controls. Return false if this browser does not have them all. */

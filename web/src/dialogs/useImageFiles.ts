@@ -38,12 +38,13 @@ export function useImageFiles({ model, addEditImages, initImage, dialog, showNot
     }
   }
 
-  /** Several files are images to look at, where the model has those; else the first is opened. */
+  /** Several files are images to look at, where the model has those; else the first image is opened. */
   async function openImages(files: Blob[]) {
-    const [first] = files
     if (files.length > 1 && model.value?.edits) return addEditImages(files)
+    const first = files.find(({ type }) => type.startsWith('image/'))
     if (first) await openImage(first)
-    if (files.length > 1) showNotice(i18n.global.t('drop.first'))
+    if (files.length && !first) showNotice(i18n.global.t('edits.unreadable'))
+    else if (files.length > 1) showNotice(i18n.global.t('drop.first'))
   }
 
   return { openedImage, openImage, openImages }

@@ -28,19 +28,22 @@ export function useEditImages(onFirst: () => void) {
     if (changed !== restored) void stored.keep(changed.map(({ file }) => file)).catch(() => undefined)
   })
 
-  /** Add images that the model can look at. Return why others were not added. */
-  async function add(files: Blob[], model: Model): Promise<Refusal[]> {
-    const refusals = new Set<Refusal>()
+  /** Add images that the model can look at. Return why others were not added, with the names of those that have one. */
+  async function add(files: Blob[], model: Model): Promise<Map<Refusal, string[]>> {
+    const refused = new Map<Refusal, string[]>()
+    const refuse = (refusal: Refusal, file: Blob) => {
+      refused.set(refusal, [...(refused.get(refusal) ?? []), ...(file instanceof File ? [file.name] : [])])
+    }
     const isFirst = !images.value.length
     for (const file of files) {
       const size = await sizeOf(file)
-      if (!size) refusals.add('unreadable')
-      else if (!hasProportions(size, model)) refusals.add('proportions')
-      else if (images.value.length >= model.edits) refusals.add('full')
+      if (!size) refuse('unreadable', file)
+      else if (!hasProportions(size, model)) refuse('proportions', file)
+      else if (images.value.length >= model.edits) refuse('full', file)
       else images.value = [...images.value, { key: ++lastKey.value, file, size }]
     }
     if (isFirst && images.value.length) onFirst()
-    return [...refusals]
+    return refused
   }
 
   function remove(key: number) {

@@ -145,6 +145,7 @@ export default {
     full: 'Not all were added: the model looks at {count} pictures at most.',
     unreadable: 'Not added: no complete PNG, WebP or JPEG.',
     proportions: 'Not added: its sides need at least {side} pixels, and one may have {times} times the other.',
+    named: '{names}: {text}',
     notHere: '{model} does not look at pictures. They are kept for another model.',
     first: '{model} looks at the first {count}. The others are kept for another model.',
     use: 'Use in the prompt',

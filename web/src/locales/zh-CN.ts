@@ -139,6 +139,7 @@ export default {
     full: '没有全部添加：模型最多看 {count} 张图片。',
     unreadable: '没有添加：不是完整的 PNG、WebP 或 JPEG 文件。',
     proportions: '没有添加：每边至少要有 {side} 像素，长边最多是短边的 {times} 倍。',
+    named: '{names}：{text}',
     notHere: '{model} 不看图片。图片保留给其他模型使用。',
     first: '{model} 只看前 {count} 张，其余的保留给其他模型使用。',
     use: '用于提示词',
