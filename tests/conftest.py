@@ -21,6 +21,7 @@ from _pytest.nodeid import NodeId
 from filelock import FileLock
 
 from tests.deploy.emulator.ports import free_port
+from tests.measurement import measured_imports
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
@@ -92,7 +93,8 @@ def pytest_collection() -> Generator[None, object, object]:
     """Collect without the garbage collector: it would go through every imported module again and again."""
     gc.disable()
     try:
-        return (yield)
+        with measured_imports(ROOT):
+            return (yield)
     finally:
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)  # most objects of a test are freed without the collector
