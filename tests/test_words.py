@@ -12,8 +12,6 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 NAMES = {
     "told", "said", "asked", "heard", "draw", "draws", "drawn", "drew", "drawing", "drawings", "redraw", "mend",
@@ -30,6 +28,11 @@ PROSE = re.compile(
     re.IGNORECASE,
 )
 """Words that no docstring and no comment contains. "Model card" is a term of the field."""
+SUSPECT = re.compile(
+    rf"{'|'.join(sorted(NAMES))}|(?-i:\b(?:{'|'.join(sorted(WHOLE_NAMES))})\b(?! (?!in )[a-z]))|{PROSE.pattern}",
+    re.IGNORECASE,
+)
+"""Finds something in each file with a violation: the others need no parser. A new name precedes no word but "in"."""
 EXEMPT = {"tests/test_words.py"}
 
 
@@ -47,6 +50,8 @@ def violations(file: Path) -> Iterator[str]:
     source, where = file.read_text(encoding="utf-8"), file.relative_to(ROOT)
     if NAMES & set(file.stem.split("_")):
         yield f"{where}: file name"
+    if not SUSPECT.search(source):
+        return
     for node in ast.walk(ast.parse(source)):
         for name in identifiers(node):
             words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
@@ -76,9 +81,10 @@ def identifiers(node: ast.AST) -> Iterator[str]:
         yield node.asname
 
 
-@pytest.mark.parametrize("file", list(python_files()), ids=lambda file: str(file.relative_to(ROOT)))
-def test_words_are_those_of_the_field(file: Path) -> None:
-    assert list(violations(file)) == []
+def test_words_are_those_of_the_field() -> None:
+    files = list(python_files())
+    assert len(files) > 500
+    assert [line for file in files for line in violations(file)] == []
 
 
 if __name__ == "__main__":
