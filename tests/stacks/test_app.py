@@ -23,7 +23,7 @@ ALLOWED = {
     "model_importer": {"boto3", "botocore", "urllib3"},
 }
 """Folder to the packages that it may import beside the standard library. Lambda and CodeBuild have boto3 only."""
-SOURCES = sorted([ROOT / "app.py", *(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))])
+SOURCES = sorted({ROOT / "app.py", *(path for folder in ALLOWED for path in (ROOT / folder).rglob("*.py"))})
 
 
 def allowed_imports(path: Path) -> set[str]:
@@ -33,12 +33,15 @@ def allowed_imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_are_allowed(path: Path) -> None:
+    allowed = allowed_imports(path) | sys.stdlib_module_names
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module or ""]
-        packages = {name.partition(".")[0] for name in names}
-        assert packages <= allowed_imports(path) | sys.stdlib_module_names
+        else:
+            continue
+        assert {name.partition(".")[0] for name in names} <= allowed
 
 
 def test_only_the_app_reads_context_and_environment() -> None:
