@@ -174,7 +174,7 @@ class Assembly:
         (properties,) = self.properties(kind, stack)
         return properties
 
-    def lint(self) -> list[str]:
+    def lint(self, stack: str = "*") -> list[str]:
         """Return what cfn-lint reports, except dependencies that the CDK writes and a reference implies.
 
         One run for all templates: cfn-lint takes longer to load its rules than to check a template.
@@ -182,7 +182,7 @@ class Assembly:
         from cfnlint.config import ConfigMixIn, ManualArgs
         from cfnlint.runner import Runner
 
-        paths = [str(path) for path in self.folder.glob("*.template.json")]
+        paths = [str(path) for path in self.folder.glob(f"{stack}.template.json")]
         arguments = ManualArgs(regions=[self.region], ignore_checks=["W3005"], templates=paths)
         return [f"{match.rule.id} {match.message}" for match in Runner(ConfigMixIn(**arguments)).run()]
 

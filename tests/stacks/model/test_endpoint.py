@@ -167,7 +167,7 @@ def test_endpoint_off_removes_only_the_endpoint_and_what_changes_it(tmp_path: Pa
     assert outputs["PriceWarm"] == outputs["PriceIdle"] == price(["ml.m5.large"], 0)
     assert outputs["EndpointName"] == on.only(ENDPOINT)["EndpointName"]
     assert on.templates["EaselApi"] == off.templates["EaselApi"]
-    assert off.lint() == []
+    assert off.lint("EaselModel") == []
     assert json.loads((off.folder / "validation-report.json").read_text())["pluginReports"] == []
 
 
