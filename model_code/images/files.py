@@ -61,8 +61,8 @@ def _user_comment(text: str) -> bytes:
 
 
 def crop_center(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Return the center of an image that is at least as large."""
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    """Return the center of an image, or all of a side that is shorter."""
+    top, left = max(0, pixels.shape[0] - height) // 2, max(0, pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
 
 

@@ -326,18 +326,18 @@ def sana(**changes: Any) -> Any:
         sample_size=16,  # the pipeline generates at 512 and scales; with 32 at 1024
         **changes,
     )
-    blocks = ("ResBlock", "EfficientViTBlock")
+    widths, blocks = (4, 4, 8, 8), ("ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock")
     autoencoder = AutoencoderDC(
         latent_channels=4,
         attention_head_dim=2,
         encoder_block_types=blocks,
         decoder_block_types=blocks,
-        encoder_block_out_channels=(8, 8),
-        decoder_block_out_channels=(8, 8),
-        encoder_qkv_multiscales=((), (5,)),
-        decoder_qkv_multiscales=((), (5,)),
-        encoder_layers_per_block=(1, 1),
-        decoder_layers_per_block=(1, 1),
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        encoder_qkv_multiscales=((), (), (), (5,)),
+        decoder_qkv_multiscales=((), (), (), (5,)),
+        encoder_layers_per_block=(1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1),
         downsample_block_type="conv",
         upsample_block_type="interpolate",
         decoder_norm_types="rms_norm",
