@@ -28,14 +28,14 @@ def documented(lazy_schemas: None) -> BaseSchema:
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("laptop")  # for the group: schemathesis requests the test's fixtures while it runs
 @schemathesis.pytest.from_fixture("documented").parametrize()
-@settings(FAST, max_examples=10)
+@settings(FAST, max_examples=5)
 def test_documented_requests_never_fail(laptop: Laptop, case: schemathesis.Case[Any]) -> None:
     response = case.call(base_url=laptop.url, timeout=60)
     assert response.status_code < 500, response.text
     assert response.status_code == 204 or response.headers["content-type"]
 
 
-@settings(FAST, max_examples=200)
+@settings(FAST, max_examples=100)
 @given(
     method=st.sampled_from(METHODS),
     path=st.sampled_from(PATHS) | st.text(st.characters(codec="ascii", min_codepoint=33), max_size=20),
