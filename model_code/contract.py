@@ -112,6 +112,10 @@ _OTHER_FORMATS = {
 """Formats that are not read, by the beginning of the file, or what follows its first four bytes."""
 _ORIENTATION, _TURNED, _TIFF_INTEGERS = 0x0112, (5, 6, 7, 8), {1: 1, 3: 2, 4: 4}
 """EXIF: the tag, its values that swap width and height, and TIFF's types of integers with their bytes."""
+_JPEG_SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)(?=.{5})", re.DOTALL)
+"""Fill bytes, the marker and the length of a segment before the first scan."""
+_JPEG_SEGMENTS = 10_000
+"""Segments that are read. images/containers.py accepts no more."""
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
@@ -1153,11 +1157,13 @@ def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
 
 def _jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (marker, content) of the segments before the first scan."""
-    offset = 2
-    while offset + 9 <= len(file) and file[offset] == 0xFF and file[offset + 1] != 0xDA:
-        end = offset + (1 if file[offset + 1] == 0xFF else 2 + _big_endian(file[offset + 2 : offset + 4]))
-        yield file[offset + 1], file[offset + 4 : end]
-        offset = end
+    found = _JPEG_SEGMENT.match(file, 2)
+    for _ in range(_JPEG_SEGMENTS):
+        if not found:
+            return
+        end = found.end(1) + _big_endian(found[2])
+        yield found[1][0], file[found.end() : end]
+        found = _JPEG_SEGMENT.match(file, end)
 
 
 def _side(value: Any, param: str, profile: ModelProfile) -> int:

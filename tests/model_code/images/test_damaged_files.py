@@ -22,7 +22,7 @@ from tests.model_code.conftest import PROFILE
 from tests.model_code.images import icc
 from tests.model_code.images.test_init_image import chunk, encode, error_of, exif, insert_chunk
 
-SECONDS = 20.0
+SECONDS = 5.0
 """A second would do; the measurement of the coverage and a busy machine slow the parsers."""
 BYTES = INIT_IMAGE_BYTES
 
