@@ -18,7 +18,9 @@ def measured_imports(root: Path) -> Iterator[None]:
     if not measurement or not tracer:
         yield
         return
-    sources = tuple(f"{root / name}/" for name in measurement.get_option("run:source"))
+    folders = measurement.get_option("run:source")
+    assert isinstance(folders, list)
+    sources = tuple(f"{root / name}/" for name in folders)
     execute = SourceFileLoader.exec_module
 
     def exec_module(loader: SourceFileLoader, module: ModuleType) -> None:
