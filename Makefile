@@ -20,7 +20,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 JOBS ?= 4
 # Where the environment forbids bytecode, each worker would compile and rewrite every test module again.
 PYTEST := PYTHONIOENCODING=utf-8 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS)
-RERUN = { [ $$? = 1 ] && $(BIN)/python -m tests.rerun; }
+PYTEST_CACHE := .pytest_cache
+RERUN = { [ $$? = 1 ] && $(BIN)/python -m tests.rerun $(PYTEST_CACHE); }
 FAST := not clients and not browser and not deploy and not notebook and not laptop and not cdk and not slow
 
 help:  ## list the targets
@@ -32,8 +33,10 @@ up: $(VENV)/laptop web/dist/index.html  ## run page, API and model on http://127
 test: $(VENV)/dev node_modules web/dist/index.html  ## run every test, and print the coverage
 	$(PYTEST) -m "not clients" --cov --cov-report=term:skip-covered $(ARGS) || $(RERUN)
 
+# May run beside `make test`.
+test-clients: PYTEST_CACHE := .pytest_cache/clients
 test-clients: $(VENV)/dev  ## run clients of OpenAI and others, pinned; installs them once into .cache/clients
-	$(PYTEST) -n 0 -m clients tests/clients $(ARGS) || $(RERUN)
+	$(PYTEST) -n 0 -m clients -o cache_dir=$(PYTEST_CACHE) tests/clients $(ARGS) || $(RERUN)
 
 test-fast: $(VENV)/dev node_modules  ## run the tests that need no browser, emulator or notebook: two minutes on two cores
 	$(PYTEST) -m "$(FAST)" $(ARGS)

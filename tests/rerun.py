@@ -1,7 +1,7 @@
 """Run the tests that failed in `make test` or `make test-clients` again, without others beside them.
 
 Other programs on the machine can hold up a test with a time limit. A test that passes here is named as unsteady, and
-the exit status is 0. The first test that fails again ends the run.
+the exit status is 0. The first test that fails again ends the run. The argument is the folder of pytest's cache.
 """
 
 import json
@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-FAILED = Path(__file__).parents[1] / ".pytest_cache/v/cache/lastfailed"
-
 
 def without_group(test: str) -> str:
     """Return the id of a test without the `@group` that it has beside other workers."""
@@ -19,7 +17,8 @@ def without_group(test: str) -> str:
 
 
 def main() -> int:
-    tests = [without_group(test) for test in json.loads(FAILED.read_text())]
+    failed = Path(sys.argv[1]) / "v/cache/lastfailed"
+    tests = [without_group(test) for test in json.loads(failed.read_text())]
     print(f"{len(tests)} tests failed. They run again, alone:", flush=True)
     status = pytest.main(["-n", "0", "-p", "no:cacheprovider", "--maxfail", "1", *tests])
     if status == pytest.ExitCode.OK:
