@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import botocore.client
 import botocore.hooks
 import botocore.session
 import pytest
@@ -77,10 +79,22 @@ LONGEST_FIRST = (
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Each test of AWS has a session and clients of botocore of its own. Each would read the services' descriptions again,
-# and inspect the signatures of 150 handlers of events.
+# inspect the signatures of 150 handlers of events, look for old names in their names, and define the same methods.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 _accepts_kwargs = functools.lru_cache(1000)(botocore.hooks.accepts_kwargs)
 botocore.hooks.accepts_kwargs = lambda handler: _accepts_kwargs(getattr(handler, "__func__", handler))
+_event_name = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name
+botocore.hooks.EventAliaser._alias_event_name = lambda self, name: _event_name(name)
+_create_methods, _methods = botocore.client.ClientCreator._create_methods, dict[tuple[str, str], dict[str, Any]]()
+
+
+def _shared_methods(creator: Any, model: Any) -> dict[str, Any]:
+    key = model.service_name, model.api_version
+    _methods[key] = _methods.get(key) or _create_methods(creator, model)
+    return dict(_methods[key])
+
+
+botocore.client.ClientCreator._create_methods = _shared_methods
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
