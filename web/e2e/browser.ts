@@ -58,7 +58,7 @@ interface PageOptions extends BrowserContextOptions {
 
 /** Open the page in a new browser context. An unexpected console error fails the test. */
 export async function openPage(options: PageOptions = {}): Promise<Page> {
-  const { expected, steps = 4, at = '', storage = {}, ...contextOptions } = options
+  const { expected, steps = 2, at = '', storage = {}, ...contextOptions } = options
   const shared = await openBrowser()
   const context = await shared.newContext({
     viewport: { width: 1280, height: 900 },

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import en from '../src/locales/en'
-import { PROMPT, button, generate, idle, openAdvanced, openPage, startGeneration } from './browser'
+import { PROMPT, button, generate, idle, newestJob, openAdvanced, openPage, startGeneration } from './browser'
 
 test('an image is generated, browsed, enlarged and downloaded with the keyboard only', async () => {
   const page = await openPage()
@@ -95,6 +95,7 @@ test('Tab reaches every control in the order of the page, and Escape cancels the
   await page.getByRole('progressbar').waitFor()
   await page.keyboard.press('Escape')
   await idle(page)
+  await expect.poll(async () => (await newestJob()).status).toBe('cancelled')
 })
 
 test('arrow keys move a slider', async () => {

@@ -56,7 +56,7 @@ test('"Reuse all" and "Copy parameters" give the parameters of the image', async
   await button(page, en.actions.reuse).click()
   expect(await page.locator('#prompt').inputValue()).toBe(PROMPT)
   const infotext = await copyByMenu(page, en.actions.copyParameters)
-  expect(infotext).toMatch(/^a red apple\nSteps: 4, Sampler: .+ Seed: \d+, Size: \d+x\d+, Model: .+$/)
+  expect(infotext).toMatch(/^a red apple\nSteps: 2, Sampler: .+ Seed: \d+, Size: \d+x\d+, Model: .+$/)
 })
 
 test('a share link fills in the form and generates nothing', async () => {
@@ -68,7 +68,7 @@ test('a share link fills in the form and generates nothing', async () => {
   expect(await other.locator('#prompt').inputValue()).toBe(PROMPT)
   await openAdvanced(other)
   const steps = other.getByRole('spinbutton', { name: en.fields.num_inference_steps })
-  expect(await steps.inputValue()).toBe('4')
+  expect(await steps.inputValue()).toBe('2')
   expect(await other.locator('.strip li, .stage[aria-busy=true]').count()).toBe(0)
 })
 
@@ -149,7 +149,7 @@ test('a second pass and clip_skip are sent, kept in the file, and come back from
   await field(en.fields.clip_skip).fill('2')
   await field(en.fields.clip_skip).press('Enter')
   await generate(page)
-  const parameters = { clip_skip: 2, hires: { scale: 1.5, strength: 0.5, steps: 4 } }
+  const parameters = { clip_skip: 2, hires: { scale: 1.5, strength: 0.5, steps: 2 } }
   expect((await newestJob()).parameters).toMatchObject(parameters)
   await page.locator('.caption').getByText('192 × 192').waitFor()
   await screenshot(page, 'second-pass')
