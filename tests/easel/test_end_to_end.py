@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from contract import render_profile
-from easel.laptop.catalogue import find
-from tests.easel.running import EASEL, ENDED, MODEL, ROOT, Laptop, wait_for
+from tests.deploy.harness.deployment import finish_module, start_module
+from tests.deploy.harness.forks.project import forked, project_forks
+from tests.easel.running import EASEL, ENDED, MODEL, Laptop, wait_for
 
 REQUEST: dict[str, Any] = {
     "prompt": ["a red apple", "a bus"],
@@ -26,13 +25,6 @@ REQUEST: dict[str, Any] = {
     "width": 256,
     "height": 256,
 }
-MODEL_ALONE = """
-import json, sys
-import inference
-model = inference.model_fn(sys.argv[1])
-data = inference.input_fn(sys.stdin.read(), "application/json")
-print(inference.output_fn(inference.predict_fn(data, model), "application/json"))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +43,10 @@ def generated(real: Laptop) -> dict[str, Any]:
 
 def generate_with_model_alone(request: dict[str, Any]) -> dict[str, Any]:
     """Call the four functions in a process of their own, without gateway, API and container."""
-    entry = find(MODEL)
-    done = subprocess.run(
-        [sys.executable, "-c", MODEL_ALONE, str(entry.folder)],
-        cwd=ROOT / "model_code",
-        env={**os.environ, "EASEL_MODEL_PROFILE": render_profile(entry.profile), "OMP_WAIT_POLICY": "PASSIVE"},
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    response: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    module = ("tests.deploy.harness.generate_locally", MODEL)
+    with project_forks():
+        output = finish_module(start_module(*module, python=forked()), json.dumps(request))
+    response: dict[str, Any] = json.loads(output.splitlines()[-1])
     return response
 
 
