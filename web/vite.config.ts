@@ -49,6 +49,7 @@ export default defineConfig({
     environment: 'happy-dom',
     include: ['tests/**/*.test.ts'],
     server: { deps: { inline: ['element-plus'] } },
+    isolate: false, // each file would import Element Plus again; the files pass in any order
     testTimeout: 60_000, // of a busy machine
     hookTimeout: 60_000,
   },
