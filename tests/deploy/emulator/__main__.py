@@ -18,7 +18,7 @@ from ministack import app
 from ministack.core import router
 from ministack.services import ssm
 
-from .aws_api import identity
+from .aws_api import descriptions, identity
 from .aws_api.http_server import Router, serve
 from .aws_api.service import REGION, Service
 from .cloudformation_types import concurrent_creation, conditions, register, stack_deletion
@@ -106,9 +106,11 @@ def main(port: int, program: list[str]) -> None:
 
 def install_extensions() -> None:
     """Replace functions of MiniStack."""
+    identity.parse_policies_once()
     apigateway.install()
     cloudwatch.install()
     cognito.install()
+    descriptions.install()
     kms.install()
     s3_missing.install()
     lambda_logs.install()

@@ -1,10 +1,11 @@
 """IAM of the emulated services, by MiniStack's own evaluator: who may call, and what the role of a service may do."""
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 
 import boto3
-from ministack.core import responses
+from ministack.core import iam_evaluator, responses
 from ministack.core.iam_evaluator import (
     EvalContext,
     enforce,
@@ -17,6 +18,13 @@ from ministack.services import iam, sts
 
 from .role_permissions import Permission
 from .service import ACCOUNT, REGION, ServiceError
+
+
+def parse_policies_once() -> None:
+    """Replace MiniStack's function, which parses all policies of the caller at each request."""
+    parse = iam_evaluator.parse_policy_document
+    cached = functools.lru_cache(1000)(parse)
+    iam_evaluator.parse_policy_document = lambda text: cached(text) if isinstance(text, str) else parse(text)
 
 
 def authorize(

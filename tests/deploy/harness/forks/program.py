@@ -10,19 +10,24 @@ environment replaces `sys.executable`. FOLDER has the socket between the two. Th
 the first request.
 """
 
+import _imp
 import fcntl
 import functools
 import gc
 import json
+import marshal
 import os
 import select
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
-SOCKET, USERS, LOCK = "forks", "users", "lock"
+SOCKET, USERS, LOCK, COMPILED = "forks", "users", "lock", "compiled"
 
 
 def main(folder: str, *command: str) -> int:
@@ -44,8 +49,34 @@ def main(folder: str, *command: str) -> int:
 
 
 def listen(listener: socket.socket) -> None:
+    import shutil
+
+    shutil.rmtree(COMPILED, ignore_errors=True)
+    compile_once(Path(COMPILED).absolute())
     listener.bind(SOCKET)
     listener.listen()
+
+
+def compile_once(folder: Path) -> None:
+    """Compile each source once for all forks. The emulator unpacks it again for each, so no `__pycache__` would do."""
+    import hashlib
+
+    folder.mkdir()
+    compile_source = SourceFileLoader.source_to_code
+
+    def load_or_compile(loader: SourceFileLoader, data: Any, path: Any, **options: Any) -> CodeType:
+        file = folder / hashlib.sha256(data).hexdigest()
+        if file.exists():
+            code: CodeType = marshal.loads(file.read_bytes())
+            _imp._fix_co_filename(code, str(path))  # type: ignore[attr-defined]
+            return code
+        code = compile_source(loader, data, path, **options)
+        written = file.with_suffix(f".{os.getpid()}")
+        written.write_bytes(marshal.dumps(code))
+        written.rename(file)
+        return code
+
+    SourceFileLoader.source_to_code = load_or_compile  # type: ignore[method-assign,assignment]
 
 
 def serve_users(listener: socket.socket) -> int:
