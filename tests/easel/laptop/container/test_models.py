@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from contract import EaselError
 from easel.client import BadRequestError, Easel
@@ -36,7 +36,6 @@ from easel.laptop.container.served_model import ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
-from loading.load_errors import NotLoadedError
 from tests.easel.laptop.test_up import start_error
 from tests.easel.running import EASEL, FAKE, MODEL, ROOT, Laptop, wait_for
 
@@ -454,6 +453,8 @@ def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_reason_of_a_failed_start_names_no_class(tmp_path: Path) -> None:
+    from loading.load_errors import NotLoadedError  # imports PyTorch
+
     error = NotLoadedError(EaselError("model_error", "the VAE is damaged"), tmp_path, 0)
     log = tmp_path / "model.log"
     log.write_text("".join(traceback.format_exception(error)))
