@@ -213,7 +213,7 @@ CHANGES = st.tuples(st.sampled_from(["cut", "replace", "field", "inner"]), FIELD
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.sampled_from(list(STATES)), st.dictionaries(st.sampled_from(RECORDS), CHANGES, min_size=1, max_size=2))
 def test_any_damage_affects_one_job(state: str, damage: dict[str, Any]) -> None:
     world = World(reports_start=True)
