@@ -225,12 +225,24 @@ def test_the_blocks_of_stable_diffusion_3_5_medium_differ(tmp_path: Path) -> Non
         assert "It is for Stable Diffusion 3." in caught.value.hint
 
 
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The file of a ControlNet of each family of transformers."""
+    found = {}
+    for name in TRANSFORMERS:
+        file = tmp_path_factory.mktemp("controls") / PATH
+        write_control(every_pipeline.PIPELINES[name]().transformer, file)
+        found[name] = file.read_bytes()
+    return found
+
+
 @pytest.mark.parametrize("other", TRANSFORMERS)
-def test_a_control_for_another_family_is_named(model: Path, transformer: Path, other: str, tmp_path: Path) -> None:
-    write_control(every_pipeline.PIPELINES[other]().transformer, tmp_path / PATH)
+def test_a_control_for_another_family_is_named(
+    model: Path, transformer: Path, other: str, controls: dict[str, bytes]
+) -> None:
     for folder in {model, *([] if transformer.name == other else [transformer])}:
         kept = (folder / PATH).read_bytes()
-        (folder / PATH).write_bytes((tmp_path / PATH).read_bytes())
+        (folder / PATH).write_bytes(controls[other])
         with pytest.raises(ModelFolderError) as caught:
             check_folder(folder, extras=[PATH])
         (folder / PATH).write_bytes(kept)
