@@ -44,6 +44,9 @@ const ADVANCED_FIELDS = [
 
 const MAX_SHOWN_NAMES = 12
 
+const joinNames = (names: string[]) =>
+  names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
+
 /** The state of the page. `App.vue` creates and provides it. */
 export function createAppState() {
   const { t } = i18n.global
@@ -198,7 +201,7 @@ export function createAppState() {
     const refused = await editImages.add(files, model.value)
     const sentences = [...refused].map(([refusal, names]) => {
       const text = t(`edits.${refusal}`, limits)
-      return files.length > 1 && names.length ? t('edits.named', { names: names.join(', '), text }) : text
+      return files.length > 1 && names.length ? t('edits.named', { names: joinNames(names), text }) : text
     })
     if (sentences.length) showNotice(joinSentences(sentences))
   }
@@ -228,8 +231,7 @@ export function createAppState() {
       ...fieldNames(refused).map((name, i) => (refused[i] === 'scheduler' ? withUsedScheduler(name) : name)),
       ...others.map(({ name }) => (i18n.global.te(`fields.${name}`) ? t(`fields.${name}`) : name)),
     ]
-    const shown = names.slice(0, MAX_SHOWN_NAMES).join(', ') + (names.length > MAX_SHOWN_NAMES ? ', …' : '')
-    showNotice(shown ? t('notice.loadedExcept', { names: shown }) : t('notice.loaded'))
+    showNotice(names.length ? t('notice.loadedExcept', { names: joinNames(names) }) : t('notice.loaded'))
     await nextTick()
     showsValidation.value = true
   }
