@@ -114,8 +114,8 @@ _ORIENTATION, _TURNED, _TIFF_INTEGERS = 0x0112, (5, 6, 7, 8), {1: 1, 3: 2, 4: 4}
 """EXIF: the tag, its values that swap width and height, and TIFF's types of integers with their bytes."""
 _JPEG_SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)(?=.{5})", re.DOTALL)
 """Fill bytes, the marker and the length of a segment before the first scan."""
-_JPEG_SEGMENTS = 10_000
-"""Segments that are read. images/containers.py accepts no more."""
+IMAGE_PARTS = 10_000
+"""Segments of a JPEG that are read, or chunks of a PNG that contain pixels."""
 BODY_BYTES = Bound(2, 65_536 + 4 * INIT_IMAGE_BYTES // 3)
 """Size of the request as JSON: room for an init_image and 8 prompts of 2,000 characters of 3 UTF-8 bytes each. Stays
 under the 6 MB limits of a Lambda event (where the body may be base64) and of SageMaker's InvokeEndpoint."""
@@ -1158,7 +1158,7 @@ def _jpeg_sizes(file: bytes) -> Iterator[tuple[int, int]]:
 def _jpeg_segments(file: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (marker, content) of the segments before the first scan."""
     found = _JPEG_SEGMENT.match(file, 2)
-    for _ in range(_JPEG_SEGMENTS):
+    for _ in range(IMAGE_PARTS):
         if not found:
             return
         end = found.end(1) + _big_endian(found[2])

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from contract import IMAGE_PARTS
+
 MAX_SCANS = 100
 """Of a JPEG. Each scan passes over the whole image; encoders write at most a few dozen."""
-MAX_PARTS = 10_000
-"""Segments of a JPEG, or chunks of a PNG that contain pixels."""
 MAX_PROFILE_BYTES = 4 * 2**20
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -61,8 +61,8 @@ def _split_png(file: bytes) -> ImageParts:
             pixels.append(chunk)
         else:
             metadata[kind] = chunk[8:-4]
-        if len(pixels) > MAX_PARTS:
-            raise FileError(f"it has more than {MAX_PARTS} chunks")
+        if len(pixels) > IMAGE_PARTS:
+            raise FileError(f"it has more than {IMAGE_PARTS} chunks")
     parts = ImageParts(b"".join(pixels), metadata.get(b"eXIf"))
     parts.bits = file[24]
     parts.animated = int.from_bytes(metadata.get(b"acTL", b"")[:4], "big") > 1
@@ -99,8 +99,8 @@ def _split_jpeg(file: bytes) -> ImageParts:
         scans += marker == _SOS
         if scans > MAX_SCANS:
             raise FileError(f"it has more than {MAX_SCANS} scans")
-        if number > MAX_PARTS:
-            raise FileError(f"it has more than {MAX_PARTS} segments")
+        if number > IMAGE_PARTS:
+            raise FileError(f"it has more than {IMAGE_PARTS} segments")
         if marker == _APP1 and content.startswith(b"Exif\0\0"):
             exif = exif or content
         elif marker == _APP2 and content.startswith(b"ICC_PROFILE\0"):

@@ -146,6 +146,18 @@ test('files that are no pictures, and pictures that are too many, are not left o
   expect(await drop('image/png')).not.toBe(en.drop.first)
 })
 
+test('of several files, those that are not added are named, at most twelve', async () => {
+  models.mockResolvedValueOnce([createModel({ edits: 3 })])
+  const { state } = await mountWithState(DropTarget)
+  const add = async (count: number) => {
+    await state.addEditImages(Array.from({ length: count }, (_, i) => new File(['x'], `${i}.txt`)))
+    return state.notice.value?.text
+  }
+  expect(await add(1)).toBe(en.edits.unreadable)
+  expect(await add(2)).toBe(`0.txt, 1.txt: ${en.edits.unreadable}`)
+  expect(await add(13)).toContain('10.txt, 11.txt, …: ')
+})
+
 test('a failure without a field is shown above the button, one with a field is not', async () => {
   const { state, wrapper } = await mountWithState(GenerateBar)
   state.generation.failure.value = failure('service', 'blank_output')

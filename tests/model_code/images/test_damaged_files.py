@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from contract import INIT_IMAGE_BYTES, INIT_IMAGE_PIXELS, EaselError
+from contract import IMAGE_PARTS, INIT_IMAGE_BYTES, INIT_IMAGE_PIXELS, EaselError, image_size
 from images import containers
 from images.init_image import decode_init_image
 from tests.model_code.conftest import PROFILE
@@ -233,6 +233,24 @@ def test_parts_without_end_take_no_time(name: str) -> None:
     except EaselError as error:
         assert error.code == "bad_image"
     assert time.process_time() - started < SECONDS
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_number_of_segments_is_bounded(more: int) -> None:
+    """The contract reads those up to the size, and decoding all of them: what can be decoded has a size."""
+    whole = encode(image(), "JPEG")
+    segments = [marker for marker, *_ in containers._jpeg_segments(whole)]
+
+    def with_comments(before: int) -> bytes:
+        return whole[:2] + b"\xff\xfe\0\2" * (IMAGE_PARTS - before + more) + whole[2:]
+
+    assert (image_size(with_comments(segments.index(0xC0) + 1)) is None) == bool(more)
+    decoded = with_comments(len(segments) - 1)  # without the end of the image
+    assert image_size(decoded) == image().size
+    if more:
+        assert error_of(decoded).code == "bad_image"
+    else:
+        decode_init_image(decoded, INIT_IMAGE_PIXELS)
 
 
 @pytest.mark.parametrize("size", [(16_384, 16_384), (2**24, 1), (4096, 4097)])
