@@ -28,6 +28,7 @@ async function submit({ url, locale, script, width, prompt, sizes, page: kind, s
   await page.fill("textarea", prompt);
   await page.locator("button").first().click();
   await page.waitForSelector("figure img, .problem", { timeout: 100_000 });
+  await page.waitForLoadState(); // the style sheet may arrive after the image, which is in the document
   const image = page.locator("figure img");
   const src = (await image.count()) ? await image.getAttribute("src") : null;
   const box = src && (await image.boundingBox());

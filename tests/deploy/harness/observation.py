@@ -1,8 +1,10 @@
 """Log lines and states of a deployment at work."""
 
 import http.client
+import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from custom_resources.wait_for_endpoint import POLL_SECONDS
@@ -51,9 +53,16 @@ def find_log_line(deployment: Deployment, handler: str, **fields: str) -> dict[s
     function = deployment.function(handler)
     matching: list[dict[str, Any]] = []
 
-    def logged() -> bool:
-        """Invoke the function: the emulator only then reads lines that came late."""
+    attempts = itertools.count(1)
+
+    def invoke(_: int) -> None:
         functions.invoke(FunctionName=function["FunctionName"], Payload=b'{"Records": []}')
+
+    def logged() -> bool:
+        """Invoke the function, in more processes at each attempt: the emulator only then reads lines that came late."""
+        processes = min(next(attempts), 4)
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(invoke, range(processes)))
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=function["LoggingConfig"]["LogGroup"])
         lines = parse_json_lines(event["message"] for page in pages for event in page["events"])
         matching[:] = [line for line in lines if fields.items() <= line.items()]
