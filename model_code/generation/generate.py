@@ -359,6 +359,7 @@ def _create_run(
         pipeline_class(model.pipeline, "Img2Img", control=control is not None)
     arguments = prepare_arguments(pipeline, request, *size, model.embeddings)
     if control is not None:
+        control.shift_noise(pipeline, size)
         more, warnings = control.arguments(size, inspect.signature(pipeline.__call__).parameters)
         arguments = replace(arguments, shared=arguments.shared | more, warnings=(*warnings, *arguments.warnings))
     return _Run(model, request, size, pipeline, arguments, start, control, expires_at, checker=checker)

@@ -297,6 +297,10 @@ def value_cases() -> Iterator[Case]:
             yield Case(f"{pipeline}, value {number}", pipeline, change, (f"{part}/config.json",))
         name, change = f"{pipeline}, num_train_timesteps", partial(_set_scheduler, num_train_timesteps=None)
         yield Case(name, pipeline, change, ("scheduler/scheduler_config.json", "num_train_timesteps"))
+    for pipeline in ("ErnieImagePipeline", "SanaPipeline", "StableDiffusion3Pipeline"):
+        words = ("scheduler/scheduler_config.json", "use_dynamic_shifting") if "Stable" not in pipeline else ()
+        change = partial(_set_scheduler, use_dynamic_shifting=True)
+        yield Case(f"{pipeline}, use_dynamic_shifting", pipeline, change, words)
     for scheduler in _SCHEDULERS:
         pipeline, set_class = "StableDiffusionPipeline", partial(_set_scheduler, scheduler=scheduler)
         for field in ("beta_schedule", "prediction_type"):

@@ -6,6 +6,7 @@ those of Stable Diffusion 3 also need the `inputs` of the model's entry.
 """
 
 import base64
+import functools
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from model_folder import (
 )
 
 Weights = dict[str, torch.Tensor]
+_WITHOUT_MU = "StableDiffusion3ControlNetPipeline"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,13 @@ class ControlInput:
         single = {name: values[0] for name, values in known.items()} if len(maps) == 1 else known
         return single, tuple(warning for found in self.images[size] for warning in found.warnings)
 
+    def shift_noise(self, pipeline: Any, size: tuple[int, int]) -> None:
+        """Let the scheduler of Stable Diffusion 3 shift its noise by the size: this pipeline passes no `mu` to it."""
+        scheduler = pipeline.scheduler
+        if type(pipeline).__name__ == _WITHOUT_MU and scheduler.config.get("use_dynamic_shifting"):
+            shift = _shift(pipeline, size)
+            scheduler.set_timesteps = functools.partial(scheduler.set_timesteps, mu=shift)
+
     def check_mask(self, pipeline: Any) -> None:
         """Refuse a mask for a ControlNet of Z-Image that has no inputs for it, as version 1."""
         for control, net in zip(self.requested, self.nets, strict=True):
@@ -80,6 +89,21 @@ class ControlInput:
                 refuse(
                     "not_supported", "mask_image", message, "Leave out the mask, or use version 2 of the ControlNet."
                 )
+
+
+def _shift(pipeline: Any, size: tuple[int, int]) -> float:
+    """Return what `StableDiffusion3Pipeline` passes as `mu` for an image of `size`."""
+    from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
+
+    config, side = pipeline.scheduler.config, pipeline.vae_scale_factor * pipeline.transformer.config.patch_size
+    shift: float = calculate_shift(
+        (size[0] // side) * (size[1] // side),
+        config.get("base_image_seq_len", 256),
+        config.get("max_image_seq_len", 4096),
+        config.get("base_shift", 0.5),
+        config.get("max_shift", 1.16),
+    )
+    return shift
 
 
 def read_control(

@@ -9,7 +9,7 @@ from ..classes import FOR_INPAINTING
 from ..errors import ModelFolderError
 from ..index import ModelIndex
 from .check import Tensors, find_size, text_fields
-from .kinds import NUMBER, check_fields
+from .kinds import NUMBER, check_fields, one_of
 
 Settings = Mapping[str, Mapping[str, Any]]
 """The content of each JSON file of a part by its name."""
@@ -63,6 +63,9 @@ _NEED_SHIFT = (
 )  # fmt: skip
 """Pipelines that shift the latents of AutoencoderKL, whose default is no shift."""
 
+_WITHOUT_MU = ("ErnieImagePipeline", "SanaPipeline")
+"""Pipelines that pass no `mu` to their scheduler, which FlowMatchEulerDiscreteScheduler needs for dynamic shifting."""
+
 
 def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Mapping[str, Tensors]) -> None:
     """Raise ModelFolderError for parts that do not belong together."""
@@ -76,9 +79,12 @@ def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Ma
             part, _, name = field.partition(".")
             message = f"{part}/config.json has {value} as {name}, but {' + '.join(terms)} is {total}"
             raise ModelFolderError(message, "Use parts of the same model, or correct `parts` of the entry.")
-    vae = next((part.class_name for part in index.components if part.name == "vae"), "")
-    if index.pipeline in _NEED_SHIFT and vae == "AutoencoderKL":
+    classes = {part.name: part.class_name for part in index.components}
+    if index.pipeline in _NEED_SHIFT and classes.get("vae") == "AutoencoderKL":
         check_fields("vae/config.json", {"shift_factor": None, **parts["vae"]["config.json"]}, {"shift_factor": NUMBER})
+    if index.pipeline in _WITHOUT_MU and classes.get("scheduler") == "FlowMatchEulerDiscreteScheduler":
+        name = "scheduler_config.json"
+        check_fields(f"scheduler/{name}", parts["scheduler"][name], {"use_dynamic_shifting": one_of(False)})
     for tokenizer, encoder in _PAIRS.items():
         if tokenizer in parts and encoder in parts:
             _check_tokens(tokenizer, encoder, parts[tokenizer], tensors[encoder])

@@ -310,6 +310,20 @@ def test_kinds_of_stable_diffusion_3(send: Send, tmp_path: Path, kind: str) -> N
     assert send(model, **SMALL)["generated_images"] == plain
 
 
+def test_stable_diffusion_3_whose_noise_depends_on_the_size(send: Send, tmp_path: Path) -> None:
+    """diffusers' pipeline with ControlNets passes no `mu`, so that the scheduler would raise."""
+    pipeline = every_pipeline.stable_diffusion_3()
+    pipeline.scheduler = type(pipeline.scheduler)(use_dynamic_shifting=True)
+    pipeline.save_pretrained(tmp_path)
+    write_control(pipeline.transformer, tmp_path / "controls/first.safetensors")
+    model = with_inputs(load_model(tmp_path), "zeros")
+    wide = {**SMALL, "width": 128}
+    plain = send(model, **wide)["generated_images"]
+    assert send(model, **wide, control=[use(scale=0)])["generated_images"] == plain
+    assert send(model, **wide, control=[use()])["generated_images"] != plain
+    assert send(model, **wide)["generated_images"] == plain
+
+
 def test_inputs_that_nothing_says_are_not_guessed(send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = every_pipeline.stable_diffusion_3()
     pipeline.save_pretrained(tmp_path)
