@@ -260,6 +260,16 @@ test('the brush is offered only where the model has it, and a large image is fit
   await dialog(page).getByText('1024 × 768').waitFor()
   await page.keyboard.press('Escape')
   await page.locator('.custom').waitFor({ state: 'detached' })
+  // Margins make it smaller, and "Change all of it" gives the request the size that it had before.
+  await button(page, en.inpaint.open).click()
+  const right = dialog(page).getByRole('spinbutton', { name: en.inpaint.right, exact: true })
+  await right.fill('512')
+  await right.press('Enter')
+  await dialog(page).getByText('1024 × 384').waitFor()
+  await button(page, en.inpaint.done).click()
+  await page.locator('.custom').waitFor()
+  await button(page, en.inpaint.reset).click()
+  await page.locator('.custom').waitFor({ state: 'detached' })
   await page.route(/\/models$/, async (route) => {
     const body = await (await route.fetch()).text()
     await route.fulfill({ body: body.replace('"inpaint",', ''), contentType: 'application/json' })

@@ -13,6 +13,7 @@ import ImageDetails from '@/dialogs/ImageDetails.vue'
 import SettingsDialog from '@/dialogs/SettingsDialog.vue'
 import HistoryStrip from '@/history/HistoryStrip.vue'
 import type { HistoryImage } from '@/history/imageStore'
+import MarginFields from '@/inpaint/MarginFields.vue'
 import { emptyEdit } from '@/inpaint/edit'
 import en from '@/locales/en'
 import GenerateBar from '@/request/GenerateBar.vue'
@@ -274,6 +275,65 @@ test('the strength is not offered where a control fixes it', async () => {
   await flushPromises()
   expect(state.settings.value?.strength).toBe(1)
   expect(wrapper.find('#strength').exists()).toBe(false)
+})
+
+async function extendImage() {
+  models.mockResolvedValueOnce([createModel({ features: ['image_to_image', 'inpaint'] })])
+  const { state, wrapper } = await mountWithState(MarginFields)
+  const size = () => [state.draft.value.width, state.draft.value.height]
+  const extend = async (pixels: number) => {
+    const input = wrapper.find('#margin-left input, input#margin-left')
+    await input.setValue(pixels)
+    await input.trigger('change')
+  }
+  state.initImage.file.value = new Blob()
+  Object.assign(state.draft.value, { width: 256, height: 256 })
+  state.inpaint.fit({ width: 768, height: 512 })
+  await extend(384)
+  expect(size()).toEqual([384, 256])
+  return { state, size, extend }
+}
+
+test('without its margins an image has its size again', async () => {
+  const { size, extend } = await extendImage()
+  await extend(192)
+  expect(size()).toEqual([576, 384])
+  await extend(0)
+  expect(size()).toEqual([768, 512])
+})
+
+test('a size that the user has chosen comes back with the end of the margins', async () => {
+  const { state, size, extend } = await extendImage()
+  Object.assign(state.draft.value, { width: 320, height: 320 })
+  await extend(512)
+  expect(size()).toEqual([256, 256])
+  await extend(0)
+  expect(size()).toEqual([320, 320])
+})
+
+test('"Change all of it" takes back the size of the edit, but none that was chosen after it', async () => {
+  for (const [chosen, expected] of [
+    [{}, [256, 256]],
+    [{ width: 512, height: 512 }, [512, 512]],
+  ] as const) {
+    const { state, size } = await extendImage()
+    Object.assign(state.draft.value, chosen)
+    const { wrapper } = await mountWithState(InitImageField, state)
+    await wrapper.find('.reset').trigger('click')
+    expect(size()).toEqual(expected)
+    expect(state.inpaint.isBlank()).toBe(true)
+  }
+})
+
+test('without the init image the size is that of before, and another image is not shrunk by margins', async () => {
+  for (const [file, expected] of [
+    [null, [256, 256]],
+    [new Blob(), [768, 512]],
+  ] as const) {
+    const { state, size } = await extendImage()
+    state.initImage.file.value = file
+    expect(size()).toEqual(expected)
+  }
 })
 
 test('a refusal of what a model does not take names the field in Chinese, too', async () => {

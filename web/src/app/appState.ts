@@ -52,8 +52,9 @@ export function createAppState() {
   const { t } = i18n.global
   const { connection, service, session } = useConnection()
   const { models, model, chosen, modelFailure, loadModel, reloadModels } = useModel(service)
-  const inpaint = useEdit()
-  const initImage = useInitImage(() => {
+  const inpaint = useEdit(() => draft.value)
+  const initImage = useInitImage((file) => {
+    inpaint.restoreSize(file ? 'whole' : 'before')
     inpaint.reset()
   })
   const editImages = useEditImages(() => Object.assign(draft.value, { width: null, height: null }))

@@ -1,5 +1,7 @@
 import type { Parameters } from '@/api/types'
+import type { ImageSize } from '@/images/canvas'
 import type { NotTaken } from '@/images/storedParameters'
+import type { Draft } from '@/request/draft'
 
 export const SIDES = ['left', 'right', 'top', 'bottom'] as const
 
@@ -16,6 +18,17 @@ export interface Stroke {
 
 export type MaskStep = Stroke | { kind: 'clear' | 'invert' }
 
+export type DraftSize = Pick<Draft, 'width' | 'height'>
+
+/** Sizes of the request, which an edit changes. */
+export interface EditSizes {
+  before: DraftSize
+  /** That of the image if it had no margins. */
+  whole: ImageSize
+  /** That of the image beside its margins, which the draft has. */
+  fitted: ImageSize
+}
+
 /** Which part of the init image is generated anew. */
 export interface Edit {
   /** A mask as a PNG file in base64, white where it is set, on which the steps are painted; empty: none. */
@@ -24,13 +37,16 @@ export interface Edit {
   undone: MaskStep[]
   margins: Margins
   blur: number
+  /** Null: the edit has not set the size. */
+  sizes: EditSizes | null
 }
 
 /** The blur of the API. */
 export const DEFAULT_BLUR = 4
 
 export function emptyEdit(): Edit {
-  return { base: '', steps: [], undone: [], margins: { left: 0, right: 0, top: 0, bottom: 0 }, blur: DEFAULT_BLUR }
+  const margins = { left: 0, right: 0, top: 0, bottom: 0 }
+  return { base: '', steps: [], undone: [], margins, blur: DEFAULT_BLUR, sizes: null }
 }
 
 export function hasMargins({ margins }: Pick<Edit, 'margins'>): boolean {

@@ -1,8 +1,9 @@
 import { useSessionStorage } from '@vueuse/core'
-import { emptyEdit, hasMargins, hasMask, type Edit, type MaskStep } from './edit'
+import type { ImageSize } from '@/images/canvas'
+import { emptyEdit, hasMargins, hasMask, type DraftSize, type Edit, type EditSizes, type MaskStep } from './edit'
 
-/** The mask and the margins of the init image, kept over a reload. */
-export function useEdit() {
+/** The mask and the margins of the init image, kept over a reload. `draft`: has the size that they change. */
+export function useEdit(draft: () => DraftSize) {
   const edit = useSessionStorage<Edit>('easel.edit', emptyEdit(), { mergeDefaults: true })
 
   /** Add a step. What was undone can no longer be redone. */
@@ -21,10 +22,30 @@ export function useEdit() {
     if (step) edit.value.steps.push(step)
   }
 
+  /** Return the sizes of the edit, or null if the draft has another by now. */
+  function ownSizes(): EditSizes | null {
+    const { sizes } = edit.value
+    const { width, height } = draft()
+    return sizes?.fitted.width === width && sizes.fitted.height === height ? sizes : null
+  }
+
+  /** Give the image the size `fitted` beside its margins. Without them it would have the size `whole`. */
+  function fit(whole: ImageSize, fitted = whole) {
+    const { width, height } = draft()
+    edit.value.sizes = { before: ownSizes()?.before ?? { width, height }, whole, fitted }
+    Object.assign(draft(), fitted)
+  }
+
+  /** Give the draft the size that it had before the edit, or that of the whole image, if nobody has set another. */
+  function restoreSize(name: 'before' | 'whole') {
+    Object.assign(draft(), ownSizes()?.[name])
+    edit.value.sizes = null
+  }
+
   const reset = (values: Partial<Edit> = {}) => {
     edit.value = { ...emptyEdit(), ...values }
   }
 
   const isBlank = () => !hasMask(edit.value) && !hasMargins(edit.value)
-  return { edit, add, undo, redo, reset, isBlank }
+  return { edit, add, undo, redo, ownSizes, fit, restoreSize, reset, isBlank }
 }

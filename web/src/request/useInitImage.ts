@@ -29,7 +29,7 @@ export function draftFiles(name: string) {
 }
 
 /** The init image of this tab, kept over a reload. `onChange`: it is another one now, or none. */
-export function useInitImage(onChange: () => void) {
+export function useInitImage(onChange: (file: Blob | null) => void) {
   const file = shallowRef<Blob | null>(null)
   const url = useObjectUrl(file)
   const tab = useTab()
@@ -39,7 +39,7 @@ export function useInitImage(onChange: () => void) {
     file,
     (changed) => {
       if (changed === restored && changed) return
-      onChange()
+      onChange(changed)
       void keep(changed).catch(() => undefined)
     },
     { flush: 'sync' },
