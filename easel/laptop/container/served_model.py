@@ -15,8 +15,6 @@ MAX_FAILED_STARTS = 3
 """Starts in a row that may fail."""
 MAX_PAUSE_SECONDS = 30.0
 """Longest pause before the next start."""
-NOT_LOADED = "loading.load_errors.NotLoadedError: "
-"""What Python writes before the reason of a container that cannot load its model."""
 LAST_JOB_SHARE = 0.2
 """Share of the last job in the mean time of jobs."""
 
@@ -117,5 +115,4 @@ class ServedModel:
             lines = self.container.log.read_text(errors="replace").splitlines()
         except OSError as error:
             return f"its log cannot be read: {error.strerror}"
-        last = next((line for line in reversed(lines) if line.strip()), "it ended without a message")
-        return last.removeprefix(NOT_LOADED)
+        return next((line for line in reversed(lines) if line.strip()), "it ended without a message")

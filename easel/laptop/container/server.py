@@ -82,10 +82,10 @@ class Container:
         return dict.fromkeys(("inference_id", "step", "steps", "preview")) | self._progress
 
     def run(self, code: ModuleType, model_dir: Path) -> None:
-        """Load the model, then serve requests for ever. Raises the reason if the model cannot be loaded."""
+        """Load the model, then serve requests for ever. If it does not load, end with the reason as the last line."""
         loaded = code.model_fn(str(model_dir))
         if isinstance(loaded, Exception):
-            raise loaded
+            sys.exit(str(loaded))
         self._model = loaded
         while True:
             invocation = self.waiting.get()

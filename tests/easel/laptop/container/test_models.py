@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ import psutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from contract import EaselError
 from easel.client import BadRequestError, Easel
 from easel.console.errors import ENVIRONMENT, CommandError
 from easel.laptop import up
@@ -452,10 +450,14 @@ def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, 
     assert (caught.value.code, MODEL in caught.value.what) == (ENVIRONMENT, True)
 
 
-def test_the_reason_of_a_failed_start_names_no_class(tmp_path: Path) -> None:
-    from loading.load_errors import NotLoadedError  # imports PyTorch
-
-    error = NotLoadedError(EaselError("model_error", "the VAE is damaged"), tmp_path, 0)
+def test_the_log_of_a_failed_start_ends_with_the_reason(tmp_path: Path) -> None:
+    code = "def model_fn(folder):\n    return LookupError('the VAE is damaged')\n"
+    (tmp_path / "inference.py").write_text(code)
+    folders = ["--model-dir", str(tmp_path), "--code-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "easel.laptop.container.server", "--port", "0", *folders]
     log = tmp_path / "model.log"
-    log.write_text("".join(traceback.format_exception(error)))
+    with log.open("w") as output:
+        ended = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=60)
+    assert ended.returncode == 1
+    assert "Traceback" not in log.read_text()
     assert ServedModel(FAKE, find(MODEL), log).last_line() == "the VAE is damaged"
