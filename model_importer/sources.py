@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .checkpoint.local import local_file
 from .checkpoint.source import CheckpointSource, SingleFile
 from .errors import ModelImportError
 from .files import Digest, File, Plan
@@ -22,9 +23,9 @@ if TYPE_CHECKING:  # they need boto3, which a laptop may lack
     from .bucket import Bucket
 
 Fields = dict[str, Any]
-"""The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; or kind, url,
-sha256, licence. All may have lists of `EXTRAS`: id, sha256 and, if it is not beside the model, source: kind and
-repository, revision, file; url; or uri."""
+"""The source of a catalogue entry: kind, repository, revision, variant, parts, file; kind, uri, licence; kind, url,
+sha256, licence; or kind, checkpoint, a path of this machine. All may have lists of `EXTRAS`: id, sha256 and, if it is
+not beside the model, source: kind and repository, revision, file; url; or uri."""
 
 
 class Source(Protocol):
@@ -59,11 +60,14 @@ def open_source(
 
 def is_checkpoint(fields: Fields) -> bool:
     """Return whether a source is one file, which has to be converted."""
-    return fields["kind"] == "url" or bool(fields.get("file")) or fields.get("uri", "").endswith(".safetensors")
+    named = fields["kind"] == "url" or fields.get("file") or fields.get("checkpoint")
+    return bool(named) or fields.get("uri", "").endswith(".safetensors")
 
 
 def open_file(fields: Fields, connect: Connect) -> SingleFile:
-    """Return the file that a source names. Raises ModelImportError, or what boto3 raises."""
+    """Return the file that a source names. Raises ModelImportError, ModelFolderError, or what boto3 raises."""
+    if fields["kind"] == "folder":
+        return local_file(fields["checkpoint"])
     if fields["kind"] == "url":
         url = connect.url(fields["url"])
         file = url.file(fields.get("sha256") or "")

@@ -29,6 +29,7 @@ Variables: HF_TOKEN for gated models of a hub, HF_ENDPOINT for a mirror of the h
 civitai.com or to the host in EASEL_MODEL_TOKEN_HOST.
 A token is sent to that host alone, not where it redirects to.
 """
+NO_HASH = "The entry has no sha256 of the file. A deploy needs it, and easel models pull writes it into the entry."
 app = typer.Typer(
     help="List the models of the catalogue; add, download, check and remove them.",
     invoke_without_command=True,
@@ -195,9 +196,7 @@ def _unknowns(pipeline: str, entry: dict[str, Any], choices: Any) -> list[str]:
         )
     lines.append("The memory is that of the weights, which are counted, and room for one image, which is estimated.")
     if entry["source"]["kind"] == "url" and "sha256" not in entry["source"]:
-        lines.append(
-            "The site names no hash of the file. easel models pull writes it into the entry; a deploy needs it."
-        )
+        lines.append(NO_HASH)
     return [with_program_name(line) for line in lines]
 
 
@@ -261,7 +260,7 @@ def check(id: Id) -> None:
     """Check a model by the rule of the deploy: its files here, or else those of its source."""
     from easel.laptop.catalogue import find
     from easel.models.findings import model_errors, origin_of
-    from stacks.config.catalogue import CatalogueError
+    from stacks.config.catalogue import CatalogueError, FolderSource, UrlSource
     from stacks.config.model_folder import imported_bytes
 
     entry = find(id)
@@ -269,14 +268,18 @@ def check(id: Id) -> None:
         size = sum(file.stat().st_size for file in entry.folder.rglob("*") if file.is_file())
         print(printable(f"{entry.model.id}: would load, {size / 1e9:.2f} GB in {entry.folder}"))
         return
-    if entry.model.source.kind == "folder":
+    source, terminal = entry.model.source, Terminal()
+    if isinstance(source, FolderSource) and source.checkpoint is None:
         _ = entry.folder  # raises
     with interruptible(), model_errors(origin_of(entry.model)):
         try:
-            size = imported_bytes(entry.model, _connect())
+            size = imported_bytes(entry.model, _connect(), needs_hash=False)
         except CatalogueError as error:
             raise CommandError("The model is refused", where=id, why=str(error), fix="", code=FAILED) from None
     print(printable(f"{entry.model.id}: would load, {size / 1e9:.2f} GB, not on this machine"))
+    if isinstance(source, UrlSource) and source.sha256 is None:
+        terminal.print(with_program_name(NO_HASH))
+    terminal.print(with_program_name(f"Next: easel models pull {entry.argument}"))
 
 
 @app.command(

@@ -108,6 +108,11 @@ class CheckpointSource:
             check_model(FilesWithExtras(self.conversion, readers), {"": ""}, self._pipeline, found)
         return found
 
+    @property
+    def size(self) -> int:
+        """Bytes of the converted model and its extras, also if no hash of the checkpoint is on record."""
+        return sum(self.conversion.sizes.values()) + sum(file.size for file in self.extras.values())
+
     def resolve(self) -> Plan:
         single = self._open()
         digest = CONVERTED + single.file.digest

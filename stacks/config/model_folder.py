@@ -30,18 +30,23 @@ def released_files(
         raise CatalogueError(f"{folder} cannot be released: {error} {CONTENT_HELP}") from None
 
 
-def imported_bytes(model: Model, connect: Connect) -> int:
+def imported_bytes(model: Model, connect: Connect, *, needs_hash: bool = True) -> int:
     """Return the bytes of the files that an import of the model takes.
+
+    `needs_hash`: refuse a checkpoint without a hash on record, as an import does and `easel models pull` does not.
 
     They are chosen and checked as the import does it: settings and the headers of weights are read. Raises
     CatalogueError for a model that the import refuses, ModelImportError if a file cannot be read, or what boto3 raises.
     """
+    from model_importer.checkpoint.source import CheckpointSource
     from model_importer.progress import Progress
     from model_importer.sources import open_source
 
     try:
         with ThreadPoolExecutor(1) as pool:
             source = open_source(model.source_fields, connect, pool, Progress(lambda state: None), model.pipeline)
+            if isinstance(source, CheckpointSource) and not needs_hash:
+                return source.size
             return source.resolve().size
     except ModelFolderError as error:
         raise CatalogueError(f"{model.id} would not be imported: {error}") from None

@@ -81,6 +81,9 @@ def test_a_link_is_pulled_with_the_token_and_pinned(
         monkeypatch.setenv("EASEL_MODEL_TOKEN_HOST", site.url.removeprefix("http://"))
         added = run("add", site.link, "--folder", tmp_path, *MIT, "--id", "panda")
         assert added.exit_code == 0, added.stderr
+        checked = run("check", tmp_path / "panda")
+        assert (checked.exit_code, "would load" in checked.stdout) == (0, True), checked.stderr
+        assert "sha256" in checked.stderr
         assert sum(site.sent.values()) < 300_000  # headers only
         pulled = run("pull", tmp_path / "panda")
         assert pulled.exit_code == 0, pulled.stderr
@@ -188,7 +191,9 @@ def test_a_pull_leaves_a_folder_that_it_did_not_make(run: Easel, hub: HubServer,
 def test_the_commands_that_are_named_find_an_entry_elsewhere(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "my models"
     commands = [run("add", checkpoint, "--folder", folder, *MIT).stderr]
-    commands += [run("add", checkpoint, "--folder", folder, *MIT).stderr, run("check", folder / "panda").stderr]
+    checked = run("check", folder / "panda")
+    assert checked.stdout.startswith("panda: would load, 0.")
+    commands += [run("add", checkpoint, "--folder", folder, *MIT).stderr, checked.stderr]
     commands += [run("pull", folder / "panda").stderr]
     for text, words in zip(commands, ("models pull", "models remove", "models pull", "up --model"), strict=True):
         found = re.search(rf"easel {words} (.+)", " ".join(text.split()))
