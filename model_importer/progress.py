@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 REPORT_SECONDS = 10
+_GB = 1e9
 State = dict[str, Any]
 
 
@@ -60,7 +61,12 @@ class Progress:
 
 
 def render_progress(state: State) -> str:
-    """Return a text like `3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s`."""
+    """Return a text: `3 of 17 files, 1.20 of 4.57 GB, 96.3 MB/s`, or of one small file `1.2 of 2.6 MB, 0.8 MB/s`."""
     (files, total_files), (size, total_size) = state["files"], state["bytes"]
-    gb, total_gb = size / 1e9, total_size / 1e9
-    return f"{files} of {total_files} files, {gb:.2f} of {total_gb:.2f} GB, {state['mb_per_second']} MB/s"
+    if not total_size:
+        return "finding the files"
+    counted = f"{files} of {total_files} files, " if total_files > 1 else ""
+    sizes = f"{size / 1e6:.1f} of {total_size / 1e6:.1f} MB"
+    if total_size >= _GB:
+        sizes = f"{size / _GB:.2f} of {total_size / _GB:.2f} GB"
+    return f"{counted}{sizes}, {state['mb_per_second']} MB/s"

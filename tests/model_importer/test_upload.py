@@ -206,6 +206,18 @@ def test_two_imports_at_the_same_time_use_the_same_plan(s3: Any) -> None:
     assert bucket.write_once("sources/a.json", "second") == b"first"
 
 
+@pytest.mark.parametrize(
+    ("files", "sizes", "expected"),
+    [
+        ([1, 2], [1_200_000_000, 4_570_000_000], "1 of 2 files, 1.20 of 4.57 GB, 9.6 MB/s"),
+        ([0, 1], [1_234_567, 2_600_000], "1.2 of 2.6 MB, 9.6 MB/s"),
+        ([0, 0], [0, 0], "finding the files"),
+    ],
+)
+def test_progress_moves_for_a_small_file_too(files: list[int], sizes: list[int], expected: str) -> None:
+    assert progress.render_progress({"files": files, "bytes": sizes, "mb_per_second": 9.6}) == expected
+
+
 def test_progress_is_reported_while_it_runs() -> None:
     reported: list[dict[str, Any]] = []
     counters = progress.Progress(reported.append, seconds=0.01)
