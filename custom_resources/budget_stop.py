@@ -60,7 +60,8 @@ def handler(event: Any, context: Any) -> str:
 
 
 def _create_marker(bucket: str) -> None:
-    body = json.dumps({"stopped_at": datetime.now(UTC).isoformat(timespec="seconds")}).encode()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    body = json.dumps({"stopped_at": now, "budget_usd": int(os.environ["EASEL_BUDGET_USD"])}).encode()
     boto3.client("s3").put_object(Bucket=bucket, Key=STOP_MARKER, Body=body, ContentType="application/json")
 
 

@@ -74,7 +74,8 @@ _HINTS = {
     "config_error": _READ_LOG,
     "internal": _READ_LOG,
     "endpoint_missing": "It is paused or was never deployed. The operator can start it with `easel resume`.",
-    "over_budget": "It stays stopped, also in the next month, until the operator starts it with `easel resume`.",
+    "over_budget": "It stays stopped, also in the next month, until the operator starts it with `easel resume`. To be "
+    "stopped again in this month, the operator deploys a higher `budget_usd`; AWS Budgets shows what was spent.",
 }
 
 

@@ -83,6 +83,8 @@ REALTIME = pytest.mark.parametrize("cloud", ["realtime"], indirect=True)
 def test_an_async_endpoint_loses_its_instances_and_its_autoscaling(cloud: Cloud) -> None:
     assert budget_stop.handler(NOTICE, None) == "stopped"
     assert (cloud.instances(), cloud.is_marked()) == (0, True)
+    marker = json.loads(cloud.s3.get_object(Bucket=BUCKET, Key=STOP_MARKER)["Body"].read())
+    assert (marker["budget_usd"], marker.keys()) == (50, {"stopped_at", "budget_usd"})
     target = cloud.target()
     assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 3)
     assert set(target["SuspendedState"].values()) == {True}

@@ -357,10 +357,29 @@ def test_no_job_is_taken_while_the_budget_is_used_up(cloud: Cloud, environ: pyte
     problem = json.loads(refused["body"])
     assert (refused["statusCode"], problem["code"], problem["retryable"]) == (503, "over_budget", False)
     assert "`easel resume`" in problem["hint"]
+    assert "`budget_usd`" in problem["hint"]
     assert cloud.server.requests == []
     health = json.loads(handlers.api(event("GET", "/health"), None)["body"])
     assert (health["status"], health["endpoint"]["status"]) == ("degraded", "broken")
     assert "budget" in health["endpoint"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        ('{"stopped_at": "2026-11-24T08:00:00+00:00", "budget_usd": 50}', "budget of 50 USD was used up on 2026-11-24"),
+        ('{"stopped_at": "2026-11-24T08:00:00+00:00"}', "budget is used up"),
+        ("[]", "budget is used up"),
+        ("{", "budget is used up"),
+    ],
+)
+def test_the_refusal_says_what_the_marker_knows(
+    cloud: Cloud, environ: pytest.MonkeyPatch, marker: str, words: str
+) -> None:
+    environ.setenv("EASEL_STOP_MARKER", "stopped.json")
+    cloud.put("stopped.json", marker.encode())
+    problem = json.loads(handlers.api(event("POST", "/jobs", {"prompt": "a red apple"}), None)["body"])
+    assert (problem["code"], words in problem["detail"]) == ("over_budget", True)
 
 
 def test_a_job_that_waited_before_the_stop_can_still_end(cloud: Cloud, environ: pytest.MonkeyPatch) -> None:
