@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired, Unpack
 from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 from typing_extensions import TypedDict
 
 from easel.client.async_client import AsyncEasel
@@ -81,7 +81,7 @@ Outpaint = Annotated[Margins | None, Field(description="Extend the image by so m
 
 def make_server(easel: AsyncEasel, folder: Path) -> MCPServer:
     """Return the server. Images are written to `folder`."""
-    server = MCPServer("easel", title="Easel", version=version(), instructions=INSTRUCTIONS, log_level="WARNING")
+    server = Server("easel", title="Easel", version=version(), instructions=INSTRUCTIONS, log_level="WARNING")
     tools = Tools(easel, folder)
     makes = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -89,6 +89,29 @@ def make_server(easel: AsyncEasel, folder: Path) -> MCPServer:
     server.tool(title="Change an image", annotations=makes, structured_output=False)(tools.edit_image)
     server.tool(title="List the models", annotations=reads, structured_output=False)(tools.list_models)
     return server
+
+
+class Server(MCPServer):
+    """Refuses unknown arguments, which MCPServer drops, and explains wrong ones without pydantic's links and values."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
+        known = {tool.name: tool.input_schema.get("properties", {}) for tool in await self.list_tools()}.get(name)
+        unknown = [] if known is None else [key for key in arguments if key not in known]
+        if known is not None and unknown:
+            allowed = f"It takes {', '.join(known)}." if known else "It takes none."
+            raise ToolError(printable(f"{name} has no argument {unknown[0][:80]!r}. {allowed}"))
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(_explain(error.__cause__)) from None
+            raise
+
+
+def _explain(error: ValidationError) -> str:
+    """Return what is wrong with each argument."""
+    found = error.errors(include_url=False, include_input=False)
+    return printable("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in found))
 
 
 class Tools:

@@ -275,3 +275,25 @@ def test_images_are_sent_as_the_model_takes_them(
             asyncio.run(sources)
     else:
         assert asyncio.run(sources) == sent
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("generate_image", {}, "prompt: Field required"),
+        ("generate_image", {"prompt": "a", "width": "wide", "steps": "x"}, "width: Input should be a valid integer"),
+        ("generate_image", {"prompt": "a", "loras": [{"scale": 1}]}, "loras.0.id: Field required"),
+        ("generate_image", {"prompt": "a", "size": "1024x1024"}, "'size'. It takes prompt, negative_prompt, width"),
+        ("list_models", {"model": "sdxl"}, "list_models has no argument 'model'. It takes none."),
+        ("paint", {"prompt": "a"}, "Unknown tool"),
+    ],
+)
+def test_wrong_arguments_are_named(tool: str, arguments: dict[str, Any], words: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with AsyncEasel("http://127.0.0.1:9") as easel:
+            await server.make_server(easel, tmp_path).call_tool(tool, arguments)
+
+    with pytest.raises(ToolError) as caught:
+        asyncio.run(main())
+    assert words in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("pydantic", "validation error", "input_value", "Value error"))

@@ -189,6 +189,16 @@ def test_an_error_names_key_value_and_what_is_allowed() -> None:
     assert str(refusal({"max_instances": "0"})) == "max_instances is '0'; it must be 1 to 100."
 
 
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_no_error_has_the_words_of_pydantic(key: str) -> None:
+    values = ["", " ", "x", "https://[::1", "1.2.3.4/99", "\0", "a,,b", "nan", "9" * 30, None, True, [], {}, 1.5, b"x"]
+    for value in values:
+        try:
+            parse_settings({key: value})
+        except SettingsError as error:
+            assert not re.search("Value error|Input should|validation error|another type", str(error)), str(error)
+
+
 def test_allowed_values_are_available_for_the_docs() -> None:
     values = {key: allowed_values(field) for key, field in Settings.model_fields.items()}
     expected = {"mode": "async or realtime", "max_instances": "1 to 100", "model": "", "vpc_id": "like vpc-0a1b2c3d"}
