@@ -191,7 +191,23 @@ def test_an_error_names_key_value_and_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("key", Settings.model_fields)
 def test_no_error_has_the_words_of_pydantic(key: str) -> None:
-    values = ["", " ", "x", "https://[::1", "1.2.3.4/99", "\0", "a,,b", "nan", "9" * 30, None, True, [], {}, 1.5, b"x"]
+    values: list[object] = [
+        "",
+        " ",
+        "x",
+        "https://[::1",
+        "1.2.3.4/99",
+        "\0",
+        "a,,b",
+        "nan",
+        "9" * 30,
+        None,
+        True,
+        [],
+        {},
+        1.5,
+        b"x",
+    ]
     for value in values:
         try:
             parse_settings({key: value})
