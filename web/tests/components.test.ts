@@ -1,3 +1,4 @@
+import { WarnTriangleFilled } from '@element-plus/icons-vue'
 import { flushPromises, mount } from '@vue/test-utils'
 import { beforeEach, expect, test, vi } from 'vitest'
 import type { Component } from 'vue'
@@ -24,6 +25,7 @@ import PromptField from '@/request/prompt/PromptField.vue'
 import FieldError from '@/request/fields/FieldError.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
+import ImageCaption from '@/stage/ImageCaption.vue'
 import StageView from '@/stage/StageView.vue'
 import {
   createFakeService,
@@ -221,6 +223,15 @@ test('warnings of the model are translated', async () => {
     'Something new.',
   ])
   i18n.global.locale.value = 'en'
+})
+
+test('warnings look like warnings below the image and in its details', async () => {
+  const image: HistoryImage = { ...IMAGE, warnings: ['Something.'], flagged: true, afterCancel: true }
+  const iconsOf = async (component: Component) => {
+    const { wrapper } = await mountWithState(component, createAppState(), { image })
+    return wrapper.findAllComponents(WarnTriangleFilled).length
+  }
+  expect([await iconsOf(ImageCaption), await iconsOf(ImageDetails)]).toEqual([3, 1])
 })
 
 test('a late response of the old address does not replace the model of the new one', async () => {
