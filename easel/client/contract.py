@@ -431,6 +431,8 @@ class ModelProfile:
     """The embeddings that prompts may use."""
     edits: int = 0
     """The most images to look at of one request; 0: the model takes none."""
+    takes_negative_prompt: bool = True
+    """The model takes a negative prompt; if not, one is ignored with a warning."""
     content: tuple[str, ...] = ()
     """Items of `CONTENT` that requests may choose; empty: the model has no safety checker."""
 

@@ -148,6 +148,7 @@ class Model(_Object):
     controls: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     embeddings: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     edits: Count = 0
+    takes_negative_prompt: bool = True
 
 
 class ModelList(_Object):

@@ -33,7 +33,10 @@ TICK_SECONDS, HEARTBEAT_SECONDS = 0.5, 5.0
 """Time between two looks at the progress, and between notifications without news: clients end a silent call."""
 
 Prompt = Annotated[str, Field(description="What the image shows.")]
-Negative = Annotated[str | None, Field(description="What to avoid in the image.")]
+Negative = Annotated[
+    str | None,
+    Field(description="What to avoid in the image. Not for a model whose `takes_negative_prompt` is false."),
+]
 Side = Annotated[int | None, Field(description="Pixels, a multiple of 8. Default: the model's.")]
 Steps = Annotated[int | None, Field(description="Inference steps; more is slower. Default: the model's.")]
 Guidance = Annotated[float | None, Field(description="Higher follows the prompt closer. Default: the model's.")]

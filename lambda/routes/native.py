@@ -255,6 +255,7 @@ def _model(profile: ModelProfile, features: list[views.Feature], state: views.En
         embeddings=[_embedding(embedding) for embedding in profile.embeddings],
         state=state,
         edits=profile.edits,
+        takes_negative_prompt=profile.takes_negative_prompt,
     )
 
 

@@ -331,6 +331,7 @@ class Model(View):
     embeddings: Annotated[list[Embedding], Field(description="Embeddings that prompts may use")]
     state: EndpointHealth
     edits: Annotated[int, Field(description="The most images to look at (`images`) of one request; 0: none")]
+    takes_negative_prompt: Annotated[bool, Field(description="If not, a negative_prompt is ignored with a warning")]
 
 
 class Models(View):

@@ -31,7 +31,7 @@ def prepare_arguments(
     if "image" in parameters and "width" not in parameters:
         del shared["width"], shared["height"]  # some pipelines take the size of their init_image
     guidance, true_guidance = _guidance(parameters, request.guidance_scale)
-    negative_prompt, warnings = _negative_prompt(parameters, request, true_guidance)
+    negative_prompt, warnings = _negative_prompt(pipeline, request, true_guidance)
     texts = {f"Prompt {number}": prompt for number, prompt in enumerate(request.prompt, start=1)}
     if negative_prompt and not warnings:
         texts["negative_prompt"] = negative_prompt
@@ -54,13 +54,22 @@ def _default(parameters: Any, name: str) -> Any:
     return parameters[name].default if name in parameters else None
 
 
-def _negative_prompt(parameters: Any, request: GenerationRequest, true_guidance: bool) -> tuple[str | None, list[str]]:
+def takes_negative_prompt(pipeline: Any) -> bool:
+    """Return whether a negative prompt can have an effect: not where the UNet has learned its guidance."""
+    parameters = inspect.signature(pipeline.__call__).parameters
+    if "true_cfg_scale" in parameters:
+        return _guidance(parameters, 0)[1]
+    unet = getattr(pipeline, "unet", None)
+    return "negative_prompt" in parameters and (unet is None or unet.config.time_cond_proj_dim is None)
+
+
+def _negative_prompt(pipeline: Any, request: GenerationRequest, true_guidance: bool) -> tuple[str | None, list[str]]:
     """Return the negative prompt to pass, and warnings."""
     if true_guidance:
         return request.negative_prompt or " ", []  # without a negative prompt these pipelines use no guidance
     if not request.negative_prompt:
         return None, []
-    if "negative_prompt" not in parameters or "true_cfg_scale" in parameters:
+    if not takes_negative_prompt(pipeline):
         return None, ["This model takes no negative_prompt; it was ignored."]
     if request.guidance_scale <= 1:
         return request.negative_prompt, ["negative_prompt has no effect at a guidance_scale of 1 or less."]

@@ -13,6 +13,7 @@ from .classes import (
     EDITORS,
     PIPELINES,
     WITHOUT_IMAGES,
+    WITHOUT_NEGATIVE_PROMPT,
     ControlFamily,
     PipelineFamily,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "REFINER",
     "VOCABULARY_FILE",
     "WITHOUT_IMAGES",
+    "WITHOUT_NEGATIVE_PROMPT",
     "Z_IMAGE_PATCH",
     "CheckedModel",
     "Component",

@@ -143,6 +143,8 @@ PIPELINES: Mapping[str, PipelineFamily] = {
 """Text-to-image classes of diffusers with `callback_on_step_end`."""
 CLIP_PIPELINES = ("LatentConsistencyModelPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline")
 """Those whose text encoders are all CLIP's, and that take their embeddings in place of a prompt."""
+WITHOUT_NEGATIVE_PROMPT = ("Flux2KleinPipeline", "Flux2Pipeline", "FluxPipeline", "LatentConsistencyModelPipeline")
+"""Those that take no negative prompt, or only one with a second guidance scale, which they do not get."""
 EDITORS: Mapping[str, int] = {"Flux2KleinPipeline": 10, "Flux2Pipeline": 10, "QwenImageEditPlusPipeline": 3}
 """Those that look at images, which the prompt says how to change, and the most that they take."""
 WITHOUT_IMAGES: Mapping[str, str] = {"QwenImageEditPlusPipeline": "QwenImagePipeline"}

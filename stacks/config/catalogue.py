@@ -28,6 +28,7 @@ from model_importer.model_folder import (
     EDITORS,
     EXTRAS,
     PIPELINES,
+    WITHOUT_NEGATIVE_PROMPT,
     ControlFamily,
     extra_path,
 )
@@ -35,9 +36,9 @@ from stacks.config.validation import ConfigError, Location, explain, failure, ma
 
 PROFILE = (
     "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "edits", "clip_layers", "content", "max_pixel_steps", "max_steps", "loras", "controls",
-    "most_controls", "control_cost_percent", "control_without", "embeddings", "licence_url", "suggestions", "subjects",
-    "prompt_tokens", "presets",
+    "image_to_image", "edits", "takes_negative_prompt", "clip_layers", "content", "max_pixel_steps", "max_steps",
+    "loras", "controls", "most_controls", "control_cost_percent", "control_without", "embeddings", "licence_url",
+    "suggestions", "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -337,6 +338,9 @@ class Model(_Entry):
     clip_layers: Annotated[StrictInt | None, Field(gt=0)] = None
     """Layers of the smallest text encoder (`num_hidden_layers` of its config.json), for pipelines with CLIP's alone: a
     request may weigh parts of a prompt and choose a layer."""
+    learned_guidance: StrictBool | None = None
+    """True: the UNet has learned its guidance (`time_cond_proj_dim` of its config.json is a number), so that a negative
+    prompt has no effect."""
     safety_checker: StrictBool | None = None
     """True: the pipeline has a safety checker. The setting `content` says what requests may choose."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
@@ -385,6 +389,11 @@ class Model(_Entry):
     def content(self) -> tuple[str, ...]:
         """What requests may choose for images that the safety checker flags; empty: the model has none."""
         return CONTENT[: CONTENT.index(self._allowed) + 1] if self.safety_checker else ()
+
+    @property
+    def takes_negative_prompt(self) -> bool | None:
+        """False: a negative prompt has no effect; None: it has."""
+        return False if self.learned_guidance or self.pipeline in WITHOUT_NEGATIVE_PROMPT else None
 
     @property
     def most_controls(self) -> int | None:
@@ -642,6 +651,9 @@ def _check_presets(model: Model) -> None:
             raise failure("out_of_range", "presets", message)
         if preset.size:
             _check_size(model, preset.size, "presets")
+        if preset.negative_prompt and model.takes_negative_prompt is False:
+            message = f"presets: {preset.name!r} has a negative_prompt, which {model.id} does not take."
+            raise failure("conflict", "presets", message)
 
 
 def _check_extras(model: Model) -> None:

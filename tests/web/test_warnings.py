@@ -54,7 +54,7 @@ def model_warnings() -> dict[str, str]:
     image = io.BytesIO()
     Image.new("RGB", (640, 480)).save(image, "PNG")
     tokenizer = SimpleNamespace(tokenizer=_LetterTokenizer())
-    guided = {"negative_prompt": None}
+    unguided, guided = (SimpleNamespace(__call__=call) for call in (lambda: None, lambda negative_prompt: None))
     (scaled,) = generate.scaling_warnings((512, 512), (128, 128), profile)
     (extended,) = generate.scaling_warnings((512, 256), (128, 128), profile)
     (cropped,) = img2img.read_init_image(base64.b64encode(image.getvalue()).decode(), 512, 512).warnings
@@ -62,7 +62,7 @@ def model_warnings() -> dict[str, str]:
     truncated, negative_truncated = prompt_length.truncation_warnings(tokenizer, {}, texts)
     vocabulary = Vocabulary((("panda", "熊猫"), ("steam train", "蒸汽火车")))
     ((unknown,), (near,)) = vocabulary.advice(["木琴"]), vocabulary.advice(["a fast train"])
-    (ignored,) = pipeline_arguments._negative_prompt({}, REQUEST, False)[1]
+    (ignored,) = pipeline_arguments._negative_prompt(unguided, REQUEST, False)[1]
     (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
     encoder = PromptEncoder(tiny.stable_diffusion(), True, None, None)
     unclosed, negative_unclosed = encoder.warnings({"Prompt 1": "(a", "negative_prompt": "(b"})

@@ -17,6 +17,7 @@ import type { HistoryImage } from '@/history/imageStore'
 import MarginFields from '@/inpaint/MarginFields.vue'
 import { emptyEdit } from '@/inpaint/edit'
 import en from '@/locales/en'
+import AdvancedFields from '@/request/AdvancedFields.vue'
 import GenerateBar from '@/request/GenerateBar.vue'
 import InitImageField from '@/request/InitImageField.vue'
 import RequestPanel from '@/request/RequestPanel.vue'
@@ -272,6 +273,14 @@ test('the history grows when its end leaves and enters the view before the page 
   }
   expect(wrapper.findAll('li').length).toBe(2 * shown)
   expect(first.find('img').exists()).toBe(true)
+})
+
+test('a negative prompt is offered only where the model takes one', async () => {
+  for (const takes_negative_prompt of [true, false]) {
+    models.mockResolvedValueOnce([createModel({ takes_negative_prompt })])
+    const { wrapper } = await mountWithState(AdvancedFields)
+    expect(wrapper.find('#negative_prompt').exists()).toBe(takes_negative_prompt)
+  }
 })
 
 test('the strength is not offered where a control fixes it', async () => {

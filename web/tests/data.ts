@@ -76,6 +76,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     control_without: [],
     embeddings: [],
     edits: 0,
+    takes_negative_prompt: true,
     state: READY,
     ...changes,
   }

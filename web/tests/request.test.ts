@@ -252,6 +252,16 @@ describe('controls', () => {
   })
 })
 
+test('a negative prompt is kept, but not sent to a model that takes none', () => {
+  const model = createModel({ takes_negative_prompt: false })
+  const draft = createDraft({ negative_prompt: 'fog' })
+  expect(toRequest(draft, model, null)).toMatchObject({ negative_prompt: '' })
+  expect(changedSettings(draft, model)).not.toContain('negative_prompt')
+  expect(draft.negative_prompt).toBe('fog')
+  expect(applyParameters(draft, { prompt: 'a cat', negative_prompt: 'rain' }, model)).toEqual(['negative_prompt'])
+  expect(applyParameters(draft, { prompt: 'a cat', negative_prompt: '' }, model)).toEqual([])
+})
+
 test('flagged images are asked for only where the service returns them', () => {
   const draft = createDraft({ content: 'flag' })
   expect(toRequest(draft, MODEL, null)).not.toHaveProperty('content')

@@ -115,7 +115,7 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
     }
     properties = {
         "prompt": {"type": "string"},
-        "negative_prompt": {"type": "string", "default": ""},
+        **({"negative_prompt": {"type": "string", "default": ""}} if profile.takes_negative_prompt else {}),
         **numbers,
         "scheduler": {"type": "string", "enum": list(profile.schedulers), "default": profile.scheduler},
         "output_format": {"type": "string", "enum": list(OUTPUT_FORMATS), "default": "png"},

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import diffusers
 import pytest
 
 from contract import GenerationRequest
-from generation.pipeline_arguments import PipelineArguments, prepare_arguments
+from generation.pipeline_arguments import PipelineArguments, prepare_arguments, takes_negative_prompt
+from model_folder import PIPELINES, WITHOUT_NEGATIVE_PROMPT
 from tests.model_code import tiny
 
 
@@ -90,6 +92,22 @@ def test_guidance_uses_the_parameter_of_the_pipeline(pipeline: Any, guidance: di
 def test_a_negative_prompt_is_passed_or_warned_about(pipeline: Any, passed: str | None, warned: bool) -> None:
     arguments = prepare(pipeline, negative_prompt="fog")
     assert (arguments.negative_prompt, bool(arguments.warnings)) == (passed, warned)
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINES))
+def test_the_classes_without_a_negative_prompt_are_those_that_ignore_one(name: str) -> None:
+    pipeline = SimpleNamespace(__call__=getattr(diffusers, name).__call__)
+    arguments = prepare(pipeline, negative_prompt="fog")
+    assert (arguments.negative_prompt is None) is (name in WITHOUT_NEGATIVE_PROMPT)
+
+
+def test_a_negative_prompt_is_ignored_where_the_unet_has_learned_its_guidance() -> None:
+    pipeline = tiny.stable_diffusion_xl_lcm()
+    arguments = prepare(pipeline, negative_prompt="fog")
+    assert arguments.negative_prompt is None
+    assert arguments.warnings == ("This model takes no negative_prompt; it was ignored.",)
+    assert not takes_negative_prompt(pipeline)
+    assert takes_negative_prompt(tiny.stable_diffusion_xl())
 
 
 def test_an_empty_negative_prompt_is_passed_only_if_guidance_needs_it() -> None:

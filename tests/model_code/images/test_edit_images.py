@@ -21,7 +21,7 @@ from contract import EDIT_PIXELS, EDITS, EaselError, ModelProfile
 from generation.prompt_length import truncation_warnings
 from images.edit_images import read_edit_images
 from loading.image_prompts import ImagePromptProcessor, place_images
-from model_folder import EDITORS, PIPELINES
+from model_folder import EDITORS, PIPELINES, WITHOUT_NEGATIVE_PROMPT
 from tests.conftest import ROOT
 from tests.model_code import every_pipeline
 from tests.model_code.conftest import PROFILE
@@ -120,13 +120,14 @@ def test_a_pipeline_that_looks_at_no_images_refuses_them(model: Any, send: Send)
     assert (error["code"], error["param"]) == ("not_supported", "images")
 
 
-def test_a_derived_profile_has_edits(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_derived_profile_says_what_the_pipeline_takes(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     from loading.profiles import model_profile
     from model_folder import CheckedModel
 
     monkeypatch.delenv("EASEL_MODEL_PROFILE", raising=False)
     profile = model_profile(editor.pipeline, ROOT, CheckedModel.__new__(CheckedModel))
-    assert profile.edits == EDITORS[type(editor.pipeline).__name__]
+    name = type(editor.pipeline).__name__
+    assert (profile.edits, profile.takes_negative_prompt) == (EDITORS[name], name not in WITHOUT_NEGATIVE_PROMPT)
 
 
 @pytest.mark.parametrize("entry", sorted((ROOT / "models").glob("*.json")), ids=lambda path: path.stem)

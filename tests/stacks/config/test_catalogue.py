@@ -39,7 +39,7 @@ HUB = {"kind": "hub", "repository": "a/b", "revision": "main"}
 OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
     "loras", "edits", "content", "controls", "embeddings",
-    "most_controls", "control_cost_percent", "control_without",
+    "most_controls", "control_cost_percent", "control_without", "takes_negative_prompt",
 }  # fmt: skip
 
 
@@ -120,6 +120,13 @@ def test_ids_of_the_catalogue() -> None:
         "sdxl-lcm",
         "z-image-turbo",
     ]
+
+
+def test_a_profile_says_whether_the_model_takes_a_negative_prompt() -> None:
+    takes = {
+        name: parse_profile(read_model(name, ROOT).container_profile).takes_negative_prompt for name in model_ids(ROOT)
+    }
+    assert [name for name, taken in takes.items() if not taken] == ["flux.2-klein-4b", "lcm-dreamshaper-v7", "sdxl-lcm"]
 
 
 @pytest.mark.parametrize("name", model_ids(ROOT))
@@ -229,6 +236,8 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"presets": [{"name": "x", "size": [64, 60]}]}, "out_of_range", "presets"),
         ({"presets": [{"name": "x", "scheduler": "lms"}]}, "conflict", "presets"),
         ({"presets": [{"name": "x"}, {"name": "x"}]}, "conflict", "presets"),
+        ({"presets": [{"name": "x", "negative_prompt": "fog"}], "pipeline": "Flux2KleinPipeline", "dtype": "bfloat16"},
+         "conflict", "presets"),
         ({"licence": "x" * CONTAINER_BYTES}, "too_long", ""),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@ import type { Model } from './types'
 
 const NONE = { minimum: 0, maximum: 0 }
 
-/** What it means that an API leaves a field out, because it is older than the page: it does not have the feature. */
+/** What it means that an API leaves a field out, because it is older than the page: it does not have the feature, or always has it. */
 const ABSENT = {
   licence_url: '',
   features: [],
@@ -18,6 +18,7 @@ const ABSENT = {
   control_without: [],
   embeddings: [],
   edits: 0,
+  takes_negative_prompt: true,
 } satisfies Partial<Model>
 
 const ABSENT_BOUNDS = {

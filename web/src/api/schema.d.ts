@@ -634,6 +634,11 @@ export interface components {
              * @description The most images to look at (`images`) of one request; 0: none
              */
             edits: number;
+            /**
+             * Takes Negative Prompt
+             * @description If not, a negative_prompt is ignored with a warning
+             */
+            takes_negative_prompt: boolean;
         };
         /**
          * Models

@@ -132,7 +132,7 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
   const clipSkip = hasFeature(model, 'clip_skip') ? bounds.clip_skip : null
   return {
     prompt: draft.prompt,
-    negative_prompt: draft.negative_prompt,
+    negative_prompt: model.takes_negative_prompt ? draft.negative_prompt : '',
     width: within(draft.width, bounds.width, size.width),
     height: within(draft.height, bounds.height, size.height),
     num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
@@ -309,7 +309,7 @@ function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: s
   const { prompt, negative_prompt, width, height, strength, clip_skip, hires } = parameters
   const checks = {
     prompt: prompt === undefined || prompt.length <= MAX_LOADED_CHARS,
-    negative_prompt: negative_prompt === undefined || negative_prompt.length <= MAX_LOADED_CHARS,
+    negative_prompt: !negative_prompt || (model.takes_negative_prompt && negative_prompt.length <= MAX_LOADED_CHARS),
     width: isInteger(width, bounds.width) && (width ?? 0) % bounds.side_multiple === 0,
     height: isInteger(height, bounds.height) && (height ?? 0) % bounds.side_multiple === 0,
     num_inference_steps: isInteger(parameters.num_inference_steps, stepRange(model, scheduler)),
