@@ -1,7 +1,7 @@
 """Quality of the embedded model's images: `python bench/model_quality.py`, fixed seeds, some minutes on two cores.
 
 Recognition is measured by training/classifier.py, a small network trained on the emoji alone. The diversity of the
-training data needs the emoji: run `training/prepare.py` first, or this figure is missing.
+training data and the sharpness need the emoji: run `training/prepare.py` first, or these figures are missing.
 """
 
 import argparse
@@ -27,7 +27,9 @@ sys.path[:0] = [str(ROOT / "training"), str(ROOT / "model_code")]
 from classifier import Classifier, load_classifier  # noqa: E402
 from contact_sheet import generate_images  # noqa: E402
 from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E402
+from image_pool import to_tensor  # noqa: E402
 from scenes import ABOVE, BESIDE, Scene, compose  # noqa: E402
+from usual_latents import placed  # noqa: E402
 
 from contract import Lora  # noqa: E402
 from generation.extras.lora import Loras  # noqa: E402
@@ -192,6 +194,32 @@ def diversity(bench: Bench, subjects: Sequence[Subject], seeds: int = 4) -> dict
     return figures
 
 
+def high_frequencies(images: Sequence[Image.Image]) -> float:
+    """Return the mean squared Laplacian of the luminance in [0, 255]."""
+    grey = np.stack([np.asarray(i.convert("L"), dtype=np.float32) for i in images])
+    inner = grey[:, 1:-1, 1:-1]
+    laplacian = grey[:, 2:, 1:-1] + grey[:, :-2, 1:-1] + grey[:, 1:-1, 2:] + grey[:, 1:-1, :-2] - 4 * inner
+    return float((laplacian**2).mean())
+
+
+def sharpness(bench: Bench, cases: Sequence[Case]) -> dict[str, float]:
+    """Return the high frequencies of generated and of reconstructed drawings; the drawings themselves have 1.
+
+    Empty without the training data.
+    """
+    if not (WORK / "cutouts.npy").exists():
+        return {}
+    cutouts = dict(zip((s.code for s in load_subjects()), load_cutouts(), strict=True))
+    drawings = [placed(Image.fromarray(cutouts[case.codes[0]]), 0) for case in cases]
+    with torch.inference_mode():
+        pixels = to_tensor(drawings).float() / 127.5 - 1
+        decoded = bench.pipeline.vae.decode(bench.pipeline.vae.encode(pixels).latent_dist.mode()).sample
+    reconstructed = bench.pipeline.image_processor.postprocess(decoded)
+    generated = bench.images([case.prompt for case in cases])
+    figures = {"model": generated, "autoencoder": reconstructed}
+    return {name: high_frequencies(images) / high_frequencies(drawings) for name, images in figures.items()}
+
+
 def curves(bench: Bench, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
     by_steps = {str(n): bench.measure(cases, steps=n) for n in STEPS}
     by_guidance = {str(g): bench.measure(cases, guidance=g) for g in GUIDANCE}
@@ -253,6 +281,7 @@ def measure(bench: Bench, subjects: Sequence[Subject]) -> dict[str, Any]:
         "pairs_top1": bench.recognised_pairs(pairs, 1),
         "pairs_top3": bench.recognised_pairs(pairs, 3),
         "diversity": diversity(bench, subjects),
+        "sharpness": sharpness(bench, cases[:100]),
         "comic": style(bench, cases[:50] + cases[100:150]),
         "curves": curves(bench, cases[:24] + cases[100:124]),
     }
@@ -271,6 +300,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("both of 50 pairs, the nearest", f"{results['pairs_top1']:.0%}", ""),
         ("spread of seeds, pixels (data)", f"{model['pixels']:.3f} ({data['pixels']:.3f})", ""),
         ("spread of seeds, features (data)", f"{model['features']:.3f} ({data['features']:.3f})", ""),
+        *((f"sharpness, {name} (data: 1)", f"{value:.2f}", "0.8") for name, value in results["sharpness"].items()),
         *((f"LoRA at {scale}: recognised", f"{figures['recognised']:.0%}", "85 %") for scale, figures in comic),
         *(
             (f"LoRA at {scale}: like emoji, comic", "{like_emoji:.2f}, {like_comic:.2f}".format(**f), "")
