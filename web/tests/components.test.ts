@@ -102,6 +102,10 @@ test('the chip of an embedding inserts its token where the user was, and takes i
   negative.focus()
   await chip.trigger('click')
   expect(state.draft.value).toMatchObject({ prompt: 'a cat', negative_prompt: 'bad-hands' })
+  await wrapper.setProps({ model: { ...model, takes_negative_prompt: false } })
+  expect(chip.attributes('aria-pressed')).toBe('false')
+  await chip.trigger('click')
+  expect(state.draft.value).toMatchObject({ prompt: 'a cat, bad-hands', negative_prompt: 'bad-hands' })
 })
 
 test('a random seed is within the model’s bounds', async () => {
