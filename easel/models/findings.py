@@ -47,6 +47,7 @@ class Findings:
     """Link to a page about the model."""
     gated: bool = False
     safety_checker: bool = False
+    learned_guidance: bool = False
 
 
 @contextmanager
@@ -172,8 +173,19 @@ def _checked(files: Files, fields: Fields, name: str, **more: Any) -> Findings:
     if fields["kind"] == "hub" and variant:
         fields = {**fields, "variant": variant}
     gib = _weights(files, paths) * _BYTES / 2**30
-    more |= {"safety_checker": any(part.name == "safety_checker" for part in checked.index.components)}
+    more |= {
+        "safety_checker": any(part.name == "safety_checker" for part in checked.index.components),
+        "learned_guidance": _unet(files).get("time_cond_proj_dim") is not None,
+    }
     return Findings(fields, checked.index.pipeline, name, gib, scheduler=str(scheduler.get("_class_name", "")), **more)
+
+
+def _unet(files: Files) -> dict[str, Any]:
+    """Return the settings of the UNet, if there is one."""
+    from model_importer.model_folder.files import read_settings
+
+    path = "unet/config.json"
+    return read_settings(files, path) if path in files.sizes else {}
 
 
 def _weights(files: Files, paths: list[str]) -> int:

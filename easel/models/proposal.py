@@ -126,7 +126,8 @@ def propose(found: Findings, choices: Choices, ask: Ask) -> dict[str, Any]:
         "scheduler": scheduler,
         "schedulers": schedulers if scheduler in schedulers else [*schedulers, scheduler],
     }
-    return entry | usual.more | ({"safety_checker": True} if found.safety_checker else {})
+    facts = {"learned_guidance": found.learned_guidance, "safety_checker": found.safety_checker}
+    return entry | usual.more | {name: True for name, is_so in facts.items() if is_so}
 
 
 def slug(name: str) -> str:

@@ -32,6 +32,7 @@ from stacks.config.catalogue import read_model
 from tests.checkpoints import save_checkpoint
 from tests.easel.models.conftest import Easel
 from tests.easel.running import ROOT, Laptop
+from tests.model_code import tiny
 from tests.model_files import UNET_OF_LORA, lora, stable_diffusion, tensors
 from tests.model_importer.example import LARGE, LEFT_OUT, TAKEN, write_files
 from tests.model_importer.hub import HubServer, Repository
@@ -312,6 +313,14 @@ def test_a_folder_is_used_where_it_is(run: Easel, tmp_path: Path) -> None:
     assert run("pull", tmp_path / "entries" / "mine").stdout == f"{folder}\n"
     removed = run("remove", tmp_path / "entries" / "mine", "--yes")
     assert (removed.exit_code, folder.exists(), list((tmp_path / "entries").iterdir())) == (0, True, [])
+
+
+def test_an_entry_says_that_the_unet_has_learned_its_guidance(run: Easel, tmp_path: Path) -> None:
+    folder = tiny.save(tiny.stable_diffusion_xl_lcm(), tmp_path / "mine")
+    added = run("add", folder, "--folder", tmp_path, *MIT)
+    assert added.exit_code == 0, added.stderr
+    assert entry(tmp_path / "mine.json")["learned_guidance"] is True
+    assert find(str(tmp_path / "mine")).model.takes_negative_prompt is False
 
 
 def test_remove_deletes_what_was_pulled(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
