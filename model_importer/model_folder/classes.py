@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _ANY_TOKENIZER = ("AutoTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 _CLIP_TOKENIZER = ("CLIPTokenizer", "CLIPTokenizerFast", *_ANY_TOKENIZER)
@@ -14,20 +14,23 @@ _CLIP_IMAGES = ("CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPImageProcesso
 _SIGLIP_IMAGES = ("SiglipImageProcessor", "SiglipImageProcessorFast", "SiglipImageProcessorPil")
 _AUTOENCODER = ("AutoencoderKL", "AutoencoderTiny")
 _QWEN_3 = ("Qwen3ForCausalLM", "Qwen3Model")
-_SCHEDULERS = (
+_OF_UNETS = (
     "DDIMScheduler",
     "DDPMScheduler",
     "DPMSolverMultistepScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
     "HeunDiscreteScheduler",
     "LCMScheduler",
     "LMSDiscreteScheduler",
     "PNDMScheduler",
     "UniPCMultistepScheduler",
 )
+_FLOW = ("FlowMatchEulerDiscreteScheduler",)
+"""The only scheduler that takes all arguments of most pipelines of flow models."""
+_FLOW_OR_UNIPC = (*_FLOW, "UniPCMultistepScheduler")
+_FLOW_OR_SOLVERS = (*_FLOW_OR_UNIPC, "DPMSolverMultistepScheduler")
+_SCHEDULERS = (*_OF_UNETS, *_FLOW, "FlowMatchHeunDiscreteScheduler")
 
 Classes = tuple[str, ...]
 Parts = Mapping[str, Classes]
@@ -53,9 +56,16 @@ _EITHER = ("bfloat16", "float16")
 _BFLOAT16 = ("bfloat16",)
 
 
-def _parts(backbone: str, text_encoder: Classes, tokenizer: Classes, vae: Classes = _AUTOENCODER) -> dict[str, Classes]:
+def _parts(
+    backbone: str,
+    text_encoder: Classes,
+    tokenizer: Classes,
+    vae: Classes = _AUTOENCODER,
+    *,
+    scheduler: Classes = _SCHEDULERS,
+) -> dict[str, Classes]:
     name = "unet" if backbone == "UNet2DConditionModel" else "transformer"
-    parts: dict[str, Classes] = {"scheduler": _SCHEDULERS, "vae": vae, name: (backbone,)}
+    parts: dict[str, Classes] = {"scheduler": scheduler, "vae": vae, name: (backbone,)}
     return parts | {"text_encoder": text_encoder, "tokenizer": tokenizer}
 
 
@@ -68,7 +78,9 @@ _IMAGES = ("image_encoder", "feature_extractor")
 _STABLE_DIFFUSION = PipelineFamily(
     8,
     ("float16",),
-    _parts("UNet2DConditionModel", *_CLIP) | _CLIP_VISION | {"safety_checker": ("StableDiffusionSafetyChecker",)},
+    _parts("UNet2DConditionModel", *_CLIP, scheduler=_OF_UNETS)
+    | _CLIP_VISION
+    | {"safety_checker": ("StableDiffusionSafetyChecker",)},
     ("safety_checker", *_IMAGES),
 )
 _FLUX_2_VAE = ("AutoencoderKLFlux2",)
@@ -77,21 +89,27 @@ _QWEN_IMAGE = _parts(
     ("Qwen2_5_VLForConditionalGeneration",),
     _QWEN_TOKENIZER,
     ("AutoencoderKLQwenImage",),
+    scheduler=_FLOW_OR_UNIPC,
 )
 _QWEN_IMAGES = ("Qwen2VLProcessor", "Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
 
 PIPELINES: Mapping[str, PipelineFamily] = {
-    "ChromaPipeline": PipelineFamily(16, _BFLOAT16, _parts("ChromaTransformer2DModel", *_T5) | _CLIP_VISION, _IMAGES),
+    "ChromaPipeline": PipelineFamily(
+        16, _BFLOAT16, _parts("ChromaTransformer2DModel", *_T5, scheduler=_FLOW_OR_UNIPC) | _CLIP_VISION, _IMAGES
+    ),
     "ErnieImagePipeline": PipelineFamily(
         16,
         _BFLOAT16,
-        _parts("ErnieImageTransformer2DModel", ("Mistral3Model",), _ANY_TOKENIZER, _FLUX_2_VAE)
+        _parts("ErnieImageTransformer2DModel", ("Mistral3Model",), _ANY_TOKENIZER, _FLUX_2_VAE, scheduler=_FLOW)
         | {"pe": ("Ministral3ForCausalLM",), "pe_tokenizer": _ANY_TOKENIZER},
         ("pe", "pe_tokenizer"),
         chat="pe_tokenizer",
     ),
     "Flux2KleinPipeline": PipelineFamily(
-        16, _BFLOAT16, _parts("Flux2Transformer2DModel", _QWEN_3, _QWEN_TOKENIZER, _FLUX_2_VAE), chat="tokenizer"
+        16,
+        _BFLOAT16,
+        _parts("Flux2Transformer2DModel", _QWEN_3, _QWEN_TOKENIZER, _FLUX_2_VAE, scheduler=_FLOW_OR_SOLVERS),
+        chat="tokenizer",
     ),
     "Flux2Pipeline": PipelineFamily(
         16,
@@ -101,21 +119,29 @@ PIPELINES: Mapping[str, PipelineFamily] = {
             ("Mistral3ForConditionalGeneration",),
             ("AutoProcessor", "PixtralProcessor", *_ANY_TOKENIZER),
             _FLUX_2_VAE,
+            scheduler=_FLOW_OR_SOLVERS,
         ),
         chat="tokenizer",
     ),
     "FluxPipeline": PipelineFamily(
         16,
         _BFLOAT16,
-        _parts("FluxTransformer2DModel", *_CLIP)
+        _parts("FluxTransformer2DModel", *_CLIP, scheduler=_FLOW_OR_SOLVERS)
         | {"text_encoder_2": ("T5EncoderModel",), "tokenizer_2": _T5_TOKENIZER}
         | _CLIP_VISION,
         _IMAGES,
     ),
-    "LatentConsistencyModelPipeline": _STABLE_DIFFUSION,
-    "Lumina2Pipeline": PipelineFamily(16, _BFLOAT16, _parts("Lumina2Transformer2DModel", *_GEMMA)),
+    "LatentConsistencyModelPipeline": replace(
+        _STABLE_DIFFUSION, parts={**_STABLE_DIFFUSION.parts, "scheduler": ("LCMScheduler",)}
+    ),
+    "Lumina2Pipeline": PipelineFamily(
+        16, _BFLOAT16, _parts("Lumina2Transformer2DModel", *_GEMMA, scheduler=_FLOW_OR_UNIPC)
+    ),
     "OvisImagePipeline": PipelineFamily(
-        16, _BFLOAT16, _parts("OvisImageTransformer2DModel", ("Qwen3Model",), _QWEN_TOKENIZER), chat="tokenizer"
+        16,
+        _BFLOAT16,
+        _parts("OvisImageTransformer2DModel", ("Qwen3Model",), _QWEN_TOKENIZER, scheduler=_FLOW_OR_SOLVERS),
+        chat="tokenizer",
     ),
     "QwenImageEditPlusPipeline": PipelineFamily(16, _BFLOAT16, _QWEN_IMAGE | {"processor": _QWEN_IMAGES}),
     "QwenImagePipeline": PipelineFamily(16, _BFLOAT16, _QWEN_IMAGE),
@@ -133,11 +159,11 @@ PIPELINES: Mapping[str, PipelineFamily] = {
     "StableDiffusionXLPipeline": PipelineFamily(
         8,
         ("float16",),
-        _parts("UNet2DConditionModel", *_CLIP) | _CLIP_2 | _CLIP_VISION,
+        _parts("UNet2DConditionModel", *_CLIP, scheduler=_OF_UNETS) | _CLIP_2 | _CLIP_VISION,
         ("text_encoder", "tokenizer", *_IMAGES),
     ),
     "ZImagePipeline": PipelineFamily(
-        16, _BFLOAT16, _parts("ZImageTransformer2DModel", _QWEN_3, _QWEN_TOKENIZER), chat="tokenizer"
+        16, _BFLOAT16, _parts("ZImageTransformer2DModel", _QWEN_3, _QWEN_TOKENIZER, scheduler=_FLOW), chat="tokenizer"
     ),
 }
 """Text-to-image classes of diffusers with `callback_on_step_end`."""

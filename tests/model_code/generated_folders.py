@@ -301,6 +301,10 @@ def value_cases() -> Iterator[Case]:
         words = ("scheduler/scheduler_config.json", "use_dynamic_shifting") if "Stable" not in pipeline else ()
         change = partial(_set_scheduler, use_dynamic_shifting=True)
         yield Case(f"{pipeline}, use_dynamic_shifting", pipeline, change, words)
+    for pipeline, family in PIPELINES.items():
+        for scheduler in ("DDIMScheduler", "FlowMatchHeunDiscreteScheduler", "LCMScheduler"):
+            words = () if scheduler in family.parts["scheduler"] else ("model_index.json", scheduler)
+            yield Case(f"{pipeline}, {scheduler}", pipeline, partial(_set_scheduler, scheduler=scheduler), words)
     for scheduler in _SCHEDULERS:
         pipeline, set_class = "StableDiffusionPipeline", partial(_set_scheduler, scheduler=scheduler)
         for field in ("beta_schedule", "prediction_type"):
