@@ -23,7 +23,7 @@ MAX_TRIES = 3
 UNKNOWN_CAUSE_HINT = "Read the container's log, and use a model of docs/reference/models.md."
 _MODULE_HINT = "Install it on a laptop. The serving image cannot get it: use a model of docs/reference/models.md there."
 _REASON_CHARS = 400
-_SMALLER_HINT = "Deploy a larger instance_type, or a smaller model."
+_SMALLER_HINT = "Use a smaller model or a larger machine; in the cloud, a larger instance_type."
 
 
 class NotLoadedError(EaselError):

@@ -108,11 +108,12 @@ class ServedModel:
         self._has_run, self.used_at = True, time.monotonic()
 
     def last_line(self) -> str:
-        """Return the last line of its log, as the reason of a failed start."""
+        """Return the last line of its log, without a full stop, as the reason of a failed start."""
         if self.container.killed:
             return "it was killed, as a system does that has no memory left"
         try:
             lines = self.container.log.read_text(errors="replace").splitlines()
         except OSError as error:
             return f"its log cannot be read: {error.strerror}"
-        return next((line for line in reversed(lines) if line.strip()), "it ended without a message")
+        last = next((line for line in reversed(lines) if line.strip()), "it ended without a message")
+        return last.rstrip(" .")

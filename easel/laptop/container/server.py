@@ -85,7 +85,7 @@ class Container:
         """Load the model, then serve requests for ever. If it does not load, end with the reason as the last line."""
         loaded = code.model_fn(str(model_dir))
         if isinstance(loaded, Exception):
-            sys.exit(str(loaded))
+            sys.exit(_reason(loaded))
         self._model = loaded
         while True:
             invocation = self.waiting.get()
@@ -252,6 +252,12 @@ def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(0)
+
+
+def _reason(error: Exception) -> str:
+    """Return what was wrong and, if the error has a hint, what to do."""
+    hint = getattr(error, "hint", "")
+    return f"{error}. {hint}" if hint else str(error)
 
 
 def _log(event: str, **facts: Any) -> None:

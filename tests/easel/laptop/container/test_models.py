@@ -30,7 +30,7 @@ from easel.laptop.container import models as module
 from easel.laptop.container import served_model
 from easel.laptop.container.memory import LIBRARIES_BYTES, Memory
 from easel.laptop.container.models import Models
-from easel.laptop.container.served_model import ServedModel, expected_bytes
+from easel.laptop.container.served_model import MAX_FAILED_STARTS, ServedModel, expected_bytes
 from easel.laptop.dispatcher import Dispatcher
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
@@ -450,8 +450,15 @@ def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, 
     assert (caught.value.code, MODEL in caught.value.what) == (ENVIRONMENT, True)
 
 
-def test_the_log_of_a_failed_start_ends_with_the_reason(tmp_path: Path) -> None:
-    code = "def model_fn(folder):\n    return LookupError('the VAE is damaged')\n"
+@pytest.mark.parametrize(
+    ("hint", "reason"), [("", "the VAE is damaged"), ("Save it again.", "the VAE is damaged. Save it again")]
+)
+def test_the_log_of_a_failed_start_ends_with_the_reason_and_what_to_do(tmp_path: Path, hint: str, reason: str) -> None:
+    code = (
+        "from contract import EaselError\n"
+        f"def model_fn(folder): return EaselError('config_error', 'the VAE is damaged', hint={hint!r})\n"
+    )
+    (tmp_path / "contract.py").write_bytes((ROOT / "model_code/contract.py").read_bytes())
     (tmp_path / "inference.py").write_text(code)
     folders = ["--model-dir", str(tmp_path), "--code-dir", str(tmp_path)]
     command = [sys.executable, "-m", "easel.laptop.container.server", "--port", "0", *folders]
@@ -460,4 +467,8 @@ def test_the_log_of_a_failed_start_ends_with_the_reason(tmp_path: Path) -> None:
         ended = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=60)
     assert ended.returncode == 1
     assert "Traceback" not in log.read_text()
-    assert ServedModel(FAKE, find(MODEL), log).last_line() == "the VAE is damaged"
+    model = ServedModel(FAKE, find(MODEL), log)
+    assert model.last_line() == reason
+    for _ in range(MAX_FAILED_STARTS):
+        model.note_failure(model.last_line(), alone=True)
+    assert model.state().detail == f"The model does not start: {reason}."
