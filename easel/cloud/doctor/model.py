@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from easel.cloud.account import Account, aws_errors
 from easel.cloud.doctor.check import Finding, check, failed, ok, unknown
@@ -43,9 +44,17 @@ def model(plan: Plan) -> Finding:
     if isinstance(plan.model.source, HubSource):
         return _hub(plan.model, plan.model.source, plan.settings)
     if isinstance(plan.model.source, UrlSource):
+        if plan.model.source.sha256 is None:
+            return _without_hash(plan.model, plan.settings)
         finding = ok(f"{plan.model.id}: {_licence(plan.model)}. {plan.model.source.url}:")
         return _contents(plan.model, finding, plan.settings)
     return ok(f"{plan.model.id}: {_licence(plan.model)}.")
+
+
+def _without_hash(model: Model, settings: Settings) -> Finding:
+    name = dict(zip(settings.model_ids, settings.models, strict=True))[model.id]
+    message = f"{model.id}: the entry has no sha256 of the file. A deploy needs it."
+    return failed(message, f"Let this command write it into the entry: easel models pull {shlex.quote(name)}")
 
 
 def _hub(model: Model, source: HubSource, settings: Settings) -> Finding:

@@ -312,6 +312,12 @@ def test_a_model_behind_a_link(sdxl: Plan, monkeypatch: pytest.MonkeyPatch) -> N
         assert_result(model.model.run(plan), "unknown", "was removed")
 
 
+def test_a_link_without_a_hash(sdxl: Plan) -> None:
+    """The import would refuse it, whatever the link has."""
+    plan = with_model(sdxl, source=UrlSource(url="https://127.0.0.1:1/a.safetensors"))
+    assert_result(model.model.run(plan), "failed", "sha256", remedy="easel models pull sdxl")
+
+
 def test_an_extra_in_s3_is_read_with_the_account(sdxl: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's own files are elsewhere."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
