@@ -16,9 +16,11 @@ const LARGE = createModel({
   defaults: { ...SMALL.defaults, width: 768, height: 768 },
 })
 
+const DISTILLED = createModel({ id: 'distilled', name: 'Distilled', takes_negative_prompt: false })
+
 function choiceOf(changes: Partial<Draft> = {}) {
   sessionStorage.clear()
-  const [models, chosen] = [ref([SMALL, LARGE]), ref('')]
+  const [models, chosen] = [ref([SMALL, LARGE, DISTILLED]), ref('')]
   const model = ref<Model | null>(SMALL)
   const draft = ref({ ...emptyDraft(), prompt: 'a cat', seed: 7, seedLocked: true, ...changes })
   const choice = useModelChoice({ models, model, chosen, draft })
@@ -65,6 +67,15 @@ describe('another model', () => {
     const { choose, draft, setAside } = choiceOf(shared)
     choose('large')
     expect(draft.value).toMatchObject(shared)
+    expect(setAside.value.names).toEqual([])
+  })
+
+  test('without a negative prompt leaves the one there is to the first', () => {
+    const { choose, draft, setAside } = choiceOf({ negative_prompt: 'text' })
+    choose('distilled')
+    expect(draft.value.negative_prompt).toBe('text')
+    expect(setAside.value).toEqual({ model: 'Small', names: ['negative_prompt'] })
+    choose('large')
     expect(setAside.value.names).toEqual([])
   })
 

@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   applyParameters,
+  applyPreset,
   changedSettings,
   emptyDraft,
   fittingSize,
   pixelSteps,
+  resetSettings,
   resolveSettings,
   toRequest,
   validate,
@@ -260,6 +262,12 @@ test('a negative prompt is kept, but not sent to a model that takes none', () =>
   expect(draft.negative_prompt).toBe('fog')
   expect(applyParameters(draft, { prompt: 'a cat', negative_prompt: 'rain' }, model)).toEqual(['negative_prompt'])
   expect(applyParameters(draft, { prompt: 'a cat', negative_prompt: '' }, model)).toEqual([])
+  const settings = { width: null, height: null, num_inference_steps: 5, guidance_scale: null, scheduler: null }
+  const preset = { ...settings, name: 'Photo', name_in: {}, negative_prompt: 'rain' }
+  expect(applyPreset(draft, preset, model)).toEqual(['negative_prompt'])
+  expect(applyPreset(draft, { ...preset, negative_prompt: null }, model)).toEqual([])
+  resetSettings(draft, model)
+  expect(draft.negative_prompt).toBe('fog')
 })
 
 test('flagged images are asked for only where the service returns them', () => {

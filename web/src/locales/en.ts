@@ -87,6 +87,7 @@ export default {
   embeddings: {
     title: 'Embeddings',
     note: 'Adds a word that the model has learned to the prompt, or to the negative prompt if you were there.',
+    promptNote: 'Adds a word that the model has learned to the prompt.',
   },
   hires: {
     use: 'Second pass at a larger size',

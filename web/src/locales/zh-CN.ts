@@ -81,6 +81,7 @@ export default {
   embeddings: {
     title: '嵌入词',
     note: '把模型学过的词加入提示词；如果刚才在填写反向提示词，就加入反向提示词。',
+    promptNote: '把模型学过的词加入提示词。',
   },
   hires: {
     use: '再以更大的尺寸生成一遍',

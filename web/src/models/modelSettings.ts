@@ -32,8 +32,9 @@ export function settingsFor(model: Model, kept: ModelSettings | undefined, { wid
   return { ...modelSettings(emptyDraft()), ...(isShared && { width, height }) }
 }
 
-/** Return the names of the settings that are the user's and of this model alone. */
-export function ownSettings(draft: Draft, model: Model): string[] {
-  const names = changedSettings(draft, model).filter((name) => !SHARED.includes(name))
+/** Return the names of the user's settings of a model that the next one does not have. */
+export function ownSettings(draft: Draft, model: Model, next: Model): string[] {
+  const shared = SHARED.filter((name) => name !== 'negative_prompt' || next.takes_negative_prompt)
+  const names = changedSettings(draft, model).filter((name) => !shared.includes(name))
   return [...names, ...(['loras', 'control'] as const).filter((name) => draft[name].length)]
 }

@@ -21,7 +21,7 @@ export function useModelChoice({ models, model, chosen, draft }: Choice) {
   function chooseModel(id: string) {
     const [from, to] = [model.value, models.value.find((candidate) => candidate.id === id)]
     if (!from || !to || from.id === to.id) return
-    setAside.value = { model: from.name, names: ownSettings(draft.value, from) }
+    setAside.value = { model: from.name, names: ownSettings(draft.value, from, to) }
     kept.value[from.id] = modelSettings(draft.value)
     Object.assign(draft.value, settingsFor(to, kept.value[to.id], draft.value))
     chosen.value = to.id

@@ -180,11 +180,16 @@ export function changedSettings(draft: Draft, model: Model, start: Start | null 
   ]
 }
 
+/** Return what a model does not take from the draft, and leaves to the others. */
+function notTaken({ negative_prompt }: Draft, model: Model): Partial<Draft> {
+  return model.takes_negative_prompt ? {} : { negative_prompt }
+}
+
 /** Set the advanced settings to the model's defaults. A size of the model stays. */
 export function resetSettings(draft: Draft, model: Model) {
   const { prompt, num_images_per_prompt, strength, width, height, loras, control, weighted, ...advanced } = emptyDraft()
   const size = isCustomSize(resolveSettings(draft, model), model) ? { width, height } : {}
-  Object.assign(draft, advanced, size)
+  Object.assign(draft, advanced, size, notTaken(draft, model))
 }
 
 /** Return the size of the result: the settings' size is that of the init image without its margins. */
@@ -278,28 +283,34 @@ function toPart(edit: Edit | null) {
 /** What parameters with a prompt do not have if they do not name it. */
 const NO_EXTRAS = { negative_prompt: '', loras: [], control: [], clip_skip: null, hires: null }
 
-/** Copy parameters into the draft and lock the seed. Return the names of those that this model does not accept. */
+/**
+ * Copy parameters into the draft and lock the seed. A negative prompt is left to the models that take one. Return the
+ * names of the parameters that this model does not accept.
+ */
 export function applyParameters(draft: Draft, parameters: Partial<Parameters>, model: Model): string[] {
   const { embed_parameters, mask_mode, mask_blur, outpaint, prompt_syntax, images, ...rest } = parameters
   const { scheduler } = resolveSettings({ ...draft, scheduler: rest.scheduler ?? draft.scheduler }, model)
   const names = notAccepted({ ...rest, prompt_syntax }, model, scheduler)
   const accepted = Object.fromEntries(Object.entries(rest).filter(([name]) => !names.includes(name)))
-  Object.assign(draft, 'prompt' in rest ? { ...NO_EXTRAS, weighted: prompt_syntax !== undefined } : {}, accepted)
+  const extras = 'prompt' in rest ? { ...NO_EXTRAS, weighted: prompt_syntax !== undefined } : {}
+  Object.assign(draft, extras, accepted, notTaken(draft, model))
   if ('seed' in accepted) draft.seedLocked = true
   return names
 }
 
 /**
  * Set the settings of a preset. What it leaves open, or what this model does not accept, becomes the model's default;
- * without a size the size stays. Return the names of the settings that are not accepted.
+ * without a size the size stays, and a negative prompt is left to the models that take one. Return the names of the
+ * settings that are not accepted.
  */
 export function applyPreset(draft: Draft, preset: Preset, model: Model): string[] {
-  const { name, name_in, width, height, negative_prompt, ...settings } = preset
+  const { name, name_in, width, height, ...settings } = preset
   const size = width === null ? {} : { width, height }
-  const wanted = { ...settings, ...size, negative_prompt: negative_prompt ?? '' }
   const given = Object.fromEntries(Object.entries({ ...settings, ...size }).filter(([, value]) => value !== null))
   const names = notAccepted(given, model, preset.scheduler ?? model.defaults.scheduler)
-  Object.assign(draft, wanted, Object.fromEntries(names.map((refused) => [refused, null])))
+  const refused = Object.fromEntries(names.map((refusedName) => [refusedName, null]))
+  const negative_prompt = settings.negative_prompt ?? ''
+  Object.assign(draft, settings, size, refused, { negative_prompt }, notTaken(draft, model))
   return names
 }
 
