@@ -433,6 +433,8 @@ class ModelProfile:
     """The most images to look at of one request; 0: the model takes none."""
     takes_negative_prompt: bool = True
     """The model takes a negative prompt; if not, one is ignored with a warning."""
+    takes_guidance_scale: bool = True
+    """guidance_scale has an effect; if not, a value other than the default is ignored with a warning."""
     content: tuple[str, ...] = ()
     """Items of `CONTENT` that requests may choose; empty: the model has no safety checker."""
 

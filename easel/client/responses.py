@@ -149,6 +149,7 @@ class Model(_Object):
     embeddings: Annotated[list[dict[Text, Any]], Field(max_length=1_000)] = []
     edits: Count = 0
     takes_negative_prompt: bool = True
+    takes_guidance_scale: bool = True
 
 
 class ModelList(_Object):

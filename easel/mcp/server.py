@@ -39,7 +39,13 @@ Negative = Annotated[
 ]
 Side = Annotated[int | None, Field(description="Pixels, a multiple of 8. Default: the model's.")]
 Steps = Annotated[int | None, Field(description="Inference steps; more is slower. Default: the model's.")]
-Guidance = Annotated[float | None, Field(description="Higher follows the prompt closer. Default: the model's.")]
+Guidance = Annotated[
+    float | None,
+    Field(
+        description="Higher follows the prompt closer. Default: the model's. "
+        "Not for a model whose `takes_guidance_scale` is false."
+    ),
+]
 Seed = Annotated[int | None, Field(description="The same seed gives the same image. Default: random.")]
 Number = Annotated[int | None, Field(description="Number of images, 1 to 8. Default: 1.")]
 SourceFile = Annotated[str, Field(description="Path of a PNG, WebP or JPEG file on this machine.")]

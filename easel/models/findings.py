@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _BYTES = 2
 """Of one weight on a GPU: float16 and bfloat16."""
+_EMBEDDED_GUIDANCE = {"FluxPipeline": False, "Flux2Pipeline": True}
+"""Pipelines whose transformer alone may have guidance, to the default of its setting `guidance_embeds`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Findings:
     gated: bool = False
     safety_checker: bool = False
     learned_guidance: bool = False
+    fixed_guidance: bool = False
 
 
 @contextmanager
@@ -175,16 +178,26 @@ def _checked(files: Files, fields: Fields, name: str, **more: Any) -> Findings:
     gib = _weights(files, paths) * _BYTES / 2**30
     more |= {
         "safety_checker": any(part.name == "safety_checker" for part in checked.index.components),
-        "learned_guidance": _unet(files).get("time_cond_proj_dim") is not None,
+        "learned_guidance": _part(files, "unet").get("time_cond_proj_dim") is not None,
+        "fixed_guidance": _has_fixed_guidance(files, checked.index.pipeline),
     }
     return Findings(fields, checked.index.pipeline, name, gib, scheduler=str(scheduler.get("_class_name", "")), **more)
 
 
-def _unet(files: Files) -> dict[str, Any]:
-    """Return the settings of the UNet, if there is one."""
+def _has_fixed_guidance(files: Files, pipeline: str) -> bool:
+    from model_importer.model_folder import INDEX_FILE
     from model_importer.model_folder.files import read_settings
 
-    path = "unet/config.json"
+    if pipeline in _EMBEDDED_GUIDANCE:
+        return not _part(files, "transformer").get("guidance_embeds", _EMBEDDED_GUIDANCE[pipeline])
+    return read_settings(files, INDEX_FILE).get("is_distilled") is True
+
+
+def _part(files: Files, name: str) -> dict[str, Any]:
+    """Return the settings of a part, if there is one."""
+    from model_importer.model_folder.files import read_settings
+
+    path = f"{name}/config.json"
     return read_settings(files, path) if path in files.sizes else {}
 
 

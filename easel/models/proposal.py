@@ -126,8 +126,8 @@ def propose(found: Findings, choices: Choices, ask: Ask) -> dict[str, Any]:
         "scheduler": scheduler,
         "schedulers": schedulers if scheduler in schedulers else [*schedulers, scheduler],
     }
-    facts = {"learned_guidance": found.learned_guidance, "safety_checker": found.safety_checker}
-    return entry | usual.more | {name: True for name, is_so in facts.items() if is_so}
+    facts = ("learned_guidance", "fixed_guidance", "safety_checker")
+    return entry | usual.more | {name: True for name in facts if getattr(found, name)}
 
 
 def slug(name: str) -> str:

@@ -218,26 +218,13 @@ def _limit(request: Request) -> int:
 
 
 def _model(profile: ModelProfile, features: list[views.Feature], state: views.EndpointHealth) -> views.Model:
-    width, height = profile.sizes[0]
     return views.Model(
         id=profile.id,
         name=profile.name,
         licence=profile.licence,
         licence_url=profile.licence_url,
         sizes=[views.Size(width=width, height=height) for width, height in profile.sizes],
-        defaults=views.Defaults(
-            width=width,
-            height=height,
-            num_images_per_prompt=1,
-            num_inference_steps=profile.steps,
-            guidance_scale=profile.guidance_scale,
-            scheduler=profile.scheduler,
-            output_format=next(iter(contract.OUTPUT_FORMATS)),
-            strength=contract.DEFAULT_STRENGTH,
-            embed_parameters=False,
-            prompt_syntax="plain",
-            hires=views.HiresDefaults(scale=contract.DEFAULT_HIRES_SCALE, strength=contract.DEFAULT_HIRES_STRENGTH),
-        ),
+        defaults=_defaults(profile),
         bounds=_bounds(profile),
         schedulers=list(profile.schedulers),
         formats=list(contract.OUTPUT_FORMATS),
@@ -256,6 +243,7 @@ def _model(profile: ModelProfile, features: list[views.Feature], state: views.En
         state=state,
         edits=profile.edits,
         takes_negative_prompt=profile.takes_negative_prompt,
+        takes_guidance_scale=profile.takes_guidance_scale,
     )
 
 
@@ -305,6 +293,23 @@ def _embedding(embedding: contract.ProfileEmbedding) -> views.Embedding:
         token=embedding.token or embedding.id,
         name=name,
         name_in={"zh-CN": embedding.name_zh or name},
+    )
+
+
+def _defaults(profile: ModelProfile) -> views.Defaults:
+    width, height = profile.sizes[0]
+    return views.Defaults(
+        width=width,
+        height=height,
+        num_images_per_prompt=1,
+        num_inference_steps=profile.steps,
+        guidance_scale=profile.guidance_scale,
+        scheduler=profile.scheduler,
+        output_format=next(iter(contract.OUTPUT_FORMATS)),
+        strength=contract.DEFAULT_STRENGTH,
+        embed_parameters=False,
+        prompt_syntax="plain",
+        hires=views.HiresDefaults(scale=contract.DEFAULT_HIRES_SCALE, strength=contract.DEFAULT_HIRES_STRENGTH),
     )
 
 

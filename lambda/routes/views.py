@@ -332,6 +332,9 @@ class Model(View):
     state: EndpointHealth
     edits: Annotated[int, Field(description="The most images to look at (`images`) of one request; 0: none")]
     takes_negative_prompt: Annotated[bool, Field(description="If not, a negative_prompt is ignored with a warning")]
+    takes_guidance_scale: Annotated[
+        bool, Field(description="If not, a guidance_scale other than the default is ignored with a warning")
+    ]
 
 
 class Models(View):

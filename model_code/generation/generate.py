@@ -25,7 +25,7 @@ from generation.gpu_memory import GpuMemory, is_out_of_memory
 from generation.hires import TILED, ScaledImages, Tiling, scale_up, second_request, tiling
 from generation.img2img import InitImage, Kind, pipeline_class, pipeline_strength, read_init_image
 from generation.inpaint import InpaintInput, is_for_inpainting, read_inpaint_input, whole_image
-from generation.pipeline_arguments import PipelineArguments, prepare_arguments
+from generation.pipeline_arguments import PipelineArguments, guidance_warnings, prepare_arguments
 from generation.previews import Projection, encode_preview, track_finished_latents
 from generation.schedulers import check_steps, create_scheduler
 from generation.vocabulary import Vocabulary
@@ -101,6 +101,7 @@ def generate(model: Model, request: GenerationRequest, expires_at: float | None)
     warnings = [
         *(start.warnings if start else ()),
         *scaling_warnings(request.result_size, size, model.profile),
+        *guidance_warnings(model.pipeline, request, model.profile),
         *warnings,
         *model.vocabulary.advice(prompt_texts(request)),
         *(f"the model's safety checker flagged image {i + 1}" for i, flag in enumerate(last.flagged) if flag),

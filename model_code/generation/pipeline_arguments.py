@@ -4,7 +4,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from contract import GenerationRequest
+from contract import GenerationRequest, ModelProfile
 from generation.extras.embeddings import NO_EMBEDDINGS, Embeddings
 from generation.prompt_encoder import PromptEncoder, create_encoder
 from generation.prompt_length import truncation_warnings
@@ -52,6 +52,29 @@ def _guidance(parameters: Any, scale: float) -> tuple[dict[str, float], bool]:
 
 def _default(parameters: Any, name: str) -> Any:
     return parameters[name].default if name in parameters else None
+
+
+def takes_guidance_scale(pipeline: Any) -> bool:
+    """Return whether guidance can have an effect: not where the model was distilled without an input for it."""
+    guidance, true_guidance = _guidance(inspect.signature(pipeline.__call__).parameters, 0)
+    if not guidance or _setting(pipeline, "is_distilled", False):
+        return False
+    if true_guidance or hasattr(type(pipeline), "do_classifier_free_guidance"):
+        return True
+    return _setting(getattr(pipeline, "transformer", None), "guidance_embeds", True)
+
+
+def _setting(part: Any, name: str, default: bool) -> bool:
+    return bool(getattr(getattr(part, "config", None), name, default))
+
+
+def guidance_warnings(pipeline: Any, request: GenerationRequest, profile: ModelProfile) -> list[str]:
+    """Return a warning if the request has a guidance scale of its own that is ignored."""
+    default = profile.with_loras(lora.id for lora in request.loras or ()).guidance_scale
+    # a ControlNet of FLUX can have an input for guidance that the model has not
+    if request.guidance_scale == default or request.control or takes_guidance_scale(pipeline):
+        return []
+    return ["This model takes no guidance_scale; it was ignored."]
 
 
 def takes_negative_prompt(pipeline: Any) -> bool:

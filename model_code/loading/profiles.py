@@ -19,7 +19,7 @@ from contract import (
     parse_profile,
 )
 from generation.img2img import PIPELINES
-from generation.pipeline_arguments import takes_negative_prompt
+from generation.pipeline_arguments import takes_guidance_scale, takes_negative_prompt
 from generation.prompt_encoder import clip_layers
 from generation.schedulers import compatible_schedulers, max_steps, scheduler_name
 from model_folder import CONTROL_PIPELINES, EDITORS, EXTRAS, CheckedModel, extra_ids, extra_path
@@ -76,6 +76,7 @@ def _derived_profile(pipeline: Any, folder: Path, checked: CheckedModel) -> Mode
         image_to_image=type(pipeline).__name__ in PIPELINES,
         edits=EDITORS.get(type(pipeline).__name__, 0),
         takes_negative_prompt=takes_negative_prompt(pipeline),
+        takes_guidance_scale=takes_guidance_scale(pipeline),
         loras=tuple(ProfileLora(id=id) for id in extra_ids(checked.extras, "loras")),
         controls=tuple(ProfileControl(id=id) for id in extra_ids(checked.extras, "controls")),
         **_control_support(type(pipeline).__name__),

@@ -35,10 +35,10 @@ from model_importer.model_folder import (
 from stacks.config.validation import ConfigError, Location, explain, failure, matches
 
 PROFILE = (
-    "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers", "upscales",
-    "image_to_image", "edits", "takes_negative_prompt", "clip_layers", "content", "max_pixel_steps", "max_steps",
-    "loras", "controls", "most_controls", "control_cost_percent", "control_without", "embeddings", "licence_url",
-    "suggestions", "subjects", "prompt_tokens", "presets",
+    "id", "name", "licence", "sizes", "max_side", "steps", "guidance_scale", "scheduler", "schedulers",
+    "upscales", "image_to_image", "edits", "takes_negative_prompt", "takes_guidance_scale", "clip_layers",
+    "content", "max_pixel_steps", "max_steps", "loras", "controls", "most_controls", "control_cost_percent",
+    "control_without", "embeddings", "licence_url", "suggestions", "subjects", "prompt_tokens", "presets",
 )  # fmt: skip
 """The keys of an entry that a request needs: the fields of the contract's `ModelProfile`."""
 CONTAINER_PROFILE = PROFILE[:-5]
@@ -341,6 +341,10 @@ class Model(_Entry):
     learned_guidance: StrictBool | None = None
     """True: the UNet has learned its guidance (`time_cond_proj_dim` of its config.json is a number), so that a negative
     prompt has no effect."""
+    fixed_guidance: StrictBool | None = None
+    """True: the model was distilled without an input for guidance, so that a guidance scale has no effect
+    (`is_distilled` of its model_index.json is true or, for FLUX, `guidance_embeds` of the transformer's config.json is
+    false)."""
     safety_checker: StrictBool | None = None
     """True: the pipeline has a safety checker. The setting `content` says what requests may choose."""
     max_pixel_steps: Annotated[StrictInt | None, Field(gt=0)] = None
@@ -394,6 +398,11 @@ class Model(_Entry):
     def takes_negative_prompt(self) -> bool | None:
         """False: a negative prompt has no effect; None: it has."""
         return False if self.learned_guidance or self.pipeline in WITHOUT_NEGATIVE_PROMPT else None
+
+    @property
+    def takes_guidance_scale(self) -> bool | None:
+        """False: a guidance scale has no effect; None: it has."""
+        return False if self.fixed_guidance else None
 
     @property
     def most_controls(self) -> int | None:
@@ -653,6 +662,9 @@ def _check_presets(model: Model) -> None:
             _check_size(model, preset.size, "presets")
         if preset.negative_prompt and model.takes_negative_prompt is False:
             message = f"presets: {preset.name!r} has a negative_prompt, which {model.id} does not take."
+            raise failure("conflict", "presets", message)
+        if preset.guidance_scale is not None and model.takes_guidance_scale is False:
+            message = f"presets: {preset.name!r} has a guidance_scale, which {model.id} does not take."
             raise failure("conflict", "presets", message)
 
 

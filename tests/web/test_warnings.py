@@ -64,6 +64,7 @@ def model_warnings() -> dict[str, str]:
     ((unknown,), (near,)) = vocabulary.advice(["木琴"]), vocabulary.advice(["a fast train"])
     (ignored,) = pipeline_arguments._negative_prompt(unguided, REQUEST, False)[1]
     (without_effect,) = pipeline_arguments._negative_prompt(guided, REQUEST, False)[1]
+    (guidance_ignored,) = pipeline_arguments.guidance_warnings(unguided, REQUEST, profile)
     encoder = PromptEncoder(tiny.stable_diffusion(), True, None, None)
     unclosed, negative_unclosed = encoder.warnings({"Prompt 1": "(a", "negative_prompt": "(b"})
     return {
@@ -75,6 +76,7 @@ def model_warnings() -> dict[str, str]:
         "unknownSubject": unknown,
         "unknownSubjectNear": near,
         "negativeIgnored": ignored,
+        "guidanceIgnored": guidance_ignored,
         "negativeWithoutEffect": without_effect,
         "unclosed": unclosed,
         "negativeUnclosed": negative_unclosed,

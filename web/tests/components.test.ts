@@ -289,6 +289,16 @@ test('a negative prompt is offered only where the model takes one', async () => 
   }
 })
 
+test('guidance is offered only where the model takes it', async () => {
+  for (const takes_guidance_scale of [true, false]) {
+    models.mockResolvedValueOnce([createModel({ takes_guidance_scale })])
+    const { wrapper } = await mountWithState(AdvancedFields)
+    await flushPromises()
+    expect(wrapper.find('#num_inference_steps').exists()).toBe(true)
+    expect(wrapper.find('#guidance_scale').exists()).toBe(takes_guidance_scale)
+  }
+})
+
 test('the strength is not offered where a control fixes it', async () => {
   const control = { id: 'pose', name: 'Pose', name_in: {}, scale: 1, preprocess: null }
   const features: Model['features'] = ['image_to_image', 'inpaint']

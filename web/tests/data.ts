@@ -77,6 +77,7 @@ export function createModel(changes: Partial<Model> = {}): Model {
     embeddings: [],
     edits: 0,
     takes_negative_prompt: true,
+    takes_guidance_scale: true,
     state: READY,
     ...changes,
   }

@@ -270,6 +270,19 @@ test('a negative prompt is kept, but not sent to a model that takes none', () =>
   expect(draft.negative_prompt).toBe('fog')
 })
 
+test('guidance is kept, but not sent to a model that takes none', () => {
+  const model = createModel({ takes_guidance_scale: false })
+  const { guidance_scale } = model.defaults
+  const draft = createDraft({ guidance_scale: guidance_scale + 1 })
+  expect(toRequest(draft, model, null)).toMatchObject({ guidance_scale })
+  expect(changedSettings(draft, model)).not.toContain('guidance_scale')
+  expect(draft.guidance_scale).toBe(guidance_scale + 1)
+  expect(applyParameters(draft, { prompt: 'a cat', guidance_scale: guidance_scale + 2 }, model)).toEqual([
+    'guidance_scale',
+  ])
+  expect(applyParameters(draft, { prompt: 'a cat', guidance_scale }, model)).toEqual([])
+})
+
 test('flagged images are asked for only where the service returns them', () => {
   const draft = createDraft({ content: 'flag' })
   expect(toRequest(draft, MODEL, null)).not.toHaveProperty('content')

@@ -108,6 +108,8 @@ def input_schema(profile: ModelProfile) -> dict[str, Any]:
         "guidance_scale": {**_range("number", GUIDANCE.minimum, GUIDANCE.maximum), "default": profile.guidance_scale},
         "seed": _range("integer", SEED.minimum, SEED.maximum),
     }
+    if not profile.takes_guidance_scale:
+        del numbers["guidance_scale"]
     image = {
         "image": {"type": "string", "format": "uri", "description": "Data URL of an image to start from"},
         "mask": {"type": "string", "format": "uri", "description": "Data URL; white is generated anew"},

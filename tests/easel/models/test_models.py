@@ -323,6 +323,20 @@ def test_an_entry_says_that_the_unet_has_learned_its_guidance(run: Easel, tmp_pa
     assert find(str(tmp_path / "mine")).model.takes_negative_prompt is False
 
 
+def test_an_entry_says_that_guidance_has_no_effect(run: Easel, tmp_path: Path) -> None:
+    for name, pipeline in {"klein": tiny.flux_2_klein(), "flux": tiny.flux()}.items():
+        added = run("add", tiny.save(pipeline, tmp_path / name), "--folder", tmp_path, *MIT)
+        assert added.exit_code == 0, added.stderr
+    assert entry(tmp_path / "klein.json")["fixed_guidance"] is True
+    assert "fixed_guidance" not in entry(tmp_path / "flux.json")
+    settings = tmp_path / "flux/transformer/config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"guidance_embeds": False}))
+    (tmp_path / "flux.json").unlink()
+    run("add", tmp_path / "flux", "--folder", tmp_path, *MIT)
+    assert entry(tmp_path / "flux.json")["fixed_guidance"] is True
+    assert find(str(tmp_path / "flux")).model.takes_guidance_scale is False
+
+
 def test_remove_deletes_what_was_pulled(run: Easel, checkpoint: Path, tmp_path: Path) -> None:
     run("add", checkpoint, "--folder", tmp_path, *MIT)
     run("pull", tmp_path / "panda")

@@ -273,12 +273,14 @@ def test_the_model_and_its_version(world: World, model: str) -> None:
     assert ("image" in schemas["Input"]["properties"]) == PROFILE.image_to_image
 
 
+@pytest.mark.parametrize("name", ["negative_prompt", "guidance_scale"])
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_negative_prompt_is_offered_only_where_the_model_takes_one(taken: bool) -> None:
-    profile = replace(PROFILE, takes_negative_prompt=taken)
+def test_an_input_is_offered_only_where_the_model_takes_it(name: str, taken: bool) -> None:
+    changes: dict[str, Any] = {f"takes_{name}": taken}
+    profile = replace(PROFILE, **changes)
     (model,) = World(profile).call("GET", "/models")[1]["models"]
-    assert model["takes_negative_prompt"] is taken
-    assert ("negative_prompt" in input_schema(profile)["properties"]) is taken
+    assert model[f"takes_{name}"] is taken
+    assert (name in input_schema(profile)["properties"]) is taken
 
 
 def upload(world: World, content: bytes) -> tuple[int, Any]:

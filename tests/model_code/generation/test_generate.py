@@ -105,6 +105,14 @@ def test_every_family_generates_the_requested_size(
     assert steps == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
 
 
+def test_a_guidance_scale_that_is_ignored_is_warned_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = replace(PROFILE, scheduler="flow_euler", schedulers=("flow_euler",))
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(profile))
+    model = load.load_model(tiny.save(tiny.flux_2_klein(), tmp_path / "model"))
+    generation = run(model, scheduler="flow_euler", guidance_scale=5.0, num_inference_steps=1)
+    assert generation.warnings == ("This model takes no guidance_scale; it was ignored.",)
+
+
 # --- steps and deadlines -------------------------------------------------------------------------
 
 

@@ -1,15 +1,29 @@
 """The arguments for pipelines with different parameters, and the warnings for the caller."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import pytest
+import torch
 
-from contract import GenerationRequest
-from generation.pipeline_arguments import PipelineArguments, prepare_arguments, takes_negative_prompt
+from contract import GenerationRequest, Lora, ProfileLora
+from generation.pipeline_arguments import (
+    PipelineArguments,
+    guidance_warnings,
+    prepare_arguments,
+    takes_guidance_scale,
+    takes_negative_prompt,
+)
 from model_folder import PIPELINES, WITHOUT_NEGATIVE_PROMPT
-from tests.model_code import tiny
+from tests.model_code import every_pipeline, tiny
+from tests.model_code.conftest import PROFILE
+
+FROM_TEXT = sorted(
+    {*every_pipeline.PIPELINES, "no prompt enhancer"} - {"ErnieImagePipeline", "QwenImageEditPlusPipeline"}
+)
+WARNING = "This model takes no guidance_scale; it was ignored."
 
 
 class Plain:
@@ -180,3 +194,48 @@ def test_the_text_encoder_with_the_longest_input_counts() -> None:
     assert not prepare(SeveralEncoders(), prompt=("a" * 20,)).warnings
     (warning,) = prepare(SeveralEncoders(), prompt=("a" * 21,)).warnings
     assert "21" in warning and "20" in warning
+
+
+def schnell() -> Any:
+    """Return a FLUX whose transformer has no input for guidance."""
+    pipeline = tiny.flux()
+    transformer = type(pipeline.transformer)
+    settings = {**pipeline.transformer.config, "guidance_embeds": False}
+    pipeline.text_encoder_2.eval()
+    return type(pipeline)(**{**pipeline.components, "transformer": transformer.from_config(settings).eval()})
+
+
+def latents(pipeline: Any, guidance_scale: float) -> torch.Tensor:
+    """Return what a pipeline generates in a step."""
+    request = request_of(num_inference_steps=1, guidance_scale=guidance_scale, negative_prompt="b")
+    arguments = prepare_arguments(pipeline, request, 64, 64)
+    negative = {} if arguments.negative_prompt is None else {"negative_prompt": [arguments.negative_prompt]}
+    generator = torch.Generator().manual_seed(0)
+    output = pipeline(prompt=["a"], generator=generator, output_type="latent", **negative, **arguments.shared)
+    found: torch.Tensor = output.images
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FROM_TEXT)
+def test_a_guidance_scale_is_taken_where_it_changes_the_image(family: str) -> None:
+    pipeline = every_pipeline.trained(family)
+    changes = not torch.equal(latents(pipeline, 3), latents(pipeline, 7))
+    assert takes_guidance_scale(pipeline) is changes
+
+
+@pytest.mark.parametrize("distilled", [tiny.flux_2_klein, schnell])
+def test_a_guidance_scale_of_a_distilled_model_is_ignored_with_a_warning(distilled: Any) -> None:
+    pipeline = distilled()
+    assert torch.equal(latents(pipeline, 3), latents(pipeline, 7))
+    assert guidance_warnings(pipeline, request_of(guidance_scale=5.0), PROFILE) == [WARNING]
+    assert guidance_warnings(tiny.stable_diffusion(), request_of(guidance_scale=5.0), PROFILE) == []
+
+
+def test_a_default_of_the_model_or_of_a_lora_is_no_reason_for_a_warning() -> None:
+    pipeline = tiny.flux_2_klein()
+    profile = replace(PROFILE, loras=(ProfileLora(id="fast", guidance_scale=1.0),))
+    assert guidance_warnings(pipeline, request_of(guidance_scale=PROFILE.guidance_scale), profile) == []
+    assert guidance_warnings(pipeline, request_of(guidance_scale=1.0), profile) == [WARNING]
+    loras = (Lora(id="fast", scale=1.0),)
+    assert guidance_warnings(pipeline, request_of(guidance_scale=1.0, loras=loras), profile) == []

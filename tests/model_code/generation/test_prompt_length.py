@@ -20,20 +20,6 @@ FAMILIES = sorted(
 """Ernie's prompt enhancer replaces the prompt. Qwen-Image-Edit reads all of it."""
 
 
-def trained(family: str) -> Any:
-    """Return a pipeline without dropout, whose image depends on the prompt: new layers have zeros."""
-    pipeline = every_pipeline.create(family)
-    for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
-            part.eval()
-    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
-    for weights in denoiser.parameters():
-        torch.nn.init.normal_(weights, std=0.2)
-    if family == "ZImagePipeline":
-        denoiser.rope_embedder.axes_lens = [1024, 32, 32]
-    return pipeline
-
-
 def warned(pipeline: Any, name: str, length: int) -> bool:
     parameters = inspect.signature(pipeline.__call__).parameters
     return truncation_warnings(pipeline, parameters, {name: text(length)}) != []
@@ -71,7 +57,7 @@ def images(pipeline: Any, name: str, words: str) -> torch.Tensor:
 @pytest.mark.parametrize("name", ["Prompt 1", "negative_prompt"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_warning_is_for_the_first_token_that_is_not_read(family: str, name: str) -> None:
-    pipeline = trained(family)
+    pipeline = every_pipeline.trained(family)
     if name == "negative_prompt" and not _takes_negative(pipeline):
         pytest.skip("the pipeline takes no negative prompt")
     length = first_warned(pipeline, name)

@@ -128,6 +128,7 @@ def test_a_derived_profile_says_what_the_pipeline_takes(editor: Editor, monkeypa
     profile = model_profile(editor.pipeline, ROOT, CheckedModel.__new__(CheckedModel))
     name = type(editor.pipeline).__name__
     assert (profile.edits, profile.takes_negative_prompt) == (EDITORS[name], name not in WITHOUT_NEGATIVE_PROMPT)
+    assert profile.takes_guidance_scale is not editor.pipeline.config.get("is_distilled", False)
 
 
 @pytest.mark.parametrize("entry", sorted((ROOT / "models").glob("*.json")), ids=lambda path: path.stem)

@@ -40,6 +40,7 @@ OPTIONAL = {
     "upscales", "image_to_image", "clip_layers", "max_pixel_steps", "max_steps", "subjects", "prompt_tokens", "presets",
     "loras", "edits", "content", "controls", "embeddings",
     "most_controls", "control_cost_percent", "control_without", "takes_negative_prompt",
+    "takes_guidance_scale",
 }  # fmt: skip
 
 
@@ -122,11 +123,11 @@ def test_ids_of_the_catalogue() -> None:
     ]
 
 
-def test_a_profile_says_whether_the_model_takes_a_negative_prompt() -> None:
-    takes = {
-        name: parse_profile(read_model(name, ROOT).container_profile).takes_negative_prompt for name in model_ids(ROOT)
-    }
-    assert [name for name, taken in takes.items() if not taken] == ["flux.2-klein-4b", "lcm-dreamshaper-v7", "sdxl-lcm"]
+def test_a_profile_says_whether_the_model_takes_a_negative_prompt_and_guidance() -> None:
+    profiles = [parse_profile(read_model(name, ROOT).container_profile) for name in model_ids(ROOT)]
+    without = [profile.id for profile in profiles if not profile.takes_negative_prompt]
+    assert without == ["flux.2-klein-4b", "lcm-dreamshaper-v7", "sdxl-lcm"]
+    assert [profile.id for profile in profiles if not profile.takes_guidance_scale] == ["flux.2-klein-4b"]
 
 
 @pytest.mark.parametrize("name", model_ids(ROOT))
@@ -238,6 +239,7 @@ def test_a_path_names_an_entry_and_the_folder_beside_it(tmp_path: Path, suffix: 
         ({"presets": [{"name": "x"}, {"name": "x"}]}, "conflict", "presets"),
         ({"presets": [{"name": "x", "negative_prompt": "fog"}], "pipeline": "Flux2KleinPipeline", "dtype": "bfloat16"},
          "conflict", "presets"),
+        ({"presets": [{"name": "x", "guidance_scale": 2.0}], "fixed_guidance": True}, "conflict", "presets"),
         ({"licence": "x" * CONTAINER_BYTES}, "too_long", ""),
     ],
 )  # fmt: skip

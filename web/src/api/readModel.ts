@@ -19,6 +19,7 @@ const ABSENT = {
   embeddings: [],
   edits: 0,
   takes_negative_prompt: true,
+  takes_guidance_scale: true,
 } satisfies Partial<Model>
 
 const ABSENT_BOUNDS = {

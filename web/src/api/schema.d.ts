@@ -639,6 +639,11 @@ export interface components {
              * @description If not, a negative_prompt is ignored with a warning
              */
             takes_negative_prompt: boolean;
+            /**
+             * Takes Guidance Scale
+             * @description If not, a guidance_scale other than the default is ignored with a warning
+             */
+            takes_guidance_scale: boolean;
         };
         /**
          * Models

@@ -309,6 +309,7 @@ export default {
     unknownSubjectNear: 'This model knows {count} subjects and found none of them in the prompt; the nearest: {names}.',
     unknownSubject: 'This model knows {count} subjects and found none of them in the prompt.',
     negativeIgnored: 'This model takes no negative_prompt; it was ignored.',
+    guidanceIgnored: 'This model takes no guidance_scale; it was ignored.',
     negativeWithoutEffect: 'negative_prompt has no effect at a guidance_scale of 1 or less.',
     unclosed: 'Prompt {number} has a bracket that is not closed: it counts to the end of the prompt.',
     negativeUnclosed: 'negative_prompt has a bracket that is not closed: it counts to the end of the prompt.',

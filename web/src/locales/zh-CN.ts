@@ -299,6 +299,7 @@ export default {
     unknownSubjectNear: '此模型认识 {count} 种事物，提示词中一种也没有找到。最接近的是：{names}。',
     unknownSubject: '此模型认识 {count} 种事物，提示词中一种也没有找到。',
     negativeIgnored: '此模型不支持反向提示词，已忽略。',
+    guidanceIgnored: '此模型不支持引导强度，已忽略。',
     negativeWithoutEffect: '引导强度不超过 1 时，反向提示词不起作用。',
     unclosed: '第 {number} 条提示词有一个括号没有闭合，它一直作用到提示词末尾。',
     negativeUnclosed: '反向提示词有一个括号没有闭合，它一直作用到提示词末尾。',

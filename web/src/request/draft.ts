@@ -137,7 +137,9 @@ export function resolveSettings(draft: Draft, model: Model, start: Start | null 
     height: within(draft.height, bounds.height, size.height),
     num_images_per_prompt: within(draft.num_images_per_prompt, bounds.images, defaults.num_images_per_prompt),
     num_inference_steps,
-    guidance_scale: within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale),
+    guidance_scale: model.takes_guidance_scale
+      ? within(draft.guidance_scale, bounds.guidance_scale, defaults.guidance_scale)
+      : defaults.guidance_scale,
     scheduler,
     output_format: choice(draft.output_format, formats, defaults.output_format),
     strength: isWithout('strength') ? bounds.strength.maximum : strength,
@@ -317,14 +319,16 @@ export function applyPreset(draft: Draft, preset: Preset, model: Model): string[
 /** Return the names of the parameters that this model does not accept. */
 function notAccepted(parameters: Partial<Parameters>, model: Model, scheduler: string): string[] {
   const { bounds, schedulers, formats } = model
-  const { prompt, negative_prompt, width, height, strength, clip_skip, hires } = parameters
+  const { prompt, negative_prompt, width, height, guidance_scale, strength, clip_skip, hires } = parameters
   const checks = {
     prompt: prompt === undefined || prompt.length <= MAX_LOADED_CHARS,
     negative_prompt: !negative_prompt || (model.takes_negative_prompt && negative_prompt.length <= MAX_LOADED_CHARS),
     width: isInteger(width, bounds.width) && (width ?? 0) % bounds.side_multiple === 0,
     height: isInteger(height, bounds.height) && (height ?? 0) % bounds.side_multiple === 0,
     num_inference_steps: isInteger(parameters.num_inference_steps, stepRange(model, scheduler)),
-    guidance_scale: inRange(parameters.guidance_scale, bounds.guidance_scale),
+    guidance_scale: model.takes_guidance_scale
+      ? inRange(guidance_scale, bounds.guidance_scale)
+      : (guidance_scale ?? model.defaults.guidance_scale) === model.defaults.guidance_scale,
     seed: isInteger(parameters.seed, bounds.seed),
     strength: strength === undefined || (hasFeature(model, 'image_to_image') && inRange(strength, bounds.strength)),
     scheduler: parameters.scheduler === undefined || schedulers.includes(parameters.scheduler),
