@@ -257,7 +257,7 @@ def _watch_parent(parent: int) -> None:
 def _reason(error: Exception) -> str:
     """Return what was wrong and, if the error has a hint, what to do."""
     hint = getattr(error, "hint", "")
-    return f"{error}. {hint}" if hint else str(error)
+    return f"{str(error).rstrip('.')}. {hint}" if hint else str(error)
 
 
 def _log(event: str, **facts: Any) -> None:

@@ -451,12 +451,19 @@ def test_a_model_that_can_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("hint", "reason"), [("", "the VAE is damaged"), ("Save it again.", "the VAE is damaged. Save it again")]
+    ("message", "hint", "reason"),
+    [
+        ("the VAE is damaged", "", "the VAE is damaged"),
+        ("the VAE is damaged", "Save it again.", "the VAE is damaged. Save it again"),
+        ("OSError: No file.", "Save it again.", "OSError: No file. Save it again"),
+    ],
 )
-def test_the_log_of_a_failed_start_ends_with_the_reason_and_what_to_do(tmp_path: Path, hint: str, reason: str) -> None:
+def test_the_log_of_a_failed_start_ends_with_the_reason_and_what_to_do(
+    tmp_path: Path, message: str, hint: str, reason: str
+) -> None:
     code = (
         "from contract import EaselError\n"
-        f"def model_fn(folder): return EaselError('config_error', 'the VAE is damaged', hint={hint!r})\n"
+        f"def model_fn(folder): return EaselError('config_error', {message!r}, hint={hint!r})\n"
     )
     (tmp_path / "contract.py").write_bytes((ROOT / "model_code/contract.py").read_bytes())
     (tmp_path / "inference.py").write_text(code)
