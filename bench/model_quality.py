@@ -203,21 +203,21 @@ def high_frequencies(images: Sequence[Image.Image]) -> float:
 
 
 def sharpness(bench: Bench, cases: Sequence[Case]) -> dict[str, float]:
-    """Return the high frequencies of generated and of reconstructed drawings; the drawings themselves have 1.
+    """Return the high frequencies of generated and of reconstructed emoji; the emoji themselves have 1.
 
     Empty without the training data.
     """
     if not (WORK / "cutouts.npy").exists():
         return {}
     cutouts = dict(zip((s.code for s in load_subjects()), load_cutouts(), strict=True))
-    drawings = [placed(Image.fromarray(cutouts[case.codes[0]]), 0) for case in cases]
+    originals = [placed(Image.fromarray(cutouts[case.codes[0]]), 0) for case in cases]
     with torch.inference_mode():
-        pixels = to_tensor(drawings).float() / 127.5 - 1
+        pixels = to_tensor(originals).float() / 127.5 - 1
         decoded = bench.pipeline.vae.decode(bench.pipeline.vae.encode(pixels).latent_dist.mode()).sample
     reconstructed = bench.pipeline.image_processor.postprocess(decoded)
     generated = bench.images([case.prompt for case in cases])
     figures = {"model": generated, "autoencoder": reconstructed}
-    return {name: high_frequencies(images) / high_frequencies(drawings) for name, images in figures.items()}
+    return {name: high_frequencies(images) / high_frequencies(originals) for name, images in figures.items()}
 
 
 def curves(bench: Bench, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
