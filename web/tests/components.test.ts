@@ -24,8 +24,10 @@ import RequestPanel from '@/request/RequestPanel.vue'
 import EmbeddingChips from '@/request/prompt/EmbeddingChips.vue'
 import PromptField from '@/request/prompt/PromptField.vue'
 import FieldError from '@/request/fields/FieldError.vue'
+import HiresFields from '@/request/fields/HiresFields.vue'
 import SeedField from '@/request/fields/SeedField.vue'
 import SizeChips from '@/request/fields/SizeChips.vue'
+import SliderField from '@/request/fields/SliderField.vue'
 import ImageCaption from '@/stage/ImageCaption.vue'
 import StageView from '@/stage/StageView.vue'
 import {
@@ -370,6 +372,31 @@ test('without the init image the size is that of before, and another image is no
     state.initImage.file.value = file
     expect(size()).toEqual(expected)
   }
+})
+
+test('a size that only the open editor has set does not outlast a reload', async () => {
+  const { state, extend } = await extendImage()
+  await extend(0)
+  state.inpaint.fit({ width: 768, height: 512 })
+  await flushPromises()
+  expect(createAppState().draft.value).toMatchObject({ width: 256, height: 256 })
+})
+
+test('changes of reused margins and of a reused second pass leave the image of the history as it is', async () => {
+  const { state, extend } = await extendImage()
+  const outpaint = { left: 0, right: 128, top: 0, bottom: 0 }
+  state.inpaint.reset({ margins: outpaint })
+  await extend(64)
+  expect(state.inpaint.edit.value.margins.left).toBe(64)
+  expect(outpaint.left).toBe(0)
+
+  const hires = { scale: 1.5, strength: 0.5, steps: 10 }
+  models.mockResolvedValueOnce([createModel({ features: ['hires'] })])
+  const second = await mountWithState(HiresFields)
+  await second.state.loadParameters({ hires })
+  second.wrapper.findComponent(SliderField).vm.$emit('update:modelValue', 1.75)
+  expect(second.state.draft.value.hires?.scale).toBe(1.75)
+  expect(hires.scale).toBe(1.5)
 })
 
 test('a refusal of what a model does not take names the field in Chinese, too', async () => {

@@ -66,6 +66,8 @@ export function createAppState() {
     return { edit: inpaint.isBlank() || !hasFeature(model.value, 'inpaint') ? null : inpaint.edit.value }
   }
   const { draft, settings, validationFailure, changed, reset } = useDraft(model, start)
+  // The editor may have been open when the page was left.
+  if (inpaint.isBlank()) inpaint.restoreSize('before')
   const choice = useModelChoice({ models, model, chosen, draft })
   const presets = usePresets(draft, settings, model)
   const history = useHistory()
