@@ -374,6 +374,19 @@ test('without the init image the size is that of before, and another image is no
   }
 })
 
+test('the size of an edit that ends with another model does not come back with the first', async () => {
+  const { state, size } = await extendImage()
+  const [first] = state.models.value
+  if (!first) throw new Error('no model')
+  state.models.value = [first, createModel({ id: 'other', name: 'Other' })]
+  state.chooseModel('other')
+  await flushPromises()
+  expect(size()).toEqual([null, null])
+  state.initImage.file.value = null
+  state.chooseModel(first.id)
+  expect(size()).toEqual([256, 256])
+})
+
 test('a size that only the open editor has set does not outlast a reload', async () => {
   const { state, extend } = await extendImage()
   await extend(0)

@@ -52,7 +52,10 @@ export function createAppState() {
   const { t } = i18n.global
   const { connection, service, session } = useConnection()
   const { models, model, chosen, modelFailure, loadModel, reloadModels } = useModel(service)
-  const inpaint = useEdit(() => draft.value)
+  const inpaint = useEdit(
+    () => draft.value,
+    () => Object.values(choice.kept.value),
+  )
   const initImage = useInitImage((file) => {
     inpaint.restoreSize(file ? 'whole' : 'before')
     inpaint.reset()
@@ -66,9 +69,9 @@ export function createAppState() {
     return { edit: inpaint.isBlank() || !hasFeature(model.value, 'inpaint') ? null : inpaint.edit.value }
   }
   const { draft, settings, validationFailure, changed, reset } = useDraft(model, start)
+  const choice = useModelChoice({ models, model, chosen, draft })
   // The editor may have been open when the page was left.
   if (inpaint.isBlank()) inpaint.restoreSize('before')
-  const choice = useModelChoice({ models, model, chosen, draft })
   const presets = usePresets(draft, settings, model)
   const history = useHistory()
   const estimate = useEstimate(model, settings, history.images, start)

@@ -2,8 +2,11 @@ import { useSessionStorage } from '@vueuse/core'
 import type { ImageSize } from '@/images/canvas'
 import { emptyEdit, hasMargins, hasMask, type DraftSize, type Edit, type EditSizes, type MaskStep } from './edit'
 
-/** The mask and the margins of the init image, kept over a reload. `draft`: has the size that they change. */
-export function useEdit(draft: () => DraftSize) {
+/**
+ * The mask and the margins of the init image, kept over a reload. `draft`: has the size that they change; `others`: sizes
+ * that were set aside, which may be theirs, too.
+ */
+export function useEdit(draft: () => DraftSize, others: () => DraftSize[]) {
   const edit = useSessionStorage<Edit>('easel.edit', emptyEdit(), { mergeDefaults: true })
 
   /** Add a step. What was undone can no longer be redone. */
@@ -24,9 +27,12 @@ export function useEdit(draft: () => DraftSize) {
 
   /** Return the sizes of the edit, or null if the draft has another by now. */
   function ownSizes(): EditSizes | null {
+    return isOwn(draft()) ? edit.value.sizes : null
+  }
+
+  function isOwn({ width, height }: DraftSize): boolean {
     const { sizes } = edit.value
-    const { width, height } = draft()
-    return sizes?.fitted.width === width && sizes.fitted.height === height ? sizes : null
+    return sizes?.fitted.width === width && sizes.fitted.height === height
   }
 
   /** Give the image the size `fitted` beside its margins. Without them it would have the size `whole`. */
@@ -38,7 +44,7 @@ export function useEdit(draft: () => DraftSize) {
 
   /** Give the draft the size that it had before the edit, or that of the whole image, if nobody has set another. */
   function restoreSize(name: 'before' | 'whole') {
-    Object.assign(draft(), ownSizes()?.[name])
+    for (const size of [draft(), ...others()].filter(isOwn)) Object.assign(size, edit.value.sizes?.[name])
     edit.value.sizes = null
   }
 

@@ -14,6 +14,7 @@ interface Choice {
 
 /** The choice of a model. Each keeps its settings until it is chosen again. */
 export function useModelChoice({ models, model, chosen, draft }: Choice) {
+  /** The settings of the models that were chosen before, by id. */
   const kept = useSessionStorage<Record<string, ModelSettings>>('easel.modelSettings', {})
   /** The model that was chosen before, and the names of the settings that it keeps. */
   const setAside = useSessionStorage<{ model: string; names: string[] }>('easel.setAside', { model: '', names: [] })
@@ -37,5 +38,5 @@ export function useModelChoice({ models, model, chosen, draft }: Choice) {
   /** Whether there is a choice. */
   const hasChoice = computed(() => models.value.length > 1)
 
-  return { chooseModel, setAside, modelName, namedModel, hasChoice }
+  return { chooseModel, kept, setAside, modelName, namedModel, hasChoice }
 }
