@@ -207,6 +207,9 @@ def test_an_entry_by_its_path(tmp_path: Path) -> None:
     assert (found.folder, found.profile.id) == (tmp_path / "m", "mine")
 
 
+LATENT_CONSISTENCY = {"_class_name": "LatentConsistencyModelPipeline", "scheduler": ["diffusers", "LCMScheduler"]}
+
+
 def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
@@ -221,7 +224,7 @@ def edit(file: Path, **changes: Any) -> None:
         (lambda at: edit(at / "vae/config.json", block_out_channels=None), "block_out_channels"),
         (lambda at: edit(at / "text_encoder/config.json", vocab_size=7), "vocab_size"),
         (lambda at: edit(at / "scheduler/scheduler_config.json", use_beta_sigmas=True), "scipy"),
-        (lambda at: edit(at / "model_index.json", _class_name="LatentConsistencyModelPipeline"), "entry"),
+        (lambda at: edit(at / "model_index.json", **LATENT_CONSISTENCY), "entry"),
     ],
 )
 def test_a_model_that_would_not_load_is_refused_before_the_port(
