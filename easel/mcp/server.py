@@ -104,9 +104,9 @@ class Server(MCPServer):
     """Refuses unknown arguments, which MCPServer drops, and explains wrong ones without pydantic's links and values."""
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
-        known = {tool.name: tool.input_schema.get("properties", {}) for tool in await self.list_tools()}.get(name)
-        unknown = [] if known is None else [key for key in arguments if key not in known]
-        if known is not None and unknown:
+        tools = {tool.name: tool.input_schema.get("properties", {}) for tool in await self.list_tools()}
+        known = tools.get(name, arguments)  # the parent refuses an unknown tool
+        if unknown := [key for key in arguments if key not in known]:
             allowed = f"It takes {', '.join(known)}." if known else "It takes none."
             raise ToolError(printable(f"{name} has no argument {unknown[0][:80]!r}. {allowed}"))
         try:
