@@ -93,7 +93,7 @@ def _load_pipeline(folder: Path, checked: CheckedModel, hardware: Hardware) -> A
     pipeline = pipeline_class(**dict.fromkeys(index.unused), **parts, **settings).to(hardware.device)
     if hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()  # decode a batch image by image: the decoder needs the most memory
-    if (hardware.device, hardware.dtype) == ("cpu", torch.bfloat16):
+    if hardware.device == "cpu":
         prepare_layout(pipeline)
     return pipeline
 

@@ -1,4 +1,4 @@
-"""bfloat16 on a CPU: the fast layout changes no bit, and the error stays that of the dtype."""
+"""The fast layout on a CPU: it changes no bit in bfloat16, and in float32 no more than rounding."""
 
 import platform
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.inference.measure import ERROR_RATIO, PSNR_DB, psnr
+from bench.inference.measure import ERROR_RATIO, EXACT, PSNR_DB, psnr
 from contract import GenerationRequest, render_profile
 from generation.generate import generate
 from loading import hardware, layout, load
@@ -23,7 +23,12 @@ REQUEST = GenerationRequest(
     scheduler="ddim",
 )  # fmt: skip
 
-needs_onednn = pytest.mark.skipif(not layout._can_reorder(), reason="oneDNN's operators are those of x86")
+needs_onednn = pytest.mark.skipif(
+    not layout._can_reorder(torch.float32), reason="oneDNN's operators are those of x86"
+)
+needs_bfloat16 = pytest.mark.skipif(
+    not layout._can_reorder(torch.bfloat16), reason="this processor does not compute with bfloat16"
+)
 
 
 @pytest.fixture
@@ -48,16 +53,27 @@ def generated(folder: Path) -> tuple[Any, np.ndarray[Any, Any], torch.Tensor]:
     return model, image, seen[-1]
 
 
-@needs_onednn
+@needs_bfloat16
 @pytest.mark.usefixtures("as_a_large_model")
 def test_the_layout_changes_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, image, latents = generated(folder)
     convolutions = [module for module in model.pipeline.unet.modules() if isinstance(module, nn.Conv2d)]
     assert convolutions and all(module.weight.is_mkldnn for module in convolutions)
-    monkeypatch.setattr(layout, "_can_reorder", lambda: False)
+    monkeypatch.setattr(layout, "_can_reorder", lambda _: False)
     model, plain, plain_latents = generated(folder)
     assert not any(module.weight.is_mkldnn for module in model.pipeline.unet.modules() if isinstance(module, nn.Conv2d))
     assert np.array_equal(image, plain) and torch.equal(latents, plain_latents)
+
+
+@needs_onednn
+def test_in_float32_the_layout_changes_no_more_than_rounding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(PROFILE))
+    model, _, latents = generated(folder)
+    convolutions = [module for module in model.pipeline.unet.modules() if isinstance(module, nn.Conv2d)]
+    assert convolutions and all(module.weight.is_mkldnn for module in convolutions)
+    monkeypatch.setattr(load, "prepare_layout", lambda _: None)
+    _, _, plain_latents = generated(folder)
+    assert (latents - plain_latents).norm() <= EXACT * plain_latents.norm()
 
 
 @pytest.mark.usefixtures("as_a_large_model")
@@ -82,17 +98,18 @@ def test_the_errors_are_those_of_a_plain_pipeline_in_bfloat16(folder: Path) -> N
     assert psnr(image, plain_image) >= PSNR_DB
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bfloat16)])
 @needs_onednn
-def test_a_convolution_follows_the_size_of_its_input() -> None:
+def test_a_convolution_follows_the_size_of_its_input(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     layer: Any = nn.Sequential(nn.Conv2d(16, 32, 3, padding=1, stride=2), nn.Conv2d(32, 8, 1, bias=False))
-    layer = layer.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    layer = layer.to(dtype).to(memory_format=torch.channels_last)
     sizes = (2, 8), (1, 8), (2, 24), (2, 8)
-    images = [torch.randn(rows, 16, side, side, dtype=torch.bfloat16) for rows, side in sizes]
+    images = [torch.randn(rows, 16, side, side, dtype=dtype) for rows, side in sizes]
     with torch.no_grad():
         expected = [layer(image) for image in images]
         prepare_layout(SimpleNamespace(unet=layer))
-        assert all(torch.equal(layer(image), wanted) for image, wanted in zip(images, expected, strict=True))
+        assert all(torch.allclose(layer(image), wanted, atol=1e-5) for image, wanted in zip(images, expected, strict=True))
 
 
 def refuse_operator(*_: Any) -> Any:

@@ -145,7 +145,7 @@ def with_diffusers(model: Model, names: tuple[str, ...], image: Any, **arguments
     return (output.images[0] * 255).round().astype(int)
 
 
-@pytest.mark.skipif(not layout._can_reorder(), reason="oneDNN's operators are those of x86")
+@pytest.mark.skipif(not layout._can_reorder(torch.bfloat16), reason="oneDNN's operators are those of x86")
 def test_controls_and_loras_take_the_layout_of_a_cpu_with_bfloat16(
     send: Send, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
