@@ -11,6 +11,10 @@ from contract import refuse
 SMALL_MODEL_BYTES = 256 * 2**20
 """Weights on disk. Smaller models always use float32: it costs little, and a laptop and a GPU give the same images."""
 
+ONE_THREAD_BYTES = 64 * 2**20
+"""Weights on disk. The operations of smaller models are so short that threads wait for each other longer than they
+compute."""
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -37,6 +41,12 @@ def choose_hardware(weight_bytes: int, dtypes: Sequence[str], named: str | None 
         message = f"the model needs {wanted[0]}, which this GPU does not support"
         refuse("config_error", None, message, "Use a GPU of compute capability 8.0 or newer (g5, g6, g6e).")
     return Hardware(device, getattr(torch, usable[0]))
+
+
+def limit_threads(hardware: Hardware, weight_bytes: int) -> None:
+    """Let this process compute with one thread if its model is tiny and on a CPU."""
+    if hardware.device == "cpu" and weight_bytes < ONE_THREAD_BYTES:
+        torch.set_num_threads(1)
 
 
 def _device() -> str:

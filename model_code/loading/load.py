@@ -19,7 +19,7 @@ from generation.extras.lora import Loras
 from generation.generate import Model, generate
 from generation.gpu_memory import GpuMemory
 from generation.vocabulary import Vocabulary
-from loading.hardware import Hardware, choose_hardware
+from loading.hardware import Hardware, choose_hardware, limit_threads
 from loading.image_prompts import ImagePromptProcessor, place_images
 from loading.layout import prepare_layout
 from loading.parts import load_parts
@@ -39,7 +39,9 @@ def load_model(folder: Path) -> Model:
     weights = [folder / part / name for part, found in checked.weights.items() for name in found.files]
     _prefetch(weights)
     family = PIPELINES[checked.index.pipeline]
-    hardware = choose_hardware(sum(file.stat().st_size for file in weights), family.dtypes, options.dtype)
+    weight_bytes = sum(file.stat().st_size for file in weights)
+    hardware = choose_hardware(weight_bytes, family.dtypes, options.dtype)
+    limit_threads(hardware, weight_bytes)
     pipeline = _load_pipeline(folder, checked, hardware)
     profile, memory = model_profile(pipeline, folder, checked), GpuMemory()
     model = Model(

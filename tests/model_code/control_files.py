@@ -44,7 +44,10 @@ def write_control(backbone: Any, file: Path, *, seed: int = 1, **changes: Any) -
 def _of_unet(unet: Any, changes: dict[str, Any]) -> Any:
     from diffusers import ControlNetModel
 
-    return ControlNetModel.from_unet(unet, **{"conditioning_embedding_out_channels": (4, 4, 8, 8)} | changes)
+    plain = type(unet).from_config(unet.config)
+    weights = {name: value.to_dense() if value.is_mkldnn else value for name, value in unet.state_dict().items()}
+    plain.load_state_dict(weights)
+    return ControlNetModel.from_unet(plain, **{"conditioning_embedding_out_channels": (4, 4, 8, 8)} | changes)
 
 
 def _of_flux(transformer: Any, changes: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import torch
 
 from contract import EaselError, render_profile
 from loading import hardware
-from loading.hardware import Hardware, choose_hardware
+from loading.hardware import Hardware, choose_hardware, limit_threads
 from loading.load import load_model
 from tests.model_code.conftest import PROFILE
 
@@ -132,3 +132,14 @@ def test_the_dtype_of_the_entry_is_the_dtype_of_the_model(
         monkeypatch.setenv("EASEL_MODEL_PROFILE", json.dumps(profile))
         pipeline = load_model(folder).pipeline
         assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {dtype}
+
+
+@pytest.mark.parametrize(("device", "smaller_by", "threads"), [("cpu", 1, 1), ("cpu", 0, 2), ("cuda", 1, 2)])
+def test_a_tiny_model_on_a_cpu_computes_with_one_thread(device: str, smaller_by: int, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        limit_threads(Hardware(device, torch.float32), hardware.ONE_THREAD_BYTES - smaller_by)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
