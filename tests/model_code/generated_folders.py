@@ -301,6 +301,18 @@ def value_cases() -> Iterator[Case]:
         words = ("scheduler/scheduler_config.json", "use_dynamic_shifting") if "Stable" not in pipeline else ()
         change = partial(_set_scheduler, use_dynamic_shifting=True)
         yield Case(f"{pipeline}, use_dynamic_shifting", pipeline, change, words)
+    for pipeline, solver, missing in (
+        ("FluxPipeline", "DPMSolver", ""), ("FluxPipeline", "DPMSolver", "use_dynamic_shifting"),
+        ("FluxPipeline", "UniPC", ""), ("FluxPipeline", "UniPC", "prediction_type"),
+        ("QwenImagePipeline", "UniPC", "use_flow_sigmas"), ("Flux2KleinPipeline", "DPMSolver", "use_flow_sigmas"),
+        ("SanaPipeline", "DPMSolver", ""),
+    ):  # fmt: skip
+        settings = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        settings |= {"use_dynamic_shifting": True} if solver == "DPMSolver" and "Flux" in pipeline else {}
+        settings.pop(missing, None)
+        words = ("scheduler/scheduler_config.json", missing) if missing else ()
+        change = partial(_set_scheduler, scheduler=f"{solver}MultistepScheduler", **settings)
+        yield Case(f"{pipeline}, {solver}, {missing or 'all settings'}", pipeline, change, words)
     for pipeline, family in PIPELINES.items():
         for scheduler in ("DDIMScheduler", "FlowMatchHeunDiscreteScheduler", "LCMScheduler"):
             words = () if scheduler in family.parts["scheduler"] else ("model_index.json", scheduler)

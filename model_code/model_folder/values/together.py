@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..classes import FOR_INPAINTING
+from ..classes import FOR_INPAINTING, PIPELINES
 from ..errors import ModelFolderError
 from ..index import ModelIndex
 from .check import Tensors, find_size, text_fields
-from .kinds import NUMBER, check_fields, one_of
+from .kinds import NUMBER, Kinds, check_fields, one_of
 
 Settings = Mapping[str, Mapping[str, Any]]
 """The content of each JSON file of a part by its name."""
@@ -66,6 +66,20 @@ _NEED_SHIFT = (
 _WITHOUT_MU = ("ErnieImagePipeline", "SanaPipeline")
 """Pipelines that pass no `mu` to their scheduler, which FlowMatchEulerDiscreteScheduler needs for dynamic shifting."""
 
+_OF_FLOW: Kinds = {"use_flow_sigmas": one_of(True), "prediction_type": one_of("flow_prediction")}
+_FLOW_SOLVERS: Mapping[str, Kinds] = {
+    # The pipelines that take it pass it `mu`.
+    "DPMSolverMultistepScheduler": _OF_FLOW
+    | {"use_dynamic_shifting": one_of(True), "time_shift_type": one_of("exponential")},
+    "UniPCMultistepScheduler": _OF_FLOW,
+}
+_SOLVER_DEFAULTS = {
+    "use_flow_sigmas": False,
+    "prediction_type": "epsilon",
+    "use_dynamic_shifting": False,
+    "time_shift_type": "exponential",
+}
+
 
 def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Mapping[str, Tensors]) -> None:
     """Raise ModelFolderError for parts that do not belong together."""
@@ -82,12 +96,22 @@ def check_together(index: ModelIndex, parts: Mapping[str, Settings], tensors: Ma
     classes = {part.name: part.class_name for part in index.components}
     if index.pipeline in _NEED_SHIFT and classes.get("vae") == "AutoencoderKL":
         check_fields("vae/config.json", {"shift_factor": None, **parts["vae"]["config.json"]}, {"shift_factor": NUMBER})
-    if index.pipeline in _WITHOUT_MU and classes.get("scheduler") == "FlowMatchEulerDiscreteScheduler":
-        name = "scheduler_config.json"
-        check_fields(f"scheduler/{name}", parts["scheduler"][name], {"use_dynamic_shifting": one_of(False)})
+    _check_flow(index.pipeline, classes.get("scheduler"), parts)
     for tokenizer, encoder in _PAIRS.items():
         if tokenizer in parts and encoder in parts:
             _check_tokens(tokenizer, encoder, parts[tokenizer], tensors[encoder])
+
+
+def _check_flow(pipeline: str, scheduler: str | None, parts: Mapping[str, Settings]) -> None:
+    """Check the settings that a scheduler must have for a flow model."""
+    kinds: Kinds = {}
+    if scheduler == "FlowMatchEulerDiscreteScheduler" and pipeline in _WITHOUT_MU:
+        kinds = {"use_dynamic_shifting": one_of(False)}
+    elif "DDIMScheduler" not in PIPELINES[pipeline].parts["scheduler"]:
+        kinds = _FLOW_SOLVERS.get(scheduler or "", {})
+    if kinds:
+        settings = {**_SOLVER_DEFAULTS, **parts["scheduler"]["scheduler_config.json"]}
+        check_fields("scheduler/scheduler_config.json", settings, kinds)
 
 
 def _may_inpaint(index: ModelIndex, field: str) -> bool:
