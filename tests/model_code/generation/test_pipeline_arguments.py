@@ -212,7 +212,7 @@ def latents(pipeline: Any, guidance_scale: float) -> torch.Tensor:
     negative = {} if arguments.negative_prompt is None else {"negative_prompt": [arguments.negative_prompt]}
     generator = torch.Generator().manual_seed(0)
     output = pipeline(prompt=["a"], generator=generator, output_type="latent", **negative, **arguments.shared)
-    found: torch.Tensor = output.images
+    found: torch.Tensor = getattr(output, "images", output)  # diffusers 0.38 returns ERNIE-Image's alone
     return found
 
 
