@@ -307,7 +307,7 @@ def value_cases() -> Iterator[Case]:
         ("QwenImagePipeline", "UniPC", "use_flow_sigmas"), ("Flux2KleinPipeline", "DPMSolver", "use_flow_sigmas"),
         ("SanaPipeline", "DPMSolver", ""),
     ):  # fmt: skip
-        settings = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        settings: dict[str, Any] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         settings |= {"use_dynamic_shifting": True} if solver == "DPMSolver" and "Flux" in pipeline else {}
         settings.pop(missing, None)
         words = ("scheduler/scheduler_config.json", missing) if missing else ()
