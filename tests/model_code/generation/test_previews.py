@@ -69,14 +69,16 @@ def test_a_preview_resembles_the_image(scheduler: str, emoji: Any, send: Send) -
 
 def test_a_linear_decoder_is_fitted_exactly() -> None:
     """The latents then give the image."""
-    latents, weights = torch.randn(1, 4, 8, 8), torch.randn(4, 3) / 10
-    image = (torch.einsum("nchw,cd->ndhw", latents, weights) + 0.5).clamp(0, 1)
+    torch.manual_seed(0)
+    latents, weights = torch.randn(1, 4, 8, 8), torch.randn(4, 3) / 20
+    image = torch.einsum("nchw,cd->ndhw", latents, weights) + 0.5
+    assert image.min() > 0 and image.max() < 1
     projection = previews.Projection()
     assert projection.render(latents, 64, 64) is None
     projection.fit(latents, torch.nn.functional.interpolate(image, scale_factor=8))
     rendered = projection.render(latents, 64, 64)
     assert rendered is not None
-    assert np.abs(rendered / 255 - image[0].permute(1, 2, 0).numpy()).max() < 0.1
+    assert np.abs(rendered / 255 - image[0].permute(1, 2, 0).numpy()).max() < 0.02
 
 
 def test_latents_of_another_layout_have_no_preview() -> None:

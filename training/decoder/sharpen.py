@@ -1,5 +1,6 @@
-"""Crisp edges: `python sharpen.py --minutes 20`. The decoder learns to give back its own images with steeper edges.
+"""Crisp edges: `python -m decoder.sharpen --minutes 20`.
 
+The decoder learns to give back its own images with steeper edges.
 A decoder that learns from originals blurs each edge whose place the latents do not say exactly. Its own images have no
 such doubt: a filter makes them steeper, and the decoder learns the filter's output. Real-ESRGAN (arXiv:2107.10833)
 sharpens its training images for the same reason. Run it once, after `export.py`, which then exports the new decoder.
