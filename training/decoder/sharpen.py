@@ -1,15 +1,14 @@
-"""Crisp edges: `python -m decoder.sharpen --minutes 20`.
+"""Crisp edges: `python -m decoder.sharpen --minutes 20`, after `export.py`, which then exports the new decoder.
 
-The decoder learns to give back its own images with steeper edges.
-A decoder that learns from originals blurs each edge whose place the latents do not say exactly. Its own images have no
-such doubt: a filter makes them steeper, and the decoder learns the filter's output. Real-ESRGAN (arXiv:2107.10833)
-sharpens its training images for the same reason. Run it once, after `export.py`, which then exports the new decoder.
+The decoder learns to give back the exported decoder's images with steeper edges. A decoder that learns from originals
+blurs each edge whose place the latents do not say exactly. Its own images have no such doubt: a filter makes them
+steeper, and the decoder learns the filter's output. Real-ESRGAN (arXiv:2107.10833) sharpens its training images for the
+same reason. Repeated after another export, it would sharpen what is sharp.
 """
 
 import argparse
 import random
 import time
-from copy import deepcopy
 
 import torch
 from autoencoder import ComposedImages, image_loss
@@ -26,20 +25,18 @@ SMOOTH = torch.tensor([1.0, 2.8, 1.0]) / 4.8
 LAPLACIAN = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]).view(1, 1, 3, 3)
 
 
-def steepen(images: Tensor, strength: float, passes: int) -> Tensor:
+def steepen(images: Tensor) -> Tensor:
     """Move each pixel of (n, 3, height, width), in [-1, 1], towards the darkest or brightest of its neighbours.
 
     That is a shock filter (Osher and Rudin 1990): which of them it is says the Laplacian of the smoothed luminance.
     Unlike an unsharp mask it leaves no halos.
     """
-    for _ in range(passes):
-        grey = functional.pad((images * LUMINANCE).sum(1, keepdim=True), (2,) * 4, mode="replicate")
-        grey = functional.conv2d(grey, SMOOTH.view(1, 1, 3, 1) * SMOOTH.view(1, 1, 1, 3))
-        side = torch.tanh(30 * functional.conv2d(grey, LAPLACIAN))
-        brightest = functional.max_pool2d(images, 3, 1, 1)
-        darkest = -functional.max_pool2d(-images, 3, 1, 1)
-        images = images + strength * torch.where(side > 0, side * (darkest - images), side * (images - brightest))
-    return images
+    grey = functional.pad((images * LUMINANCE).sum(1, keepdim=True), (2,) * 4, mode="replicate")
+    grey = functional.conv2d(grey, SMOOTH.view(1, 1, 3, 1) * SMOOTH.view(1, 1, 1, 3))
+    side = torch.tanh(30 * functional.conv2d(grey, LAPLACIAN))
+    brightest = functional.max_pool2d(images, 3, 1, 1)
+    darkest = -functional.max_pool2d(-images, 3, 1, 1)
+    return images + 0.3 * torch.where(side > 0, side * (darkest - images), side * (images - brightest))
 
 
 def generated_latents(count: int) -> Tensor:
@@ -61,27 +58,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=float, default=4e-4)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--generated", type=int, default=960, help="latents of the model, beside encoded ones")
-    parser.add_argument("--strength", type=float, default=0.3)
-    parser.add_argument("--passes", type=int, default=2)
     arguments = parser.parse_args()
     torch.manual_seed(6)
     folder = WORK / "autoencoder"
     vae = AutoencoderKL.from_pretrained(folder)
-    teacher = deepcopy(vae.decoder).requires_grad_(False)
-    generated, composed = generated_latents(arguments.generated), ComposedImages()
+    teacher = AutoencoderKL.from_pretrained(RELEASE / "vae", dtype=torch.float32).decoder
+    generated, composed = generated_latents(960), ComposedImages()
     optimizer = torch.optim.AdamW(vae.decoder.parameters(), arguments.rate, betas=(0.9, 0.99), fused=True)
-    start, step, half = time.monotonic(), 0, arguments.batch // 2
+    start, step = time.monotonic(), 0
     while (progress := (time.monotonic() - start) / 60 / arguments.minutes) < 1:
         optimizer.param_groups[0]["lr"] = arguments.rate * min(1.0, (step + 1) / 50) * (1.02 - progress)
-        chosen = torch.randint(0, len(generated), (half,))
+        chosen = torch.randint(0, len(generated), (4,))
         with torch.no_grad():
-            encoded = vae.encode(composed.batch(half)).latent_dist.mode()
+            encoded = vae.encode(composed.batch(4)).latent_dist.mode()
             latents = torch.cat([generated[chosen], encoded])
             latents = latents if step % 2 else latents.flip(-1)
             latents = vae.post_quant_conv(latents + 0.05 * torch.randn_like(latents))
-            target = steepen(teacher(latents).clamp(-1, 1), arguments.strength, arguments.passes)
+            target = steepen(steepen(teacher(latents).clamp(-1, 1)))
         loss = image_loss(vae.decoder(latents), target)
         optimizer.zero_grad()
         loss.backward()

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,12 +135,23 @@ def test_the_dtype_of_the_entry_is_the_dtype_of_the_model(
         assert {pipeline.unet.dtype, pipeline.vae.dtype, pipeline.text_encoder.dtype} == {dtype}
 
 
-@pytest.mark.parametrize(("device", "smaller_by", "threads"), [("cpu", 1, 1), ("cpu", 0, 2), ("cuda", 1, 2)])
-def test_a_tiny_model_on_a_cpu_computes_with_one_thread(device: str, smaller_by: int, threads: int) -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        limit_threads(Hardware(device, torch.float32), hardware.ONE_THREAD_BYTES - smaller_by)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("device", "smaller_by", "threads"), [("cpu", 1, 1), ("cpu", 0, 2), ("cuda", 1, 2)])
+def test_a_tiny_model_on_a_cpu_computes_with_one_thread(device: str, smaller_by: int, threads: int) -> None:
+    limit_threads(Hardware(device, torch.float32), hardware.ONE_THREAD_BYTES - smaller_by)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.usefixtures("two_threads", "machine")
+def test_the_load_of_a_tiny_model_limits_the_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(PROFILE))
+    load_model(folder)
+    assert torch.get_num_threads() == 1
