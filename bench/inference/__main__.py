@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.inference.cases import ROOT, Case, model_folder
+from bench.inference.cases import EMOJI, ROOT, Case, model_folder
 from bench.inference.measure import Workers, measure
 from bench.inference.report import table
 from bench.inference.tail import measure_tail
@@ -28,7 +28,7 @@ CPU_CASES = {
     "one-step": Case("sd-1.5", 256, 1, 1.0),
     "batch": Case("sd-1.5", 256, 4, 7.5, images=2),
     "batch-8": Case("sd-1.5", 256, 4, 7.5, images=8),
-    "emoji": Case("emoji", 128, 10, 2.0, scheduler="ddim"),
+    "emoji": EMOJI,
 }
 GPU_CASES = {
     "sd-1.5": Case("sd-1.5", 512, 25, 7.5),

@@ -39,6 +39,9 @@ class Case:
         return asdict(self)
 
 
+EMOJI = Case("emoji", 128, 10, 2.0, scheduler="ddim")
+
+
 @dataclass(frozen=True)
 class _Model:
     """Changes of the defaults of the classes, which are nearly Stable Diffusion 1.5's."""

@@ -1,4 +1,4 @@
-"""The endpoint of lambda/jobs/ports.py for a model on this machine: the queue folder, and the model's process."""
+"""The endpoint of lambda/jobs/ports.py for a model on this machine: the queue folder, and the model's processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.ports import EndpointState, Progress, Submission, Ticket
 
 
 class LaptopEndpoint:
-    """Queues jobs, calls `on_submit` for each, asks the process for progress, and stops it.
+    """Queues jobs, calls `on_submit` for each, asks the job's process for progress, and stops the job.
 
     `models`: all that take jobs from the queue.
     """
@@ -32,21 +32,22 @@ class LaptopEndpoint:
         return Submission()
 
     def progress(self, ticket: Ticket) -> Progress | None:
-        progress = self._model.container.client.progress() if self._model.loaded else {}
+        process = self._model.process_of(ticket)
+        progress = process.client.progress() if process else {}
         if progress.get("inference_id") != ticket.inference_id:
             return None
         return Progress(step=progress["step"], steps=progress["steps"], preview=progress.get("preview"))
 
     def stop(self, ticket: Ticket) -> None:
-        if self._model.loaded:
-            self._model.container.client.cancel(ticket)
+        if process := self._model.process_of(ticket):
+            process.client.cancel(ticket)
 
     def state(self) -> EndpointState:
         state = self._model.state()
         return replace(state, busy_seconds=self._busy_seconds()) if state.status == "ready" else state
 
     def _busy_seconds(self) -> int | None:
-        """Return about how long the jobs of all models take, which run one after another; None: unknown."""
-        means = {model.id: model.job_seconds for model in self._models}
+        """Return about how long the jobs of all models take, one model after another; None: unknown."""
+        means = {model.id: model.job_seconds / max(1, model.loaded_processes) for model in self._models}
         seconds = [means.get(id, 0) for _, id in self._queue.waiting()]
         return math.ceil(sum(seconds)) if seconds and all(seconds) else None

@@ -117,7 +117,7 @@ class Supervisor:
         while not self._models.serving:
             if self._models.failed:
                 first = self._models.all[0]
-                raise self._start_error("model", first.failure, first.container.log)
+                raise self._start_error("model", first.failure, first.log)
             tick()
             await asyncio.sleep(PING_SECONDS)
 
@@ -125,7 +125,7 @@ class Supervisor:
         """Print the state of the models, if there are several."""
         for model in self._models.all if len(self._models.all) > 1 else ():
             state = "loaded" if model.loaded else "loaded by its first job"
-            why = f"it does not start: {model.failure}. Its log is {model.container.log}" if model.failures else ""
+            why = f"it does not start: {model.failure}. Its log is {model.log}" if model.failures else ""
             self._terminal.print(f"{model.id} ({model.profile.name}): {why or state}")
 
     def _report_refusal(self, error: EaselError) -> None:

@@ -53,6 +53,8 @@ class Model:
     controls: Controls | None = None
     """The ControlNets of the profile; None: it has none."""
     embeddings: Embeddings = NO_EMBEDDINGS
+    one_thread: bool = False
+    """Whether this process leaves all cores but one to others."""
     is_cancelled: Callable[[], bool] | None = None
     """Whether the running request was cancelled. Asked before each batch and after each step."""
     on_step: Callable[[int, int], None] | None = None

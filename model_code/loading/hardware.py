@@ -43,10 +43,12 @@ def choose_hardware(weight_bytes: int, dtypes: Sequence[str], named: str | None 
     return Hardware(device, getattr(torch, usable[0]))
 
 
-def limit_threads(hardware: Hardware, weight_bytes: int) -> None:
-    """Let this process compute with one thread if its model is tiny and on a CPU."""
-    if hardware.device == "cpu" and weight_bytes < ONE_THREAD_BYTES:
+def limit_threads(hardware: Hardware, weight_bytes: int) -> bool:
+    """Let this process compute with one thread if its model is tiny and on a CPU. Return whether it is."""
+    one_thread = hardware.device == "cpu" and weight_bytes < ONE_THREAD_BYTES
+    if one_thread:
         torch.set_num_threads(1)
+    return one_thread
 
 
 def _device() -> str:

@@ -41,7 +41,7 @@ def load_model(folder: Path) -> Model:
     family = PIPELINES[checked.index.pipeline]
     weight_bytes = sum(file.stat().st_size for file in weights)
     hardware = choose_hardware(weight_bytes, family.dtypes, options.dtype)
-    limit_threads(hardware, weight_bytes)
+    one_thread = limit_threads(hardware, weight_bytes)
     pipeline = _load_pipeline(folder, checked, hardware)
     profile, memory = model_profile(pipeline, folder, checked), GpuMemory()
     model = Model(
@@ -56,6 +56,7 @@ def load_model(folder: Path) -> Model:
         revision=read_revision(folder, checked),
         controls=Controls(folder, pipeline, memory),
         embeddings=load_embeddings(folder, pipeline, profile.embeddings),
+        one_thread=one_thread,
     )
     _warm_up(model)
     log(

@@ -5,6 +5,7 @@ process. `fail <code>` responds with that error code. Each request adds its infe
 /ping is 503 for FAKE_LOAD_SECONDS.
 With the file FAKE_REQUESTS each request is added to it as JSON, images have their size, and progress has a preview.
 It uses FAKE_MEGABYTES of memory. The model FAKE_BROKEN does not start; with the file FAKE_GPU only one model can run.
+With FAKE_ONE_THREAD it says that it uses one thread.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         loaded = time.monotonic() - STARTED >= float(os.environ.get("FAKE_LOAD_SECONDS", "0"))
-        self.respond(RUNNING if self.path == "/progress" else {}, 200 if loaded else 503)
+        state = {"one_thread": "FAKE_ONE_THREAD" in os.environ}
+        self.respond(RUNNING if self.path == "/progress" else state, 200 if loaded else 503)
 
     def do_POST(self) -> None:
         inference_id = self.headers["x-amzn-sagemaker-inference-id"]

@@ -8,12 +8,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from easel.laptop.container.served_model import cores
 from tests.deploy.harness.deployment import finish_module, start_module
 from tests.deploy.harness.forks.project import forked, project_forks
 from tests.easel.running import EASEL, ENDED, MODEL, Laptop, wait_for
@@ -161,3 +163,15 @@ def test_a_model_that_is_killed_during_a_job_generates_again(real: Laptop, gener
     assert (job["status"], job["error"]) == ("succeeded", None)
     files = [real.http.get(image["url"]).content for image in job["images"]]
     assert base64_of(files) == generated["generated_images"]
+
+
+def test_jobs_side_by_side_get_the_same_images(real: Laptop, generated: dict[str, Any]) -> None:
+    def side_by_side() -> list[dict[str, Any]]:
+        """Return jobs of which two ran at the same time, or none."""
+        jobs = [real.outcome(id, 120) for id in [real.submit(**REQUEST) for _ in range(4)]]
+        times = sorted((job["started_at"], job["completed_at"]) for job in jobs)
+        return jobs if cores() == 1 or any(second[0] < first[1] for first, second in pairwise(times)) else []
+
+    for job in wait_for(side_by_side, 240):  # a process follows a minute after one that died
+        files = [real.http.get(image["url"]).content for image in job["images"]]
+        assert base64_of(files) == generated["generated_images"]

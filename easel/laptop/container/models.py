@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from contract import EaselError, ModelProfile
 from easel.laptop.container.memory import Memory
+from easel.laptop.container.process import ContainerProcess
 from easel.laptop.container.served_model import MAX_FAILED_STARTS, ServedModel
 from jobs.endpoints import removed
 
@@ -19,13 +20,17 @@ MAX_LOAD_SECONDS = 900.0
 """Longest time of a start. Others cannot be loaded meanwhile."""
 WATCH_SECONDS = 0.5
 """Time between two measurements of memory."""
+PROCESS_PAUSE_SECONDS = 60.0
+"""Time after the end of a process in which its model gets no further one."""
+SPARE_SECONDS = 300.0
+"""Time after its last job in which a model keeps more than one process."""
 
 _log = logging.getLogger(__name__)
 
 
 class Models:
-    """Loads one model at a time. Where memory is short, others leave before: the least recently used first, and those
-    with waiting jobs last.
+    """Starts one process at a time. Where memory is short for a model, others leave before: the least recently used
+    first, and those with waiting jobs last.
 
     `on_change` is called when a start has ended. All methods are for one event loop.
     """
@@ -34,7 +39,6 @@ class Models:
         self.all, self.memory = tuple(models), memory
         self._by_id = {model.id: model for model in models}
         self._start: asyncio.Task[None] | None = None
-        self._running: ServedModel | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.serving = False
         """True after a model was loaded for the first time."""
@@ -62,7 +66,7 @@ class Models:
         if not (self.serving and model.gave_up):
             return None
         message = f"the model {id} does not start: {model.failure}"
-        return EaselError("model_error", message, hint=f"Read {model.container.log}.")
+        return EaselError("model_error", message, hint=f"Read {model.log}.")
 
     async def bring(self, ids: Sequence[str]) -> None:
         """Begin to load a model, if one should be loaded and can be. Call it while no job runs.
@@ -71,36 +75,45 @@ class Models:
         """
         for model in self.all:
             model.wanted_since = model.wanted_since if ids and model.id == ids[0] else None
-        if self._start and not self._start.done():
+        if self._is_starting():
             return
-        if self._start:
-            self._start.result()  # raises what nobody expects
         wanted = self._next([id for id in ids if not self.is_loaded(id)])
         if wanted is None:
             return
         busy = {id for id in ids if self.is_loaded(id)}
+        if self._leaving(wanted, busy):
+            await asyncio.gather(*(process.stop() for process in self._spare_processes()))
         leaving = self._leaving(wanted, busy)
         if any(other.id in busy for other in leaving) and not self._may_interrupt(wanted, ids[0]):
             return
         for other in leaving:
-            await other.container.stop()
+            await other.stop()
         wanted.wanted_since, wanted.loading = None, True
         self._start = asyncio.create_task(self._load(wanted))
 
+    def grow(self, model: ServedModel) -> None:
+        """Begin to start a further process of a model whose processes are all busy, if it has use and room for it."""
+        if self._is_starting() or not model.may_grow or time.monotonic() < model.next_process:
+            return
+        self._measure()
+        if model.needed + _claimed(self._in_memory()) <= self.memory.room(self._used()):
+            self._start = asyncio.create_task(self._add_process(model))
+
     @contextmanager
-    def running(self, model: ServedModel) -> Iterator[None]:
-        """Keep the model in memory while the block runs a job on it."""
-        self._running, began = model, time.monotonic()
+    def running(self, model: ServedModel, process: ContainerProcess) -> Iterator[None]:
+        """Measure the job that the block runs on the process, and then let the process run others."""
+        began = time.monotonic()
         try:
             yield
         finally:
-            self._running = None
+            process.ticket = None
             model.note_job(time.monotonic() - began)
 
-    async def note_death(self, model: ServedModel) -> None:
+    async def note_death(self, model: ServedModel, process: ContainerProcess) -> None:
         """End a process that does not respond any more."""
-        await model.container.kill()
+        await process.kill()
         model.needs_all_memory = self._has_company(model)
+        model.next_process = time.monotonic() + PROCESS_PAUSE_SECONDS
 
     def note_failed_jobs(self) -> None:
         """Let models whose waiting jobs have failed be started again by the next job."""
@@ -110,7 +123,8 @@ class Models:
     async def check(self) -> None:
         """Kill processes that report themselves as unhealthy. Call it while no job runs."""
         for model in self.all:
-            await model.container.check()
+            for process in model.processes:
+                await process.check()
 
     async def watch(self) -> None:
         """Measure the memory until cancelled. When it is short, the least recently used of several models leaves."""
@@ -124,18 +138,34 @@ class Models:
         if self._start:
             self._start.cancel()
             await asyncio.gather(self._start, return_exceptions=True)
-        await asyncio.gather(*(model.container.stop() for model in self.all))
+        await asyncio.gather(*(model.stop() for model in self.all))
 
     # --- inside ----------------------------------------------------------------------------------
 
     async def _free_memory(self) -> None:
-        """Stop the least recently used of several models if the memory is short. Raises OSError."""
+        """Stop spare processes that are not used any more. If the memory is short, stop one of the others, or else the
+        least recently used of several models. Raises OSError."""
         self._measure()
+        used, spare = self._used(), self._spare_processes()
+        is_short = used > self.memory.room(used)
         loaded = sorted((model for model in self._in_memory() if model.loaded), key=lambda model: model.used_at)
-        idle = [model for model in loaded if model is not self._running]
-        used = self._used()
-        if idle and len(self._in_memory()) > 1 and used > self.memory.room(used):
-            await idle[0].container.stop()
+        idle = [model for model in loaded if not model.runs_job]
+        if is_short and spare:
+            await spare[0].stop()
+        elif is_short and idle and len(self._in_memory()) > 1:
+            await idle[0].stop()
+        for model in idle:
+            if time.monotonic() - model.used_at > SPARE_SECONDS:
+                await asyncio.gather(*(process.stop() for process in model.spare_processes))
+
+    def _is_starting(self) -> bool:
+        """Return whether a process is being started."""
+        if self._start and self._start.done():
+            self._start.result()  # raises what nobody expects
+        return self._start is not None and not self._start.done()
+
+    def _spare_processes(self) -> list[ContainerProcess]:
+        return [process for model in self.all for process in model.spare_processes]
 
     def _next(self, missing: Sequence[str]) -> ServedModel | None:
         """Return the model to start: one of `missing` in this order, or any if none is loaded."""
@@ -167,7 +197,7 @@ class Models:
     async def _load(self, model: ServedModel) -> None:
         began, alone = time.monotonic(), not self._has_company(model)
         try:
-            failure = await _start(model)
+            failure = await _start(model, model.processes[0])
         except OSError as error:  # the system refuses a process, which says nothing about the model
             if not model.failures:
                 _log.error("the model %s cannot be started at the moment: %s", model.id, error)
@@ -180,6 +210,16 @@ class Models:
                 model.note_load(time.monotonic() - began)
                 self.serving = True
         model.loading = False
+        self.on_change()
+
+    async def _add_process(self, model: ServedModel) -> None:
+        try:
+            failure = await _start(model, model.add_process())
+        except OSError as error:
+            failure = str(error.strerror)
+        if failure:
+            _log.warning("a further process of %s does not start: %s", model.id, failure)
+            model.next_process = time.monotonic() + PROCESS_PAUSE_SECONDS
         self.on_change()
 
     def _has_company(self, model: ServedModel) -> bool:
@@ -196,16 +236,16 @@ class Models:
         return sum(model.resident for model in self.all)
 
 
-async def _start(model: ServedModel) -> str:
-    """Return when the model is loaded, or why it is not. Raises OSError."""
+async def _start(model: ServedModel, process: ContainerProcess) -> str:
+    """Return when the process has loaded the model, or why it has not. Raises OSError."""
     try:
         async with asyncio.timeout(MAX_LOAD_SECONDS):
-            return "" if await model.container.load() else model.last_line()
+            return "" if await process.load() else model.last_line(process)
     except TimeoutError:
-        await model.container.kill()
+        await process.kill()
         return f"it was not loaded within {MAX_LOAD_SECONDS:.0f} s"
 
 
 def _claimed(models: Sequence[ServedModel]) -> int:
     """Return the bytes that models use now or will need."""
-    return sum(max(model.resident, model.needed) for model in models)
+    return sum(model.claimed for model in models)

@@ -16,6 +16,7 @@ from easel import ROOT
 from easel.laptop.catalogue import Entry
 from easel.laptop.container.client import ContainerClient
 from easel.laptop.settings import SECRET_VARIABLE
+from jobs.ports import Ticket
 
 PING_SECONDS = 0.1
 STOP_SECONDS = 3.0
@@ -41,6 +42,10 @@ class ContainerProcess:
         self._variables = {**os.environ, "EASEL_MODEL_PROFILE": profile, SECRET_VARIABLE: secret}
         self._process: asyncio.subprocess.Process | None = None
         self._loaded = False
+        self.one_thread = False
+        """Whether it leaves all cores but one to other processes. Known after it was loaded."""
+        self.ticket: Ticket | None = None
+        """The job that it runs."""
 
     @property
     def alive(self) -> bool:
@@ -50,6 +55,11 @@ class ContainerProcess:
     def loaded(self) -> bool:
         """Whether the running process has reported its model as loaded."""
         return self.alive and self._loaded
+
+    @property
+    def free(self) -> bool:
+        """Whether it can run a job now."""
+        return self.loaded and self.ticket is None
 
     @property
     def pid(self) -> int | None:
@@ -80,6 +90,7 @@ class ContainerProcess:
         while self.alive:
             await asyncio.sleep(PING_SECONDS)
             if await self._ping() == HTTPStatus.OK:
+                self.one_thread = await asyncio.to_thread(self.client.uses_one_thread)
                 self._loaded = True
                 break
         return self.loaded

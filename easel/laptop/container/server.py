@@ -2,7 +2,7 @@
 
     python -m easel.laptop.container.server --model-dir DIR [--code-dir DIR/code] [--port 8080]
 
-GET /ping           200 while the model is loaded and healthy, else 503
+GET /ping           200 and {"one_thread"} while the model is loaded and healthy, else 503
 POST /invocations   input_fn, predict_fn, output_fn, one request at a time; an exception becomes status 400
 GET /progress       {"inference_id", "step", "steps", "preview"} of the running request, or nulls
 POST /cancel        ends the request of the header's inference id, within one step if it runs
@@ -78,6 +78,11 @@ class Container:
     def healthy(self) -> bool:
         return self._model is not None and getattr(self._model, "healthy", True)
 
+    @property
+    def one_thread(self) -> bool:
+        """Whether the model leaves all cores but one to other processes."""
+        return getattr(self._model, "one_thread", False)
+
     def progress(self) -> dict[str, Any]:
         return dict.fromkeys(("inference_id", "step", "steps", "preview")) | self._progress
 
@@ -136,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self._allowed():
             self._send(403, "")
         elif self.path == "/ping":
-            self._send(200 if self.container.healthy else 503, "")
+            self._send(200 if self.container.healthy else 503, json.dumps({"one_thread": self.container.one_thread}))
         elif self.path == "/progress":
             self._send(200, json.dumps(self.container.progress()))
         else:

@@ -57,7 +57,7 @@ def test_a_container_lives_on_when_no_file_could_be_opened(tmp_path: Path) -> No
     service = Service(tmp_path)
 
     async def work() -> None:
-        container = service.served[0].container
+        container = service.served[0].processes[0]
         await service.until(lambda: container.loaded)
         with no_more_files(), pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
             container.client.predict(Ticket("a" * 16, "b" * 44), b"{}")

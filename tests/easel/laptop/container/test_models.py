@@ -475,7 +475,7 @@ def test_the_log_of_a_failed_start_ends_with_the_reason_and_what_to_do(
     assert ended.returncode == 1
     assert "Traceback" not in log.read_text()
     model = ServedModel(FAKE, find(MODEL), log)
-    assert model.last_line() == reason
+    assert model.last_line(model.processes[0]) == reason
     for _ in range(MAX_FAILED_STARTS):
-        model.note_failure(model.last_line(), alone=True)
+        model.note_failure(reason, alone=True)
     assert model.state().detail == f"The model does not start: {reason}."
