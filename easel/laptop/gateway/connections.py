@@ -19,6 +19,9 @@ from gateway.problem_details import MEDIA_TYPE, problem, problem_headers
 
 HEADER_SECONDS = 10.0
 READER_SECONDS = 60.0
+IDLE_SECONDS = 75
+"""Time that a connection stays open between requests. Longer than any Retry-After: a client that waits so long and uses
+the connection again would else find it closed at that very moment."""
 MAX_CONNECTIONS = 1000
 RESERVED_FILES = 112
 """Open files besides connections: logs, the model's process, and the files that eight handlers read."""

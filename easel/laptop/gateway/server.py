@@ -12,7 +12,7 @@ from contract import EaselError
 from easel import ROOT
 from easel.laptop.gateway.access import Access
 from easel.laptop.gateway.app import Gateway
-from easel.laptop.gateway.connections import LimitedProtocol
+from easel.laptop.gateway.connections import IDLE_SECONDS, LimitedProtocol
 from easel.laptop.handler_pool import HandlerPool
 from easel.laptop.settings import Settings
 from easel.laptop.storage.data_folder import DataFolder
@@ -59,6 +59,7 @@ def make_server(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=1,
     )
     return Server(config)

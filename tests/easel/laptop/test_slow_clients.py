@@ -1,5 +1,6 @@
 """Clients that stall are disconnected and do not delay others (uvicorn with LimitedProtocol, on loopback)."""
 
+import http.client
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from easel.laptop import handler_pool
 from easel.laptop.gateway import app as gateway
 from easel.laptop.gateway import connections
 from easel.laptop.gateway.access import Access
@@ -20,7 +22,7 @@ from easel.laptop.gateway.connections import LimitedProtocol
 from easel.laptop.gateway.signed_links import Signer
 from easel.laptop.handler_pool import HandlerPool
 from easel.laptop.storage.accounts import AccountFolder
-from tests.easel.running import SECONDS, wait_for
+from tests.easel.running import SECONDS, Laptop, wait_for
 
 TIMEOUT = 0.5
 LARGE = "x" * 2**24
@@ -132,3 +134,15 @@ def test_three_hundred_stalled_clients_do_not_delay_others(
         assert httpx.get(f"http://{host}:{port}/models", trust_env=False, timeout=SECONDS).text == "fine"
         assert len(server.server_state.connections) >= 300
     wait_for(lambda: not server.server_state.connections)
+
+
+def test_a_connection_can_be_used_again_after_the_pause_that_a_refusal_asks_for(laptop: Laptop) -> None:
+    assert connections.IDLE_SECONDS > handler_pool.LONGEST
+    connection = http.client.HTTPConnection("127.0.0.1", laptop.port, timeout=SECONDS)
+    for pause in (0.0, handler_pool.UNKNOWN + 0.5):
+        time.sleep(pause)
+        connection.request("GET", "/models")
+        connection.auto_open = 0  # the second request must not open another
+        with connection.getresponse() as response:
+            assert (response.status, len(response.read()) > 0) == (200, True)
+    connection.close()
