@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import botocore.client
 import botocore.hooks
 import botocore.session
 import pytest
+from _pytest.logging import catching_logs
 from _pytest.nodeid import NodeId
 from filelock import FileLock
 
@@ -95,6 +97,24 @@ def _shared_methods(creator: Any, model: Any) -> dict[str, Any]:
 
 
 botocore.client.ClientCreator._create_methods = _shared_methods
+
+
+def _attach_to_root(self: Any) -> logging.Handler:
+    """pytest's method, without its search for loggers that do not propagate: Torch has 55 among 800.
+
+    They would get and lose two handlers three times a test.
+    """
+    handler: logging.Handler = self.handler
+    root, self.orig_level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    self.attached_loggers.append(root)
+    if self.level is not None:
+        handler.setLevel(self.level)
+        root.setLevel(min(root.level, self.level))
+    return handler
+
+
+catching_logs.__enter__ = _attach_to_root  # type: ignore[assignment, method-assign]
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and with them every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
 import coverage
 import pytest
+
+# pytest-cov reports twice, and each report would parse all files again.
+coverage.Coverage._get_file_reporter = cache(coverage.Coverage._get_file_reporter)  # type: ignore[method-assign]
 
 
 @contextmanager
