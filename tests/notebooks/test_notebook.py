@@ -205,4 +205,5 @@ def test_rendered_copy_is_current() -> None:
     page = (ROOT / "docs/tutorials/notebook.md").read_text()
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         assert cell.source in page
+    assert (ROOT / "model_code/inference.py").read_text() in page, "run `make notebook`"
     assert sum(path.stat().st_size for path in (ROOT / "docs/images/notebook").iterdir()) < 1_500_000
