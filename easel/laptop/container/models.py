@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from contract import EaselError, ModelProfile
 from easel.laptop.container.memory import Memory
-from easel.laptop.container.process import ContainerProcess
+from easel.laptop.container.process import ContainerProcess, stop_all
 from easel.laptop.container.served_model import MAX_FAILED_STARTS, ServedModel
 from jobs.endpoints import removed
 
@@ -82,7 +82,7 @@ class Models:
             return
         busy = {id for id in ids if self.is_loaded(id)}
         if self._leaving(wanted, busy):
-            await asyncio.gather(*(process.stop() for process in self._spare_processes()))
+            await stop_all(self._spare_processes())
         leaving = self._leaving(wanted, busy)
         if any(other.id in busy for other in leaving) and not self._may_interrupt(wanted, ids[0]):
             return
@@ -156,7 +156,7 @@ class Models:
             await idle[0].stop()
         for model in idle:
             if time.monotonic() - model.used_at > SPARE_SECONDS:
-                await asyncio.gather(*(process.stop() for process in model.spare_processes))
+                await stop_all(model.spare_processes)
 
     def _is_starting(self) -> bool:
         """Return whether a process is being started."""

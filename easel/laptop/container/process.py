@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -106,9 +107,14 @@ class ContainerProcess:
                 self._process.kill()
             await self._process.wait()
 
+    def retire(self) -> None:
+        """Let the process take no further job."""
+        self._loaded = False
+
     async def stop(self) -> None:
         """Terminate the process, and kill it after `STOP_SECONDS`. It takes no further job from the first moment on."""
-        self._loaded, process = False, self._process
+        self.retire()
+        process = self._process
         if process is not None and self.alive:
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -120,3 +126,10 @@ class ContainerProcess:
 
     async def _ping(self) -> int | None:
         return await asyncio.to_thread(self.client.ping)
+
+
+async def stop_all(processes: Collection[ContainerProcess]) -> None:
+    """Stop processes at the same time. None takes a further job from the first moment on, before the tasks begin."""
+    for process in processes:
+        process.retire()
+    await asyncio.gather(*(process.stop() for process in processes))

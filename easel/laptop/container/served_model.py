@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from contextlib import suppress
@@ -13,7 +12,7 @@ import psutil
 
 from easel.laptop.catalogue import Entry
 from easel.laptop.container.memory import LIBRARIES_BYTES, resident_bytes
-from easel.laptop.container.process import ContainerProcess
+from easel.laptop.container.process import ContainerProcess, stop_all
 from jobs.ports import EndpointState, Ticket
 
 MAX_FAILED_STARTS = 3
@@ -124,7 +123,7 @@ class ServedModel:
 
     async def stop(self) -> None:
         """Stop all processes."""
-        await asyncio.gather(*(process.stop() for process in self.processes))
+        await stop_all(self.processes)
 
     def measure(self) -> None:
         """Measure the memory. What was measured before stays if the system refuses the file for a moment."""

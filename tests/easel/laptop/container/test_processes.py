@@ -261,6 +261,34 @@ def test_spare_processes_leave_after_a_while(tmp_path: Path, monkeypatch: pytest
     service.run(work)
 
 
+@pytest.mark.parametrize("leaves", ["spare", "model"])
+def test_a_process_that_leaves_takes_no_job_from_the_first_moment_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str
+) -> None:
+    """The jobs arrive after the decision that a process leaves, and before its end has begun."""
+    service = Processes(tmp_path)
+    monkeypatch.setattr(module, "WATCH_SECONDS", 600.0)  # the test itself frees the memory
+
+    async def work() -> None:
+        await service.until_runs(*service.submit_until("a", "b"))
+        await service.finish("a", "b")
+        if leaves == "spare":
+            monkeypatch.setattr(module, "SPARE_SECONDS", 0.0)
+        else:
+            service.submit("a bus", COPY)
+            await service.until(lambda: not service.waiting())
+            await service.model.spare_processes[0].stop()
+            service.models.memory = Memory(1)
+        freeing = asyncio.create_task(service.models._free_memory())
+        service.submit_until("c", "d")
+        await freeing
+        service.models.memory = Memory()
+        await service.finish("c", "d")
+        assert not service.model.next_process, "no process died during a job"
+
+    service.run(work)
+
+
 def test_the_expected_time_is_that_of_jobs_side_by_side(tmp_path: Path) -> None:
     service = Processes(tmp_path)
 
