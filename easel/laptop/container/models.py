@@ -17,7 +17,7 @@ from jobs.endpoints import removed
 TURN_SECONDS = 15.0
 """How long a model with waiting jobs stays in memory after an older job began to wait for its place."""
 MAX_LOAD_SECONDS = 900.0
-"""Longest time of a start. Others cannot be loaded meanwhile."""
+"""Longest time of a start. Others cannot be loaded meanwhile, except while it is that of a further process."""
 WATCH_SECONDS = 0.5
 """Time between two measurements of memory."""
 PROCESS_PAUSE_SECONDS = 60.0
@@ -39,6 +39,8 @@ class Models:
         self.all, self.memory = tuple(models), memory
         self._by_id = {model.id: model for model in models}
         self._start: asyncio.Task[None] | None = None
+        self._growing: tuple[ServedModel, ContainerProcess] | None = None
+        """The model that is getting a further process, and that process."""
         self.on_change: Callable[[], None] = lambda: None
         self.serving = False
         """True after a model was loaded for the first time."""
@@ -75,11 +77,12 @@ class Models:
         """
         for model in self.all:
             model.wanted_since = model.wanted_since if ids and model.id == ids[0] else None
-        if self._is_starting():
+        if self._is_starting() and not self._growing:
             return
         wanted = self._next([id for id in ids if not self.is_loaded(id)])
         if wanted is None:
             return
+        await self._end_growth()
         busy = {id for id in ids if self.is_loaded(id)}
         if self._leaving(wanted, busy):
             await stop_all(self._spare_processes())
@@ -97,7 +100,8 @@ class Models:
             return
         self._measure()
         if model.needed + _claimed(self._in_memory()) <= self.memory.room(self._used()):
-            self._start = asyncio.create_task(self._add_process(model))
+            self._growing = model, model.add_process()
+            self._start = asyncio.create_task(self._add_process(*self._growing))
 
     @contextmanager
     def running(self, model: ServedModel, process: ContainerProcess) -> Iterator[None]:
@@ -152,6 +156,9 @@ class Models:
         idle = [model for model in loaded if not model.runs_job]
         if is_short and spare:
             await spare[0].stop()
+        elif is_short and self._growing:
+            self._growing[0].next_process = time.monotonic() + PROCESS_PAUSE_SECONDS
+            await self._end_growth()
         elif is_short and idle and len(self._in_memory()) > 1:
             await idle[0].stop()
         for model in idle:
@@ -160,7 +167,7 @@ class Models:
 
     def _is_starting(self) -> bool:
         """Return whether a process is being started."""
-        if self._start and self._start.done():
+        if self._start and self._start.done() and not self._start.cancelled():
             self._start.result()  # raises what nobody expects
         return self._start is not None and not self._start.done()
 
@@ -212,15 +219,24 @@ class Models:
         model.loading = False
         self.on_change()
 
-    async def _add_process(self, model: ServedModel) -> None:
+    async def _add_process(self, model: ServedModel, process: ContainerProcess) -> None:
         try:
-            failure = await _start(model, model.add_process())
+            failure = await _start(model, process)
         except OSError as error:
             failure = str(error.strerror)
+        self._growing = None
         if failure:
             _log.warning("a further process of %s does not start: %s", model.id, failure)
             model.next_process = time.monotonic() + PROCESS_PAUSE_SECONDS
         self.on_change()
+
+    async def _end_growth(self) -> None:
+        """End the start of a further process, if there is one: its place or its turn is needed."""
+        if self._growing and self._start:
+            (_, process), self._growing = self._growing, None
+            self._start.cancel()
+            await asyncio.gather(self._start, return_exceptions=True)
+            await process.kill()
 
     def _has_company(self, model: ServedModel) -> bool:
         return any(other is not model for other in self._in_memory())

@@ -208,6 +208,32 @@ def test_a_further_process_that_does_not_start_fails_no_job(
     assert warnings() == [f"a further process of {MODEL} does not start: broken on purpose"]
 
 
+@pytest.mark.parametrize("why", ["another model", "death", "memory"])
+def test_a_further_process_that_does_not_become_ready_delays_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: str
+) -> None:
+    service = Processes(tmp_path)
+
+    async def work() -> None:
+        await service.until(lambda: service.model.loaded)
+        monkeypatch.setenv("FAKE_LOAD_SECONDS", "1000")
+        service.submit_until("a", "b")
+        await service.until(lambda: alive(service) == [2, 0])
+        if why == "another model":
+            service.submit_until("c", model=COPY)
+        if why == "death":
+            await service.model.processes[0].kill()
+            await service.until(lambda: service.model.loaded)
+        if why == "memory":
+            service.models.memory = Memory(1)
+            await service.until(lambda: alive(service) == [1, 0])
+        await service.finish("a", "b", "c")
+        assert alive(service) == [1, int(why == "another model")]
+
+    service.run(work, 30)
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
 def test_spare_processes_leave_first_when_memory_becomes_short(tmp_path: Path) -> None:
     service = Processes(tmp_path)
 
