@@ -38,10 +38,10 @@ class ContainerClient:
         """Return 200 if the model is loaded and healthy, 503 if not, None without a response from a busy machine."""
         return self._get("/ping")[0]
 
-    def uses_one_thread(self) -> bool:
-        """Return whether the loaded model leaves all cores but one to other processes."""
+    def uses_one_thread(self) -> bool | None:
+        """Return whether the loaded model leaves all cores but one to others, None without a response."""
         status, body = self._get("/ping")
-        return status == HTTPStatus.OK and json.loads(body).get("one_thread", False)
+        return bool(json.loads(body or b"{}").get("one_thread")) if status == HTTPStatus.OK else None
 
     def progress(self) -> dict[str, Any]:
         """Return `inference_id`, `step`, `steps` and `preview` of the running request, or an empty dict."""

@@ -90,9 +90,11 @@ class ContainerProcess:
             )
         while self.alive:
             await asyncio.sleep(PING_SECONDS)
-            if await self._ping() == HTTPStatus.OK:
-                self.one_thread = await asyncio.to_thread(self.client.uses_one_thread)
-                self._loaded = True
+            if await self._ping() != HTTPStatus.OK:
+                continue
+            one_thread = await asyncio.to_thread(self.client.uses_one_thread)
+            if one_thread is not None:
+                self.one_thread, self._loaded = one_thread, True
                 break
         return self.loaded
 

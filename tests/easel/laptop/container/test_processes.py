@@ -14,6 +14,7 @@ from easel.laptop.api_handler import make_handler
 from easel.laptop.clock import InterruptibleClock
 from easel.laptop.container import models as module
 from easel.laptop.container import served_model
+from easel.laptop.container.client import ContainerClient
 from easel.laptop.container.memory import Memory
 from easel.laptop.endpoint import LaptopEndpoint
 from jobs.ports import Ticket
@@ -96,6 +97,26 @@ def test_no_more_processes_than_the_maximum(tmp_path: Path, monkeypatch: pytest.
         await service.finish("a", "b", "c")
 
     service.run(work)
+
+
+def test_a_response_that_a_busy_machine_delays_costs_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, late = ContainerClient._get, [True, False]  # the second response is late
+
+    def get_late(client: ContainerClient, path: str) -> tuple[int | None, bytes]:
+        status, body = get(client, path)
+        return (None, b"") if status and late and late.pop() else (status, body)
+
+    monkeypatch.setattr(ContainerClient, "_get", get_late)
+    service = Processes(tmp_path)
+
+    async def work() -> None:
+        await service.until_runs(*service.submit_until("a", "b"))
+        await service.finish("a", "b")
+
+    service.run(work, 20)
+    assert not late
 
 
 @pytest.mark.parametrize("why", ["threads", "memory", "cores"])
