@@ -64,8 +64,19 @@ class LimitedProtocol(H11Protocol):
         self._reader = _Timeout(READER_SECONDS, transport.abort)
         self._headers.start()
         excess = len(self.connections) - max_connections()
-        if excess > 0:
+        if excess > 0 and not self._close_idle():
             self._refuse(at_once=excess > RESERVED_FILES // 4)
+
+    def _close_idle(self) -> bool:
+        """Close a connection that waits for its next request, and return whether there is one: a client that has a
+        request comes first."""
+        for other in self.connections:
+            if not isinstance(other, LimitedProtocol) or other.transport.is_closing():
+                continue
+            if other.timeout_keep_alive_task:
+                other.timeout_keep_alive_handler()
+                return True
+        return False
 
     def _refuse(self, *, at_once: bool) -> None:
         """Respond before the request is read. `at_once`: so many are refused that even this costs too many files."""

@@ -146,3 +146,18 @@ def test_a_connection_can_be_used_again_after_the_pause_that_a_refusal_asks_for(
         with connection.getresponse() as response:
             assert (response.status, len(response.read()) > 0) == (200, True)
     connection.close()
+
+
+def test_an_idle_connection_gives_its_place_to_a_request(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "max_connections", lambda: 2)
+    idle, busy = stalled(server, COMPLETE), stalled(server, POST)
+    received = b""
+    while not received.endswith(b"fine"):
+        received += idle.recv(2**16)
+    third = stalled(server, COMPLETE)
+    assert third.recv(2**16).startswith(b"HTTP/1.1 200 OK")
+    assert receive_all(idle) == b""
+    busy.close()
+    third.close()
