@@ -25,11 +25,11 @@ def _machine(content: Mapping[str, Any]) -> str:
     cases, machine = content["cases"], content["machine"]
     device = cases[0]["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in device["versions"].items())
-    abilities = ", ".join(device["abilities"])
+    abilities = "".join(f"{', '.join(names)}; " for names in [device["abilities"]] if names)
     name = machine["processor"] if device["device"] == "cpu" else device["device"]
     parts = [
         f"## {name}, {content['date']}",
-        f"{abilities}; {machine['cores']} cores, {machine['memory_gb']:g} GB; Python {device['python']}, {versions}.",
+        f"{abilities}{machine['cores']} cores, {machine['memory_gb']:g} GB; Python {device['python']}, {versions}.",
         *([content["note"]] if "note" in content else []),
         *(_case(case) for case in cases),
         _tail(content["tail"]),
