@@ -41,6 +41,7 @@ STEPS = (2, 4, 6, 10, 16, 24)
 SCALES = (0.0, 0.5, 1.0)
 """Of the LoRA."""
 NEAREST = 3
+"""Subjects among which that of a half may be."""
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
 ENGLISH = (
     "a cute {n}",
@@ -123,7 +124,7 @@ class Bench:
     def _ranks(self, image: Image.Image, case: Case) -> list[int]:
         """Return the place of each half's subject among its nearest, from 0, or `NEAREST` if it is not among them."""
         found = self.classifier.nearest([crop_box(image, box) for box in HALVES[case.relation]], NEAREST)
-        return [[*near[:NEAREST], code].index(code) for code, near in zip(case.codes, found, strict=True)]
+        return [[*near, code].index(code) for code, near in zip(case.codes, found, strict=True)]
 
 
 def recognised(classifier: Classifier, images: list[Image.Image], cases: Sequence[Case]) -> float:

@@ -24,7 +24,7 @@ IDLE_SECONDS = 75
 the connection again would else find it closed at that very moment."""
 MAX_CONNECTIONS = 1000
 RESERVED_FILES = 112
-"""Open files besides connections: logs, the model's process, and the files that eight handlers read."""
+"""Open files besides connections: logs, the models' processes, and the files that eight handlers read."""
 REFUSED_SECONDS = 1.0
 """Time that a refused client has to read its response."""
 

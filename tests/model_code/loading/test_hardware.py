@@ -146,12 +146,12 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("device", "smaller_by", "threads"), [("cpu", 1, 1), ("cpu", 0, 2), ("cuda", 1, 2)])
 def test_a_tiny_model_on_a_cpu_computes_with_one_thread(device: str, smaller_by: int, threads: int) -> None:
-    limit_threads(Hardware(device, torch.float32), hardware.ONE_THREAD_BYTES - smaller_by)
-    assert torch.get_num_threads() == threads
+    limited = limit_threads(Hardware(device, torch.float32), hardware.ONE_THREAD_BYTES - smaller_by)
+    assert (limited, torch.get_num_threads()) == (threads == 1, threads)
 
 
 @pytest.mark.usefixtures("two_threads", "machine")
 def test_the_load_of_a_tiny_model_limits_the_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EASEL_MODEL_PROFILE", render_profile(PROFILE))
-    load_model(folder)
+    assert load_model(folder).one_thread
     assert torch.get_num_threads() == 1
