@@ -135,6 +135,11 @@ def _annotate(scope: Construct, settings: Settings, model: Model, log_group: str
         f"The import of {model.name} ({model.licence}, {model.licence_url}) may take minutes. To follow it: "
         f"aws logs tail {log_group} --follow"
     )
+    if isinstance(model.source, UrlSource) and model.source.sha256 is None:
+        cdk.Annotations.of(scope).add_error(
+            f"{model.id}: the entry has no sha256 of the file, and an import in the cloud needs it. "
+            "easel models pull writes it into the entry."
+        )
     if model.gated and not settings.hub_token_secret:
         cdk.Annotations.of(scope).add_warning_v2(
             "easel:gated",

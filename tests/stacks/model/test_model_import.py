@@ -90,6 +90,16 @@ def test_a_source_gets_its_own_token(source: UrlSource | None, key: str, secret:
     assert [name for name in ("hub-token", "model-token") if f":secret:{name}" in policies] == [secret]
 
 
+@pytest.mark.parametrize(("sha256", "refused"), [(None, True), ("0" * 64, False)])
+def test_a_link_without_a_hash_is_refused(sha256: str | None, refused: bool) -> None:
+    """As an error of the assembly: `cdk deploy` stops at it, `cdk destroy` does not."""
+    stack = cdk.Stack()
+    model = read_model("sd-1.5", ROOT).model_copy(update={"source": _LINK.model_copy(update={"sha256": sha256})})
+    ModelImport(stack, "Import", bucket=Bucket(stack, "Store"), code="0" * 16, settings=Settings(), model=model)
+    errors = Annotations.from_stack(stack).find_error("*", Match.string_like_regexp("sd-1.5: .* no sha256 .*pull"))
+    assert bool(errors) is refused
+
+
 @pytest.mark.parametrize("base", [None, _LINK])
 def test_extras_of_other_origins_may_be_read(base: UrlSource | None) -> None:
     stack, model = cdk.Stack(), read_model("sd-1.5", ROOT)
