@@ -27,8 +27,8 @@ sys.path[:0] = [str(ROOT / "training"), str(ROOT / "model_code")]
 from classifier import Classifier, load_classifier  # noqa: E402
 from contact_sheet import generate_images  # noqa: E402
 from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E402
-from image_pool import to_tensor  # noqa: E402
-from scenes import ABOVE, BESIDE, Scene, compose  # noqa: E402
+from image_pool import load_all_cutouts, to_tensor  # noqa: E402
+from scenes import ABOVE, BESIDE, SEATS, Scene, compose_varied  # noqa: E402
 from usual_latents import placed  # noqa: E402
 
 from contract import Lora  # noqa: E402
@@ -57,11 +57,13 @@ PAIRS = {
     BESIDE: ("a {1} next to a {2}", "{1} and {2}", "{1}和{2}"),
     ABOVE: ("a {1} on a {2}", "a {1} is sitting on the {2}", "{1}在{2}上"),
 }
-HALVES = {
+Box = tuple[float, float, float, float]
+"""Left, upper, right, lower, in fractions of the image."""
+HALVES: dict[int, tuple[Box, Box]] = {
     BESIDE: ((0.0, 0.22, 0.53, 0.78), (0.47, 0.22, 1.0, 0.78)),
     ABOVE: ((0.21, 0.0, 0.79, 0.57), (0.2, 0.41, 0.8, 1.0)),
 }
-"""Boxes of the two subjects of a pair, in fractions of the image: left, upper, right, lower."""
+"""Boxes of the two subjects of a pair, if the second is no seat."""
 LOAD = """
 import json, resource, sys, time
 import torch
@@ -83,11 +85,11 @@ print(json.dumps({"load_s": load, "first_s": times[0], "image_s": sorted(times[1
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A prompt and the codes of the subjects that its image should show. A pair has a relation."""
+    """A prompt and the codes of the subjects that its image should show. A pair has the boxes of both."""
 
     prompt: str
     codes: tuple[str, ...]
-    relation: int = 0
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class Bench:
 
     def _ranks(self, image: Image.Image, case: Case) -> list[int]:
         """Return the place of each half's subject among its nearest, from 0, or `NEAREST` if it is not among them."""
-        found = self.classifier.nearest([crop_box(image, box) for box in HALVES[case.relation]], NEAREST)
+        found = self.classifier.nearest([crop_box(image, box) for box in case.boxes], NEAREST)
         return [[*near, code].index(code) for code, near in zip(case.codes, found, strict=True)]
 
 
@@ -140,7 +142,19 @@ def likeness(classifier: Classifier, images: list[Image.Image], cases: Sequence[
     return cosines.masked_fill(~requested, -1).amax(1).mean().item()
 
 
-def crop_box(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+def half_boxes(relation: int, lower: Subject) -> tuple[Box, ...]:
+    """Return the boxes of both subjects of a pair. `lower` is the second, which may be a seat."""
+    if relation == ABOVE and (seat := SEATS.get(lower.en[0])):
+        return tuple(box_around(scale, centre) for scale, centre in (seat.sitter, seat.seat))
+    return HALVES[relation]
+
+
+def box_around(scale: float, centre: float) -> Box:
+    half = 0.58 * scale
+    return (max(0, 0.5 - half), max(0, centre - half), min(1, 0.5 + half), min(1, centre + half))
+
+
+def crop_box(image: Image.Image, box: Box) -> Image.Image:
     width, height = image.size
     left, upper, right, lower = box
     return image.crop((round(left * width), round(upper * height), round(right * width), round(lower * height)))
@@ -173,7 +187,7 @@ def pair_cases(subjects: Sequence[Subject], count: int) -> list[Case]:
         form = rng.choice(PAIRS[relation])
         first_name, second_name = (d.zh[0] if form.isascii() is False else d.en[0] for d in (first, second))
         prompt = form.replace("{1}", first_name).replace("{2}", second_name)
-        cases.append(Case(prompt=prompt, codes=(first.code, second.code), relation=relation))
+        cases.append(Case(prompt=prompt, codes=(first.code, second.code), boxes=half_boxes(relation, second)))
     return cases
 
 
@@ -196,10 +210,10 @@ def diversity(bench: Bench, subjects: Sequence[Subject], seeds: int = 4) -> dict
     images = bench.images(prompts)
     figures: dict[str, Any] = {"model": spread([images[i : i + seeds] for i in range(0, len(images), seeds)])}
     if (WORK / "cutouts.npy").exists():
-        cutouts, rng = [Image.fromarray(c) for c in load_cutouts()], random.Random(0)
+        cutouts, rng = load_all_cutouts(), random.Random(0)
         places = {d.code: i for i, d in enumerate(load_subjects())}
         scenes = [Scene(first=places[subjects[i].code]) for i in chosen]
-        figures["data"] = spread([[compose(rng, s, cutouts) for _ in range(seeds)] for s in scenes])
+        figures["data"] = spread([[compose_varied(rng, s, cutouts) for _ in range(seeds)] for s in scenes])
     return figures
 
 

@@ -9,11 +9,10 @@ import random
 import time
 
 import torch
-from dataset import SIZE, WORK, load_cutouts, load_subjects
+from dataset import SIZE, WORK, load_subjects
 from diffusers import AutoencoderKL
-from image_pool import load_pool, to_tensor
-from PIL import Image
-from scenes import compose, random_scene
+from image_pool import load_all_cutouts, load_pool, to_tensor
+from scenes import compose_varied, pair_weights, random_scene
 from torch import Tensor, nn
 
 
@@ -44,13 +43,12 @@ class ComposedImages:
     """Endless batches of composed images."""
 
     def __init__(self) -> None:
-        subjects = load_subjects()
-        self.rng, self.chosen = random.Random(4), range(len(subjects))
-        self.cutouts = [Image.fromarray(c) for c in load_cutouts()]
+        self.rng, self.weights = random.Random(4), pair_weights(load_subjects())
+        self.cutouts = load_all_cutouts()
 
     def batch(self, size: int) -> Tensor:
-        scenes = [random_scene(self.rng, self.chosen, 0.3) for _ in range(size)]
-        images = [compose(self.rng, s, self.cutouts) for s in scenes]
+        scenes = [random_scene(self.rng, self.weights, 0.3) for _ in range(size)]
+        images = [compose_varied(self.rng, s, self.cutouts) for s in scenes]
         return to_tensor(images).float() / 127.5 - 1
 
 

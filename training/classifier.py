@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dataset import WORK, load_cutouts, load_subjects
+from dataset import WORK, load_subjects
+from image_pool import load_all_cutouts
 from PIL import Image, ImageFilter
 from safetensors.torch import load_file, save_file
-from scenes import COLOURS
+from scenes import COLOURS, Cutouts
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).parents[1] / "models" / "classifier"
@@ -141,7 +142,7 @@ def train(network: Network, cutouts: list[Image.Image], minutes: float, size: in
     parameters = [*network.parameters(), classes]
     optimizer = torch.optim.AdamW(parameters, 3e-3, weight_decay=0.02, fused=True)
     rng, start, step = random.Random(7), time.monotonic(), 0
-    while (progress := (time.monotonic() - start) / 60 / minutes) < 1:
+    while minutes and (progress := (time.monotonic() - start) / 60 / minutes) < 1:
         optimizer.param_groups[0]["lr"] = 3e-3 * min(1.0, (step + 1) / 50) * (1.01 - progress)
         labels = [rng.randrange(len(cutouts)) for _ in range(size)]
         images = add_variation(to_input([random_view(rng, cutouts, i) for i in labels]))
@@ -168,18 +169,24 @@ def plain_views(cutout: Image.Image) -> list[Image.Image]:
     return views
 
 
+def reference_views(cutouts: Cutouts) -> list[tuple[int, Image.Image]]:
+    """Return views with the index of their subject: four of each, then four of each that has another image."""
+    changed = [(i, c) for i, (c, usual) in enumerate(zip(cutouts.sitting, cutouts.usual, strict=True)) if c != usual]
+    return [(i, view) for i, cutout in [*enumerate(cutouts.usual), *changed] for view in plain_views(cutout)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=float, default=5, help="0 takes the trained network")
     arguments = parser.parse_args()
     torch.manual_seed(8)
-    cutouts = [Image.fromarray(np.ascontiguousarray(c)) for c in load_cutouts()]
-    network = Network()
-    train(network, cutouts, arguments.minutes)
-    views = [v for c in cutouts for v in plain_views(c)]
-    codes = [s.code for s in load_subjects() for _ in range(4)]
+    subjects, cutouts = load_subjects(), load_all_cutouts()
+    network = Network() if arguments.minutes else load_classifier().network
+    train(network, cutouts.usual, arguments.minutes)
+    indices, views = zip(*reference_views(cutouts), strict=True)
+    codes = [subjects[i].code for i in indices]
     without_features = Classifier(network=network.eval(), features=torch.empty(0), codes=codes)
-    features = without_features.extract_features(views)
+    features = without_features.extract_features(list(views))
     save_classifier(Classifier(network=network, features=features, codes=codes))
     shutil.copy(WORK / "subjects.json", FOLDER / "subjects.json")  # the bench and the tests need the names only
 

@@ -10,6 +10,7 @@ import torch
 
 HERE = Path(__file__).parent
 WORK = HERE / "work"
+USUAL, SITTING = WORK / "cutouts.npy", WORK / "sitting.npy"
 SIZE = 128
 
 
@@ -29,9 +30,9 @@ def load_subjects() -> list[Subject]:
     return [Subject(**entry) for entry in json.loads((WORK / "subjects.json").read_text())]
 
 
-def load_cutouts() -> npt.NDArray[np.uint8]:
+def load_cutouts(file: Path = USUAL) -> npt.NDArray[np.uint8]:
     """Return the images of all subjects as RGBA: (n, 128, 128, 4)."""
-    pixels: npt.NDArray[np.uint8] = np.load(WORK / "cutouts.npy")
+    pixels: npt.NDArray[np.uint8] = np.load(file)
     return pixels
 
 

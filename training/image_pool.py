@@ -3,14 +3,16 @@
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from dataset import WORK, load_cutouts, load_subjects
+from dataset import SITTING, USUAL, WORK, load_cutouts, load_subjects
 from diffusers import AutoencoderKL
 from PIL import Image
-from scenes import ABOVE, BESIDE, BIG, COLOURS, SMALL, Scene, compose
+from scenes import BIG, COLOURS, SEATS, SMALL, Cutouts, Scene, Weights, compose_varied, pair_weights, random_pair
 from torch import Tensor
 
 
@@ -23,19 +25,20 @@ def single_scenes(rng: random.Random, index: int, count: int) -> list[Scene]:
     return plain + grounds + sizes
 
 
-def pair_scenes(rng: random.Random, subjects: list[int], count: int) -> list[Scene]:
-    """Return scenes of two subjects. Each subject comes first equally often; an eighth have a coloured ground."""
-    scenes = []
-    for i in range(count):
-        first = i % len(subjects)
-        second = (first + rng.randrange(1, len(subjects))) % len(subjects)
-        ground = rng.randrange(1, len(COLOURS)) if rng.random() < 1 / 8 else 0
-        relation = rng.choice((BESIDE, ABOVE))
-        scenes.append(Scene(first=subjects[first], second=subjects[second], relation=relation, ground=ground))
-    return scenes
+def pair_scenes(rng: random.Random, weights: Weights, count: int) -> list[Scene]:
+    """Return scenes of two subjects; an eighth have a coloured ground."""
+    return [
+        random_pair(rng, weights, rng.randrange(1, len(COLOURS)) if rng.random() < 1 / 8 else 0) for _ in range(count)
+    ]
 
 
-def to_tensor(images: list[Image.Image]) -> Tensor:
+def load_all_cutouts(usual: Path = USUAL, sitting: Path = SITTING) -> Cutouts:
+    names = {subject.en[0]: i for i, subject in enumerate(load_subjects())}
+    alone, above = ([Image.fromarray(pixels) for pixels in load_cutouts(file)] for file in (usual, sitting))
+    return Cutouts(alone, above, {names[name]: seat for name, seat in SEATS.items()})
+
+
+def to_tensor(images: Sequence[Image.Image]) -> Tensor:
     pixels = np.stack([np.asarray(p) for p in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
@@ -83,15 +86,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     arguments = parser.parse_args()
     rng, subjects = random.Random(arguments.seed), load_subjects()
-    cutouts = [Image.fromarray(c) for c in load_cutouts()]
-    chosen = list(range(len(subjects)))
-    scenes = [s for i in chosen for s in single_scenes(rng, i, arguments.singles)]
-    scenes += pair_scenes(rng, chosen, arguments.pairs)
+    cutouts = load_all_cutouts()
+    scenes = [s for i in range(len(subjects)) for s in single_scenes(rng, i, arguments.singles)]
+    scenes += pair_scenes(rng, pair_weights(subjects), arguments.pairs)
     rng.shuffle(scenes)
     vae = AutoencoderKL.from_pretrained(WORK / "autoencoder").eval().to(memory_format=torch.channels_last)
     pixels, latents = [], []
     for start in range(0, len(scenes), 64):
-        block = to_tensor([compose(rng, s, cutouts) for s in scenes[start : start + 64]])
+        block = to_tensor([compose_varied(rng, s, cutouts) for s in scenes[start : start + 64]])
         pixels.append(block)
         latents.append(encode(vae, block))
         print(f"\r{start + 64}/{len(scenes)}", end="", flush=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dataset import HERE, SIZE, WORK
+from dataset import HERE, SITTING, SIZE, USUAL, WORK
 from PIL import Image
+from whole_images import whole_images
 
 PACKAGES = {
     "@lobehub/fluent-emoji-3d@1.1.0": "sha512-Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQ"
@@ -59,9 +60,13 @@ def keywords(emojibase: Path, language: str) -> dict[str, list[str]]:
     return {r["hexcode"].lower(): [t.lower() for t in r.get("tags", [])] for r in rows}
 
 
-def cutout(path: Path) -> Image.Image:
+def load_image(path: Path) -> Image.Image:
     with Image.open(path) as image:
-        return image.convert("RGBA").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+        return image.convert("RGBA")
+
+
+def cutout(image: Image.Image) -> Image.Image:
+    return image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 def unique(tags: dict[str, list[str]], codes: list[str], names: set[str]) -> dict[str, list[str]]:
@@ -83,7 +88,9 @@ def main() -> None:
         for c, e, en, zh in rows
     ]
     (WORK / "subjects.json").write_text(json.dumps(table, ensure_ascii=False, indent=1))
-    np.save(WORK / "cutouts.npy", np.stack([cutout(assets / f"{c}.webp") for c in codes]))
+    images = {english[0]: load_image(assets / f"{c}.webp") for c, _, english, _ in rows}
+    for file, group in zip((USUAL, SITTING), whole_images(images), strict=True):
+        np.save(file, np.stack([np.asarray(cutout(image)) for image in group.values()]))
     print(f"{len(rows)} subjects")
 
 

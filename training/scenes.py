@@ -1,12 +1,13 @@
 """Scenes: the subjects of an image, captions for it in two languages, and its composition from cut-outs."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from dataset import SIZE, Subject
 from PIL import Image
+from whole_images import FURS
 
 ALONE, BESIDE, ABOVE = range(3)
 SMALL, NORMAL, BIG = range(3)
@@ -57,6 +58,27 @@ GROUND_EN: Final = ["{s} on a {c} background", "{s}, {c} background", "{s} with 
 GROUND_ZH: Final = ["{s}，{c}色背景", "{c}色背景的{s}", "{c}色背景上的{s}", "{s} {c}色背景", "{s}，{c}背景"]
 
 
+Place = tuple[float, tuple[float, float]]
+"""Scale and centre."""
+Near = Callable[[float, float], float]
+"""Returns a value that differs from the first by no more than the second."""
+
+
+class Seat(NamedTuple):
+    """Scale of a seat, and the height of its centre; the same of what sits on it."""
+
+    seat: tuple[float, float]
+    sitter: tuple[float, float]
+
+
+SEATS: Final = {
+    "sofa": Seat((0.92, 0.62), (0.5, 0.45)),
+    "bed": Seat((0.92, 0.6), (0.48, 0.39)),
+    "chair": Seat((0.8, 0.59), (0.46, 0.38)),
+}
+"""By their usual names. What is on another subject hardly covers it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """One or two subjects by index. `second` is -1 if there is only one."""
@@ -68,15 +90,45 @@ class Scene:
     size: int = NORMAL
 
 
-def random_scene(rng: random.Random, subjects: Sequence[int], pairs: float) -> Scene:
+class Weights(NamedTuple):
+    """How often each subject is on another, and how often another is on it, by index."""
+
+    upper: list[float]
+    lower: list[float]
+
+
+def pair_weights(subjects: list[Subject]) -> Weights:
+    """Return more for what has an image of its own for this."""
+    names = [subject.en[0] for subject in subjects]
+    return Weights([5.0 if name in FURS else 1.0 for name in names], [30.0 if name in SEATS else 1.0 for name in names])
+
+
+def random_pair(rng: random.Random, weights: Weights, ground: int) -> Scene:
+    every = range(len(weights.upper))
+    relation = rng.choice((BESIDE, ABOVE))
+    upper, lower = weights if relation == ABOVE else (None, None)
+    first, second = 0, 0
+    while first == second:
+        first, second = rng.choices(every, upper)[0], rng.choices(every, lower)[0]
+    return Scene(first=first, second=second, relation=relation, ground=ground)
+
+
+def random_scene(rng: random.Random, weights: Weights, pairs: float) -> Scene:
     """Return a scene. `pairs` is the share of scenes with two subjects. Every fourth ground is coloured."""
     ground = rng.randrange(1, len(COLOURS)) if rng.random() < 0.25 else 0
-    first = rng.choice(subjects)
     if rng.random() < pairs:
-        second = rng.choice([i for i in subjects if i != first])
-        return Scene(first=first, second=second, relation=rng.choice((BESIDE, ABOVE)), ground=ground)
+        return random_pair(rng, weights, ground)
     size = rng.choice((SMALL, BIG)) if rng.random() < 0.15 else NORMAL
-    return Scene(first=first, ground=ground, size=size)
+    return Scene(first=rng.randrange(len(weights.upper)), ground=ground, size=size)
+
+
+class Cutouts(NamedTuple):
+    """RGBA images of the subjects, by index."""
+
+    usual: list[Image.Image]
+    sitting: list[Image.Image]
+    """As they are on another subject."""
+    seats: dict[int, Seat]
 
 
 def article(name: str) -> str:
@@ -132,29 +184,37 @@ def paste(canvas: Image.Image, cutout: Image.Image, scale: float, centre: tuple[
     canvas.paste(small, corner, small)
 
 
-def places(rng: random.Random, scene: Scene) -> list[tuple[float, tuple[float, float]]]:
-    """Return scale and centre of each subject, near its usual place (`usual_latents.py`).
+def exactly(value: float, _distance: float) -> float:
+    return value
 
-    Larger distances make the model's images softer.
-    """
 
-    def near(value: float, distance: float = 0.02) -> float:
-        return value + rng.uniform(-distance, distance)
-
+def places(scene: Scene, seat: Seat | None, near: Near = exactly) -> list[Place]:
+    """Return the place of each subject, as near the usual one as `near` says."""
     if scene.relation == BESIDE:
-        y = near(0.5)
+        y = near(0.5, 0.02)
         return [(near(0.5, 0.03), (near(0.26, 0.015), y)), (near(0.5, 0.03), (near(0.74, 0.015), y))]
     if scene.relation == ABOVE:
-        x = near(0.5)
-        return [(near(0.54, 0.03), (x, 0.29)), (near(0.58, 0.03), (x, 0.71))]
+        upper, lower = (seat.sitter, seat.seat) if seat else ((0.54, 0.29), (0.58, 0.71))
+        x = near(0.5, 0.02)
+        return [(near(scale, 0.03), (x, y)) for scale, y in (upper, lower)]
     scale, distance = {SMALL: (0.43, 0.06), NORMAL: (0.89, 0.05), BIG: (1.05, 0.05)}[scene.size]
     return [(near(scale, distance), (near(0.5, 0.025), near(0.5, 0.025)))]
 
 
-def compose(rng: random.Random, scene: Scene, cutouts: list[Image.Image]) -> Image.Image:
-    """Return an image of the scene, with other random places at each call."""
+def compose(scene: Scene, cutouts: Cutouts, near: Near = exactly) -> Image.Image:
+    """Return an image of the scene, with its first subject in front."""
     canvas = Image.new("RGB", (SIZE, SIZE), COLOURS[COLOUR_NAMES[scene.ground]][1])
-    indices = [i for i in (scene.first, scene.second) if i >= 0]
-    for index, (scale, centre) in reversed(list(zip(indices, places(rng, scene), strict=True))):
-        paste(canvas, cutouts[index], scale, centre)
+    first = (cutouts.sitting if scene.relation == ABOVE else cutouts.usual)[scene.first]
+    images = [first] if scene.second < 0 else [first, cutouts.usual[scene.second]]
+    seat = cutouts.seats.get(scene.second) if scene.relation == ABOVE else None
+    for image, (scale, centre) in reversed(list(zip(images, places(scene, seat, near), strict=True))):
+        paste(canvas, image, scale, centre)
     return canvas
+
+
+def compose_varied(rng: random.Random, scene: Scene, cutouts: Cutouts) -> Image.Image:
+    """Return an image of the scene, with other random places at each call.
+
+    Larger distances from the usual places (`usual_latents.py`) make the model's images softer.
+    """
+    return compose(scene, cutouts, lambda value, distance: value + rng.uniform(-distance, distance))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from dataset import WORK, Subject, half_is_faster, load_subjects
-from scenes import COLOURS, Scene, caption, random_scene
+from scenes import ABOVE, COLOURS, Scene, caption, pair_weights, random_scene
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -29,7 +29,8 @@ WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 def corpus(subjects: list[Subject], count: int = 12_000) -> list[str]:
     rng = random.Random(0)
     names = [n for d in subjects for n in (d.en + d.zh) * 4 + d.keywords_en + d.keywords_zh]
-    return names + [caption(rng, random_scene(rng, range(len(subjects)), 0.3), subjects) for _ in range(count)]
+    weights = pair_weights(subjects)
+    return names + [caption(rng, random_scene(rng, weights, 0.3), subjects) for _ in range(count)]
 
 
 def train_tokenizer(texts: list[str], folder: Path, entries: int = 3000) -> None:
@@ -122,10 +123,13 @@ class UsualLatents:
         stored = torch.load(WORK / "usual_latents.pt")
         scale = stored["latents"][stored["latents"].abs().sum((1, 2, 3, 4)) > 0].std()
         self.places = patches(stored["latents"] / scale)
+        self.seats = {seat: patches(latents / scale) for seat, latents in stored["seats"].items()}
 
     def __call__(self, scene: Scene) -> Tensor:
         if scene.second < 0:
             return self.places[scene.first, 0]
+        if scene.relation == ABOVE and scene.second in self.seats:
+            return self.seats[scene.second][scene.first]
         return self.places[scene.first, 2 * scene.relation - 1] + self.places[scene.second, 2 * scene.relation]
 
 
@@ -137,7 +141,8 @@ def scene_labels(scenes: list[Scene], subjects: int) -> Tensor:
 def batch(
     rng: random.Random, subjects: list[Subject], size: int, usual_latents: UsualLatents
 ) -> tuple[list[str], Tensor, Tensor]:
-    scenes = [random_scene(rng, range(len(subjects)), 0.45) for _ in range(size)]
+    weights = pair_weights(subjects)
+    scenes = [random_scene(rng, weights, 0.45) for _ in range(size)]
     latents = torch.stack([usual_latents(s) for s in scenes])
     return [caption(rng, s, subjects) for s in scenes], scene_labels(scenes, len(subjects)), latents
 

@@ -1,15 +1,18 @@
-"""Latents of each subject at its five usual places: `python usual_latents.py`."""
+"""Latents of each subject at its five usual places, and of each on each seat: `python usual_latents.py`."""
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
-from dataset import SIZE, WORK, load_cutouts
+from dataset import SIZE, WORK
 from diffusers import AutoencoderKL
-from image_pool import encode, to_tensor
+from image_pool import encode, load_all_cutouts, to_tensor
 from PIL import Image
-from scenes import paste
+from scenes import ABOVE, Cutouts, Scene, compose, paste
+from torch import Tensor
 
 PLACES = ((0.9, (0.5, 0.5)), (0.5, (0.26, 0.5)), (0.5, (0.74, 0.5)), (0.54, (0.5, 0.29)), (0.58, (0.5, 0.71)))
 """Scale and centre: alone, left, right, upper, lower."""
+UPPER = 3
 
 
 def placed(cutout: Image.Image, place: int) -> Image.Image:
@@ -18,17 +21,41 @@ def placed(cutout: Image.Image, place: int) -> Image.Image:
     return canvas
 
 
+def images_at_places(cutouts: Cutouts) -> list[Image.Image]:
+    return [
+        placed(sitting if place == UPPER else usual, place)
+        for usual, sitting in zip(cutouts.usual, cutouts.sitting, strict=True)
+        for place in range(len(PLACES))
+    ]
+
+
+def images_on_seats(cutouts: Cutouts) -> list[Image.Image]:
+    """Return each subject on each seat, a seat on itself too."""
+    return [
+        compose(Scene(first=first, second=seat, relation=ABOVE), cutouts)
+        for seat in cutouts.seats
+        for first in range(len(cutouts.usual))
+    ]
+
+
+def encode_all(vae: AutoencoderKL, images: Sequence[Image.Image]) -> Tensor:
+    parts = list[Tensor]()
+    for start in range(0, len(images), 32):
+        parts.append(encode(vae, to_tensor(images[start : start + 32])))
+        print(f"\r{start + 32}/{len(images)}", end="", flush=True)
+    return torch.cat(parts)
+
+
 def main() -> None:
-    """Write (subjects, 5, 4, 16, 16), each minus the latents of a white image, and the latents of the white image."""
-    cutouts = load_cutouts()
+    """Write (subjects, 5, 4, 16, 16) and by seat (subjects, 4, 16, 16), each minus the latents of a white image, and
+    these."""
+    cutouts = load_all_cutouts()
     vae = AutoencoderKL.from_pretrained(WORK / "autoencoder").eval().to(memory_format=torch.channels_last)
-    white = encode(vae, to_tensor([Image.new("RGB", (SIZE, SIZE), "white")]))
-    latents = torch.zeros(len(cutouts), len(PLACES), *white.shape[1:])
-    for index in range(len(cutouts)):
-        image = Image.fromarray(np.ascontiguousarray(cutouts[index]))
-        latents[index] = encode(vae, to_tensor([placed(image, p) for p in range(len(PLACES))])) - white
-        print(f"\r{index + 1}/{len(cutouts)}", end="", flush=True)
-    torch.save({"white": white[0], "latents": latents}, WORK / "usual_latents.pt")
+    white = encode_all(vae, [Image.new("RGB", (SIZE, SIZE), "white")])
+    latents = (encode_all(vae, images_at_places(cutouts)) - white).unflatten(0, (-1, len(PLACES)))
+    on_seats = (encode_all(vae, images_on_seats(cutouts)) - white).unflatten(0, (len(cutouts.seats), -1))
+    seats = dict(zip(cutouts.seats, on_seats, strict=True))
+    torch.save({"white": white[0], "latents": latents, "seats": seats}, WORK / "usual_latents.pt")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from autoencoder import ComposedImages, image_loss
 from contact_sheet import RELEASE
 from dataset import WORK, load_subjects
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from scenes import caption, random_scene
+from scenes import caption, pair_weights, random_scene
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,9 +44,9 @@ def generated_latents(count: int) -> Tensor:
     pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     rng, subjects = random.Random(5), load_subjects()
-    found = list[Tensor]()
+    weights, found = pair_weights(subjects), list[Tensor]()
     for start in range(0, count, 16):
-        scenes = [random_scene(rng, range(len(subjects)), 0.4) for _ in range(16)]
+        scenes = [random_scene(rng, weights, 0.4) for _ in range(16)]
         prompts = [caption(rng, scene, subjects) for scene in scenes]
         noise = torch.Generator().manual_seed(start)
         output = pipeline(prompts, num_inference_steps=10, guidance_scale=2.0, generator=noise, output_type="latent")

@@ -5,7 +5,6 @@ import json
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import resvg_py
 import torch
 from dataset import SIZE, WORK, Subject, load_subjects
@@ -14,10 +13,11 @@ from prepare import fetch
 from scenes import COLOURS
 from torch import Tensor
 from torch.nn.functional import max_pool2d
+from whole_images import whole_images
 
 PACKAGE: Final = "@iconify-json/fluent-emoji-flat@1.2.6"
 INTEGRITY: Final = "sha512-RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw=="
-FILE: Final = WORK / "comic.npy"
+USUAL, SITTING = WORK / "comic.npy", WORK / "comic_sitting.npy"
 LARGE: Final = 256
 """Pixels of a side before the reduction to `SIZE`, which smooths the edges."""
 OUTSIDE, INSIDE = 8, 4
@@ -57,19 +57,13 @@ def render(body: str) -> Image.Image:
     return Image.open(io.BytesIO(png)).convert("RGBA")
 
 
-def load_comics() -> npt.NDArray[np.uint8]:
-    """Return the comics of all subjects as RGBA: (n, 128, 128, 4)."""
-    pixels: npt.NDArray[np.uint8] = np.load(FILE)
-    return pixels
-
-
 def main() -> None:
     folder = fetch(PACKAGE, INTEGRITY)
     icons = json.loads((folder / "icons.json").read_text())["icons"]
     names = json.loads((folder / "chars.json").read_text())
-    comics = [outlined(render(icons[icon_name(s, names)]["body"])) for s in load_subjects()]
-    np.save(FILE, np.stack([np.asarray(c) for c in comics]))
-    print(f"{len(comics)} comics")
+    rendered = {s.en[0]: render(icons[icon_name(s, names)]["body"]) for s in load_subjects()}
+    for file, group in zip((USUAL, SITTING), whole_images(rendered), strict=True):
+        np.save(file, np.stack([np.asarray(outlined(icon)) for icon in group.values()]))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ from contact_sheet import RELEASE
 from dataset import WORK, load_subjects
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusion import CAPTIONS, STOP, Average, noisy_times, rate, sampling_weight
-from image_pool import encode, pair_scenes, single_scenes, to_tensor
-from lora.comics import load_comics
+from image_pool import encode, load_all_cutouts, pair_scenes, single_scenes, to_tensor
+from lora.comics import SITTING, USUAL
 from peft import LoraConfig, get_peft_model_state_dict
-from PIL import Image
 from safetensors.torch import save_file
-from scenes import Scene, caption, compose
+from scenes import Scene, caption, compose_varied, pair_weights
 from torch import Tensor, nn
 
 POOL, STATE = WORK / "comic_pool.pt", WORK / "comic_lora.pt"
@@ -33,12 +32,12 @@ LAYERS = (
 
 def scenes_and_latents(pipeline: StableDiffusionPipeline, singles: int, pairs: int) -> tuple[list[Scene], Tensor]:
     """Compose scenes as `image_pool.py` does, from the comics. Return them with their scaled latents."""
-    rng, cutouts = random.Random(3), [Image.fromarray(c) for c in load_comics()]
-    chosen = list(range(len(cutouts)))
-    scenes = [s for i in chosen for s in single_scenes(rng, i, singles)] + pair_scenes(rng, chosen, pairs)
+    rng, subjects, cutouts = random.Random(3), load_subjects(), load_all_cutouts(USUAL, SITTING)
+    scenes = [s for i in range(len(subjects)) for s in single_scenes(rng, i, singles)]
+    scenes += pair_scenes(rng, pair_weights(subjects), pairs)
     vae, parts = pipeline.vae.to(memory_format=torch.channels_last), list[Tensor]()
     for start in range(0, len(scenes), 32):
-        parts.append(encode(vae, to_tensor([compose(rng, s, cutouts) for s in scenes[start : start + 32]])))
+        parts.append(encode(vae, to_tensor([compose_varied(rng, s, cutouts) for s in scenes[start : start + 32]])))
         print(f"\r{start + 32}/{len(scenes)}", end="", flush=True)
     return scenes, torch.cat(parts) * vae.config.scaling_factor
 
