@@ -28,7 +28,7 @@ from classifier import Classifier, load_classifier  # noqa: E402
 from contact_sheet import generate_images  # noqa: E402
 from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E402
 from image_pool import load_all_cutouts, to_tensor  # noqa: E402
-from scenes import ABOVE, BESIDE, SEATS, Scene, compose_varied  # noqa: E402
+from scenes import ABOVE, BESIDE, SEATS, Box, Scene, compose_varied, crop_box, seat_boxes  # noqa: E402
 from usual_latents import placed  # noqa: E402
 
 from contract import Lora  # noqa: E402
@@ -57,8 +57,6 @@ PAIRS = {
     BESIDE: ("a {1} next to a {2}", "{1} and {2}", "{1}和{2}"),
     ABOVE: ("a {1} on a {2}", "a {1} is sitting on the {2}", "{1}在{2}上"),
 }
-Box = tuple[float, float, float, float]
-"""Left, upper, right, lower, in fractions of the image."""
 HALVES: dict[int, tuple[Box, Box]] = {
     BESIDE: ((0.0, 0.22, 0.53, 0.78), (0.47, 0.22, 1.0, 0.78)),
     ABOVE: ((0.21, 0.0, 0.79, 0.57), (0.2, 0.41, 0.8, 1.0)),
@@ -145,19 +143,8 @@ def likeness(classifier: Classifier, images: list[Image.Image], cases: Sequence[
 def half_boxes(relation: int, lower: Subject) -> tuple[Box, ...]:
     """Return the boxes of both subjects of a pair. `lower` is the second, which may be a seat."""
     if relation == ABOVE and (seat := SEATS.get(lower.en[0])):
-        return tuple(box_around(scale, centre) for scale, centre in (seat.sitter, seat.seat))
+        return seat_boxes(seat)
     return HALVES[relation]
-
-
-def box_around(scale: float, centre: float) -> Box:
-    half = 0.58 * scale
-    return (max(0, 0.5 - half), max(0, centre - half), min(1, 0.5 + half), min(1, centre + half))
-
-
-def crop_box(image: Image.Image, box: Box) -> Image.Image:
-    width, height = image.size
-    left, upper, right, lower = box
-    return image.crop((round(left * width), round(upper * height), round(right * width), round(lower * height)))
 
 
 def name_cases(subjects: Sequence[Subject], language: str, count: int) -> list[Case]:

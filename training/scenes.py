@@ -60,6 +60,8 @@ GROUND_ZH: Final = ["{s}，{c}色背景", "{c}色背景的{s}", "{c}色背景上
 
 Place = tuple[float, tuple[float, float]]
 """Scale and centre."""
+Box = tuple[float, float, float, float]
+"""Left, upper, right, lower, in fractions of the image."""
 Near = Callable[[float, float], float]
 """Returns a value that differs from the first by no more than the second."""
 
@@ -91,25 +93,33 @@ class Scene:
 
 
 class Weights(NamedTuple):
-    """How often each subject is on another, and how often another is on it, by index."""
+    """How often each subject is on another, on a seat, and below another, by index."""
 
     upper: list[float]
+    sitter: list[float]
     lower: list[float]
 
 
 def pair_weights(subjects: list[Subject]) -> Weights:
     """Return more for what has an image of its own for this."""
     names = [subject.en[0] for subject in subjects]
-    return Weights([5.0 if name in FURS else 1.0 for name in names], [30.0 if name in SEATS else 1.0 for name in names])
+    return Weights(
+        upper=[5.0 if name in FURS else 1.0 for name in names],
+        sitter=[30.0 if name in FURS else 1.0 for name in names],
+        lower=[60.0 if name in SEATS else 1.0 for name in names],
+    )
 
 
 def random_pair(rng: random.Random, weights: Weights, ground: int) -> Scene:
-    every = range(len(weights.upper))
-    relation = rng.choice((BESIDE, ABOVE))
-    upper, lower = weights if relation == ABOVE else (None, None)
-    first, second = 0, 0
-    while first == second:
-        first, second = rng.choices(every, upper)[0], rng.choices(every, lower)[0]
+    every, relation = range(len(weights.upper)), rng.choice((BESIDE, ABOVE))
+    if relation == BESIDE:
+        first, second = rng.sample(every, 2)
+    else:
+        second = rng.choices(every, weights.lower)[0]
+        on_seat = weights.lower[second] > 1
+        first = second
+        while first == second:
+            first = rng.choices(every, weights.sitter if on_seat else weights.upper)[0]
     return Scene(first=first, second=second, relation=relation, ground=ground)
 
 
@@ -218,3 +228,19 @@ def compose_varied(rng: random.Random, scene: Scene, cutouts: Cutouts) -> Image.
     Larger distances from the usual places (`usual_latents.py`) make the model's images softer.
     """
     return compose(scene, cutouts, lambda value, distance: value + rng.uniform(-distance, distance))
+
+
+def seat_boxes(seat: Seat) -> tuple[Box, Box]:
+    """Return boxes of what sits on a seat, and of the seat."""
+    return _box(*seat.sitter), _box(*seat.seat)
+
+
+def _box(scale: float, centre: float) -> Box:
+    half = 0.58 * scale
+    return (max(0.0, 0.5 - half), max(0.0, centre - half), min(1.0, 0.5 + half), min(1.0, centre + half))
+
+
+def crop_box(image: Image.Image, box: Box) -> Image.Image:
+    width, height = image.size
+    left, upper, right, lower = box
+    return image.crop((round(left * width), round(upper * height), round(right * width), round(lower * height)))
