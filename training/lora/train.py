@@ -15,8 +15,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusion import CAPTIONS, STOP, Average, noisy_times, rate, sampling_weight
 from image_pool import encode, load_all_cutouts, pair_scenes, single_scenes, to_tensor
 from lora.comics import SITTING, USUAL
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from scenes import Scene, caption, compose_varied, pair_weights
 from torch import Tensor, nn
 
@@ -107,6 +107,11 @@ class Training:
         save_file({f"unet.{k}": v.half().contiguous() for k, v in tensors}, FILE, metadata={"format": "pt"})
         self.average.swap(self.learned)
 
+    def start_from_release(self) -> None:
+        weights = {name.removeprefix("unet."): tensor.float() for name, tensor in load_file(FILE).items()}
+        set_peft_model_state_dict(self.unet, weights)
+        self.average = Average(self.learned)
+
     @torch.no_grad()
     def resume(self) -> None:
         state: dict[str, Any] = torch.load(STATE)
@@ -123,12 +128,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--singles", type=int, default=8, help="images of each subject alone")
     parser.add_argument("--pairs", type=int, default=1200, help="images of two subjects")
+    parser.add_argument("--released", action="store_true", help="start from the released LoRA")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pipeline = StableDiffusionPipeline.from_pretrained(RELEASE, safety_checker=None, dtype=torch.float32)
     training = Training(pipeline, load_pool(pipeline, arguments.singles, arguments.pairs), arguments.rate)
     if STATE.exists():
         training.resume()
+    elif arguments.released:
+        training.start_from_release()
     before, start, losses = training.seconds, time.process_time(), list[float]()
     while (progress := training.seconds / 60 / arguments.minutes) < 1 and not STOP.exists():
         losses.append(training.advance(progress, arguments.batch))
