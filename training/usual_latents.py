@@ -52,8 +52,8 @@ def main() -> None:
     cutouts = load_all_cutouts()
     vae = AutoencoderKL.from_pretrained(WORK / "autoencoder").eval().to(memory_format=torch.channels_last)
     white = encode_all(vae, [Image.new("RGB", (SIZE, SIZE), "white")])
-    latents = (encode_all(vae, images_at_places(cutouts)) - white).unflatten(0, (-1, len(PLACES)))
-    on_seats = (encode_all(vae, images_on_seats(cutouts)) - white).unflatten(0, (len(cutouts.seats), -1))
+    latents = (encode_all(vae, images_at_places(cutouts)) - white).reshape(-1, len(PLACES), *white.shape[1:])
+    on_seats = (encode_all(vae, images_on_seats(cutouts)) - white).reshape(-1, len(cutouts.usual), *white.shape[1:])
     seats = dict(zip(cutouts.seats, on_seats, strict=True))
     torch.save({"white": white[0], "latents": latents, "seats": seats}, WORK / "usual_latents.pt")
 
