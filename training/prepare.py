@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cutouts.whole_images import whole_images
 from dataset import HERE, SITTING, SIZE, USUAL, WORK
 from PIL import Image
-from whole_images import whole_images
 
 PACKAGES = {
     "@lobehub/fluent-emoji-3d@1.1.0": "sha512-Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQ"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from cutouts.whole_images import FURS
 from dataset import SIZE, Subject
 from PIL import Image
-from whole_images import FURS
 
 ALONE, BESIDE, ABOVE = range(3)
 SMALL, NORMAL, BIG = range(3)

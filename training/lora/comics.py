@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 import resvg_py
 import torch
+from cutouts.whole_images import whole_images
 from dataset import SIZE, WORK, Subject, load_subjects
 from PIL import Image
 from prepare import fetch
 from scenes import COLOURS
 from torch import Tensor
 from torch.nn.functional import max_pool2d
-from whole_images import whole_images
 
 PACKAGE: Final = "@iconify-json/fluent-emoji-flat@1.2.6"
 INTEGRITY: Final = "sha512-RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw=="
