@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "training"), str(ROOT / "model_code")]
 
 from classifier import Classifier, load_classifier  # noqa: E402
 from contact_sheet import generate_images  # noqa: E402
-from dataset import SIZE, WORK, Subject, load_cutouts, load_subjects  # noqa: E402
+from dataset import SITTING, SIZE, Subject, load_cutouts, load_subjects  # noqa: E402
 from image_pool import load_all_cutouts, to_tensor  # noqa: E402
 from scenes import ABOVE, BESIDE, SEATS, Box, Scene, compose_varied, crop_box, seat_boxes  # noqa: E402
 from usual_latents import placed  # noqa: E402
@@ -61,7 +61,7 @@ HALVES: dict[int, tuple[Box, Box]] = {
     BESIDE: ((0.0, 0.22, 0.53, 0.78), (0.47, 0.22, 1.0, 0.78)),
     ABOVE: ((0.21, 0.0, 0.79, 0.57), (0.2, 0.41, 0.8, 1.0)),
 }
-"""Boxes of the two subjects of a pair, if the second is no seat."""
+"""Boxes of the two subjects of a pair, but for a subject on a seat."""
 LOAD = """
 import json, resource, sys, time
 import torch
@@ -196,7 +196,7 @@ def diversity(bench: Bench, subjects: Sequence[Subject], seeds: int = 4) -> dict
     prompts = [subjects[i].en[0] for i in chosen for _ in range(seeds)]
     images = bench.images(prompts)
     figures: dict[str, Any] = {"model": spread([images[i : i + seeds] for i in range(0, len(images), seeds)])}
-    if (WORK / "cutouts.npy").exists():
+    if SITTING.exists():
         cutouts, rng = load_all_cutouts(), random.Random(0)
         places = {d.code: i for i, d in enumerate(load_subjects())}
         scenes = [Scene(first=places[subjects[i].code]) for i in chosen]
@@ -217,7 +217,7 @@ def sharpness(bench: Bench, cases: Sequence[Case]) -> dict[str, float]:
 
     Empty without the training data.
     """
-    if not (WORK / "cutouts.npy").exists():
+    if not SITTING.exists():
         return {}
     cutouts = dict(zip((s.code for s in load_subjects()), load_cutouts(), strict=True))
     originals = [placed(Image.fromarray(cutouts[case.codes[0]]), 0) for case in cases]

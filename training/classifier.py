@@ -58,7 +58,7 @@ def to_input(images: list[Image.Image]) -> Tensor:
 class Classifier:
     network: Network
     features: Tensor
-    """Features of the training subjects, several views of each: (n × views, 96)."""
+    """Features of the training subjects, several views of each: (views, 96)."""
     codes: list[str]
     """Code of the subject of each view."""
 
@@ -142,7 +142,7 @@ def train(network: Network, cutouts: list[Image.Image], minutes: float, size: in
     parameters = [*network.parameters(), classes]
     optimizer = torch.optim.AdamW(parameters, 3e-3, weight_decay=0.02, fused=True)
     rng, start, step = random.Random(7), time.monotonic(), 0
-    while minutes and (progress := (time.monotonic() - start) / 60 / minutes) < 1:
+    while (progress := (time.monotonic() - start) / 60 / minutes) < 1:
         optimizer.param_groups[0]["lr"] = 3e-3 * min(1.0, (step + 1) / 50) * (1.01 - progress)
         labels = [rng.randrange(len(cutouts)) for _ in range(size)]
         images = add_variation(to_input([random_view(rng, cutouts, i) for i in labels]))
@@ -181,8 +181,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(8)
     subjects, cutouts = load_subjects(), load_all_cutouts()
-    network = Network() if arguments.minutes else load_classifier().network
-    train(network, cutouts.usual, arguments.minutes)
+    if arguments.minutes:
+        network = Network()
+        train(network, cutouts.usual, arguments.minutes)
+    else:
+        network = load_classifier().network
     indices, views = zip(*reference_views(cutouts), strict=True)
     codes = [subjects[i].code for i in indices]
     without_features = Classifier(network=network.eval(), features=torch.empty(0), codes=codes)

@@ -49,6 +49,14 @@ def encode(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     return latents
 
 
+def encode_all(vae: AutoencoderKL, images: Sequence[Image.Image]) -> Tensor:
+    parts = list[Tensor]()
+    for start in range(0, len(images), 32):
+        parts.append(encode(vae, to_tensor(images[start : start + 32])))
+        print(f"\r{start + 32}/{len(images)}", end="", flush=True)
+    return torch.cat(parts)
+
+
 def add_to_pool(scenes: list[Scene], pixels: Tensor, latents: Tensor) -> None:
     """Append to the pool. It can grow while a model trains on it."""
     pool, index = WORK / "pool.pt", WORK / "pool.json"

@@ -93,11 +93,12 @@ class Scene:
 
 
 class Weights(NamedTuple):
-    """How often each subject is on another, on a seat, and below another, by index."""
+    """How often each subject is on another, on a seat, and below another, by index; and which are seats."""
 
     upper: list[float]
     sitter: list[float]
     lower: list[float]
+    seats: frozenset[int]
 
 
 def pair_weights(subjects: list[Subject]) -> Weights:
@@ -107,6 +108,7 @@ def pair_weights(subjects: list[Subject]) -> Weights:
         upper=[5.0 if name in FURS else 1.0 for name in names],
         sitter=[30.0 if name in FURS else 1.0 for name in names],
         lower=[60.0 if name in SEATS else 1.0 for name in names],
+        seats=frozenset(names.index(name) for name in SEATS),
     )
 
 
@@ -115,11 +117,9 @@ def random_pair(rng: random.Random, weights: Weights, ground: int) -> Scene:
     if relation == BESIDE:
         first, second = rng.sample(every, 2)
     else:
-        second = rng.choices(every, weights.lower)[0]
-        on_seat = weights.lower[second] > 1
-        first = second
+        first = second = rng.choices(every, weights.lower)[0]
         while first == second:
-            first = rng.choices(every, weights.sitter if on_seat else weights.upper)[0]
+            first = rng.choices(every, weights.sitter if second in weights.seats else weights.upper)[0]
     return Scene(first=first, second=second, relation=relation, ground=ground)
 
 

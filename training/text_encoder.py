@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from dataset import WORK, Subject, half_is_faster, load_subjects
-from scenes import ABOVE, COLOURS, Scene, caption, pair_weights, random_scene
+from scenes import ABOVE, COLOURS, Scene, Weights, caption, pair_weights, random_scene
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -139,9 +139,8 @@ def scene_labels(scenes: list[Scene], subjects: int) -> Tensor:
 
 
 def batch(
-    rng: random.Random, subjects: list[Subject], size: int, usual_latents: UsualLatents
+    rng: random.Random, subjects: list[Subject], weights: Weights, size: int, usual_latents: UsualLatents
 ) -> tuple[list[str], Tensor, Tensor]:
-    weights = pair_weights(subjects)
     scenes = [random_scene(rng, weights, 0.45) for _ in range(size)]
     latents = torch.stack([usual_latents(s) for s in scenes])
     return [caption(rng, s, subjects) for s in scenes], scene_labels(scenes, len(subjects)), latents
@@ -164,10 +163,11 @@ def train(
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     half = half_is_faster()
     rng, start, step, usual_latents = random.Random(1), time.monotonic(), 0, UsualLatents()
+    weights = pair_weights(subjects)
     while (progress := (time.monotonic() - start) / 60 / minutes) < 1:
         optimizer.param_groups[0]["lr"] = peak * min(1.0, (step + 1) / 100) * (1.01 - progress)
         encoder.requires_grad_(progress >= frozen_share)
-        texts, labels, latents = batch(rng, subjects, 32, usual_latents)
+        texts, labels, latents = batch(rng, subjects, weights, 32, usual_latents)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             states = encoder(token_ids(tokenizer, texts)).last_hidden_state.float()
         logits = reader(states)

@@ -1,14 +1,11 @@
 """Latents of each subject at its five usual places, and of each on each seat: `python usual_latents.py`."""
 
-from collections.abc import Sequence
-
 import torch
 from dataset import SIZE, WORK
 from diffusers import AutoencoderKL
-from image_pool import encode, load_all_cutouts, to_tensor
+from image_pool import encode_all, load_all_cutouts
 from PIL import Image
 from scenes import ABOVE, Cutouts, Scene, compose, paste
-from torch import Tensor
 
 PLACES = ((0.9, (0.5, 0.5)), (0.5, (0.26, 0.5)), (0.5, (0.74, 0.5)), (0.54, (0.5, 0.29)), (0.58, (0.5, 0.71)))
 """Scale and centre: alone, left, right, upper, lower."""
@@ -36,14 +33,6 @@ def images_on_seats(cutouts: Cutouts) -> list[Image.Image]:
         for seat in cutouts.seats
         for first in range(len(cutouts.usual))
     ]
-
-
-def encode_all(vae: AutoencoderKL, images: Sequence[Image.Image]) -> Tensor:
-    parts = list[Tensor]()
-    for start in range(0, len(images), 32):
-        parts.append(encode(vae, to_tensor(images[start : start + 32])))
-        print(f"\r{start + 32}/{len(images)}", end="", flush=True)
-    return torch.cat(parts)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from contact_sheet import RELEASE
 from dataset import WORK, load_subjects
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusion import CAPTIONS, STOP, Average, noisy_times, rate, sampling_weight
-from image_pool import encode, load_all_cutouts, pair_scenes, single_scenes, to_tensor
+from image_pool import encode_all, load_all_cutouts, pair_scenes, single_scenes
 from lora.comics import SITTING, USUAL
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
@@ -35,11 +35,8 @@ def scenes_and_latents(pipeline: StableDiffusionPipeline, singles: int, pairs: i
     rng, subjects, cutouts = random.Random(3), load_subjects(), load_all_cutouts(USUAL, SITTING)
     scenes = [s for i in range(len(subjects)) for s in single_scenes(rng, i, singles)]
     scenes += pair_scenes(rng, pair_weights(subjects), pairs)
-    vae, parts = pipeline.vae.to(memory_format=torch.channels_last), list[Tensor]()
-    for start in range(0, len(scenes), 32):
-        parts.append(encode(vae, to_tensor([compose_varied(rng, s, cutouts) for s in scenes[start : start + 32]])))
-        print(f"\r{start + 32}/{len(scenes)}", end="", flush=True)
-    return scenes, torch.cat(parts) * vae.config.scaling_factor
+    vae = pipeline.vae.to(memory_format=torch.channels_last)
+    return scenes, encode_all(vae, [compose_varied(rng, s, cutouts) for s in scenes]) * vae.config.scaling_factor
 
 
 @torch.inference_mode()
